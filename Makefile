@@ -1,0 +1,59 @@
+# Everything starts here: `make demo` to try it, `make test` to trust it. `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+BIN = $(VENV)/bin
+TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
+
+.PHONY: help install demo test test-all check bench lock messages format
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## the virtual environment, from the locked and hashed requirements
+
+$(VENV)/.installed: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Doorcode needs Python 3.11 or newer: make PYTHON=python3.12 … / 需要 Python 3.11 或更高版本'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: install  ## the whole system on http://127.0.0.1:8000 (PORT=…)
+	@$(BIN)/python -m signup.demo --port $(PORT)
+
+test: install  ## the test suite; what needs a server that the machine lacks is skipped and said
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+test-all:  ## the test suite on each Python 3.11 to 3.13 of this machine
+	@for version in 3.11 3.12 3.13; do \
+	  if python$$version -c '' 2>/dev/null; then \
+	    echo "== Python $$version"; $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
+	  else echo "== Python $$version is not on this machine"; fi; \
+	done
+
+check: install  ## lint, types, import contract, catalogues, migrations, deployment checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(TEST_ENV) $(BIN)/python manage.py catalogues --check
+	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
+	env $$(grep -v '^#' docs/production.env) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+bench: install  ## the benchmarks, as ratios
+	@$(BIN)/python -m tests.bench
+
+messages: install  ## bring the catalogues up to date with the sources, and compile them
+	$(TEST_ENV) $(BIN)/python manage.py catalogues --update
+
+format: install  ## ruff's formatting and safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: install  ## new requirements/*.txt from pyproject.toml (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
+	  --custom-compile-command 'make lock' pyproject.toml -o requirements/base.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
+	  --custom-compile-command 'make lock' pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt

@@ -1,0 +1,64 @@
+"""Canonical email addresses: the one key by which an address is known."""
+
+import unicodedata
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from email_validator import EmailNotValidError, validate_email
+
+MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets
+
+# Control, format (zero-width, soft hyphen, direction marks), surrogate, private-use and unassigned characters,
+# line and paragraph separators: none belongs in an address, and NFKC or IDNA would silently drop some of them.
+_FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+BAD_FORMAT = _("Enter an email address in the correct format, like name@example.com")
+
+
+def canonical(address: str) -> str:
+    """
+    Return the canonical form of `address`: NFKC, lower-case, ASCII local part, domain in IDNA A-labels.
+
+    It is idempotent, and it is where mail goes: never keep or mail what was typed.
+    Raises ValidationError (code "invalid") for whatever is not a plain mailbox at a domain: quoted local parts,
+    literal domains, zero-width characters, local parts outside ASCII, over 64 or 254 characters (RFC 5321).
+    """
+    address = address.strip()
+    if any(unicodedata.category(char) in _FORBIDDEN_CATEGORIES for char in address):
+        raise ValidationError(BAD_FORMAT, code="invalid")
+    # Chinese keyboards type ＠ and ． and 。; NFKC folds all but the last.
+    folded = unicodedata.normalize("NFKC", address).replace("。", ".")
+    try:
+        parsed = validate_email(
+            folded,
+            check_deliverability=False,  # DNS in a request is slow, and tells a stranger's resolver who signs up
+            allow_smtputf8=False,
+            strict=True,
+            test_environment=True,  # example.test is an address as good as any
+        )
+    except EmailNotValidError as error:
+        raise ValidationError(BAD_FORMAT, code="invalid") from error
+    result = f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()
+    if len(result) > MAX_LENGTH:
+        raise ValidationError(BAD_FORMAT, code="invalid")
+    return result
+
+
+def check_domain(address: str) -> None:
+    """Raise ValidationError (code "domain") where the site's lists of domains exclude a canonical `address`."""
+    domain = address.rpartition("@")[2]
+    allowed, denied = settings.SIGNUP_ALLOWED_DOMAINS, settings.SIGNUP_DENIED_DOMAINS
+    if _listed(domain, denied) or (allowed and not _listed(domain, allowed)):
+        raise ValidationError(_("Email addresses at %(domain)s can't sign up here"), "domain", {"domain": domain})
+
+
+def _listed(domain: str, entries: list[str]) -> bool:
+    """Whether `domain` or a parent of it is in `entries` ("example.com" covers "mail.example.com")."""
+    names = {_a_label(entry) for entry in entries if entry.strip()}
+    labels = domain.split(".")
+    return any(".".join(labels[start:]) in names for start in range(len(labels)))
+
+
+def _a_label(domain: str) -> str:
+    return canonical(f"x@{domain.strip().lstrip('@')}").rpartition("@")[2]

@@ -1,0 +1,12 @@
+from django.apps import AppConfig
+
+
+class CoreConfig(AppConfig):
+    name = "core"
+
+    def ready(self) -> None:
+        from . import checks, health
+
+        checks.register()
+        health.register("database", health.database)
+        health.register("redis", health.redis)

@@ -1,0 +1,44 @@
+"""System checks: combinations of settings that must not run, and those an operator should know about."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.utils.translation import gettext as _
+
+CheckMessages = list[checks.CheckMessage]
+
+
+def register() -> None:
+    checks.register(captcha_settings, "doorcode")
+    checks.register(short_code, "doorcode", deploy=True)
+
+
+def captcha_settings(app_configs: Any, **kwargs: Any) -> CheckMessages:
+    """Refuse numbers that no code can live with."""
+    rules = [
+        (4 <= settings.CAPTCHA_LENGTH <= 10, "E001", _("CAPTCHA_LENGTH must be between 4 and 10 digits")),
+        (settings.CAPTCHA_TTL > 0, "E002", _("CAPTCHA_TTL must be more than 0 seconds")),
+        (
+            settings.CAPTCHA_MAX_LIFETIME >= settings.CAPTCHA_TTL,
+            "E003",
+            _("CAPTCHA_MAX_LIFETIME must not be less than CAPTCHA_TTL"),
+        ),
+        (settings.CAPTCHA_MAX_ATTEMPTS > 0, "E004", _("CAPTCHA_MAX_ATTEMPTS must be at least 1")),
+        (settings.RESEND_COOLDOWN >= 0, "E005", _("RESEND_COOLDOWN must not be negative")),
+        (settings.TRUSTED_PROXIES >= 0, "E006", _("TRUSTED_PROXIES must not be negative")),
+    ]
+    return [checks.Error(text, id=f"doorcode.{code}") for holds, code, text in rules if not holds]
+
+
+def short_code(app_configs: Any, **kwargs: Any) -> CheckMessages:
+    """Four digits is the product's default and below what NIST SP 800-63A-4 and OWASP ASVS 6.5.4 ask."""
+    if settings.CAPTCHA_LENGTH >= 6:
+        return []
+    return [
+        checks.Warning(
+            _("Codes have fewer than 6 digits"),
+            hint=_("Set CAPTCHA_LENGTH=6 where the site must meet NIST SP 800-63A-4 or OWASP ASVS"),
+            id="doorcode.W001",
+        )
+    ]

@@ -1,0 +1,10 @@
+"""The one clock of domain code, so that a test can freeze it. Leases alone use the database's clock."""
+
+from datetime import datetime
+
+from django.utils import timezone
+
+
+def now() -> datetime:
+    """The present moment, aware, in UTC."""
+    return timezone.now()

@@ -1,0 +1,36 @@
+"""Rules that hold for every answer."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from .views import error_page
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+def private_pages(get_response: GetResponse) -> GetResponse:
+    """Keep pages out of shared caches: each has a language, and most a flow, in it (Vary does not name the cookie)."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        return response
+
+    return middleware
+
+
+def limit_body(get_response: GetResponse) -> GetResponse:
+    """Answer 413 to a body over DATA_UPLOAD_MAX_MEMORY_SIZE bytes, before anything reads it (RFC 9110 §15.5.14)."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        try:
+            length = int(request.META.get("CONTENT_LENGTH") or 0)
+        except ValueError:
+            return error_page(request, 400)
+        if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return error_page(request, 413)
+        return get_response(request)
+
+    return middleware

@@ -1,0 +1,43 @@
+"""The client's network address, seen through the proxies that the operator vouches for."""
+
+import ipaddress
+from ipaddress import IPv4Address, IPv6Address
+
+from django.conf import settings
+from django.http import HttpRequest
+
+Address = IPv4Address | IPv6Address
+
+
+def client_address(request: HttpRequest) -> str:
+    """
+    Return the address of the client as text, by `TRUSTED_PROXIES` hops.
+
+    Each trusted proxy appends its peer to X-Forwarded-For, so with n of them the n-th entry from the right is the
+    first that no client can write. A header that is too short or holds garbage there gives the socket's address.
+    """
+    socket = request.META.get("REMOTE_ADDR", "")
+    hops = settings.TRUSTED_PROXIES
+    if hops:
+        entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        forwarded = _parse(entries[-hops]) if len(entries) >= hops else None
+        if forwarded:
+            return str(forwarded)
+    return str(_parse(socket) or socket)
+
+
+def client_network(request: HttpRequest) -> str:
+    """The network that a limit counts by: the IPv4 address, or the /64 that an IPv6 subscriber owns whole."""
+    address = _parse(client_address(request))
+    if isinstance(address, IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def _parse(text: str) -> Address | None:
+    """The address in `text`, IPv4-mapped IPv6 unwrapped; None for garbage."""
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

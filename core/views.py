@@ -1,0 +1,62 @@
+"""Pages that belong to no app: errors, liveness and readiness."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from . import health
+
+_TEXTS = {
+    400: (_("There is a problem with the request"), _("Go back and try again")),
+    403: (_("You can't open this page"), _("Sign in with an account that may open it")),
+    404: (_("Page not found"), _("Check the address, or start from the beginning")),
+    413: (_("The request is too large"), _("Go back and send less")),
+    500: (_("There's a problem with the service. Try again later"), _("Nothing that you sent was lost by trying again")),
+}
+_EXPIRED_FORM = (_("The form is too old"), _("Go back, reload the page and send it again. Cookies have to be allowed"))
+
+
+def error_page(request: HttpRequest, status: int, texts: tuple[Any, Any] | None = None) -> HttpResponse:
+    """An error page in the visitor's language. It touches neither database nor session: they may be what failed."""
+    title, text = texts or _TEXTS[status]
+    return render(request, "error.html", {"title": title, "text": text}, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_page(request, 400)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_page(request, 403)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_page(request, 404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return error_page(request, 500)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return error_page(request, 403, _EXPIRED_FORM)
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """Liveness: the process answers. It asks nothing of others, so that their trouble restarts nobody."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Readiness: each dependency by name, "ok" or "down"; 503 when one is down."""
+    states = health.run()
+    ready = all(state == "ok" for state in states.values())
+    return JsonResponse({"status": "ok" if ready else "down", "checks": states}, status=200 if ready else 503)

@@ -1,0 +1,73 @@
+"""The forms of who has an account."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import forms as auth_forms
+from django.contrib.auth import password_validation
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from .fields import AddressField, NewPasswordField
+from .models import User
+
+
+class LoginForm(auth_forms.AuthenticationForm):
+    """Sign in by username or email address."""
+
+    error_messages = {
+        "invalid_login": _("Email, username or password is incorrect"),
+        "inactive": _("Email, username or password is incorrect"),
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        name, password = self.fields["username"], self.fields["password"]
+        name.label = _("Email address or username")
+        name.error_messages["required"] = _("Enter your email address or username")
+        name.widget.attrs.update({"autocomplete": "username", "spellcheck": "false", "autofocus": False})
+        password.error_messages["required"] = _("Enter your password")
+
+
+class PasswordResetForm(forms.Form):
+    """Ask for a reset mail."""
+
+    email = AddressField()
+
+
+class NewPasswordForm(forms.Form):
+    """Choose a new password after a reset: asked once, as at sign-up."""
+
+    password = NewPasswordField(label=_("New password"))
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        password_validation.validate_password(password, self.user)
+        return password
+
+    def save(self) -> User:
+        self.user.set_password(self.cleaned_data["password"])
+        self.user.save(update_fields=["password"])
+        return self.user
+
+
+class PasswordChangeForm(NewPasswordForm):
+    """Choose a new password, knowing the old one."""
+
+    old_password = forms.CharField(
+        label=_("Current password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        error_messages={"required": _("Enter your current password")},
+    )
+    field_order = ("old_password", "password")
+
+    def clean_old_password(self) -> str:
+        old: str = self.cleaned_data["old_password"]
+        if not self.user.check_password(old):
+            raise ValidationError(_("The current password is not right"), code="password_incorrect")
+        return old

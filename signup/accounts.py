@@ -1,0 +1,74 @@
+"""Pages of who has an account: Django's own views, in our words, with their mail through the outbox."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import views as auth
+from django.contrib.auth.decorators import login_required
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse_lazy
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from . import services
+from .account_forms import LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
+
+
+class FormPage:
+    """Answers 400 where the form shows errors, as all our forms do."""
+
+    def form_invalid(self, form: Form) -> HttpResponse:
+        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
+        response.status_code = 400
+        return response
+
+
+class Login(FormPage, auth.LoginView):
+    template_name = "account/login.html"
+    authentication_form = LoginForm
+    redirect_authenticated_user = True
+
+
+class PasswordChange(FormPage, auth.PasswordChangeView):
+    template_name = "account/password_change.html"
+    form_class = PasswordChangeForm
+    success_url = reverse_lazy("account")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        messages.success(self.request, _("Your password is changed"))
+        return super().form_valid(form)
+
+
+class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
+    template_name = "account/password_reset_confirm.html"
+    form_class = NewPasswordForm
+    success_url = reverse_lazy("login")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        messages.success(self.request, _("Your password is changed. Sign in with it"))
+        return super().form_valid(form)
+
+
+def password_reset(request: HttpRequest) -> HttpResponse:
+    """Ask for a reset mail: one answer for all addresses."""
+    form = PasswordResetForm(request.POST if request.method == "POST" else None)
+    if request.method != "POST" or not form.is_valid():
+        return render(request, "account/password_reset.html", {"form": form}, status=400 if form.errors else 200)
+    email = form.cleaned_data["email"]
+    services.request_password_reset(address=email, language=get_language() or "")
+    messages.info(request, _("If %(email)s has an account, we've sent instructions") % {"email": email})
+    return redirect("password_reset_done")
+
+
+@require_safe
+def password_reset_done(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/password_reset_done.html")
+
+
+@login_required
+@require_safe
+def account(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/account.html")

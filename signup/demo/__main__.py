@@ -1,0 +1,76 @@
+"""Start the demo: choose the environment, then hand over to the parts. `python -m signup.demo --port 8000`."""
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+DATA = Path(__file__).resolve().parent.parent.parent / ".demo"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo")
+    parser.add_argument("--port", type=int, default=8000)
+    port = parser.parse_args().port
+    DATA.mkdir(exist_ok=True)
+    mail_port = _free_port()
+    redis, redis_url = _start_redis()
+    os.environ.update(
+        {
+            "DJANGO_SETTINGS_MODULE": "core.settings",
+            "DEBUG": "true",
+            "DEMO": "true",
+            "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
+            "SITE_URL": f"http://127.0.0.1:{port}",
+            "DATABASE_URL": f"sqlite:///{DATA / 'doorcode.sqlite3'}",
+            "REDIS_URL": redis_url,
+            "CELERY_BROKER_URL": redis_url,
+            "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
+        }
+    )
+    import django
+
+    django.setup()
+    from signup.demo import system  # only now: it needs the settings
+
+    try:
+        return system.run(port=port, mail_port=mail_port, data=DATA)
+    finally:
+        if redis:
+            redis.terminate()
+            redis.wait(timeout=10)
+
+
+def _start_redis() -> tuple["subprocess.Popen[bytes] | None", str]:
+    """A private Redis where the machine has one, so that the demo runs as production does; else in memory."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        return None, "memory://"
+    port = _free_port()
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(DATA)]
+    # A session of its own: Ctrl-C reaches us alone, and we stop it when all others are done with it.
+    process = subprocess.Popen(  # noqa: S603
+        [program, *options], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return process, f"redis://127.0.0.1:{port}/0"
+        time.sleep(0.05)
+    process.terminate()
+    return None, "memory://"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    sys.exit(main())

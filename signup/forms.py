@@ -1,0 +1,125 @@
+"""The forms of the journey. They translate; the services decide."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth import password_validation
+
+from core import addresses
+from verification import codes
+from verification import services as verification
+from verification.models import CaptchaModel
+from verification.states import VerificationError
+
+from . import services, words
+from .fields import AddressField, CaptchaField, NewPasswordField, UsernameField
+from .models import User
+
+
+class EmailForm(forms.Form):
+    """Step one: the address."""
+
+    email = AddressField()
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        addresses.check_domain(email)
+        _refuse_registered(email)
+        return email
+
+
+class RegisterForm(forms.Form):
+    """
+    Step two: the code, and the account it opens.
+
+    `captchas` are the requests this visitor holds, newest first; `link_proofs` what the mail's link left with him, by
+    handle. Validation proves the code (and consumes it); `save` activates the account.
+    """
+
+    email = AddressField()
+    username = UsernameField()
+    password = NewPasswordField()
+    captcha = CaptchaField()
+
+    field_order = ("email", "username", "password", "captcha")
+
+    def __init__(
+        self, *args: Any, captchas: Sequence[CaptchaModel], link_proofs: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._captchas, self._link_proofs = captchas, link_proofs or {}
+        self.captcha = captchas[0] if captchas else None
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether this visitor needs no code any more."""
+        return self.captcha is not None and verification.holds_proof(self.captcha, link_proof=self._link_proof)
+
+    @property
+    def _link_proof(self) -> str | None:
+        return self._link_proofs.get(self.captcha.handle) if self.captcha else None
+
+    def clean_email(self) -> str:
+        """Find the request of this address; with two tabs open, it need not be the newest."""
+        email: str = self.cleaned_data["email"]
+        self.captcha = next((each for each in self._captchas if each.address == email), self.captcha)
+        _refuse_registered(email)
+        return email
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        person = User(email=self.cleaned_data.get("email", ""), username=self.cleaned_data.get("username", ""))
+        password_validation.validate_password(password, person)
+        return password
+
+    def clean_captcha(self) -> str:
+        """Last of all, and only if nothing else is wrong: count, compare, consume into a proof."""
+        code = "" if self.is_proven else self._shaped_code()
+        if not self.errors:
+            try:
+                verification.prove(
+                    captcha=self.captcha,
+                    address=self.cleaned_data["email"],
+                    code=code,
+                    link_proof=self._link_proof,
+                )
+            except VerificationError as error:
+                raise words.explain(error) from error
+        return code
+
+    def clean(self) -> None:
+        """Only who proved the mailbox is told whether a username is taken."""
+        if not self.errors and not services.is_username_free(username=self.cleaned_data["username"]):
+            self.add_error("username", words.explain(services.UsernameTaken()))
+
+    def save(self, *, language: str) -> User | None:
+        """Activate the account of a valid form; None, with the error at its field, where somebody was faster."""
+        if self.captcha is None:
+            raise AssertionError("only a valid form can be saved")
+        username, password = self.cleaned_data["username"], self.cleaned_data["password"]
+        try:
+            return services.register(captcha=self.captcha, username=username, password=password, language=language)
+        except services.UsernameTaken as error:
+            self.add_error("username", words.explain(error))
+        except services.AlreadyRegistered as error:
+            self.add_error("email", words.explain(error))
+        except VerificationError as error:
+            self.add_error("captcha", words.explain(error))
+        return None
+
+    def _shaped_code(self) -> str:
+        length = self.captcha.length if self.captcha else settings.CAPTCHA_LENGTH
+        typed = self.cleaned_data["captcha"]
+        if not typed:
+            raise words.code_required(length)
+        code = codes.normalize(typed)
+        if code is None or len(code) != length:
+            raise words.code_format(length)
+        return code
+
+
+def _refuse_registered(email: str) -> None:
+    if settings.SIGNUP_REVEAL_REGISTERED and services.is_registered(address=email):
+        raise words.explain(services.AlreadyRegistered())

@@ -1,0 +1,59 @@
+"""The cookie `doorcode_signup`: the sign-up requests that this browser began, or whose mail it opened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+
+from verification import keys
+
+COOKIE = "doorcode_signup"
+MOST = 5  # requests
+NEXT_LENGTH = 300  # characters; longer ones are dropped, a cookie holds 4 KiB
+_SALT = "doorcode.signup.handles"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One request: its handle, the proof from the mail's link if this browser opened it, and where to go after."""
+
+    handle: str
+    link_proof: str = ""
+    next: str = ""
+
+
+def read(request: HttpRequest) -> list[Entry]:
+    """Return the entries, newest first; none for a cookie that is missing, forged, too old or of another make."""
+    try:
+        rows = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=settings.HANDLE_LIFETIME)
+        return [Entry(*row) for row in rows]
+    except (signing.BadSignature, TypeError, ValueError):
+        return []
+
+
+def write(response: HttpResponse, entries: Sequence[Entry]) -> None:
+    """Put the newest MOST entries into the browser, or take the cookie away where none is left."""
+    if not entries:
+        response.delete_cookie(COOKIE, samesite="Lax")
+        return
+    rows = [(each.handle, each.link_proof, each.next) for each in entries[:MOST]]
+    response.set_cookie(
+        COOKIE,
+        signing.dumps(rows, salt=_SALT),
+        max_age=settings.HANDLE_LIFETIME,
+        secure=settings.SIGNUP_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def without(entries: Sequence[Entry], handle: str) -> list[Entry]:
+    return [each for each in entries if each.handle != handle]
+
+
+def from_token(token: str) -> Entry:
+    """Return the entry that a mail link's token makes; whether it proves anything is for the services to say."""
+    handle, link_proof = keys.split_link(token)
+    return Entry(handle[:64], link_proof[:64])

@@ -1,0 +1,75 @@
+"""The account."""
+
+from typing import Any
+
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from core import addresses, clock
+
+from . import usernames
+
+UNUSABLE_PASSWORD = "!"  # noqa: S105 - Django's prefix of passwords that never match
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
+        """Create an account that needs no code: somebody with authority vouches for it."""
+        name = usernames.clean(username)
+        extra = {"is_active": True, "activated_at": clock.now(), **extra}
+        user = self.model(email=addresses.canonical(email), username=name, username_key=usernames.key(name), **extra)
+        user.password = make_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
+        return self.create_user(email=email, username=username, password=password, is_staff=True, is_superuser=True, **extra)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """Find by what a person calls the account: email address or username, in any case."""
+        name = username or ""
+        if "@" in name:
+            return self.get(email=addresses.canonical(name))
+        return self.get(username_key=usernames.key(name))
+
+    def pending(self) -> "models.QuerySet[User]":
+        """Accounts that wait for their first proof. Everything else is *registered*, whether active or disabled."""
+        return self.filter(PENDING)
+
+
+PENDING = Q(activated_at=None, is_active=False, is_staff=False)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """An account: inactive and nameless until its mailbox is proven."""
+
+    email = models.EmailField(_("email address"), max_length=addresses.MAX_LENGTH, unique=True)  # canonical
+    username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)
+    username_key = models.CharField(max_length=usernames.MAX_LENGTH * 3, unique=True, null=True, editable=False)
+    password = models.CharField(_("password"), max_length=128, default=UNUSABLE_PASSWORD)
+    language = models.CharField(_("language"), max_length=16, blank=True)
+    is_active = models.BooleanField(_("active"), default=False)
+    is_staff = models.BooleanField(_("staff"), default=False)
+    created_at = models.DateTimeField(_("created"), default=clock.now)
+    activated_at = models.DateTimeField(_("activated"), null=True, blank=True)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS = ["username"]
+
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+
+    def __str__(self) -> str:
+        return self.username or self.email
+
+    @property
+    def is_registered(self) -> bool:
+        """False only while the account waits for its first proof."""
+        return bool(self.activated_at or self.is_active or self.is_staff)

@@ -1,0 +1,150 @@
+"""The visitor's journey: ask for a code, ask again, register. Each verb owns its transaction."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from django.contrib.auth.hashers import make_password
+from django.db import IntegrityError, transaction
+
+from core import clock
+from verification import services as verification
+from verification.models import CaptchaModel
+from verification.states import HandleLost
+from worker import outbox
+from worker.models import Delivery
+
+from . import usernames
+from .models import User
+from .signals import user_activated
+
+
+class SignupError(Exception):
+    """A sign-up that can't go on. `code` is stable, for forms and the API to translate."""
+
+    code = "signup"
+
+
+class UsernameTaken(SignupError):
+    """Somebody has this username, or took it a moment ago."""
+
+    code = "username_taken"
+
+
+class AlreadyRegistered(SignupError):
+    """The address has an account. Told only to who proved the mailbox, or where the site reveals it."""
+
+    code = "email_registered"
+
+
+def is_registered(*, address: str) -> bool:
+    """Whether a canonical address has an account, active or disabled."""
+    return User.objects.filter(email=address).exclude(pk__in=User.objects.pending()).exists()
+
+
+def is_username_free(*, username: str) -> bool:
+    return not User.objects.filter(username_key=usernames.key(username)).exists()
+
+
+def request_code(*, address: str, language: str, handles: Iterable[str]) -> CaptchaModel:
+    """
+    Have a code mailed to a canonical `address`, and return the request that it is bound to.
+
+    A request of this address that the visitor holds already (`handles`) is used again, as a resend; within its
+    cooldown a mail is on its way, and nothing more happens. A registered address costs the same statements, and gets
+    a decoy and another mail.
+    """
+    known = next((each for each in verification.find(handles=handles) if each.address == address), None)
+    if known:
+        try:
+            resend(captcha=known, language=language)
+        except verification.ResendTooSoon:
+            pass
+        except HandleLost:
+            known = None
+    return known or _begin(address=address, language=language)
+
+
+@transaction.atomic
+def _begin(*, address: str, language: str) -> CaptchaModel:
+    User.objects.bulk_create([User(email=address)], ignore_conflicts=True)
+    user = User.objects.filter(email=address).first()
+    captcha = verification.issue(address=address, decoy=bool(user and user.is_registered))
+    _post(captcha, language)
+    return captcha
+
+
+@transaction.atomic
+def resend(*, captcha: CaptchaModel, language: str) -> bool:
+    """
+    Have the mail of a request sent again. True: with a new code, as the old one was dead; False: with the same.
+
+    A mail that still waits in the outbox is hurried instead of doubled. Nothing is sent for what is proven already.
+    Raises HandleLost, or ResendTooSoon.
+    """
+    locked = verification.lock(captcha=captcha)
+    if locked is None:
+        raise HandleLost
+    if locked.proven_at and not locked.redeemed_at:
+        return False
+    waiting = outbox.hold(captcha=locked)
+    in_flight = any(each.state == Delivery.State.SENDING for each in waiting)
+    renewed = verification.renew(captcha=locked, in_flight=in_flight)
+    if renewed:
+        outbox.supersede(deliveries=waiting)
+    if waiting and not renewed:
+        outbox.hasten(delivery=waiting[-1], language=language)
+    else:
+        _post(locked, language)
+    return renewed
+
+
+def register(*, captcha: CaptchaModel, username: str, password: str, language: str) -> User:
+    """
+    Spend the proof of `captcha` and activate its account, both or neither; return the account.
+
+    Raises HandleLost (the proof was spent), AlreadyRegistered (the address got an account by another request, or an
+    operator disabled it), UsernameTaken.
+    """
+    hashed = make_password(password)  # before the transaction: it takes longer than all of its statements
+    try:
+        with transaction.atomic():
+            return _activate(captcha, username, hashed, language)
+    except IntegrityError as error:
+        raise UsernameTaken from error
+
+
+def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) -> User:
+    if not verification.redeem(captcha=captcha):
+        raise HandleLost
+    pending = User.objects.pending().filter(email=captcha.address)
+    activated = pending.update(
+        username=username,
+        username_key=usernames.key(username),
+        password=hashed,
+        language=language,
+        is_active=True,
+        activated_at=clock.now(),
+    )
+    if not activated:
+        raise AlreadyRegistered
+    user = User.objects.get(email=captcha.address)
+    transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
+    return user
+
+
+def request_password_reset(*, address: str, language: str) -> None:
+    """Have a reset mail sent where the canonical address has an active account; its token is made in the worker."""
+    with transaction.atomic():
+        user = User.objects.filter(email=address, is_active=True).first()
+        if user and user.has_usable_password():
+            outbox.post(
+                kind=Delivery.Kind.PASSWORD_RESET,
+                recipient=user.email,
+                language=user.language or language,
+                user_id=user.pk,
+            )
+
+
+def _post(captcha: CaptchaModel, language: str) -> None:
+    kind = Delivery.Kind.REGISTERED if captcha.decoy else Delivery.Kind.CODE
+    outbox.post(kind=kind, recipient=captcha.address, language=language, captcha=captcha)

@@ -1,0 +1,6 @@
+"""What other code of a site may listen to."""
+
+from django.dispatch import Signal
+
+# Sent once for each account, after the commit that activated it: sender=User, user=<the account>.
+user_activated = Signal()

@@ -1,0 +1,22 @@
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from . import accounts, views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("signup/", views.signup, name="signup"),
+    path("signup/verify/", views.verify, name="signup_verify"),
+    path("signup/resend/", views.resend, name="signup_resend"),
+    path("signup/status/", views.status, name="signup_status"),
+    path("signup/link/<str:token>/", views.link, name="signup_link"),
+    path("login/", accounts.Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("account/", accounts.account, name="account"),
+    path("password-change/", accounts.PasswordChange.as_view(), name="password_change"),
+    path("password-reset/", accounts.password_reset, name="password_reset"),
+    path("password-reset/done/", accounts.password_reset_done, name="password_reset_done"),
+    path(
+        "password-reset/<uidb64>/<token>/", accounts.PasswordResetConfirm.as_view(), name="password_reset_confirm"
+    ),
+]

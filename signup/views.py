@@ -1,0 +1,174 @@
+"""The pages of the journey. A view translates between the browser and one service call."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+
+from verification import services as verification
+from verification.models import CaptchaModel
+from verification.states import VerificationError
+from worker import outbox
+
+from . import handles, services, words
+from .forms import EmailForm, RegisterForm
+from .handles import Entry
+
+BACKEND = "signup.backends.EmailOrUsernameBackend"
+
+
+class SeeOther(HttpResponseRedirect):
+    status_code = 303
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    return redirect("account" if request.user.is_authenticated else "signup")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def signup(request: HttpRequest) -> HttpResponse:
+    """Ask for a code."""
+    if request.user.is_authenticated:
+        return redirect("account")
+    if not settings.SIGNUP_OPEN:
+        return render(request, "signup/closed.html", status=403)
+    after = _local_next(request)
+    form = EmailForm(request.POST if request.method == "POST" else None)
+    if request.method != "POST" or not form.is_valid():
+        return _page(request, "signup/signup.html", form, next=after)
+    entries = handles.read(request)
+    captcha = services.request_code(
+        address=form.cleaned_data["email"],
+        language=_language(),
+        handles=[each.handle for each in entries],
+    )
+    response = SeeOther(resolve_url("signup_verify"))
+    known = next((each for each in entries if each.handle == captcha.handle), Entry(captcha.handle))
+    newest = Entry(captcha.handle, known.link_proof, after or known.next)
+    handles.write(response, [newest, *handles.without(entries, captcha.handle)])
+    return response
+
+
+@sensitive_post_parameters("password", "captcha")
+@require_http_methods(["GET", "HEAD", "POST"])
+def verify(request: HttpRequest) -> HttpResponse:
+    """Type the code, choose username and password."""
+    entries = handles.read(request)
+    captchas = verification.find(handles=[each.handle for each in entries])
+    if not captchas:
+        if request.user.is_authenticated:
+            return redirect("account")
+        return render(request, "signup/lost.html", status=400 if request.method == "POST" else 200)
+    form = _register_form(request, entries, captchas)
+    user = form.save(language=_language()) if form.is_valid() else None
+    if user is None or form.captcha is None:
+        return _verify_page(request, form)
+    login(request, user, backend=BACKEND)
+    messages.success(request, _("Your account is ready. You're signed in"))
+    mine = next((each for each in entries if each.handle == form.captcha.handle), Entry(""))
+    response = SeeOther(mine.next or resolve_url(settings.LOGIN_REDIRECT_URL))
+    handles.write(response, handles.without(entries, form.captcha.handle))
+    return response
+
+
+@require_POST
+def resend(request: HttpRequest) -> HttpResponse:
+    """Another mail for this browser's request."""
+    entries = handles.read(request)
+    captchas = verification.find(handles=[each.handle for each in entries])
+    address = request.POST.get("email", "")
+    captcha = next((each for each in captchas if each.address == address), captchas[0] if captchas else None)
+    if captcha is None:
+        return render(request, "signup/lost.html", status=400)
+    try:
+        renewed = services.resend(captcha=captcha, language=_language())
+    except verification.ResendTooSoon as error:
+        messages.info(request, words.explain(error).message)
+        response = _verify_page(request, _register_form(request, entries, [captcha], bound=False), status=429)
+        response["Retry-After"] = str(error.retry_after)
+        return response
+    except VerificationError:
+        return render(request, "signup/lost.html", status=400)
+    messages.info(
+        request, _("We've sent a new code") if renewed else _("We've sent the email again. The code is the same")
+    )
+    return SeeOther(resolve_url("signup_verify"))
+
+
+@require_GET
+def status(request: HttpRequest) -> JsonResponse:
+    """The delivery state of this browser's newest request."""
+    captchas = verification.find(handles=[each.handle for each in handles.read(request)])
+    if not captchas:
+        return JsonResponse({"state": "unknown"}, status=404)
+    return JsonResponse(_delivery_state(captchas[0]))
+
+
+@require_safe
+def link(request: HttpRequest, token: str) -> HttpResponse:
+    """
+    The mail's link. Mail scanners open links too, so this only marks the browser; the form's POST proves.
+
+    The redirect takes the token out of the address bar, the history entry and any Referer.
+    """
+    marked = handles.from_token(token)
+    entries = handles.read(request)
+    known = next((each for each in entries if each.handle == marked.handle), marked)
+    response = SeeOther(resolve_url("signup_verify"))
+    response["Referrer-Policy"] = "no-referrer"
+    newest = Entry(marked.handle, marked.link_proof, known.next)
+    handles.write(response, [newest, *handles.without(entries, marked.handle)])
+    return response
+
+
+def _register_form(
+    request: HttpRequest, entries: list[Entry], captchas: list[CaptchaModel], *, bound: bool | None = None
+) -> RegisterForm:
+    return RegisterForm(
+        request.POST if (request.method == "POST" if bound is None else bound) else None,
+        captchas=captchas,
+        link_proofs={each.handle: each.link_proof for each in entries if each.link_proof},
+        initial={"email": captchas[0].address},
+    )
+
+
+def _verify_page(request: HttpRequest, form: RegisterForm, status: int | None = None) -> HttpResponse:
+    captcha = form.captcha
+    state = _delivery_state(captcha) if captcha else {}
+    extra = {"captcha": captcha, "delivery": state, "minutes": -(-settings.CAPTCHA_TTL // 60)}
+    return _page(request, "signup/verify.html", form, status=status, **extra)
+
+
+def _page(request: HttpRequest, template: str, form: Form, status: int | None = None, **extra: Any) -> HttpResponse:
+    """A page with a form: 400 where it shows errors, so that no password manager takes it for a success."""
+    return render(request, template, {"form": form, **extra}, status=status or (400 if form.errors else 200))
+
+
+def _delivery_state(captcha: CaptchaModel) -> dict[str, Any]:
+    delivery = outbox.latest(captcha=captcha)
+    return {
+        "state": outbox.visible_state(delivery),
+        "sent_at": delivery.sent_at.isoformat() if delivery and delivery.sent_at else None,
+        "resend_after": verification.resend_wait(captcha),
+    }
+
+
+def _language() -> str:
+    return get_language() or settings.LANGUAGE_CODE
+
+
+def _local_next(request: HttpRequest) -> str:
+    """The page to go to afterwards, if it is one of this site's."""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    safe = url_has_allowed_host_and_scheme(target, allowed_hosts=None, require_https=request.is_secure())
+    return target if safe and target.startswith("/") and len(target) <= handles.NEXT_LENGTH else ""

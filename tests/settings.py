@@ -1,0 +1,22 @@
+"""The product's settings in the environment of a test: SQLite in memory, no Redis, eager hashing."""
+
+import os
+
+os.environ.update(
+    {
+        "DEBUG": "false",
+        "SECRET_KEY": "a-key-that-only-tests-know-0123456789-abcdefghij",
+        "SITE_URL": "http://testserver",
+        "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
+        "DATABASE_URL": "sqlite://:memory:",
+        "REDIS_URL": "memory://",
+        "EMAIL_URL": "smtp://127.0.0.1:1",
+        "DEFAULT_FROM_EMAIL": "Doorcode <noreply@doorcode.test>",
+    }
+)
+
+from core.settings import *  # noqa: E402, F403
+from core.settings import DATABASES  # noqa: E402
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DATABASES["default"]["TEST"] = {"NAME": None}

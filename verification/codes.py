@@ -1,0 +1,57 @@
+"""Codes and links, derived from keys and never stored. Everything here is pure."""
+
+import base64
+import hmac
+import itertools
+import re
+import unicodedata
+from hashlib import sha256
+
+_SEPARATORS = re.compile(r"[\s\-\u2010-\u2015\u2212.·]+")
+_DIGITS = re.compile(r"[0-9]+")
+
+
+def derive(*, key: str, nonce: str, address: str, generation: int, length: int) -> str:
+    """
+    Return the code: `length` decimal digits, uniform over all of them, leading zeros kept.
+
+    A 256-bit hash is reduced modulo 10^length; the few values at the top that would favour small codes are drawn
+    again. The length is hashed too, so a longer code of the same request says nothing of a shorter one.
+    """
+    values = 10**length
+    unbiased = 2**256 - 2**256 % values
+    for draw in itertools.count():
+        number = int.from_bytes(_mac(key, "code", f"{nonce}|{generation}|{length}|{draw}|{address}"))
+        if number < unbiased:
+            return str(number % values).zfill(length)
+    raise AssertionError("unreachable")
+
+
+def link_proof(*, key: str, handle: str, nonce: str, generation: int) -> str:
+    """Return what the mail's link carries beside the handle: 192 bits, URL-safe, 32 characters."""
+    return base64.urlsafe_b64encode(_mac(key, "link", f"{handle}|{nonce}|{generation}")[:24]).decode()
+
+
+def key_id(key: str) -> str:
+    """Return the name under which a row remembers its key: 64 bits that reveal nothing of it."""
+    return _mac(key, "key", "").hex()[:16]
+
+
+def same(left: str, right: str) -> bool:
+    """Whether two codes or link proofs are equal, in constant time."""
+    return hmac.compare_digest(left.encode(errors="replace"), right.encode(errors="replace"))
+
+
+def normalize(typed: str) -> str | None:
+    """
+    Return the ASCII digits that a person meant: full-width digits folded, spaces, dashes and dots off.
+
+    None for anything else: other scripts' digits, signs and underscores (which Python's int() would take) included.
+    """
+    digits = _SEPARATORS.sub("", unicodedata.normalize("NFKC", typed))
+    return digits if _DIGITS.fullmatch(digits) else None
+
+
+def _mac(key: str, purpose: str, message: str) -> bytes:
+    own_key = hmac.digest(b"doorcode.verification." + purpose.encode(), key.encode(), sha256)
+    return hmac.digest(own_key, message.encode(), sha256)

@@ -1,0 +1,55 @@
+"""From a row to its code and its link, by the key that made them: SECRET_KEY or one of SECRET_KEY_FALLBACKS."""
+
+from django.conf import settings
+
+from . import codes
+from .models import CaptchaModel
+
+
+def current_key_id() -> str:
+    """The name of the key that makes new codes."""
+    return codes.key_id(settings.SECRET_KEY)
+
+
+def code_of(captcha: CaptchaModel) -> str | None:
+    """Return the code of a row; None once its key has left the settings."""
+    key = _key_of(captcha)
+    if key is None:
+        return None
+    return codes.derive(
+        key=key,
+        nonce=captcha.nonce,
+        address=captcha.address,
+        generation=captcha.generation,
+        length=captcha.length,
+    )
+
+
+def link_proof_of(captcha: CaptchaModel) -> str | None:
+    """Return the link proof of a row's current generation; None once its key has left the settings."""
+    key = _key_of(captcha)
+    if key is None:
+        return None
+    return codes.link_proof(key=key, handle=captcha.handle, nonce=captcha.nonce, generation=captcha.generation)
+
+
+def link_token(captcha: CaptchaModel) -> str | None:
+    """Return the token of the mail's link: the handle and its proof."""
+    proof = link_proof_of(captcha)
+    return f"{captcha.handle}.{proof}" if proof else None
+
+
+def split_link(token: str) -> tuple[str, str]:
+    """Return the (handle, link proof) of a token, both unchecked."""
+    handle, _, proof = token.partition(".")
+    return handle, proof
+
+
+def is_known(captcha: CaptchaModel) -> bool:
+    """Whether the settings still hold the key of this row."""
+    return _key_of(captcha) is not None
+
+
+def _key_of(captcha: CaptchaModel) -> str | None:
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return next((key for key in keys if codes.key_id(key) == captcha.key_id), None)

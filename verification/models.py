@@ -1,0 +1,59 @@
+"""What is kept of a code, and of the guesses at it: enough to derive and judge it, never the code itself."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class CaptchaModel(models.Model):
+    """
+    A code bound to an address and to the request that asked for it.
+
+    The code is a keyed hash of (nonce, address, generation): the row names the key, the key lives in the settings.
+    """
+
+    class ProvenBy(models.TextChoices):
+        CODE = "code", _("code")
+        LINK = "link", _("link")
+
+    handle = models.CharField(_("handle"), max_length=43, unique=True)
+    address = models.CharField(_("email address"), max_length=254, db_index=True)
+    nonce = models.CharField(max_length=32)
+    key_id = models.CharField(max_length=16)
+    generation = models.PositiveIntegerField(_("generation"), default=1)
+    length = models.PositiveSmallIntegerField(_("digits"))
+    attempts = models.PositiveSmallIntegerField(_("wrong tries"), default=0)
+    # A decoy belongs to an address that has an account already: it lives as any other, and no value is ever right.
+    decoy = models.BooleanField(_("decoy"), default=False)
+    created_at = models.DateTimeField(_("created"))
+    requested_at = models.DateTimeField(_("last asked for"))
+    # Both are of this generation, and null until a mail server accepted a mail of it.
+    first_accepted_at = models.DateTimeField(_("first accepted by the mail server"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    proven_at = models.DateTimeField(_("proven"), null=True, blank=True)
+    proven_by = models.CharField(_("proven by"), max_length=4, choices=ProvenBy.choices, blank=True)
+    redeemed_at = models.DateTimeField(_("redeemed"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("sign-up request")
+        verbose_name_plural = _("sign-up requests")
+
+    def __str__(self) -> str:
+        return f"{self.address} #{self.pk}"
+
+
+class AddressBudget(models.Model):
+    """
+    The wrong guesses at all codes of one canonical address. It belongs to no user and survives purges.
+
+    The row is the lock that makes the count exact while many handles of the address are guessed at in parallel.
+    """
+
+    address = models.CharField(_("email address"), max_length=254, primary_key=True)
+    guesses = models.JSONField(_("wrong guesses"), default=list)  # seconds since the epoch, oldest first
+
+    class Meta:
+        verbose_name = _("guess budget")
+        verbose_name_plural = _("guess budgets")
+
+    def __str__(self) -> str:
+        return self.address

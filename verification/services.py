@@ -1,0 +1,186 @@
+"""Prove a mailbox: issue a code, renew it, prove it once, redeem the proof once."""
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Least
+
+from core import clock
+
+from . import codes, keys, limits
+from .models import CaptchaModel
+from .states import CodeMismatch, HandleLost, State, VerificationError, refuse, state_of
+
+
+class ResendTooSoon(VerificationError):
+    """A mail of this request was asked for less than RESEND_COOLDOWN ago. `retry_after` is in seconds."""
+
+    code = "resend_wait"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+def issue(*, address: str, decoy: bool) -> CaptchaModel:
+    """Create the code of a new request for a canonical `address`. No mail of it exists yet."""
+    now = clock.now()
+    return CaptchaModel.objects.create(
+        handle=secrets.token_urlsafe(18),  # 144 bits
+        address=address,
+        nonce=secrets.token_hex(16),
+        key_id=keys.current_key_id(),
+        length=limits.code_length(),
+        decoy=decoy,
+        created_at=now,
+        requested_at=now,
+    )
+
+
+def find(*, handles: Iterable[str]) -> list[CaptchaModel]:
+    """Return the requests behind these handles, in their order; those that are lost are left out."""
+    wanted = list(handles)
+    rows = {row.handle: row for row in CaptchaModel.objects.filter(handle__in=wanted)} if wanted else {}
+    now = clock.now()
+    return [rows[handle] for handle in wanted if state_of(rows.get(handle), at=now) is not State.LOST]
+
+
+def lock(*, captcha: CaptchaModel) -> CaptchaModel | None:
+    """Return the row as it is now, held until the caller's transaction ends; None when it is gone."""
+    return CaptchaModel.objects.select_for_update(no_key=True).filter(pk=captcha.pk).first()
+
+
+def resend_wait(captcha: CaptchaModel) -> int:
+    """Seconds until another mail of this request may be asked for, rounded up; 0 when it may be now."""
+    wait = captcha.requested_at + timedelta(seconds=settings.RESEND_COOLDOWN) - clock.now()
+    return max(0, -int(-wait.total_seconds() // 1))
+
+
+def renew(*, captcha: CaptchaModel, in_flight: bool) -> bool:
+    """
+    Make a locked request ready for another mail. True: a new code; False: the same code again, its life renewed
+    once that mail is accepted. A code stays while it lives, or while a mail of it is `in_flight`.
+
+    Raises HandleLost, or ResendTooSoon within the cooldown.
+    """
+    now = clock.now()
+    state = state_of(captcha, at=now)
+    if state is State.LOST:
+        raise HandleLost
+    if wait := resend_wait(captcha):
+        raise ResendTooSoon(retry_after=wait)
+    captcha.requested_at = now
+    dead = state is State.EXHAUSTED or (state is State.EXPIRED and not in_flight)
+    if dead:
+        captcha.generation += 1
+        captcha.key_id, captcha.length = keys.current_key_id(), limits.code_length()
+        captcha.attempts, captcha.first_accepted_at, captcha.expires_at = 0, None, None
+    captcha.save()
+    return dead
+
+
+def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
+    """
+    Start or renew the life of codes whose mail a mail server accepted: (captcha id, generation) pairs.
+
+    Life ends CAPTCHA_TTL after this acceptance, at most CAPTCHA_MAX_LIFETIME after the generation's first.
+    """
+    ttl, cap = timedelta(seconds=settings.CAPTCHA_TTL), timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+    for pk, generation in sorted(set(mails)):  # one order for all, so that two settlements can't deadlock
+        row = CaptchaModel.objects.filter(pk=pk, generation=generation)
+        if not row.filter(first_accepted_at=None).update(first_accepted_at=at, expires_at=at + ttl):
+            row.update(expires_at=Least(at + ttl, F("first_accepted_at") + cap))
+
+
+def holds_proof(captcha: CaptchaModel, *, link_proof: str | None) -> bool:
+    """
+    Whether the bearer of this handle, and perhaps of a link, needs no code.
+
+    What a link proved serves only the browser that has the link: the handle alone may be in the hands of a stranger
+    who asked for this mail, and who would otherwise finish what the owner of the mailbox began.
+    """
+    state = state_of(captcha, at=clock.now())
+    if state is State.PROVEN and captcha.proven_by == CaptchaModel.ProvenBy.CODE:
+        return True
+    if state not in (State.PROVEN, State.OPEN, State.EXHAUSTED) or captcha.decoy or not link_proof:
+        return False
+    return codes.same(keys.link_proof_of(captcha) or "-", link_proof)
+
+
+def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: str | None = None) -> None:
+    """
+    Turn the right code, or the mail's link, into a proof that this request's mailbox is the visitor's; once.
+
+    A try is counted, and committed, before it is compared: no crash, rollback or parallel post gets one for nothing.
+    The right code gives its count back. Returns at once where the proof is held already.
+    Raises HandleLost, CodeMismatch, TooManyAttempts or CodeExpired, by the state of the handle alone.
+    """
+    if captcha is None:
+        raise HandleLost
+    if captcha.address == address and holds_proof(captcha, link_proof=link_proof):
+        _consume(captcha, by=CaptchaModel.ProvenBy.LINK, link_proof=link_proof)
+        return
+    refuse(state_of(captcha, at=clock.now()), address_fits=captcha.address == address)
+    counted_at = _count(captcha)
+    if counted_at is None:
+        _answer_anew(captcha, link_proof)
+        return
+    if not codes.same(keys.code_of(captcha) or "-", code) or captcha.decoy:
+        captcha.refresh_from_db(fields=["attempts"])
+        raise CodeMismatch(attempts_left=max(0, settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts))
+    _consume(captcha, by=CaptchaModel.ProvenBy.CODE, counted_at=counted_at)
+
+
+def redeem(*, captcha: CaptchaModel) -> bool:
+    """Spend the proof; False when somebody spent it first. To be called in the transaction that uses it."""
+    proven = CaptchaModel.objects.filter(pk=captcha.pk, proven_at__isnull=False, redeemed_at=None)
+    return bool(proven.update(redeemed_at=clock.now()))
+
+
+def _count(captcha: CaptchaModel) -> datetime | None:
+    """Count one try of this code and of its address, committed on its own; None where no try is left to take."""
+    with transaction.atomic(durable=True):
+        now = clock.now()
+        limits.charge_guess(address=captcha.address, at=now)
+        live = CaptchaModel.objects.filter(
+            pk=captcha.pk,
+            generation=captcha.generation,
+            attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS,
+            proven_at=None,
+            expires_at__gt=now,
+        )
+        if live.update(attempts=F("attempts") + 1):
+            return now
+        transaction.set_rollback(True)
+    return None
+
+
+def _consume(
+    captcha: CaptchaModel, *, by: str, counted_at: datetime | None = None, link_proof: str | None = None
+) -> None:
+    """Record the proof, once, and give a counted try back. A parallel post that proved first is as good."""
+    if captcha.proven_at:
+        return
+    now = clock.now()
+    unproven = CaptchaModel.objects.filter(pk=captcha.pk, generation=captcha.generation, proven_at=None)
+    with transaction.atomic():
+        if counted_at:
+            limits.return_guess(address=captcha.address, at=counted_at)
+        returned = 1 if counted_at else 0
+        done = unproven.update(proven_at=now, proven_by=by, attempts=F("attempts") - returned)
+    if done:
+        captcha.proven_at, captcha.proven_by = now, by
+    else:
+        _answer_anew(captcha, link_proof)
+
+
+def _answer_anew(captcha: CaptchaModel, link_proof: str | None) -> None:
+    """The row changed under a parallel request: return where the proof is held now, else raise by the new state."""
+    captcha.refresh_from_db()
+    if not holds_proof(captcha, link_proof=link_proof):
+        refuse(state_of(captcha, at=clock.now()), address_fits=True)
+        raise CodeMismatch

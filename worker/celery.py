@@ -1,0 +1,22 @@
+"""The Celery app: `celery -A worker worker`, `celery -A worker beat`."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import celeryd_init
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
+
+app = Celery("doorcode")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@celeryd_init.connect
+def _wait_longer_for_the_broker(conf: Any, **kwargs: Any) -> None:
+    """A worker lives on its broker connection and may wait for it; the web process must not (settings)."""
+    if conf.broker_transport_options:
+        conf.broker_connection_timeout = 4
+        patience = {"socket_timeout": 5, "socket_connect_timeout": 2}
+        conf.broker_transport_options = {**conf.broker_transport_options, **patience}

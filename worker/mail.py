@@ -1,0 +1,104 @@
+"""Build a mail from its delivery: in the delivery's language, from templates/mail/<kind>/, secrets made on the spot."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import formatdate, parseaddr
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.tokens import default_token_generator
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import translation
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from core import clock
+from verification import keys
+
+from .models import Delivery
+
+# 7 bit on the wire: every mail server takes it, and a relay has nothing to re-encode.
+POLICY = SMTP.clone(cte_type="7bit")
+
+Context = dict[str, Any]
+
+
+class Unbuildable(Exception):
+    """What the mail is about is gone, or the key of its code has left the settings: it can never be sent."""
+
+
+def sender() -> str:
+    """The envelope's sender: the bare address of DEFAULT_FROM_EMAIL."""
+    return parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
+
+
+def build(delivery: Delivery) -> bytes:
+    """Return the message, ready for SMTP. Raises Unbuildable."""
+    context = {
+        "site_name": settings.SITE_NAME,
+        "site_url": settings.SITE_URL,
+        "email": delivery.recipient,
+        "language": translation.to_locale(delivery.language).replace("_", "-"),
+        **_CONTEXTS[delivery.kind](delivery),
+    }
+    message = EmailMessage(policy=POLICY)
+    with translation.override(delivery.language):
+        subject, text, html = (
+            render_to_string(f"mail/{delivery.kind}/{part}", context)
+            for part in ("subject.txt", "body.txt", "body.html")
+        )
+    message["Subject"] = " ".join(subject.split())
+    message["From"] = settings.DEFAULT_FROM_EMAIL
+    message["To"] = delivery.recipient
+    message["Date"] = formatdate()
+    message["Message-ID"] = delivery.message_id
+    message["Auto-Submitted"] = "auto-generated"
+    message["Content-Language"] = context["language"]
+    message.set_content(text.strip() + "\n")
+    message.add_alternative(html, subtype="html")
+    return message.as_bytes()
+
+
+def _code(delivery: Delivery) -> Context:
+    captcha = delivery.captcha
+    code = keys.code_of(captcha) if captcha else None
+    token = keys.link_token(captcha) if captcha else None
+    if captcha is None or code is None or token is None:
+        raise Unbuildable("the code can't be derived any more")
+    life = timedelta(seconds=settings.CAPTCHA_TTL)
+    if captcha.first_accepted_at:
+        end = captcha.first_accepted_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+        life = min(life, end - clock.now())
+    minutes = max(1, -int(-life.total_seconds() // 60))
+    return {"code": code, "minutes": minutes, "link": _url("signup_link", token)}
+
+
+def _registered(delivery: Delivery) -> Context:
+    return {"login_url": _url("login"), "reset_url": _url("password_reset")}
+
+
+def _password_reset(delivery: Delivery) -> Context:
+    if delivery.user is None:
+        raise Unbuildable("the account is gone")
+    uid = urlsafe_base64_encode(force_bytes(delivery.user.pk))
+    token = default_token_generator.make_token(delivery.user)
+    return {
+        "username": delivery.user.get_username(),
+        "link": _url("password_reset_confirm", uid, token),
+        "minutes": settings.PASSWORD_RESET_TIMEOUT // 60,
+    }
+
+
+_CONTEXTS: dict[str, Callable[[Delivery], Context]] = {
+    Delivery.Kind.CODE: _code,
+    Delivery.Kind.REGISTERED: _registered,
+    Delivery.Kind.PASSWORD_RESET: _password_reset,
+}
+
+
+def _url(name: str, *args: str) -> str:
+    """A link into the site, by SITE_URL: what a request says of its host never reaches a mail."""
+    return f"{settings.SITE_URL}{reverse(name, args=args)}"

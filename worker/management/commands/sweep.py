@@ -1,0 +1,28 @@
+"""`manage.py sweep`: send what waits in the outbox, without a broker."""
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from core import operators
+from worker import sweeper
+
+
+class Command(operators.Command):
+    help = gettext_lazy("Ring for deliveries that wait, and send them where the broker is down")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        while True:
+            found = sweeper.sweep()
+            if found or options["once"]:
+                text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found) % {"n": found}
+                self.stdout.write(text)
+            if options["once"]:
+                return
+            time.sleep(sweeper.INTERVAL)

@@ -1,0 +1,52 @@
+"""The outbox. A row is the truth about one mail; the broker only rings the bell."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from verification.models import CaptchaModel
+
+
+class Delivery(models.Model):
+    """One mail on its way. It says what the mail is about, never what is in it: that is derived at the send."""
+
+    class Kind(models.TextChoices):
+        CODE = "code", _("code")
+        REGISTERED = "registered", _("already registered")
+        PASSWORD_RESET = "password_reset", _("password reset")
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("pending")
+        SENDING = "sending", _("sending")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("failed")
+        EXPIRED = "expired", _("expired")
+
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
+    recipient = models.CharField(_("recipient"), max_length=254)
+    language = models.CharField(_("language"), max_length=16)
+    captcha = models.ForeignKey(CaptchaModel, models.CASCADE, null=True, blank=True, verbose_name=_("sign-up request"))
+    generation = models.PositiveIntegerField(_("generation"), default=0)  # of the captcha
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))
+    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    created_at = models.DateTimeField(_("created"))
+    next_attempt_at = models.DateTimeField(_("next attempt"))
+    lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
+    lease_token = models.CharField(max_length=32, blank=True)
+    message_id = models.CharField("Message-ID", max_length=255)
+    published_at = models.DateTimeField(_("bell rung"), null=True, blank=True)
+    sent_at = models.DateTimeField(_("accepted by the mail server"), null=True, blank=True)
+    last_reply = models.CharField(_("last reply"), max_length=255, blank=True)
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        indexes = [
+            models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="delivery_due"),
+            models.Index(fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} #{self.pk}"

@@ -1,0 +1,192 @@
+"""Hand a mail to the mail server over a connection that stays open, and say what its answer means."""
+
+import logging
+import re
+import smtplib
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
+
+IDLE_CHECK = 15.0  # seconds of silence after which a NOOP asks whether the server is still there
+MAX_AGE = 300.0  # seconds, and
+MAX_MAILS = 100  # mails, after which a connection is renewed
+AFTER_DOT = 25.0  # seconds to wait for the answer to DATA; RFC 5321 §4.5.3.2.6 asks for minutes, the lease allows this
+
+
+class Outcome(Enum):
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"  # not now: 4xx, a time-out, a hang-up before the final dot
+    REFUSED = "refused"  # this mail never: 5xx about the recipient or the content
+    UNAVAILABLE = "unavailable"  # the service's own fault: connecting, TLS, signing in, our sender address
+    UNKNOWN = "unknown"  # silence after the final dot: it may have been accepted
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a mail server said, and what it means. `text` is its code and words, or the error that came instead."""
+
+    outcome: Outcome
+    text: str
+
+
+class _Unavailable(Exception):
+    """The mail server can't be used at all; carries the reason."""
+
+
+class _Connection:
+    """One thread's connection: opened when first needed, renewed by age, dropped after any doubt."""
+
+    def __init__(self) -> None:
+        self._smtp: smtplib.SMTP | None = None
+        self._opened = self._used = 0.0
+        self._mails = 0
+
+    def get(self) -> tuple[smtplib.SMTP, bool]:
+        """Return an open connection and whether it is fresh. Raises _Unavailable."""
+        now = time.monotonic()
+        if self._smtp and (self._mails >= MAX_MAILS or now - self._opened > MAX_AGE or not self._alive(now)):
+            self.drop()
+        fresh = self._smtp is None
+        if self._smtp is None:
+            self._smtp, self._opened, self._mails = _connect(), now, 0
+        self._used = now
+        self._mails += 1
+        return self._smtp, fresh
+
+    def drop(self) -> None:
+        if self._smtp:
+            self._smtp.close()
+        self._smtp = None
+
+    def _alive(self, now: float) -> bool:
+        if self._smtp is None or now - self._used < IDLE_CHECK:
+            return self._smtp is not None
+        try:
+            return self._smtp.noop()[0] == 250
+        except (OSError, smtplib.SMTPException):
+            return False
+
+
+class _PerThread(threading.local):
+    def __init__(self) -> None:
+        self.connection = _Connection()
+
+
+_mine = _PerThread()
+
+
+def send(*, sender: str, recipient: str, message: bytes) -> Reply:
+    """Send one message (CRLF line ends, 7 bit) over this thread's connection. Never raises for what a server does."""
+    connection = _mine.connection
+    for _ in range(2):
+        try:
+            smtp, fresh = connection.get()
+        except _Unavailable as error:
+            return Reply(Outcome.UNAVAILABLE, str(error))
+        try:
+            return _transmit(connection, smtp, sender, recipient, message)
+        except _HungUp as error:
+            connection.drop()
+            if fresh:  # a kept connection may have been closed in the meantime: one free try on a new one
+                return Reply(Outcome.DEFERRED, str(error))
+    return Reply(Outcome.DEFERRED, "the server keeps hanging up")
+
+
+def drop_connection() -> None:
+    """Close this thread's connection, if any."""
+    _mine.connection.drop()
+
+
+class _HungUp(Exception):
+    """The connection failed before the final dot: the mail was certainly not accepted."""
+
+
+def _transmit(
+    connection: _Connection, smtp: smtplib.SMTP, sender: str, recipient: str, message: bytes
+) -> Reply:
+    """One transaction, MAIL to the answer to the dot. Raises _HungUp before the dot."""
+    try:
+        code, text = smtp.mail(sender)
+        if code != 250:
+            connection.drop()
+            return Reply(Outcome.UNAVAILABLE, _words(code, text))
+        code, text = smtp.rcpt(recipient)
+        if code in (250, 251):
+            code, text = smtp.docmd("DATA")
+            if code == 354:
+                smtp.send(re.sub(rb"(?m)^\.", b"..", message).removesuffix(b"\r\n") + b"\r\n.\r\n")
+                return _after_dot(connection, smtp)
+        elif code == 552:  # RFC 5321 §4.5.3.1.10: at RCPT it means "too many recipients now", that is 452
+            code = 452
+        smtp.rset()
+    except (OSError, smtplib.SMTPException) as error:
+        raise _HungUp(_reason(error)) from error
+    return _classify(connection, code, text)
+
+
+def _after_dot(connection: _Connection, smtp: smtplib.SMTP) -> Reply:
+    try:
+        if smtp.sock:
+            smtp.sock.settimeout(AFTER_DOT)
+        code, text = smtp.getreply()
+        if smtp.sock:
+            smtp.sock.settimeout(settings.EMAIL_TIMEOUT)
+    except (OSError, smtplib.SMTPException) as error:
+        connection.drop()
+        return Reply(Outcome.UNKNOWN, _reason(error))
+    return _classify(connection, code, text)
+
+
+def _classify(connection: _Connection, code: int, text: bytes) -> Reply:
+    """What an answer at RCPT or DATA means (RFC 5321 §4.2.1): about this mail, by its first digit."""
+    if code == 421:
+        connection.drop()
+    if code // 100 == 2:
+        return Reply(Outcome.ACCEPTED, _words(code, text))
+    return Reply(Outcome.REFUSED if code // 100 == 5 else Outcome.DEFERRED, _words(code, text))
+
+
+def _connect() -> smtplib.SMTP:
+    """Open, secure and authenticate a connection by EMAIL_URL. Raises _Unavailable."""
+    host, port, timeout = settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT
+    smtp: smtplib.SMTP | None = None
+    try:
+        if settings.EMAIL_USE_SSL:
+            smtp = smtplib.SMTP_SSL(host, port, timeout=timeout, context=_tls())
+        else:
+            smtp = smtplib.SMTP(host, port, timeout=timeout)
+        smtp.ehlo_or_helo_if_needed()
+        if settings.EMAIL_USE_TLS:
+            smtp.starttls(context=_tls())
+        if settings.EMAIL_HOST_USER:
+            smtp.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
+    except (OSError, smtplib.SMTPException) as error:
+        if smtp:
+            smtp.close()
+        logger.warning("the mail server can't be used: %s", _reason(error))
+        raise _Unavailable(_reason(error)) from error
+    return smtp
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One context for all connections: loading the certificates takes longer than sending a mail."""
+    return ssl.create_default_context()
+
+
+def _words(code: int, text: bytes) -> str:
+    return f"{code} {text.decode(errors='replace')}".strip()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPResponseException):
+        words = error.smtp_error
+        return _words(error.smtp_code, words if isinstance(words, bytes) else str(words).encode())
+    return f"{type(error).__name__}: {error}"
