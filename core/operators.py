@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 from django.utils import translation
 
 
@@ -19,7 +19,16 @@ def language() -> str:
 
 
 class Command(BaseCommand):
-    """A management command whose output follows the operator's locale."""
+    """A management command whose help and output follow the operator's locale."""
+
+    def describe(self) -> str:
+        """What the command is for, translated: `help` as a class attribute would be too early to know the locale."""
+        raise NotImplementedError
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        with translation.override(language()):
+            self.help = self.describe()
+            return super().create_parser(prog_name, subcommand, **kwargs)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         with translation.override(language()):

@@ -44,9 +44,9 @@ class LengthValidator:
 
     def get_help_text(self) -> str:
         n = self.min_length
-        return ngettext("Password must be at least %(n)d character", "Password must be at least %(n)d characters", n) % {
-            "n": n
-        }
+        return ngettext(
+            "Password must be at least %(n)d character", "Password must be at least %(n)d characters", n
+        ) % {"n": n}
 
 
 class CommonPasswordValidator(password_validation.CommonPasswordValidator):

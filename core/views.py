@@ -15,7 +15,10 @@ _TEXTS = {
     403: (_("You can't open this page"), _("Sign in with an account that may open it")),
     404: (_("Page not found"), _("Check the address, or start from the beginning")),
     413: (_("The request is too large"), _("Go back and send less")),
-    500: (_("There's a problem with the service. Try again later"), _("Nothing that you sent was lost by trying again")),
+    500: (
+        _("There's a problem with the service. Try again later"),
+        _("Nothing that you sent was lost by trying again"),
+    ),
 }
 _EXPIRED_FORM = (_("The form is too old"), _("Go back, reload the page and send it again. Cookies have to be allowed"))
 

@@ -49,7 +49,17 @@ class AccountCreationForm(_NamesMixin, auth_forms.AdminUserCreationForm):
 class AccountChangeForm(_NamesMixin, auth_forms.UserChangeForm):
     class Meta:
         model = User
-        fields = "__all__"
+        fields = (
+            "email",
+            "username",
+            "password",
+            "language",
+            "is_active",
+            "is_staff",
+            "is_superuser",
+            "groups",
+            "user_permissions",
+        )
 
 
 @admin.register(User)
@@ -66,7 +76,9 @@ class AccountAdmin(UserAdmin):
         (_("Permissions"), {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         (_("Moments"), {"fields": ("created_at", "activated_at", "last_login")}),
     )
-    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "username", "usable_password", "password1", "password2")}),)
+    add_fieldsets = (
+        (None, {"classes": ("wide",), "fields": ("email", "username", "usable_password", "password1", "password2")}),
+    )
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """What an operator has saved is no sign-up any more: active or disabled, no code changes it."""

@@ -50,21 +50,21 @@ class RegisterForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self._captchas, self._link_proofs = captchas, link_proofs or {}
-        self.captcha = captchas[0] if captchas else None
+        self.chosen: CaptchaModel | None = captchas[0] if captchas else None
 
     @property
     def is_proven(self) -> bool:
         """Whether this visitor needs no code any more."""
-        return self.captcha is not None and verification.holds_proof(self.captcha, link_proof=self._link_proof)
+        return self.chosen is not None and verification.holds_proof(self.chosen, link_proof=self._link_proof)
 
     @property
     def _link_proof(self) -> str | None:
-        return self._link_proofs.get(self.captcha.handle) if self.captcha else None
+        return self._link_proofs.get(self.chosen.handle) if self.chosen else None
 
     def clean_email(self) -> str:
         """Find the request of this address; with two tabs open, it need not be the newest."""
         email: str = self.cleaned_data["email"]
-        self.captcha = next((each for each in self._captchas if each.address == email), self.captcha)
+        self.chosen = next((each for each in self._captchas if each.address == email), self.chosen)
         _refuse_registered(email)
         return email
 
@@ -80,7 +80,7 @@ class RegisterForm(forms.Form):
         if not self.errors:
             try:
                 verification.prove(
-                    captcha=self.captcha,
+                    captcha=self.chosen,
                     address=self.cleaned_data["email"],
                     code=code,
                     link_proof=self._link_proof,
@@ -96,11 +96,11 @@ class RegisterForm(forms.Form):
 
     def save(self, *, language: str) -> User | None:
         """Activate the account of a valid form; None, with the error at its field, where somebody was faster."""
-        if self.captcha is None:
+        if self.chosen is None:
             raise AssertionError("only a valid form can be saved")
         username, password = self.cleaned_data["username"], self.cleaned_data["password"]
         try:
-            return services.register(captcha=self.captcha, username=username, password=password, language=language)
+            return services.register(captcha=self.chosen, username=username, password=password, language=language)
         except services.UsernameTaken as error:
             self.add_error("username", words.explain(error))
         except services.AlreadyRegistered as error:
@@ -110,7 +110,7 @@ class RegisterForm(forms.Form):
         return None
 
     def _shaped_code(self) -> str:
-        length = self.captcha.length if self.captcha else settings.CAPTCHA_LENGTH
+        length = self.chosen.length if self.chosen else settings.CAPTCHA_LENGTH
         typed = self.cleaned_data["captcha"]
         if not typed:
             raise words.code_required(length)

@@ -26,7 +26,9 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
-        return self.create_user(email=email, username=username, password=password, is_staff=True, is_superuser=True, **extra)
+        return self.create_user(
+            email=email, username=username, password=password, is_staff=True, is_superuser=True, **extra
+        )
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """Find by what a person calls the account: email address or username, in any case."""
@@ -47,8 +49,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     """An account: inactive and nameless until its mailbox is proven."""
 
     email = models.EmailField(_("email address"), max_length=addresses.MAX_LENGTH, unique=True)  # canonical
-    username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)
-    username_key = models.CharField(max_length=usernames.MAX_LENGTH * 3, unique=True, null=True, editable=False)
+    # Null until activation: a name belongs to nobody before a mailbox is proven.
+    username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)  # noqa: DJ001
+    username_key = models.CharField(max_length=usernames.MAX_LENGTH * 3, unique=True, null=True, editable=False)  # noqa: DJ001
     password = models.CharField(_("password"), max_length=128, default=UNUSABLE_PASSWORD)
     language = models.CharField(_("language"), max_length=16, blank=True)
     is_active = models.BooleanField(_("active"), default=False)

@@ -16,7 +16,5 @@ urlpatterns = [
     path("password-change/", accounts.PasswordChange.as_view(), name="password_change"),
     path("password-reset/", accounts.password_reset, name="password_reset"),
     path("password-reset/done/", accounts.password_reset_done, name="password_reset_done"),
-    path(
-        "password-reset/<uidb64>/<token>/", accounts.PasswordResetConfirm.as_view(), name="password_reset_confirm"
-    ),
+    path("password-reset/<uidb64>/<token>/", accounts.PasswordResetConfirm.as_view(), name="password_reset_confirm"),
 ]

@@ -8,7 +8,19 @@ from django.utils.translation import gettext as _
 
 MIN_LENGTH, MAX_LENGTH = 2, 20  # characters
 
-_SCRIPTS = ("LATIN", "CJK", "CYRILLIC", "GREEK", "HIRAGANA", "KATAKANA", "HANGUL", "ARABIC", "HEBREW", "THAI", "DEVANAGARI")
+_SCRIPTS = (
+    "LATIN",
+    "CJK",
+    "CYRILLIC",
+    "GREEK",
+    "HIRAGANA",
+    "KATAKANA",
+    "HANGUL",
+    "ARABIC",
+    "HEBREW",
+    "THAI",
+    "DEVANAGARI",
+)
 _JAPANESE = {"CJK", "HIRAGANA", "KATAKANA"}
 _WORD = re.compile(r"\w(?:[\w-]*\w)?")
 

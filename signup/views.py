@@ -71,13 +71,13 @@ def verify(request: HttpRequest) -> HttpResponse:
         return render(request, "signup/lost.html", status=400 if request.method == "POST" else 200)
     form = _register_form(request, entries, captchas)
     user = form.save(language=_language()) if form.is_valid() else None
-    if user is None or form.captcha is None:
+    if user is None or form.chosen is None:
         return _verify_page(request, form)
     login(request, user, backend=BACKEND)
     messages.success(request, _("Your account is ready. You're signed in"))
-    mine = next((each for each in entries if each.handle == form.captcha.handle), Entry(""))
+    mine = next((each for each in entries if each.handle == form.chosen.handle), Entry(""))
     response = SeeOther(mine.next or resolve_url(settings.LOGIN_REDIRECT_URL))
-    handles.write(response, handles.without(entries, form.captcha.handle))
+    handles.write(response, handles.without(entries, form.chosen.handle))
     return response
 
 
@@ -143,7 +143,7 @@ def _register_form(
 
 
 def _verify_page(request: HttpRequest, form: RegisterForm, status: int | None = None) -> HttpResponse:
-    captcha = form.captcha
+    captcha = form.chosen
     state = _delivery_state(captcha) if captcha else {}
     extra = {"captcha": captcha, "delivery": state, "minutes": -(-settings.CAPTCHA_TTL // 60)}
     return _page(request, "signup/verify.html", form, status=status, **extra)

@@ -1,8 +1,10 @@
 """The words for what the services refuse: one place for forms, pages and the API."""
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from verification.services import ResendTooSoon
 from verification.states import CodeExpired, CodeMismatch, HandleLost, TooManyAttempts, VerificationError
@@ -20,28 +22,24 @@ def code_format(length: int) -> ValidationError:
 
 def explain(error: VerificationError | SignupError) -> ValidationError:
     """Return the refusal in the visitor's language, under its stable code."""
-    return ValidationError(_text(error), code=error.code)
-
-
-def _text(error: VerificationError | SignupError) -> str:
     match error:
-        case HandleLost():
-            return _("Your sign-up timed out. Start again")
-        case CodeMismatch(attempts_left=None):
-            return _("That code does not match this email address")
         case CodeMismatch(attempts_left=int(left)):
-            return _join(_("That code does not match this email address"), _attempts_left(left))
-        case TooManyAttempts():
-            return _("Too many wrong codes. Get a new code")
-        case CodeExpired():
-            return _("That code has expired. Get a new code")
+            text = _join(_TEXTS[CodeMismatch], _attempts_left(left))
         case ResendTooSoon(retry_after=seconds):
-            return _("Get a new email in %(n)s s") % {"n": seconds}
-        case AlreadyRegistered():
-            return _("This email address is already registered")
-        case UsernameTaken():
-            return _("That username is taken. Choose another")
-    raise AssertionError(f"no words for {error!r}")
+            text = _("Get a new email in %(n)s s") % {"n": seconds}
+        case _other:
+            text = str(_TEXTS[type(error)])
+    return ValidationError(text, code=error.code)
+
+
+_TEXTS: dict[type[Exception], Any] = {
+    HandleLost: gettext_lazy("Your sign-up timed out. Start again"),
+    CodeMismatch: gettext_lazy("That code does not match this email address"),
+    TooManyAttempts: gettext_lazy("Too many wrong codes. Get a new code"),
+    CodeExpired: gettext_lazy("That code has expired. Get a new code"),
+    AlreadyRegistered: gettext_lazy("This email address is already registered"),
+    UsernameTaken: gettext_lazy("That username is taken. Choose another"),
+}
 
 
 def _attempts_left(left: int) -> str:

@@ -15,8 +15,8 @@ os.environ.update(
     }
 )
 
-from core.settings import *  # noqa: E402, F403
-from core.settings import DATABASES  # noqa: E402
+from core.settings import *  # noqa: F403
+from core.settings import DATABASES
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": None}

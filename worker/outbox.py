@@ -89,14 +89,14 @@ def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
     """
     Take up to `limit` due deliveries, `first` among them if it is due, under one lease of LEASE seconds.
 
-    By the database's clock (due times and leases are never the clock of a machine that may be off), in one transaction, passing over what others hold. Nobody else sends these until
-    the lease ends; whoever settles must show its token.
+    In one transaction, passing over what others hold, by the database's clock: the workers' own may disagree. Nobody
+    else sends these until the lease ends; whoever settles must show its token.
     """
     with transaction.atomic():
         free = _due().select_for_update(skip_locked=True, of=("self",), no_key=True).select_related("captcha", "user")
-        rows = list(free.filter(pk=first)) if first else []
-        if len(rows) < limit and (rows or not first):
-            rows += free.exclude(pk=first).order_by("next_attempt_at")[: limit - len(rows)]
+        rows = list(free.filter(pk=first)) if first is not None else []
+        if len(rows) < limit and (rows or first is None):
+            rows += free.exclude(pk__in=[row.pk for row in rows]).order_by("next_attempt_at")[: limit - len(rows)]
         stale = [row.pk for row in rows if row.captcha and row.captcha.generation != row.generation]
         mine = [row for row in rows if row.pk not in stale]
         if stale:

@@ -108,9 +108,7 @@ class _HungUp(Exception):
     """The connection failed before the final dot: the mail was certainly not accepted."""
 
 
-def _transmit(
-    connection: _Connection, smtp: smtplib.SMTP, sender: str, recipient: str, message: bytes
-) -> Reply:
+def _transmit(connection: _Connection, smtp: smtplib.SMTP, sender: str, recipient: str, message: bytes) -> Reply:
     """One transaction, MAIL to the answer to the dot. Raises _HungUp before the dot."""
     try:
         code, text = smtp.mail(sender)

@@ -40,7 +40,7 @@ def open_box(folder: Path) -> mailbox.Maildir:
 
 def newest(box: mailbox.Maildir, *, most: int = 50) -> list[Mail]:
     """Return the newest mails first."""
-    return sorted((_read(box, key) for key in box.keys()), key=lambda mail: mail.at, reverse=True)[:most]
+    return sorted((_read(box, key) for key in box.iterkeys()), key=lambda mail: mail.at, reverse=True)[:most]
 
 
 def one(box: mailbox.Maildir, key: str) -> Mail | None:
@@ -60,5 +60,5 @@ def _read(box: mailbox.Maildir, key: str) -> Mail:
 
 
 def _part(message: EmailMessage, subtype: str) -> str:
-    part = message.get_body(preferencelist=(subtype,))  # type: ignore[arg-type]
+    part = message.get_body(preferencelist=(subtype,))
     return str(part.get_content()) if part else ""

@@ -4,17 +4,16 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from aiosmtpd.controller import Controller
 from celery.worker import WorkController
 from celery.worker import state as celery_state
+from django.conf import settings
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -25,7 +24,9 @@ from worker import celery_app
 from .inbox import Catcher
 
 if not settings.DEMO:
-    raise ImproperlyConfigured("The demo only runs with DEBUG=true and DEMO=true. / 演示仅能在 DEBUG=true 且 DEMO=true 时运行。")
+    raise ImproperlyConfigured(
+        "The demo only runs with DEBUG=true and DEMO=true. / 演示仅能在 DEBUG=true 且 DEMO=true 时运行。"
+    )
 
 
 class QuietHandler(WSGIRequestHandler):
@@ -86,5 +87,5 @@ def _start_worker() -> threading.Thread:
 
 
 def _stop_worker(thread: threading.Thread) -> None:
-    celery_state.should_stop = 0
+    celery_state.should_stop = 0  # type: ignore[assignment]
     thread.join(timeout=10)

@@ -1,5 +1,6 @@
 """The demo's inbox pages."""
 
+from mailbox import Maildir
 from pathlib import Path
 
 from csp.decorators import csp_replace
@@ -12,7 +13,7 @@ from django.views.decorators.http import require_safe
 from . import inbox
 
 
-def _box() -> inbox.mailbox.Maildir:
+def _box() -> Maildir:
     return inbox.open_box(Path(settings.BASE_DIR) / ".demo" / "inbox")
 
 
@@ -29,7 +30,7 @@ def mail(request: HttpRequest, key: str) -> HttpResponse:
 @xframe_options_sameorigin
 @csp_replace({"style-src": "'unsafe-inline'", "frame-ancestors": "'self'"})  # a mail's styles are inline; demo only
 @require_safe
-def html(request: HttpRequest, key: str) -> HttpResponse:
+def html(request: HttpRequest, key: str = "") -> HttpResponse:
     return HttpResponse(_one(key).html)
 
 

@@ -5,14 +5,15 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from core import operators
 from worker import sweeper
 
 
 class Command(operators.Command):
-    help = gettext_lazy("Ring for deliveries that wait, and send them where the broker is down")
+    def describe(self) -> str:
+        return _("Ring for deliveries that wait, and send them where the broker is down")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))

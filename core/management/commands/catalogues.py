@@ -1,0 +1,136 @@
+"""`manage.py catalogues`: the translations held against the sources, without GNU gettext."""
+
+import io
+import re
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import to_locale
+from django.utils.translation.template import templatize
+
+from core import operators
+
+KEYWORDS = {
+    "gettext": None,
+    "gettext_lazy": None,
+    "gettext_noop": None,
+    "_": None,
+    "ngettext": (1, 2),
+    "ngettext_lazy": (1, 2),
+    "pgettext": ((1, "c"), 2),
+}
+_NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)
+_NAMED = re.compile(r"%\((\w+)\)[sd]")
+
+
+class Command(operators.Command):
+    def describe(self) -> str:
+        return _("Check, or bring up to date, the translations of all languages")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        action = parser.add_mutually_exclusive_group(required=True)
+        action.add_argument("--check", action="store_true", help=_("Say what is missing, and fail"))
+        action.add_argument("--update", action="store_true", help=_("Take over new texts, and compile"))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        sources = _extract()
+        problems: list[str] = []
+        for code, _name in settings.LANGUAGES:
+            path = Path(settings.LOCALE_PATHS[0]) / to_locale(code) / "LC_MESSAGES" / "django.po"
+            if options["update"]:
+                _update(path, sources, code)
+            problems += [f"{to_locale(code)}: {problem}" for problem in _problems(path, sources)]
+        for problem in problems:
+            self.stderr.write(problem)
+        if problems and options["check"]:
+            raise CommandError(_("The catalogues are not complete: make messages, then translate"))
+
+
+def _extract() -> Catalog:
+    """Collect every translatable text of the Python sources and the templates."""
+    catalog = Catalog(project="Doorcode", charset="utf-8")
+    for path, source in _sources():
+        found = extract("python", io.BytesIO(source.encode()), keywords=KEYWORDS, comment_tags=["Translators:"])
+        for _line, message, comments, context in found:
+            catalog.add(message, locations=[(path, 0)], auto_comments=comments, context=context)
+    return catalog
+
+
+def _sources() -> Iterator[tuple[str, str]]:
+    base = Path(settings.BASE_DIR)
+    for app in ("core", "verification", "worker", "signup"):
+        for path in sorted((base / app).rglob("*.py")):
+            if "migrations" not in path.parts:
+                yield str(path.relative_to(base)), path.read_text()
+    for path in sorted((base / "templates").rglob("*.*")):
+        yield str(path.relative_to(base)), templatize(path.read_text(), origin=str(path))
+
+
+def _read(path: Path, code: str | None = None) -> Catalog:
+    if not path.exists():
+        return Catalog(locale=to_locale(code or "en"), charset="utf-8")
+    with path.open("rb") as file:
+        return read_po(file, locale=path.parent.parent.name)
+
+
+def _update(path: Path, sources: Catalog, code: str) -> None:
+    catalog = _read(path, code)
+    catalog.update(deepcopy(sources), no_fuzzy_matching=True)  # it keeps the messages that it is given
+    catalog.obsolete.clear()
+    catalog.header_comment, catalog.fuzzy = "# Doorcode: the words of its pages and mails.", False
+    catalog.creation_date = catalog.revision_date = _NO_DATE  # the history knows when; a date here only conflicts
+    if code == "en":  # the sources are English: their own words are the translation
+        for message in catalog:
+            if message.id:
+                message.string = message.id
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        write_po(file, catalog, width=120, sort_output=True, omit_header=False, include_lineno=False)
+    path.with_suffix(".mo").write_bytes(_compiled(_read(path)))
+
+
+def _compiled(catalog: Catalog) -> bytes:
+    buffer = io.BytesIO()
+    write_mo(buffer, catalog)
+    return buffer.getvalue()
+
+
+def _problems(path: Path, sources: Catalog) -> Iterator[str]:
+    if not path.exists():
+        yield "no catalogue"
+        return
+    catalog = _read(path)
+    known = {message.id for message in catalog if message.id}
+    wanted = {message.id for message in sources if message.id}
+    yield from (f"not in the catalogue: {id!r}" for id in sorted(wanted - known, key=str))
+    yield from (f"no longer in the sources: {id!r}" for id in sorted(known - wanted, key=str))
+    for message in catalog:
+        if message.id:
+            yield from _message_problems(message)
+    compiled = path.with_suffix(".mo")
+    if not compiled.exists() or compiled.read_bytes() != _compiled(catalog):
+        yield "django.mo is not compiled from django.po"
+
+
+def _message_problems(message: Message) -> Iterator[str]:
+    ids = message.id if isinstance(message.id, (tuple, list)) else (message.id,)
+    texts = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
+    if message.fuzzy:
+        yield f"fuzzy: {ids[0]!r}"
+    if not all(texts):
+        yield f"not translated: {ids[0]!r}"
+    wanted = set(_NAMED.findall("".join(ids)))
+    for text in texts:
+        if not wanted.issuperset(_NAMED.findall(text or "")):  # Chinese may leave a number out
+            yield f"unknown placeholders: {text!r}"
