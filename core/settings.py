@@ -1,5 +1,6 @@
 """All settings, in sections, from the environment; docs/reference/environment.md lists every variable."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -155,6 +156,7 @@ if CELERY_BROKER_URL.startswith(("redis", "sentinel", "valkey", "unix")):
     }
 elif CELERY_BROKER_URL.startswith("memory"):
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
+CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 16
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -199,6 +201,8 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # Collected (the Docker image): hashed names, cached for ever. Not collected (a checkout): served where they stand.
 WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").exists()
+if WHITENOISE_USE_FINDERS:
+    warnings.filterwarnings("ignore", "No directory at", UserWarning)
 _static = "django.contrib.staticfiles" if WHITENOISE_USE_FINDERS else "whitenoise"
 _static_class = "StaticFilesStorage" if WHITENOISE_USE_FINDERS else "CompressedManifestStaticFilesStorage"
 STORAGES = {

@@ -79,7 +79,7 @@ class RegisterForm(forms.Form):
         code = "" if self.is_proven else self._shaped_code()
         if not self.errors:
             try:
-                verification.prove(
+                services.prove(
                     captcha=self.chosen,
                     address=self.cleaned_data["email"],
                     code=code,

@@ -1,5 +1,6 @@
 """The visitor's journey: ask for a code, ask again, register. Each verb owns its transaction."""
 
+import time
 from collections.abc import Iterable
 from functools import partial
 
@@ -9,13 +10,15 @@ from django.db import IntegrityError, transaction
 from core import clock
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import HandleLost
+from verification.states import HandleLost, is_waiting
 from worker import outbox
 from worker.models import Delivery
 
 from . import usernames
 from .models import User
 from .signals import user_activated
+
+SETTLING = 0.5  # seconds; recording an acceptance takes a few milliseconds
 
 
 class SignupError(Exception):
@@ -96,6 +99,20 @@ def resend(*, captcha: CaptchaModel, language: str) -> bool:
     else:
         _post(locked, language)
     return renewed
+
+
+def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: str | None) -> None:
+    """
+    Prove the mailbox by the typed code or the mail's link; see `verification.services.prove` for what it raises.
+
+    A mail can be read, and its code pasted, before the mail server's answer is on record here. So while a first mail
+    is being handed over, wait for that record, at most SETTLING seconds.
+    """
+    end = time.monotonic() + SETTLING
+    while captcha and is_waiting(captcha) and outbox.is_sending(captcha=captcha) and time.monotonic() < end:
+        time.sleep(0.02)
+        captcha.refresh_from_db()
+    verification.prove(captcha=captcha, address=address, code=code, link_proof=link_proof)
 
 
 def register(*, captcha: CaptchaModel, username: str, password: str, language: str) -> User:

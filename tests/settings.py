@@ -16,7 +16,8 @@ os.environ.update(
 )
 
 from core.settings import *  # noqa: F403
-from core.settings import DATABASES
+from core.settings import DATABASES, LOGGING
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": None}
+LOGGING["loggers"] = {"mail.log": {"level": "WARNING"}}  # aiosmtpd's every word

@@ -106,7 +106,7 @@ def holds_proof(captcha: CaptchaModel, *, link_proof: str | None) -> bool:
     state = state_of(captcha, at=clock.now())
     if state is State.PROVEN and captcha.proven_by == CaptchaModel.ProvenBy.CODE:
         return True
-    if state not in (State.PROVEN, State.OPEN, State.EXHAUSTED) or captcha.decoy or not link_proof:
+    if state in (State.LOST, State.EXPIRED) or captcha.decoy or not link_proof:  # a link can't be guessed: no tries
         return False
     return codes.same(keys.link_proof_of(captcha) or "-", link_proof)
 

@@ -69,6 +69,11 @@ def state_of(captcha: CaptchaModel | None, *, at: datetime) -> State:
     return State.OPEN
 
 
+def is_waiting(captcha: CaptchaModel) -> bool:
+    """Whether no mail of the current generation was accepted yet."""
+    return captcha.proven_at is None and captcha.expires_at is None
+
+
 def refuse(state: State, *, address_fits: bool) -> None:
     """Raise what a state answers to any typed code; return where a code may be counted and compared."""
     if state in (State.LOST, State.PROVEN):  # proven, but by a link that this browser has not

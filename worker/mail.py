@@ -50,6 +50,8 @@ def build(delivery: Delivery) -> bytes:
             render_to_string(f"mail/{delivery.kind}/{part}", context)
             for part in ("subject.txt", "body.txt", "body.html")
         )
+    message.set_content(text.strip() + "\n")
+    message.add_alternative(html, subtype="html")  # first: it takes Content-* headers down into its parts
     message["Subject"] = " ".join(subject.split())
     message["From"] = settings.DEFAULT_FROM_EMAIL
     message["To"] = delivery.recipient
@@ -57,8 +59,6 @@ def build(delivery: Delivery) -> bytes:
     message["Message-ID"] = delivery.message_id
     message["Auto-Submitted"] = "auto-generated"
     message["Content-Language"] = context["language"]
-    message.set_content(text.strip() + "\n")
-    message.add_alternative(html, subtype="html")
     return message.as_bytes()
 
 

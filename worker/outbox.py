@@ -74,6 +74,11 @@ def latest(*, captcha: CaptchaModel) -> Delivery | None:
     return Delivery.objects.filter(captcha=captcha).order_by("-pk").first()
 
 
+def is_sending(*, captcha: CaptchaModel) -> bool:
+    """Whether a mail about a captcha is being handed over, or was and its outcome is not on record yet."""
+    return Delivery.objects.filter(captcha=captcha, state=State.SENDING).exists()
+
+
 def visible_state(delivery: Delivery | None) -> str:
     """Return what a visitor may know of a mail: queued, sending, sent, delayed or failed."""
     if delivery is None or delivery.state in (State.FAILED, State.EXPIRED):

@@ -78,7 +78,6 @@ def _welcome(port: int) -> None:
 
 
 def _start_worker() -> threading.Thread:
-    celery_app.conf.update(worker_hijack_root_logger=False, worker_redirect_stdouts=False)
     celery_state.should_stop = None
     controller = WorkController(app=celery_app, pool_cls="threads", concurrency=4, loglevel="WARNING")
     thread = threading.Thread(target=controller.start, name="worker", daemon=True)

@@ -1,0 +1,24 @@
+"""The whole system, on both databases."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import MailServer, System
+
+DATABASES = [pytest.param("postgresql", marks=pytest.mark.postgres), "sqlite"]
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def system(
+    request: pytest.FixtureRequest,
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[System]:
+    """gunicorn and a Celery worker on real servers."""
+    folder = tmp_path_factory.mktemp("system")
+    database = f"sqlite:///{folder / 'db.sqlite3'}"
+    if request.param == "postgresql":
+        database = request.getfixturevalue("new_database")()
+    with MailServer() as mail, System(database=database, redis=redis_url, mail=mail, logs=folder).run() as running:
+        yield running
