@@ -7,4 +7,4 @@ from django.http import HttpRequest
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    return {"site_name": settings.SITE_NAME, "signup_open": settings.SIGNUP_OPEN, "demo": settings.DEMO}
+    return {"brand": settings.SITE_NAME, "signup_open": settings.SIGNUP_OPEN, "demo": settings.DEMO}

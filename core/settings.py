@@ -34,6 +34,7 @@ if _site.scheme not in ("http", "https") or not _site.hostname:
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[_site.hostname, *(["localhost", "127.0.0.1"] if DEBUG else [])])
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 DEMO = DEBUG and env.bool("DEMO", default=False)
+DEMO_DATA = Path(env.str("DEMO_DATA", default=str(BASE_DIR / ".demo")))
 
 # --- Sign-up: what the project is for ---------------------------------------------------------------------------------
 CAPTCHA_LENGTH = env.int("CAPTCHA_LENGTH", default=4)  # digits, 4 to 10

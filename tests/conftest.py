@@ -3,12 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests import servers
+from tests.factories import Hands
 
 CHROMIUM = "/usr/bin/chromium"
 NEEDS = {
@@ -51,3 +53,19 @@ def new_database(postgres_url: str) -> Iterator[object]:
         return f"{postgres_url}/{made[-1]}"
 
     yield make
+
+
+@pytest.fixture
+def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
+    """The domain's clock, standing still."""
+    hands = Hands(datetime.now(UTC))
+    monkeypatch.setattr("core.clock.now", hands.now)
+    return hands
+
+
+@pytest.fixture(autouse=True)
+def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The deliveries that the bell was rung for; no unit test has a broker."""
+    ids: list[int] = []
+    monkeypatch.setattr("worker.bell.ring", lambda wanted: ids.extend(wanted) or True)
+    return ids

@@ -15,10 +15,12 @@ DATA = Path(__file__).resolve().parent.parent.parent / ".demo"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo")
     parser.add_argument("--port", type=int, default=8000)
-    port = parser.parse_args().port
-    DATA.mkdir(exist_ok=True)
+    parser.add_argument("--data", type=Path, default=DATA, help="where database and inbox are kept")
+    options = parser.parse_args()
+    port, data = options.port, options.data.resolve()
+    data.mkdir(exist_ok=True)
     mail_port = _free_port()
-    redis, redis_url = _start_redis()
+    redis, redis_url = _start_redis(data)
     os.environ.update(
         {
             "DJANGO_SETTINGS_MODULE": "core.settings",
@@ -26,7 +28,8 @@ def main() -> int:
             "DEMO": "true",
             "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
             "SITE_URL": f"http://127.0.0.1:{port}",
-            "DATABASE_URL": f"sqlite:///{DATA / 'doorcode.sqlite3'}",
+            "DEMO_DATA": str(data),
+            "DATABASE_URL": f"sqlite:///{data / 'doorcode.sqlite3'}",
             "REDIS_URL": redis_url,
             "CELERY_BROKER_URL": redis_url,
             "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
@@ -38,20 +41,20 @@ def main() -> int:
     from signup.demo import system  # only now: it needs the settings
 
     try:
-        return system.run(port=port, mail_port=mail_port, data=DATA)
+        return system.run(port=port, mail_port=mail_port)
     finally:
         if redis:
             redis.terminate()
             redis.wait(timeout=10)
 
 
-def _start_redis() -> tuple["subprocess.Popen[bytes] | None", str]:
+def _start_redis(data: Path) -> tuple["subprocess.Popen[bytes] | None", str]:
     """A private Redis where the machine has one, so that the demo runs as production does; else in memory."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         return None, "memory://"
     port = _free_port()
-    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(DATA)]
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(data)]
     # A session of its own: Ctrl-C reaches us alone, and we stop it when all others are done with it.
     process = subprocess.Popen(  # noqa: S603
         [program, *options], stdout=subprocess.DEVNULL, start_new_session=True

@@ -3,7 +3,6 @@
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -36,7 +35,7 @@ class QuietHandler(WSGIRequestHandler):
         pass
 
 
-def run(*, port: int, mail_port: int, data: Path) -> int:
+def run(*, port: int, mail_port: int) -> int:
     """Run until Ctrl-C or SIGTERM; return the exit status."""
     translation.activate(operators.language())
     try:
@@ -48,7 +47,7 @@ def run(*, port: int, mail_port: int, data: Path) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    catcher = Controller(Catcher(data / "inbox"), hostname="127.0.0.1", port=mail_port)
+    catcher = Controller(Catcher(settings.DEMO_DATA / "inbox"), hostname="127.0.0.1", port=mail_port)
     catcher.start()
     worker = _start_worker()
     server.set_app(StaticFilesHandler(application))

@@ -1,7 +1,6 @@
 """The demo's inbox pages."""
 
 from mailbox import Maildir
-from pathlib import Path
 
 from csp.decorators import csp_replace
 from django.conf import settings
@@ -14,7 +13,7 @@ from . import inbox
 
 
 def _box() -> Maildir:
-    return inbox.open_box(Path(settings.BASE_DIR) / ".demo" / "inbox")
+    return inbox.open_box(settings.DEMO_DATA / "inbox")
 
 
 @require_safe

@@ -1,0 +1,89 @@
+"""A real browser at the demo, which is the whole system in one process."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.conftest import CHROMIUM
+from tests.servers import ROOT, free_port, listens, wait_until
+
+SHOTS = ROOT / "build" / "screenshots"
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+
+
+@pytest.fixture(scope="session")
+def demo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The demo, started as `make demo` starts it, on data of its own."""
+    port, data = free_port(), tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "signup.demo", "--port", str(port), "--data", str(data)]
+    log = os.open(data / "demo.log", os.O_CREAT | os.O_WRONLY)
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: listens(port), "the demo")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, demo_url: str) -> Iterator[Callable[..., Page]]:
+    """Open a page in a new browser profile; its console must stay silent."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_page(language: str = "en", path: str = "/signup/", **options: object) -> Page:
+        contexts.append(browser.new_context(locale=language, base_url=demo_url, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if not re.search(r"40[04] \(", text)] == []
+
+
+@pytest.fixture
+def shot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+    """Write a screenshot for people to look at."""
+
+    def shot(page: Page, name: str) -> None:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+    return shot
+
+
+def read_code(page: Page, address: str) -> str:
+    """Read the newest code for an address in the demo's inbox, in another tab."""
+    inbox = page.context.new_page()
+    inbox.goto("/demo/inbox/")
+    row = inbox.locator("tr", has_text=address).first
+    for _ in range(100):
+        if row.count():
+            break
+        inbox.wait_for_timeout(50)
+        inbox.reload()
+    subject = row.locator("a").inner_text()
+    inbox.close()
+    return re.search(r"\d{4,}", subject)[0]
+

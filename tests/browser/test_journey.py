@@ -1,0 +1,109 @@
+"""The journey in Chromium: what a person sees and does."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import read_code
+
+pytestmark = pytest.mark.chromium
+
+OpenPage = Callable[..., Page]
+Shot = Callable[[Page, str], None]
+
+WORDS = {
+    "en": ("Get a code", "Code", "Username", "Password", "Create the account", "Your account is ready. You're signed in"),
+    "zh-CN": ("获取验证码", "验证码", "用户名", "密码", "创建账号", "账号已激活，并已自动登录"),
+    "zh-TW": ("取得驗證碼", "驗證碼", "使用者名稱", "密碼", "建立帳號", "帳號已啟用，並已自動登入"),
+}
+
+
+@pytest.mark.parametrize("language", WORDS)
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+def test_a_person_registers(open_page: OpenPage, shot: Shot, language: str, script: bool) -> None:
+    """From the first page to the account, in each language, with JavaScript and without."""
+    get_code, code, username, password, create, welcome = WORDS[language]
+    email, name = f"{language}-{script}@example.com".lower(), f"p{language[-2:]}{script:d}".lower()
+    page = open_page(language, java_script_enabled=script)
+    shot(page, f"{language}-1-signup")
+    page.get_by_role("textbox").fill(email)
+    page.get_by_role("button", name=get_code).click()
+    shot(page, f"{language}-2-verify")
+    page.get_by_label(code, exact=True).fill(read_code(page, email))
+    page.get_by_label(username, exact=True).fill(name)
+    page.get_by_label(password, exact=True).fill("correct horse b")
+    page.get_by_role("button", name=create).click()
+    expect(page.get_by_text(welcome)).to_be_visible()
+    expect(page.get_by_text(email)).to_be_visible()
+    shot(page, f"{language}-3-account")
+
+
+def test_errors_stand_at_their_fields_all_at_once(open_page: OpenPage, shot: Shot) -> None:
+    """An empty form names every field, the summary takes the focus, and its entries lead to the fields."""
+    page = open_page("zh-CN")
+    page.get_by_role("button", name="获取验证码").click()
+    expect(page.get_by_role("alert")).to_contain_text("请输入邮箱")
+    page.get_by_role("textbox").fill("errors@example.com")
+    page.get_by_role("button", name="获取验证码").click()
+    page.get_by_role("button", name="创建账号").click()
+    expect(page).to_have_title("错误：输入验证码 – Doorcode")
+    for text in ("请输入 4 位验证码", "请输入用户名", "请输入密码"):
+        expect(page.get_by_role("alert")).to_contain_text(text)
+    expect(page.locator(".summary")).to_be_focused()
+    shot(page, "zh-CN-errors")
+    page.get_by_role("link", name="请输入用户名").click()
+    expect(page.get_by_label("用户名", exact=True)).to_be_focused()
+
+
+def test_the_language_switches_and_the_mail_follows(open_page: OpenPage, shot: Shot) -> None:
+    """A visitor with an English browser chooses Chinese; the mail is Chinese too."""
+    page = open_page("en")
+    page.get_by_role("button", name="简体中文").click()
+    expect(page.get_by_role("heading", name="注册")).to_be_visible()
+    page.get_by_role("textbox").fill("switch@example.com")
+    page.get_by_role("button", name="获取验证码").click()
+    code = read_code(page, "switch@example.com")
+    page.goto("/demo/inbox/")
+    page.get_by_role("link", name=f"{code} 是你的 Doorcode 验证码").first.click()
+    expect(page.frame_locator("iframe").get_by_text(code, exact=True)).to_be_visible()
+    shot(page, "zh-CN-mail")
+
+
+def test_the_mails_link_proves_without_a_code(open_page: OpenPage, shot: Shot) -> None:
+    """Opened in another browser, it leaves the address bar at once and asks for name and password alone."""
+    page = open_page("en")
+    page.get_by_role("textbox").fill("link@example.com")
+    page.get_by_role("button", name="Get a code").click()
+    code = read_code(page, "link@example.com")
+    phone = open_page("en", "/demo/inbox/", viewport={"width": 360, "height": 740})
+    phone.get_by_role("link", name=f"{code} is your").first.click()
+    phone.locator("pre a", has_text="/signup/link/").click()
+    expect(phone).to_have_url(page.url)
+    expect(phone.get_by_text("link@example.com is confirmed")).to_be_visible()
+    shot(phone, "en-link-phone")
+    phone.get_by_label("Username", exact=True).fill("linkperson")
+    phone.get_by_label("Password", exact=True).fill("correct horse b")
+    phone.get_by_role("button", name="Create the account").click()
+    expect(phone.get_by_text("Your account is ready")).to_be_visible()
+
+
+def test_a_password_can_be_shown(open_page: OpenPage) -> None:
+    """The button turns dots into letters and back."""
+    page = open_page("en", "/login/")
+    password = page.get_by_label("Password", exact=True)
+    password.fill("correct horse b")
+    page.get_by_role("button", name="Show the password").click()
+    expect(password).to_have_attribute("type", "text")
+    page.get_by_role("button", name="Hide the password").click()
+    expect(password).to_have_attribute("type", "password")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 320)])
+def test_pages_fit(open_page: OpenPage, shot: Shot, scheme: str, width: int) -> None:
+    """No page scrolls sideways, from 320 px on; both colour schemes are drawn for people to look at."""
+    page = open_page("en", color_scheme=scheme, viewport={"width": width, "height": 800})
+    for path in ("/signup/", "/signup/verify/", "/login/", "/password-reset/", "/password-reset/done/"):
+        page.goto(path)
+        shot(page, f"{scheme}-{width}{path.replace('/', '-').rstrip('-')}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,39 @@
+"""System checks."""
+
+import pytest
+
+from core import checks
+
+
+def ids(messages) -> list[str]:
+    return [message.id for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("CAPTCHA_LENGTH", 3, "doorcode.E001"),
+        ("CAPTCHA_LENGTH", 11, "doorcode.E001"),
+        ("CAPTCHA_TTL", 0, "doorcode.E002"),
+        ("CAPTCHA_MAX_LIFETIME", 1, "doorcode.E003"),
+        ("CAPTCHA_MAX_ATTEMPTS", 0, "doorcode.E004"),
+        ("RESEND_COOLDOWN", -1, "doorcode.E005"),
+        ("TRUSTED_PROXIES", -1, "doorcode.E006"),
+    ],
+)
+def test_impossible_numbers_are_errors(settings, name: str, value: int, error: str) -> None:
+    """Each by its own id."""
+    setattr(settings, name, value)
+    assert ids(checks.captcha_settings(None)) == [error]
+
+
+def test_the_defaults_are_fine() -> None:
+    """No error as shipped."""
+    assert checks.captcha_settings(None) == []
+
+
+@pytest.mark.parametrize(("length", "expected"), [(4, ["doorcode.W001"]), (5, ["doorcode.W001"]), (6, [])])
+def test_a_short_code_is_a_deployment_warning(settings, length: int, expected: list[str]) -> None:
+    """Four digits is below what NIST and ASVS ask."""
+    settings.CAPTCHA_LENGTH = length
+    assert ids(checks.short_code(None)) == expected

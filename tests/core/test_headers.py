@@ -1,0 +1,78 @@
+"""What every answer carries."""
+
+import pytest
+from django.test import Client
+
+PAGES = ["/signup/", "/signup/verify/", "/login/", "/password-reset/", "/nowhere/", "/healthz"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_is_kept_by_a_cache(db, client: Client, path: str) -> None:
+    """Each has a language in it, most a flow."""
+    assert "no-store" in client.get(path)["Cache-Control"]
+    assert "private" in client.get(path)["Cache-Control"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_policy_allows_nothing_inline(db, client: Client, path: str) -> None:
+    """No script, style or frame but the site's own files."""
+    policy = client.get(path)["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize("path", PAGES[:5])
+def test_pages_hold_no_inline_style_or_script(db, client: Client, path: str) -> None:
+    """What the policy forbids isn't there."""
+    page = client.get(path).content.decode()
+    assert "style=" not in page
+    assert "<style" not in page
+    assert " onclick" not in page
+
+
+def test_framing_and_sniffing_are_off(db, client: Client) -> None:
+    """The classic headers too."""
+    page = client.get("/signup/")
+    assert page["X-Frame-Options"] == "DENY"
+    assert page["X-Content-Type-Options"] == "nosniff"
+    assert page["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(("length", "status"), [("70000", 413), ("x", 400)])
+def test_a_body_over_64_kib_is_not_read(db, client: Client, length: str, status: int) -> None:
+    """413, in the visitor's language."""
+    page = client.post("/signup/", CONTENT_LENGTH=length, headers={"accept-language": "zh-CN"})
+    assert page.status_code == status
+    assert '<html lang="zh-hans"' in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("en", "Page not found"), ("zh-CN", "页面不存在"), ("zh-HK", "找不到頁面"), ("fr", "Page not found")]
+)
+def test_errors_speak_the_visitors_language(client: Client, language: str, text: str) -> None:
+    """404 in three languages, and English for all others."""
+    page = client.get("/nowhere/", headers={"accept-language": language})
+    assert page.status_code == 404
+    assert text in page.content.decode()
+
+
+def test_a_foreign_post_is_refused() -> None:
+    """Without the token a form is too old, said politely."""
+    page = Client(enforce_csrf_checks=True).post("/signup/", {"email": "alice@example.com"})
+    assert page.status_code == 403
+    assert "The form is too old" in page.content.decode()
+
+
+def test_an_error_page_for_500_needs_nothing(rf) -> None:
+    """It is drawn without user, session or database."""
+    from core.views import server_error
+
+    page = server_error(rf.get("/"))
+    assert page.status_code == 500
+    assert "There&#x27;s a problem with the service" in page.content.decode()
+
+
+def test_a_foreign_host_is_refused(client: Client) -> None:
+    """400, not a page with a stranger's links."""
+    assert client.get("/signup/", headers={"host": "evil.example"}).status_code == 400

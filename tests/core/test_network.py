@@ -1,0 +1,36 @@
+"""The client's address by trusted hops."""
+
+import pytest
+from django.test import RequestFactory
+
+from core.network import client_address, client_network
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarded", "socket", "client"),
+    [
+        (0, "9.9.9.9", "1.2.3.4", "1.2.3.4"),
+        (1, "9.9.9.9, 5.6.7.8", "10.0.0.1", "5.6.7.8"),
+        (2, "9.9.9.9, 5.6.7.8, 10.0.0.2", "10.0.0.1", "5.6.7.8"),
+        (2, "5.6.7.8", "10.0.0.1", "10.0.0.1"),
+        (1, "", "10.0.0.1", "10.0.0.1"),
+        (1, "garbage", "10.0.0.1", "10.0.0.1"),
+        (1, "::ffff:5.6.7.8", "10.0.0.1", "5.6.7.8"),
+        (0, "", "::ffff:1.2.3.4", "1.2.3.4"),
+        (0, "", "", ""),
+    ],
+)
+def test_it_counts_hops_from_the_right(settings, hops: int, forwarded: str, socket: str, client: str) -> None:
+    """What the client wrote itself is never believed."""
+    settings.TRUSTED_PROXIES = hops
+    headers = {"HTTP_X_FORWARDED_FOR": forwarded} if forwarded else {}
+    assert client_address(RequestFactory().get("/", REMOTE_ADDR=socket, **headers)) == client
+
+
+@pytest.mark.parametrize(
+    ("socket", "network"),
+    [("1.2.3.4", "1.2.3.4"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("::ffff:1.2.3.4", "1.2.3.4"), ("", "None")],
+)
+def test_a_network_is_what_one_subscriber_owns(socket: str, network: str) -> None:
+    """An IPv4 address, or an IPv6 /64."""
+    assert client_network(RequestFactory().get("/", REMOTE_ADDR=socket)) == network

@@ -1,0 +1,79 @@
+"""Settings from the environment: what they refuse, and what they make of it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.servers import ROOT
+
+GOOD = {"SECRET_KEY": "a-key-that-only-tests-know-0123456789-abcdefghij", "SITE_URL": "https://accounts.example.com"}
+SHOW = "import json; from django.conf import settings as s; print(json.dumps([getattr(s, n) for n in {names}]))"
+
+
+def load(*names: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Load the settings in a process of their own, and print some."""
+    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **environment}
+    command = [sys.executable, "-c", SHOW.format(names=names)]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("key", [None, "", "doorcode-development-key-never-for-production"])
+def test_without_debug_a_missing_or_default_key_refuses_to_start(key: str | None) -> None:
+    """It says what to do, in both languages."""
+    done = load("DEBUG", **({} if key is None else {"SECRET_KEY": key}))
+    assert done.returncode != 0
+    assert "Set SECRET_KEY to a long random value" in done.stderr
+    assert "请将 SECRET_KEY 设为足够长的随机值" in done.stderr
+
+
+def test_a_site_url_that_is_none_refuses_to_start() -> None:
+    """Links in mails would lead nowhere."""
+    done = load("DEBUG", **GOOD | {"SITE_URL": "accounts.example.com"})
+    assert "SITE_URL must look like https://example.com" in done.stderr
+
+
+def test_https_follows_from_the_site_url() -> None:
+    """Secure cookies, HSTS and the redirect come with https, and the host is allowed."""
+    names = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SIGNUP_COOKIE_SECURE", "SECURE_SSL_REDIRECT", "ALLOWED_HOSTS")
+    assert json.loads(load(*names, **GOOD).stdout) == [True, True, True, True, ["accounts.example.com"]]
+    plain = GOOD | {"SITE_URL": "http://127.0.0.1:9000"}
+    assert json.loads(load(*names, **plain).stdout) == [False, False, False, False, ["127.0.0.1"]]
+
+
+def test_demo_parts_need_debug() -> None:
+    """DEMO alone does nothing."""
+    assert json.loads(load("DEMO", **GOOD, DEMO="true").stdout) == [False]
+    assert json.loads(load("DEMO", DEBUG="true", DEMO="true").stdout) == [True]
+
+
+def test_the_demo_refuses_to_load_without_debug() -> None:
+    """Importing it is enough to be told."""
+    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD}
+    code = "import django; django.setup(); import signup.demo.system"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "The demo only runs with DEBUG=true and DEMO=true" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "tls", "ssl", "port"),
+    [
+        ("smtp://user:p%40ss@mail.example.com:2525", False, False, 2525),
+        ("smtp+tls://user:p%40ss@mail.example.com:587", True, False, 587),
+        ("smtp+ssl://user:p%40ss@mail.example.com:465", False, True, 465),
+    ],
+)
+def test_mail_comes_from_one_url(url: str, tls: bool, ssl: bool, port: int) -> None:
+    """Host, port, encryption and a password with escapes."""
+    names = ("EMAIL_USE_TLS", "EMAIL_USE_SSL", "EMAIL_PORT", "EMAIL_HOST", "EMAIL_HOST_PASSWORD")
+    shown = json.loads(load(*names, **GOOD, EMAIL_URL=url).stdout)
+    assert shown == [tls, ssl, port, "mail.example.com", "p@ss"]
+
+
+def test_the_broker_may_be_another() -> None:
+    """Redis options stay with Redis."""
+    shown = load("CELERY_BROKER_URL", "CELERY_BROKER_TRANSPORT_OPTIONS", **GOOD, CELERY_BROKER_URL="amqp://mq.example.com")
+    assert json.loads(shown.stdout) == ["amqp://mq.example.com", {}]

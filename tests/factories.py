@@ -1,0 +1,65 @@
+"""One maker for each model, and the hands of a clock."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from signup.models import User
+from verification import keys, services
+from verification.models import CaptchaModel
+from worker import outbox
+from worker.models import Delivery
+
+ALICE, BOB = "alice@example.com", "bob@example.com"
+PASSWORD = "correct horse b"
+
+
+class Hands:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def move(self, **delta: float) -> None:
+        self.moment += timedelta(**delta)
+
+
+def make_user(username: str = "alice", email: str = ALICE, **fields: Any) -> User:
+    """An account that is active."""
+    return User.objects.create_user(email=email, username=username, password=PASSWORD, **fields)
+
+
+def make_pending(email: str = ALICE) -> User:
+    """An account that waits for its proof."""
+    return User.objects.create(email=email)
+
+
+def make_captcha(address: str = ALICE, *, accepted: bool = True, decoy: bool = False) -> CaptchaModel:
+    """A request whose code is open, or waits for its mail."""
+    captcha = services.issue(address=address, decoy=decoy)
+    if accepted:
+        services.accept(mails=[(captcha.pk, captcha.generation)], at=captcha.created_at)
+        captcha.refresh_from_db()
+    return captcha
+
+
+def make_delivery(captcha: CaptchaModel | None = None, **fields: Any) -> Delivery:
+    """A mail that is due now."""
+    given = {"kind": Delivery.Kind.CODE, "recipient": ALICE, "language": "en", **fields}
+    delivery = outbox.post(captcha=captcha, **given)
+    delivery.refresh_from_db()
+    return delivery
+
+
+def right(captcha: CaptchaModel) -> str:
+    """The code of a request."""
+    code = keys.code_of(captcha)
+    assert code
+    return code
+
+
+def wrong(captcha: CaptchaModel) -> str:
+    """A code of the same length that is not it."""
+    return str((int(right(captcha)) + 1) % 10**captcha.length).zfill(captcha.length)

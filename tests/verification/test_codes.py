@@ -1,0 +1,115 @@
+"""Codes and links, derived."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verification import codes
+
+GIVEN = {"key": "key", "nonce": "0" * 32, "address": "alice@example.com", "generation": 1, "length": 4}
+
+
+@given(st.text(), st.text(), st.emails(), st.integers(1, 1000), st.integers(4, 10))
+def test_a_code_has_its_digits_and_is_always_the_same(key, nonce, address, generation, length) -> None:
+    """Any input gives ASCII digits of the wanted length, twice alike."""
+    facts = {"key": key, "nonce": nonce, "address": address, "generation": generation, "length": length}
+    code = codes.derive(**facts)
+    assert len(code) == length
+    assert code.isascii()
+    assert code.isdecimal()
+    assert codes.derive(**facts) == code
+
+
+@pytest.mark.parametrize(
+    "change", [{"key": "other"}, {"nonce": "1" * 32}, {"address": "bob@example.com"}, {"generation": 2}]
+)
+def test_every_fact_matters(change: dict) -> None:
+    """Another key, nonce, address or generation is another code."""
+    assert codes.derive(**GIVEN | {"length": 10}) != codes.derive(**GIVEN | {"length": 10} | change)
+
+
+def test_a_longer_code_says_nothing_of_the_shorter() -> None:
+    """Neither end of it is the old one."""
+    short, long = codes.derive(**GIVEN), codes.derive(**GIVEN | {"length": 8})
+    assert not long.startswith(short)
+    assert not long.endswith(short)
+
+
+def test_20_000_codes_are_uniform_and_keep_leading_zeros() -> None:
+    """Chi-squared over the 10,000 codes and over each digit's place; below the 1e-6 quantile of chance."""
+    drawn = [codes.derive(**GIVEN | {"nonce": f"{n:032}"}) for n in range(20_000)]
+    assert {len(code) for code in drawn} == {4}
+    assert any(code.startswith("00") for code in drawn)
+    counts = Counter(drawn)
+    squared = sum((counts[f"{n:04}"] - 2) ** 2 / 2 for n in range(10_000))
+    assert 9_300 < squared < 10_700  # 9,999 degrees of freedom: sd 141
+    for place in range(4):
+        digits = Counter(code[place] for code in drawn)
+        assert sum((digits[str(n)] - 2_000) ** 2 / 2_000 for n in range(10)) < 47
+
+
+def test_values_above_the_last_whole_multiple_are_drawn_again(monkeypatch) -> None:
+    """A number that would favour small codes is not used."""
+    draws = iter([b"\xff" * 32, (1234).to_bytes(32)])
+    monkeypatch.setattr(codes, "_mac", lambda *_: next(draws))
+    assert codes.derive(**GIVEN | {"length": 4}) == "1234"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("1234", "1234"),
+        ("0012", "0012"),
+        (" 12 34 ", "1234"),
+        ("12-34", "1234"),
+        ("12–34", "1234"),
+        ("12\u00a034", "1234"),
+        ("１２３４", "1234"),
+        ("１２　３４", "1234"),
+        ("12.34", "1234"),
+        ("١٢٣٤", None),
+        ("१२३४", None),
+        ("+123", None),
+        ("1_23", None),
+        ("12e4", None),
+        ("0x12", None),
+        ("12\x0034", None),
+        ("", None),
+        ("  ", None),
+        ("abcd", None),
+        ("\ud800", None),
+    ],
+)
+def test_what_a_person_meant(typed: str, meant: str | None) -> None:
+    """Separators and full width are forgiven; other scripts, signs and underscores are not digits of a code."""
+    assert codes.normalize(typed) == meant
+
+
+@given(st.text())
+def test_normalizing_gives_ascii_digits_or_nothing(typed: str) -> None:
+    """Never anything that int() alone would take."""
+    meant = codes.normalize(typed)
+    assert meant is None or (meant.isascii() and meant.isdecimal())
+
+
+def test_a_link_proof_is_bound_to_handle_nonce_and_generation() -> None:
+    """192 bits, URL-safe, and nothing of it carries over."""
+    given = {"key": "key", "handle": "handle", "nonce": "nonce", "generation": 1}
+    proof = codes.link_proof(**given)
+    assert len(proof) == 32
+    others = [{"key": "k"}, {"handle": "h"}, {"nonce": "n"}, {"generation": 2}]
+    assert len({proof, *(codes.link_proof(**given | other) for other in others)}) == 5
+
+
+def test_a_key_id_is_no_part_of_the_key() -> None:
+    """16 hexadecimal digits, different for each key."""
+    assert len(codes.key_id("secret")) == 16
+    assert codes.key_id("secret") != codes.key_id("secret2")
+
+
+def test_comparing_takes_any_text() -> None:
+    """Even what no encoding holds."""
+    assert codes.same("1234", "1234")
+    assert not codes.same("1234", "\ud800")

@@ -1,0 +1,61 @@
+"""An SMTP server that answers by a script."""
+
+import socket
+import threading
+from collections.abc import Mapping
+
+
+class Sink:
+    """
+    A server on 127.0.0.1 whose answers are `script`: verb -> answers in turn, the last one for ever.
+
+    Verbs: CONNECT, EHLO, MAIL, RCPT, DATA, DOT, RSET, NOOP. The answer "hang" stays silent, "close" hangs up.
+    """
+
+    GOOD = {"CONNECT": "220 sink", "DATA": "354 go on", "DOT": "250 taken"}
+
+    def __init__(self, script: Mapping[str, list[str]] | None = None) -> None:
+        self.script = {verb: list(answers) for verb, answers in (script or {}).items()}
+        self.said: list[str] = []
+        self.mails: list[bytes] = []
+        self.connections = 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines:
+            if not self._answer(connection, "CONNECT"):
+                return
+            for line in lines:
+                verb = line.split()[0].decode().upper()
+                self.said.append(line.decode().strip())
+                if verb == "QUIT" or not self._answer(connection, verb):
+                    return
+                if verb == "DATA" and self._last.startswith("354"):
+                    self.mails.append(b"".join(iter(lines.readline, b".\r\n")))
+                    if not self._answer(connection, "DOT"):
+                        return
+
+    def _answer(self, connection: socket.socket, verb: str) -> bool:
+        answers = self.script.get(verb) or [self.GOOD.get(verb, "250 fine")]
+        self._last = answers.pop(0) if len(answers) > 1 else answers[0]
+        if self._last == "close":
+            return False
+        if self._last == "hang":
+            connection.recv(1)
+            return False
+        connection.sendall(self._last.encode() + b"\r\n")
+        return not self._last.startswith("421")

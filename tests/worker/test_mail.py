@@ -1,0 +1,128 @@
+"""Mails, built from their rows."""
+
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+import pytest
+
+from tests.factories import Hands, make_captcha, make_delivery, make_user, right
+from tests.servers import code_in, link_in
+from verification import keys
+from worker import mail
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+
+def build(delivery: Delivery) -> EmailMessage:
+    return message_from_bytes(mail.build(delivery), _class=EmailMessage, policy=policy.default)
+
+
+def text_of(message: EmailMessage) -> str:
+    return message.get_body(("plain",)).get_content()
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "tag", "minutes"),
+    [
+        ("en", "{} is your Doorcode code", "en", "It works for 10 minutes"),
+        ("zh-hans", "{} 是你的 Doorcode 验证码", "zh-Hans", "10 分钟内有效"),
+        ("zh-hant", "{} 是您的 Doorcode 驗證碼", "zh-Hant", "10 分鐘內有效"),
+    ],
+)
+def test_the_code_comes_in_the_deliverys_language(language: str, subject: str, tag: str, minutes: str) -> None:
+    """Subject, headers, text and HTML."""
+    captcha = make_captcha(accepted=False)
+    message = build(make_delivery(captcha, language=language))
+    assert message["Subject"] == subject.format(right(captcha))
+    assert message["Content-Language"] == tag
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["To"] == "alice@example.com"
+    assert message["From"] == "Doorcode <noreply@doorcode.test>"
+    assert message.get_content_type() == "multipart/alternative"
+    assert code_in(message) == right(captcha)
+    assert minutes in text_of(message)
+    html = message.get_body(("html",)).get_content()
+    assert f'lang="{tag}"' in html
+    assert right(captcha) in html
+
+
+def test_the_link_holds_the_token_and_the_sites_address() -> None:
+    """By SITE_URL, in both parts."""
+    captcha = make_captcha(accepted=False)
+    message = build(make_delivery(captcha))
+    assert link_in(message) == f"/signup/link/{keys.link_token(captcha)}/"
+    assert f"http://testserver/signup/link/{keys.link_token(captcha)}/" in message.get_body(("html",)).get_content()
+
+
+def test_a_repeat_is_the_same_mail() -> None:
+    """Same Message-ID, same code."""
+    delivery = make_delivery(make_captcha(accepted=False))
+    first, second = build(delivery), build(Delivery.objects.get())
+    assert first["Message-ID"] == second["Message-ID"] == delivery.message_id
+    assert code_in(first) == code_in(second)
+
+
+def test_minutes_are_what_is_left_of_the_longest_life(hands: Hands) -> None:
+    """Mailed again after 25 of 30 minutes, a code works for five more."""
+    captcha = make_captcha()
+    hands.move(minutes=25)
+    assert "It works for 5 minutes" in text_of(build(make_delivery(captcha)))
+    hands.move(minutes=4, seconds=30)
+    assert "It works for 1 minute." in text_of(build(make_delivery(captcha)))
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hans", "zh-hant"])
+def test_a_registered_address_gets_no_code(language: str) -> None:
+    """Ways to sign in and to reset, and not a digit that could be a code."""
+    captcha = make_captcha(accepted=False, decoy=True)
+    message = build(make_delivery(captcha, kind="registered", language=language))
+    assert right(captcha) not in str(message)
+    assert "/signup/link/" not in text_of(message)
+    assert "http://testserver/login/" in text_of(message)
+    assert "http://testserver/password-reset/" in text_of(message)
+
+
+def test_a_reset_token_is_made_at_the_send() -> None:
+    """It is nowhere in the row."""
+    delivery = make_delivery(kind="password_reset", user_id=make_user().pk)
+    link = next(line for line in text_of(build(delivery)).splitlines() if "/password-reset/" in line)
+    token = link.rstrip("/").rpartition("/")[2]
+    assert token not in [str(value) for value in Delivery.objects.values().get().values()]
+
+
+def test_a_reset_mail_without_its_account_is_not_built() -> None:
+    """Deleted in the meantime."""
+    with pytest.raises(mail.Unbuildable):
+        mail.build(Delivery(kind="password_reset", language="en"))
+
+
+def test_a_code_whose_key_is_gone_is_not_built(settings) -> None:
+    """No mail with a code that can't be right."""
+    delivery = make_delivery(make_captcha(accepted=False))
+    settings.SECRET_KEY = "another-key"
+    with pytest.raises(mail.Unbuildable):
+        mail.build(delivery)
+
+
+def test_lines_end_in_crlf_and_are_seven_bit() -> None:
+    """Every relay can carry it as it is."""
+    raw = mail.build(make_delivery(make_captcha(accepted=False), language="zh-hans"))
+    assert raw.isascii()
+    assert raw.count(b"\n") == raw.count(b"\r\n")
+    assert max(len(line) for line in raw.splitlines()) < 998
+
+
+def test_a_name_with_line_breaks_stays_one_header(settings) -> None:
+    """An operator's slip is no header injection."""
+    settings.SITE_NAME = "Door\r\nBcc: everybody@example.com"
+    message = build(make_delivery(make_captcha(accepted=False)))
+    assert message["Bcc"] is None
+
+
+def test_a_name_with_markup_is_escaped_in_html_alone(settings) -> None:
+    """Text is text."""
+    settings.SITE_NAME = "Smith & <Sons>"
+    message = build(make_delivery(make_captcha(accepted=False)))
+    assert "Smith & <Sons>" in text_of(message)
+    assert "Smith &amp; &lt;Sons&gt;" in message.get_body(("html",)).get_content()

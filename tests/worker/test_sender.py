@@ -1,0 +1,135 @@
+"""Claim, build, hand over, settle."""
+
+import pytest
+
+from tests.factories import make_captcha, make_delivery
+from worker import outbox, sender, smtp, sweeper
+from worker.models import Delivery
+from worker.smtp import Outcome, Reply
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sent(monkeypatch) -> list[str]:
+    """The recipients of what went out; addresses at `.defer` and `.lost` fail."""
+    recipients: list[str] = []
+
+    def send(*, sender: str, recipient: str, message: bytes) -> Reply:
+        recipients.append(recipient)
+        if recipient.endswith(".lost"):
+            return Reply(Outcome.UNKNOWN, "silence")
+        return Reply(Outcome.ACCEPTED, "250 OK")
+
+    monkeypatch.setattr(smtp, "send", send)
+    return recipients
+
+
+def states() -> list[str]:
+    return list(Delivery.objects.order_by("pk").values_list("state", flat=True))
+
+
+def test_one_ring_sends_all_that_is_due(sent: list[str]) -> None:
+    """In one claim."""
+    deliveries = [make_delivery(make_captcha(accepted=False)) for _ in range(3)]
+    assert sender.deliver(first=deliveries[0].pk) == 3
+    assert states() == ["sent"] * 3
+    assert sender.deliver(first=deliveries[1].pk) == 0
+
+
+def test_an_unknown_outcome_keeps_the_lease(sent: list[str]) -> None:
+    """It may be on its way: nobody repeats it before the lease ends."""
+    delivery = make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
+    sender.deliver(first=delivery.pk)
+    assert states() == ["sending"]
+    assert outbox.claim(first=delivery.pk) == []
+
+
+def test_what_cant_be_built_ends_and_stops_nobody(sent: list[str]) -> None:
+    """The account of a reset mail is gone; the next mail goes out."""
+    make_delivery(kind="password_reset")
+    make_delivery(make_captcha(accepted=False))
+    sender.deliver()
+    assert states() == ["failed", "sent"]
+
+
+def test_a_broken_template_waits_for_its_mending(sent: list[str], monkeypatch, caplog) -> None:
+    """It is logged, kept for later, and stops nobody."""
+    captcha = make_captcha(accepted=False)
+    make_delivery(captcha, kind="nonsense")
+    make_delivery(captcha)
+    sender.deliver()
+    assert states() == ["pending", "sent"]
+    assert "can't be built" in caplog.text
+
+
+def test_a_batch_begins_no_send_with_little_lease_left(sent: list[str], monkeypatch) -> None:
+    """The rest is free for others at once."""
+    monkeypatch.setattr(sender, "RESERVE", outbox.LEASE)
+    make_delivery(make_captcha(accepted=False))
+    sender.deliver()
+    assert (states(), sent) == (["pending"], [])
+
+
+def test_a_lost_lease_is_logged(sent: list[str], monkeypatch, caplog) -> None:
+    """Somebody else settled it."""
+    monkeypatch.setattr(outbox, "settle", lambda **_: False)
+    make_delivery(make_captcha(accepted=False))
+    sender.deliver()
+    assert "settled by another worker" in caplog.text
+
+
+def test_a_sweep_rings_again(sent: list[str], rung: list[int]) -> None:
+    """For what nobody heard; it sends nothing itself while the bell works."""
+    delivery = make_delivery(make_captcha(accepted=False))
+    Delivery.objects.update(published_at=None)
+    assert sweeper.sweep() == 1
+    assert (rung, sent) == ([delivery.pk], [])
+
+
+def test_a_sweep_sends_where_the_bell_is_broken(sent: list[str], monkeypatch) -> None:
+    """Without a broker mails arrive all the same."""
+    monkeypatch.setattr("worker.bell.ring", lambda ids: False)
+    for _ in range(3):
+        make_delivery(make_captcha(accepted=False))
+    Delivery.objects.update(published_at=None)
+    assert sweeper.sweep() == 3
+    assert states() == ["sent"] * 3
+
+
+def test_the_sweep_command_says_what_waited(sent: list[str], capsys, monkeypatch) -> None:
+    """In the operator's language."""
+    from django.core.management import call_command
+
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    make_delivery(make_captcha(accepted=False))
+    Delivery.objects.update(published_at=None)
+    call_command("sweep", "--once")
+    assert "有 1 封邮件待发送" in capsys.readouterr().out
+
+
+def test_the_task_takes_an_id_alone(sent: list[str]) -> None:
+    """And sends it."""
+    from worker.tasks import deliver
+
+    delivery = make_delivery(make_captcha(accepted=False))
+    assert deliver(delivery.pk) == 1
+
+
+def test_the_sweeper_thread_sweeps_until_stopped(monkeypatch) -> None:
+    """It outlives errors."""
+    calls: list[int] = []
+
+    def sweep() -> int:
+        calls.append(1)
+        raise RuntimeError
+
+    monkeypatch.setattr(sweeper, "INTERVAL", 0.01)
+    monkeypatch.setattr(sweeper, "sweep", sweep)
+    monkeypatch.setattr(sweeper, "connection", type("None", (), {"close": staticmethod(lambda: None)}))
+    thread = sweeper.Sweeper()
+    thread.start()
+    while len(calls) < 3:
+        pass
+    thread.stop()
+    assert not thread.is_alive()

@@ -1,0 +1,136 @@
+"""What a mail server may say, and what it means."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.worker.sink import Sink
+from worker import smtp
+from worker.smtp import Outcome
+
+MESSAGE = b"Subject: hello\r\n\r\n.dot\r\n..two\r\nend\r\n"
+
+
+@pytest.fixture
+def sink(settings) -> Iterator[Callable[..., Sink]]:
+    sinks: list[Sink] = []
+
+    def start(**script: list[str]) -> Sink:
+        sinks.append(Sink(script))
+        settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = sinks[-1].port, 1
+        return sinks[-1]
+
+    smtp.drop_connection()
+    yield start
+    smtp.drop_connection()
+    for each in sinks:
+        each.close()
+
+
+def send() -> smtp.Reply:
+    return smtp.send(sender="noreply@doorcode.test", recipient="alice@example.com", message=MESSAGE)
+
+
+def test_a_mail_arrives_as_it_is(sink) -> None:
+    """Lines that begin with a dot included (RFC 5321 §4.5.2)."""
+    server = sink()
+    assert send() == smtp.Reply(Outcome.ACCEPTED, "250 taken")
+    assert server.mails == [MESSAGE.replace(b"\r\n.", b"\r\n..")]
+    assert "MAIL FROM:<noreply@doorcode.test>" in [line.upper().replace("NOREPLY@DOORCODE.TEST", "noreply@doorcode.test") for line in server.said]
+
+
+def test_the_connection_stays_open(sink) -> None:
+    """One greeting for three mails."""
+    server = sink()
+    assert [send().outcome for _ in range(3)] == [Outcome.ACCEPTED] * 3
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        ({"RCPT": ["550 5.1.1 no such user"]}, Outcome.REFUSED),
+        ({"RCPT": ["450 4.2.1 greylisted"]}, Outcome.DEFERRED),
+        ({"RCPT": ["552 too many recipients"]}, Outcome.DEFERRED),
+        ({"RCPT": ["421 going down"]}, Outcome.DEFERRED),
+        ({"DATA": ["554 no"]}, Outcome.REFUSED),
+        ({"DOT": ["554 spam"]}, Outcome.REFUSED),
+        ({"DOT": ["451 try later"]}, Outcome.DEFERRED),
+        ({"MAIL": ["550 not this sender"]}, Outcome.UNAVAILABLE),
+        ({"MAIL": ["451 busy"]}, Outcome.UNAVAILABLE),
+        ({"CONNECT": ["554 no service"]}, Outcome.UNAVAILABLE),
+        ({"CONNECT": ["hang"]}, Outcome.UNAVAILABLE),
+        ({"CONNECT": ["close"]}, Outcome.UNAVAILABLE),
+        ({"RCPT": ["hang"]}, Outcome.DEFERRED),
+        ({"RCPT": ["close"]}, Outcome.DEFERRED),
+        ({"DATA": ["close"]}, Outcome.DEFERRED),
+        ({"DOT": ["close"]}, Outcome.UNKNOWN),
+    ],
+)
+def test_what_an_answer_means(sink, script: dict, outcome: Outcome) -> None:
+    """About this mail, about the service, or unknown after the final dot."""
+    sink(**script)
+    assert send().outcome is outcome
+
+
+def test_silence_after_the_dot_is_unknown(sink, monkeypatch) -> None:
+    """The mail may have been taken."""
+    monkeypatch.setattr(smtp, "AFTER_DOT", 0.3)
+    sink(DOT=["hang"])
+    assert send().outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "script", [{"RCPT": ["550 no", "250 fine"]}, {"DOT": ["451 later", "250 taken"]}]
+)
+def test_a_refused_recipient_keeps_the_connection(sink, script: dict) -> None:
+    """The next mail goes over the same one."""
+    server = sink(**script)
+    send()
+    assert send().outcome is Outcome.ACCEPTED
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "script", [{"DOT": ["421 bye", "250 taken"]}, {"MAIL": ["451 busy", "250 fine"]}, {"DOT": ["close", "250 taken"]}]
+)
+def test_after_any_doubt_the_connection_is_new(sink, script: dict) -> None:
+    """No mail is written into a connection that may be broken."""
+    server = sink(**script)
+    send()
+    assert send().outcome is Outcome.ACCEPTED
+    assert server.connections == 2
+
+
+def test_a_connection_closed_meanwhile_gets_one_free_try(sink) -> None:
+    """The server hung up on a kept connection: the mail goes over a new one, at once."""
+    server = sink(MAIL=["250 fine", "close", "250 fine"])
+    assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
+    assert server.connections == 2
+
+
+def test_a_connection_is_renewed_by_count_and_age(sink, monkeypatch) -> None:
+    """After MAX_MAILS mails or MAX_AGE seconds."""
+    monkeypatch.setattr(smtp, "MAX_MAILS", 2)
+    server = sink()
+    for _ in range(3):
+        send()
+    assert server.connections == 2
+    monkeypatch.setattr(smtp, "MAX_AGE", -1.0)
+    send()
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize(("noop", "connections"), [(["250 here"], 1), (["close"], 2), (["421 bye"], 2)])
+def test_an_idle_connection_is_asked_first(sink, monkeypatch, noop: list[str], connections: int) -> None:
+    """NOOP after IDLE_CHECK seconds of silence."""
+    monkeypatch.setattr(smtp, "IDLE_CHECK", 0.0)
+    server = sink(NOOP=noop)
+    assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
+    assert server.connections == connections
+
+
+def test_nobody_there_is_the_services_fault(settings) -> None:
+    """Refused connections say nothing about the recipient."""
+    smtp.drop_connection()
+    assert send().outcome is Outcome.UNAVAILABLE
