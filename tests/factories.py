@@ -1,7 +1,10 @@
 """One maker for each model, and the hands of a clock."""
 
+import html
 from datetime import datetime, timedelta
 from typing import Any
+
+from django.http import HttpResponse
 
 from signup.models import User
 from verification import keys, services
@@ -51,6 +54,11 @@ def make_delivery(captcha: CaptchaModel | None = None, **fields: Any) -> Deliver
     delivery = outbox.post(captcha=captcha, **given)
     delivery.refresh_from_db()
     return delivery
+
+
+def text_of(page: HttpResponse) -> str:
+    """The text of a page as a person reads it: entities resolved."""
+    return html.unescape(page.content.decode())
 
 
 def right(captcha: CaptchaModel) -> str:

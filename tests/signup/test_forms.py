@@ -1,0 +1,187 @@
+"""The two forms: shape first, then the code, then the name."""
+
+import pytest
+from django.utils import translation
+
+from signup.forms import EmailForm, RegisterForm
+from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, wrong
+from verification import keys
+from verification.models import AddressBudget, CaptchaModel
+
+pytestmark = pytest.mark.django_db
+
+FIELDS = {"email": ALICE, "username": "alice", "password": PASSWORD, "captcha": ""}
+
+
+def form_of(captcha: CaptchaModel | None, /, link: str = "", **fields: str) -> RegisterForm:
+    captchas = [captcha] if captcha else []
+    return RegisterForm(FIELDS | fields, captchas=captchas, link_proofs={each.handle: link for each in captchas if link})
+
+
+def codes(form: EmailForm | RegisterForm) -> dict[str, list[str]]:
+    return {field: [error.code for error in errors] for field, errors in form.errors.as_data().items()}
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [("", "required"), ("   ", "required"), ("alice", "invalid"), ("a" * 70_000, "invalid"), ("alice\x00@example.com", "invalid"),
+     ("alice@example.com\r\nBcc: x@y.z", "invalid"), ("\ud800@example.com", "invalid"), ("alice@exam\u200bple.com", "invalid"),
+     ('"alice"@example.com', "invalid"), ("alice@[127.0.0.1]", "invalid")],
+)  # fmt: skip
+def test_a_bad_address_is_told_at_the_field(typed: str, code: str) -> None:
+    """Never more than a word about the form of it."""
+    assert codes(EmailForm({"email": typed})) == {"email": [code]}
+
+
+def test_a_good_address_is_canonical() -> None:
+    """Full width too."""
+    form = EmailForm({"email": "ＡＬＩＣＥ＠example.com "})
+    assert form.is_valid()
+    assert form.cleaned_data["email"] == ALICE
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("en", "This email address is already registered"), ("zh-hans", "邮箱已经被注册"), ("zh-hant", "此電子郵件已註冊")]
+)
+def test_both_forms_reveal_registered_addresses_only_if_told_to(settings, language: str, text: str) -> None:
+    """SIGNUP_REVEAL_REGISTERED."""
+    make_user()
+    assert EmailForm({"email": ALICE}).is_valid()
+    settings.SIGNUP_REVEAL_REGISTERED = True
+    with translation.override(language):
+        assert EmailForm({"email": ALICE}).errors["email"] == [text]
+        assert form_of(make_captcha(), captcha="1234").errors["email"] == [text]
+    make_pending(BOB)
+    assert EmailForm({"email": BOB}).is_valid()
+
+
+def test_shape_errors_come_all_together_and_count_nothing() -> None:
+    """The right code isn't even looked at."""
+    captcha = make_captcha()
+    form = form_of(captcha, username="", password="short", captcha="12")
+    assert codes(form) == {"username": ["required"], "password": ["password_too_short"], "captcha": ["invalid"]}
+    form = form_of(captcha, username="x", captcha=right(captcha))
+    assert codes(form) == {"username": ["length"]}
+    captcha.refresh_from_db()
+    assert (captcha.attempts, captcha.proven_at, AddressBudget.objects.count()) == (0, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "code"),
+    [("username", "a@b.c", "characters"), ("username", "x" * 21, "length"), ("username", "a\x00b", "characters"),
+     ("password", "", "required"), ("password", "password", "password_too_common"), ("password", "12345678", "password_too_common"),
+     ("password", "alicealice", "password_too_similar"), ("password", "x" * 129, "password_too_long"), ("password", "a\x00bcdefgh", "null_characters_not_allowed"),
+     ("captcha", "", "required"), ("captcha", "abcd", "invalid"), ("captcha", "12345", "invalid"), ("captcha", "١٢٣٤", "invalid"),
+     ("captcha", "+123", "invalid"), ("captcha", "1\x0034", "invalid"), ("captcha", "1" * 70_000, "invalid"), ("email", "", "required")],
+)  # fmt: skip
+def test_bad_input_is_told_at_its_field(field: str, typed: str, code: str) -> None:
+    """Each by its own code, with nothing counted."""
+    form = form_of(make_captcha(), **{"username": "alicealice", "captcha": "1234", field: typed})
+    assert codes(form)[field] == [code]
+    assert not AddressBudget.objects.exists()
+
+
+@pytest.mark.parametrize("dress", ["{0}{1}{2}{3}", " {0}{1} {2}{3} ", "{0}{1}-{2}{3}"])
+def test_the_right_code_is_right_in_any_dress(dress: str) -> None:
+    """Spaces, dashes, full width."""
+    captcha = make_captcha()
+    full_width = right(captcha).translate({ord("0") + n: 0xFF10 + n for n in range(10)})
+    assert form_of(captcha, captcha=dress.format(*full_width)).is_valid()
+
+
+def test_the_code_of_another_address_is_a_mismatch() -> None:
+    """Bob's code for Alice, and Alice's handle with Bob's address."""
+    alice, bob = make_captcha(), make_captcha(BOB)
+    assert codes(form_of(alice, captcha=right(bob) if right(bob) != right(alice) else wrong(alice))) == {"captcha": ["mismatch"]}
+    assert codes(form_of(alice, email=BOB, captcha=right(alice))) == {"captcha": ["mismatch"]}
+
+
+def test_with_two_tabs_the_address_chooses_the_request() -> None:
+    """The newest request is Bob's; Alice's tab still works."""
+    alice, bob = make_captcha(), make_captcha(BOB)
+    assert RegisterForm(FIELDS | {"captcha": right(alice)}, captchas=[bob, alice]).is_valid()
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "That code does not match this email address. You can try 4 more times"),
+        ("zh-hans", "验证码和邮箱不匹配，还可以尝试 4 次"),
+        ("zh-hant", "驗證碼與電子郵件不符，還可以再試 4 次"),
+    ],
+)
+def test_a_wrong_code_says_what_is_left(language: str, text: str) -> None:
+    """At the code's field."""
+    captcha = make_captcha()
+    with translation.override(language):
+        assert form_of(captcha, captcha=wrong(captcha)).errors == {"captcha": [text]}
+
+
+def test_one_more_time_is_singular(hands: Hands) -> None:
+    """Then none, then only a new code helps."""
+    captcha = make_captcha()
+    CaptchaModel.objects.update(attempts=3)
+    captcha.refresh_from_db()
+    told = []
+    for _ in range(3):
+        told += form_of(captcha, captcha=wrong(captcha)).errors["captcha"]
+        captcha.refresh_from_db()
+    assert told == [
+        "That code does not match this email address. You can try 1 more time",
+        "That code does not match this email address. Get a new code",
+        "Too many wrong codes. Get a new code",
+    ]
+    hands.move(seconds=600)
+    assert form_of(captcha, captcha=right(captcha)).errors["captcha"] == ["That code has expired. Get a new code"]
+
+
+def test_a_lost_handle_starts_again() -> None:
+    """At the code's field, uncounted."""
+    assert codes(form_of(None, captcha="1234")) == {"captcha": ["session_lost"]}
+
+
+def test_a_taken_name_is_told_only_after_the_right_code() -> None:
+    """And the proof stays: no code is needed any more."""
+    make_user("Bob", BOB)
+    captcha = make_captcha()
+    assert codes(form_of(captcha, username="bob", captcha=wrong(captcha))) == {"captcha": ["mismatch"]}
+    captcha.refresh_from_db()
+    form = form_of(captcha, username="bob", captcha=right(captcha))
+    assert codes(form) == {"username": ["username_taken"]}
+    assert form.is_proven
+    assert form_of(CaptchaModel.objects.get(), username="alice", captcha="").is_valid()
+
+
+def test_the_link_stands_in_for_the_code() -> None:
+    """Only the right one."""
+    captcha = make_captcha()
+    assert codes(form_of(captcha, link="x" * 32)) == {"captcha": ["required"]}
+    assert form_of(captcha, link=keys.link_proof_of(captcha) or "").is_valid()
+
+
+def test_somebody_faster_is_told_at_the_field() -> None:
+    """The name was free when the form was checked; the account exists when it is saved."""
+    make_pending()
+    captcha = make_captcha()
+    form = form_of(captcha, captcha=right(captcha))
+    assert form.is_valid()
+    make_user("ALICE", BOB)
+    assert form.save(language="en") is None
+    assert codes(form) == {"username": ["username_taken"]}
+    form = form_of(CaptchaModel.objects.get(), username="alice2")
+    assert form.is_valid()
+    twin = form_of(CaptchaModel.objects.get(), username="alice3")
+    assert twin.is_valid()
+    assert form.save(language="en")
+    assert twin.save(language="en") is None
+    assert codes(twin) == {"captcha": ["session_lost"]}
+
+
+def test_an_address_that_got_an_account_meanwhile_is_told_so() -> None:
+    """To who proved the mailbox."""
+    make_user()
+    captcha = make_captcha()
+    form = form_of(captcha, username="alice2", captcha=right(captcha))
+    assert form.is_valid()
+    assert form.save(language="en") is None
+    assert codes(form) == {"email": ["email_registered"]}

@@ -1,0 +1,249 @@
+"""The journey's verbs."""
+
+import pytest
+from django.contrib.auth import authenticate
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from signup import services
+from signup.models import User
+from signup.signals import user_activated
+from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right
+from verification.models import CaptchaModel
+from verification.services import ResendTooSoon, prove
+from verification.states import HandleLost
+from worker import outbox
+from worker.models import Delivery
+from worker.smtp import Outcome, Reply
+
+pytestmark = pytest.mark.django_db
+
+
+def ask(address: str = ALICE, handles: tuple[str, ...] = (), language: str = "en") -> CaptchaModel:
+    return services.request_code(address=address, language=language, handles=handles)
+
+
+def deliver(reply: Reply = Reply(Outcome.ACCEPTED, "250 OK")) -> None:  # noqa: B008
+    for delivery in outbox.claim(limit=50):
+        outbox.settle(delivery=delivery, reply=reply)
+
+
+def proven(address: str = ALICE) -> CaptchaModel:
+    make_pending(address)
+    captcha = make_captcha(address)
+    prove(captcha=captcha, address=address, code=right(captcha))
+    return captcha
+
+
+def register(captcha: CaptchaModel, username: str = "alice") -> User:
+    return services.register(captcha=captcha, username=username, password=PASSWORD, language="zh-hans")
+
+
+def test_asking_makes_an_inactive_user_a_code_and_a_mail() -> None:
+    """One row each; the user has no name and no password yet."""
+    captcha = ask(language="zh-hans")
+    user, delivery = User.objects.get(), Delivery.objects.get()
+    assert (user.email, user.is_active, user.username, user.has_usable_password()) == (ALICE, False, None, False)
+    assert (delivery.kind, delivery.recipient, delivery.language, delivery.captcha) == ("code", ALICE, "zh-hans", captcha)
+
+
+def test_every_kind_of_address_costs_the_same_statements() -> None:
+    """New, pending and registered: four of them, between BEGIN and COMMIT."""
+    make_pending("pending@example.com")
+    make_user("bob", BOB)
+    counts = []
+    for address in (ALICE, "pending@example.com", BOB):
+        with CaptureQueriesContext(connection) as queries:
+            ask(address)
+        counts.append([query["sql"].split()[0] for query in queries])
+    assert counts == [["SAVEPOINT", "INSERT", "SELECT", "INSERT", "INSERT", "RELEASE"]] * 3
+
+
+def test_asking_again_makes_another_request_for_another_visitor() -> None:
+    """One user; the first asker keeps what they hold."""
+    first, second = ask(), ask()
+    assert User.objects.count() == 1
+    assert first.handle != second.handle
+    assert CaptchaModel.objects.count() == 2
+
+
+@pytest.mark.parametrize("state", ["active", "disabled", "disabled before activation", "staff"])
+def test_a_registered_address_gets_a_decoy_and_another_mail(state: str) -> None:
+    """Active or disabled, it is never activated by a code."""
+    user = make_user()
+    User.objects.filter(pk=user.pk).update(is_active=state == "active", is_staff=state == "staff")
+    captcha = ask()
+    assert captcha.decoy
+    assert Delivery.objects.get().kind == "registered"
+
+
+def test_asking_again_in_the_same_browser_is_a_resend(hands: Hands) -> None:
+    """The same request, the same code, another mail."""
+    captcha = ask()
+    deliver()
+    hands.move(seconds=60)
+    again = ask(handles=("forged", captcha.handle))
+    assert again.handle == captcha.handle
+    assert Delivery.objects.count() == 2
+    assert CaptchaModel.objects.get().generation == 1
+
+
+def test_asking_again_within_the_cooldown_sends_nothing(hands: Hands) -> None:
+    """A double click is no error: the mail is on its way."""
+    captcha = ask()
+    assert ask(handles=(captcha.handle,)) == captcha
+    assert Delivery.objects.count() == 1
+
+
+def test_another_address_is_another_request() -> None:
+    """The handle of one says nothing for the other."""
+    captcha = ask()
+    assert ask(BOB, (captcha.handle,)).address == BOB
+    assert CaptchaModel.objects.count() == 2
+
+
+def test_a_mail_that_waits_is_hurried_not_doubled(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
+    """However often it is asked for while the mail server is down; in the language of the last ask."""
+    captcha = ask()
+    hands.move(seconds=60)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert not services.resend(captcha=captcha, language="zh-hans")
+    delivery = Delivery.objects.get()
+    assert (rung, delivery.language) == ([delivery.pk], "zh-hans")
+
+
+def test_a_dead_code_is_replaced_and_its_mail_withdrawn(hands: Hands) -> None:
+    """No crossed codes: the old generation's waiting mail never leaves."""
+    captcha = ask()
+    deliver()
+    hands.move(seconds=60)
+    services.resend(captcha=captcha, language="en")  # its mail waits …
+    CaptchaModel.objects.update(attempts=5)  # … while the tries are used up
+    hands.move(seconds=60)
+    assert services.resend(captcha=captcha, language="en")
+    states = Delivery.objects.order_by("pk").values_list("state", "generation")
+    assert list(states) == [("sent", 1), ("expired", 1), ("pending", 2)]
+
+
+def test_a_code_in_flight_is_not_replaced(hands: Hands) -> None:
+    """Its life is about to begin anew."""
+    captcha = ask()
+    deliver()
+    hands.move(seconds=590)
+    services.resend(captcha=captcha, language="en")
+    outbox.claim(limit=1)
+    hands.move(seconds=60)
+    assert not services.resend(captcha=captcha, language="en")
+
+
+def test_a_proven_request_sends_no_more(hands: Hands) -> None:
+    """The address is confirmed already."""
+    captcha = proven()
+    hands.move(seconds=60)
+    assert not services.resend(captcha=captcha, language="en")
+    assert Delivery.objects.count() == 0
+
+
+def test_resending_too_soon_or_too_late(hands: Hands) -> None:
+    """Wait, or start again."""
+    captcha = ask()
+    with pytest.raises(ResendTooSoon):
+        services.resend(captcha=captcha, language="en")
+    hands.move(days=1)
+    with pytest.raises(HandleLost):
+        services.resend(captcha=captcha, language="en")
+    CaptchaModel.objects.all().delete()
+    with pytest.raises(HandleLost):
+        services.resend(captcha=captcha, language="en")
+
+
+def test_a_request_that_died_meanwhile_is_made_anew(hands: Hands) -> None:
+    """Asking with the handle of a spent request begins another."""
+    captcha = proven()
+    register(captcha)
+    assert ask(handles=(captcha.handle,)).pk != captcha.pk
+
+
+def test_registering_activates_the_account_and_tells(django_capture_on_commit_callbacks) -> None:
+    """Name, password, language, moment; the signal comes after the commit."""
+    heard: list[User] = []
+
+    def hear(sender: object, user: User, **kwargs: object) -> None:
+        heard.append(user)
+
+    user_activated.connect(hear)
+    with django_capture_on_commit_callbacks(execute=True):
+        user = register(proven())
+        assert heard == []
+    user_activated.disconnect(hear)
+    assert heard == [user]
+    assert (user.username, user.language, user.is_active) == ("alice", "zh-hans", True)
+    assert user.activated_at is not None
+    assert authenticate(username="ALICE", password=PASSWORD) == user
+
+
+def test_a_proof_registers_once() -> None:
+    """Then it is spent."""
+    captcha = proven()
+    register(captcha)
+    with pytest.raises(HandleLost):
+        register(captcha, "alice2")
+
+
+def test_a_taken_username_leaves_the_proof() -> None:
+    """Both are rolled back: the next name works."""
+    make_user("Bob", BOB)
+    captcha = proven()
+    with pytest.raises(services.UsernameTaken):
+        register(captcha, "bOB")
+    captcha.refresh_from_db()
+    assert captcha.redeemed_at is None
+    assert not User.objects.get(email=ALICE).is_active
+    assert register(captcha).username == "alice"
+
+
+def test_a_second_proof_of_the_address_finds_the_account() -> None:
+    """Two requests were open; the owner of the mailbox is told."""
+    first, second = proven(), make_captcha()
+    prove(captcha=second, address=ALICE, code=right(second))
+    register(first)
+    with pytest.raises(services.AlreadyRegistered):
+        register(second, "alice2")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_disabled_user_stays_disabled(moment: str) -> None:
+    """An operator's word stands, before and after activation."""
+    captcha = proven()
+    other = make_captcha()
+    prove(captcha=other, address=ALICE, code=right(other))
+    if moment == "after":
+        register(captcha)
+        User.objects.update(is_active=False)
+    else:
+        User.objects.update(activated_at="2026-01-01T00:00Z")  # as the admin does
+    with pytest.raises(services.AlreadyRegistered):
+        register(other, "alice2")
+    assert not User.objects.get().is_active
+
+
+def test_a_reset_mail_goes_to_active_accounts_alone() -> None:
+    """Not to unknown, pending or disabled ones."""
+    make_pending(BOB)
+    make_user("carol", "carol@example.com", is_active=False)
+    user = make_user(language="zh-hant")
+    for address in (ALICE, BOB, "carol@example.com", "nobody@example.com"):
+        services.request_password_reset(address=address, language="en")
+    delivery = Delivery.objects.get()
+    assert (delivery.user, delivery.kind, delivery.language) == (user, "password_reset", "zh-hant")
+
+
+def test_a_code_typed_faster_than_its_record_waits_for_it(monkeypatch) -> None:
+    """The mail server shows the mail before its acceptance is on record here."""
+    captcha = ask()
+    code = right(captcha)
+    [delivery] = outbox.claim(limit=1)
+    settle = lambda _: outbox.settle(delivery=delivery, reply=Reply(Outcome.ACCEPTED, "250 OK"))  # noqa: E731
+    monkeypatch.setattr(services.time, "sleep", settle)
+    services.prove(captcha=captcha, address=ALICE, code=code, link_proof=None)
+    assert captcha.proven_by == "code"

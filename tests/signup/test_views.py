@@ -1,0 +1,303 @@
+"""The pages of the journey, by the test client."""
+
+import pytest
+from django.core import signing
+from django.test import Client
+
+from signup import handles
+from signup.models import User
+from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
+from verification import keys
+from verification.models import CaptchaModel
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+LOST = "Your sign-up timed out. Start again"
+
+
+def accept() -> CaptchaModel:
+    """The mail of the newest request was accepted."""
+    captcha = CaptchaModel.objects.latest("pk")
+    from verification import services
+
+    services.accept(mails=[(captcha.pk, captcha.generation)], at=captcha.created_at)
+    captcha.refresh_from_db()
+    return captcha
+
+
+def ask(client: Client, email: str = ALICE, **fields: str) -> CaptchaModel:
+    assert client.post("/signup/", {"email": email, **fields}).status_code == 303
+    return accept()
+
+
+def verify(client: Client, captcha: CaptchaModel, /, **fields: str):
+    given = {"email": captcha.address, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
+    return client.post("/signup/verify/", given | fields)
+
+
+def test_home_leads_on(client: Client) -> None:
+    """To the sign-up, or to one's account."""
+    assert client.get("/").headers["Location"] == "/signup/"
+    client.force_login(make_user())
+    assert client.get("/").headers["Location"] == "/account/"
+    assert client.get("/signup/").headers["Location"] == "/account/"
+    assert client.get("/signup/verify/").headers["Location"] == "/account/"
+
+
+def test_the_cookie_is_httponly_lax_and_holds_no_address(client: Client) -> None:
+    """Signed, for 24 hours."""
+    ask(client)
+    cookie = client.cookies["doorcode_signup"]
+    assert cookie["httponly"]
+    assert (cookie["samesite"], cookie["max-age"]) == ("Lax", 86_400)
+    assert "alice" not in str(signing.loads(cookie.value, salt="doorcode.signup.handles"))
+
+
+def test_a_visitor_gets_no_session_before_the_account(client: Client) -> None:
+    """Nothing is stored for who never comes back."""
+    captcha = ask(client)
+    assert "sessionid" not in client.cookies
+    assert verify(client, captcha).headers["Location"] == "/account/"
+    assert "sessionid" in client.cookies
+    assert client.cookies["doorcode_signup"].value == ""
+    assert client.get("/account/").status_code == 200
+
+
+def test_the_code_is_in_no_page(client: Client) -> None:
+    """Neither before nor after a try."""
+    captcha = ask(client)
+    pages = [client.get("/signup/verify/"), verify(client, captcha, captcha=wrong(captcha))]
+    for page in pages:
+        text = text_of(page).replace(wrong(captcha), "")
+        assert right(captcha) not in text.replace(page.context["csrf_token"].__str__(), "")
+        assert captcha.nonce not in text
+
+
+@pytest.mark.parametrize("cookie", ["", "forged", "a:b:c"])
+def test_a_lost_or_forged_handle_starts_again(client: Client, cookie: str) -> None:
+    """With a way on."""
+    client.cookies["doorcode_signup"] = cookie
+    for page in (client.get("/signup/verify/"), client.post("/signup/verify/", {"captcha": "1234"}), client.post("/signup/resend/")):
+        text = text_of(page)
+        assert LOST in text
+        assert 'href="/signup/"' in text
+        assert 'href="/login/"' in text
+
+
+@pytest.mark.parametrize("rows", ["text", 5, [["a", "b", "c", "d", "e"]], [{}], [5]])
+def test_a_cookie_of_another_make_is_as_none(client: Client, rows: object) -> None:
+    """Signed by us, in a form that we don't write any more."""
+    client.cookies["doorcode_signup"] = signing.dumps(rows, salt="doorcode.signup.handles")
+    assert LOST in text_of(client.get("/signup/verify/"))
+
+
+def test_a_cookie_of_five_requests_at_most(client: Client) -> None:
+    """The newest stay; one an address."""
+    for number in range(7):
+        ask(client, f"alice{number}@example.com")
+    ask(client, "alice6@example.com")
+    entries = signing.loads(client.cookies["doorcode_signup"].value, salt="doorcode.signup.handles")
+    newest = CaptchaModel.objects.order_by("-pk").values_list("handle", flat=True)[:5]
+    assert [handle for handle, *_ in entries] == list(newest)
+
+
+@pytest.mark.parametrize(
+    ("target", "lands"),
+    [
+        ("/shop/?a=1", "/shop/?a=1"),
+        ("//evil.example", "/account/"),
+        ("/\\evil.example", "/account/"),
+        ("https://evil.example", "/account/"),
+        ("javascript:alert(1)", "/account/"),
+        ("shop", "/account/"),
+        ("/" + "x" * 400, "/account/"),
+        ("/\r\nX: y", "/account/"),
+        ("", "/account/"),
+    ],
+)
+def test_next_is_carried_through_if_it_is_ours(client: Client, target: str, lands: str) -> None:
+    """From the first page to the last."""
+    captcha = ask(client, next=target)
+    assert verify(client, captcha).headers["Location"] == lands
+
+
+def test_next_is_taken_from_the_link_to_the_page(client: Client) -> None:
+    """And put into the form."""
+    assert 'name="next" value="/shop/"' in text_of(client.get("/signup/?next=/shop/"))
+
+
+def test_the_links_page_changes_nothing_and_hides_the_token(client: Client) -> None:
+    """GET and HEAD mark the browser alone; POST is not for links."""
+    captcha = make_captcha()
+    url = f"/signup/link/{keys.link_token(captcha)}/"
+    before = CaptchaModel.objects.values().get()
+    assert client.head(url).status_code == 303
+    answer = client.get(url)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/signup/verify/")
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert CaptchaModel.objects.values().get() == before
+    assert client.post(url).status_code == 405
+    page = text_of(client.get("/signup/verify/"))
+    assert f"{ALICE} is confirmed" in page
+    assert 'name="captcha"' not in page
+
+
+def test_the_link_registers_on_post(client: Client) -> None:
+    """Without a code."""
+    make_pending()
+    captcha = make_captcha()
+    client.get(f"/signup/link/{keys.link_token(captcha)}/")
+    assert verify(client, captcha, captcha="").status_code == 303
+
+
+@pytest.mark.parametrize("token", ["nonsense", "a.b", "." * 50, "x" * 3000, "%00.%0a"])
+def test_a_broken_link_starts_again(client: Client, token: str) -> None:
+    """Whatever is left of it."""
+    client.get(f"/signup/link/{token}/")
+    assert LOST in text_of(client.get("/signup/verify/"))
+
+
+def test_a_link_keeps_where_to_go(client: Client) -> None:
+    """In the browser that began."""
+    captcha = ask(client, next="/shop/")
+    client.get(f"/signup/link/{keys.link_token(captcha)}/")
+    assert verify(client, captcha, captcha="").headers["Location"] == "/shop/"
+
+
+def test_a_stranger_cannot_finish_what_the_owner_began(client: Client) -> None:
+    """The stranger asked; the owner opened the link and stumbled over a taken name; the stranger gets nothing."""
+    make_user("taken", BOB)
+    stranger, owner = client, Client()
+    captcha = ask(stranger)
+    owner.get(f"/signup/link/{keys.link_token(captcha)}/")
+    assert "That username is taken" in text_of(verify(owner, captcha, captcha="", username="taken"))
+    assert "Enter the 4-digit code" in text_of(verify(stranger, captcha, captcha="", username="mallory"))
+    assert LOST in text_of(verify(stranger, captcha, username="mallory"))
+    assert verify(owner, captcha, captcha="", username="alice").status_code == 303
+
+
+def test_a_resend_answers_politely(client: Client, hands: Hands) -> None:
+    """429 with Retry-After within the cooldown, then the same code again."""
+    ask(client)
+    early = client.post("/signup/resend/", {"email": ALICE})
+    assert (early.status_code, early.headers["Retry-After"]) == (429, "60")
+    assert "Get a new email in 60 s" in text_of(early)
+    hands.move(seconds=60)
+    assert client.post("/signup/resend/", {"email": ALICE}).status_code == 303
+    assert "email again. The code is the same" in text_of(client.get("/signup/verify/"))
+    hands.move(seconds=600)
+    Delivery.objects.update(state="sent")
+    client.post("/signup/resend/", {"email": ALICE})
+    assert "sent a new code" in text_of(client.get("/signup/verify/"))
+    assert client.get("/signup/resend/").status_code == 405
+
+
+def test_a_resend_is_for_the_address_of_its_tab(client: Client, hands: Hands) -> None:
+    """With two requests in one browser."""
+    ask(client, ALICE)
+    ask(client, BOB)
+    hands.move(seconds=60)
+    Delivery.objects.update(state="sent")
+    client.post("/signup/resend/", {"email": ALICE})
+    assert Delivery.objects.latest("pk").recipient == ALICE
+
+
+def test_the_status_is_of_this_browser(client: Client, hands: Hands) -> None:
+    """State, moment, and when another mail may be asked for."""
+    assert client.get("/signup/status/").status_code == 404
+    ask(client)
+    assert client.get("/signup/status/").json() == {"state": "queued", "sent_at": None, "resend_after": 60}
+    hands.move(seconds=10.5)
+    Delivery.objects.update(state="sent", sent_at=hands.moment)
+    assert client.get("/signup/status/").json() == {
+        "state": "sent",
+        "sent_at": hands.moment.isoformat(),
+        "resend_after": 50,
+    }
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ({"state": "failed"}, "couldn't email alice@example.com"),
+        ({"attempts": 1}, "Email is slow right now"),
+        ({}, "It may take a few minutes"),
+    ],
+)
+def test_the_page_tells_how_the_mail_fares(client: Client, columns: dict, text: str) -> None:
+    """Refused, delayed, on its way."""
+    ask(client)
+    Delivery.objects.update(**columns)
+    assert text in text_of(client.get("/signup/verify/"))
+
+
+def test_closed_sign_up_says_so_and_makes_nothing(client: Client, settings) -> None:
+    """SIGNUP_OPEN=false."""
+    settings.SIGNUP_OPEN = False
+    for page in (client.get("/signup/"), client.post("/signup/", {"email": ALICE})):
+        assert page.status_code == 403
+        assert "Sign-up is closed at the moment" in text_of(page)
+    assert not User.objects.exists()
+
+
+def test_extra_fields_are_ignored(client: Client) -> None:
+    """Nobody makes themselves staff."""
+    captcha = ask(client, is_staff="1", is_active="1", id="1")
+    verify(client, captcha, is_staff="1", is_superuser="1", id="99", activated_at="2020-01-01")
+    user = User.objects.get()
+    assert (user.is_staff, user.is_superuser, user.pk) == (False, False, user.pk)
+    assert user.pk != 99
+
+
+def test_the_session_key_changes_at_sign_in(client: Client) -> None:
+    """A fixed session is worth nothing."""
+    session = client.session
+    session["planted"] = True
+    session.save()
+    captcha = ask(client)
+    verify(client, captcha)
+    assert client.cookies["sessionid"].value != session.session_key
+
+
+def test_what_was_typed_is_kept_but_for_the_password(client: Client) -> None:
+    """Nothing is lost by an error."""
+    captcha = ask(client)
+    page = text_of(verify(client, captcha, captcha=wrong(captcha), username="alice"))
+    assert 'value="alice"' in page
+    assert PASSWORD not in page
+
+
+def test_two_addresses_in_one_browser(client: Client) -> None:
+    """Each tab finishes its own."""
+    alice = ask(client, ALICE)
+    bob = ask(client, BOB)
+    assert verify(client, alice).status_code == 303
+    client.post("/logout/")
+    assert verify(client, bob, username="bob").status_code == 303
+
+
+@pytest.mark.parametrize("field", ["email", "username", "password", "captcha"])
+@pytest.mark.parametrize("text", ["\x00", "\r\n", "\U0001f600", "a" * 60_000, "<b>", "%s%n", "' OR 1=1 --"])
+def test_nothing_typed_is_a_500(client: Client, field: str, text: str) -> None:
+    """An answer at the field, whatever it is."""
+    captcha = ask(client)
+    assert verify(client, captcha, **{field: text}).status_code in (303, 400, 413)
+
+
+def test_raw_bytes_are_no_500(client: Client) -> None:
+    """Not UTF-8, half surrogates, broken percent signs."""
+    for body in (b"email=%ff%fe%ed%a0%80", b"email=%", b"\xff\xfe", b"email=a%00b"):
+        answer = client.post("/signup/", body, content_type="application/x-www-form-urlencoded")
+        assert answer.status_code == 400
+
+
+def test_lists_take_the_last_value(client: Client) -> None:
+    """As every Django form does."""
+    assert client.post("/signup/", {"email": ["x", ALICE]}).status_code == 303
+
+
+def test_the_entry_of_a_link_is_cut_to_size() -> None:
+    """A cookie holds 4 KiB."""
+    entry = handles.from_token("x" * 5000 + "." + "y" * 5000)
+    assert len(entry.handle) == len(entry.link_proof) == 64
