@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.utils import translation
 
 from tests import servers
 from tests.factories import Hands
@@ -69,3 +70,10 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ids: list[int] = []
     monkeypatch.setattr("worker.bell.ring", lambda wanted: ids.extend(wanted) or True)
     return ids
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Tests begin in English: the language that a request activates stays with its thread."""
+    with translation.override("en"):
+        yield

@@ -1,0 +1,23 @@
+# Web, worker, beat and management commands are one image; docker-compose.yml says which is which.
+FROM python:3.13-slim AS build
+WORKDIR /build
+COPY requirements/base.txt .
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r base.txt
+
+FROM python:3.13-slim
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN useradd --system --uid 10001 doorcode
+COPY --from=build /venv /venv
+WORKDIR /app
+COPY manage.py ./
+COPY core core
+COPY verification verification
+COPY worker worker
+COPY signup signup
+COPY templates templates
+COPY locale locale
+RUN SECRET_KEY=only-to-collect-static-files python manage.py collectstatic --noinput
+USER doorcode
+EXPOSE 8000
+CMD ["gunicorn", "core.wsgi", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "8", "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]
+HEALTHCHECK --interval=10s --timeout=3s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]

@@ -1,0 +1,98 @@
+"""Settings, their page in the docs, and the deployment files agree."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from core import settings
+from tests.servers import ROOT
+
+OWN = {"DEBUG", "DEMO", "DEMO_DATA", "CELERY_BROKER_URL"}  # not for this deployment, or following from another
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def read_by_settings() -> set[str]:
+    return set(re.findall(r'env\.\w+\(\s*"(\w+)"', (ROOT / "core" / "settings.py").read_text()))
+
+
+def test_the_docs_list_every_variable_with_its_default() -> None:
+    """Neither more nor fewer; numbers and booleans as the settings have them."""
+    page = (ROOT / "docs" / "reference" / "environment.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", page, re.MULTILINE))
+    assert set(rows) == read_by_settings()
+    source = (ROOT / "core" / "settings.py").read_text()
+    plain = re.findall(r'env\.(?:int|bool)\("(\w+)", default=(\w+)\)', source)
+    assert {name: rows[name].strip("`") for name, _ in plain} == {name: default.lower() for name, default in plain}
+
+
+def test_compose_passes_every_variable() -> None:
+    """An operator can set each of them in `.env`."""
+    assert set(COMPOSE["x-doorcode"]["environment"]) == read_by_settings() - OWN
+
+
+def test_compose_publishes_nothing_but_the_web() -> None:
+    """PostgreSQL and Redis have passwords, no public port, and Redis never evicts a message."""
+    assert [name for name, service in COMPOSE["services"].items() if "ports" in service] == ["web"]
+    redis = COMPOSE["services"]["redis"]["command"]
+    assert redis[redis.index("--requirepass") + 1].startswith("${REDIS_PASSWORD:?")
+    assert redis[redis.index("--maxmemory-policy") + 1] == "noeviction"
+    assert COMPOSE["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "beat", "migrate"])
+def test_our_containers_are_read_only_and_stop_gently(name: str) -> None:
+    """Stopping takes longer than a send."""
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert int(service["stop_grace_period"].removesuffix("s")) > 35
+
+
+def test_the_image_has_all_it_needs_and_does_not_run_as_root() -> None:
+    """Each folder of the product is copied, and ignored by nothing."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    copied = set(re.findall(r"^COPY (\w[\w.]*) ", dockerfile, re.MULTILINE))
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    product = {"manage.py", "core", "verification", "worker", "signup", "templates", "locale"}
+    assert copied == product
+    assert product | {"requirements"} == kept
+    assert "\nUSER doorcode\n" in dockerfile
+    assert "--require-hashes" in dockerfile
+
+
+def test_the_locked_requirements_have_hashes_and_name_no_index() -> None:
+    """Every pinned package has a hash; no line is a URL."""
+    for name in ("base", "dev"):
+        text = (ROOT / "requirements" / f"{name}.txt").read_text()
+        pins = re.findall(r"^\S+==\S+.*\\$", text, re.MULTILINE)
+        assert len(pins) == len(re.findall(r"^\S+==", text, re.MULTILINE)) > 30
+        assert "://" not in text
+        assert "index" not in text.replace("indexed", "")
+
+
+def test_the_docs_production_environment_is_enough() -> None:
+    """docs/production.env names known variables, and no deployment check complains (make check runs it)."""
+    lines = (ROOT / "docs" / "production.env").read_text().splitlines()
+    names = {line.split("=")[0] for line in lines if line and not line.startswith("#")}
+    assert names <= read_by_settings()
+
+
+def test_catalogues_are_complete() -> None:
+    """No text without its translation, nothing stale, all compiled."""
+    from django.core.management import call_command
+
+    call_command("catalogues", "--check")
+
+
+def test_every_language_has_a_catalogue() -> None:
+    """What the switch offers is there."""
+    folders = {path.parent.parent.name for path in (ROOT / "locale").rglob("django.mo")}
+    assert len(folders) == len(settings.LANGUAGES)
+
+
+def test_no_file_of_the_repository_is_only_for_one_machine() -> None:
+    """No absolute path of a developer's machine in tracked files."""
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    texts = [ROOT / name for name in files if name.endswith((".py", ".toml", ".md", ".txt", ".yml", "Makefile"))]
+    assert [path.name for path in texts if re.search(r"/(home|Users|work|root)/\w", path.read_text())] == []

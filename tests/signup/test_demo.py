@@ -1,0 +1,87 @@
+"""`make demo`, driven over HTTP: it starts, serves a newcomer, stops, restarts on the same data."""
+
+import html
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT, Visitor, free_port, listens, wait_until
+
+
+@contextmanager
+def demo(data: Path, port: int, *, path: str, lang: str = "en_US.UTF-8") -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "signup.demo", "--port", str(port), "--data", str(data)]
+    environment = {"PATH": path, "LANG": lang}
+    running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.kill()
+        running.wait()
+        running.stdout.close()
+
+
+def stop(running: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> str:
+    """Press Ctrl-C; return all that was printed. It must end by itself, and well."""
+    running.send_signal(number)
+    printed = running.communicate(timeout=30)[0]
+    assert running.returncode == 0, printed
+    return printed
+
+
+def read_code(visitor: Visitor, address: str) -> str:
+    def find() -> str | None:
+        page = html.unescape(visitor.get("/demo/inbox/").text)
+        found = re.search(rf">(\d{{4}}) is your Doorcode code</a><br><span class=\"hint\">{address}", page)
+        return found and found[1]
+
+    return wait_until(find, f"a code for {address}")
+
+
+@pytest.mark.parametrize("path", ["/nowhere", pytest.param(os.environ["PATH"], marks=pytest.mark.redis)], ids=["memory", "redis"])
+def test_a_newcomer_registers_and_finds_the_account_again(tmp_path: Path, path: str) -> None:
+    """On the embedded broker, and on Redis where the machine has one."""
+    port = free_port()
+    with demo(tmp_path, port, path=path) as running:
+        wait_until(lambda: listens(port), "the demo")
+        alice = Visitor(f"http://127.0.0.1:{port}")
+        alice.post("/signup/", email="alice@example.com")
+        fields = {"email": "alice@example.com", "captcha": read_code(alice, "alice@example.com")}
+        assert alice.post("/signup/verify/", username="alice", password="correct horse b", **fields).status_code == 303
+        mail = re.search(r'href="(/demo/inbox/[^"]+)"', alice.get("/demo/inbox/").text)[1]
+        assert "unsafe-inline" not in alice.get(mail).headers["Content-Security-Policy"]
+        assert fields["captcha"] in alice.get(mail + "html/").text
+        assert alice.get("/demo/inbox/nothing/").status_code == 404
+        assert alice.get("/readyz").json()["status"] == "ok"
+        printed = stop(running)
+    assert f"http://127.0.0.1:{port}/signup/" in printed
+    assert f"http://127.0.0.1:{port}/demo/inbox/" in printed
+    assert fields["captcha"] not in printed
+    with demo(tmp_path, port, path=path, lang="zh_CN.UTF-8") as running:
+        wait_until(lambda: listens(port), "the demo")
+        again = Visitor(f"http://127.0.0.1:{port}")
+        assert again.post("/login/", username="alice", password="correct horse b").status_code == 302
+        assert "is your Doorcode code" in again.get("/demo/inbox/").text
+        assert "Doorcode 已启动。" in stop(running, signal.SIGTERM)
+
+
+def test_a_taken_port_is_said_clearly(tmp_path: Path) -> None:
+    """In the operator's language, with a way out, and nothing stays behind."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for lang, text in (("en_US.UTF-8", f"Port {port} is taken"), ("zh_CN.UTF-8", f"端口 {port} 已被占用")):
+            with demo(tmp_path, port, path="/nowhere", lang=lang) as running:
+                printed = running.communicate(timeout=30)[0]
+                assert running.returncode == 1
+                assert text in printed
+                assert "Traceback" not in printed
