@@ -171,4 +171,8 @@ def _local_next(request: HttpRequest) -> str:
     """The page to go to afterwards, if it is one of this site's."""
     target = request.POST.get("next") or request.GET.get("next") or ""
     safe = url_has_allowed_host_and_scheme(target, allowed_hosts=None, require_https=request.is_secure())
-    return target if safe and target.startswith("/") and target.isprintable() and len(target) <= handles.NEXT_LENGTH else ""
+    return (
+        target
+        if safe and target.startswith("/") and target.isprintable() and len(target) <= handles.NEXT_LENGTH
+        else ""
+    )

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres_url: str) -> Iterator[object]:
+def new_database(postgres_url: str) -> Callable[[], str]:
     """Make PostgreSQL databases: call it for the URL of a new one."""
     made: list[str] = []
 
@@ -53,7 +53,7 @@ def new_database(postgres_url: str) -> Iterator[object]:
             connection.execute(f"CREATE DATABASE {made[-1]}")
         return f"{postgres_url}/{made[-1]}"
 
-    yield make
+    return make
 
 
 @pytest.fixture

@@ -141,7 +141,6 @@ class MailServer:
     def __exit__(self, *exc: object) -> None:
         self._controller.stop()
 
-
     def code(self, address: str, *, number: int = 1) -> str:
         """Return the code in the `number`-th mail to an address, once it is there."""
         return code_in(self.wait_for(address, number=number))
@@ -208,8 +207,6 @@ class Visitor:
             self.get("/signup/")
         token = {"X-CSRFToken": self.session.cookies["csrftoken"]}
         return self.session.post(self.url + path, data=fields, headers=token, allow_redirects=False, timeout=30)
-
-
 
 
 def code_in(mail: EmailMessage) -> str:

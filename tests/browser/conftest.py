@@ -14,7 +14,13 @@ from tests.conftest import CHROMIUM
 from tests.servers import ROOT, free_port, listens, wait_until
 
 SHOTS = ROOT / "build" / "screenshots"
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
 
 
 @pytest.fixture(scope="session")
@@ -86,4 +92,3 @@ def read_code(page: Page, address: str) -> str:
     subject = row.locator("a").inner_text()
     inbox.close()
     return re.search(r"\d{4,}", subject)[0]
-

@@ -13,7 +13,14 @@ OpenPage = Callable[..., Page]
 Shot = Callable[[Page, str], None]
 
 WORDS = {
-    "en": ("Get a code", "Code", "Username", "Password", "Create the account", "Your account is ready. You're signed in"),
+    "en": (
+        "Get a code",
+        "Code",
+        "Username",
+        "Password",
+        "Create the account",
+        "Your account is ready. You're signed in",
+    ),
     "zh-CN": ("获取验证码", "验证码", "用户名", "密码", "创建账号", "账号已激活，并已自动登录"),
     "zh-TW": ("取得驗證碼", "驗證碼", "使用者名稱", "密碼", "建立帳號", "帳號已啟用，並已自動登入"),
 }

@@ -48,7 +48,8 @@ def test_a_body_over_64_kib_is_not_read(db, client: Client, length: str, status:
 
 
 @pytest.mark.parametrize(
-    ("language", "text"), [("en", "Page not found"), ("zh-CN", "页面不存在"), ("zh-HK", "找不到頁面"), ("fr", "Page not found")]
+    ("language", "text"),
+    [("en", "Page not found"), ("zh-CN", "页面不存在"), ("zh-HK", "找不到頁面"), ("fr", "Page not found")],
 )
 def test_errors_speak_the_visitors_language(client: Client, language: str, text: str) -> None:
     """404 in three languages, and English for all others."""

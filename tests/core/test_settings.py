@@ -37,7 +37,13 @@ def test_a_site_url_that_is_none_refuses_to_start() -> None:
 
 def test_https_follows_from_the_site_url() -> None:
     """Secure cookies, HSTS and the redirect come with https, and the host is allowed."""
-    names = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SIGNUP_COOKIE_SECURE", "SECURE_SSL_REDIRECT", "ALLOWED_HOSTS")
+    names = (
+        "SESSION_COOKIE_SECURE",
+        "CSRF_COOKIE_SECURE",
+        "SIGNUP_COOKIE_SECURE",
+        "SECURE_SSL_REDIRECT",
+        "ALLOWED_HOSTS",
+    )
     assert json.loads(load(*names, **GOOD).stdout) == [True, True, True, True, ["accounts.example.com"]]
     plain = GOOD | {"SITE_URL": "http://127.0.0.1:9000"}
     assert json.loads(load(*names, **plain).stdout) == [False, False, False, False, ["127.0.0.1"]]
@@ -75,5 +81,7 @@ def test_mail_comes_from_one_url(url: str, tls: bool, ssl: bool, port: int) -> N
 
 def test_the_broker_may_be_another() -> None:
     """Redis options stay with Redis."""
-    shown = load("CELERY_BROKER_URL", "CELERY_BROKER_TRANSPORT_OPTIONS", **GOOD, CELERY_BROKER_URL="amqp://mq.example.com")
+    shown = load(
+        "CELERY_BROKER_URL", "CELERY_BROKER_TRANSPORT_OPTIONS", **GOOD, CELERY_BROKER_URL="amqp://mq.example.com"
+    )
     assert json.loads(shown.stdout) == ["amqp://mq.example.com", {}]

@@ -66,7 +66,9 @@ def test_changing_the_password(client: Client) -> None:
     page = text_of(client.post("/password-change/", fields))
     assert "The current password is not right" in page
     assert "at least 8 characters" in page
-    assert client.post("/password-change/", {"old_password": PASSWORD, "password": "another horse b"}).status_code == 302
+    assert (
+        client.post("/password-change/", {"old_password": PASSWORD, "password": "another horse b"}).status_code == 302
+    )
     assert "Your password is changed" in text_of(client.get("/account/"))
     assert User.objects.get().check_password("another horse b")
 

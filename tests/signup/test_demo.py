@@ -19,7 +19,9 @@ from tests.servers import ROOT, Visitor, free_port, listens, wait_until
 def demo(data: Path, port: int, *, path: str, lang: str = "en_US.UTF-8") -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "signup.demo", "--port", str(port), "--data", str(data)]
     environment = {"PATH": path, "LANG": lang}
-    running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    running = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     try:
         yield running
     finally:
@@ -46,7 +48,9 @@ def read_code(visitor: Visitor, address: str) -> str:
     return wait_until(find, f"a code for {address}")
 
 
-@pytest.mark.parametrize("path", ["/nowhere", pytest.param(os.environ["PATH"], marks=pytest.mark.redis)], ids=["memory", "redis"])
+@pytest.mark.parametrize(
+    "path", ["/nowhere", pytest.param(os.environ["PATH"], marks=pytest.mark.redis)], ids=["memory", "redis"]
+)
 def test_a_newcomer_registers_and_finds_the_account_again(tmp_path: Path, path: str) -> None:
     """On the embedded broker, and on Redis where the machine has one."""
     port = free_port()

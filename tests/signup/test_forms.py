@@ -15,7 +15,9 @@ FIELDS = {"email": ALICE, "username": "alice", "password": PASSWORD, "captcha": 
 
 def form_of(captcha: CaptchaModel | None, /, link: str = "", **fields: str) -> RegisterForm:
     captchas = [captcha] if captcha else []
-    return RegisterForm(FIELDS | fields, captchas=captchas, link_proofs={each.handle: link for each in captchas if link})
+    return RegisterForm(
+        FIELDS | fields, captchas=captchas, link_proofs={each.handle: link for each in captchas if link}
+    )
 
 
 def codes(form: EmailForm | RegisterForm) -> dict[str, list[str]]:
@@ -41,7 +43,12 @@ def test_a_good_address_is_canonical() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "text"), [("en", "This email address is already registered"), ("zh-hans", "邮箱已经被注册"), ("zh-hant", "此電子郵件已註冊")]
+    ("language", "text"),
+    [
+        ("en", "This email address is already registered"),
+        ("zh-hans", "邮箱已经被注册"),
+        ("zh-hant", "此電子郵件已註冊"),
+    ],
 )
 def test_both_forms_reveal_registered_addresses_only_if_told_to(settings, language: str, text: str) -> None:
     """SIGNUP_REVEAL_REGISTERED."""
@@ -92,7 +99,9 @@ def test_the_right_code_is_right_in_any_dress(dress: str) -> None:
 def test_the_code_of_another_address_is_a_mismatch() -> None:
     """Bob's code for Alice, and Alice's handle with Bob's address."""
     alice, bob = make_captcha(), make_captcha(BOB)
-    assert codes(form_of(alice, captcha=right(bob) if right(bob) != right(alice) else wrong(alice))) == {"captcha": ["mismatch"]}
+    assert codes(form_of(alice, captcha=right(bob) if right(bob) != right(alice) else wrong(alice))) == {
+        "captcha": ["mismatch"]
+    }
     assert codes(form_of(alice, email=BOB, captcha=right(alice))) == {"captcha": ["mismatch"]}
 
 

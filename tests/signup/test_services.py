@@ -44,7 +44,12 @@ def test_asking_makes_an_inactive_user_a_code_and_a_mail() -> None:
     captcha = ask(language="zh-hans")
     user, delivery = User.objects.get(), Delivery.objects.get()
     assert (user.email, user.is_active, user.username, user.has_usable_password()) == (ALICE, False, None, False)
-    assert (delivery.kind, delivery.recipient, delivery.language, delivery.captcha) == ("code", ALICE, "zh-hans", captcha)
+    assert (delivery.kind, delivery.recipient, delivery.language, delivery.captcha) == (
+        "code",
+        ALICE,
+        "zh-hans",
+        captcha,
+    )
 
 
 def test_every_kind_of_address_costs_the_same_statements() -> None:

@@ -32,7 +32,9 @@ def test_what_could_mislead_is_refused(typed: str, code: str) -> None:
     assert refusal.value.code == code
 
 
-@pytest.mark.parametrize(("left", "right"), [("Alice", "aLICE"), ("STRASSE", "straße"), ("ａlice", "alice"), ("Ὀδυσσεύς", "ὀδυσσεύσ")])
+@pytest.mark.parametrize(
+    ("left", "right"), [("Alice", "aLICE"), ("STRASSE", "straße"), ("ａlice", "alice"), ("Ὀδυσσεύς", "ὀδυσσεύσ")]
+)
 def test_case_and_width_are_one_name(left: str, right: str) -> None:
     """Unique without regard to them."""
     assert usernames.key(left) == usernames.key(right)

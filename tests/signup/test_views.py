@@ -78,7 +78,11 @@ def test_the_code_is_in_no_page(client: Client) -> None:
 def test_a_lost_or_forged_handle_starts_again(client: Client, cookie: str) -> None:
     """With a way on."""
     client.cookies["doorcode_signup"] = cookie
-    for page in (client.get("/signup/verify/"), client.post("/signup/verify/", {"captcha": "1234"}), client.post("/signup/resend/")):
+    for page in (
+        client.get("/signup/verify/"),
+        client.post("/signup/verify/", {"captcha": "1234"}),
+        client.post("/signup/resend/"),
+    ):
         text = text_of(page)
         assert LOST in text
         assert 'href="/signup/"' in text

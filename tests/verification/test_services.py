@@ -61,9 +61,9 @@ def test_used_up_tries_refuse_the_right_code_too() -> None:
             prove(captcha, wrong(captcha))
     with pytest.raises(TooManyAttempts):
         prove(captcha, right(captcha))
-    with pytest.raises(TooManyAttempts):  # by a request that read the row before
-        stale = CaptchaModel.objects.get()
-        stale.attempts = 0
+    stale = CaptchaModel.objects.get()
+    stale.attempts = 0  # as a request that read the row before
+    with pytest.raises(TooManyAttempts):
         prove(stale, right(captcha))
     assert guesses() == 5
 

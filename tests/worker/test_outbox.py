@@ -113,9 +113,7 @@ def test_a_refusal_ends_the_row() -> None:
     assert outbox.claim(first=delivery.pk) == []
 
 
-@pytest.mark.parametrize(
-    ("failures", "pause"), [(1, 20), (2, 70), (3, 180), (4, 330), (5, 480), (6, 600), (11, 600)]
-)
+@pytest.mark.parametrize(("failures", "pause"), [(1, 20), (2, 70), (3, 180), (4, 330), (5, 480), (6, 600), (11, 600)])
 def test_a_deferral_waits_in_the_row(failures: int, pause: int) -> None:
     """Backoff by the number of failures, within ten percent; the bell is free again for the sweeper."""
     delivery = make_delivery()

@@ -36,7 +36,7 @@ def test_a_mail_arrives_as_it_is(sink) -> None:
     server = sink()
     assert send() == smtp.Reply(Outcome.ACCEPTED, "250 taken")
     assert server.mails == [MESSAGE.replace(b"\r\n.", b"\r\n..")]
-    assert "MAIL FROM:<noreply@doorcode.test>" in [line.upper().replace("NOREPLY@DOORCODE.TEST", "noreply@doorcode.test") for line in server.said]
+    assert "mail from:<noreply@doorcode.test>" in [line.lower() for line in server.said]
 
 
 def test_the_connection_stays_open(sink) -> None:
@@ -80,9 +80,7 @@ def test_silence_after_the_dot_is_unknown(sink, monkeypatch) -> None:
     assert send().outcome is Outcome.UNKNOWN
 
 
-@pytest.mark.parametrize(
-    "script", [{"RCPT": ["550 no", "250 fine"]}, {"DOT": ["451 later", "250 taken"]}]
-)
+@pytest.mark.parametrize("script", [{"RCPT": ["550 no", "250 fine"]}, {"DOT": ["451 later", "250 taken"]}])
 def test_a_refused_recipient_keeps_the_connection(sink, script: dict) -> None:
     """The next mail goes over the same one."""
     server = sink(**script)
