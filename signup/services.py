@@ -11,7 +11,7 @@ from core import clock
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import HandleLost, is_waiting
-from worker import outbox
+from worker import outbox, status
 from worker.models import Delivery
 
 from . import usernames
@@ -109,9 +109,12 @@ def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: 
     is being handed over, wait for that record, at most SETTLING seconds.
     """
     end = time.monotonic() + SETTLING
-    while captcha and is_waiting(captcha) and outbox.is_sending(captcha=captcha) and time.monotonic() < end:
+    while captcha and is_waiting(captcha):
+        sending = status.is_sending(captcha=captcha)
+        captcha.refresh_from_db()  # after asking: the record may have come between
+        if not sending or time.monotonic() > end:
+            break
         time.sleep(0.02)
-        captcha.refresh_from_db()
     verification.prove(captcha=captcha, address=address, code=code, link_proof=link_proof)
 
 

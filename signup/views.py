@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import VerificationError
-from worker import outbox
+from worker import status as delivery_status
 
 from . import handles, services, words
 from .forms import EmailForm, RegisterForm
@@ -155,9 +155,9 @@ def _page(request: HttpRequest, template: str, form: Form, status: int | None = 
 
 
 def _delivery_state(captcha: CaptchaModel) -> dict[str, Any]:
-    delivery = outbox.latest(captcha=captcha)
+    delivery = delivery_status.latest(captcha=captcha)
     return {
-        "state": outbox.visible_state(delivery),
+        "state": delivery_status.visible_state(delivery),
         "sent_at": delivery.sent_at.isoformat() if delivery and delivery.sent_at else None,
         "resend_after": verification.resend_wait(captcha),
     }

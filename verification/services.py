@@ -3,10 +3,12 @@
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Least
 
 from core import clock
@@ -89,11 +91,13 @@ def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
 
     Life ends CAPTCHA_TTL after this acceptance, at most CAPTCHA_MAX_LIFETIME after the generation's first.
     """
+    wanted = sorted(set(mails))  # one order for all, so that settlements rarely deadlock; who loses tries again
+    if not wanted:
+        return
     ttl, cap = timedelta(seconds=settings.CAPTCHA_TTL), timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
-    for pk, generation in sorted(set(mails)):  # one order for all, so that two settlements can't deadlock
-        row = CaptchaModel.objects.filter(pk=pk, generation=generation)
-        if not row.filter(first_accepted_at=None).update(first_accepted_at=at, expires_at=at + ttl):
-            row.update(expires_at=Least(at + ttl, F("first_accepted_at") + cap))
+    rows = CaptchaModel.objects.filter(reduce(or_, (Q(pk=pk, generation=generation) for pk, generation in wanted)))
+    if rows.filter(first_accepted_at=None).update(first_accepted_at=at, expires_at=at + ttl) < len(wanted):
+        rows.filter(first_accepted_at__lt=at).update(expires_at=Least(at + ttl, F("first_accepted_at") + cap))
 
 
 def holds_proof(captcha: CaptchaModel, *, link_proof: str | None) -> bool:

@@ -3,7 +3,7 @@
 import random
 import secrets
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from email.utils import make_msgid, parseaddr
 from functools import partial
 
@@ -27,14 +27,15 @@ RING_AGAIN = 60  # seconds after which a bell that nobody answered is rung again
 GIVE_UP = timedelta(hours=2)
 BACKOFF = (20, 70, 180, 330, 480)  # seconds after the 1st … 5th failure: greylisting opens after 1 to 5 minutes
 BACKOFF_LATER = 600
+SERVICE_PAUSE = 10  # seconds; the breaker before the mail server decides when one of all is tried
+
+Result = tuple[Delivery, Reply]
 
 
 def post(
     *, kind: str, recipient: str, language: str, captcha: CaptchaModel | None = None, user_id: int | None = None
 ) -> Delivery:
     """Write one mail into the outbox, in the caller's transaction; its bell rings after the commit."""
-    now = clock.now()
-    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
     delivery = Delivery.objects.create(
         kind=kind,
         recipient=recipient,
@@ -42,13 +43,18 @@ def post(
         captcha=captcha,
         generation=captcha.generation if captcha else 0,
         user_id=user_id,
-        created_at=now,
+        created_at=clock.now(),
         next_attempt_at=Now(),
-        published_at=now,
-        message_id=make_msgid(domain=domain),
+        published_at=Now(),
+        message_id=new_message_id(),
     )
     _ring_after_commit(delivery.pk)
     return delivery
+
+
+def new_message_id() -> str:
+    """A Message-ID at the sender's domain."""
+    return make_msgid(domain=parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2])
 
 
 def hold(*, captcha: CaptchaModel) -> list[Delivery]:
@@ -65,29 +71,8 @@ def supersede(*, deliveries: Sequence[Delivery]) -> None:
 
 def hasten(*, delivery: Delivery, language: str) -> None:
     """Somebody asked again for a mail that waits: ring for it once more instead of sending it twice."""
-    Delivery.objects.filter(pk=delivery.pk).update(published_at=clock.now(), language=language)
+    Delivery.objects.filter(pk=delivery.pk).update(published_at=Now(), language=language)
     _ring_after_commit(delivery.pk)
-
-
-def latest(*, captcha: CaptchaModel) -> Delivery | None:
-    """The newest mail about a captcha."""
-    return Delivery.objects.filter(captcha=captcha).order_by("-pk").first()
-
-
-def is_sending(*, captcha: CaptchaModel) -> bool:
-    """Whether a mail about a captcha is being handed over, or was and its outcome is not on record yet."""
-    return Delivery.objects.filter(captcha=captcha, state=State.SENDING).exists()
-
-
-def visible_state(delivery: Delivery | None) -> str:
-    """Return what a visitor may know of a mail: queued, sending, sent, delayed or failed."""
-    if delivery is None or delivery.state in (State.FAILED, State.EXPIRED):
-        return "failed"
-    if delivery.state == State.SENT:
-        return "sent"
-    if delivery.attempts > (1 if delivery.state == State.SENDING else 0):
-        return "delayed"
-    return "sending" if delivery.state == State.SENDING else "queued"
 
 
 def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
@@ -118,35 +103,47 @@ def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
     return mine
 
 
-def settle(*, delivery: Delivery, reply: Reply) -> bool:
+def settle(*, results: Sequence[Result]) -> list[Delivery]:
     """
-    Record what became of a claimed delivery. False: the lease had passed to another, which settles it.
+    Record what became of claimed deliveries, all or nothing. Return those whose lease had passed to another: their
+    new holder settles them.
 
     An acceptance starts the code's life in the same transaction, even for one whose lease was lost: the mail is out.
     """
-    now = clock.now()
+    accepted = [delivery for delivery, reply in results if reply.outcome is Outcome.ACCEPTED]
     with transaction.atomic():
-        if reply.outcome is Outcome.ACCEPTED and delivery.captcha_id:
-            verification.accept(mails=[(delivery.captcha_id, delivery.generation)], at=now)
-        claimed = Delivery.objects.filter(pk=delivery.pk, state=State.SENDING, lease_token=delivery.lease_token)
-        return bool(claimed.update(**_settled(delivery, reply, now)))
+        verification.accept(
+            mails=[(each.captcha_id, each.generation) for each in accepted if each.captcha_id], at=clock.now()
+        )
+        return [delivery for delivery, reply in results if not _mine(delivery).update(**_settled(delivery, reply))]
 
 
 def release(*, deliveries: Sequence[Delivery]) -> None:
-    """Give claimed deliveries back unsent: their attempt is not counted."""
+    """Give claimed deliveries back unsent: their attempt is not counted, and the sweeper finds them at once."""
     for delivery in deliveries:
-        mine = Delivery.objects.filter(pk=delivery.pk, state=State.SENDING, lease_token=delivery.lease_token)
-        mine.update(state=State.PENDING, attempts=F("attempts") - 1, lease_token="", lease_until=None)
+        _mine(delivery).update(
+            state=State.PENDING, attempts=F("attempts") - 1, lease_token="", lease_until=None, published_at=None
+        )
+
+
+def note(*, delivery: Delivery, reply: Reply) -> None:
+    """Record an answer that settles nothing: the lease goes on."""
+    _mine(delivery).update(last_reply=reply.text[:255])
+
+
+def unring(*, delivery_id: int) -> None:
+    """The bell was heard and can't be answered now: the sweeper shall ring again as soon as it can."""
+    Delivery.objects.filter(pk=delivery_id, state=State.PENDING).update(published_at=None)
 
 
 def unheard(*, limit: int) -> list[int]:
     """Return due deliveries whose bell was rung over RING_AGAIN seconds ago or never; mark them as rung now."""
-    now = clock.now()
-    quiet = Q(published_at=None) | Q(published_at__lte=now - timedelta(seconds=RING_AGAIN))
+    quiet = Q(published_at=None) | Q(published_at__lte=Now() - timedelta(seconds=RING_AGAIN))
     with transaction.atomic():
         due = _due().filter(quiet).select_for_update(skip_locked=True, no_key=True)
         ids = [row.pk for row in due.order_by("next_attempt_at").only("pk")[:limit]]
-        Delivery.objects.filter(pk__in=ids).update(published_at=now)
+        if ids:
+            Delivery.objects.filter(pk__in=ids).update(published_at=Now())
     return ids
 
 
@@ -157,17 +154,28 @@ def _due() -> QuerySet[Delivery]:
     )
 
 
-def _settled(delivery: Delivery, reply: Reply, now: datetime) -> dict[str, object]:
+def _mine(delivery: Delivery) -> QuerySet[Delivery]:
+    """The row, if the lease under which it was claimed still holds."""
+    return Delivery.objects.filter(pk=delivery.pk, state=State.SENDING, lease_token=delivery.lease_token)
+
+
+def _settled(delivery: Delivery, reply: Reply) -> dict[str, object]:
     """The columns that record a reply."""
     common = {"last_reply": reply.text[:255], "lease_token": "", "lease_until": None}
     if reply.outcome is Outcome.ACCEPTED:
-        return {**common, "state": State.SENT, "sent_at": now}
-    if reply.outcome is Outcome.REFUSED or now - delivery.created_at >= GIVE_UP:
+        return {**common, "state": State.SENT, "sent_at": clock.now()}
+    if reply.outcome is Outcome.REFUSED or clock.now() - delivery.created_at >= GIVE_UP:
         return {**common, "state": State.FAILED}
-    failures = delivery.attempts - 1
-    pause = BACKOFF[failures] if failures < len(BACKOFF) else BACKOFF_LATER
-    later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load, guards nothing
+    later = Now() + timedelta(seconds=_pause(delivery, reply) * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
     return {**common, "state": State.PENDING, "next_attempt_at": later, "published_at": None}
+
+
+def _pause(delivery: Delivery, reply: Reply) -> int:
+    """Seconds until the next try: by the failures of this mail, but soon where the service itself was at fault."""
+    if reply.outcome is Outcome.UNAVAILABLE:
+        return SERVICE_PAUSE
+    failures = delivery.attempts - 1
+    return BACKOFF[failures] if failures < len(BACKOFF) else BACKOFF_LATER
 
 
 def _ring_after_commit(delivery_id: int) -> None:

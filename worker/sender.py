@@ -1,37 +1,56 @@
-"""Send what is due: claim, build, hand over, settle."""
+"""Send what is due: claim, build, hand over, settle in small groups."""
 
 import logging
 import time
 
+from django.db import DatabaseError, InterfaceError, connection
+
 from . import mail, outbox, smtp
+from .breaker import Leave
 from .models import Delivery
+from .outbox import Result
 from .smtp import Outcome, Reply
 
 logger = logging.getLogger(__name__)
 
 BATCH = 50  # mails in one claim, at the most
 RESERVE = 35.0  # seconds of lease that a send may need: none begins with less
+GROUP = 10  # mails, or
+GROUP_TIME = 1.0  # seconds, after which outcomes are recorded: no crash repeats more than these
+RETRY = 0.5  # seconds between tries to record them while the database is away
 
 
 def deliver(*, first: int | None = None) -> int:
-    """Send the delivery `first` and what else is due, up to BATCH, under one lease; return how many were claimed."""
-    started = time.monotonic()
-    claimed = outbox.claim(first=first, limit=BATCH)
-    for position, delivery in enumerate(claimed):
-        if outbox.LEASE - (time.monotonic() - started) < RESERVE:
-            outbox.release(deliveries=claimed[position:])
-            break
-        _send(delivery)
+    """
+    Send the delivery `first` and what else is due, up to BATCH, under one lease; return how many were claimed.
+
+    Nothing is claimed while the mail server is known to be broken; after a pause one mail finds out.
+    """
+    leave = smtp.breaker.ask()
+    if leave is Leave.WAIT:
+        if first is not None:
+            outbox.unring(delivery_id=first)
+        return 0
+    lease_ends = time.monotonic() + outbox.LEASE
+    claimed = outbox.claim(first=first, limit=BATCH if leave is Leave.GO else 1)
+    if leave is Leave.PROBE and not claimed:
+        smtp.breaker.unused()
+    _send_all(claimed, lease_ends)
     return len(claimed)
 
 
-def _send(delivery: Delivery) -> None:
-    reply = _hand_over(delivery)
-    logger.info("delivery %s (%s): %s: %s", delivery.pk, delivery.kind, reply.outcome.value, reply.text)
-    if reply.outcome is Outcome.UNKNOWN:
-        return  # it may be on its way: nobody repeats it before the lease ends
-    if not outbox.settle(delivery=delivery, reply=reply):
-        logger.warning("delivery %s was settled by another worker: its lease had ended", delivery.pk)
+def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
+    results: list[Result] = []
+    group_ends = time.monotonic() + GROUP_TIME
+    for position, delivery in enumerate(claimed):
+        if lease_ends - time.monotonic() < RESERVE or smtp.breaker.is_open():
+            outbox.release(deliveries=claimed[position:])
+            break
+        results.append((delivery, _hand_over(delivery)))
+        if len(results) >= GROUP or time.monotonic() >= group_ends:
+            _record(results, lease_ends)
+            results, group_ends = [], time.monotonic() + GROUP_TIME
+    _record(results, lease_ends)
 
 
 def _hand_over(delivery: Delivery) -> Reply:
@@ -41,5 +60,31 @@ def _hand_over(delivery: Delivery) -> Reply:
         return Reply(Outcome.REFUSED, str(error))
     except Exception as error:  # a broken template must neither stop the batch nor lose the mail
         logger.exception("delivery %s can't be built", delivery.pk)
-        return Reply(Outcome.UNAVAILABLE, f"{type(error).__name__} while building")
+        return Reply(Outcome.DEFERRED, f"{type(error).__name__} while building")
     return smtp.send(sender=mail.sender(), recipient=delivery.recipient, message=message)
+
+
+def _record(results: list[Result], lease_ends: float) -> None:
+    """Record outcomes; while the database is away, try again until the lease ends: these mails are out."""
+    while results:
+        try:
+            _settle(results)
+        except (DatabaseError, InterfaceError) as error:
+            connection.close()
+            if time.monotonic() + RETRY > lease_ends:
+                raise
+            logger.warning("outcomes wait for the database: %s", type(error).__name__)
+            time.sleep(RETRY)
+        else:
+            return
+
+
+def _settle(results: list[Result]) -> None:
+    known = [result for result in results if result[1].outcome is not Outcome.UNKNOWN]
+    fenced = outbox.settle(results=known) if known else []
+    for delivery, reply in results:
+        logger.info("delivery %s (%s): %s: %s", delivery.pk, delivery.kind, reply.outcome.value, reply.text)
+        if reply.outcome is Outcome.UNKNOWN:  # it may be on its way: nobody repeats it before the lease ends
+            outbox.note(delivery=delivery, reply=reply)
+    for delivery in fenced:
+        logger.warning("delivery %s was settled by another worker: its lease had ended", delivery.pk)

@@ -3,21 +3,29 @@
 import logging
 import re
 import smtplib
+import socket
 import ssl
 import threading
 import time
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from typing import Any
 
 from django.conf import settings
+
+from .breaker import Breaker
+from .watchdog import guard
 
 logger = logging.getLogger(__name__)
 
 IDLE_CHECK = 15.0  # seconds of silence after which a NOOP asks whether the server is still there
 MAX_AGE = 300.0  # seconds, and
 MAX_MAILS = 100  # mails, after which a connection is renewed
-AFTER_DOT = 25.0  # seconds to wait for the answer to DATA; RFC 5321 §4.5.3.2.6 asks for minutes, the lease allows this
+AFTER_DOT = 20.0  # seconds to wait for the answer to DATA; RFC 5321 §4.5.3.2.6 asks for minutes, the lease allows this
+DEADLINE = 30.0  # seconds for one send in all, connecting included
+
+breaker = Breaker(first=5.0, longest=30.0)  # seconds without a try after a fault of the service
 
 
 class Outcome(Enum):
@@ -55,7 +63,8 @@ class _Connection:
             self.drop()
         fresh = self._smtp is None
         if self._smtp is None:
-            self._smtp, self._opened, self._mails = _connect(), now, 0
+            self._open(now)
+        assert self._smtp  # noqa: S101 - for the type checker
         self._used = now
         self._mails += 1
         return self._smtp, fresh
@@ -64,6 +73,18 @@ class _Connection:
         if self._smtp:
             self._smtp.close()
         self._smtp = None
+
+    def socket(self) -> "socket.socket | None":
+        """What the watchdog shuts."""
+        return self._smtp.sock if self._smtp else None
+
+    def _open(self, now: float) -> None:
+        self._smtp, self._opened, self._mails = _new(), now, 0
+        try:
+            _connect(self._smtp)
+        except (OSError, smtplib.SMTPException) as error:
+            self.drop()
+            raise _Unavailable(_reason(error)) from error
 
     def _alive(self, now: float) -> bool:
         if self._smtp is None or now - self._used < IDLE_CHECK:
@@ -83,7 +104,22 @@ _mine = _PerThread()
 
 
 def send(*, sender: str, recipient: str, message: bytes) -> Reply:
-    """Send one message (CRLF line ends, 7 bit) over this thread's connection. Never raises for what a server does."""
+    """
+    Send one message (CRLF line ends, 7 bit) over this thread's connection, within DEADLINE seconds.
+
+    Never raises for what a server does. A fault of the service opens the breaker, any other answer closes it.
+    """
+    with guard(_mine.connection.socket, seconds=DEADLINE):
+        reply = _send(sender, recipient, message)
+    if reply.outcome is Outcome.UNAVAILABLE:
+        breaker.failed()
+        logger.warning("the mail server can't be used: %s", reply.text)
+    else:
+        breaker.ok()
+    return reply
+
+
+def _send(sender: str, recipient: str, message: bytes) -> Reply:
     connection = _mine.connection
     for _ in range(2):
         try:
@@ -151,26 +187,27 @@ def _classify(connection: _Connection, code: int, text: bytes) -> Reply:
     return Reply(Outcome.REFUSED if code // 100 == 5 else Outcome.DEFERRED, _words(code, text))
 
 
-def _connect() -> smtplib.SMTP:
-    """Open, secure and authenticate a connection by EMAIL_URL. Raises _Unavailable."""
-    host, port, timeout = settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT
-    smtp: smtplib.SMTP | None = None
-    try:
-        if settings.EMAIL_USE_SSL:
-            smtp = smtplib.SMTP_SSL(host, port, timeout=timeout, context=_tls())
-        else:
-            smtp = smtplib.SMTP(host, port, timeout=timeout)
-        smtp.ehlo_or_helo_if_needed()
-        if settings.EMAIL_USE_TLS:
-            smtp.starttls(context=_tls())
-        if settings.EMAIL_HOST_USER:
-            smtp.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
-    except (OSError, smtplib.SMTPException) as error:
-        if smtp:
-            smtp.close()
-        logger.warning("the mail server can't be used: %s", _reason(error))
-        raise _Unavailable(_reason(error)) from error
-    return smtp
+def _new() -> smtplib.SMTP:
+    """A connection that is not open yet, so that the watchdog can hold it from its first byte."""
+    smtp: Any
+    if settings.EMAIL_USE_SSL:
+        smtp = smtplib.SMTP_SSL(timeout=settings.EMAIL_TIMEOUT, context=_tls())
+    else:
+        smtp = smtplib.SMTP(timeout=settings.EMAIL_TIMEOUT)
+    smtp._host = settings.EMAIL_HOST  # the name that TLS checks; smtplib sets it only where it connects at once
+    return smtp  # type: ignore[no-any-return]
+
+
+def _connect(smtp: smtplib.SMTP) -> None:
+    """Open, secure and authenticate by EMAIL_URL."""
+    code, text = smtp.connect(settings.EMAIL_HOST, settings.EMAIL_PORT)
+    if code != 220:
+        raise smtplib.SMTPConnectError(code, text)
+    smtp.ehlo_or_helo_if_needed()
+    if settings.EMAIL_USE_TLS:
+        smtp.starttls(context=_tls())
+    if settings.EMAIL_HOST_USER:
+        smtp.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
 
 
 @cache

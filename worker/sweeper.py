@@ -5,7 +5,7 @@ import threading
 
 from django.db import DatabaseError, connection
 
-from . import bell, outbox, sender
+from . import bell, outbox, sender, smtp
 
 logger = logging.getLogger(__name__)
 
@@ -14,7 +14,13 @@ LIMIT = 500  # bells a sweep
 
 
 def sweep() -> int:
-    """Ring again for due deliveries that were forgotten; where the bell is broken, send them. Return how many."""
+    """
+    Ring again for due deliveries that were forgotten; where the bell is broken, send them. Return how many there were.
+
+    Nothing is rung for while the mail server is known to be broken: it would only be put back.
+    """
+    if smtp.breaker.is_open():
+        return 0
     waiting = outbox.unheard(limit=LIMIT)
     if waiting and not bell.ring(waiting):
         while sender.deliver():

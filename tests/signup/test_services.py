@@ -25,7 +25,7 @@ def ask(address: str = ALICE, handles: tuple[str, ...] = (), language: str = "en
 
 def deliver(reply: Reply = Reply(Outcome.ACCEPTED, "250 OK")) -> None:  # noqa: B008
     for delivery in outbox.claim(limit=50):
-        outbox.settle(delivery=delivery, reply=reply)
+        outbox.settle(results=[(delivery, reply)])
 
 
 def proven(address: str = ALICE) -> CaptchaModel:
@@ -248,7 +248,7 @@ def test_a_code_typed_faster_than_its_record_waits_for_it(monkeypatch) -> None:
     captcha = ask()
     code = right(captcha)
     [delivery] = outbox.claim(limit=1)
-    settle = lambda _: outbox.settle(delivery=delivery, reply=Reply(Outcome.ACCEPTED, "250 OK"))  # noqa: E731
+    settle = lambda _: outbox.settle(results=[(delivery, Reply(Outcome.ACCEPTED, "250 OK"))])  # noqa: E731
     monkeypatch.setattr(services.time, "sleep", settle)
     services.prove(captcha=captcha, address=ALICE, code=code, link_proof=None)
     assert captcha.proven_by == "code"

@@ -73,7 +73,7 @@ def test_a_batch_begins_no_send_with_little_lease_left(sent: list[str], monkeypa
 
 def test_a_lost_lease_is_logged(sent: list[str], monkeypatch, caplog) -> None:
     """Somebody else settled it."""
-    monkeypatch.setattr(outbox, "settle", lambda **_: False)
+    monkeypatch.setattr(outbox, "settle", lambda *, results: [delivery for delivery, _ in results])
     make_delivery(make_captcha(accepted=False))
     sender.deliver()
     assert "settled by another worker" in caplog.text

@@ -1,0 +1,37 @@
+"""What a visitor may know of a mail."""
+
+from datetime import timedelta
+
+from core import clock
+from verification.models import CaptchaModel
+
+from .models import Delivery
+
+State = Delivery.State
+
+PATIENCE = timedelta(seconds=10)  # a mail that waits longer than this is late, tried or not
+
+
+def latest(*, captcha: CaptchaModel) -> Delivery | None:
+    """The newest mail about a captcha."""
+    return Delivery.objects.filter(captcha=captcha).order_by("-pk").first()
+
+
+def is_sending(*, captcha: CaptchaModel) -> bool:
+    """Whether a mail about a captcha is being handed over, or was and its outcome is not on record yet."""
+    return Delivery.objects.filter(captcha=captcha, state=State.SENDING).exists()
+
+
+def visible_state(delivery: Delivery | None) -> str:
+    """
+    Return queued, sending, sent, delayed (a try failed, or it waits for longer than usual) or failed (refused for
+    good, or given up). The same for every address.
+    """
+    if delivery is None or delivery.state in (State.FAILED, State.EXPIRED):
+        return "failed"
+    if delivery.state == State.SENT:
+        return "sent"
+    first_try = delivery.attempts == (1 if delivery.state == State.SENDING else 0)
+    if not first_try or clock.now() - delivery.created_at > PATIENCE:
+        return "delayed"
+    return "sending" if delivery.state == State.SENDING else "queued"
