@@ -26,6 +26,11 @@ def captcha_settings(app_configs: Any, **kwargs: Any) -> CheckMessages:
         ),
         (settings.CAPTCHA_MAX_ATTEMPTS > 0, "E004", _("CAPTCHA_MAX_ATTEMPTS must be at least 1")),
         (settings.RESEND_COOLDOWN >= 0, "E005", _("RESEND_COOLDOWN must not be negative")),
+        (
+            settings.PURGE_USERS_AFTER >= settings.HANDLE_LIFETIME <= settings.PURGE_CODES_AFTER,
+            "E007",
+            _("PURGE_USERS_AFTER and PURGE_CODES_AFTER must be at least a day: a sign-up may take that long"),
+        ),
         (settings.TRUSTED_PROXIES >= 0, "E006", _("TRUSTED_PROXIES must not be negative")),
     ]
     return [checks.Error(text, id=f"doorcode.{code}") for holds, code, text in rules if not holds]

@@ -10,6 +10,8 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from core.durations import seconds
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
@@ -47,6 +49,11 @@ SIGNUP_REVEAL_REGISTERED = env.bool("SIGNUP_REVEAL_REGISTERED", default=False)
 SIGNUP_ALLOWED_DOMAINS = env.list("SIGNUP_ALLOWED_DOMAINS", default=[])
 SIGNUP_DENIED_DOMAINS = env.list("SIGNUP_DENIED_DOMAINS", default=[])
 HANDLE_LIFETIME = 86_400  # seconds; a sign-up that is older has to start again
+
+# --- What is kept, and for how long -----------------------------------------------------------------------------------
+PURGE_USERS_AFTER = seconds(env.str("PURGE_USERS_AFTER", default="24h"))  # accounts that were never activated
+PURGE_CODES_AFTER = seconds(env.str("PURGE_CODES_AFTER", default="7d"))  # codes, spent or not
+PURGE_DELIVERIES_AFTER = seconds(env.str("PURGE_DELIVERIES_AFTER", default="30d"))  # mails that are settled
 
 # --- Apps and requests ------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -162,6 +169,9 @@ CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 16
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BEAT_SCHEDULE = {
+    "purge": {"task": "signup.tasks.purge", "schedule": 3_600, "options": {"expires": 3_600}},
+}
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: no schedule file to lose or to lock
 
 # --- Mail -------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """Pages that belong to no app: errors, liveness and readiness."""
 
+import sys
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
@@ -10,11 +12,14 @@ from django.views.decorators.http import require_safe
 
 from . import health
 
+RETRY_AFTER = 30  # seconds: a database restart is over by then
+
 _TEXTS = {
     400: (_("There is a problem with the request"), _("Go back and try again")),
     403: (_("You can't open this page"), _("Sign in with an account that may open it")),
     404: (_("Page not found"), _("Check the address, or start from the beginning")),
     413: (_("The request is too large"), _("Go back and send less")),
+    503: (_("There's a problem with the service. Try again later"), _("Wait a minute, then send it again")),
     500: (
         _("There's a problem with the service. Try again later"),
         _("Nothing that you sent was lost by trying again"),
@@ -42,7 +47,12 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return error_page(request, 500)
+    """500; or 503 with Retry-After where it was the database that is away, which passes by itself."""
+    if not isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
+        return error_page(request, 500)
+    response = error_page(request, 503)
+    response["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -7,13 +7,15 @@ from django.contrib import admin
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.admin import UserAdmin
 from django.core.exceptions import ValidationError
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from core import addresses, clock
 from verification.models import AddressBudget, CaptchaModel
 from worker.models import Delivery
+from worker.requeue import requeue
 
 from . import services, usernames, words
 from .models import User
@@ -122,3 +124,10 @@ class DeliveryAdmin(ReadOnlyAdmin):
     list_filter = ("state", "kind", "language")
     search_fields = ("recipient",)
     ordering = ("-pk",)
+    actions = ("send_again",)
+
+    @admin.action(description=_("Send again what failed"), permissions=["view"])
+    def send_again(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> None:
+        number = requeue(delivery_ids=list(chosen.values_list("pk", flat=True)))
+        text = ngettext("%(n)d delivery is sent again", "%(n)d deliveries are sent again", number) % {"n": number}
+        self.message_user(request, text)

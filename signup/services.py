@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
@@ -69,7 +70,7 @@ def request_code(*, address: str, language: str, handles: Iterable[str]) -> Capt
 
 @transaction.atomic
 def _begin(*, address: str, language: str) -> CaptchaModel:
-    User.objects.bulk_create([User(email=address)], ignore_conflicts=True)
+    _ensure_user(address)
     user = User.objects.filter(email=address).first()
     captcha = verification.issue(address=address, decoy=bool(user and user.is_registered))
     _post(captcha, language)
@@ -136,17 +137,19 @@ def register(*, captcha: CaptchaModel, username: str, password: str, language: s
 def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) -> User:
     if not verification.redeem(captcha=captcha):
         raise HandleLost
+    columns: dict[str, Any] = {
+        "username": username,
+        "username_key": usernames.key(username),
+        "password": hashed,
+        "language": language,
+        "is_active": True,
+        "activated_at": clock.now(),
+    }
     pending = User.objects.pending().filter(email=captcha.address)
-    activated = pending.update(
-        username=username,
-        username_key=usernames.key(username),
-        password=hashed,
-        language=language,
-        is_active=True,
-        activated_at=clock.now(),
-    )
-    if not activated:
-        raise AlreadyRegistered
+    if not pending.update(**columns):
+        _ensure_user(captcha.address)  # a purge may have taken the row while the code was on its way
+        if not pending.update(**columns):
+            raise AlreadyRegistered
     user = User.objects.get(email=captcha.address)
     transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
     return user
@@ -163,6 +166,10 @@ def request_password_reset(*, address: str, language: str) -> None:
                 language=user.language or language,
                 user_id=user.pk,
             )
+
+
+def _ensure_user(address: str) -> None:
+    User.objects.bulk_create([User(email=address)], ignore_conflicts=True)
 
 
 def _post(captcha: CaptchaModel, language: str) -> None:

@@ -77,12 +77,26 @@ def renew(*, captcha: CaptchaModel, in_flight: bool) -> bool:
         raise ResendTooSoon(retry_after=wait)
     captcha.requested_at = now
     dead = state is State.EXHAUSTED or (state is State.EXPIRED and not in_flight)
-    if dead:
+    _save(captcha, new_generation=dead)
+    return dead
+
+
+def revive(*, captcha: CaptchaModel) -> bool:
+    """Make a locked request ready for a mail that an operator sends again: True with a new code, where the old died."""
+    state = state_of(captcha, at=clock.now())
+    if state is State.LOST:
+        raise HandleLost
+    dead = state in (State.EXHAUSTED, State.EXPIRED)
+    _save(captcha, new_generation=dead)
+    return dead
+
+
+def _save(captcha: CaptchaModel, *, new_generation: bool) -> None:
+    if new_generation:
         captcha.generation += 1
         captcha.key_id, captcha.length = keys.current_key_id(), limits.code_length()
         captcha.attempts, captcha.first_accepted_at, captcha.expires_at = 0, None, None
     captcha.save()
-    return dead
 
 
 def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:

@@ -48,7 +48,7 @@ def post(
         published_at=Now(),
         message_id=new_message_id(),
     )
-    _ring_after_commit(delivery.pk)
+    ring_after_commit(delivery.pk)
     return delivery
 
 
@@ -72,7 +72,7 @@ def supersede(*, deliveries: Sequence[Delivery]) -> None:
 def hasten(*, delivery: Delivery, language: str) -> None:
     """Somebody asked again for a mail that waits: ring for it once more instead of sending it twice."""
     Delivery.objects.filter(pk=delivery.pk).update(published_at=Now(), language=language)
-    _ring_after_commit(delivery.pk)
+    ring_after_commit(delivery.pk)
 
 
 def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
@@ -178,7 +178,8 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
     return BACKOFF[failures] if failures < len(BACKOFF) else BACKOFF_LATER
 
 
-def _ring_after_commit(delivery_id: int) -> None:
+def ring_after_commit(delivery_id: int) -> None:
+    """Ring for a delivery once the caller's transaction is committed."""
     # robust: an error after COMMIT must not become the visitor's 500; the row is there, the sweeper will find it.
     transaction.on_commit(partial(_ring, delivery_id), robust=True)
 

@@ -19,6 +19,8 @@ def ids(messages) -> list[str]:
         ("CAPTCHA_MAX_ATTEMPTS", 0, "doorcode.E004"),
         ("RESEND_COOLDOWN", -1, "doorcode.E005"),
         ("TRUSTED_PROXIES", -1, "doorcode.E006"),
+        ("PURGE_USERS_AFTER", 3_600, "doorcode.E007"),
+        ("PURGE_CODES_AFTER", 3_600, "doorcode.E007"),
     ],
 )
 def test_impossible_numbers_are_errors(settings, name: str, value: int, error: str) -> None:

@@ -226,7 +226,9 @@ def test_the_status_is_of_this_browser(client: Client, hands: Hands) -> None:
     [
         ({"state": "failed"}, "couldn't email alice@example.com"),
         ({"attempts": 1}, "Email is slow right now"),
-        ({}, "It may take a few minutes"),
+        ({}, "We're sending a 4-digit code to alice@example.com. It works for 10 minutes"),
+        ({"state": "sending", "attempts": 1}, "We're sending a 4-digit code to alice@example.com"),
+        ({"state": "sent"}, "We've sent a 4-digit code to alice@example.com. It works for 10 minutes"),
     ],
 )
 def test_the_page_tells_how_the_mail_fares(client: Client, columns: dict, text: str) -> None:

@@ -1,0 +1,124 @@
+"""What is deleted, and what never is."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+
+from core import clock
+from signup.models import User
+from signup.purge import purge
+from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_delivery, make_pending, make_user, right
+from verification import services as verification
+from verification.models import AddressBudget, CaptchaModel
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+
+def run(**options: bool) -> dict[str, int]:
+    return dict(purge(**options))
+
+
+def test_an_account_never_activated_goes_after_a_day(hands: Hands) -> None:
+    """To the second."""
+    make_pending()
+    hands.move(seconds=86_400)
+    assert run()["users"] == 0
+    hands.move(seconds=1)
+    assert run()["users"] == 1
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"is_active": True}, {"is_staff": True}, {"activated_at": clock.now()}, {"last_login": clock.now()}],
+    ids=lambda columns: next(iter(columns)),
+)
+def test_a_user_that_was_ever_active_stays(hands: Hands, columns: dict) -> None:
+    """Active, staff, disabled after activation, ever signed in."""
+    make_pending()
+    User.objects.update(**columns)
+    hands.move(days=400)
+    assert run()["users"] == 0
+
+
+def test_an_account_with_a_live_code_stays(hands: Hands) -> None:
+    """Somebody asked a moment ago."""
+    make_pending()
+    hands.move(hours=23)
+    make_captcha()
+    hands.move(hours=2)
+    assert run()["users"] == 0
+    hands.move(hours=23)
+    assert run()["users"] == 1
+
+
+def test_an_account_with_a_waiting_mail_stays(hands: Hands) -> None:
+    """It may arrive yet."""
+    make_pending()
+    make_delivery()
+    hands.move(days=2)
+    assert run()["users"] == 0
+    Delivery.objects.update(state="failed")
+    assert run()["users"] == 1
+
+
+def test_codes_go_after_a_week_and_mails_after_a_month(hands: Hands) -> None:
+    """A mail outlives its code in the log; the guess budget of the address stays."""
+    captcha = make_captcha()
+    make_delivery(captcha)
+    AddressBudget.objects.create(address=ALICE)
+    hands.move(days=7, seconds=1)
+    assert run()["codes"] == 0  # its mail still waits
+    Delivery.objects.update(state="sent")
+    assert run() == {"deliveries": 0, "codes": 1, "users": 0}
+    assert Delivery.objects.get().captcha is None
+    hands.move(days=23)
+    assert run()["deliveries"] == 1
+    assert AddressBudget.objects.exists()
+
+
+def test_it_works_in_small_batches(hands: Hands, monkeypatch) -> None:
+    """And ends."""
+    monkeypatch.setattr("signup.purge.BATCH", 2)
+    for number in range(5):
+        make_pending(f"alice{number}@example.com")
+    hands.move(days=2)
+    assert run()["users"] == 5
+
+
+def test_a_dry_run_only_counts(hands: Hands, capsys, monkeypatch) -> None:
+    """In the operator's language."""
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    make_pending()
+    hands.move(days=2)
+    call_command("purge", "--dry-run")
+    assert "从未激活的账号: 1" in capsys.readouterr().out
+    assert User.objects.exists()
+    call_command("purge")
+    assert not User.objects.exists()
+
+
+def test_the_task_says_what_it_did(hands: Hands, caplog) -> None:
+    """In the log."""
+    from signup.tasks import purge as task
+
+    make_user("bob", BOB)
+    caplog.set_level("INFO")
+    task()
+    assert "purged users: 0" in caplog.text
+    assert CaptchaModel.objects.count() == 0
+
+
+def test_a_proof_whose_account_was_purged_still_registers() -> None:
+    """The row is made anew."""
+    from signup import services
+
+    make_pending()
+    captcha = make_captcha()
+    verification.prove(captcha=captcha, address=ALICE, code=right(captcha))
+    User.objects.all().delete()
+    user = services.register(captcha=captcha, username="alice", password=PASSWORD, language="en")
+    assert user.is_active
+    assert user.created_at > clock.now() - timedelta(minutes=1)

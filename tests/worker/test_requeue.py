@@ -1,0 +1,80 @@
+"""Another life for what failed."""
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from tests.factories import BOB, Hands, make_captcha, make_delivery, make_user
+from verification.models import CaptchaModel
+from worker.models import Delivery
+from worker.requeue import requeue
+
+pytestmark = pytest.mark.django_db
+
+
+def fail(delivery: Delivery) -> Delivery:
+    Delivery.objects.filter(pk=delivery.pk).update(state="failed", attempts=9)
+    return delivery
+
+
+def test_a_failed_mail_is_sent_again(django_capture_on_commit_callbacks, rung) -> None:
+    """All its tries, the same code, the same Message-ID."""
+    delivery = fail(make_delivery(make_captcha(accepted=False)))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert requeue(delivery_ids=[delivery.pk]) == 1
+    again = Delivery.objects.get()
+    assert (again.state, again.attempts, again.generation) == ("pending", 0, 1)
+    assert again.message_id == delivery.message_id
+    assert rung == [delivery.pk]
+
+
+def test_a_dead_code_is_replaced(hands: Hands) -> None:
+    """A new generation is another mail."""
+    delivery = fail(make_delivery(make_captcha()))
+    hands.move(hours=1)
+    assert requeue(delivery_ids=[delivery.pk]) == 1
+    again = Delivery.objects.get()
+    assert (again.generation, CaptchaModel.objects.get().generation) == (2, 2)
+    assert again.message_id != delivery.message_id
+
+
+def test_what_is_over_or_under_way_is_left_alone(hands: Hands) -> None:
+    """Sent, waiting, too old, proven, without its request, sent again since, unknown."""
+    pending = make_delivery()
+    sent = make_delivery()
+    Delivery.objects.filter(pk=sent.pk).update(state="sent")
+    orphan = fail(make_delivery())
+    proven, superseded = make_captcha(), make_captcha(BOB)
+    CaptchaModel.objects.filter(pk=proven.pk).update(proven_at=hands.moment)
+    first = fail(make_delivery(superseded))
+    make_delivery(superseded)
+    ids = [pending.pk, sent.pk, orphan.pk, fail(make_delivery(proven)).pk, first.pk, 999]
+    assert requeue(delivery_ids=ids) == 0
+    old = fail(make_delivery(make_captcha()))
+    hands.move(days=1)
+    assert requeue(delivery_ids=[old.pk]) == 0
+
+
+def test_the_command_takes_numbers_or_all(capsys) -> None:
+    """One of both, and says how many."""
+    first, second = fail(make_delivery(make_captcha())), fail(make_delivery(make_captcha(BOB)))
+    for nonsense in ([], [str(first.pk), "--failed"]):
+        with pytest.raises(CommandError):
+            call_command("requeue", *nonsense)
+    call_command("requeue", "--failed", "--dry-run")
+    assert "2 of 2 deliveries" in capsys.readouterr().out
+    call_command("requeue", str(first.pk))
+    assert "1 of 1 delivery" in capsys.readouterr().out
+    call_command("requeue", "--failed")
+    assert list(Delivery.objects.values_list("state", flat=True)) == ["pending", "pending"]
+    assert second.pk
+
+
+def test_the_admin_does_the_same(client: Client) -> None:
+    """As an action of the mail log."""
+    client.force_login(make_user("root", "root@example.com", is_staff=True, is_superuser=True))
+    delivery = fail(make_delivery(make_captcha()))
+    fields = {"action": "send_again", "_selected_action": [delivery.pk]}
+    page = client.post("/admin/worker/delivery/", fields, follow=True, headers={"accept-language": "zh-CN"})
+    assert "已重新发送 1 封邮件" in page.content.decode()
+    assert Delivery.objects.get().state == "pending"

@@ -1,0 +1,33 @@
+"""`manage.py requeue`: send mails again that failed for good."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from core import operators
+from worker.models import Delivery
+from worker.requeue import requeue
+
+
+class Command(operators.Command):
+    def describe(self) -> str:
+        return _("Send mails again that failed for good; a code that died meanwhile is replaced")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("delivery", nargs="*", type=int, help=_("Numbers of deliveries"))
+        parser.add_argument("--failed", action="store_true", help=_("All that failed"))
+        parser.add_argument("--dry-run", action="store_true", help=_("Only count"))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if bool(options["delivery"]) == options["failed"]:
+            raise CommandError(_("Name deliveries, or say --failed"))
+        rows = Delivery.objects.filter(state=Delivery.State.FAILED)
+        if options["delivery"]:
+            rows = Delivery.objects.filter(pk__in=options["delivery"])
+        ids = list(rows.order_by("pk").values_list("pk", flat=True))
+        done = len(ids) if options["dry_run"] else requeue(delivery_ids=ids)
+        text = ngettext("%(n)d of %(all)d delivery is sent again", "%(n)d of %(all)d deliveries are sent again", done)
+        self.stdout.write(text % {"n": done, "all": len(ids)})
