@@ -53,6 +53,15 @@ def check_domain(address: str) -> None:
         raise ValidationError(_("Email addresses at %(domain)s can't sign up here"), "domain", {"domain": domain})
 
 
+def is_domain(entry: str) -> bool:
+    """Whether an entry of the lists of domains can be read: "example.com", "*.example.com", "@example.com"."""
+    try:
+        _a_label(entry)
+    except ValidationError:
+        return False
+    return True
+
+
 def _listed(domain: str, entries: list[str]) -> bool:
     """Whether `domain` or a parent of it is in `entries` ("example.com" covers "mail.example.com")."""
     names = {_a_label(entry) for entry in entries if entry.strip()}
@@ -61,4 +70,4 @@ def _listed(domain: str, entries: list[str]) -> bool:
 
 
 def _a_label(domain: str) -> str:
-    return canonical(f"x@{domain.strip().lstrip('@')}").rpartition("@")[2]
+    return canonical(f"x@{domain.strip().lstrip('@*.')}").rpartition("@")[2]

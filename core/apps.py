@@ -7,6 +7,7 @@ class CoreConfig(AppConfig):
     def ready(self) -> None:
         from . import checks, health
 
+        checks.refuse_impossible()
         checks.register()
         health.register("database", health.database)
         health.register("redis", health.redis)

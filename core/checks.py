@@ -4,7 +4,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
+
+from . import addresses
 
 CheckMessages = list[checks.CheckMessage]
 
@@ -12,6 +15,12 @@ CheckMessages = list[checks.CheckMessage]
 def register() -> None:
     checks.register(captcha_settings, "doorcode")
     checks.register(short_code, "doorcode", deploy=True)
+
+
+def refuse_impossible() -> None:
+    """Raise ImproperlyConfigured where no process should start, web and worker included."""
+    for error in captcha_settings(None):
+        raise ImproperlyConfigured(f"{error.msg} ({error.id})")
 
 
 def captcha_settings(app_configs: Any, **kwargs: Any) -> CheckMessages:
@@ -30,6 +39,11 @@ def captcha_settings(app_configs: Any, **kwargs: Any) -> CheckMessages:
             settings.PURGE_USERS_AFTER >= settings.HANDLE_LIFETIME <= settings.PURGE_CODES_AFTER,
             "E007",
             _("PURGE_USERS_AFTER and PURGE_CODES_AFTER must be at least a day: a sign-up may take that long"),
+        ),
+        (
+            all(map(addresses.is_domain, settings.SIGNUP_ALLOWED_DOMAINS + settings.SIGNUP_DENIED_DOMAINS)),
+            "E008",
+            _("SIGNUP_ALLOWED_DOMAINS and SIGNUP_DENIED_DOMAINS must be domains like example.com"),
         ),
         (settings.TRUSTED_PROXIES >= 0, "E006", _("TRUSTED_PROXIES must not be negative")),
     ]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from .views import error_page
+from .views import error_page, healthz, readyz
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -17,6 +17,16 @@ def private_pages(get_response: GetResponse) -> GetResponse:
         response = get_response(request)
         response.headers.setdefault("Cache-Control", "private, no-store")
         return response
+
+    return middleware
+
+
+def probes(get_response: GetResponse) -> GetResponse:
+    """Answer liveness and readiness before the Host is checked: an orchestrator asks by address, not by name."""
+    views = {"/healthz": healthz, "/readyz": readyz}
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        return views.get(request.path, get_response)(request)
 
     return middleware
 

@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from core.durations import seconds
+from core.environment import Env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+env = Env()
 
 # --- Safety -----------------------------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
@@ -51,9 +50,9 @@ SIGNUP_DENIED_DOMAINS = env.list("SIGNUP_DENIED_DOMAINS", default=[])
 HANDLE_LIFETIME = 86_400  # seconds; a sign-up that is older has to start again
 
 # --- What is kept, and for how long -----------------------------------------------------------------------------------
-PURGE_USERS_AFTER = seconds(env.str("PURGE_USERS_AFTER", default="24h"))  # accounts that were never activated
-PURGE_CODES_AFTER = seconds(env.str("PURGE_CODES_AFTER", default="7d"))  # codes, spent or not
-PURGE_DELIVERIES_AFTER = seconds(env.str("PURGE_DELIVERIES_AFTER", default="30d"))  # mails that are settled
+PURGE_USERS_AFTER = env.duration("PURGE_USERS_AFTER", default="24h")  # accounts that were never activated
+PURGE_CODES_AFTER = env.duration("PURGE_CODES_AFTER", default="7d")  # codes, spent or not
+PURGE_DELIVERIES_AFTER = env.duration("PURGE_DELIVERIES_AFTER", default="30d")  # mails that are settled
 
 # --- Apps and requests ------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -74,6 +73,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "core.middleware.private_pages",
+    "core.middleware.probes",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "core.middleware.limit_body",
@@ -138,7 +138,9 @@ else:
     }
 
 # --- Celery: the doorbell ---------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL if REDIS_URL[:6] != "memory" else "memory://")
+CELERY_BROKER_URL = env.str(
+    "CELERY_BROKER_URL", default=REDIS_URL if REDIS_URL[:6] != "memory" else "memory://localhost/"
+)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -201,6 +203,10 @@ PASSWORD_RESET_TIMEOUT = 3_600  # seconds
 # --- Languages --------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese")), ("zh-hant", _("Traditional Chinese"))]
+if LANGUAGE_CODE not in dict(LANGUAGES):
+    raise ImproperlyConfigured(
+        "LANGUAGE_CODE must be en, zh-hans or zh-hant / LANGUAGE_CODE 只能是 en、zh-hans 或 zh-hant"
+    )
 LOCALE_PATHS = [BASE_DIR / "locale"]
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 31_536_000
@@ -252,6 +258,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"tokens": {"()": "core.logs.ScrubTokens"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["tokens"]}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
 }

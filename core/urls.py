@@ -1,4 +1,4 @@
-"""The composition root of all pages."""
+"""The composition root of all pages; `/healthz` and `/readyz` are answered by a middleware."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -10,8 +10,6 @@ urlpatterns = [
     path("", include("signup.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
-    path("healthz", views.healthz, name="healthz"),
-    path("readyz", views.readyz, name="readyz"),
 ]
 if settings.DEMO:
     urlpatterns += [path("demo/", include("signup.demo.urls"))]

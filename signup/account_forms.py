@@ -8,7 +8,7 @@ from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from .fields import AddressField, NewPasswordField
+from .fields import AddressField, NewPasswordField, refuse_null_characters
 from .models import User
 
 
@@ -27,6 +27,8 @@ class LoginForm(auth_forms.AuthenticationForm):
         name.error_messages["required"] = _("Enter your email address or username")
         name.widget.attrs.update({"autocomplete": "username", "spellcheck": "false", "autofocus": False})
         password.error_messages["required"] = _("Enter your password")
+        for field in (name, password):
+            refuse_null_characters(field, self.error_messages["invalid_login"])
 
 
 class PasswordResetForm(forms.Form):

@@ -37,6 +37,12 @@ class _NamesMixin(forms.ModelForm):
 
 
 class AccountCreationForm(_NamesMixin, auth_forms.AdminUserCreationForm):
+    def clean_email(self) -> str:
+        """A sign-up that somebody began with this address stands in no operator's way."""
+        email = super().clean_email()
+        self.instance = User.objects.pending().filter(email=email).first() or self.instance
+        return email
+
     class Meta:
         model = User
         fields = ("email", "username")

@@ -3,11 +3,18 @@
 from typing import Any
 
 from django import forms
+from django.core.validators import ProhibitNullCharactersValidator
 from django.utils.translation import gettext_lazy as _
 
 from core import addresses
 
 from . import usernames
+
+
+def refuse_null_characters(field: forms.Field, message: Any) -> None:
+    """Say in our words what Django's own validator of text fields says of NUL."""
+    others = [each for each in field.validators if not isinstance(each, ProhibitNullCharactersValidator)]
+    field.validators = [*others, ProhibitNullCharactersValidator(message=message)]
 
 
 class AddressField(forms.CharField):
@@ -51,6 +58,7 @@ class NewPasswordField(forms.CharField):
         messages = {"required": _("Enter a password")}
         kwargs.setdefault("label", _("Password"))
         super().__init__(help_text=_("At least 8 characters"), strip=False, error_messages=messages, **kwargs)
+        refuse_null_characters(self, _("Password has a character that can't be used"))
 
 
 class CaptchaField(forms.CharField):

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -18,10 +19,14 @@ UNUSABLE_PASSWORD = "!"  # noqa: S105 - Django's prefix of passwords that never 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
         """Create an account that needs no code: somebody with authority vouches for it."""
-        name = usernames.clean(username)
-        extra = {"is_active": True, "activated_at": clock.now(), **extra}
-        user = self.model(email=addresses.canonical(email), username=name, username_key=usernames.key(name), **extra)
-        user.password = make_password(password)
+        address, name = addresses.canonical(email), usernames.clean(username)
+        if self.filter(username_key=usernames.key(name)).exists():
+            raise ValidationError(_("That username is taken. Choose another"), code="username_taken")
+        # Somebody may have begun a sign-up with this address, and stands in nobody's way.
+        user = self.pending().filter(email=address).first() or self.model(email=address)
+        columns = {"username": name, "username_key": usernames.key(name), "password": make_password(password)}
+        for field, value in {**columns, "is_active": True, "activated_at": clock.now(), **extra}.items():
+            setattr(user, field, value)
         user.save(using=self._db)
         return user
 
@@ -31,11 +36,12 @@ class UserManager(BaseUserManager["User"]):
         )
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Find by what a person calls the account: email address or username, in any case."""
+        """Find a registered account by what a person calls it: email address or username, in any case."""
         name = username or ""
+        registered = self.exclude(PENDING)
         if "@" in name:
-            return self.get(email=addresses.canonical(name))
-        return self.get(username_key=usernames.key(name))
+            return registered.get(email=addresses.canonical(name))
+        return registered.get(username_key=usernames.key(name))
 
     def pending(self) -> "models.QuerySet[User]":
         """Accounts that wait for their first proof. Everything else is *registered*, whether active or disabled."""

@@ -145,7 +145,12 @@ def _register_form(
 def _verify_page(request: HttpRequest, form: RegisterForm, status: int | None = None) -> HttpResponse:
     captcha = form.chosen
     state = _delivery_state(captcha) if captcha else {}
-    extra = {"captcha": captcha, "delivery": state, "minutes": -(-settings.CAPTCHA_TTL // 60)}
+    extra: dict[str, Any] = {"captcha": captcha, "delivery": state}
+    if captcha:
+        extra |= {
+            "minutes": verification.minutes_left(captcha),
+            "code_state": verification.current_state(captcha).value,
+        }
     return _page(request, "signup/verify.html", form, status=status, **extra)
 
 

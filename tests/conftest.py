@@ -2,11 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
 import pytest
 from django.utils import translation
 
@@ -32,28 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    with servers.redis_server() as url:
-        yield url
+    with servers.Redis() as redis:
+        yield redis.url
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    with servers.postgres_server() as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def new_database(postgres_url: str) -> Callable[[], str]:
-    """Make PostgreSQL databases: call it for the URL of a new one."""
-    made: list[str] = []
-
-    def make() -> str:
-        made.append(f"doorcode{len(made)}")
-        with psycopg.connect(f"{postgres_url}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {made[-1]}")
-        return f"{postgres_url}/{made[-1]}"
-
-    return make
+def postgres() -> Iterator[servers.Postgres]:
+    with servers.Postgres() as server:
+        yield server
 
 
 @pytest.fixture

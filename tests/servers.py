@@ -3,13 +3,14 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -60,14 +61,58 @@ def process(*command: str | Path, **options: Any) -> Iterator[subprocess.Popen[b
             running.wait()
 
 
-@contextmanager
-def redis_server() -> Iterator[str]:
-    """A Redis without persistence; gives its URL."""
-    port = free_port()
-    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
-    with process("redis-server", *options, stdout=subprocess.DEVNULL, cwd=tempfile.gettempdir()):
-        wait_until(lambda: listens(port), "Redis")
-        yield f"redis://127.0.0.1:{port}/0"
+class Server:
+    """A server process on a port of its own, that can be killed, frozen and started again."""
+
+    def __init__(self, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.running: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        """What to run, and how."""
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        return listens(self.port)
+
+    def start(self) -> None:
+        command, options = self.command()
+        self.running = subprocess.Popen([str(part) for part in command], **options)
+        wait_until(self.answers, type(self).__name__)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.running
+        self.running.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self.running and self.running.poll() is None:
+            self.running.send_signal(signal.SIGCONT)
+            self.running.send_signal(number)
+            try:
+                self.running.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.running.kill()
+                self.running.wait()
+        self.running = None
+
+    def __enter__(self) -> Any:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+
+class Redis(Server):
+    """A Redis without persistence: a restart loses everything in it."""
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
+        return ["redis-server", *options], {"stdout": subprocess.DEVNULL, "cwd": tempfile.gettempdir()}
 
 
 def postgres_binaries() -> Path | None:
@@ -77,36 +122,52 @@ def postgres_binaries() -> Path | None:
     return found[0].parent if found else Path(on_path).parent if on_path else None
 
 
-@contextmanager
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL cluster of its own, unsafe and fast; gives its URL without a database. It refuses to run as root."""
-    binaries, port = postgres_binaries(), free_port()
-    assert binaries, "PostgreSQL is not on this machine"
-    folder = Path(tempfile.mkdtemp(prefix="doorcode-pg-"))
-    options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    if os.geteuid() == 0:
-        user = next(name for name in ("postgres", "nobody") if name in {entry.pw_name for entry in pwd.getpwall()})
-        shutil.chown(folder, user)
-        options |= {"user": user, "extra_groups": []}
-    try:
-        data = folder / "data"
-        subprocess.run([binaries / "initdb", "-D", data, "-U", "doorcode", "-A", "trust"], check=True, **options)
-        settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+class Postgres(Server):
+    """A PostgreSQL cluster of its own, unsafe and fast. It refuses to run as root."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        found = postgres_binaries()
+        assert found, "PostgreSQL is not on this machine"
+        self.binaries, self.folder = found, Path(tempfile.mkdtemp(prefix="doorcode-pg-"))
+        self.options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self.folder}
+        if os.geteuid() == 0:
+            names = {entry.pw_name for entry in pwd.getpwall()}
+            user = next(name for name in ("postgres", "nobody") if name in names)
+            shutil.chown(self.folder, user)
+            self.options |= {"user": user, "extra_groups": []}
+        self._made = 0
+
+    @property
+    def url(self) -> str:
+        return f"postgres://doorcode@127.0.0.1:{self.port}"
+
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        data = self.folder / "data"
+        if not data.exists():
+            initdb = [self.binaries / "initdb", "-D", data, "-U", "doorcode", "-A", "trust"]
+            subprocess.run(initdb, check=True, **self.options)
+        settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with process(binaries / "postgres", "-D", data, *flags, **options):
-            url = f"postgres://doorcode@127.0.0.1:{port}"
-            wait_until(lambda: _accepts(url), "PostgreSQL")
-            yield url
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        return [self.binaries / "postgres", "-D", data, *flags], self.options
 
+    def answers(self) -> bool:
+        try:
+            psycopg.connect(f"{self.url}/postgres", connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
-def _accepts(url: str) -> bool:
-    try:
-        psycopg.connect(f"{url}/postgres", connect_timeout=2).close()
-    except psycopg.OperationalError:
-        return False
-    return True
+    def new_database(self) -> str:
+        """Make a database; return its URL."""
+        self._made += 1
+        with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE doorcode{self._made}")
+        return f"{self.url}/doorcode{self._made}"
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop(signal.SIGINT)  # fast shutdown: it does not wait for clients
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class MailServer:
@@ -149,7 +210,7 @@ class MailServer:
 class System:
     """Doorcode as production runs it: gunicorn and a Celery worker, configured by the environment alone."""
 
-    def __init__(self, *, database: str, redis: str, mail: MailServer, logs: Path, **environment: str) -> None:
+    def __init__(self, *, database: str, redis: str, mail: Any, logs: Path, **environment: str) -> None:
         self.port, self.mail, self.logs = free_port(), mail, logs
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
@@ -165,17 +226,22 @@ class System:
         }
 
     @contextmanager
-    def run(self, *, worker: bool = True, threads: int = 8) -> Iterator["System"]:
+    def run(self, *, worker: bool = True) -> Iterator["System"]:
+        """Migrate, and start the web and, if wanted, a worker."""
         self.manage("migrate", "--verbosity", "0")
-        web = ("-m", "gunicorn", "core.wsgi", "-b", f"127.0.0.1:{self.port}", "-w", "2", "--threads", str(threads))
-        with self._start("web", *web):
+        web = ("-m", "gunicorn", "core.wsgi", "-b", f"127.0.0.1:{self.port}", "-w", "2", "--threads", "8")
+        with self.start("web", *web), self.worker() if worker else nullcontext():
             wait_until(lambda: listens(self.port), "gunicorn")
-            if not worker:
-                yield self
-                return
-            with self._start("worker", "-m", "celery", "-A", "worker", "worker", "--concurrency", "4"):
-                wait_until(lambda: "ready." in self.log("worker"), "the worker")
-                yield self
+            yield self
+
+    @contextmanager
+    def worker(self, name: str = "worker", *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a Celery worker, by `command` if given, and wait until it is ready."""
+        options = ("worker", "--concurrency", "4", "--hostname", f"{name}@%h")
+        command = command or ("-m", "celery", "-A", "worker")
+        with self.start(name, *command, *options, **environment) as running:
+            wait_until(lambda: "ready." in self.log(name), f"the worker {name}")
+            yield running
 
     def manage(self, *command: str) -> str:
         done = subprocess.run(
@@ -187,9 +253,18 @@ class System:
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text()
 
-    def _start(self, name: str, *command: str) -> Any:
-        log = os.open(self.logs / f"{name}.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        return process(sys.executable, *command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+    @contextmanager
+    def start(self, name: str, *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run Python with these arguments, in this system's environment, its output in a log."""
+        with (self.logs / f"{name}.log").open("wb") as log:
+            env = self.environment | environment
+            with process(sys.executable, *command, cwd=ROOT, env=env, stdout=log, stderr=log) as running:
+                yield running
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask the PostgreSQL database."""
+        with psycopg.connect(self.environment["DATABASE_URL"], connect_timeout=5) as connection:
+            return connection.execute(query).fetchall()
 
 
 class Visitor:

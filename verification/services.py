@@ -62,6 +62,18 @@ def resend_wait(captcha: CaptchaModel) -> int:
     return max(0, -int(-wait.total_seconds() // 1))
 
 
+def current_state(captcha: CaptchaModel) -> State:
+    """The state of a request now."""
+    return state_of(captcha, at=clock.now())
+
+
+def minutes_left(captcha: CaptchaModel) -> int:
+    """Minutes that the code works yet, rounded up; of one whose mail was not accepted yet, those it will have."""
+    now = clock.now()
+    ends = captcha.expires_at or now + timedelta(seconds=settings.CAPTCHA_TTL)
+    return max(0, -int(-(ends - now).total_seconds() // 60))
+
+
 def renew(*, captcha: CaptchaModel, in_flight: bool) -> bool:
     """
     Make a locked request ready for another mail. True: a new code; False: the same code again, its life renewed

@@ -3,7 +3,7 @@
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutting_down
 
 from . import sender
 from .sweeper import Sweeper
@@ -17,10 +17,12 @@ def deliver(delivery_id: int) -> int:
     return sender.deliver(first=delivery_id)
 
 
-@worker_ready.connect
+@worker_init.connect  # before the broker answers, for it may not
+@worker_ready.connect  # for a worker inside another program, which has no init
 def _start_sweeper(**kwargs: Any) -> None:
-    _sweepers.append(Sweeper())
-    _sweepers[-1].start()
+    if not _sweepers:
+        _sweepers.append(Sweeper())
+        _sweepers[-1].start()
 
 
 @worker_shutting_down.connect

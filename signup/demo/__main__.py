@@ -14,7 +14,7 @@ DATA = Path(__file__).resolve().parent.parent.parent / ".demo"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=int, choices=range(1, 65_536), metavar="PORT", default=8000)
     parser.add_argument("--data", type=Path, default=DATA, help="where database and inbox are kept")
     options = parser.parse_args()
     port, data = options.port, options.data.resolve()

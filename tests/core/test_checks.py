@@ -1,6 +1,7 @@
 """System checks."""
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from core import checks
 
@@ -19,14 +20,18 @@ def ids(messages) -> list[str]:
         ("CAPTCHA_MAX_ATTEMPTS", 0, "doorcode.E004"),
         ("RESEND_COOLDOWN", -1, "doorcode.E005"),
         ("TRUSTED_PROXIES", -1, "doorcode.E006"),
+        ("SIGNUP_ALLOWED_DOMAINS", ["localhost"], "doorcode.E008"),
+        ("SIGNUP_DENIED_DOMAINS", ["example.com", "a b"], "doorcode.E008"),
         ("PURGE_USERS_AFTER", 3_600, "doorcode.E007"),
         ("PURGE_CODES_AFTER", 3_600, "doorcode.E007"),
     ],
 )
-def test_impossible_numbers_are_errors(settings, name: str, value: int, error: str) -> None:
+def test_impossible_settings_are_errors(settings, name: str, value: object, error: str) -> None:
     """Each by its own id."""
     setattr(settings, name, value)
     assert ids(checks.captcha_settings(None)) == [error]
+    with pytest.raises(ImproperlyConfigured, match=error):
+        checks.refuse_impossible()
 
 
 def test_the_defaults_are_fine() -> None:

@@ -19,6 +19,6 @@ def system(
     folder = tmp_path_factory.mktemp("system")
     database = f"sqlite:///{folder / 'db.sqlite3'}"
     if request.param == "postgresql":
-        database = request.getfixturevalue("new_database")()
+        database = request.getfixturevalue("postgres").new_database()
     with MailServer() as mail, System(database=database, redis=redis_url, mail=mail, logs=folder).run() as running:
         yield running

@@ -32,8 +32,7 @@ def test_a_failed_sign_in_says_one_thing(client: Client, who: str) -> None:
     password = "wrong" if who == "wrong password" else PASSWORD
     page = client.post("/login/", {"username": name, "password": password})
     assert page.status_code == 400
-    if who != "nul":
-        assert "Email, username or password is incorrect" in text_of(page)
+    assert "Email, username or password is incorrect" in text_of(page)
 
 
 def test_a_nameless_admin_may_have_no_username(client: Client) -> None:
@@ -86,6 +85,17 @@ def test_resetting_the_password(client: Client) -> None:
     assert client.post(form, {"password": "another horse b"}).headers["Location"] == "/login/"
     assert "This link doesn't work any more" in text_of(Client().get(link))
     assert client.post("/password-reset/", {"email": ""}).status_code == 400
+
+
+def test_a_begun_sign_up_stands_in_no_operators_way(admin: Client) -> None:
+    """createsuperuser and the admin take a pending address over."""
+    make_pending(), make_pending(BOB)
+    call_command("createsuperuser", "--noinput", email=ALICE, username="alice", stdout=StringIO())
+    fields = {"email": BOB, "username": "bob", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    assert admin.post("/admin/signup/user/add/", fields).status_code == 302
+    assert User.objects.filter(email__in=[ALICE, BOB], is_active=True).count() == 2
+    with pytest.raises(CommandError, match="That username is taken"):
+        call_command("createsuperuser", "--noinput", email="c@example.com", username="ALICE", stdout=StringIO())
 
 
 def test_createsuperuser_is_active_and_activated() -> None:

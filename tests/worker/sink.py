@@ -1,8 +1,13 @@
 """An SMTP server that answers by a script."""
 
+import contextlib
 import socket
 import threading
+import time
 from collections.abc import Mapping
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 
 
 class Sink:
@@ -14,17 +19,27 @@ class Sink:
 
     GOOD = {"CONNECT": "220 sink", "DATA": "354 go on", "DOT": "250 taken"}
 
-    def __init__(self, script: Mapping[str, list[str]] | None = None) -> None:
+    def __init__(self, script: Mapping[str, list[str]] | None = None, *, port: int = 0) -> None:
         self.script = {verb: list(answers) for verb, answers in (script or {}).items()}
         self.said: list[str] = []
         self.mails: list[bytes] = []
         self.connections = 0
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self.moments: list[float] = []  # of each mail's final dot, by the monotonic clock
+        self._server = socket.create_server(("127.0.0.1", port))
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
     def close(self) -> None:
         self._server.close()
+
+    def parsed(self, address: str) -> list[EmailMessage]:
+        """The mails to an address."""
+        found = (message_from_bytes(mail, _class=EmailMessage, policy=default) for mail in list(self.mails))
+        return [mail for mail in found if mail["To"] == address]
 
     def _serve(self) -> None:
         while True:
@@ -36,6 +51,10 @@ class Sink:
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the other side may die at any moment
+            self._dialogue(connection)
+
+    def _dialogue(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as lines:
             if not self._answer(connection, "CONNECT"):
                 return
@@ -46,6 +65,7 @@ class Sink:
                     return
                 if verb == "DATA" and self._last.startswith("354"):
                     self.mails.append(b"".join(iter(lines.readline, b".\r\n")))
+                    self.moments.append(time.monotonic())
                     if not self._answer(connection, "DOT"):
                         return
 

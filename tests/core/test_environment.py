@@ -1,0 +1,30 @@
+"""Reading the environment."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from core.environment import Env
+
+
+@pytest.mark.parametrize(
+    ("text", "length"), [("90", 90), ("90s", 90), ("15m", 900), ("24h", 86_400), ("7d", 604_800), (" 30 d ", 2_592_000)]
+)
+def test_units_are_read(monkeypatch, text: str, length: int) -> None:
+    """Seconds where there is none."""
+    monkeypatch.setenv("PAUSE", text)
+    assert Env().duration("PAUSE", default="1s") == length
+
+
+@pytest.mark.parametrize("text", ["", "d", "1w", "-1h", "1.5h", "24 hours"])
+def test_anything_else_refuses_to_start(monkeypatch, text: str) -> None:
+    """With a word on how to write it."""
+    monkeypatch.setenv("PAUSE", text)
+    with pytest.raises(ImproperlyConfigured, match="PAUSE must be a time like"):
+        Env().duration("PAUSE", default="1s")
+
+
+def test_a_number_that_is_none_is_named(monkeypatch) -> None:
+    """The operator is told which variable it is."""
+    monkeypatch.setenv("NUMBER", "x")
+    with pytest.raises(ImproperlyConfigured, match="NUMBER can't be read"):
+        Env().int("NUMBER", default=1)

@@ -1,0 +1,41 @@
+"""Systems whose parts can be broken one by one."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Postgres, Redis, System
+from tests.worker.sink import Sink
+
+# Leases and pauses as short as a test, all else as shipped.
+SHORT = {
+    "worker.outbox": {"LEASE": 4, "BACKOFF": [1, 1, 1], "SERVICE_PAUSE": 1, "RING_AGAIN": 3},
+    "worker.sender": {"RESERVE": 2.0},
+    "worker.sweeper": {"INTERVAL": 0.5},
+    "worker.smtp": {"AFTER_DOT": 2.0, "DEADLINE": 3.0},
+}
+WORKER = ("-m", "tests.faults.worker")
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    server = Sink()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture
+def system(postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path) -> Iterator[System]:
+    """The web alone, on a Redis and a mail server of its own; workers are the test's."""
+    patch = json.dumps(SHORT)
+    database = postgres.new_database()
+    with System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=patch).run(worker=False) as it:
+        yield it

@@ -1,0 +1,100 @@
+"""Redis refused, frozen, slow, restarted: the visitor notices nothing, the mail leaves."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import SHORT, WORKER
+from tests.faults.proxy import Proxy
+from tests.servers import Postgres, Redis, System, Visitor, wait_until
+from tests.worker.sink import Sink
+
+pytestmark = [pytest.mark.redis, pytest.mark.postgres]
+
+ONCE = 0.6 + 0.4  # seconds a first request may take: the socket time-out, and this machine's own slowness
+
+
+def sign_up(system: System, email: str) -> float:
+    """Ask for a code; return the seconds that the answer took."""
+    visitor = Visitor(system.url)
+    visitor.get("/signup/")
+    begun = time.monotonic()
+    assert visitor.post("/signup/", email=email).status_code == 303
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("fault", ["refused", "frozen"])
+def test_without_redis_sign_up_is_quick_and_the_sweeper_sends(
+    system: System, redis: Redis, sink: Sink, fault: str
+) -> None:
+    """Each process pays for the broken broker once, then leaves it alone for five seconds."""
+    with system.worker("worker", *WORKER):
+        if fault == "refused":
+            redis.stop(signal.SIGKILL)
+        else:
+            redis.send(signal.SIGSTOP)
+        times = [sign_up(system, f"alice{n}@example.com") for n in range(12)]
+        print(f"redis {fault}: slowest {max(times):.3f} s, others {sorted(times)[9]:.3f} s")
+        assert max(times) < ONCE
+        assert len([each for each in times if each > 0.4]) <= 2  # one a web process
+        for n in range(12):
+            wait_until(lambda n=n: sink.parsed(f"alice{n}@example.com"), "the sweeper's mail")
+
+
+def test_a_restarted_redis_has_lost_its_messages_and_nobody_cares(system: System, redis: Redis, sink: Sink) -> None:
+    """Killed without persistence while no worker listened; a worker that lost it comes back by itself."""
+    sign_up(system, "alice@example.com")
+    redis.stop(signal.SIGKILL)
+    redis.start()
+    with system.worker("worker", *WORKER):
+        wait_until(lambda: sink.parsed("alice@example.com"), "the mail whose message was lost")
+        redis.stop(signal.SIGKILL)
+        redis.start()
+        time.sleep(5)  # the web's breaker, and the worker's way back
+        sign_up(system, "bob@example.com")
+        wait_until(lambda: sink.parsed("bob@example.com"), "the mail after the restart")
+    assert [len(sink.parsed(f"{name}@example.com")) for name in ("alice", "bob")] == [1, 1]
+
+
+def test_the_sweep_command_needs_neither_redis_nor_worker(system: System, redis: Redis, sink: Sink) -> None:
+    """`manage.py sweep --once`."""
+    redis.stop()
+    sign_up(system, "alice@example.com")
+    system.manage("sweep", "--once")
+    assert len(sink.parsed("alice@example.com")) == 1
+
+
+def test_two_workers_and_two_sweepers_send_once(system: System, sink: Sink) -> None:
+    """Whoever is faster."""
+    with system.worker("one", *WORKER), system.worker("two", *WORKER), system.start("sweep", "manage.py", "sweep"):
+        for n in range(40):
+            sign_up(system, f"alice{n}@example.com")
+        sent = "SELECT count(*) FROM worker_delivery WHERE state = 'sent'"
+        wait_until(lambda: system.rows(sent) == [(40,)], "40 mails")
+    assert [len(sink.parsed(f"alice{n}@example.com")) for n in range(40)] == [1] * 40
+
+
+@pytest.mark.parametrize("mode", ["blackhole", "reset", "trickle"])
+def test_a_strange_network_before_redis(
+    postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path, mode: str
+) -> None:
+    """Swallowed, cut and trickling answers cost no more than a frozen Redis."""
+    with Proxy(redis.port) as proxy:
+        system = System(
+            database=postgres.new_database(),
+            redis=f"redis://127.0.0.1:{proxy.port}/0",
+            mail=sink,
+            logs=tmp_path,
+            TEST_PATCH=json.dumps(SHORT),
+        )
+        with system.run(worker=False), system.worker("worker", *WORKER):
+            proxy.mode = mode
+            times = [sign_up(system, f"alice{n}@example.com") for n in range(6)]
+            print(f"redis behind {mode}: slowest {max(times):.3f} s")
+            assert max(times) < ONCE
+            for n in range(6):
+                wait_until(lambda n=n: sink.parsed(f"alice{n}@example.com"), "the mail")
+            proxy.mode = "pass"
