@@ -70,4 +70,5 @@ def _listed(domain: str, entries: list[str]) -> bool:
 
 
 def _a_label(domain: str) -> str:
-    return canonical(f"x@{domain.strip().lstrip('@*.')}").rpartition("@")[2]
+    """The A-label form of an entry, one label ("edu") included. Raises ValidationError."""
+    return canonical(f"x@x.{domain.strip().lstrip('@*.')}").rpartition("@x.")[2]

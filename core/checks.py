@@ -15,6 +15,7 @@ CheckMessages = list[checks.CheckMessage]
 def register() -> None:
     checks.register(captcha_settings, "doorcode")
     checks.register(short_code, "doorcode", deploy=True)
+    checks.register(redirect_loop, "doorcode", deploy=True)
 
 
 def refuse_impossible() -> None:
@@ -59,5 +60,18 @@ def short_code(app_configs: Any, **kwargs: Any) -> CheckMessages:
             _("Codes have fewer than 6 digits"),
             hint=_("Set CAPTCHA_LENGTH=6 where the site must meet NIST SP 800-63A-4 or OWASP ASVS"),
             id="doorcode.W001",
+        )
+    ]
+
+
+def redirect_loop(app_configs: Any, **kwargs: Any) -> CheckMessages:
+    """Behind a proxy that ends TLS, nobody but the proxy can say that a request came by https."""
+    if not settings.SECURE_SSL_REDIRECT or settings.TRUSTED_PROXIES:
+        return []
+    return [
+        checks.Warning(
+            _("SITE_URL is https and TRUSTED_PROXIES is 0: behind a proxy every request is redirected to itself"),
+            hint=_("Set TRUSTED_PROXIES to the number of proxies before the web process"),
+            id="doorcode.W002",
         )
     ]

@@ -32,13 +32,15 @@ def probes(get_response: GetResponse) -> GetResponse:
 
 
 def limit_body(get_response: GetResponse) -> GetResponse:
-    """Answer 413 to a body over DATA_UPLOAD_MAX_MEMORY_SIZE bytes, before anything reads it (RFC 9110 §15.5.14)."""
+    """Answer 413 to a body over DATA_UPLOAD_MAX_MEMORY_SIZE bytes, 415 to one that isn't UTF-8, before it is read."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         try:
             length = int(request.META.get("CONTENT_LENGTH") or 0)
         except ValueError:
             return error_page(request, 400)
+        if (request.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+            return error_page(request, 415)  # others decode to what no text is, half surrogates for one
         if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return error_page(request, 413)
         return get_response(request)

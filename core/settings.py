@@ -1,9 +1,10 @@
 """All settings, in sections, from the environment; docs/reference/environment.md lists every variable."""
 
 import warnings
+from email.utils import formataddr, parseaddr
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -112,6 +113,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
+        **_database.get("OPTIONS", {}),
     }
 else:
     _database["CONN_HEALTH_CHECKS"] = True
@@ -120,6 +122,7 @@ else:
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,
         "options": "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000",
+        **_database.get("OPTIONS", {}),
     }
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -166,6 +169,9 @@ if CELERY_BROKER_URL.startswith(("redis", "sentinel", "valkey", "unix")):
     }
 elif CELERY_BROKER_URL.startswith("memory"):
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
+if CELERY_BROKER_URL.startswith("sentinel"):  # sentinel://one:26379;sentinel://two:26379?master_name=…
+    CELERY_BROKER_URL, _separator, _query = CELERY_BROKER_URL.partition("?")
+    CELERY_BROKER_TRANSPORT_OPTIONS["master_name"] = dict(parse_qsl(_query)).get("master_name", "mymaster")
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 16
@@ -178,12 +184,19 @@ CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: no schedule file t
 
 # --- Mail -------------------------------------------------------------------------------------------------------------
 EMAIL_CONFIG: dict[str, Any] = env.email_url("EMAIL_URL", default="smtp://127.0.0.1:1025")
-EMAIL_HOST, EMAIL_PORT = EMAIL_CONFIG["EMAIL_HOST"], EMAIL_CONFIG["EMAIL_PORT"] or 25
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = EMAIL_CONFIG["EMAIL_HOST_USER"], EMAIL_CONFIG["EMAIL_HOST_PASSWORD"]
 EMAIL_USE_TLS = EMAIL_CONFIG.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = EMAIL_CONFIG.get("EMAIL_USE_SSL", False)
+EMAIL_HOST = EMAIL_CONFIG["EMAIL_HOST"]
+EMAIL_PORT = EMAIL_CONFIG["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 EMAIL_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"{SITE_NAME} <noreply@{_site.hostname}>")
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="") or formataddr(
+    (" ".join(SITE_NAME.split()), f"noreply@{_site.hostname.encode('idna').decode()}")
+)
+if "@" not in parseaddr(DEFAULT_FROM_EMAIL)[1] or not parseaddr(DEFAULT_FROM_EMAIL)[1].isascii():
+    raise ImproperlyConfigured(
+        "DEFAULT_FROM_EMAIL must hold an ASCII address / DEFAULT_FROM_EMAIL 须包含 ASCII 邮箱地址"
+    )
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 # --- Accounts ---------------------------------------------------------------------------------------------------------

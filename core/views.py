@@ -20,6 +20,7 @@ _TEXTS = {
     404: (_("Page not found"), _("Check the address, or start from the beginning")),
     413: (_("The request is too large"), _("Go back and send less")),
     503: (_("There's a problem with the service. Try again later"), _("Wait a minute, then send it again")),
+    415: (_("There is a problem with the request"), _("Go back and try again")),
     500: (
         _("There's a problem with the service. Try again later"),
         _("Nothing that you sent was lost by trying again"),

@@ -31,6 +31,11 @@ class Login(FormPage, auth.LoginView):
     authentication_form = LoginForm
     redirect_authenticated_user = True
 
+    def get_redirect_url(self) -> str:
+        """`next` may not lead back here: who is signed in would go round for ever."""
+        url = super().get_redirect_url()
+        return "" if url.partition("?")[0] == self.request.path else url
+
 
 class PasswordChange(FormPage, auth.PasswordChangeView):
     template_name = "account/password_change.html"

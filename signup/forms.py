@@ -34,8 +34,9 @@ class RegisterForm(forms.Form):
     """
     Step two: the code, and the account it opens.
 
-    `captchas` are the requests this visitor holds, newest first; `link_proofs` what the mail's link left with him, by
-    handle. Validation proves the code (and consumes it); `save` activates the account.
+    `captchas` are the requests this visitor holds, newest first; `link_proofs`, by handle, what stands for a code:
+    left by the mail's link, or by a code that was right before. Validation proves the code (and consumes it), and adds
+    its proof there, for the visitor's browser to keep; `save` activates the account.
     """
 
     email = AddressField()
@@ -49,7 +50,7 @@ class RegisterForm(forms.Form):
         self, *args: Any, captchas: Sequence[CaptchaModel], link_proofs: Mapping[str, str] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._captchas, self._link_proofs = captchas, link_proofs or {}
+        self._captchas, self.link_proofs = captchas, dict(link_proofs or {})
         self.chosen: CaptchaModel | None = captchas[0] if captchas else None
 
     @property
@@ -59,7 +60,7 @@ class RegisterForm(forms.Form):
 
     @property
     def _link_proof(self) -> str | None:
-        return self._link_proofs.get(self.chosen.handle) if self.chosen else None
+        return self.link_proofs.get(self.chosen.handle) if self.chosen else None
 
     def clean_email(self) -> str:
         """Find the request of this address; with two tabs open, it need not be the newest."""
@@ -78,16 +79,17 @@ class RegisterForm(forms.Form):
         """Last of all, and only if nothing else is wrong: count, compare, consume into a proof."""
         code = "" if self.is_proven else self._shaped_code()
         if not self.errors:
-            try:
-                services.prove(
-                    captcha=self.chosen,
-                    address=self.cleaned_data["email"],
-                    code=code,
-                    link_proof=self._link_proof,
-                )
-            except VerificationError as error:
-                raise words.explain(error) from error
+            self._prove(code)
         return code
+
+    def _prove(self, code: str) -> None:
+        address = self.cleaned_data["email"]
+        try:
+            proof = services.prove(captcha=self.chosen, address=address, code=code, link_proof=self._link_proof)
+        except VerificationError as error:
+            raise words.explain(error) from error
+        if self.chosen:
+            self.link_proofs[self.chosen.handle] = proof
 
     def clean(self) -> None:
         """Only who proved the mailbox is told whether a username is taken."""

@@ -1,5 +1,6 @@
 """The cookie `doorcode_signup`: the sign-up requests that this browser began, or whose mail it opened."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from verification import keys
 COOKIE = "doorcode_signup"
 MOST = 5  # requests
 NEXT_LENGTH = 300  # characters; longer ones are dropped, a cookie holds 4 KiB
+_HANDLE = re.compile(r"[A-Za-z0-9_-]{24}")
+_LINK_PROOF = re.compile(r"[A-Za-z0-9_-]{32}")
 _SALT = "doorcode.signup.handles"
 
 
@@ -28,8 +31,8 @@ def read(request: HttpRequest) -> list[Entry]:
     """Return the entries, newest first; none for a cookie that is missing, forged, too old or of another make."""
     try:
         rows = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=settings.HANDLE_LIFETIME)
-        return [Entry(*row) for row in rows]
-    except (signing.BadSignature, TypeError, ValueError):
+        return [Entry(*row) for row in rows if _HANDLE.fullmatch(row[0])]
+    except (signing.BadSignature, LookupError, TypeError, ValueError):
         return []
 
 
@@ -41,7 +44,7 @@ def write(response: HttpResponse, entries: Sequence[Entry]) -> None:
     rows = [(each.handle, each.link_proof, each.next) for each in entries[:MOST]]
     response.set_cookie(
         COOKIE,
-        signing.dumps(rows, salt=_SALT),
+        signing.dumps(rows, salt=_SALT, compress=True),
         max_age=settings.HANDLE_LIFETIME,
         secure=settings.SIGNUP_COOKIE_SECURE,
         httponly=True,
@@ -53,7 +56,15 @@ def without(entries: Sequence[Entry], handle: str) -> list[Entry]:
     return [each for each in entries if each.handle != handle]
 
 
-def from_token(token: str) -> Entry:
-    """Return the entry that a mail link's token makes; whether it proves anything is for the services to say."""
+def first(entries: Sequence[Entry], handle: str) -> list[Entry]:
+    """The same entries, with this handle's before all others."""
+    return sorted(entries, key=lambda each: each.handle != handle)
+
+
+def from_token(token: str) -> Entry | None:
+    """
+    Return the entry that a mail link's token makes, None for what is no token of ours; whether it proves anything is
+    for the services to say.
+    """
     handle, link_proof = keys.split_link(token)
-    return Entry(handle[:64], link_proof[:64])
+    return Entry(handle, link_proof) if _HANDLE.fullmatch(handle) and _LINK_PROOF.fullmatch(link_proof) else None

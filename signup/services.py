@@ -73,7 +73,7 @@ def _begin(*, address: str, language: str) -> CaptchaModel:
     _ensure_user(address)
     user = User.objects.filter(email=address).first()
     captcha = verification.issue(address=address, decoy=bool(user and user.is_registered))
-    _post(captcha, language)
+    _post(captcha, user, language)
     return captcha
 
 
@@ -82,29 +82,32 @@ def resend(*, captcha: CaptchaModel, language: str) -> bool:
     """
     Have the mail of a request sent again. True: with a new code, as the old one was dead; False: with the same.
 
-    A mail that still waits in the outbox is hurried instead of doubled. Nothing is sent for what is proven already.
-    Raises HandleLost, or ResendTooSoon.
+    A mail that still waits in the outbox is hurried instead of doubled. Raises HandleLost, also for what is proven
+    already, or ResendTooSoon.
     """
     locked = verification.lock(captcha=captcha)
     if locked is None:
         raise HandleLost
-    if locked.proven_at and not locked.redeemed_at:
-        return False
+    if locked.proven_at:  # whoever proved it needs no mail; to anybody else the request is over
+        raise HandleLost
     waiting = outbox.hold(captcha=locked)
     in_flight = any(each.state == Delivery.State.SENDING for each in waiting)
     renewed = verification.renew(captcha=locked, in_flight=in_flight)
+    user = User.objects.filter(email=locked.address).first()
     if renewed:
         outbox.supersede(deliveries=waiting)
+        verification.set_decoy(captcha=locked, decoy=bool(user and user.is_registered))
     if waiting and not renewed:
-        outbox.hasten(delivery=waiting[-1], language=language)
+        outbox.hasten(delivery=waiting[-1], language=_mail_language(user, language))
     else:
-        _post(locked, language)
+        _post(locked, user, language)
     return renewed
 
 
-def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: str | None) -> None:
+def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: str | None) -> str:
     """
-    Prove the mailbox by the typed code or the mail's link; see `verification.services.prove` for what it raises.
+    Prove the mailbox by the typed code or the mail's link; see `verification.services.prove` for what it returns and
+    raises.
 
     A mail can be read, and its code pasted, before the mail server's answer is on record here. So while a first mail
     is being handed over, wait for that record, at most SETTLING seconds.
@@ -116,7 +119,7 @@ def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: 
         if not sending or time.monotonic() > end:
             break
         time.sleep(0.02)
-    verification.prove(captcha=captcha, address=address, code=code, link_proof=link_proof)
+    return verification.prove(captcha=captcha, address=address, code=code, link_proof=link_proof)
 
 
 def register(*, captcha: CaptchaModel, username: str, password: str, language: str) -> User:
@@ -156,22 +159,31 @@ def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) 
 
 
 def request_password_reset(*, address: str, language: str) -> None:
-    """Have a reset mail sent where the canonical address has an active account; its token is made in the worker."""
+    """
+    Have a reset mail sent where the canonical address has an active account; its token is made in the worker.
+
+    A row is written for any address, so that no stranger can tell by the time it takes; the worker drops it where
+    there is no account to reset.
+    """
     with transaction.atomic():
         user = User.objects.filter(email=address, is_active=True).first()
-        if user and user.has_usable_password():
-            outbox.post(
-                kind=Delivery.Kind.PASSWORD_RESET,
-                recipient=user.email,
-                language=user.language or language,
-                user_id=user.pk,
-            )
+        outbox.post(
+            kind=Delivery.Kind.PASSWORD_RESET,
+            recipient=address,
+            language=_mail_language(user, language),
+            user_id=user.pk if user and user.has_usable_password() else None,
+        )
 
 
 def _ensure_user(address: str) -> None:
     User.objects.bulk_create([User(email=address)], ignore_conflicts=True)
 
 
-def _post(captcha: CaptchaModel, language: str) -> None:
+def _post(captcha: CaptchaModel, user: User | None, language: str) -> None:
     kind = Delivery.Kind.REGISTERED if captcha.decoy else Delivery.Kind.CODE
-    outbox.post(kind=kind, recipient=captcha.address, language=language, captcha=captcha)
+    outbox.post(kind=kind, recipient=captcha.address, language=_mail_language(user, language), captcha=captcha)
+
+
+def _mail_language(user: User | None, asked: str) -> str:
+    """Who has an account chose a language with it; whoever else asks for a mail chose one now."""
+    return (user.language if user else "") or asked

@@ -1,5 +1,6 @@
 """The pages of the journey. A view translates between the browser and one service call."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.contrib.auth import login
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
+from django.utils.encoding import iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -72,7 +74,9 @@ def verify(request: HttpRequest) -> HttpResponse:
     form = _register_form(request, entries, captchas)
     user = form.save(language=_language()) if form.is_valid() else None
     if user is None or form.chosen is None:
-        return _verify_page(request, form)
+        page = _verify_page(request, form)
+        handles.write(page, [replace(each, link_proof=form.link_proofs.get(each.handle, "")) for each in entries])
+        return page
     login(request, user, backend=BACKEND)
     messages.success(request, _("Your account is ready. You're signed in"))
     mine = next((each for each in entries if each.handle == form.chosen.handle), Entry(""))
@@ -102,7 +106,9 @@ def resend(request: HttpRequest) -> HttpResponse:
     messages.info(
         request, _("We've sent a new code") if renewed else _("We've sent the email again. The code is the same")
     )
-    return SeeOther(resolve_url("signup_verify"))
+    response = SeeOther(resolve_url("signup_verify"))
+    handles.write(response, handles.first(entries, captcha.handle))
+    return response
 
 
 @require_GET
@@ -123,11 +129,12 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     """
     marked = handles.from_token(token)
     entries = handles.read(request)
-    known = next((each for each in entries if each.handle == marked.handle), marked)
     response = SeeOther(resolve_url("signup_verify"))
     response["Referrer-Policy"] = "no-referrer"
-    newest = Entry(marked.handle, marked.link_proof, known.next)
-    handles.write(response, [newest, *handles.without(entries, marked.handle)])
+    if marked:
+        known = next((each for each in entries if each.handle == marked.handle), marked)
+        newest = replace(known, link_proof=marked.link_proof)
+        handles.write(response, [newest, *handles.without(entries, marked.handle)])
     return response
 
 
@@ -174,10 +181,7 @@ def _language() -> str:
 
 def _local_next(request: HttpRequest) -> str:
     """The page to go to afterwards, if it is one of this site's."""
-    target = request.POST.get("next") or request.GET.get("next") or ""
-    safe = url_has_allowed_host_and_scheme(target, allowed_hosts=None, require_https=request.is_secure())
-    return (
-        target
-        if safe and target.startswith("/") and target.isprintable() and len(target) <= handles.NEXT_LENGTH
-        else ""
-    )
+    asked = request.POST.get("next") or request.GET.get("next") or ""
+    target = iri_to_uri(asked)  # what goes into the cookie is as short as it looks
+    safe = url_has_allowed_host_and_scheme(asked, allowed_hosts=None, require_https=request.is_secure())
+    return target if safe and target.startswith("/") and len(target) <= handles.NEXT_LENGTH else ""

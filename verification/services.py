@@ -93,6 +93,12 @@ def renew(*, captcha: CaptchaModel, in_flight: bool) -> bool:
     return dead
 
 
+def set_decoy(*, captcha: CaptchaModel, decoy: bool) -> None:
+    """A new generation may find that the address got an account meanwhile, or lost it."""
+    CaptchaModel.objects.filter(pk=captcha.pk).update(decoy=decoy)
+    captcha.decoy = decoy
+
+
 def revive(*, captcha: CaptchaModel) -> bool:
     """Make a locked request ready for a mail that an operator sends again: True with a new code, where the old died."""
     state = state_of(captcha, at=clock.now())
@@ -109,6 +115,12 @@ def _save(captcha: CaptchaModel, *, new_generation: bool) -> None:
         captcha.key_id, captcha.length = keys.current_key_id(), limits.code_length()
         captcha.attempts, captcha.first_accepted_at, captcha.expires_at = 0, None, None
     captcha.save()
+
+
+def is_wanted(captcha: CaptchaModel, generation: int) -> bool:
+    """Whether a mail of this generation would still help: the code is the current one, unspent, and can yet live."""
+    ends = (captcha.first_accepted_at or clock.now()) + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+    return captcha.generation == generation and captcha.redeemed_at is None and clock.now() < ends
 
 
 def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
@@ -128,37 +140,44 @@ def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
 
 def holds_proof(captcha: CaptchaModel, *, link_proof: str | None) -> bool:
     """
-    Whether the bearer of this handle, and perhaps of a link, needs no code.
+    Whether who shows this link proof needs no code: it came with the mail's link, or with a code typed before.
 
-    What a link proved serves only the browser that has the link: the handle alone may be in the hands of a stranger
-    who asked for this mail, and who would otherwise finish what the owner of the mailbox began.
+    The handle alone is never enough. A stranger who asked for this mail has it too, and would otherwise finish what
+    the owner of the mailbox began. A proof outlives the code; before there is one, the link lives as long as the code.
     """
     state = state_of(captcha, at=clock.now())
-    if state is State.PROVEN and captcha.proven_by == CaptchaModel.ProvenBy.CODE:
-        return True
-    if state in (State.LOST, State.EXPIRED) or captcha.decoy or not link_proof:  # a link can't be guessed: no tries
+    if state is State.LOST or captcha.decoy or not link_proof:
+        return False
+    if state is State.EXPIRED and not captcha.proven_at:
         return False
     return codes.same(keys.link_proof_of(captcha) or "-", link_proof)
 
 
-def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: str | None = None) -> None:
+def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: str | None = None) -> str:
     """
-    Turn the right code, or the mail's link, into a proof that this request's mailbox is the visitor's; once.
+    Turn the right code, or the mail's link, into a proof that this request's mailbox is the visitor's.
 
-    A try is counted, and committed, before it is compared: no crash, rollback or parallel post gets one for nothing.
-    The right code gives its count back. Returns at once where the proof is held already.
-    Raises HandleLost, CodeMismatch, TooManyAttempts or CodeExpired, by the state of the handle alone.
+    Return the link proof, which stands for the code from now on; it is for the visitor's own browser. A try is
+    counted, and committed, before it is compared: no crash, rollback or parallel post gets one for nothing. The right
+    code gives its count back. Raises HandleLost, CodeMismatch, TooManyAttempts or CodeExpired, by the state of the
+    handle alone.
     """
     if captcha is None:
         raise HandleLost
-    if captcha.address == address and holds_proof(captcha, link_proof=link_proof):
-        _consume(captcha, by=CaptchaModel.ProvenBy.LINK, link_proof=link_proof)
-        return
+    if captcha.address != address or not holds_proof(captcha, link_proof=link_proof):
+        _prove_by_code(captcha, address, code)
+    elif not captcha.proven_at:
+        _consume(captcha, by=CaptchaModel.ProvenBy.LINK)
+    return keys.link_proof_of(captcha) or ""
+
+
+def _prove_by_code(captcha: CaptchaModel, address: str, code: str) -> None:
     refuse(state_of(captcha, at=clock.now()), address_fits=captcha.address == address)
     counted_at = _count(captcha)
-    if counted_at is None:
-        _answer_anew(captcha, link_proof)
-        return
+    if counted_at is None:  # a parallel request changed the row: answer by its new state
+        captcha.refresh_from_db()
+        refuse(state_of(captcha, at=clock.now()), address_fits=True)
+        raise CodeMismatch
     if not codes.same(keys.code_of(captcha) or "-", code) or captcha.decoy:
         captcha.refresh_from_db(fields=["attempts"])
         raise CodeMismatch(attempts_left=max(0, settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts))
@@ -180,7 +199,7 @@ def _count(captcha: CaptchaModel) -> datetime | None:
             pk=captcha.pk,
             generation=captcha.generation,
             attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS,
-            proven_at=None,
+            redeemed_at=None,
             expires_at__gt=now,
         )
         if live.update(attempts=F("attempts") + 1):
@@ -189,28 +208,13 @@ def _count(captcha: CaptchaModel) -> datetime | None:
     return None
 
 
-def _consume(
-    captcha: CaptchaModel, *, by: str, counted_at: datetime | None = None, link_proof: str | None = None
-) -> None:
+def _consume(captcha: CaptchaModel, *, by: str, counted_at: datetime | None = None) -> None:
     """Record the proof, once, and give a counted try back. A parallel post that proved first is as good."""
-    if captcha.proven_at:
-        return
     now = clock.now()
-    unproven = CaptchaModel.objects.filter(pk=captcha.pk, generation=captcha.generation, proven_at=None)
+    row = CaptchaModel.objects.filter(pk=captcha.pk, generation=captcha.generation)
     with transaction.atomic():
         if counted_at:
             limits.return_guess(address=captcha.address, at=counted_at)
-        returned = 1 if counted_at else 0
-        done = unproven.update(proven_at=now, proven_by=by, attempts=F("attempts") - returned)
-    if done:
-        captcha.proven_at, captcha.proven_by = now, by
-    else:
-        _answer_anew(captcha, link_proof)
-
-
-def _answer_anew(captcha: CaptchaModel, link_proof: str | None) -> None:
-    """The row changed under a parallel request: return where the proof is held now, else raise by the new state."""
-    captcha.refresh_from_db()
-    if not holds_proof(captcha, link_proof=link_proof):
-        refuse(state_of(captcha, at=clock.now()), address_fits=True)
-        raise CodeMismatch
+            row.update(attempts=F("attempts") - 1)
+        row.filter(proven_at=None).update(proven_at=now, proven_by=by)
+    captcha.proven_at = captcha.proven_at or now

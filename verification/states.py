@@ -45,7 +45,6 @@ class CodeExpired(VerificationError):
 
 class State(Enum):
     LOST = "lost"  # unknown, forged, too old or redeemed
-    PROVEN = "proven"
     WAITING = "waiting"  # no mail of this generation was accepted yet
     EXPIRED = "expired"
     EXHAUSTED = "exhausted"
@@ -56,8 +55,6 @@ def state_of(captcha: CaptchaModel | None, *, at: datetime) -> State:
     """Return the state, from the row alone: never from what was typed, nor from whether it is a decoy."""
     if captcha is None or captcha.redeemed_at or captcha.created_at <= at - timedelta(seconds=settings.HANDLE_LIFETIME):
         return State.LOST
-    if captcha.proven_at:
-        return State.PROVEN
     if not keys.is_known(captcha):
         return State.EXPIRED
     if captcha.expires_at is None:
@@ -71,12 +68,12 @@ def state_of(captcha: CaptchaModel | None, *, at: datetime) -> State:
 
 def is_waiting(captcha: CaptchaModel) -> bool:
     """Whether no mail of the current generation was accepted yet."""
-    return captcha.proven_at is None and captcha.expires_at is None
+    return captcha.expires_at is None
 
 
 def refuse(state: State, *, address_fits: bool) -> None:
     """Raise what a state answers to any typed code; return where a code may be counted and compared."""
-    if state in (State.LOST, State.PROVEN):  # proven, but by a link that this browser has not
+    if state is State.LOST:
         raise HandleLost
     if not address_fits or state is State.WAITING:
         raise CodeMismatch

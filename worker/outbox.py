@@ -87,7 +87,7 @@ def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
         rows = list(free.filter(pk=first)) if first is not None else []
         if len(rows) < limit and (rows or first is None):
             rows += free.exclude(pk__in=[row.pk for row in rows]).order_by("next_attempt_at")[: limit - len(rows)]
-        stale = [row.pk for row in rows if row.captcha and row.captcha.generation != row.generation]
+        stale = [row.pk for row in rows if row.captcha and not verification.is_wanted(row.captcha, row.generation)]
         mine = [row for row in rows if row.pk not in stale]
         if stale:
             Delivery.objects.filter(pk__in=stale).update(state=State.EXPIRED, last_reply="superseded")
@@ -126,9 +126,16 @@ def release(*, deliveries: Sequence[Delivery]) -> None:
         )
 
 
-def note(*, delivery: Delivery, reply: Reply) -> None:
-    """Record an answer that settles nothing: the lease goes on."""
-    _mine(delivery).update(last_reply=reply.text[:255])
+def leave(*, delivery: Delivery, reply: Reply) -> None:
+    """
+    Record a silence after the final dot. The mail may be on its way: nobody repeats it before its lease ends, and
+    each time the lease is as long as the pause after a failure. After GIVE_UP it ends.
+    """
+    if clock.now() - delivery.created_at >= GIVE_UP:
+        _mine(delivery).update(state=State.FAILED, last_reply=reply.text[:255], lease_token="", lease_until=None)
+    else:
+        lease = timedelta(seconds=max(LEASE, _pause(delivery, reply)))
+        _mine(delivery).update(last_reply=reply.text[:255], lease_until=Now() + lease)
 
 
 def unring(*, delivery_id: int) -> None:
@@ -164,6 +171,8 @@ def _settled(delivery: Delivery, reply: Reply) -> dict[str, object]:
     common = {"last_reply": reply.text[:255], "lease_token": "", "lease_until": None}
     if reply.outcome is Outcome.ACCEPTED:
         return {**common, "state": State.SENT, "sent_at": clock.now()}
+    if reply.outcome is Outcome.DROPPED:
+        return {**common, "state": State.EXPIRED}
     if reply.outcome is Outcome.REFUSED or clock.now() - delivery.created_at >= GIVE_UP:
         return {**common, "state": State.FAILED}
     later = Now() + timedelta(seconds=_pause(delivery, reply) * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load

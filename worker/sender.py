@@ -43,9 +43,11 @@ def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
     results: list[Result] = []
     group_ends = time.monotonic() + GROUP_TIME
     for position, delivery in enumerate(claimed):
-        if lease_ends - time.monotonic() < RESERVE or smtp.breaker.is_open():
+        broken = position > 0 and smtp.breaker.is_open()  # the first may be the probe of an open breaker
+        if broken or lease_ends - time.monotonic() < RESERVE:
+            _record(results, lease_ends)
             outbox.release(deliveries=claimed[position:])
-            break
+            return
         results.append((delivery, _hand_over(delivery)))
         if len(results) >= GROUP or time.monotonic() >= group_ends:
             _record(results, lease_ends)
@@ -57,7 +59,7 @@ def _hand_over(delivery: Delivery) -> Reply:
     try:
         message = mail.build(delivery)
     except mail.Unbuildable as error:
-        return Reply(Outcome.REFUSED, str(error))
+        return Reply(Outcome.DROPPED, str(error))
     except Exception as error:  # a broken template must neither stop the batch nor lose the mail
         logger.exception("delivery %s can't be built", delivery.pk)
         return Reply(Outcome.DEFERRED, f"{type(error).__name__} while building")
@@ -84,7 +86,7 @@ def _settle(results: list[Result]) -> None:
     fenced = outbox.settle(results=known) if known else []
     for delivery, reply in results:
         logger.info("delivery %s (%s): %s: %s", delivery.pk, delivery.kind, reply.outcome.value, reply.text)
-        if reply.outcome is Outcome.UNKNOWN:  # it may be on its way: nobody repeats it before the lease ends
-            outbox.note(delivery=delivery, reply=reply)
+        if reply.outcome is Outcome.UNKNOWN:
+            outbox.leave(delivery=delivery, reply=reply)
     for delivery in fenced:
         logger.warning("delivery %s was settled by another worker: its lease had ended", delivery.pk)

@@ -33,6 +33,7 @@ class Outcome(Enum):
     DEFERRED = "deferred"  # not now: 4xx, a time-out, a hang-up before the final dot
     REFUSED = "refused"  # this mail never: 5xx about the recipient or the content
     UNAVAILABLE = "unavailable"  # the service's own fault: connecting, TLS, signing in, our sender address
+    DROPPED = "dropped"  # there is nothing to send
     UNKNOWN = "unknown"  # silence after the final dot: it may have been accepted
 
 
@@ -73,6 +74,14 @@ class _Connection:
         if self._smtp:
             self._smtp.close()
         self._smtp = None
+
+    def reset(self) -> None:
+        """End a transaction that was refused, so that the next can begin; or the connection, where it is broken."""
+        try:
+            if self._smtp and self._smtp.rset()[0] != 250:
+                self.drop()
+        except (OSError, smtplib.SMTPException):
+            self.drop()
 
     def socket(self) -> "socket.socket | None":
         """What the watchdog shuts."""
@@ -159,9 +168,9 @@ def _transmit(connection: _Connection, smtp: smtplib.SMTP, sender: str, recipien
                 return _after_dot(connection, smtp)
         elif code == 552:  # RFC 5321 §4.5.3.1.10: at RCPT it means "too many recipients now", that is 452
             code = 452
-        smtp.rset()
     except (OSError, smtplib.SMTPException) as error:
         raise _HungUp(_reason(error)) from error
+    connection.reset()
     return _classify(connection, code, text)
 
 
@@ -206,6 +215,7 @@ def _connect(smtp: smtplib.SMTP) -> None:
     smtp.ehlo_or_helo_if_needed()
     if settings.EMAIL_USE_TLS:
         smtp.starttls(context=_tls())
+        smtp.ehlo_or_helo_if_needed()  # what was said before TLS does not count (RFC 3207 §4.2)
     if settings.EMAIL_HOST_USER:
         smtp.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
 
@@ -217,7 +227,8 @@ def _tls() -> ssl.SSLContext:
 
 
 def _words(code: int, text: bytes) -> str:
-    return f"{code} {text.decode(errors='replace')}".strip()
+    words = text.decode(errors="replace")
+    return f"{code} {''.join(char if char.isprintable() else ' ' for char in words)}".strip()
 
 
 def _reason(error: Exception) -> str:

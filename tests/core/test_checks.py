@@ -20,7 +20,7 @@ def ids(messages) -> list[str]:
         ("CAPTCHA_MAX_ATTEMPTS", 0, "doorcode.E004"),
         ("RESEND_COOLDOWN", -1, "doorcode.E005"),
         ("TRUSTED_PROXIES", -1, "doorcode.E006"),
-        ("SIGNUP_ALLOWED_DOMAINS", ["localhost"], "doorcode.E008"),
+        ("SIGNUP_ALLOWED_DOMAINS", ["local host"], "doorcode.E008"),
         ("SIGNUP_DENIED_DOMAINS", ["example.com", "a b"], "doorcode.E008"),
         ("PURGE_USERS_AFTER", 3_600, "doorcode.E007"),
         ("PURGE_CODES_AFTER", 3_600, "doorcode.E007"),
@@ -44,3 +44,12 @@ def test_a_short_code_is_a_deployment_warning(settings, length: int, expected: l
     """Four digits is below what NIST and ASVS ask."""
     settings.CAPTCHA_LENGTH = length
     assert ids(checks.short_code(None)) == expected
+
+
+@pytest.mark.parametrize(
+    ("redirect", "proxies", "expected"), [(True, 0, ["doorcode.W002"]), (True, 1, []), (False, 0, [])]
+)
+def test_https_without_a_trusted_proxy_is_a_deployment_warning(settings, redirect, proxies, expected) -> None:
+    """It would redirect for ever."""
+    settings.SECURE_SSL_REDIRECT, settings.TRUSTED_PROXIES = redirect, proxies
+    assert ids(checks.redirect_loop(None)) == expected

@@ -79,6 +79,46 @@ def test_mail_comes_from_one_url(url: str, tls: bool, ssl: bool, port: int) -> N
     assert shown == [tls, ssl, port, "mail.example.com", "p@ss"]
 
 
+@pytest.mark.parametrize(("url", "port"), [("smtp://h", 25), ("smtp+tls://h", 587), ("smtp+ssl://h", 465)])
+def test_each_way_of_mail_has_its_port(url: str, port: int) -> None:
+    """As RFC 8314 has them."""
+    assert json.loads(load("EMAIL_PORT", **GOOD, EMAIL_URL=url).stdout) == [port]
+
+
+def test_options_of_the_database_url_are_kept() -> None:
+    """TLS to the database above all."""
+    url = "postgres://u:p@db.example.com/d?sslmode=verify-full"
+    options = json.loads(load("DATABASES", **GOOD, DATABASE_URL=url).stdout)[0]["default"]["OPTIONS"]
+    assert (options["sslmode"], options["pool"]["timeout"]) == ("verify-full", 5)
+
+
+def test_the_sender_has_a_proper_name_and_domain() -> None:
+    """Commas are quoted, other scripts encoded; an address that no envelope takes refuses to start."""
+    given = GOOD | {"SITE_NAME": "Acme, Inc.", "SITE_URL": "https://bücher.example"}
+    assert json.loads(load("DEFAULT_FROM_EMAIL", **given).stdout) == ['"Acme, Inc." <noreply@xn--bcher-kva.example>']
+    assert "DEFAULT_FROM_EMAIL must hold an ASCII address" in load("DEBUG", **GOOD, DEFAULT_FROM_EMAIL="nobody").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("CAPTCHA_LENGTH", "3"), ("CAPTCHA_LENGTH", "x"), ("LANGUAGE_CODE", "fr"), ("PURGE_USERS_AFTER", "1w")],
+)
+def test_impossible_settings_refuse_to_start(name: str, value: str) -> None:
+    """Web and worker alike: whatever sets Django up."""
+    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, name: value}
+    done = subprocess.run([sys.executable, "-c", "import core.wsgi"], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert name in done.stderr
+
+
+def test_sentinels_name_their_master() -> None:
+    """In the URL's query."""
+    url = "sentinel://one:26379;sentinel://two:26379?master_name=main"
+    shown = load("CELERY_BROKER_URL", "CELERY_BROKER_TRANSPORT_OPTIONS", **GOOD, CELERY_BROKER_URL=url)
+    broker, options = json.loads(shown.stdout)
+    assert (broker, options["master_name"]) == ("sentinel://one:26379;sentinel://two:26379", "main")
+
+
 def test_the_broker_may_be_another() -> None:
     """Redis options stay with Redis."""
     shown = load(

@@ -17,6 +17,7 @@ class Proxy:
 
     def __init__(self, target: int) -> None:
         self.port, self.target, self.mode = free_port(), target, "pass"
+        self._writers: list[asyncio.StreamWriter] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -39,13 +40,20 @@ class Proxy:
         server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
         await self._stop.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         with suppress(OSError, asyncio.CancelledError):
             if self.mode != "refuse":
                 there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target)
+                self._writers.append(there_writer)
                 up = asyncio.create_task(self._pump(reader, there_writer))
                 await self._pump(there_reader, writer, answering=True)
                 up.cancel()

@@ -29,7 +29,8 @@ def deliver(reply: Reply = Reply(Outcome.ACCEPTED, "250 OK")) -> None:  # noqa: 
 
 
 def proven(address: str = ALICE) -> CaptchaModel:
-    make_pending(address)
+    if not User.objects.filter(email=address).exists():
+        make_pending(address)
     captcha = make_captcha(address)
     prove(captcha=captcha, address=address, code=right(captcha))
     return captcha
@@ -142,11 +143,31 @@ def test_a_code_in_flight_is_not_replaced(hands: Hands) -> None:
 
 
 def test_a_proven_request_sends_no_more(hands: Hands) -> None:
-    """The address is confirmed already."""
+    """Who proved it needs no mail; anybody else begins anew."""
     captcha = proven()
     hands.move(seconds=60)
-    assert not services.resend(captcha=captcha, language="en")
+    with pytest.raises(HandleLost):
+        services.resend(captcha=captcha, language="en")
     assert Delivery.objects.count() == 0
+    assert ask(handles=(captcha.handle,)).handle != captcha.handle
+
+
+def test_a_new_generation_looks_again_whether_the_address_is_registered(hands: Hands) -> None:
+    """The account was deleted, or made, since the request began."""
+    user = make_user()
+    captcha = ask()
+    deliver()
+    user.delete()
+    hands.move(seconds=700)
+    services.resend(captcha=captcha, language="en")
+    assert (CaptchaModel.objects.get().decoy, Delivery.objects.latest("pk").kind) == (False, "code")
+
+
+def test_who_has_an_account_is_written_to_in_their_language() -> None:
+    """Whatever the stranger speaks."""
+    make_user(language="zh-hant")
+    ask(language="en")
+    assert Delivery.objects.get().language == "zh-hant"
 
 
 def test_resending_too_soon_or_too_late(hands: Hands) -> None:
@@ -232,15 +253,15 @@ def test_a_disabled_user_stays_disabled(moment: str) -> None:
     assert not User.objects.get().is_active
 
 
-def test_a_reset_mail_goes_to_active_accounts_alone() -> None:
-    """Not to unknown, pending or disabled ones."""
+def test_a_reset_mail_is_for_active_accounts_alone() -> None:
+    """Unknown, pending and disabled ones cost the same statements, and get nothing from the worker."""
     make_pending(BOB)
     make_user("carol", "carol@example.com", is_active=False)
     user = make_user(language="zh-hant")
     for address in (ALICE, BOB, "carol@example.com", "nobody@example.com"):
         services.request_password_reset(address=address, language="en")
-    delivery = Delivery.objects.get()
-    assert (delivery.user, delivery.kind, delivery.language) == (user, "password_reset", "zh-hant")
+    rows = Delivery.objects.order_by("pk").values_list("user", "kind", "language")
+    assert list(rows) == [(user.pk, "password_reset", "zh-hant"), *[(None, "password_reset", "en")] * 3]
 
 
 def test_a_code_typed_faster_than_its_record_waits_for_it(monkeypatch) -> None:
@@ -251,4 +272,4 @@ def test_a_code_typed_faster_than_its_record_waits_for_it(monkeypatch) -> None:
     settle = lambda _: outbox.settle(results=[(delivery, Reply(Outcome.ACCEPTED, "250 OK"))])  # noqa: E731
     monkeypatch.setattr(services.time, "sleep", settle)
     services.prove(captcha=captcha, address=ALICE, code=code, link_proof=None)
-    assert captcha.proven_by == "code"
+    assert CaptchaModel.objects.get().proven_by == "code"

@@ -4,6 +4,7 @@ import pytest
 from django.core import signing
 from django.test import Client
 
+from core import clock
 from signup import handles
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
@@ -21,7 +22,7 @@ def accept() -> CaptchaModel:
     captcha = CaptchaModel.objects.latest("pk")
     from verification import services
 
-    services.accept(mails=[(captcha.pk, captcha.generation)], at=captcha.created_at)
+    services.accept(mails=[(captcha.pk, captcha.generation)], at=clock.now())
     captcha.refresh_from_db()
     return captcha
 
@@ -89,7 +90,7 @@ def test_a_lost_or_forged_handle_starts_again(client: Client, cookie: str) -> No
         assert 'href="/login/"' in text
 
 
-@pytest.mark.parametrize("rows", ["text", 5, [["a", "b", "c", "d", "e"]], [{}], [5]])
+@pytest.mark.parametrize("rows", ["text", 5, [["a", "b", "c", "d", "e"]], [{}], [[]], [5], [["a\x00" * 12, "", ""]]])
 def test_a_cookie_of_another_make_is_as_none(client: Client, rows: object) -> None:
     """Signed by us, in a form that we don't write any more."""
     client.cookies["doorcode_signup"] = signing.dumps(rows, salt="doorcode.signup.handles")
@@ -116,7 +117,8 @@ def test_a_cookie_of_five_requests_at_most(client: Client) -> None:
         ("javascript:alert(1)", "/account/"),
         ("shop", "/account/"),
         ("/" + "x" * 400, "/account/"),
-        ("/\r\nX: y", "/account/"),
+        ("/\r\nX: y", "/%0D%0AX:%20y"),
+        ("/商店/", "/%E5%95%86%E5%BA%97/"),
         ("", "/account/"),
     ],
 )
@@ -169,16 +171,51 @@ def test_a_link_keeps_where_to_go(client: Client) -> None:
     assert verify(client, captcha, captcha="").headers["Location"] == "/shop/"
 
 
-def test_a_stranger_cannot_finish_what_the_owner_began(client: Client) -> None:
-    """The stranger asked; the owner opened the link and stumbled over a taken name; the stranger gets nothing."""
+@pytest.mark.parametrize("way", ["link", "code", "forged link", "stale link"])
+def test_a_stranger_cannot_finish_what_the_owner_began(hands: Hands, way: str) -> None:
+    """
+    The stranger asked; the owner proved the mailbox and stumbled over a taken name; the stranger gets nothing.
+
+    Even where the stranger lured the owner's browser onto the stranger's own request.
+    """
     make_user("taken", BOB)
-    stranger, owner = client, Client()
+    stranger, owner = Client(), Client()
     captcha = ask(stranger)
-    owner.get(f"/signup/link/{keys.link_token(captcha)}/")
-    assert "That username is taken" in text_of(verify(owner, captcha, captcha="", username="taken"))
+    proof = keys.link_proof_of(captcha)
+    if way == "stale link":
+        hands.move(seconds=700)
+    if way != "code":
+        owner.get(f"/signup/link/{captcha.handle}.{'x' * 32 if way == 'forged link' else proof}/")
+    else:
+        owner.cookies = Client().cookies
+        owner.get(f"/signup/link/{captcha.handle}.{'y' * 32}/")
+    if way == "stale link":
+        Delivery.objects.update(state="sent")
+        assert owner.post("/signup/resend/").status_code == 303
+        captcha = accept()
+    code = "" if way == "link" else right(captcha)
+    assert "That username is taken" in text_of(verify(owner, captcha, captcha=code, username="taken"))
+    assert CaptchaModel.objects.get().proven_at
     assert "Enter the 4-digit code" in text_of(verify(stranger, captcha, captcha="", username="mallory"))
-    assert LOST in text_of(verify(stranger, captcha, username="mallory"))
+    assert "confirmed" not in text_of(stranger.get("/signup/verify/"))
+    assert verify(stranger, captcha, captcha=wrong(captcha), username="mallory").status_code == 400
     assert verify(owner, captcha, captcha="", username="alice").status_code == 303
+    assert User.objects.get(email=ALICE).username == "alice"
+
+
+def test_back_from_the_phone_the_code_works_and_so_does_starting_again(hands: Hands) -> None:
+    """The link was opened elsewhere and came to nothing there."""
+    make_user("taken", BOB)
+    desktop, phone = Client(), Client()
+    captcha = ask(desktop)
+    phone.get(f"/signup/link/{keys.link_token(captcha)}/")
+    verify(phone, captcha, captcha="", username="taken")
+    assert "That username is taken" in text_of(verify(desktop, captcha, username="taken"))
+    hands.move(hours=1)
+    again = Client()
+    again.cookies["doorcode_signup"] = desktop.cookies["doorcode_signup"].value
+    assert ask(again).pk != captcha.pk
+    assert Delivery.objects.count() == 2
 
 
 def test_a_resend_answers_politely(client: Client, hands: Hands) -> None:
@@ -205,6 +242,7 @@ def test_a_resend_is_for_the_address_of_its_tab(client: Client, hands: Hands) ->
     Delivery.objects.update(state="sent")
     client.post("/signup/resend/", {"email": ALICE})
     assert Delivery.objects.latest("pk").recipient == ALICE
+    assert f'value="{ALICE}"' in text_of(client.get("/signup/verify/"))
 
 
 def test_the_status_is_of_this_browser(client: Client, hands: Hands) -> None:
@@ -303,7 +341,30 @@ def test_lists_take_the_last_value(client: Client) -> None:
     assert client.post("/signup/", {"email": ["x", ALICE]}).status_code == 303
 
 
-def test_the_entry_of_a_link_is_cut_to_size() -> None:
-    """A cookie holds 4 KiB."""
-    entry = handles.from_token("x" * 5000 + "." + "y" * 5000)
-    assert len(entry.handle) == len(entry.link_proof) == 64
+@pytest.mark.parametrize(
+    "token", ["x" * 24 + "." + "y" * 31, "x" * 24 + "\x00." + "y" * 32, "x" * 5000 + "." + "y" * 32]
+)
+def test_only_tokens_of_our_make_get_into_the_cookie(token: str) -> None:
+    """A NUL in it would reach the database with every later request."""
+    assert handles.from_token(token) is None
+    assert handles.from_token("x" * 24 + "." + "y" * 32)
+
+
+def test_the_cookie_stays_under_4_kib(client: Client) -> None:
+    """Five requests, each with a long Chinese page to go to after."""
+    for number in range(5):
+        ask(client, f"alice{number}@example.com", next="/" + "商" * 33)
+    assert len(client.cookies["doorcode_signup"].value) < 3_500
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "latin-1"])
+def test_only_utf_8_is_read(client: Client, charset: str) -> None:
+    """Other charsets decode to what no text is."""
+    answer = client.post("/signup/", b"email=a", content_type=f"application/x-www-form-urlencoded; charset={charset}")
+    assert answer.status_code == 415
+
+
+def test_next_may_not_lead_back_to_signing_in(client: Client) -> None:
+    """Or who is signed in goes round for ever."""
+    client.force_login(make_user())
+    assert client.get("/login/?next=/login/%3Fa=1").headers["Location"] == "/account/"

@@ -34,6 +34,8 @@ class Sink:
         return f"smtp://127.0.0.1:{self.port}"
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for a connection
         self._server.close()
 
     def parsed(self, address: str) -> list[EmailMessage]:

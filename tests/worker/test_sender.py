@@ -1,9 +1,12 @@
 """Claim, build, hand over, settle."""
 
 import pytest
+from django.db.models.functions import Now
 
-from tests.factories import make_captcha, make_delivery
+from tests.factories import Hands, make_captcha, make_delivery
+from verification.models import CaptchaModel
 from worker import outbox, sender, smtp, sweeper
+from worker.breaker import Breaker
 from worker.models import Delivery
 from worker.smtp import Outcome, Reply
 
@@ -50,7 +53,46 @@ def test_what_cant_be_built_ends_and_stops_nobody(sent: list[str]) -> None:
     make_delivery(kind="password_reset")
     make_delivery(make_captcha(accepted=False))
     sender.deliver()
-    assert states() == ["failed", "sent"]
+    assert states() == ["expired", "sent"]
+
+
+def test_an_unknown_outcome_is_not_repeated_for_ever(sent: list[str], hands: Hands) -> None:
+    """Each pause is longer, and after two hours it ends."""
+    delivery = make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
+    Delivery.objects.update(attempts=4)
+    sender.deliver(first=delivery.pk)
+    row = Delivery.objects.get()
+    assert (row.lease_until - row.created_at).total_seconds() > 400
+    Delivery.objects.update(lease_until=row.created_at)
+    hands.move(hours=2)
+    sender.deliver(first=delivery.pk)
+    assert states() == ["failed"]
+
+
+def test_outcomes_are_recorded_before_the_rest_is_released(sent: list[str], monkeypatch) -> None:
+    """Or a fault of the release would send them twice."""
+    for _ in range(3):
+        make_delivery(make_captcha(accepted=False))
+    monkeypatch.setattr(outbox, "release", lambda **_: 1 / 0)
+    monkeypatch.setattr(sender, "GROUP_TIME", 60.0)
+    moments = iter([0.0, 0.0, 0.0, 0.0, 0.0, 50.0, 50.0])
+    monkeypatch.setattr(sender.time, "monotonic", lambda: next(moments, 50.0))
+    with pytest.raises(ZeroDivisionError):
+        sender.deliver()
+    assert states().count("sent") == len(sent) > 0
+
+
+@pytest.mark.parametrize("reason", ["redeemed", "too old to live"])
+def test_a_mail_that_helps_nobody_is_not_sent(sent: list[str], hands: Hands, reason: str) -> None:
+    """Its request is over, or the code would be expired on arrival."""
+    captcha = make_captcha()
+    make_delivery(captcha)
+    if reason == "redeemed":
+        CaptchaModel.objects.update(redeemed_at=hands.moment)
+    else:
+        hands.move(seconds=1800)
+    assert sender.deliver() == 0
+    assert states() == ["expired"]
 
 
 def test_a_broken_template_waits_for_its_mending(sent: list[str], monkeypatch, caplog) -> None:
@@ -69,6 +111,45 @@ def test_a_batch_begins_no_send_with_little_lease_left(sent: list[str], monkeypa
     make_delivery(make_captcha(accepted=False))
     sender.deliver()
     assert (states(), sent) == (["pending"], [])
+
+
+@pytest.fixture
+def broken(settings, monkeypatch):
+    """A mail server that is away, and the moment until its breaker lets somebody try."""
+    moment = [1000.0]
+    monkeypatch.setattr("worker.breaker.time.monotonic", lambda: moment[0])
+    monkeypatch.setattr(smtp, "breaker", Breaker(first=5, longest=30))
+    settings.EMAIL_PORT = 1
+    return moment
+
+
+def test_a_service_fault_spares_the_other_mails(broken) -> None:
+    """The first finds out; the rest is given back untried, and rings are put back."""
+    deliveries = [make_delivery(make_captcha(accepted=False)) for _ in range(3)]
+    assert sender.deliver(first=deliveries[0].pk) == 3
+    assert sender.deliver(first=deliveries[1].pk) == 0
+    assert list(Delivery.objects.order_by("pk").values_list("state", "attempts", "published_at")) == [
+        ("pending", 1, None),
+        ("pending", 0, None),
+        ("pending", 0, None),
+    ]
+    assert sweeper.sweep() == 0  # nothing is rung for meanwhile
+
+
+def test_after_the_pause_one_mail_finds_out(broken, monkeypatch) -> None:
+    """It fails: the pause is longer. It succeeds: everything leaves."""
+    deliveries = [make_delivery(make_captcha(accepted=False)) for _ in range(3)]
+    sender.deliver(first=deliveries[0].pk)
+    broken[0] += 5
+    assert sender.deliver(first=deliveries[0].pk) == 0  # not due: the probe is left to another
+    assert sender.deliver(first=deliveries[1].pk) == 1
+    assert Delivery.objects.get(pk=deliveries[1].pk).attempts == 1
+    assert sender.deliver(first=deliveries[2].pk) == 0
+    monkeypatch.setattr(smtp, "_send", lambda *_: Reply(Outcome.ACCEPTED, "250 OK"))
+    broken[0] += 10
+    Delivery.objects.update(next_attempt_at=Now())
+    assert [sender.deliver(), sender.deliver()] == [1, 2]
+    assert states() == ["sent"] * 3
 
 
 def test_a_lost_lease_is_logged(sent: list[str], monkeypatch, caplog) -> None:

@@ -73,6 +73,19 @@ def test_what_an_answer_means(sink, script: dict, outcome: Outcome) -> None:
     assert send().outcome is outcome
 
 
+@pytest.mark.parametrize("script", [{"RCPT": ["550 no such user"]}, {"DATA": ["554 no"]}])
+def test_a_refusal_stays_one_though_the_server_hangs_up(sink, script: dict) -> None:
+    """What it said of the mail counts."""
+    sink(**script, RSET=["close"])
+    assert send().outcome is Outcome.REFUSED
+
+
+def test_what_a_server_says_is_cleaned(sink) -> None:
+    """No control character gets into the row."""
+    sink(RCPT=["550 no\x00 \x1b[31m user"])
+    assert send().text == "550 no  \u0020[31m user"
+
+
 def test_silence_after_the_dot_is_unknown(sink, monkeypatch) -> None:
     """The mail may have been taken."""
     monkeypatch.setattr(smtp, "AFTER_DOT", 0.3)
