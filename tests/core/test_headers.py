@@ -1,6 +1,7 @@
 """What every answer carries."""
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
 PAGES = ["/signup/", "/signup/verify/", "/login/", "/password-reset/", "/nowhere/", "/healthz"]
@@ -77,3 +78,17 @@ def test_an_error_page_for_500_needs_nothing(rf) -> None:
 def test_a_foreign_host_is_refused(client: Client) -> None:
     """400, not a page with a stranger's links."""
     assert client.get("/signup/", headers={"host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.parametrize(("language", "text"), [("en", "Wait a minute"), ("zh-CN", "请稍等一分钟")])
+def test_a_database_that_is_away_is_a_503(monkeypatch, language: str, text: str) -> None:
+    """With Retry-After, in the visitor's language."""
+
+    def gone(**kwargs: object) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("signup.views.services.request_code", gone)
+    client = Client(raise_request_exception=False)
+    page = client.post("/signup/", {"email": "alice@example.com"}, headers={"accept-language": language})
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "30")
+    assert text in page.content.decode()

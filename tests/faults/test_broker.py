@@ -95,6 +95,8 @@ def test_a_strange_network_before_redis(
             times = [sign_up(system, f"alice{n}@example.com") for n in range(6)]
             print(f"redis behind {mode}: slowest {max(times):.3f} s")
             assert max(times) < ONCE
+            if mode == "trickle":  # never silent for long enough to be given up: the sweeper's own bell waits it out
+                proxy.mode = "pass"
             for n in range(6):
-                wait_until(lambda n=n: sink.parsed(f"alice{n}@example.com"), "the mail")
+                wait_until(lambda n=n: sink.parsed(f"alice{n}@example.com"), "the mail", patience=60)
             proxy.mode = "pass"

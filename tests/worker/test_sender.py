@@ -1,6 +1,7 @@
 """Claim, build, hand over, settle."""
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
 from tests.factories import Hands, make_captcha, make_delivery
@@ -80,6 +81,38 @@ def test_outcomes_are_recorded_before_the_rest_is_released(sent: list[str], monk
     with pytest.raises(ZeroDivisionError):
         sender.deliver()
     assert states().count("sent") == len(sent) > 0
+
+
+def test_outcomes_wait_for_the_database(sent: list[str], monkeypatch, caplog) -> None:
+    """The mail is out: its acceptance is recorded as soon as the database is back, within the lease."""
+    real, failures = outbox.settle, iter([OperationalError("gone"), InterfaceError("gone")])
+
+    def settle(*, results: list) -> list:
+        for failure in failures:
+            raise failure
+        return real(results=results)
+
+    monkeypatch.setattr(outbox, "settle", settle)
+    monkeypatch.setattr(sender.time, "sleep", lambda _: None)
+    monkeypatch.setattr(sender, "connection", type("Connection", (), {"close": staticmethod(lambda: None)}))
+    make_delivery(make_captcha(accepted=False))
+    sender.deliver()
+    assert (states(), len(sent)) == (["sent"], 1)
+    assert caplog.text.count("outcomes wait for the database") == 2
+
+
+def test_a_database_that_stays_away_ends_the_waiting(sent: list[str], monkeypatch) -> None:
+    """With the lease: somebody else will repeat the mail."""
+
+    def settle(*, results: list) -> list:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(outbox, "settle", settle)
+    monkeypatch.setattr(sender, "RETRY", 1000.0)
+    monkeypatch.setattr(sender, "connection", type("Connection", (), {"close": staticmethod(lambda: None)}))
+    make_delivery(make_captcha(accepted=False))
+    with pytest.raises(OperationalError):
+        sender.deliver()
 
 
 @pytest.mark.parametrize("reason", ["redeemed", "too old to live"])

@@ -1,0 +1,40 @@
+"""PostgreSQL goes and comes back: a translated 503 meanwhile, and nobody has to be restarted."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import SHORT, WORKER
+from tests.servers import Postgres, Redis, System, Visitor, code_in, wait_until
+from tests.worker.sink import Sink
+
+pytestmark = [pytest.mark.redis, pytest.mark.postgres]
+
+
+@pytest.mark.parametrize("death", [signal.SIGINT, signal.SIGKILL], ids=["fast shutdown", "kill"])
+def test_a_restart_is_ridden_out(redis: Redis, sink: Sink, tmp_path: Path, death: signal.Signals) -> None:
+    """Web and worker reconnect by themselves; what was asked before and after arrives."""
+    with Postgres() as postgres:
+        database, patch = postgres.new_database(), json.dumps(SHORT)
+        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=patch)
+        with system.run(worker=False), system.worker("worker", *WORKER) as worker:
+            alice, bob = Visitor(system.url), Visitor(system.url, language="zh-CN")
+            alice.post("/signup/", email="alice@example.com")
+            code = code_in(wait_until(lambda: sink.parsed("alice@example.com"), "Alice's mail")[0])
+            bob.get("/signup/")
+            postgres.stop(death)
+            begun = time.monotonic()
+            away = bob.post("/signup/", email="bob@example.com")
+            print(f"database away: answered {away.status_code} after {time.monotonic() - begun:.1f} s")
+            assert (away.status_code, away.headers["Retry-After"]) == (503, "30")
+            assert "服务暂时不可用，请稍后重试" in away.text
+            postgres.start()
+            wait_until(lambda: bob.post("/signup/", email="bob@example.com").status_code == 303, "the way back")
+            wait_until(lambda: sink.parsed("bob@example.com"), "Bob's mail")
+            fields = {"email": "alice@example.com", "username": "alice", "password": "correct horse b"}
+            assert alice.post("/signup/verify/", captcha=code, **fields).status_code == 303
+            assert worker.poll() is None
+            assert "Traceback" not in system.log("web").split("django.request")[0]
