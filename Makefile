@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 
-.PHONY: help install demo test test-all check bench lock messages format
+.PHONY: help install demo test test-all check chaos bench lock messages format
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -41,6 +41,9 @@ check: install  ## lint, types, import contract, catalogues, migrations, deploym
 	$(TEST_ENV) $(BIN)/python manage.py catalogues --check
 	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
 	env $$(grep -v '^#' docs/production.env) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+chaos: install  ## break everything at random for SECONDS=60, with SEED=1, and count what was lost
+	@$(BIN)/python -m tests.faults.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 bench: install  ## the benchmarks, as ratios
 	@$(BIN)/python -m tests.bench

@@ -266,6 +266,11 @@ class System:
         with psycopg.connect(self.environment["DATABASE_URL"], connect_timeout=5) as connection:
             return connection.execute(query).fetchall()
 
+    def execute(self, statement: str) -> None:
+        """Change the PostgreSQL database."""
+        with psycopg.connect(self.environment["DATABASE_URL"], connect_timeout=5) as connection:
+            connection.execute(statement)
+
 
 class Visitor:
     """A browser without a screen: cookies, forms, no redirect followed by itself."""

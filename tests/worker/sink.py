@@ -23,6 +23,7 @@ class Sink:
         self.script = {verb: list(answers) for verb, answers in (script or {}).items()}
         self.said: list[str] = []
         self.mails: list[bytes] = []
+        self._lock = threading.Lock()
         self.connections = 0
         self.moments: list[float] = []  # of each mail's final dot, by the monotonic clock
         self._server = socket.create_server(("127.0.0.1", port))
@@ -63,21 +64,29 @@ class Sink:
             for line in lines:
                 verb = line.split()[0].decode().upper()
                 self.said.append(line.decode().strip())
-                if verb == "QUIT" or not self._answer(connection, verb):
+                answer = None if verb == "QUIT" else self._answer(connection, verb)
+                if answer is None:
                     return
-                if verb == "DATA" and self._last.startswith("354"):
-                    self.mails.append(b"".join(iter(lines.readline, b".\r\n")))
+                if verb == "DATA" and answer.startswith("354"):
+                    content = []
+                    while (part := lines.readline()) != b".\r\n":
+                        if not part:
+                            return  # the other side died before the final dot
+                        content.append(part)
+                    self.mails.append(b"".join(content))
                     self.moments.append(time.monotonic())
-                    if not self._answer(connection, "DOT"):
+                    if self._answer(connection, "DOT") is None:
                         return
 
-    def _answer(self, connection: socket.socket, verb: str) -> bool:
-        answers = self.script.get(verb) or [self.GOOD.get(verb, "250 fine")]
-        self._last = answers.pop(0) if len(answers) > 1 else answers[0]
-        if self._last == "close":
-            return False
-        if self._last == "hang":
+    def _answer(self, connection: socket.socket, verb: str) -> str | None:
+        """Answer by the script; None where the conversation is over."""
+        with self._lock:
+            answers = self.script.get(verb) or [self.GOOD.get(verb, "250 fine")]
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer == "close":
+            return None
+        if answer == "hang":
             connection.recv(1)
-            return False
-        connection.sendall(self._last.encode() + b"\r\n")
-        return not self._last.startswith("421")
+            return None
+        connection.sendall(answer.encode() + b"\r\n")
+        return None if answer.startswith("421") else answer

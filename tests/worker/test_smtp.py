@@ -1,5 +1,6 @@
 """What a mail server may say, and what it means."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -139,6 +140,19 @@ def test_an_idle_connection_is_asked_first(sink, monkeypatch, noop: list[str], c
     server = sink(NOOP=noop)
     assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
     assert server.connections == connections
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"), [({"RCPT": ["hang"]}, Outcome.DEFERRED), ({"EHLO": ["hang"]}, Outcome.UNAVAILABLE)]
+)
+def test_a_send_ends_at_its_deadline(sink, settings, monkeypatch, script: dict, outcome: Outcome) -> None:
+    """Though each single wait could be longer: the watchdog shuts the socket."""
+    sink(**script)
+    settings.EMAIL_TIMEOUT = 60
+    monkeypatch.setattr(smtp, "DEADLINE", 0.3)
+    begun = time.monotonic()
+    assert send().outcome is outcome
+    assert time.monotonic() - begun < 5
 
 
 def test_nobody_there_is_the_services_fault(settings) -> None:

@@ -1,0 +1,99 @@
+"""SMTP over TLS and STARTTLS, with signing in, against a real TLS server."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import trustme
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+
+from tests.servers import free_port
+from worker import smtp
+from worker.smtp import Outcome
+
+USER, PASSWORD = "doorcode", "p@ss word"
+
+
+class Catcher:
+    def __init__(self) -> None:
+        self.mails: list[tuple[bool, bytes]] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.mails.append((session.authenticated, envelope.content))
+        return "250 OK"
+
+
+def check(server: Any, session: Any, envelope: Any, mechanism: str, data: LoginPassword) -> AuthResult:
+    return AuthResult(success=(data.login, data.password) == (USER.encode(), PASSWORD.encode()), handled=False)
+
+
+@pytest.fixture
+def start(settings, monkeypatch) -> Iterator[Callable[..., Catcher]]:
+    """Start a TLS server in one of two ways; trust its authority, or not."""
+    running: list[Controller] = []
+
+    def start(way: str, *, name: str = "127.0.0.1", trusted: bool = True, login: bool = True) -> Catcher:
+        authority, catcher, port = trustme.CA(), Catcher(), free_port()
+        server, client = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+        authority.issue_cert(name).configure_cert(server)
+        if trusted:
+            authority.configure_trust(client)
+        options: dict[str, Any] = {
+            "authenticator": check,
+            "auth_required": login,
+            "auth_require_tls": way == "starttls",
+        }
+        if way == "starttls":
+            options |= {"tls_context": server, "require_starttls": True}
+        else:
+            options |= {"ssl_context": server}
+        running.append(Controller(catcher, hostname="127.0.0.1", port=port, **options))
+        running[-1].start()
+        monkeypatch.setattr(smtp, "_tls", lambda: client)
+        settings.EMAIL_USE_TLS, settings.EMAIL_USE_SSL, settings.EMAIL_PORT = way == "starttls", way == "tls", port
+        settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = (USER, PASSWORD) if login else ("", "")
+        return catcher
+
+    smtp.drop_connection()
+    yield start
+    smtp.drop_connection()
+    for controller in running:
+        controller.stop()
+
+
+def send() -> smtp.Reply:
+    return smtp.send(sender="noreply@doorcode.test", recipient="alice@example.com", message=b"Subject: x\r\n\r\nx\r\n")
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+@pytest.mark.parametrize("way", ["starttls", "tls"])
+def test_mails_go_encrypted_and_signed_in(start, way: str) -> None:
+    """Two over one connection."""
+    catcher = start(way)
+    assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
+    assert [authenticated for authenticated, _ in catcher.mails] == [True, True]
+
+
+def test_starttls_without_signing_in(start) -> None:
+    """A relay inside one's own network."""
+    catcher = start("starttls", login=False)
+    assert send().outcome is Outcome.ACCEPTED
+    assert len(catcher.mails) == 1
+
+
+@pytest.mark.parametrize("fault", [{"trusted": False}, {"name": "mail.example.com"}], ids=["authority", "name"])
+def test_a_false_certificate_is_the_services_fault(start, fault: dict) -> None:
+    """Nothing is sent to who can't prove their name; the mail waits."""
+    catcher = start("starttls", **fault)
+    assert send().outcome is Outcome.UNAVAILABLE
+    assert catcher.mails == []
+
+
+def test_a_refused_password_is_the_services_fault(start, settings) -> None:
+    """5xx at AUTH says nothing about the recipient."""
+    start("starttls")
+    settings.EMAIL_HOST_PASSWORD = "wrong"
+    reply = send()
+    assert (reply.outcome, reply.text[:3]) == (Outcome.UNAVAILABLE, "535")
