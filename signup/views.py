@@ -75,7 +75,9 @@ def verify(request: HttpRequest) -> HttpResponse:
     user = form.save(language=_language()) if form.is_valid() else None
     if user is None or form.chosen is None:
         page = _verify_page(request, form)
-        handles.write(page, [replace(each, link_proof=form.link_proofs.get(each.handle, "")) for each in entries])
+        proven = [replace(each, link_proof=form.link_proofs.get(each.handle, "")) for each in entries]
+        if proven != entries:  # the code was right, and something else was not
+            handles.write(page, proven)
         return page
     login(request, user, backend=BACKEND)
     messages.success(request, _("Your account is ready. You're signed in"))
