@@ -59,11 +59,13 @@ def test_a_claim_takes_a_mail_for_a_minute() -> None:
 
 
 def test_a_late_settlement_is_fenced() -> None:
-    """Who lost the lease changes nothing."""
+    """Who lost the lease changes nothing: neither while the new holder sends, nor after."""
     delivery = make_delivery()
     [slow] = outbox.claim(first=delivery.pk)
     end_lease(delivery)
     [fast] = outbox.claim(first=delivery.pk)
+    assert not settle(slow, OK)
+    assert Delivery.objects.get().state == "sending"
     assert settle(fast, NEVER)
     assert not settle(slow, OK)
     delivery.refresh_from_db()
