@@ -77,6 +77,16 @@ def test_the_language_switches_and_the_mail_follows(open_page: OpenPage, shot: S
     shot(page, "zh-CN-mail")
 
 
+def test_the_page_tells_that_the_mail_has_left(open_page: OpenPage) -> None:
+    """By itself, without a reload, in the visitor's language; what is being typed stays."""
+    page = open_page("zh-CN")
+    page.get_by_role("textbox").fill("live@example.com")
+    page.get_by_role("button", name="获取验证码").click()
+    page.get_by_label("用户名", exact=True).fill("小明")
+    expect(page.get_by_text("验证码已发送至 live@example.com，10 分钟内有效")).to_be_visible()
+    expect(page.get_by_label("用户名", exact=True)).to_have_value("小明")
+
+
 def test_the_mails_link_proves_without_a_code(open_page: OpenPage, shot: Shot) -> None:
     """Opened in another browser, it leaves the address bar at once and asks for name and password alone."""
     page = open_page("en")
