@@ -49,13 +49,14 @@ def is_username_free(*, username: str) -> bool:
     return not User.objects.filter(username_key=usernames.key(username)).exists()
 
 
-def request_code(*, address: str, language: str, handles: Iterable[str]) -> CaptchaModel:
+def request_code(*, address: str, language: str, handles: Iterable[str], once: str | None = None) -> CaptchaModel:
     """
     Have a code mailed to a canonical `address`, and return the request that it is bound to.
 
     A request of this address that the visitor holds already (`handles`) is used again, as a resend; within its
     cooldown a mail is on its way, and nothing more happens. A registered address costs the same statements, and gets
-    a decoy and another mail.
+    a decoy and another mail. `once` is the handle that a form sent twice gets twice: its second post makes no second
+    request, whose code would make the first one's useless.
     """
     known = next((each for each in verification.find(handles=handles) if each.address == address), None)
     if known:
@@ -65,14 +66,20 @@ def request_code(*, address: str, language: str, handles: Iterable[str]) -> Capt
             pass
         except HandleLost:
             known = None
-    return known or _begin(address=address, language=language)
+    if known:
+        return known
+    try:
+        return _begin(address=address, language=language, handle=once)
+    except IntegrityError:
+        twin = verification.find(handles=[once or ""])
+        return twin[0] if twin else _begin(address=address, language=language, handle=None)
 
 
 @transaction.atomic
-def _begin(*, address: str, language: str) -> CaptchaModel:
+def _begin(*, address: str, language: str, handle: str | None) -> CaptchaModel:
     _ensure_user(address)
     user = User.objects.filter(email=address).first()
-    captcha = verification.issue(address=address, decoy=bool(user and user.is_registered))
+    captcha = verification.issue(address=address, decoy=bool(user and user.is_registered), handle=handle)
     _post(captcha, user, language)
     return captcha
 

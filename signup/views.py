@@ -1,5 +1,6 @@
 """The pages of the journey. A view translates between the browser and one service call."""
 
+import secrets
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
+from verification import keys
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import VerificationError
@@ -47,12 +49,13 @@ def signup(request: HttpRequest) -> HttpResponse:
     after = _local_next(request)
     form = EmailForm(request.POST if request.method == "POST" else None)
     if request.method != "POST" or not form.is_valid():
-        return _page(request, "signup/signup.html", form, next=after)
+        return _page(request, "signup/signup.html", form, next=after, once=secrets.token_urlsafe(12))
     entries = handles.read(request)
     captcha = services.request_code(
         address=form.cleaned_data["email"],
         language=_language(),
         handles=[each.handle for each in entries],
+        once=_once(request, form),
     )
     response = SeeOther(resolve_url("signup_verify"))
     known = next((each for each in entries if each.handle == captcha.handle), Entry(captcha.handle))
@@ -138,6 +141,14 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
         newest = replace(known, link_proof=marked.link_proof)
         handles.write(response, [newest, *handles.without(entries, marked.handle)])
     return response
+
+
+def _once(request: HttpRequest, form: EmailForm) -> str | None:
+    """The handle that a double click gets twice: of this rendering of the form, in this browser, for this address."""
+    rendering, browser = request.POST.get("once", ""), request.COOKIES.get(settings.CSRF_COOKIE_NAME, "")
+    if not rendering or not browser:
+        return None
+    return keys.handle_for(rendering, browser, form.cleaned_data["email"])
 
 
 def _register_form(

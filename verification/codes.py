@@ -32,6 +32,11 @@ def link_proof(*, key: str, handle: str, nonce: str, generation: int) -> str:
     return base64.urlsafe_b64encode(_mac(key, "link", f"{handle}|{nonce}|{generation}")[:24]).decode()
 
 
+def handle(*, key: str, seed: str) -> str:
+    """Return the handle that belongs to a seed: 144 bits, URL-safe, 24 characters."""
+    return base64.urlsafe_b64encode(_mac(key, "handle", seed)[:18]).decode()
+
+
 def key_id(key: str) -> str:
     """Return the name under which a row remembers its key: 64 bits that reveal nothing of it."""
     return _mac(key, "key", "").hex()[:16]

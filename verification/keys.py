@@ -11,6 +11,11 @@ def current_key_id() -> str:
     return codes.key_id(settings.SECRET_KEY)
 
 
+def handle_for(*seeds: str) -> str:
+    """Return the handle of a request that must not be made twice: the same for the same seeds, unguessable without."""
+    return codes.handle(key=settings.SECRET_KEY, seed="|".join(seeds))
+
+
 def code_of(captcha: CaptchaModel) -> str | None:
     """Return the code of a row; None once its key has left the settings."""
     key = _key_of(captcha)

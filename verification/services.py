@@ -28,11 +28,15 @@ class ResendTooSoon(VerificationError):
         self.retry_after = retry_after
 
 
-def issue(*, address: str, decoy: bool) -> CaptchaModel:
-    """Create the code of a new request for a canonical `address`. No mail of it exists yet."""
+def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaModel:
+    """
+    Create the code of a new request for a canonical `address`. No mail of it exists yet.
+
+    The handle is random unless one is given (see `keys.handle_for`). Raises IntegrityError for one that exists.
+    """
     now = clock.now()
     return CaptchaModel.objects.create(
-        handle=secrets.token_urlsafe(18),  # 144 bits
+        handle=handle or secrets.token_urlsafe(18),  # 144 bits
         address=address,
         nonce=secrets.token_hex(16),
         key_id=keys.current_key_id(),

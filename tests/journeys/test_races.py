@@ -70,6 +70,20 @@ def test_20_parallel_sign_ups_of_one_address_make_one_user(system: System) -> No
     assert system.manage("shell", "-v", "0", "-c", _COUNTS % (email, email)).split() == ["1", "20"]
 
 
+def test_a_double_click_makes_one_request(system: System) -> None:
+    """One code, one mail, one handle: whichever answer the browser keeps, the code fits."""
+    grace, email = Visitor(system.url), "grace-race@example.com"
+    once = re.search(r'name="once" value="([^"]+)"', grace.get("/signup/").text)[1]
+    browsers = [twin(grace) for _ in range(6)]
+    answers = at_once(6, lambda n: browsers[n].post("/signup/", email=email, once=once))
+    assert {answer.status_code for answer in answers} == {303}
+    code = system.mail.code(email)
+    assert system.manage("shell", "-v", "0", "-c", _COUNTS % (email, email)).split() == ["1", "1"]
+    fields = {"email": email, "username": "grace", "password": "correct horse b"}
+    assert browsers[5].post("/signup/verify/", captcha=code, **fields).status_code == 303
+    assert len(system.mail.to(email)) == 1
+
+
 def test_two_people_choose_one_username_at_once(system: System) -> None:
     """One gets it; the other is told at the field, keeps the proof, and finishes with another name."""
     people = [(Visitor(system.url), f"dave{n}-race@example.com") for n in range(2)]

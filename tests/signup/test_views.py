@@ -285,6 +285,31 @@ def test_closed_sign_up_says_so_and_makes_nothing(client: Client, settings) -> N
     assert not User.objects.exists()
 
 
+def test_a_form_sent_twice_makes_one_request(client: Client) -> None:
+    """The same rendering, browser and address; each other one is a request of its own."""
+    client.get("/signup/")
+    bare = Client()
+    bare.cookies["csrftoken"] = client.cookies["csrftoken"].value
+    posts = [(bare, "a", ALICE), (bare, "a", ALICE), (bare, "b", ALICE), (bare, "a", BOB), (Client(), "a", ALICE)]
+    seen = []
+    for browser, once, email in posts:
+        browser.cookies.pop("doorcode_signup", None)
+        assert browser.post("/signup/", {"email": email, "once": once}).status_code == 303
+        seen.append(signing.loads(browser.cookies["doorcode_signup"].value, salt="doorcode.signup.handles")[0][0])
+    assert seen[0] == seen[1]
+    assert len(set(seen)) == CaptchaModel.objects.count() == Delivery.objects.count() == 4
+
+
+def test_a_form_sent_again_after_all_is_over_begins_anew(client: Client) -> None:
+    """The back button leads to the old rendering; its request is spent."""
+    client.get("/signup/")
+    captcha = ask(client, once="a")
+    verify(client, captcha)
+    client.post("/logout/")
+    client.cookies["csrftoken"] = client.cookies["csrftoken"].value
+    assert ask(client, once="a").pk != captcha.pk
+
+
 def test_extra_fields_are_ignored(client: Client) -> None:
     """Nobody makes themselves staff."""
     captcha = ask(client, is_staff="1", is_active="1", id="1")
