@@ -18,7 +18,10 @@ class ScrubTokens(logging.Filter):
     """Takes tokens out of whatever a logger says of a request's path."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except Exception:
+            return True
         clean = scrub(message)
         if clean != message:
             record.msg, record.args = clean, None

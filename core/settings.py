@@ -19,7 +19,7 @@ env = Env()
 DEBUG = env.bool("DEBUG", default=False)
 DEVELOPMENT_KEY = "doorcode-development-key-never-for-production"
 SECRET_KEY = env.str("SECRET_KEY", default=DEVELOPMENT_KEY if DEBUG else "")
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
 if not DEBUG and SECRET_KEY in ("", DEVELOPMENT_KEY):
     raise ImproperlyConfigured(
         "SECRET_KEY is missing or is the development key. Set SECRET_KEY to a long random value, for example from "
@@ -33,7 +33,7 @@ SITE_NAME = env.str("SITE_NAME", default="Doorcode")
 _site = urlsplit(SITE_URL)
 if _site.scheme not in ("http", "https") or not _site.hostname:
     raise ImproperlyConfigured("SITE_URL must look like https://example.com / SITE_URL 的格式应如 https://example.com")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[_site.hostname, *(["localhost", "127.0.0.1"] if DEBUG else [])])
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS") or [_site.hostname, *(["localhost", "127.0.0.1"] if DEBUG else [])]
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 DEMO = DEBUG and env.bool("DEMO", default=False)
 DEMO_DATA = Path(env.str("DEMO_DATA", default=str(BASE_DIR / ".demo")))
@@ -46,8 +46,8 @@ CAPTCHA_MAX_ATTEMPTS = env.int("CAPTCHA_MAX_ATTEMPTS", default=5)  # wrong tries
 RESEND_COOLDOWN = env.int("RESEND_COOLDOWN", default=60)  # seconds between two mails of one request
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)
 SIGNUP_REVEAL_REGISTERED = env.bool("SIGNUP_REVEAL_REGISTERED", default=False)
-SIGNUP_ALLOWED_DOMAINS = env.list("SIGNUP_ALLOWED_DOMAINS", default=[])
-SIGNUP_DENIED_DOMAINS = env.list("SIGNUP_DENIED_DOMAINS", default=[])
+SIGNUP_ALLOWED_DOMAINS = env.names("SIGNUP_ALLOWED_DOMAINS")
+SIGNUP_DENIED_DOMAINS = env.names("SIGNUP_DENIED_DOMAINS")
 HANDLE_LIFETIME = 86_400  # seconds; a sign-up that is older has to start again
 
 # --- What is kept, and for how long -----------------------------------------------------------------------------------
@@ -191,7 +191,10 @@ EMAIL_HOST = EMAIL_CONFIG["EMAIL_HOST"]
 EMAIL_PORT = EMAIL_CONFIG["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 EMAIL_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="") or formataddr(
-    (" ".join(SITE_NAME.split()), f"noreply@{_site.hostname.encode('idna').decode()}")
+    (
+        " ".join(SITE_NAME.split()),
+        f"noreply@{'localhost' if ':' in _site.hostname else _site.hostname.encode('idna').decode()}",
+    )
 )
 if "@" not in parseaddr(DEFAULT_FROM_EMAIL)[1] or not parseaddr(DEFAULT_FROM_EMAIL)[1].isascii():
     raise ImproperlyConfigured(
@@ -214,7 +217,7 @@ LOGOUT_REDIRECT_URL = "login"
 PASSWORD_RESET_TIMEOUT = 3_600  # seconds
 
 # --- Languages --------------------------------------------------------------------------------------------------------
-LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en").lower()
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese")), ("zh-hant", _("Traditional Chinese"))]
 if LANGUAGE_CODE not in dict(LANGUAGES):
     raise ImproperlyConfigured(
@@ -273,5 +276,5 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "filters": {"tokens": {"()": "core.logs.ScrubTokens"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["tokens"]}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO").upper()},
 }

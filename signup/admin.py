@@ -40,7 +40,7 @@ class AccountCreationForm(_NamesMixin, auth_forms.AdminUserCreationForm):
     def clean_email(self) -> str:
         """A sign-up that somebody began with this address stands in no operator's way."""
         email = super().clean_email()
-        self.instance = User.objects.pending().filter(email=email).first() or self.instance
+        self.instance = User.objects.pending().select_for_update().filter(email=email).first() or self.instance
         return email
 
     class Meta:
@@ -132,7 +132,11 @@ class DeliveryAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
     actions = ("send_again",)
 
-    @admin.action(description=_("Send again what failed"), permissions=["view"])
+    def has_send_again_permission(self, request: HttpRequest) -> bool:
+        """Looking at the log is not enough to send mails."""
+        return request.user.has_perm("worker.change_delivery")
+
+    @admin.action(description=_("Send again what failed"), permissions=["send_again"])
     def send_again(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> None:
         number = requeue(delivery_ids=list(chosen.values_list("pk", flat=True)))
         text = ngettext("%(n)d delivery is sent again", "%(n)d deliveries are sent again", number) % {"n": number}

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
@@ -17,13 +17,14 @@ UNUSABLE_PASSWORD = "!"  # noqa: S105 - Django's prefix of passwords that never 
 
 
 class UserManager(BaseUserManager["User"]):
+    @transaction.atomic
     def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
         """Create an account that needs no code: somebody with authority vouches for it."""
         address, name = addresses.canonical(email), usernames.clean(username)
         if self.filter(username_key=usernames.key(name)).exists():
             raise ValidationError(_("That username is taken. Choose another"), code="username_taken")
         # Somebody may have begun a sign-up with this address, and stands in nobody's way.
-        user = self.pending().filter(email=address).first() or self.model(email=address)
+        user = self.pending().select_for_update().filter(email=address).first() or self.model(email=address)
         columns = {"username": name, "username_key": usernames.key(name), "password": make_password(password)}
         for field, value in {**columns, "is_active": True, "activated_at": clock.now(), **extra}.items():
             setattr(user, field, value)

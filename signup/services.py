@@ -1,7 +1,7 @@
 """The visitor's journey: ask for a code, ask again, register. Each verb owns its transaction."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -49,17 +49,18 @@ def is_username_free(*, username: str) -> bool:
     return not User.objects.filter(username_key=usernames.key(username)).exists()
 
 
-def request_code(*, address: str, language: str, handles: Iterable[str], once: str | None = None) -> CaptchaModel:
+def request_code(*, address: str, language: str, held: Mapping[str, str], once: str | None = None) -> CaptchaModel:
     """
     Have a code mailed to a canonical `address`, and return the request that it is bound to.
 
-    A request of this address that the visitor holds already (`handles`) is used again, as a resend; within its
-    cooldown a mail is on its way, and nothing more happens. A registered address costs the same statements, and gets
-    a decoy and another mail. `once` is the handle that a form sent twice gets twice: its second post makes no second
-    request, whose code would make the first one's useless.
+    A request of this address that the visitor holds already (`held`: handle -> link proof or "") is used again: as it
+    is where it is proven to this visitor, else as a resend; within its cooldown a mail is on its way, and nothing more
+    happens. A registered address costs the same statements, and gets a decoy and another mail. `once` is the handle
+    that a form sent twice gets twice: its second post makes no second request, whose code would make the first one's
+    useless.
     """
-    known = next((each for each in verification.find(handles=handles) if each.address == address), None)
-    if known:
+    known = next((each for each in verification.find(handles=held) if each.address == address), None)
+    if known and not verification.holds_proof(known, link_proof=held[known.handle]):
         try:
             resend(captcha=known, language=language)
         except verification.ResendTooSoon:

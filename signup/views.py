@@ -54,7 +54,7 @@ def signup(request: HttpRequest) -> HttpResponse:
     captcha = services.request_code(
         address=form.cleaned_data["email"],
         language=_language(),
-        handles=[each.handle for each in entries],
+        held={each.handle: each.link_proof for each in entries},
         once=_once(request, form),
     )
     response = SeeOther(resolve_url("signup_verify"))
@@ -138,9 +138,19 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     response["Referrer-Policy"] = "no-referrer"
     if marked:
         known = next((each for each in entries if each.handle == marked.handle), marked)
-        newest = replace(known, link_proof=marked.link_proof)
+        newest = replace(known, link_proof=_better_proof(known, marked))
         handles.write(response, [newest, *handles.without(entries, marked.handle)])
     return response
+
+
+def _better_proof(known: Entry, marked: Entry) -> str:
+    """What this browser keeps: a link that proves nothing must not take the place of a proof that it holds."""
+    if known.link_proof in ("", marked.link_proof):
+        return marked.link_proof
+    captchas = verification.find(handles=[marked.handle])
+    if captchas and verification.holds_proof(captchas[0], link_proof=known.link_proof):
+        return known.link_proof
+    return marked.link_proof
 
 
 def _once(request: HttpRequest, form: EmailForm) -> str | None:

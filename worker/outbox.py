@@ -70,9 +70,14 @@ def supersede(*, deliveries: Sequence[Delivery]) -> None:
 
 
 def hasten(*, delivery: Delivery, language: str) -> None:
-    """Somebody asked again for a mail that waits: ring for it once more instead of sending it twice."""
-    Delivery.objects.filter(pk=delivery.pk).update(published_at=Now(), language=language)
-    ring_after_commit(delivery.pk)
+    """
+    Somebody asked again for a mail that waits: ring for it once more instead of sending it twice. One that waits for
+    its time goes on waiting; a bell would find nothing, and keep the sweeper away.
+    """
+    row = Delivery.objects.filter(pk=delivery.pk)
+    row.update(language=language)
+    if row.filter(state=State.PENDING, next_attempt_at__lte=Now()).update(published_at=Now()):
+        ring_after_commit(delivery.pk)
 
 
 def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:

@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 
 from core import clock
 from verification import services as verification
+from verification.models import CaptchaModel
 from verification.states import HandleLost
 
 from . import outbox
@@ -30,20 +31,9 @@ def _requeue(delivery_id: int) -> bool:
     row = Delivery.objects.select_related("captcha").filter(pk=delivery_id).first()
     if row is None or row.state not in (State.FAILED, State.EXPIRED):
         return False
-    renewed = False
-    if row.captcha:
-        captcha = verification.lock(captcha=row.captcha)
-        if captcha is None or captcha.proven_at or outbox.hold(captcha=captcha):
-            return False
-        try:
-            renewed = verification.revive(captcha=captcha)
-        except HandleLost:
-            return False
-        row.generation = captcha.generation
-    elif row.kind in (Delivery.Kind.CODE, Delivery.Kind.REGISTERED):
+    is_about_code = row.kind in (Delivery.Kind.CODE, Delivery.Kind.REGISTERED)
+    if is_about_code and not (row.captcha and _revive(row, row.captcha)):
         return False
-    if renewed:
-        row.message_id = outbox.new_message_id()  # another mail: who keeps the old Message-ID would drop it
     freed = Delivery.objects.filter(pk=row.pk, state__in=[State.FAILED, State.EXPIRED]).update(
         state=State.PENDING,
         attempts=0,
@@ -56,3 +46,19 @@ def _requeue(delivery_id: int) -> bool:
     if freed:
         outbox.ring_after_commit(row.pk)
     return bool(freed)
+
+
+def _revive(row: Delivery, captcha: CaptchaModel) -> bool:
+    """Make the code of a mail live again, and the mail its own; False where nobody waits for it."""
+    locked = verification.lock(captcha=captcha)
+    newer = Delivery.objects.filter(captcha=captcha, state=State.SENT, pk__gt=row.pk)
+    if locked is None or locked.proven_at or outbox.hold(captcha=locked) or newer.exists():
+        return False
+    try:
+        verification.revive(captcha=locked)
+    except HandleLost:
+        return False
+    if row.generation != locked.generation:
+        row.generation = locked.generation
+        row.message_id = outbox.new_message_id()  # another mail: who keeps the old Message-ID would drop it
+    return True

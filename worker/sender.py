@@ -42,17 +42,20 @@ def deliver(*, first: int | None = None) -> int:
 def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
     results: list[Result] = []
     group_ends = time.monotonic() + GROUP_TIME
-    for position, delivery in enumerate(claimed):
-        broken = position > 0 and smtp.breaker.is_open()  # the first may be the probe of an open breaker
-        if broken or lease_ends - time.monotonic() < RESERVE:
-            _record(results, lease_ends)
-            outbox.release(deliveries=claimed[position:])
-            return
-        results.append((delivery, _hand_over(delivery)))
-        if len(results) >= GROUP or time.monotonic() >= group_ends:
-            _record(results, lease_ends)
-            results, group_ends = [], time.monotonic() + GROUP_TIME
-    _record(results, lease_ends)
+    rest: list[Delivery] = []
+    try:
+        for position, delivery in enumerate(claimed):
+            broken = position > 0 and smtp.breaker.is_open()  # the first may be the probe of an open breaker
+            if broken or lease_ends - time.monotonic() < RESERVE:
+                rest = claimed[position:]
+                break
+            results.append((delivery, _hand_over(delivery)))
+            if len(results) >= GROUP or time.monotonic() >= group_ends:
+                _record(results, lease_ends)
+                results, group_ends = [], time.monotonic() + GROUP_TIME
+    finally:  # whatever happened, these mails are out
+        _record(results, lease_ends)
+    outbox.release(deliveries=rest)
 
 
 def _hand_over(delivery: Delivery) -> Reply:

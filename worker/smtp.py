@@ -91,7 +91,7 @@ class _Connection:
         self._smtp, self._opened, self._mails = _new(), now, 0
         try:
             _connect(self._smtp)
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, ValueError) as error:  # a password that no AUTH can carry, for one
             self.drop()
             raise _Unavailable(_reason(error)) from error
 
@@ -118,8 +118,9 @@ def send(*, sender: str, recipient: str, message: bytes) -> Reply:
 
     Never raises for what a server does. A fault of the service opens the breaker, any other answer closes it.
     """
+    deadline = time.monotonic() + DEADLINE
     with guard(_mine.connection.socket, seconds=DEADLINE):
-        reply = _send(sender, recipient, message)
+        reply = _send(sender, recipient, message, deadline)
     if reply.outcome is Outcome.UNAVAILABLE:
         breaker.failed()
         logger.warning("the mail server can't be used: %s", reply.text)
@@ -128,7 +129,7 @@ def send(*, sender: str, recipient: str, message: bytes) -> Reply:
     return reply
 
 
-def _send(sender: str, recipient: str, message: bytes) -> Reply:
+def _send(sender: str, recipient: str, message: bytes, deadline: float) -> Reply:
     connection = _mine.connection
     for _ in range(2):
         try:
@@ -136,10 +137,12 @@ def _send(sender: str, recipient: str, message: bytes) -> Reply:
         except _Unavailable as error:
             return Reply(Outcome.UNAVAILABLE, str(error))
         try:
-            return _transmit(connection, smtp, sender, recipient, message)
+            return _transmit(connection, smtp, sender, recipient, message, fresh=fresh)
         except _HungUp as error:
             connection.drop()
-            if fresh:  # a kept connection may have been closed in the meantime: one free try on a new one
+            if (
+                fresh or time.monotonic() >= deadline
+            ):  # a kept connection may have been closed in the meantime: one free try on a new one
                 return Reply(Outcome.DEFERRED, str(error))
     return Reply(Outcome.DEFERRED, "the server keeps hanging up")
 
@@ -153,14 +156,20 @@ class _HungUp(Exception):
     """The connection failed before the final dot: the mail was certainly not accepted."""
 
 
-def _transmit(connection: _Connection, smtp: smtplib.SMTP, sender: str, recipient: str, message: bytes) -> Reply:
+def _transmit(
+    connection: _Connection, smtp: smtplib.SMTP, sender: str, recipient: str, message: bytes, *, fresh: bool
+) -> Reply:
     """One transaction, MAIL to the answer to the dot. Raises _HungUp before the dot."""
     try:
         code, text = smtp.mail(sender)
+        if code == 421 and not fresh:
+            raise _HungUp(_words(code, text))
         if code != 250:
             connection.drop()
             return Reply(Outcome.UNAVAILABLE, _words(code, text))
         code, text = smtp.rcpt(recipient)
+        if code == 421 and not fresh:
+            raise _HungUp(_words(code, text))
         if code in (250, 251):
             code, text = smtp.docmd("DATA")
             if code == 354:
@@ -168,7 +177,7 @@ def _transmit(connection: _Connection, smtp: smtplib.SMTP, sender: str, recipien
                 return _after_dot(connection, smtp)
         elif code == 552:  # RFC 5321 §4.5.3.1.10: at RCPT it means "too many recipients now", that is 452
             code = 452
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, ValueError) as error:
         raise _HungUp(_reason(error)) from error
     connection.reset()
     return _classify(connection, code, text)
@@ -181,9 +190,12 @@ def _after_dot(connection: _Connection, smtp: smtplib.SMTP) -> Reply:
         code, text = smtp.getreply()
         if smtp.sock:
             smtp.sock.settimeout(settings.EMAIL_TIMEOUT)
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, ValueError) as error:
         connection.drop()
         return Reply(Outcome.UNKNOWN, _reason(error))
+    if not 200 <= code < 600:  # cut off, or garbage
+        connection.drop()
+        return Reply(Outcome.UNKNOWN, _words(code, text))
     return _classify(connection, code, text)
 
 

@@ -38,10 +38,10 @@ class _Watchdog:
             time.sleep(TICK)
             now = time.monotonic()
             with self._lock:
-                late = [key for key, (deadline, _) in self._guards.items() if deadline <= now]
-                sockets = [self._guards.pop(key)[1]() for key in late]
-            for each in sockets:
-                _shut(each)
+                # Every tick anew: the owner may have opened another socket since, or none yet when its time was over.
+                late = [get_socket for deadline, get_socket in self._guards.values() if deadline <= now]
+            for get_socket in late:
+                _shut(get_socket())
 
 
 def _shut(late: socket.socket | None) -> None:

@@ -15,12 +15,27 @@ def test_units_are_read(monkeypatch, text: str, length: int) -> None:
     assert Env().duration("PAUSE", default="1s") == length
 
 
-@pytest.mark.parametrize("text", ["", "d", "1w", "-1h", "1.5h", "24 hours"])
+@pytest.mark.parametrize("text", ["d", "1w", "-1h", "1.5h", "24 hours"])
 def test_anything_else_refuses_to_start(monkeypatch, text: str) -> None:
     """With a word on how to write it."""
     monkeypatch.setenv("PAUSE", text)
     with pytest.raises(ImproperlyConfigured, match="PAUSE must be a time like"):
         Env().duration("PAUSE", default="1s")
+
+
+def test_a_dollar_is_a_dollar(monkeypatch) -> None:
+    """A random key may begin with one, and hold more."""
+    monkeypatch.setenv("KEY", r"$a\$b$$")
+    assert Env().str("KEY", default="") == r"$a\$b$$"
+    monkeypatch.setenv("KEYS", "$a, ,b$ ")
+    assert Env().names("KEYS") == ["$a", "b$"]
+
+
+def test_an_empty_variable_is_as_none(monkeypatch) -> None:
+    """A compose file passes on what nobody set."""
+    monkeypatch.setenv("NUMBER", " ")
+    assert Env().int("NUMBER", default=7) == 7
+    assert Env().names("NUMBER") == []
 
 
 def test_a_number_that_is_none_is_named(monkeypatch) -> None:

@@ -22,6 +22,11 @@ def test_tokens_are_taken_out(line: str, clean: str) -> None:
     assert scrub(line) == clean
 
 
+def test_a_slip_in_a_logging_call_raises_nothing() -> None:
+    """It is for the handler to print."""
+    assert ScrubTokens().filter(logging.LogRecord("x", 30, "", 0, "%s %s", ("one",), None))
+
+
 def test_the_filter_reads_arguments_too() -> None:
     """As django.request logs them."""
     record = logging.LogRecord("x", 30, "", 0, "Not Found: %s", ("/signup/link/abcdefgh.ijklmnop/",), None)

@@ -35,6 +35,20 @@ def test_a_site_url_that_is_none_refuses_to_start() -> None:
     assert "SITE_URL must look like https://example.com" in done.stderr
 
 
+def test_what_compose_passes_empty_is_as_none() -> None:
+    """Every optional variable."""
+    names = (
+        "SIGNUP_ALLOWED_DOMAINS",
+        "DATABASE_URL",
+        "LANGUAGE_CODE",
+        "LOG_LEVEL",
+        "SECRET_KEY_FALLBACKS",
+        "CAPTCHA_TTL",
+    )
+    done = load("CAPTCHA_TTL", "LANGUAGE_CODE", **GOOD, **dict.fromkeys(names, ""))
+    assert json.loads(done.stdout) == [600, "en"]
+
+
 def test_https_follows_from_the_site_url() -> None:
     """Secure cookies, HSTS and the redirect come with https, and the host is allowed."""
     names = (

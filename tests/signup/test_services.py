@@ -9,6 +9,7 @@ from signup import services
 from signup.models import User
 from signup.signals import user_activated
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right
+from verification import keys
 from verification.models import CaptchaModel
 from verification.services import ResendTooSoon, prove
 from verification.states import HandleLost
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def ask(address: str = ALICE, handles: tuple[str, ...] = (), language: str = "en") -> CaptchaModel:
-    return services.request_code(address=address, language=language, handles=handles)
+    return services.request_code(address=address, language=language, held=dict.fromkeys(handles, ""))
 
 
 def deliver(reply: Reply = Reply(Outcome.ACCEPTED, "250 OK")) -> None:  # noqa: B008
@@ -116,6 +117,24 @@ def test_a_mail_that_waits_is_hurried_not_doubled(hands: Hands, django_capture_o
         assert not services.resend(captcha=captcha, language="zh-hans")
     delivery = Delivery.objects.get()
     assert (rung, delivery.language) == ([delivery.pk], "zh-hans")
+
+
+def test_a_mail_in_its_backoff_goes_on_waiting(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
+    """A bell would find nothing, and the sweeper would then leave it alone for a minute."""
+    captcha = ask()
+    deliver(Reply(Outcome.DEFERRED, "450 later"))
+    hands.move(seconds=60)
+    with django_capture_on_commit_callbacks(execute=True):
+        services.resend(captcha=captcha, language="en")
+    assert (rung, Delivery.objects.get().published_at) == ([], None)
+
+
+def test_who_holds_the_proof_keeps_it_when_asking_again() -> None:
+    """The address is confirmed: nothing is mailed."""
+    captcha = proven()
+    held = {captcha.handle: keys.link_proof_of(captcha)}
+    assert services.request_code(address=ALICE, language="en", held=held) == captcha
+    assert Delivery.objects.count() == 0
 
 
 def test_a_dead_code_is_replaced_and_its_mail_withdrawn(hands: Hands) -> None:

@@ -164,6 +164,16 @@ def test_a_broken_link_starts_again(client: Client, token: str) -> None:
     assert LOST in text_of(client.get("/signup/verify/"))
 
 
+def test_a_forged_link_takes_no_proof_away(client: Client) -> None:
+    """Whoever began the request knows the handle, and nothing more."""
+    make_user("taken", BOB)
+    captcha = ask(client)
+    verify(client, captcha, username="taken")
+    client.get(f"/signup/link/{captcha.handle}.{'x' * 32}/")
+    assert "is confirmed" in text_of(client.get("/signup/verify/"))
+    assert verify(client, captcha, captcha="").status_code == 303
+
+
 def test_a_link_keeps_where_to_go(client: Client) -> None:
     """In the browser that began."""
     captcha = ask(client, next="/shop/")
@@ -208,12 +218,13 @@ def test_back_from_the_phone_the_code_works_and_so_does_starting_again(hands: Ha
     make_user("taken", BOB)
     desktop, phone = Client(), Client()
     captcha = ask(desktop)
+    cookie = desktop.cookies["doorcode_signup"].value
     phone.get(f"/signup/link/{keys.link_token(captcha)}/")
     verify(phone, captcha, captcha="", username="taken")
     assert "That username is taken" in text_of(verify(desktop, captcha, username="taken"))
     hands.move(hours=1)
     again = Client()
-    again.cookies["doorcode_signup"] = desktop.cookies["doorcode_signup"].value
+    again.cookies["doorcode_signup"] = cookie
     assert ask(again).pk != captcha.pk
     assert Delivery.objects.count() == 2
 

@@ -88,5 +88,8 @@ class Sink:
         if answer == "hang":
             connection.recv(1)
             return None
+        while answer == "trickle":
+            connection.sendall(b"250-x\r\n")
+            time.sleep(0.05)
         connection.sendall(answer.encode() + b"\r\n")
         return None if answer.startswith("421") else answer

@@ -1,6 +1,7 @@
 """Another life for what failed."""
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -38,6 +39,15 @@ def test_a_dead_code_is_replaced(hands: Hands) -> None:
     assert again.message_id != delivery.message_id
 
 
+def test_the_mail_of_an_older_code_becomes_another_mail() -> None:
+    """Its Message-ID may have arrived, with the old code."""
+    captcha = make_captcha()
+    delivery = fail(make_delivery(captcha))
+    CaptchaModel.objects.update(generation=2)
+    assert requeue(delivery_ids=[delivery.pk]) == 1
+    assert Delivery.objects.get().message_id != delivery.message_id
+
+
 def test_what_is_over_or_under_way_is_left_alone(hands: Hands) -> None:
     """Sent, waiting, too old, proven, without its request, sent again since, unknown."""
     pending = make_delivery()
@@ -50,6 +60,10 @@ def test_what_is_over_or_under_way_is_left_alone(hands: Hands) -> None:
     make_delivery(superseded)
     ids = [pending.pk, sent.pk, orphan.pk, fail(make_delivery(proven)).pk, first.pk, 999]
     assert requeue(delivery_ids=ids) == 0
+    again = make_captcha()
+    before = fail(make_delivery(again))
+    Delivery.objects.filter(pk=make_delivery(again).pk).update(state="sent")
+    assert requeue(delivery_ids=[before.pk]) == 0
     old = fail(make_delivery(make_captcha()))
     hands.move(days=1)
     assert requeue(delivery_ids=[old.pk]) == 0
@@ -68,6 +82,16 @@ def test_the_command_takes_numbers_or_all(capsys) -> None:
     call_command("requeue", "--failed")
     assert list(Delivery.objects.values_list("state", flat=True)) == ["pending", "pending"]
     assert second.pk
+
+
+def test_looking_is_not_sending(client: Client) -> None:
+    """The action needs the right to change."""
+    user = make_user("viewer", "viewer@example.com", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_delivery"))
+    client.force_login(user)
+    delivery = fail(make_delivery(make_captcha()))
+    client.post("/admin/worker/delivery/", {"action": "send_again", "_selected_action": [delivery.pk]})
+    assert Delivery.objects.get().state == "failed"
 
 
 def test_the_admin_does_the_same(client: Client) -> None:

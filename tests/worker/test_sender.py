@@ -83,6 +83,17 @@ def test_outcomes_are_recorded_before_the_rest_is_released(sent: list[str], monk
     assert states().count("sent") == len(sent) > 0
 
 
+def test_outcomes_are_recorded_whatever_happens_next(sent: list[str], monkeypatch) -> None:
+    """A fault that nobody thought of, at the third mail: the first two are out, and on record."""
+    for _ in range(3):
+        make_delivery(make_captcha(accepted=False))
+    real, turns = sender._hand_over, iter([1, 1, 0])
+    monkeypatch.setattr(sender, "_hand_over", lambda delivery: real(delivery) if next(turns) else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        sender.deliver()
+    assert states() == ["sent", "sent", "sending"]
+
+
 def test_outcomes_wait_for_the_database(sent: list[str], monkeypatch, caplog) -> None:
     """The mail is out: its acceptance is recorded as soon as the database is back, within the lease."""
     real, failures = outbox.settle, iter([OperationalError("gone"), InterfaceError("gone")])

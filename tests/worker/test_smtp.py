@@ -22,7 +22,9 @@ def sink(settings) -> Iterator[Callable[..., Sink]]:
         return sinks[-1]
 
     smtp.drop_connection()
+    smtp.breaker.ok()
     yield start
+    smtp.breaker.ok()
     smtp.drop_connection()
     for each in sinks:
         each.close()
@@ -153,6 +155,40 @@ def test_a_send_ends_at_its_deadline(sink, settings, monkeypatch, script: dict, 
     begun = time.monotonic()
     assert send().outcome is outcome
     assert time.monotonic() - begun < 5
+
+
+def test_a_trickling_server_gets_no_second_deadline(sink, settings, monkeypatch) -> None:
+    """Its kept connection is shut, and nothing begins anew after the deadline."""
+    server = sink()
+    send()
+    server.script = {"MAIL": ["trickle"]}
+    monkeypatch.setattr(smtp, "DEADLINE", 0.5)
+    begun = time.monotonic()
+    assert send().outcome is Outcome.DEFERRED
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
+def test_a_server_that_takes_so_many_mails_and_no_more(sink, verb: str) -> None:
+    """421 on a kept connection is a hang-up: the mail goes over a new one, at once, and no breaker opens."""
+    server = sink(**{verb: ["250 fine", "421 enough", "250 fine"]})
+    assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
+    assert server.connections == 2
+    assert not smtp.breaker.is_open()
+
+
+@pytest.mark.parametrize("answer", ["25", "hello"])
+def test_garbage_after_the_dot_is_unknown(sink, answer: str) -> None:
+    """The mail may have been taken."""
+    sink(DOT=[answer])
+    assert send().outcome is Outcome.UNKNOWN
+
+
+def test_a_password_that_cant_be_sent_is_the_services_fault(sink, settings) -> None:
+    """Characters outside ASCII: the operator's slip, not the mail's."""
+    sink(EHLO=["250-sink\r\n250 AUTH PLAIN"])
+    settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "doorcode", "pässword"
+    assert send().outcome is Outcome.UNAVAILABLE
 
 
 def test_nobody_there_is_the_services_fault(settings) -> None:
