@@ -1,5 +1,6 @@
 """Liveness and readiness."""
 
+import fakeredis
 import pytest
 from django.test import Client
 
@@ -25,6 +26,29 @@ def test_ready_when_all_are_well(db, client: Client) -> None:
     health.register("redis", health.redis)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["checks"]) == (200, {"database": "ok", "redis": "ok"})
+
+
+@pytest.fixture
+def redis_cache(settings) -> fakeredis.FakeServer:
+    """The cache as production has it, on a Redis that lives in the test."""
+    server = fakeredis.FakeServer()
+    options = {"connection_class": fakeredis.FakeRedisConnection, "server": server}
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:6379/0",
+            "OPTIONS": options,
+        }
+    }
+    return server
+
+
+@pytest.mark.parametrize(("connected", "state"), [(True, "ok"), (False, "down")])
+def test_redis_is_asked(client: Client, redis_cache: fakeredis.FakeServer, connected: bool, state: str) -> None:
+    """By a read; a refused connection is down."""
+    health.register("redis", health.redis)
+    redis_cache.connected = connected
+    assert client.get("/readyz").json()["checks"] == {"redis": state}
 
 
 def test_not_ready_when_one_is_down(client: Client, caplog) -> None:
