@@ -66,6 +66,8 @@ class Proxy:
                 while self.mode == "blackhole":
                     await asyncio.sleep(0.05)
                 if self.mode in ("refuse", "reset"):
+                    for writer in self._writers:  # both ends of what is open see it at once
+                        writer.transport.abort()
                     return
                 for piece in (
                     [data[i : i + 1] for i in range(len(data))] if answering and self.mode == "trickle" else [data]

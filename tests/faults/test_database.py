@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import SHORT, WORKER
+from tests.faults.proxy import Proxy
 from tests.servers import Postgres, Redis, System, Visitor, code_in, wait_until
 from tests.worker.sink import Sink
 
@@ -38,3 +39,23 @@ def test_a_restart_is_ridden_out(redis: Redis, sink: Sink, tmp_path: Path, death
             assert alice.post("/signup/verify/", captcha=code, **fields).status_code == 303
             assert worker.poll() is None
             assert "Traceback" not in system.log("web").split("django.request")[0]
+
+
+@pytest.mark.parametrize("mode", ["refuse", "reset"])
+def test_a_broken_network_before_the_database(
+    postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path, mode: str
+) -> None:
+    """Cut connections are a 503, and over when the network is well: no process keeps a dead connection."""
+    with Proxy(postgres.port) as proxy:
+        database = postgres.new_database().replace(f":{postgres.port}/", f":{proxy.port}/")
+        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=json.dumps(SHORT))
+        with system.run(worker=False), system.worker("worker", *WORKER):
+            alice = Visitor(system.url)
+            alice.post("/signup/", email="alice@example.com")
+            wait_until(lambda: sink.parsed("alice@example.com"), "the mail before")
+            proxy.mode = mode
+            assert Visitor(system.url).post("/signup/", email="bob@example.com").status_code == 503
+            proxy.mode = "pass"
+            carol = Visitor(system.url)
+            wait_until(lambda: carol.post("/signup/", email="carol@example.com").status_code == 303, "the way back")
+            wait_until(lambda: sink.parsed("carol@example.com"), "the mail after")
