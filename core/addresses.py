@@ -45,6 +45,19 @@ def canonical(address: str) -> str:
     return result
 
 
+def mailbox(address: str) -> str:
+    """
+    Return the key under which mails to a canonical `address` are counted: what reaches one mailbox folds into one.
+
+    A +tag is taken off, and Gmail's dots. For budgets only, never for identity: elsewhere they may be two people's.
+    """
+    local, _, domain = address.rpartition("@")
+    local = local.partition("+")[0] or local
+    if domain in ("gmail.com", "googlemail.com"):
+        local, domain = local.replace(".", ""), "gmail.com"
+    return f"{local}@{domain}"
+
+
 def check_domain(address: str) -> None:
     """Raise ValidationError (code "domain") where the site's lists of domains exclude a canonical `address`."""
     domain = address.rpartition("@")[2]

@@ -1,22 +1,27 @@
-"""Reading the environment: django-environ, with lengths of time, and errors that name the variable."""
+"""Reading the environment: django-environ, with times, rates and tiers, and errors that name the variable."""
 
 import os
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+T = TypeVar("T")
+
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+) ?([smhd]?)")
+_RATE = re.compile(r"([1-9]\d*)/(\d*[smhd])")
+_TIER = re.compile(r"(\d+):(link|\d+)")
 
 
 class Env(environ.Env):  # type: ignore[misc]
     """
     Raises ImproperlyConfigured, with the variable's name, for what can't be read.
 
-    An empty variable is as none, so that a compose file may pass on what nobody set. A value that begins with `$` is
-    taken as it is: a random key may, and is no reference to another variable.
+    An empty variable is as none, so that a compose file may pass on what nobody set; only for limits it means "off".
+    A value that begins with `$` is taken as it is: a random key may, and is no reference to another variable.
     """
 
     def __init__(self) -> None:
@@ -36,10 +41,40 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def duration(self, var: str, default: str) -> int:
         """Return the seconds of "90", "90s", "15m", "24h" or "7d"."""
-        text = self.str(var, default=default).strip()
-        match = _DURATION.fullmatch(text)
-        if match is None:
-            raise ImproperlyConfigured(
-                f"{var} must be a time like 90s, 15m, 24h or 7d / {var} 的格式应如 90s、15m、24h、7d"
-            )
-        return int(match[1]) * _UNITS[match[2]]
+        seconds = _seconds(self.str(var, default=default).strip())
+        return _refuse(var, "a time like 90s, 15m, 24h or 7d", "90s、15m、24h、7d") if seconds is None else seconds
+
+    def rates(self, var: str, default: str) -> list[tuple[int, int]]:
+        """Return the (count, seconds) of "30/m,200/h"; none, which is no limit, for an empty variable."""
+        return self._limits(var, default, _rate, "rates like 30/m,200/h", "30/m,200/h")
+
+    def tiers(self, var: str, default: str) -> list[tuple[int, int | None]]:
+        """Return the (guesses, digits) of "9:8,100:link", digits None for "link"; none for an empty variable."""
+        return self._limits(var, default, _tier, "tiers like 9:8,100:link", "9:8,100:link")
+
+    def _limits(self, var: str, default: str, parse: Callable[[str], T | None], looks: str, looks_zh: str) -> list[T]:
+        entries = [entry.strip() for entry in os.environ.get(var, default).split(",") if entry.strip()]
+        found = [parsed for parsed in map(parse, entries) if parsed is not None]
+        return found if len(found) == len(entries) else _refuse(var, looks, looks_zh)
+
+
+def _seconds(text: str) -> int | None:
+    match = _DURATION.fullmatch(text)
+    return int(match[1]) * _UNITS[match[2]] if match else None
+
+
+def _rate(text: str) -> tuple[int, int] | None:
+    match = _RATE.fullmatch(text)
+    seconds = _seconds(match[2] if match[2][0].isdigit() else f"1{match[2]}") if match else 0
+    return (int(match[1]), seconds) if match and seconds else None
+
+
+def _tier(text: str) -> tuple[int, int | None] | None:
+    match = _TIER.fullmatch(text)
+    if match is None or not (match[2] == "link" or 4 <= int(match[2]) <= 10):
+        return None
+    return int(match[1]), None if match[2] == "link" else int(match[2])
+
+
+def _refuse(var: str, looks: str, looks_zh: str) -> NoReturn:
+    raise ImproperlyConfigured(f"{var} must be {looks} / {var} 的格式应如 {looks_zh}")

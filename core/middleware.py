@@ -5,7 +5,8 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from .views import error_page, healthz, readyz
+from .ratelimit import RateLimited
+from .views import error_page, healthz, readyz, too_many_requests
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -46,3 +47,18 @@ def limit_body(get_response: GetResponse) -> GetResponse:
         return get_response(request)
 
     return middleware
+
+
+class RateLimits:
+    """Answer 429 where a limit is reached, whoever of the views noticed."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, RateLimited):
+            return too_many_requests(request, exception.retry_after)
+        return None

@@ -50,6 +50,21 @@ SIGNUP_ALLOWED_DOMAINS = env.names("SIGNUP_ALLOWED_DOMAINS")
 SIGNUP_DENIED_DOMAINS = env.names("SIGNUP_DENIED_DOMAINS")
 HANDLE_LIFETIME = 86_400  # seconds; a sign-up that is older has to start again
 
+# --- Limits; an empty variable switches one off -----------------------------------------------------------------------
+# Wrong guesses in rolling 24 hours -> digits that codes then have.
+LIMIT_GUESSES_ADDRESS = env.tiers("LIMIT_GUESSES_ADDRESS", default="9:8,100:link")
+LIMIT_GUESSES_SITE = env.tiers("LIMIT_GUESSES_SITE", default="100:6,1000:8")
+# Mails that wait until they may go; nobody's answer changes.
+LIMIT_MAILS_MAILBOX = env.rates("LIMIT_MAILS_MAILBOX", default="1/60s,5/h,10/d")
+LIMIT_MAILS_SITE = env.rates("LIMIT_MAILS_SITE", default="2000/h")
+# Requests that are answered 429: per IPv4 address or IPv6 /64, and for passwords per account.
+LIMIT_REQUESTS_NETWORK = env.rates("LIMIT_REQUESTS_NETWORK", default="30/m,200/h")
+LIMIT_VERIFY_NETWORK = env.rates("LIMIT_VERIFY_NETWORK", default="300/10m")
+LIMIT_LOGIN_NETWORK = env.rates("LIMIT_LOGIN_NETWORK", default="60/m")
+LIMIT_LOGIN_PAIR = env.rates("LIMIT_LOGIN_PAIR", default="5/5m")
+LIMIT_LOGIN_ACCOUNT = env.rates("LIMIT_LOGIN_ACCOUNT", default="50/h")
+RATELIMIT_FAIL_OPEN = True  # a count that expires while it is read refuses nobody
+
 # --- What is kept, and for how long -----------------------------------------------------------------------------------
 PURGE_USERS_AFTER = env.duration("PURGE_USERS_AFTER", default="24h")  # accounts that were never activated
 PURGE_CODES_AFTER = env.duration("PURGE_CODES_AFTER", default="7d")  # codes, spent or not
@@ -78,6 +93,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "core.middleware.limit_body",
+    "core.middleware.RateLimits",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -7,6 +7,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -53,6 +54,17 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return error_page(request, 500)
     response = error_page(request, 503)
     response["Retry-After"] = str(RETRY_AFTER)
+    return response
+
+
+def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
+    """429 with the way out: `retry_after` seconds in the header, minutes, rounded up, for people."""
+    minutes = -(-retry_after // 60)
+    title = ngettext(
+        "Too many requests. Try again in %(n)d minute", "Too many requests. Try again in %(n)d minutes", minutes
+    ) % {"n": minutes}
+    response = error_page(request, 429, (title, _("Go back then and send it again")))
+    response["Retry-After"] = str(retry_after)
     return response
 
 

@@ -13,7 +13,9 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from . import services
+from core import network
+
+from . import devices, limits, services
 from .account_forms import LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
 
 
@@ -36,6 +38,11 @@ class Login(FormPage, auth.LoginView):
         url = super().get_redirect_url()
         return "" if url.partition("?")[0] == self.request.path else url
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        devices.remember(self.request, response, form.get_user())
+        return response
+
 
 class PasswordChange(FormPage, auth.PasswordChangeView):
     template_name = "account/password_change.html"
@@ -53,17 +60,23 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
     success_url = reverse_lazy("login")
 
     def form_valid(self, form: Any) -> HttpResponse:
+        """Who reads the account's mail has a browser of the owner's: no stranger's wrong tries keep it out."""
         messages.success(self.request, _("Your password is changed. Sign in with it"))
-        return super().form_valid(form)
+        response = super().form_valid(form)
+        devices.remember(self.request, response, form.user)
+        return response
 
 
 def password_reset(request: HttpRequest) -> HttpResponse:
     """Ask for a reset mail: one answer for all addresses."""
+    if request.method == "POST":
+        limits.charge_request(request)
     form = PasswordResetForm(request.POST if request.method == "POST" else None)
     if request.method != "POST" or not form.is_valid():
         return render(request, "account/password_reset.html", {"form": form}, status=400 if form.errors else 200)
     email = form.cleaned_data["email"]
-    services.request_password_reset(address=email, language=get_language() or "")
+    where = network.fingerprint(request)
+    services.request_password_reset(address=email, language=get_language() or "", network=where)
     messages.info(request, _("If %(email)s has an account, we've sent instructions") % {"email": email})
     return redirect("password_reset_done")
 

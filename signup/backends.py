@@ -7,11 +7,12 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
+from . import limits
 from .models import User
 
 
 class EmailOrUsernameBackend(ModelBackend):
-    """Django's own backend, but for how the account is found."""
+    """Django's own backend, but for how the account is found and how often a password may be tried."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
@@ -19,11 +20,24 @@ class EmailOrUsernameBackend(ModelBackend):
         identifier = username or kwargs.get(User.USERNAME_FIELD)
         if not identifier or password is None:
             return None
-        try:
-            user = User.objects.get_by_natural_key(identifier)
-        except (User.DoesNotExist, ValidationError):
+        name, user = _find(identifier)
+        attempt = limits.PasswordTry(request, name=name, user=user) if request else None
+        if user is None:
             make_password(password)  # an unknown account takes as long as a wrong password
             return None
-        if user.check_password(password) and self.user_can_authenticate(user):
-            return user
-        return None
+        if not user.check_password(password) or not self.user_can_authenticate(user):
+            return None
+        if attempt:
+            attempt.was_right()
+        return user
+
+
+def _find(identifier: str) -> tuple[str, User | None]:
+    """Return the folded name that an account is called by, and the account if there is one."""
+    try:
+        name = User.objects.natural_key(identifier)
+        return name, User.objects.get_by_natural_key(name)
+    except User.DoesNotExist:
+        return name, None
+    except ValidationError:
+        return identifier.casefold(), None

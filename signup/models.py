@@ -38,11 +38,12 @@ class UserManager(BaseUserManager["User"]):
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """Find a registered account by what a person calls it: email address or username, in any case."""
-        name = username or ""
-        registered = self.exclude(PENDING)
-        if "@" in name:
-            return registered.get(email=addresses.canonical(name))
-        return registered.get(username_key=usernames.key(name))
+        name = self.natural_key(username or "")
+        return self.exclude(PENDING).get(**{"email" if "@" in name else "username_key": name})
+
+    def natural_key(self, name: str) -> str:
+        """Fold what a person calls an account. Raises ValidationError for what no address can be."""
+        return addresses.canonical(name) if "@" in name else usernames.key(name)
 
     def pending(self) -> "models.QuerySet[User]":
         """Accounts that wait for their first proof. Everything else is *registered*, whether active or disabled."""

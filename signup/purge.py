@@ -9,12 +9,13 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from core import clock
-from verification.models import CaptchaModel
-from worker.models import Delivery
+from verification.models import AddressBudget, CaptchaModel, GuessTally
+from worker.models import Delivery, MailTally
 
 from .models import User
 
 BATCH = 500  # rows in one transaction
+COUNTED = 2 * 86_400  # seconds; guesses count for 24 hours
 State = Delivery.State
 
 Rows = QuerySet[Any]
@@ -22,11 +23,12 @@ Rows = QuerySet[Any]
 
 def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
     """
-    Delete, kind by kind, and yield (kind, rows): settled deliveries, old codes, never-activated users.
+    Delete, kind by kind, and yield (kind, rows): settled deliveries, old codes, never-activated users, and counts that
+    no budget looks at any more.
 
     With `dry_run` only count. Any number of purges at once is safe: each passes over the rows that another holds.
     """
-    for kind, rows in (("deliveries", _deliveries), ("codes", _codes), ("users", _users)):
+    for kind, rows in _KINDS.items():
         yield kind, rows().count() if dry_run else _delete(rows)
 
 
@@ -61,6 +63,30 @@ def _users() -> Rows:
     )
     old = User.objects.pending().filter(created_at__lt=_before(settings.PURGE_USERS_AFTER), last_login=None)
     return old.exclude(Exists(live)).exclude(Exists(_waiting().filter(recipient=OuterRef("email"))))
+
+
+def _budgets() -> Rows:
+    """Addresses without a guess in the window."""
+    return AddressBudget.objects.filter(updated_at__lt=_before(COUNTED))
+
+
+def _guess_tallies() -> Rows:
+    return GuessTally.objects.filter(hour__lt=_before(COUNTED))
+
+
+def _mail_tallies() -> Rows:
+    longest = max((seconds for _, seconds in settings.LIMIT_MAILS_SITE), default=0)
+    return MailTally.objects.filter(minute__lt=_before(max(COUNTED, 2 * longest)))
+
+
+_KINDS: dict[str, Callable[[], Rows]] = {
+    "deliveries": _deliveries,
+    "codes": _codes,
+    "users": _users,
+    "guess budgets": _budgets,
+    "guess tallies": _guess_tallies,
+    "mail tallies": _mail_tallies,
+}
 
 
 def _waiting() -> QuerySet[Delivery]:

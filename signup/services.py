@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from core import clock
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import HandleLost, is_waiting
+from verification.states import CodeTooShort, HandleLost, is_waiting
 from worker import outbox, status
 from worker.models import Delivery
 
@@ -49,7 +49,9 @@ def is_username_free(*, username: str) -> bool:
     return not User.objects.filter(username_key=usernames.key(username)).exists()
 
 
-def request_code(*, address: str, language: str, held: Mapping[str, str], once: str | None = None) -> CaptchaModel:
+def request_code(
+    *, address: str, language: str, held: Mapping[str, str], once: str | None = None, network: str = ""
+) -> CaptchaModel:
     """
     Have a code mailed to a canonical `address`, and return the request that it is bound to.
 
@@ -57,12 +59,12 @@ def request_code(*, address: str, language: str, held: Mapping[str, str], once: 
     is where it is proven to this visitor, else as a resend; within its cooldown a mail is on its way, and nothing more
     happens. A registered address costs the same statements, and gets a decoy and another mail. `once` is the handle
     that a form sent twice gets twice: its second post makes no second request, whose code would make the first one's
-    useless.
+    useless. `network` is the fingerprint of where it comes from.
     """
     known = next((each for each in verification.find(handles=held) if each.address == address), None)
     if known and not verification.holds_proof(known, link_proof=held[known.handle]):
         try:
-            resend(captcha=known, language=language)
+            resend(captcha=known, language=language, network=network)
         except verification.ResendTooSoon:
             pass
         except HandleLost:
@@ -70,25 +72,28 @@ def request_code(*, address: str, language: str, held: Mapping[str, str], once: 
     if known:
         return known
     try:
-        return _begin(address=address, language=language, handle=once)
+        return _begin(address=address, language=language, network=network, handle=once)
     except IntegrityError:
         twin = verification.find(handles=[once or ""])
-        return twin[0] if twin else _begin(address=address, language=language, handle=None)
+        if twin:
+            return twin[0]
+        return _begin(address=address, language=language, network=network, handle=None)
 
 
 @transaction.atomic
-def _begin(*, address: str, language: str, handle: str | None) -> CaptchaModel:
+def _begin(*, address: str, language: str, network: str, handle: str | None) -> CaptchaModel:
     _ensure_user(address)
     user = User.objects.filter(email=address).first()
     captcha = verification.issue(address=address, decoy=bool(user and user.is_registered), handle=handle)
-    _post(captcha, user, language)
+    _post(captcha, user, language, network)
     return captcha
 
 
 @transaction.atomic
-def resend(*, captcha: CaptchaModel, language: str) -> bool:
+def resend(*, captcha: CaptchaModel, language: str, network: str = "") -> bool:
     """
-    Have the mail of a request sent again. True: with a new code, as the old one was dead; False: with the same.
+    Have the mail of a request sent again. True: with a new code, as the old one was dead or too short; False: with the
+    same.
 
     A mail that still waits in the outbox is hurried instead of doubled. Raises HandleLost, also for what is proven
     already, or ResendTooSoon.
@@ -108,14 +113,14 @@ def resend(*, captcha: CaptchaModel, language: str) -> bool:
     if waiting and not renewed:
         outbox.hasten(delivery=waiting[-1], language=_mail_language(user, language))
     else:
-        _post(locked, user, language)
+        _post(locked, user, language, network)
     return renewed
 
 
 def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: str | None) -> str:
     """
     Prove the mailbox by the typed code or the mail's link; see `verification.services.prove` for what it returns and
-    raises.
+    raises. Where that is CodeTooShort, a mail with a longer code is on its way.
 
     A mail can be read, and its code pasted, before the mail server's answer is on record here. So while a first mail
     is being handed over, wait for that record, at most SETTLING seconds.
@@ -127,7 +132,24 @@ def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: 
         if not sending or time.monotonic() > end:
             break
         time.sleep(0.02)
-    return verification.prove(captcha=captcha, address=address, code=code, link_proof=link_proof)
+    try:
+        return verification.prove(captcha=captcha, address=address, code=code, link_proof=link_proof)
+    except CodeTooShort:
+        if captcha:
+            _lengthen(captcha)
+        raise
+
+
+@transaction.atomic
+def _lengthen(captcha: CaptchaModel) -> None:
+    """Replace a code that became too short. Its mail is outside the budgets: nobody asked for it."""
+    locked = verification.lock(captcha=captcha)
+    if locked and verification.lengthen(captcha=locked):
+        last = status.latest(captcha=locked)
+        outbox.post(
+            kind=_kind(locked), recipient=locked.address, language=last.language if last else "", captcha=locked
+        )
+    captcha.refresh_from_db()
 
 
 def register(*, captcha: CaptchaModel, username: str, password: str, language: str) -> User:
@@ -166,7 +188,7 @@ def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) 
     return user
 
 
-def request_password_reset(*, address: str, language: str) -> None:
+def request_password_reset(*, address: str, language: str, network: str = "") -> None:
     """
     Have a reset mail sent where the canonical address has an active account; its token is made in the worker.
 
@@ -180,6 +202,7 @@ def request_password_reset(*, address: str, language: str) -> None:
             recipient=address,
             language=_mail_language(user, language),
             user_id=user.pk if user and user.has_usable_password() else None,
+            network=network,
         )
 
 
@@ -187,9 +210,13 @@ def _ensure_user(address: str) -> None:
     User.objects.bulk_create([User(email=address)], ignore_conflicts=True)
 
 
-def _post(captcha: CaptchaModel, user: User | None, language: str) -> None:
-    kind = Delivery.Kind.REGISTERED if captcha.decoy else Delivery.Kind.CODE
-    outbox.post(kind=kind, recipient=captcha.address, language=_mail_language(user, language), captcha=captcha)
+def _post(captcha: CaptchaModel, user: User | None, language: str, network: str) -> None:
+    language = _mail_language(user, language)
+    outbox.post(kind=_kind(captcha), recipient=captcha.address, language=language, captcha=captcha, network=network)
+
+
+def _kind(captcha: CaptchaModel) -> str:
+    return Delivery.Kind.REGISTERED if captcha.decoy else Delivery.Kind.CODE
 
 
 def _mail_language(user: User | None, asked: str) -> str:

@@ -17,13 +17,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
+from core import network
 from verification import keys
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import VerificationError
 from worker import status as delivery_status
 
-from . import handles, services, words
+from . import devices, handles, limits, services, words
 from .forms import EmailForm, RegisterForm
 from .handles import Entry
 
@@ -47,6 +48,8 @@ def signup(request: HttpRequest) -> HttpResponse:
     if not settings.SIGNUP_OPEN:
         return render(request, "signup/closed.html", status=403)
     after = _local_next(request)
+    if request.method == "POST":
+        limits.charge_request(request)
     form = EmailForm(request.POST if request.method == "POST" else None)
     if request.method != "POST" or not form.is_valid():
         return _page(request, "signup/signup.html", form, next=after, once=secrets.token_urlsafe(12))
@@ -56,6 +59,7 @@ def signup(request: HttpRequest) -> HttpResponse:
         language=_language(),
         held={each.handle: each.link_proof for each in entries},
         once=_once(request, form),
+        network=network.fingerprint(request),
     )
     response = SeeOther(resolve_url("signup_verify"))
     known = next((each for each in entries if each.handle == captcha.handle), Entry(captcha.handle))
@@ -68,6 +72,8 @@ def signup(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
     """Type the code, choose username and password."""
+    if request.method == "POST":
+        limits.charge_verify(request)
     entries = handles.read(request)
     captchas = verification.find(handles=[each.handle for each in entries])
     if not captchas:
@@ -87,12 +93,14 @@ def verify(request: HttpRequest) -> HttpResponse:
     mine = next((each for each in entries if each.handle == form.chosen.handle), Entry(""))
     response = SeeOther(mine.next or resolve_url(settings.LOGIN_REDIRECT_URL))
     handles.write(response, handles.without(entries, form.chosen.handle))
+    devices.remember(request, response, user)
     return response
 
 
 @require_POST
 def resend(request: HttpRequest) -> HttpResponse:
     """Another mail for this browser's request."""
+    limits.charge_request(request)
     entries = handles.read(request)
     captchas = verification.find(handles=[each.handle for each in entries])
     address = request.POST.get("email", "")
@@ -100,7 +108,7 @@ def resend(request: HttpRequest) -> HttpResponse:
     if captcha is None:
         return render(request, "signup/lost.html", status=400)
     try:
-        renewed = services.resend(captcha=captcha, language=_language())
+        renewed = services.resend(captcha=captcha, language=_language(), network=network.fingerprint(request))
     except verification.ResendTooSoon as error:
         messages.info(request, words.explain(error).message)
         response = _verify_page(request, _register_form(request, entries, [captcha], bound=False), status=429)

@@ -7,7 +7,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from verification.services import ResendTooSoon
-from verification.states import CodeExpired, CodeMismatch, HandleLost, TooManyAttempts, VerificationError
+from verification.states import (
+    CodeExpired,
+    CodeMismatch,
+    CodeTooShort,
+    HandleLost,
+    LinkOnly,
+    TooManyAttempts,
+    VerificationError,
+)
 
 from .services import AlreadyRegistered, SignupError, UsernameTaken
 
@@ -36,6 +44,8 @@ _TEXTS: dict[type[Exception], Any] = {
     HandleLost: gettext_lazy("Your sign-up timed out. Start again"),
     CodeMismatch: gettext_lazy("That code does not match this email address"),
     TooManyAttempts: gettext_lazy("Too many wrong codes. Get a new code"),
+    CodeTooShort: gettext_lazy("For your safety we've sent a longer code"),
+    LinkOnly: gettext_lazy("Open the link in the email to continue"),
     CodeExpired: gettext_lazy("That code has expired. Get a new code"),
     AlreadyRegistered: gettext_lazy("This email address is already registered"),
     UsernameTaken: gettext_lazy("That username is taken. Choose another"),

@@ -1,29 +1,58 @@
-"""How many wrong guesses: budgets that the database keeps, exact under parallel posts."""
+"""
+How many wrong guesses: budgets that the database keeps, exact under parallel posts.
 
+N = 10^L codes of L digits. An address takes 9 wrong guesses at 4 digits in rolling 24 hours, over all its codes,
+handles and networks, then 91 at 8, then none: a stranger proves it with a chance of at most 9/1e4 + 91/1e8 = 9.01e-4 a
+day. Over the whole site, 100 wrong guesses at 4 digits, 900 at 6 and at most 239,000 at 8 (2,000 mails an hour, 5 tries
+each) make 0.0133 expected hijacks a day. A reached tier never locks anybody out: codes get longer, and links go on.
+"""
+
+import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.db.models import F, Sum
 
-from .models import AddressBudget
+from .models import AddressBudget, GuessTally
+from .states import CodeTooShort, LinkOnly
 
 WINDOW = timedelta(hours=24)  # rolling
-GUESSES_KEPT = 100  # an address's newest; no rule looks further
+SHARDS = 8  # rows that share the count of an hour, so that parallel guesses seldom wait for each other
 
 
-def code_length() -> int:
-    """Digits of a new code."""
-    length: int = settings.CAPTCHA_LENGTH
-    return length
+class Demand(NamedTuple):
+    """What codes must be now."""
+
+    length: int  # digits
+    link_only: bool  # no code proves any more
 
 
-def charge_guess(*, address: str, at: datetime) -> AddressBudget:
-    """Count a guess against the address, and hold its row until the caller's transaction ends."""
+def code_length(*, address: str, at: datetime) -> int:
+    """Digits of a new code for a canonical address."""
+    budget = AddressBudget.objects.filter(address=address).first() if settings.LIMIT_GUESSES_ADDRESS else None
+    return _demand(_recent(budget.guesses, at) if budget else [], at).length
+
+
+def charge_guess(*, address: str, length: int, at: datetime) -> None:
+    """
+    Count a guess at a code of `length` digits against its address, in the caller's transaction (`tally`: for the site).
+
+    The address's row is held until that ends, so its count is exact. The site's is read without a lock: it may be
+    overshot by the guesses under way at that moment, at most one for each web thread. Raises CodeTooShort or LinkOnly
+    where no such guess is to be had any more.
+    """
     budget, _ = AddressBudget.objects.select_for_update().get_or_create(address=address)
-    oldest = (at - WINDOW).timestamp()
-    recent = [moment for moment in budget.guesses if moment > oldest]
-    budget.guesses = [*recent, at.timestamp()][-GUESSES_KEPT:]
-    budget.save(update_fields=["guesses"])
-    return budget
+    guesses = _recent(budget.guesses, at)
+    demand = _demand(guesses, at)
+    if demand.link_only:
+        raise LinkOnly
+    if length < demand.length:
+        raise CodeTooShort
+    most = max((threshold for threshold, _ in settings.LIMIT_GUESSES_ADDRESS), default=1)  # no rule looks further
+    budget.guesses, budget.updated_at = [*guesses, at.timestamp()][-most:], at
+    budget.save(update_fields=["guesses", "updated_at"])
 
 
 def return_guess(*, address: str, at: datetime) -> None:
@@ -32,3 +61,37 @@ def return_guess(*, address: str, at: datetime) -> None:
     if budget and at.timestamp() in budget.guesses:
         budget.guesses.remove(at.timestamp())
         budget.save(update_fields=["guesses"])
+
+
+def tally(number: int, *, at: datetime) -> None:
+    """Add to the site's guesses of an hour; last in a transaction, for others wait for the row until it ends."""
+    if settings.LIMIT_GUESSES_SITE:
+        row: dict[str, Any] = {"hour": _hour(at), "shard": random.randrange(SHARDS)}  # noqa: S311 - spreads load
+        if not GuessTally.objects.filter(**row).update(guesses=F("guesses") + number):
+            GuessTally.objects.get_or_create(**row)
+            GuessTally.objects.filter(**row).update(guesses=F("guesses") + number)
+
+
+def _recent(guesses: Sequence[float], at: datetime) -> list[float]:
+    return [moment for moment in guesses if moment > (at - WINDOW).timestamp()]
+
+
+def _demand(guesses: Sequence[float], at: datetime) -> Demand:
+    """The highest of what the site's setting, the address's guesses and the site's guesses ask for."""
+    reached = [digits for threshold, digits in settings.LIMIT_GUESSES_ADDRESS if len(guesses) >= threshold]
+    if settings.LIMIT_GUESSES_SITE:
+        site = _of_site(at)
+        reached += [digits for threshold, digits in settings.LIMIT_GUESSES_SITE if site >= threshold]
+    lengths = [digits for digits in reached if digits is not None]
+    return Demand(length=max([settings.CAPTCHA_LENGTH, *lengths]), link_only=None in reached)
+
+
+def _of_site(at: datetime) -> int:
+    """Wrong guesses of the last 24 hours, and of the hour in which these began: 25 hours' rows at the most."""
+    rows = GuessTally.objects.filter(hour__gte=_hour(at) - WINDOW)
+    total: int | None = rows.aggregate(total=Sum("guesses"))["total"]
+    return total or 0
+
+
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)

@@ -1,7 +1,10 @@
 """What is kept of a code, and of the guesses at it: enough to derive and judge it, never the code itself."""
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+from core import clock
 
 
 class CaptchaModel(models.Model):
@@ -50,6 +53,7 @@ class AddressBudget(models.Model):
 
     address = models.CharField(_("email address"), max_length=254, primary_key=True)
     guesses = models.JSONField(_("wrong guesses"), default=list)  # seconds since the epoch, oldest first
+    updated_at = models.DateTimeField(_("last guess"), default=clock.now, db_default=Now(), db_index=True)
 
     class Meta:
         verbose_name = _("guess budget")
@@ -57,3 +61,19 @@ class AddressBudget(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+
+class GuessTally(models.Model):
+    """The wrong guesses of one hour, over the whole site, spread over several rows."""
+
+    hour = models.DateTimeField(_("hour"))
+    shard = models.PositiveSmallIntegerField()
+    guesses = models.IntegerField(_("wrong guesses"), default=0)  # of one row it may be negative, as some are returned
+
+    class Meta:
+        verbose_name = _("guess tally")
+        verbose_name_plural = _("guess tallies")
+        constraints = [models.UniqueConstraint(fields=["hour", "shard"], name="guess_tally_shard")]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H} #{self.shard}"

@@ -40,7 +40,7 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
         address=address,
         nonce=secrets.token_hex(16),
         key_id=keys.current_key_id(),
-        length=limits.code_length(),
+        length=limits.code_length(address=address, at=now),
         decoy=decoy,
         created_at=now,
         requested_at=now,
@@ -81,7 +81,8 @@ def minutes_left(captcha: CaptchaModel) -> int:
 def renew(*, captcha: CaptchaModel, in_flight: bool) -> bool:
     """
     Make a locked request ready for another mail. True: a new code; False: the same code again, its life renewed
-    once that mail is accepted. A code stays while it lives, or while a mail of it is `in_flight`.
+    once that mail is accepted. A code stays while it lives, or while a mail of it is `in_flight`, unless it became too
+    short meanwhile.
 
     Raises HandleLost, or ResendTooSoon within the cooldown.
     """
@@ -93,8 +94,21 @@ def renew(*, captcha: CaptchaModel, in_flight: bool) -> bool:
         raise ResendTooSoon(retry_after=wait)
     captcha.requested_at = now
     dead = state is State.EXHAUSTED or (state is State.EXPIRED and not in_flight)
-    _save(captcha, new_generation=dead)
-    return dead
+    return _save(captcha, new_generation=dead)
+
+
+def lengthen(*, captcha: CaptchaModel) -> bool:
+    """
+    Give a locked request the longer code that CodeTooShort asked for; False where it has one by now.
+
+    It is the same generation: the link in the mails that are out goes on working.
+    """
+    length = limits.code_length(address=captcha.address, at=clock.now())
+    if captcha.length >= length:
+        return False
+    captcha.length, captcha.attempts = length, 0
+    captcha.save(update_fields=["length", "attempts"])
+    return True
 
 
 def set_decoy(*, captcha: CaptchaModel, decoy: bool) -> None:
@@ -109,22 +123,26 @@ def revive(*, captcha: CaptchaModel) -> bool:
     if state is State.LOST:
         raise HandleLost
     dead = state in (State.EXHAUSTED, State.EXPIRED)
-    _save(captcha, new_generation=dead)
-    return dead
+    return _save(captcha, new_generation=dead)
 
 
-def _save(captcha: CaptchaModel, *, new_generation: bool) -> None:
+def _save(captcha: CaptchaModel, *, new_generation: bool) -> bool:
+    """Save the row, with a code of the length that is asked for now; return whether the code is a new one."""
     if new_generation:
         captcha.generation += 1
-        captcha.key_id, captcha.length = keys.current_key_id(), limits.code_length()
-        captcha.attempts, captcha.first_accepted_at, captcha.expires_at = 0, None, None
+        captcha.key_id, captcha.attempts = keys.current_key_id(), 0
+        captcha.first_accepted_at, captcha.expires_at = None, None
+        captcha.length = limits.code_length(address=captcha.address, at=clock.now())
+    longer = not new_generation and lengthen(captcha=captcha)
     captcha.save()
+    return new_generation or longer
 
 
 def is_wanted(captcha: CaptchaModel, generation: int) -> bool:
     """Whether a mail of this generation would still help: the code is the current one, unspent, and can yet live."""
     ends = (captcha.first_accepted_at or clock.now()) + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
-    return captcha.generation == generation and captcha.redeemed_at is None and clock.now() < ends
+    over = captcha.created_at + timedelta(seconds=settings.HANDLE_LIFETIME)
+    return captcha.generation == generation and captcha.redeemed_at is None and clock.now() < min(ends, over)
 
 
 def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
@@ -163,8 +181,8 @@ def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: 
 
     Return the link proof, which stands for the code from now on; it is for the visitor's own browser. A try is
     counted, and committed, before it is compared: no crash, rollback or parallel post gets one for nothing. The right
-    code gives its count back. Raises HandleLost, CodeMismatch, TooManyAttempts or CodeExpired, by the state of the
-    handle alone.
+    code gives its count back. Raises HandleLost, CodeMismatch, TooManyAttempts, CodeExpired, CodeTooShort or LinkOnly,
+    by the state of the handle and its address alone.
     """
     if captcha is None:
         raise HandleLost
@@ -195,18 +213,20 @@ def redeem(*, captcha: CaptchaModel) -> bool:
 
 
 def _count(captcha: CaptchaModel) -> datetime | None:
-    """Count one try of this code and of its address, committed on its own; None where no try is left to take."""
+    """Count one try of this code, its address and the site, committed on its own; None where no try is left."""
     with transaction.atomic(durable=True):
         now = clock.now()
-        limits.charge_guess(address=captcha.address, at=now)
+        limits.charge_guess(address=captcha.address, length=captcha.length, at=now)
         live = CaptchaModel.objects.filter(
             pk=captcha.pk,
             generation=captcha.generation,
+            length=captcha.length,
             attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS,
             redeemed_at=None,
             expires_at__gt=now,
         )
         if live.update(attempts=F("attempts") + 1):
+            limits.tally(1, at=now)
             return now
         transaction.set_rollback(True)
     return None
@@ -221,4 +241,6 @@ def _consume(captcha: CaptchaModel, *, by: str, counted_at: datetime | None = No
             limits.return_guess(address=captcha.address, at=counted_at)
             row.update(attempts=F("attempts") - 1)
         row.filter(proven_at=None).update(proven_at=now, proven_by=by)
+        if counted_at:
+            limits.tally(-1, at=counted_at)
     captcha.proven_at = captcha.proven_at or now

@@ -43,6 +43,18 @@ class CodeExpired(VerificationError):
     code = "expired"
 
 
+class CodeTooShort(VerificationError):
+    """So many codes were guessed wrongly that this one is too short now; a longer one has to be mailed."""
+
+    code = "lengthened"
+
+
+class LinkOnly(VerificationError):
+    """So many codes of this address were guessed wrongly that only the mail's link proves now."""
+
+    code = "link_only"
+
+
 class State(Enum):
     LOST = "lost"  # unknown, forged, too old or redeemed
     WAITING = "waiting"  # no mail of this generation was accepted yet

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from celery import current_app
 
-from .breaker import Breaker, Leave
+from core.breaker import Breaker, Leave
 
 logger = logging.getLogger(__name__)
 

@@ -31,6 +31,10 @@ class Delivery(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    # What the budgets count by: the mailbox, empty for a mail outside them, and a fingerprint of who asked.
+    mailbox = models.CharField(max_length=254, blank=True, default="", db_default="")
+    network = models.CharField(max_length=16, blank=True, default="", db_default="")
+    admitted_at = models.DateTimeField(_("within the budget"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
     next_attempt_at = models.DateTimeField(_("next attempt"))
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
@@ -46,7 +50,24 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="delivery_due"),
             models.Index(fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"),
+            models.Index(
+                fields=["mailbox", "admitted_at"], condition=Q(admitted_at__isnull=False), name="delivery_mailbox"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} #{self.pk}"
+
+
+class MailTally(models.Model):
+    """The mails of one minute, over the whole site."""
+
+    minute = models.DateTimeField(_("minute"), primary_key=True)
+    mails = models.PositiveIntegerField(_("mails"), default=0)
+
+    class Meta:
+        verbose_name = _("mail tally")
+        verbose_name_plural = _("mail tallies")
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M}"

@@ -2,21 +2,21 @@
 
 import random
 import secrets
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from email.utils import make_msgid, parseaddr
 from functools import partial
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Now
 
-from core import clock
+from core import addresses, clock
 from verification import services as verification
 from verification.models import CaptchaModel
 
-from . import bell
+from . import bell, budgets
 from .models import Delivery
 from .smtp import Outcome, Reply
 
@@ -33,9 +33,19 @@ Result = tuple[Delivery, Reply]
 
 
 def post(
-    *, kind: str, recipient: str, language: str, captcha: CaptchaModel | None = None, user_id: int | None = None
+    *,
+    kind: str,
+    recipient: str,
+    language: str,
+    captcha: CaptchaModel | None = None,
+    user_id: int | None = None,
+    network: str | None = None,
 ) -> Delivery:
-    """Write one mail into the outbox, in the caller's transaction; its bell rings after the commit."""
+    """
+    Write one mail into the outbox, in the caller's transaction; its bell rings after the commit.
+
+    `network` is the fingerprint of who asked for it; None for a mail that nobody asked for, outside all budgets.
+    """
     delivery = Delivery.objects.create(
         kind=kind,
         recipient=recipient,
@@ -43,6 +53,8 @@ def post(
         captcha=captcha,
         generation=captcha.generation if captcha else 0,
         user_id=user_id,
+        mailbox="" if network is None else addresses.mailbox(recipient),
+        network=network or "",
         created_at=clock.now(),
         next_attempt_at=Now(),
         published_at=Now(),
@@ -85,7 +97,8 @@ def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
     Take up to `limit` due deliveries, `first` among them if it is due, under one lease of LEASE seconds.
 
     In one transaction, passing over what others hold, by the database's clock: the workers' own may disagree. Nobody
-    else sends these until the lease ends; whoever settles must show its token.
+    else sends these until the lease ends; whoever settles must show its token. What the budgets don't allow yet is put
+    off.
     """
     with transaction.atomic():
         free = _due().select_for_update(skip_locked=True, of=("self",), no_key=True).select_related("captcha", "user")
@@ -93,12 +106,17 @@ def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
         if len(rows) < limit and (rows or first is None):
             rows += free.exclude(pk__in=[row.pk for row in rows]).order_by("next_attempt_at")[: limit - len(rows)]
         stale = [row.pk for row in rows if row.captcha and not verification.is_wanted(row.captcha, row.generation)]
-        mine = [row for row in rows if row.pk not in stale]
         if stale:
             Delivery.objects.filter(pk__in=stale).update(state=State.EXPIRED, last_reply="superseded")
+        now, mine = clock.now(), [row for row in rows if row.pk not in stale]
+        waits = budgets.admit(deliveries=mine, at=now)
+        if waits:
+            _put_off([row for row in mine if row.pk in waits], waits)
+            mine = [row for row in mine if row.pk not in waits]
         token = secrets.token_hex(16)
         Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
             state=State.SENDING,
+            admitted_at=Coalesce(F("admitted_at"), Value(now)),
             attempts=F("attempts") + 1,
             lease_token=token,
             lease_until=Now() + timedelta(seconds=LEASE),
@@ -106,6 +124,12 @@ def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
     for row in mine:
         row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
     return mine
+
+
+def _put_off(rows: Sequence[Delivery], until: Mapping[int, datetime]) -> None:
+    for row in rows:
+        row.next_attempt_at, row.published_at = until[row.pk], None
+    Delivery.objects.bulk_update(rows, ["next_attempt_at", "published_at"])
 
 
 def settle(*, results: Sequence[Result]) -> list[Delivery]:
@@ -136,7 +160,7 @@ def leave(*, delivery: Delivery, reply: Reply) -> None:
     Record a silence after the final dot. The mail may be on its way: nobody repeats it before its lease ends, and
     each time the lease is as long as the pause after a failure. After GIVE_UP it ends.
     """
-    if clock.now() - delivery.created_at >= GIVE_UP:
+    if _is_old(delivery):
         _mine(delivery).update(state=State.FAILED, last_reply=reply.text[:255], lease_token="", lease_until=None)
     else:
         lease = timedelta(seconds=max(LEASE, _pause(delivery, reply)))
@@ -178,10 +202,15 @@ def _settled(delivery: Delivery, reply: Reply) -> dict[str, object]:
         return {**common, "state": State.SENT, "sent_at": clock.now()}
     if reply.outcome is Outcome.DROPPED:
         return {**common, "state": State.EXPIRED}
-    if reply.outcome is Outcome.REFUSED or clock.now() - delivery.created_at >= GIVE_UP:
+    if reply.outcome is Outcome.REFUSED or _is_old(delivery):
         return {**common, "state": State.FAILED}
     later = Now() + timedelta(seconds=_pause(delivery, reply) * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
     return {**common, "state": State.PENDING, "next_attempt_at": later, "published_at": None}
+
+
+def _is_old(delivery: Delivery) -> bool:
+    """Whether it has been tried for long enough; what the budgets made it wait is not held against it."""
+    return clock.now() - (delivery.admitted_at or delivery.created_at) >= GIVE_UP
 
 
 def _pause(delivery: Delivery, reply: Reply) -> int:

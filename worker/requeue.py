@@ -38,6 +38,7 @@ def _requeue(delivery_id: int) -> bool:
         state=State.PENDING,
         attempts=0,
         created_at=clock.now(),
+        admitted_at=Now(),
         next_attempt_at=Now(),
         published_at=Now(),
         generation=row.generation,

@@ -5,8 +5,9 @@ import time
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from core.breaker import Leave
+
 from . import mail, outbox, smtp
-from .breaker import Leave
 from .models import Delivery
 from .outbox import Result
 from .smtp import Outcome, Reply

@@ -14,7 +14,8 @@ from typing import Any
 
 from django.conf import settings
 
-from .breaker import Breaker
+from core.breaker import Breaker
+
 from .watchdog import guard
 
 logger = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from .models import Delivery
 State = Delivery.State
 
 PATIENCE = timedelta(seconds=10)  # a mail that waits longer than this is late, tried or not
+SOON = timedelta(seconds=5)  # one that may not be tried before this is late already: a budget makes it wait
 
 
 def latest(*, captcha: CaptchaModel) -> Delivery | None:
@@ -24,14 +25,14 @@ def is_sending(*, captcha: CaptchaModel) -> bool:
 
 def visible_state(delivery: Delivery | None) -> str:
     """
-    Return queued, sending, sent, delayed (a try failed, or it waits for longer than usual) or failed (refused for
-    good, or given up). The same for every address.
+    Return queued, sending, sent, delayed (a try failed, a budget makes it wait, or it waits for longer than usual) or
+    failed (refused for good, or given up). The same for every address.
     """
     if delivery is None or delivery.state in (State.FAILED, State.EXPIRED):
         return "failed"
     if delivery.state == State.SENT:
         return "sent"
-    first_try = delivery.attempts == (1 if delivery.state == State.SENDING else 0)
-    if not first_try or clock.now() - delivery.created_at > PATIENCE:
+    now, first_try = clock.now(), delivery.attempts == (1 if delivery.state == State.SENDING else 0)
+    if not first_try or now - delivery.created_at > PATIENCE or delivery.next_attempt_at - now > SOON:
         return "delayed"
     return "sending" if delivery.state == State.SENDING else "queued"

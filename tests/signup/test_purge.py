@@ -8,9 +8,21 @@ from django.core.management import call_command
 from core import clock
 from signup.models import User
 from signup.purge import purge
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_delivery, make_pending, make_user, right
+from tests.factories import (
+    ALICE,
+    BOB,
+    PASSWORD,
+    Hands,
+    make_captcha,
+    make_delivery,
+    make_pending,
+    make_user,
+    right,
+    wrong,
+)
 from verification import services as verification
-from verification.models import AddressBudget, CaptchaModel
+from verification.models import CaptchaModel
+from verification.states import CodeMismatch
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -65,18 +77,30 @@ def test_an_account_with_a_waiting_mail_stays(hands: Hands) -> None:
 
 
 def test_codes_go_after_a_week_and_mails_after_a_month(hands: Hands) -> None:
-    """A mail outlives its code in the log; the guess budget of the address stays."""
+    """A mail outlives its code in the log."""
     captcha = make_captcha()
     make_delivery(captcha)
-    AddressBudget.objects.create(address=ALICE)
     hands.move(days=7, seconds=1)
     assert run()["codes"] == 0  # its mail still waits
     Delivery.objects.update(state="sent")
-    assert run() == {"deliveries": 0, "codes": 1, "users": 0}
+    done = run()
+    assert (done["deliveries"], done["codes"], done["users"]) == (0, 1, 0)
     assert Delivery.objects.get().captcha is None
     hands.move(days=23)
     assert run()["deliveries"] == 1
-    assert AddressBudget.objects.exists()
+
+
+def test_counts_stay_while_they_count(hands: Hands, settings) -> None:
+    """The guesses at an address outlive its code, its account and its mails, but not the days that they count for."""
+    settings.LIMIT_GUESSES_SITE = [(100, 6)]
+    captcha = make_captcha()
+    with pytest.raises(CodeMismatch):
+        verification.prove(captcha=captcha, address=ALICE, code=wrong(captcha))
+    hands.move(hours=47)
+    assert run()["guess budgets"] == 0
+    hands.move(hours=2)
+    done = run()
+    assert (done["guess budgets"], done["guess tallies"]) == (1, 1)
 
 
 def test_it_works_in_small_batches(hands: Hands, monkeypatch) -> None:

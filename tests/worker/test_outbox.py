@@ -166,6 +166,7 @@ def test_a_bell_is_rung_again_after_a_minute() -> None:
     [
         ({}, "queued"),
         ({"attempts": 1}, "delayed"),
+        ({"next_attempt_at": clock.now() + timedelta(minutes=1)}, "delayed"),
         ({"state": "sending", "attempts": 1}, "sending"),
         ({"state": "sending", "attempts": 2}, "delayed"),
         ({"state": "sent", "attempts": 1}, "sent"),
@@ -175,7 +176,9 @@ def test_a_bell_is_rung_again_after_a_minute() -> None:
 )
 def test_what_a_visitor_sees(columns: dict, seen: str) -> None:
     """Five states, in the words of the contract."""
-    assert status.visible_state(Delivery(created_at=clock.now(), **columns)) == seen
+    assert (
+        status.visible_state(Delivery(**{"created_at": clock.now(), "next_attempt_at": clock.now(), **columns})) == seen
+    )
 
 
 def test_a_mail_keeps_its_message_id() -> None:

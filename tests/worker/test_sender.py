@@ -4,10 +4,10 @@ import pytest
 from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
+from core.breaker import Breaker
 from tests.factories import Hands, make_captcha, make_delivery
 from verification.models import CaptchaModel
 from worker import outbox, sender, smtp, sweeper
-from worker.breaker import Breaker
 from worker.models import Delivery
 from worker.smtp import Outcome, Reply
 
@@ -161,7 +161,7 @@ def test_a_batch_begins_no_send_with_little_lease_left(sent: list[str], monkeypa
 def broken(settings, monkeypatch):
     """A mail server that is away, and the moment until its breaker lets somebody try."""
     moment = [1000.0]
-    monkeypatch.setattr("worker.breaker.time.monotonic", lambda: moment[0])
+    monkeypatch.setattr("core.breaker.time.monotonic", lambda: moment[0])
     monkeypatch.setattr(smtp, "breaker", Breaker(first=5, longest=30))
     settings.EMAIL_PORT = 1
     return moment

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from worker.breaker import Breaker, Leave
+from core.breaker import Breaker, Leave
 from worker.watchdog import guard
 
 
@@ -13,7 +13,7 @@ from worker.watchdog import guard
 def tick(monkeypatch):
     """The monotonic clock, moved by hand."""
     moment = [1000.0]
-    monkeypatch.setattr("worker.breaker.time.monotonic", lambda: moment[0])
+    monkeypatch.setattr("core.breaker.time.monotonic", lambda: moment[0])
 
     def move(seconds: float) -> None:
         moment[0] += seconds

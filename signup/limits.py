@@ -1,0 +1,51 @@
+"""The names of the outer limits, and whom they count; numbers are in the settings, the mechanism in core."""
+
+from django.http import HttpRequest
+
+from core import network, ratelimit
+from core.ratelimit import Limit
+
+from . import devices
+from .models import User
+
+REQUESTS = Limit("requests_network", "LIMIT_REQUESTS_NETWORK")  # whatever makes a mail
+VERIFY = Limit("verify_network", "LIMIT_VERIFY_NETWORK")
+LOGIN_NETWORK = Limit("login_network", "LIMIT_LOGIN_NETWORK")
+LOGIN_PAIR = Limit("login_pair", "LIMIT_LOGIN_PAIR")  # wrong passwords for one account from one network
+LOGIN_ACCOUNT = Limit("login_account", "LIMIT_LOGIN_ACCOUNT")  # wrong passwords for one account
+
+
+def charge_request(request: HttpRequest) -> None:
+    """Count a request that makes a mail. Raises RateLimited, alike for any address."""
+    ratelimit.charge(REQUESTS, key=network.client_network(request))
+
+
+def charge_verify(request: HttpRequest) -> None:
+    """Count a post of a code. Raises RateLimited."""
+    ratelimit.charge(VERIFY, key=network.client_network(request))
+
+
+class PasswordTry:
+    """
+    One try of a password for an account, by the name under which somebody calls it. Raises RateLimited.
+
+    It is counted before the password is looked at, so that parallel tries don't get one for nothing, and given back
+    where it was right. A browser that was signed in to the account before has a count of its own: strangers elsewhere
+    can't lock the owner out. The name isn't resolved, or the limits would tell which email belongs to which username.
+    """
+
+    def __init__(self, request: HttpRequest, *, name: str, user: User | None) -> None:
+        where = network.client_network(request)
+        device = devices.read(request)
+        own = device is not None and user is not None and user.pk in device.accounts
+        ratelimit.charge(LOGIN_NETWORK, key=where)
+        self._charged = [
+            (LOGIN_PAIR, f"{name}|{where}"),
+            (LOGIN_ACCOUNT, f"{device.name}|{name}" if device and own else name),
+        ]
+        for limit, key in self._charged:
+            ratelimit.charge(limit, key=key)
+
+    def was_right(self) -> None:
+        for limit, key in self._charged:
+            ratelimit.refund(limit, key=key)
