@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from django.core.cache import cache
+from django.db.models import DateTimeField, Value
 from django.utils import translation
 
 from tests import servers
@@ -50,12 +52,25 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
     return hands
 
 
+@pytest.fixture
+def all_hands(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> Hands:
+    """The domain's clock and the database's, as the outbox asks for it: both standing still."""
+    monkeypatch.setattr("worker.outbox.Now", lambda: Value(hands.now(), DateTimeField()))
+    return hands
+
+
 @pytest.fixture(autouse=True)
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The deliveries that the bell was rung for; no unit test has a broker."""
     ids: list[int] = []
     monkeypatch.setattr("worker.bell.ring", lambda wanted: ids.extend(wanted) or True)
     return ids
+
+
+@pytest.fixture(autouse=True)
+def nothing_counted() -> None:
+    """What one test did must not limit another."""
+    cache.clear()
 
 
 @pytest.fixture(autouse=True)

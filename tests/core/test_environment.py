@@ -43,3 +43,30 @@ def test_a_number_that_is_none_is_named(monkeypatch) -> None:
     monkeypatch.setenv("NUMBER", "x")
     with pytest.raises(ImproperlyConfigured, match="NUMBER can't be read"):
         Env().int("NUMBER", default=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [("30/m,200/h", [(30, 60), (200, 3_600)]), ("1/60s , 5/5m", [(1, 60), (5, 300)]), ("", []), (" ", [])],
+)
+def test_rates_are_a_number_in_a_time(monkeypatch, text: str, rates: list) -> None:
+    """An empty variable switches the limit off."""
+    monkeypatch.setenv("LIMIT", text)
+    assert Env().rates("LIMIT", default="1/s") == rates
+
+
+@pytest.mark.parametrize("text", ["30", "0/m", "5/0m", "x/h", "5/h/h", "5/w", "-1/m"])
+def test_a_rate_that_is_none_refuses_to_start(monkeypatch, text: str) -> None:
+    """With a word on how to write it."""
+    monkeypatch.setenv("LIMIT", text)
+    with pytest.raises(ImproperlyConfigured, match="LIMIT must be rates like"):
+        Env().rates("LIMIT", default="")
+
+
+def test_tiers_are_guesses_and_digits(monkeypatch) -> None:
+    """`link` stands for no digits at all."""
+    assert Env().tiers("LIMIT", default="9:8,100:link") == [(9, 8), (100, None)]
+    for text in ("9", "9:3", "9:11", "x:8"):
+        monkeypatch.setenv("LIMIT", text)
+        with pytest.raises(ImproperlyConfigured, match="LIMIT must be tiers like"):
+            Env().tiers("LIMIT", default="")

@@ -1,0 +1,118 @@
+"""The outer layer: counts, refuses, gives back, and opens when Redis is away."""
+
+import fakeredis
+import pytest
+import time_machine
+from django.core.cache import cache
+from redis.exceptions import ConnectionError as RedisDown
+from redis.exceptions import ResponseError
+
+from core import metrics, ratelimit
+from core.breaker import Breaker
+from core.ratelimit import Limit, RateLimited, charge, refund
+
+DOORS = Limit("doors", "LIMIT_DOORS")
+
+
+@pytest.fixture(autouse=True)
+def rates(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.LIMIT_DOORS = [(3, 60), (5, 3_600)]
+    monkeypatch.setattr(ratelimit, "breaker", Breaker(first=5, longest=5))
+
+
+@pytest.fixture
+def redis_cache(settings) -> fakeredis.FakeServer:
+    """Django's Redis cache over fakeredis."""
+    server = fakeredis.FakeServer()
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://fake:6379/0",
+            "OPTIONS": {"connection_class": fakeredis.FakeRedisConnection, "server": server},
+        }
+    }
+    return server
+
+
+def passes(key: str = "alice") -> bool:
+    try:
+        charge(DOORS, key=key)
+    except RateLimited:
+        return False
+    return True
+
+
+def test_each_rate_holds(redis_cache) -> None:
+    """Three a minute, five an hour, each key for itself; who waited may again."""
+    with time_machine.travel("2026-01-01T12:00:00Z", tick=False) as moment:
+        assert [passes() for _ in range(4)] == [True, True, True, False]
+        assert passes("bob")
+        moment.shift(61)
+        assert [passes() for _ in range(2)] == [True, False]  # the refused one counted too
+        moment.shift(3_601)
+        assert passes()
+
+
+def test_it_says_how_long_to_wait(redis_cache) -> None:
+    """Whole seconds, until the window of the slowest rate ends."""
+    with time_machine.travel("2026-01-01T12:00:00Z", tick=False):
+        for _ in range(3):
+            charge(DOORS, key="alice")
+        with pytest.raises(RateLimited) as caught:
+            charge(DOORS, key="alice")
+    assert isinstance(caught.value.retry_after, int)
+    assert 1 <= caught.value.retry_after <= 60
+
+
+def test_what_was_harmless_is_given_back(redis_cache) -> None:
+    """A hundred right passwords reach no limit of wrong ones."""
+    for _ in range(100):
+        charge(DOORS, key="alice")
+        refund(DOORS, key="alice")
+    assert [passes() for _ in range(4)] == [True, True, True, False]
+
+
+def test_what_was_never_counted_is_not_given_back(redis_cache) -> None:
+    """A refund whose window is over makes no room for others."""
+    refund(DOORS, key="alice")
+    assert [passes() for _ in range(4)] == [True, True, True, False]
+
+
+def test_an_empty_setting_is_no_limit(settings) -> None:
+    """Off."""
+    settings.LIMIT_DOORS = []
+    assert all(passes() for _ in range(50))
+
+
+@pytest.mark.parametrize("error", [RedisDown, TimeoutError, ResponseError, ConnectionResetError])
+def test_with_redis_away_it_opens_and_says_so(monkeypatch, caplog, error: type[Exception]) -> None:
+    """Everybody passes; each pass is counted; Redis is asked once, not for each request."""
+    asked = []
+
+    def fail(*args: object, **kwargs: object) -> None:
+        asked.append(args)
+        raise error("away")
+
+    monkeypatch.setattr(type(cache._connections["default"]), "add", fail)
+    before = metrics.limits_open.labels("doors")._value.get()
+    assert all(passes() for _ in range(10))
+    refund(DOORS, key="alice")
+    assert len(asked) == 1
+    assert metrics.limits_open.labels("doors")._value.get() - before == 20  # two rates each
+    assert "limit doors is open, Redis is away" in caplog.text
+
+
+def test_it_closes_again_when_redis_is_back(monkeypatch) -> None:
+    """After the breaker's pause one request finds out, and counts."""
+    moment = [1_000.0]
+    monkeypatch.setattr("core.breaker.time.monotonic", lambda: moment[0])
+    ratelimit.breaker.failed()
+    assert all(passes() for _ in range(5))
+    moment[0] += 5.1
+    assert [passes() for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_count_that_expires_while_it_is_read_refuses_nobody(monkeypatch) -> None:
+    """`incr` finds no key any more: that is no sign of an attack."""
+    monkeypatch.setattr(type(cache._connections["default"]), "add", lambda *args, **kwargs: False)
+    assert passes()

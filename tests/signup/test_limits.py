@@ -1,0 +1,186 @@
+"""The outer limits, as a visitor meets them."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from signup import devices
+from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_user, right, text_of
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+SLOW_DOWN = "Too many requests. Try again in"
+
+
+@pytest.fixture(autouse=True)
+def rates(settings) -> None:
+    """The defaults, but where a test says otherwise."""
+    settings.LIMIT_REQUESTS_NETWORK = [(30, 60), (200, 3_600)]
+    settings.LIMIT_VERIFY_NETWORK = [(300, 600)]
+    settings.LIMIT_LOGIN_NETWORK = [(60, 60)]
+    settings.LIMIT_LOGIN_PAIR = [(5, 300)]
+    settings.LIMIT_LOGIN_ACCOUNT = [(50, 3_600)]
+
+
+def sign_in(client: Client, name: str = "alice", password: str = PASSWORD, network: str = "1.2.3.4"):
+    return client.post("/login/", {"username": name, "password": password}, REMOTE_ADDR=network)
+
+
+def fail(number: int, *, network: str | None = None) -> list[int]:
+    """Wrong passwords from new browsers, each from a network of its own unless one is given."""
+    networks = [network or f"10.0.0.{n}" for n in range(number)]
+    return [sign_in(Client(), password="wrong", network=each).status_code for each in networks]
+
+
+@pytest.mark.parametrize("page", ["signup", "signup_resend", "password_reset"])
+def test_what_makes_a_mail_is_limited_by_network(client: Client, page: str) -> None:
+    """All such requests together, whatever came of them."""
+    for number in range(30):
+        assert client.post("/signup/", {"email": f"person{number}@example.com"}).status_code == 303
+    answer = client.post(reverse(page), {"email": ALICE})
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert SLOW_DOWN in text_of(answer)
+    assert SLOW_DOWN not in text_of(client.post(reverse(page), {"email": ALICE}, REMOTE_ADDR="5.6.7.8"))
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", SLOW_DOWN), ("zh-hans", "操作过于频繁，请在 1 分钟后重试"), ("zh-hant", "操作過於頻繁，請於 1 分鐘後再試")],
+)
+def test_the_limit_speaks_the_visitors_language(client: Client, settings, language: str, words: str) -> None:
+    """And keeps the page private."""
+    settings.LIMIT_REQUESTS_NETWORK = [(1, 60)]
+    client.post("/signup/", {"email": ALICE})
+    answer = client.post("/signup/", {"email": ALICE}, headers={"Accept-Language": language})
+    assert words in text_of(answer)
+    assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+def test_posts_of_codes_are_limited_by_network(client: Client, settings) -> None:
+    """Looking at the page is not."""
+    settings.LIMIT_VERIFY_NETWORK = [(3, 600)]
+    client.post("/signup/", {"email": ALICE})
+    assert [client.post("/signup/verify/", {}).status_code for _ in range(4)] == [400, 400, 400, 429]
+    assert client.get("/signup/verify/").status_code == 200
+
+
+def test_an_ipv6_subscriber_is_one_network(client: Client, settings) -> None:
+    """The whole /64."""
+    settings.LIMIT_REQUESTS_NETWORK = [(1, 60)]
+    assert client.post("/signup/", {"email": ALICE}, REMOTE_ADDR="2001:db8::1").status_code == 303
+    assert client.post("/signup/", {"email": BOB}, REMOTE_ADDR="2001:db8::ffff:2").status_code == 429
+    assert client.post("/signup/", {"email": BOB}, REMOTE_ADDR="2001:db8:0:1::1").status_code == 303
+
+
+def test_wrong_passwords_of_one_account_from_one_network(client: Client) -> None:
+    """The sixth in five minutes waits, even if it is right; elsewhere it is let in."""
+    make_user()
+    assert fail(6, network="1.2.3.4") == [400] * 5 + [429]
+    assert sign_in(client).status_code == 429
+    assert sign_in(client, network="5.6.7.8").status_code == 302
+
+
+def test_an_unknown_account_is_limited_alike(client: Client) -> None:
+    """Nobody learns from the limit which accounts there are."""
+    answers = [sign_in(client, "nobody", "wrong").status_code for _ in range(7)]
+    assert answers == [400] * 5 + [429] * 2
+
+
+def test_right_passwords_are_not_counted(client: Client) -> None:
+    """Somebody who signs in and out all day."""
+    make_user()
+    assert {sign_in(Client()).status_code for _ in range(20)} == {302}
+
+
+def test_a_distributed_guesser_locks_out_strangers_alone(client: Client) -> None:
+    """Fifty wrong ones an hour from anywhere; a browser that signed in before has a count of its own."""
+    make_user()
+    sign_in(client)
+    client.post("/logout/")
+    assert fail(51) == [400] * 50 + [429]
+    assert sign_in(Client(), network="9.9.9.9").status_code == 429
+    assert sign_in(client, network="9.9.9.9").status_code == 302
+    assert sign_in(client, ALICE, network="9.9.9.9").status_code == 302
+
+
+def test_who_just_signed_up_is_known_too(client: Client) -> None:
+    """The browser of the sign-up is the owner's."""
+    client.post("/signup/", {"email": ALICE})
+    captcha = make_captcha_of(client)
+    fields = {"email": ALICE, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
+    client.post("/signup/verify/", fields)
+    client.post("/logout/")
+    fail(51)
+    assert sign_in(client, network="9.9.9.9").status_code == 302
+
+
+def test_a_reset_opens_the_door_again(client: Client) -> None:
+    """Who reads the account's mail is no stranger."""
+    user = make_user()
+    fail(51)
+    from worker import mail
+
+    client.post("/password-reset/", {"email": ALICE})
+    context = mail._CONTEXTS["password_reset"](Delivery.objects.select_related("user").get())
+    form = client.get(context["link"].removeprefix("http://testserver"), follow=True).redirect_chain[-1][0]
+    assert client.post(form, {"password": "another horse c"}).status_code == 302
+    assert sign_in(client, password="another horse c", network="9.9.9.9").status_code == 302
+    assert user.pk
+
+
+def test_a_known_browser_has_a_limit_too(client: Client) -> None:
+    """A stolen cookie is no free pass."""
+    make_user()
+    sign_in(client)
+    client.post("/logout/")
+    fail(51)
+    answers = [sign_in(client, password="wrong", network=f"10.0.1.{n}").status_code for n in range(51)]
+    assert answers == [400] * 50 + [429]
+
+
+def test_a_forged_device_is_none(client: Client) -> None:
+    """Neither garbage nor another account's."""
+    make_user()
+    bob = Client()
+    make_user("bob", BOB)
+    sign_in(bob, "bob")
+    bob.post("/logout/")
+    fail(51)
+    client.cookies[devices.COOKIE] = "garbage"
+    assert sign_in(client, network="9.9.9.9").status_code == 429
+    assert sign_in(bob, "alice", network="9.9.9.9").status_code == 429
+
+
+def test_the_limit_does_not_tell_which_name_belongs_to_which_address(client: Client) -> None:
+    """Each name that is typed has a count of its own, known or not."""
+    make_user()
+    assert fail(6, network="1.2.3.4")[-1] == 429
+    assert sign_in(client, ALICE, "wrong").status_code == 400
+
+
+def test_sign_ins_of_a_network(client: Client) -> None:
+    """Sixty a minute, whoever it is about: a password tried at many accounts meets this one."""
+    answers = [sign_in(client, f"person{n}", "wrong").status_code for n in range(61)]
+    assert answers == [400] * 60 + [429]
+
+
+def test_the_admins_door_is_the_same(client: Client) -> None:
+    """/admin/login/ asks the same backend."""
+    make_user(is_staff=True)
+    for _ in range(5):
+        client.post("/admin/login/", {"username": "alice", "password": "wrong"})
+    assert client.post("/admin/login/", {"username": "alice", "password": PASSWORD}).status_code == 429
+
+
+def make_captcha_of(client: Client):
+    """The browser's request, its mail accepted."""
+    from core import clock
+    from verification import services
+    from verification.models import CaptchaModel
+
+    captcha = CaptchaModel.objects.latest("pk")
+    services.accept(mails=[(captcha.pk, captcha.generation)], at=clock.now())
+    captcha.refresh_from_db()
+    return captcha
