@@ -3,9 +3,10 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth import authenticate, password_validation
 from django.contrib.auth import forms as auth_forms
-from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from .fields import AddressField, NewPasswordField, refuse_null_characters
@@ -68,8 +69,13 @@ class PasswordChangeForm(NewPasswordForm):
     )
     field_order = ("old_password", "password")
 
+    def __init__(self, user: User, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self.request = request
+
     def clean_old_password(self) -> str:
+        """Checked as at sign-in, limits included: an open session is no place to guess the password either."""
         old: str = self.cleaned_data["old_password"]
-        if not self.user.check_password(old):
+        if authenticate(self.request, username=self.user.email, password=old) != self.user:
             raise ValidationError(_("The current password is not right"), code="password_incorrect")
         return old

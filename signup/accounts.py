@@ -49,6 +49,9 @@ class PasswordChange(FormPage, auth.PasswordChangeView):
     form_class = PasswordChangeForm
     success_url = reverse_lazy("account")
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
+
     def form_valid(self, form: Any) -> HttpResponse:
         messages.success(self.request, _("Your password is changed"))
         return super().form_valid(form)

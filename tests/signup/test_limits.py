@@ -5,7 +5,9 @@ from django.test import Client
 from django.urls import reverse
 
 from signup import devices
-from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_user, right, text_of
+from tests.factories import ALICE, BOB, PASSWORD, make_user, text_of
+from tests.visits import ask, verify
+from worker import mail
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -107,10 +109,7 @@ def test_a_distributed_guesser_locks_out_strangers_alone(client: Client) -> None
 
 def test_who_just_signed_up_is_known_too(client: Client) -> None:
     """The browser of the sign-up is the owner's."""
-    client.post("/signup/", {"email": ALICE})
-    captcha = make_captcha_of(client)
-    fields = {"email": ALICE, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
-    client.post("/signup/verify/", fields)
+    verify(client, ask(client))
     client.post("/logout/")
     fail(51)
     assert sign_in(client, network="9.9.9.9").status_code == 302
@@ -120,8 +119,6 @@ def test_a_reset_opens_the_door_again(client: Client) -> None:
     """Who reads the account's mail is no stranger."""
     user = make_user()
     fail(51)
-    from worker import mail
-
     client.post("/password-reset/", {"email": ALICE})
     context = mail._CONTEXTS["password_reset"](Delivery.objects.select_related("user").get())
     form = client.get(context["link"].removeprefix("http://testserver"), follow=True).redirect_chain[-1][0]
@@ -172,15 +169,3 @@ def test_the_admins_door_is_the_same(client: Client) -> None:
     for _ in range(5):
         client.post("/admin/login/", {"username": "alice", "password": "wrong"})
     assert client.post("/admin/login/", {"username": "alice", "password": PASSWORD}).status_code == 429
-
-
-def make_captcha_of(client: Client):
-    """The browser's request, its mail accepted."""
-    from core import clock
-    from verification import services
-    from verification.models import CaptchaModel
-
-    captcha = CaptchaModel.objects.latest("pk")
-    services.accept(mails=[(captcha.pk, captcha.generation)], at=clock.now())
-    captcha.refresh_from_db()
-    return captcha

@@ -8,6 +8,7 @@ from core import clock
 from signup import handles
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
+from tests.visits import accept, ask, verify
 from verification import keys
 from verification.models import CaptchaModel
 from worker.models import Delivery
@@ -15,26 +16,6 @@ from worker.models import Delivery
 pytestmark = pytest.mark.django_db
 
 LOST = "Your sign-up timed out. Start again"
-
-
-def accept() -> CaptchaModel:
-    """The mail of the newest request was accepted."""
-    captcha = CaptchaModel.objects.latest("pk")
-    from verification import services
-
-    services.accept(mails=[(captcha.pk, captcha.generation)], at=clock.now())
-    captcha.refresh_from_db()
-    return captcha
-
-
-def ask(client: Client, email: str = ALICE, **fields: str) -> CaptchaModel:
-    assert client.post("/signup/", {"email": email, **fields}).status_code == 303
-    return accept()
-
-
-def verify(client: Client, captcha: CaptchaModel, /, **fields: str):
-    given = {"email": captcha.address, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
-    return client.post("/signup/verify/", given | fields)
 
 
 def test_home_leads_on(client: Client) -> None:

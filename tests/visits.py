@@ -1,0 +1,30 @@
+"""What a visitor does, by the test client."""
+
+from django.http import HttpResponse
+from django.test import Client
+
+from core import clock
+from tests.factories import ALICE, PASSWORD, right
+from verification import services
+from verification.models import CaptchaModel
+
+
+def accept(captcha: CaptchaModel | None = None) -> CaptchaModel:
+    """The mail of a request, the newest unless one is given, was accepted."""
+    captcha = captcha or CaptchaModel.objects.latest("pk")
+    captcha.refresh_from_db()
+    services.accept(mails=[(captcha.pk, captcha.generation)], at=clock.now())
+    captcha.refresh_from_db()
+    return captcha
+
+
+def ask(client: Client, email: str = ALICE, **fields: str) -> CaptchaModel:
+    """Ask for a code, and have its mail accepted."""
+    assert client.post("/signup/", {"email": email, **fields}).status_code == 303
+    return accept()
+
+
+def verify(client: Client, captcha: CaptchaModel, /, **fields: str) -> HttpResponse:
+    """Post a code, the right one unless another is given, with a username and a password."""
+    given = {"email": captcha.address, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
+    return client.post("/signup/verify/", given | fields)
