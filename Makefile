@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 
-.PHONY: help install demo test test-all check chaos bench lock messages format
+.PHONY: help install demo test test-all check chaos attack bench lock messages format
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -44,6 +44,9 @@ check: install  ## lint, types, import contract, catalogues, migrations, deploym
 
 chaos: install  ## break everything at random for SECONDS=60, with SEED=1, and count what was lost
 	@$(BIN)/python -m tests.faults.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
+
+attack: install  ## play a stranger's best day against the budgets, and an honest thousand's
+	@$(BIN)/python -W ignore -m tests.attacks $(ARGS)
 
 bench: install  ## the benchmarks, as ratios
 	@$(BIN)/python -m tests.bench

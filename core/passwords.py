@@ -8,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+MIN_LENGTH, MAX_LENGTH = 8, 128  # characters; NIST SP 800-63B-4 §3.1.1.2 asks for at least 8, and to allow at least 64
+
 
 class Argon2idHasher(Argon2PasswordHasher):
     """
@@ -23,9 +25,9 @@ class Argon2idHasher(Argon2PasswordHasher):
 
 
 class LengthValidator:
-    """Between `min_length` and `max_length` characters (NIST 800-63B-4 §3.1.1.2: at least 8, allow at least 64)."""
+    """Between `min_length` and `max_length` characters."""
 
-    def __init__(self, min_length: int = 8, max_length: int = 128) -> None:
+    def __init__(self, min_length: int = MIN_LENGTH, max_length: int = MAX_LENGTH) -> None:
         self.min_length, self.max_length = min_length, max_length
 
     def validate(self, password: str, user: Any = None) -> None:

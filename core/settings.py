@@ -223,7 +223,7 @@ AUTH_USER_MODEL = "signup.User"
 AUTHENTICATION_BACKENDS = ["signup.backends.EmailOrUsernameBackend"]
 PASSWORD_HASHERS = ["core.passwords.Argon2idHasher", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "core.passwords.LengthValidator", "OPTIONS": {"min_length": 8, "max_length": 128}},
+    {"NAME": "core.passwords.LengthValidator"},
     {"NAME": "core.passwords.SimilarityValidator", "OPTIONS": {"user_attributes": ("username", "email")}},
     {"NAME": "core.passwords.CommonPasswordValidator"},
 ]
@@ -284,6 +284,8 @@ CONTENT_SECURITY_POLICY = {
         **({"frame-src": [SELF]} if DEMO else {}),
     }
 }
+
+DEFAULT_EXCEPTION_REPORTER_FILTER = "core.errors.NoValues"
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
 LOGGING = {

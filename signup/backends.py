@@ -7,6 +7,8 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
+from core import passwords
+
 from . import limits
 from .models import User
 
@@ -22,6 +24,8 @@ class EmailOrUsernameBackend(ModelBackend):
             return None
         name, user = _find(identifier)
         attempt = limits.PasswordTry(request, name=name, user=user) if request else None
+        if len(password) > passwords.MAX_LENGTH:
+            return None  # nobody's, and hashing what is that long is work for nothing
         if user is None:
             make_password(password)  # an unknown account takes as long as a wrong password
             return None

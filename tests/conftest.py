@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import time_machine
 from django.core.cache import cache
 from django.db.models import DateTimeField, Value
 from django.utils import translation
@@ -65,6 +66,13 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ids: list[int] = []
     monkeypatch.setattr("worker.bell.ring", lambda wanted: ids.extend(wanted) or True)
     return ids
+
+
+@pytest.fixture
+def still() -> Iterator[None]:
+    """The wall clock stands still: no window of a limit ends in the middle of a test."""
+    with time_machine.travel(datetime.now(UTC), tick=False):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -295,6 +295,11 @@ class Visitor:
         self.url, self.session = url, requests.Session()
         self.session.headers["Accept-Language"] = language
 
+    def fresh(self) -> "Visitor":
+        """Another browser of the same person, over the same kept connection."""
+        self.session.cookies.pop("doorcode_signup", None)
+        return self
+
     def get(self, path: str) -> requests.Response:
         return self.session.get(self.url + path, allow_redirects=False, timeout=30)
 

@@ -7,6 +7,9 @@ from core import clock
 from tests.factories import ALICE, PASSWORD, right
 from verification import services
 from verification.models import CaptchaModel
+from worker import outbox
+from worker.models import Delivery
+from worker.smtp import Outcome, Reply
 
 
 def accept(captcha: CaptchaModel | None = None) -> CaptchaModel:
@@ -22,6 +25,13 @@ def ask(client: Client, email: str = ALICE, **fields: str) -> CaptchaModel:
     """Ask for a code, and have its mail accepted."""
     assert client.post("/signup/", {"email": email, **fields}).status_code == 303
     return accept()
+
+
+def deliver() -> list[Delivery]:
+    """A worker claims what is due, and the mail server accepts it; return the mails."""
+    mine = outbox.claim(limit=50)
+    outbox.settle(results=[(each, Reply(Outcome.ACCEPTED, "250 OK")) for each in mine])
+    return mine
 
 
 def verify(client: Client, captcha: CaptchaModel, /, **fields: str) -> HttpResponse:

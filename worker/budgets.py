@@ -11,9 +11,11 @@ from hashlib import blake2b
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Min, QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 
 from .models import Delivery, MailTally
+
+MINUTE = timedelta(minutes=1)  # what a row of the site's tally counts
 
 Sent = list[tuple[str, datetime]]  # the (network, moment) of a mailbox's mails, oldest first
 
@@ -71,21 +73,24 @@ def _free_at(sent: Sent, network: str, at: datetime) -> datetime:
     return free
 
 
-def _ask_site(asking: Sequence[Delivery], at: datetime) -> dict[int, datetime]:
-    """Take the mails' places first and give back what is too much: the row is held, so no two take the same place."""
-    row = MailTally.objects.filter(minute=at.replace(second=0, microsecond=0))
-    _add(row, len(asking), at)
-    surplus, until = 0, at
+def site_room(*, at: datetime) -> int | None:
+    """Mails that the site may send now; None where nothing limits them. While it is 0 a claim need not look at them."""
+    rooms = []
     for count, seconds in settings.LIMIT_MAILS_SITE:
-        window = timedelta(seconds=seconds)
-        inside = MailTally.objects.filter(minute__gt=at - window - timedelta(minutes=1), mails__gt=0)
-        found = inside.aggregate(total=Sum("mails"), first=Min("minute"))
-        if found["total"] > count:
-            surplus = max(surplus, min(len(asking), found["total"] - count))
-            until = max(until, found["first"] + window + timedelta(minutes=1))
-    if surplus:
-        row.update(mails=F("mails") - surplus)
-    return {each.pk: until for each in asking[len(asking) - surplus :]}
+        begin = at - timedelta(seconds=seconds) - MINUTE
+        total = MailTally.objects.filter(minute__gt=begin).aggregate(total=Sum("mails"))["total"] or 0
+        rooms.append(max(0, count - total))
+    return min(rooms, default=None)
+
+
+def _ask_site(asking: Sequence[Delivery], at: datetime) -> dict[int, datetime]:
+    """Touch the row first: it is held from then on, so that no two claims take the same place."""
+    row = MailTally.objects.filter(minute=at.replace(second=0, microsecond=0))
+    _add(row, 0, at)
+    room = site_room(at=at)
+    surplus = 0 if room is None else max(0, len(asking) - room)
+    _add(row, len(asking) - surplus, at)
+    return {each.pk: at + MINUTE for each in asking[len(asking) - surplus :]}
 
 
 def _add(row: QuerySet[MailTally], number: int, at: datetime) -> None:

@@ -7,6 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from verification.models import CaptchaModel
 
+UNCHARGED = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the budgets of mails, or in them already
+
 
 class Delivery(models.Model):
     """One mail on its way. It says what the mail is about, never what is in it: that is derived at the send."""
@@ -50,6 +52,9 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="delivery_due"),
             models.Index(fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"),
+            models.Index(
+                fields=["next_attempt_at"], condition=Q(state="pending") & UNCHARGED, name="delivery_uncharged"
+            ),
             models.Index(
                 fields=["mailbox", "admitted_at"], condition=Q(admitted_at__isnull=False), name="delivery_mailbox"
             ),

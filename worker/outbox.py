@@ -17,7 +17,7 @@ from verification import services as verification
 from verification.models import CaptchaModel
 
 from . import bell, budgets
-from .models import Delivery
+from .models import UNCHARGED, Delivery
 from .smtp import Outcome, Reply
 
 State = Delivery.State
@@ -100,15 +100,22 @@ def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
     else sends these until the lease ends; whoever settles must show its token. What the budgets don't allow yet is put
     off.
     """
+    now = clock.now()
     with transaction.atomic():
-        free = _due().select_for_update(skip_locked=True, of=("self",), no_key=True).select_related("captcha", "user")
+        room = budgets.site_room(at=now)
+        limit = limit if room is None else min(limit, room or limit)
+        free = (
+            _due(uncharged=room == 0)
+            .select_for_update(skip_locked=True, of=("self",), no_key=True)
+            .select_related("captcha", "user")
+        )
         rows = list(free.filter(pk=first)) if first is not None else []
         if len(rows) < limit and (rows or first is None):
             rows += free.exclude(pk__in=[row.pk for row in rows]).order_by("next_attempt_at")[: limit - len(rows)]
         stale = [row.pk for row in rows if row.captcha and not verification.is_wanted(row.captcha, row.generation)]
         if stale:
             Delivery.objects.filter(pk__in=stale).update(state=State.EXPIRED, last_reply="superseded")
-        now, mine = clock.now(), [row for row in rows if row.pk not in stale]
+        mine = [row for row in rows if row.pk not in stale]
         waits = budgets.admit(deliveries=mine, at=now)
         if waits:
             _put_off([row for row in mine if row.pk in waits], waits)
@@ -176,17 +183,25 @@ def unheard(*, limit: int) -> list[int]:
     """Return due deliveries whose bell was rung over RING_AGAIN seconds ago or never; mark them as rung now."""
     quiet = Q(published_at=None) | Q(published_at__lte=Now() - timedelta(seconds=RING_AGAIN))
     with transaction.atomic():
-        due = _due().filter(quiet).select_for_update(skip_locked=True, no_key=True)
+        due = (
+            _due(uncharged=budgets.site_room(at=clock.now()) == 0)
+            .filter(quiet)
+            .select_for_update(skip_locked=True, no_key=True)
+        )
         ids = [row.pk for row in due.order_by("next_attempt_at").only("pk")[:limit]]
         if ids:
             Delivery.objects.filter(pk__in=ids).update(published_at=Now())
     return ids
 
 
-def _due() -> QuerySet[Delivery]:
-    """What may be sent now: due by its own time, or left behind by somebody whose lease is over."""
+def _due(*, uncharged: bool) -> QuerySet[Delivery]:
+    """
+    What may be sent now: due by its own time, or left behind by somebody whose lease is over. `uncharged`: only what
+    needs no place in the site's budget, as that is used up.
+    """
+    pending = Q(state=State.PENDING, next_attempt_at__lte=Now())
     return Delivery.objects.filter(
-        Q(state=State.PENDING, next_attempt_at__lte=Now()) | Q(state=State.SENDING, lease_until__lte=Now())
+        (pending & UNCHARGED if uncharged else pending) | Q(state=State.SENDING, lease_until__lte=Now())
     )
 
 

@@ -16,7 +16,7 @@ SLOW_DOWN = "Too many requests. Try again in"
 
 
 @pytest.fixture(autouse=True)
-def rates(settings) -> None:
+def rates(settings, still: None) -> None:
     """The defaults, but where a test says otherwise."""
     settings.LIMIT_REQUESTS_NETWORK = [(30, 60), (200, 3_600)]
     settings.LIMIT_VERIFY_NETWORK = [(300, 600)]

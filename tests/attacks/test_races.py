@@ -1,4 +1,4 @@
-"""Parallel posts against gunicorn on both databases: what must happen once happens once."""
+"""Parallel posts against gunicorn on both databases: what must happen once happens once. Attacks 7, 8, 10, 13."""
 
 import re
 from collections import Counter
@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.servers import System, Visitor
+from tests.servers import System, Visitor, code_in
 
 pytestmark = pytest.mark.redis
 
 MISMATCH = "That code does not match this email address"
 TOO_MANY = "Too many wrong codes. Get a new code"
+LONGER, EIGHT = "sent a longer code", "The code must be 8 numbers"
 
 
 def at_once(number: int, act: Callable[[int], requests.Response]) -> list[requests.Response]:
@@ -28,7 +29,7 @@ def twin(visitor: Visitor) -> Visitor:
     return other
 
 
-def test_of_200_parallel_wrong_codes_five_are_compared(system: System) -> None:
+def test_07_of_200_parallel_wrong_codes_five_are_compared(system: System) -> None:
     """Each compared code says how many tries are left; all others are told that none is."""
     alice, email = Visitor(system.url), "alice-race@example.com"
     alice.post("/signup/", email=email)
@@ -43,7 +44,7 @@ def test_of_200_parallel_wrong_codes_five_are_compared(system: System) -> None:
     assert TOO_MANY in alice.post("/signup/verify/", captcha=code, **fields).text  # the right one too
 
 
-def test_of_50_parallel_right_codes_one_makes_an_account(system: System) -> None:
+def test_08_of_50_parallel_right_codes_one_makes_an_account(system: System) -> None:
     """One browser is redirected to its account; the others find the proof spent."""
     bob, email = Visitor(system.url), "bob-race@example.com"
     bob.post("/signup/", email=email)
@@ -60,6 +61,52 @@ def test_of_50_parallel_right_codes_one_makes_an_account(system: System) -> None
     assert winner.headers["Location"] == "/account/"
     names = system.manage("shell", "-v", "0", "-c", _NAMES % email)
     assert len(re.findall(r"bob\d+", names)) == 1
+
+
+def test_10_on_many_handles_at_once_nine_wrong_codes_are_compared(system: System) -> None:
+    """
+    Twelve browsers guess at one address, sixty codes in parallel: the budget is the address's, and exact. Who is told
+    how many tries are left was compared; everybody else is told of a longer code, or that it has eight digits now. Each
+    browser gets one mail with it.
+    """
+    email = "erin-race@example.com"
+    browsers = [Visitor(system.url) for _ in range(12)]
+    for browser in browsers:
+        browser.post("/signup/", email=email)
+    system.mail.wait_for(email, number=12)
+    codes = {code_in(mail) for mail in system.mail.to(email)}
+    wrong = [f"{number:04}" for number in range(100) if f"{number:04}" not in codes][:60]
+    fields = {"email": email, "username": "erinrace", "password": "correct horse b"}
+    answers = at_once(60, lambda n: twin(browsers[n % 12]).post("/signup/verify/", captcha=wrong[n], **fields))
+    told = Counter("You can try" in answer.text or "Get a new code" in answer.text for answer in answers)
+    assert told == {True: 9, False: 51}
+    refused = [answer.text for answer in answers if LONGER in answer.text or EIGHT in answer.text]
+    assert len(refused) == 51
+    counted = system.manage("shell", "-v", "0", "-c", _GUESSES % email)
+    assert counted.strip() == "9"
+    system.mail.wait_for(email, number=24)
+    assert Counter(len(code_in(mail)) for mail in system.mail.to(email)) == {4: 12, 8: 12}
+
+
+def test_13_no_code_of_one_request_fits_another(system: System) -> None:
+    """Many live requests for one address: each browser's own code alone is right, and the first keeps its own."""
+    email = "heidi-race@example.com"
+    browsers = [Visitor(system.url) for _ in range(4)]
+    for browser in browsers:
+        browser.post("/signup/", email=email)
+    system.mail.wait_for(email, number=4)
+    codes = [code_in(mail) for mail in system.mail.to(email)]
+    fields = {"email": email, "username": "heidi", "password": "correct horse b"}
+    foreign = [code for code in codes if code != own_code(system, browsers[0])]
+    assert MISMATCH in browsers[0].post("/signup/verify/", captcha=foreign[0], **fields).text
+    assert browsers[0].post("/signup/verify/", captcha=own_code(system, browsers[0]), **fields).status_code == 303
+    assert browsers[1].post("/signup/verify/", captcha=own_code(system, browsers[1]), **fields).status_code == 400
+
+
+def own_code(system: System, browser: Visitor) -> str:
+    """The code of the request that this browser holds."""
+    cookie = browser.session.cookies["doorcode_signup"].strip('"')
+    return system.manage("shell", "-v", "0", "-c", _CODE % cookie).strip()
 
 
 def test_20_parallel_sign_ups_of_one_address_make_one_user(system: System) -> None:
@@ -109,6 +156,17 @@ def test_two_people_choose_one_username_at_once(system: System) -> None:
 _NAMES = """
 from signup.models import User
 print(list(User.objects.filter(email="%s", is_active=True).values_list("username", flat=True)))
+"""
+_GUESSES = """
+from verification.models import AddressBudget
+print(len(AddressBudget.objects.get(address="%s").guesses))
+"""
+_CODE = """
+from django.core import signing
+from verification import keys
+from verification.models import CaptchaModel
+handle = signing.loads("%s", salt="doorcode.signup.handles")[0][0]
+print(keys.code_of(CaptchaModel.objects.get(handle=handle)))
 """
 _COUNTS = """
 from signup.models import User

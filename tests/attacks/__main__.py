@@ -1,0 +1,70 @@
+"""`make attack`: what a stranger reaches at best, beside the bounds, and what harm honest people come to."""
+
+import argparse
+import os
+from datetime import UTC, datetime
+from unittest.mock import patch
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+
+import django
+
+django.setup()
+
+import time_machine
+from django.conf import settings
+from django.db.models import DateTimeField, Value
+from django.test.utils import get_runner, override_settings, setup_test_environment
+
+from core import clock
+from tests.attacks import attacker
+from tests.attacks.conftest import DEFAULTS
+from tests.attacks.people import Crowd
+from tests.factories import ALICE, Hands
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mails", type=int, default=200, help="mails an hour at which the whole site is attacked")
+    parser.add_argument("--people", type=int, default=1_000, help="honest people in a day behind one address")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    setup_test_environment()
+    runner = get_runner(settings)(verbosity=0)
+    databases = runner.setup_databases()
+    quiet = {"LOGGING_CONFIG": None, "LIMIT_MAILS_SITE": [(options.mails, 3_600)]}
+    now = patch("worker.outbox.Now", lambda: Value(clock.now(), DateTimeField()))
+    with override_settings(**DEFAULTS | quiet), now, patch("worker.bell.ring", lambda ids: True):
+        _attack(options.mails)
+        with override_settings(**DEFAULTS):
+            _live(options.people, options.seed)
+    runner.teardown_databases(databases)
+
+
+def _attack(mails: int) -> None:
+    hands = Hands(datetime.now(UTC))
+    with patch("core.clock.now", hands.now):
+        one = attacker.at_one_address(hands, address=ALICE).worst_day()
+        print(f"one address: {one:.3e} in the worst 24 hours; bound A/N {attacker.bound_of_address():.3e}", flush=True)
+        hands.move(days=3)
+        many = attacker.at_many_addresses(hands)
+        length = len(many.guesses)
+        print(
+            f"all addresses, {mails} mails an hour: {many.worst_day():.5f} expected hijacks in 24 hours, {length} guesses; "
+            f"bound W/N {attacker.bound_of_site():.5f}",
+            flush=True,
+        )
+
+
+def _live(people: int, seed: int) -> None:
+    crowd = Crowd(people=people, seed=seed)
+    with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as moment:
+        crowd.run(moment.shift)
+    harmed = sum(crowd.harmed.values())
+    print(f"honest people behind one address: {crowd.done} of {people} got through, {harmed} met a limit or an error")
+    for what, number in crowd.harmed.most_common():
+        print(f"  {number} x {what}")
+
+
+if __name__ == "__main__":
+    main()

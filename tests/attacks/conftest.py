@@ -1,0 +1,24 @@
+"""The limits as a site has them by default, and the whole system on both databases."""
+
+import pytest
+
+from tests.journeys.conftest import system  # noqa: F401 - the fixture, once more for this folder
+
+DEFAULTS = {
+    "LIMIT_GUESSES_ADDRESS": [(9, 8), (100, None)],
+    "LIMIT_GUESSES_SITE": [(100, 6), (1_000, 8)],
+    "LIMIT_MAILS_MAILBOX": [(1, 60), (5, 3_600), (10, 86_400)],
+    "LIMIT_MAILS_SITE": [(2_000, 3_600)],
+    "LIMIT_REQUESTS_NETWORK": [(30, 60), (200, 3_600)],
+    "LIMIT_VERIFY_NETWORK": [(300, 600)],
+    "LIMIT_LOGIN_NETWORK": [(60, 60)],
+    "LIMIT_LOGIN_PAIR": [(5, 300)],
+    "LIMIT_LOGIN_ACCOUNT": [(50, 3_600)],
+}
+
+
+@pytest.fixture
+def limited(settings, still: None) -> None:
+    """All limits at their defaults."""
+    for name, value in DEFAULTS.items():
+        setattr(settings, name, value)

@@ -1,0 +1,265 @@
+"""Whose account it becomes, and who may use it: attacks 31 to 41. The API's are in test_api.py."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from core import clock
+from signup.models import User
+from tests.factories import ALICE, BOB, PASSWORD, Hands, make_pending, make_user, right, text_of, wrong
+from tests.visits import accept, ask, verify
+from verification import keys
+from verification.models import CaptchaModel
+from worker import mail
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+EVE = "eve's password"
+
+
+def test_31_a_stranger_prepares_nothing_for_the_owner(client: Client) -> None:
+    """
+    Eve begins with Alice's address and waits. Whatever of Alice's she can lay hands on, the account that Alice then
+    opens has Alice's password, and Eve's request opens nothing.
+    """
+    eve = Client()
+    eve_request = ask(eve)
+    for code in ("0000", wrong(eve_request)):
+        verify(eve, eve_request, captcha=code, username="eve", password=EVE)
+    captcha = ask(client)
+    assert verify(client, captcha).status_code == 303
+    assert verify(eve, eve_request, username="eve", password=EVE).status_code == 400
+    user = User.objects.get()
+    assert user.check_password(PASSWORD)
+    assert user.username == "alice"
+
+
+@pytest.mark.parametrize("by", ["link", "code"])
+def test_31_the_owner_proves_a_strangers_request_and_stumbles(client: Client, by: str) -> None:
+    """
+    Alice opens the mail that Eve asked for, and proves the mailbox, but her username is taken. Eve, who holds the same
+    request, can't finish what Alice began.
+    """
+    make_user("bob", BOB)
+    eve = Client()
+    captcha = ask(eve)
+    if by == "link":
+        client.get(f"/signup/link/{keys.link_token(captcha)}/")
+        answer = verify(client, captcha, captcha="", username="bob")
+    else:
+        client.cookies["doorcode_signup"] = eve.cookies["doorcode_signup"].value
+        answer = verify(client, captcha, username="bob")
+    assert "That username is taken" in text_of(answer)
+    assert CaptchaModel.objects.get().proven_at
+    for code in ("", "0000", wrong(captcha)):
+        assert verify(eve, captcha, captcha=code, username="eve", password=EVE).status_code == 400
+    assert not User.objects.get(email=ALICE).is_active
+    assert verify(client, captcha, captcha="").status_code == 303
+
+
+def test_32_asking_again_changes_nothing_of_the_first_asker(client: Client, hands: Hands) -> None:
+    """Eve asks for Alice's address again and again, and guesses: Alice's handle, code and link stay as they are."""
+    captcha = ask(client)
+    code, link = right(captcha), keys.link_token(captcha)
+    for _ in range(5):
+        eve = Client()
+        theirs = ask(eve)
+        verify(eve, theirs, captcha=wrong(theirs))
+        hands.move(seconds=61)
+        eve.post("/signup/resend/", {"email": ALICE})
+    captcha.refresh_from_db()
+    assert (right(captcha), keys.link_token(captcha), captcha.attempts) == (code, link, 0)
+    assert verify(client, captcha, captcha=code).status_code == 303
+
+
+def test_32_wrong_guesses_lengthen_and_the_old_link_still_opens(client: Client, hands: Hands, limited) -> None:
+    """The most that Eve reaches: Alice's short code is replaced when she types it. Nobody mailed it for nothing."""
+    captcha = ask(client)
+    link = keys.link_token(captcha)
+    for _ in range(2):
+        eve = Client()
+        theirs = ask(eve)
+        for _ in range(5):
+            verify(eve, theirs, captcha=wrong(theirs))
+            theirs.refresh_from_db()
+    before = Delivery.objects.filter(captcha=captcha).count()
+    page = verify(client, captcha)
+    assert "For your safety we've sent a longer code" in text_of(page)
+    assert 'name="captcha"' in text_of(page)
+    assert "8-digit" in text_of(page)
+    assert Delivery.objects.filter(captcha=captcha).count() == before + 1
+    assert Delivery.objects.latest("pk").mailbox == ""  # outside the budget
+    captcha.refresh_from_db()
+    assert len(right(captcha)) == 8
+    other = Client()
+    other.get(f"/signup/link/{link}/")
+    assert verify(other, captcha, captcha="").status_code == 303
+
+
+def test_32_the_longer_code_opens(client: Client, limited) -> None:
+    """Under the same handle, once its mail is there; parallel posts make one mail."""
+    captcha = ask(client)
+    lengthen()
+    verify(client, captcha)
+    verify(client, captcha)
+    assert Delivery.objects.count() == 2
+    captcha.refresh_from_db()
+    assert verify(client, captcha).status_code == 303
+
+
+def lengthen(number: int = 9) -> None:
+    """As many wrong guesses at Alice's address."""
+    from verification.models import AddressBudget
+
+    guesses = [clock.now().timestamp()] * number
+    AddressBudget.objects.update_or_create(address=ALICE, defaults={"guesses": guesses})
+
+
+def test_32_when_only_the_link_proves_it_does(client: Client, limited) -> None:
+    """After a hundred wrong guesses: the code is answered with the way out, the link opens."""
+    captcha = ask(client)
+    lengthen(100)
+    assert "Open the link in the email to continue" in text_of(verify(client, captcha))
+    client.get(f"/signup/link/{keys.link_token(captcha)}/")
+    assert verify(client, captcha, captcha="").status_code == 303
+
+
+def test_33_nobody_squats_an_address_or_a_name(client: Client) -> None:
+    """Eve begins with everything that is Alice's and never verifies: Alice gets her address and her name."""
+    eve = Client()
+    for _ in range(5):
+        theirs = ask(eve)
+        verify(eve, theirs, captcha=wrong(theirs), username="alice", password=EVE)
+    assert not User.objects.exclude(username=None).exists()
+    assert verify(client, ask(client)).status_code == 303
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_34_a_disabled_account_stays_disabled(client: Client, before: bool) -> None:
+    """Disabled by an operator before or after its activation: no code, link or reset makes it active."""
+    user = make_user(is_active=False) if before else make_user()
+    captcha = ask(client)
+    if not before:
+        User.objects.update(is_active=False)
+    CaptchaModel.objects.update(decoy=False)  # even if the request was no decoy
+    assert verify(client, captcha, username="alice2").status_code == 400
+    client.post("/password-reset/", {"email": ALICE})
+    user.refresh_from_db()
+    assert not user.is_active
+    assert not Delivery.objects.filter(kind="password_reset", user=user).exists() or before is False
+
+
+def test_35_nobody_signs_in_before_the_proof(client: Client) -> None:
+    """Neither with an empty password nor with the one of an unusable row; and a waiting account gets no reset."""
+    user = make_pending()
+    for password in ("", "!", user.password, PASSWORD):
+        assert client.post("/login/", {"username": ALICE, "password": password}).status_code == 400
+    client.post("/password-reset/", {"email": ALICE})
+    assert Delivery.objects.get().user is None
+    with pytest.raises(mail.Unbuildable):
+        mail.build(Delivery.objects.get())
+
+
+def test_36_the_session_changes_its_key_at_sign_in(client: Client) -> None:
+    """A session that a stranger planted is not the one that the owner signs in with; the token of forms too."""
+    client.get("/signup/")
+    session = client.session
+    session["planted"] = "by eve"
+    session.save()
+    planted, token = session.session_key, client.cookies["csrftoken"].value
+    assert verify(client, ask(client)).status_code == 303
+    assert client.session.session_key != planted
+    assert client.cookies["csrftoken"].value != token
+
+
+POSTS = ["/signup/", "/signup/verify/", "/signup/resend/", "/login/", "/logout/", "/password-reset/", "/i18n/setlang/"]
+
+
+@pytest.mark.parametrize("page", [*POSTS, "/password-change/"])
+def test_37_other_sites_can_post_nothing(page: str) -> None:
+    """Without the token, with another's, from another origin: 403, and nothing happened."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(make_user("bob", BOB))
+    assert client.post(page, {"email": ALICE}).status_code == 403
+    assert client.post(page, {"email": ALICE, "csrfmiddlewaretoken": "x" * 64}).status_code == 403
+    token = client.get("/password-change/").cookies["csrftoken"].value
+    for origin in ("https://evil.example", "null"):
+        headers = {"Origin": origin, "X-CSRFToken": token}
+        assert client.post(page, {"email": ALICE}, headers=headers).status_code == 403
+    assert not Delivery.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "///evil.example",
+        "/\t/evil.example",
+        "javascript:x",
+    ],
+)
+def test_38_next_leads_nowhere_else(client: Client, target: str) -> None:
+    """At the sign-up, through the whole flow, and at the sign-in."""
+    captcha = ask(client, next=target)
+    assert verify(client, captcha).headers["Location"] == "/account/"
+    client.post("/logout/")
+    fields = {"username": "alice", "password": PASSWORD, "next": target}
+    assert client.post("/login/", fields).headers["Location"] == "/account/"
+    assert client.post("/i18n/setlang/", {"language": "en", "next": target}).headers["Location"] == "/"
+
+
+@pytest.mark.parametrize("header", ["HTTP_HOST", "HTTP_X_FORWARDED_HOST"])
+def test_39_another_host_reaches_no_mail(client: Client, settings, header: str) -> None:
+    """Links in mails come from SITE_URL, even where any host is allowed."""
+    settings.ALLOWED_HOSTS = ["*"]
+    make_user("bob", BOB)
+    for page, email in (("/signup/", ALICE), ("/signup/", BOB), ("/password-reset/", BOB)):
+        client.post(page, {"email": email}, **{header: "evil.example"})
+    built = [mail.build(each) for each in Delivery.objects.select_related("captcha", "user")]
+    assert len(built) == 3
+    for each in built:
+        assert b"evil" not in each
+        assert b"http://testserver/" in each
+    settings.ALLOWED_HOSTS = ["testserver"]
+    assert client.post("/signup/", {"email": ALICE}, HTTP_HOST="evil.example").status_code == 400
+
+
+def test_40_extra_fields_are_ignored(client: Client) -> None:
+    """Nobody makes themselves staff, or somebody else."""
+    extra = {
+        "is_staff": "on",
+        "is_superuser": "1",
+        "is_active": "1",
+        "id": "7",
+        "user": "7",
+        "activated_at": "2020-01-01",
+    }
+    captcha = ask(client, **extra)
+    assert not get_user_model().objects.get().is_active
+    assert verify(client, captcha, **extra).status_code == 303
+    user = User.objects.get()
+    assert (user.is_staff, user.is_superuser) == (False, False)
+    assert user.pk != 7
+    assert user.activated_at > captcha.created_at
+
+
+def test_41_reading_changes_nothing(client: Client) -> None:
+    """GET and HEAD on the mail's link by a scanner, and methods in disguise: the request stays as it was."""
+    captcha = ask(client)
+    before = list(CaptchaModel.objects.values())
+    token = keys.link_token(captcha)
+    scanner = Client()
+    for _ in range(3):
+        assert scanner.get(f"/signup/link/{token}/").status_code == 303
+        assert scanner.head(f"/signup/link/{token}/").status_code == 303
+        assert scanner.get("/signup/verify/").status_code == 200
+    for page in ("/signup/resend/", "/logout/"):
+        assert client.get(page).status_code == 405
+        assert client.get(page, headers={"X-HTTP-Method-Override": "POST"}).status_code == 405
+        assert client.get(f"{page}?_method=POST").status_code == 405
+    assert scanner.post(f"/signup/link/{token}/", {"_method": "GET"}).status_code == 405
+    assert list(CaptchaModel.objects.values()) == before
+    assert accept()

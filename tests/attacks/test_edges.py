@@ -1,0 +1,271 @@
+"""Around the flow: networks, caches, logs, the broker, deployment. Attacks 42 to 51."""
+
+import html
+import json
+import re
+import sqlite3
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+import kombu.exceptions
+import pytest
+import redis
+import requests
+import yaml
+from django.core.signals import got_request_exception
+from django.http import HttpRequest
+from django.test import Client
+from django.views.debug import ExceptionReporter
+from kombu import Connection
+
+from tests.factories import ALICE, BOB, PASSWORD, Hands, make_user, right, text_of
+from tests.servers import ROOT, MailServer, Redis, System, Visitor, link_in
+from tests.visits import ask, deliver, verify
+from worker import outbox
+from worker.celery import app
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+PUBLIC = [
+    "/signup/",
+    "/signup/verify/",
+    "/login/",
+    "/password-reset/",
+    "/password-reset/done/",
+    "/admin/login/",
+    "/nowhere/",
+]
+
+
+def test_42_rotating_forwarded_addresses_is_one_network(client: Client, limited, settings) -> None:
+    """What a client writes into X-Forwarded-For itself is never its address, whatever the number of proxies."""
+    for hops in (0, 1):
+        settings.TRUSTED_PROXIES = hops
+        answers = []
+        for number in range(31):
+            forged = f"10.1.{hops}.{number}"
+            header = f"{forged}, 5.6.7.{hops}" if hops else forged
+            headers = {"X-Forwarded-For": header, "X-Real-IP": forged, "Forwarded": f"for={forged}"}
+            answers.append(client.post("/signup/", {"email": f"p{number}@example.com"}, headers=headers).status_code)
+        assert answers == [303] * 30 + [429]
+
+
+def test_43_with_redis_gone_sign_up_works(client: Client, limited, monkeypatch) -> None:
+    """No limit, no bell, no cache: the code is mailed, and opens."""
+
+    def gone(*args: object, **kwargs: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("core.ratelimit.django_ratelimit.get_usage", gone)
+    monkeypatch.setattr("core.ratelimit.cache.decr", gone)
+    monkeypatch.setattr("worker.bell.ring", lambda ids: False)
+    captcha = ask(client)
+    assert [each.recipient for each in outbox.claim(limit=1)] == [ALICE]
+    assert verify(client, captcha).status_code == 303
+    client.post("/logout/")
+    assert client.post("/login/", {"username": "alice", "password": PASSWORD}).status_code == 302
+
+
+@pytest.mark.parametrize("page", PUBLIC)
+def test_44_pages_are_private(client: Client, page: str) -> None:
+    """Each has a language in it, most a flow: no shared cache keeps one, no back button shows one to the next."""
+    ask(client)
+    assert client.get(page).headers["Cache-Control"] in ("private, no-store", PRIVATE_OF_DJANGO)
+
+
+PRIVATE_OF_DJANGO = "max-age=0, no-cache, no-store, must-revalidate, private"
+
+
+@pytest.mark.redis
+@pytest.mark.timeout(120)
+def test_45_46_a_secret_is_in_no_log_page_row_or_message(tmp_path: Path) -> None:
+    """
+    One whole registration, every message to the broker listened to; then look for its code, its link and its password
+    in all that was written: logs at DEBUG, the database's dump, each page's HTML and URL, the admin, and Redis.
+    """
+    database = tmp_path / "db.sqlite3"
+    said: list[bytes] = []
+    with Redis() as server, redis.Redis.from_url(server.url) as client, MailServer() as mail:
+        system = System(database=f"sqlite:///{database}", redis=server.url, mail=mail, logs=tmp_path, LOG_LEVEL="DEBUG")
+        with system.run(), client.monitor() as monitor:
+            alice, pages = Visitor(system.url), []
+            pages.append(alice.post("/signup/", email=ALICE))
+            code, link = mail.code(ALICE), link_in(mail.wait_for(ALICE))
+            elsewhere = Visitor(system.url)
+            pages += [alice.get("/signup/verify/"), elsewhere.get(link), elsewhere.get("/signup/verify/")]
+            fields = {"email": ALICE, "username": "alice", "password": PASSWORD}
+            pages.append(alice.post("/signup/verify/", captcha=f"{(int(code) + 1) % 10_000:04}", **fields))
+            final = alice.post("/signup/verify/", captcha=code, **fields)
+            assert final.status_code == 303
+            pages += [final, alice.get("/account/"), alice.get("/signup/status/")]
+            pages += _admin(system)
+            client.set("the end", 1)
+            for command in monitor.listen():
+                said.append(json.dumps(command, default=str).encode())
+                if "the end" in command["command"]:
+                    break
+            rows = "\n".join(sqlite3.connect(database).iterdump())
+    proof = link.rstrip("/").partition(".")[2]
+    written = {
+        "logs": "".join(each.read_text() for each in tmp_path.glob("*.log")),
+        "database": rows,
+        "broker": b"\n".join(said).decode(),
+        "pages": "".join(page.text + str(page.headers.get("Location")) + page.url.replace(link, "") for page in pages),
+    }
+    digits = re.compile(rf"(?<![\d.]){code}(?![\d.])")
+    for where, text in written.items():
+        assert len(text) > 500, where
+        assert proof not in text, where
+        assert PASSWORD not in text, where
+        found = [text[max(0, hit.start() - 40) : hit.end() + 20] for hit in digits.finditer(text)]
+        assert found == [], where
+    assert "worker.tasks.deliver" in written["broker"]
+
+
+def _admin(system: System) -> list[requests.Response]:
+    """The pages of the admin that show the request and its mail."""
+    system.environment["DJANGO_SUPERUSER_PASSWORD"] = "correct horse admin"
+    system.manage("createsuperuser", "--no-input", "--email", "root@example.com", "--username", "root")
+    root = Visitor(system.url)
+    root.get("/admin/login/")
+    root.post("/login/", username="root", password="correct horse admin")
+    paths = ["/admin/worker/delivery/", "/admin/worker/delivery/1/change/", "/admin/signup/user/"]
+    paths += ["/admin/verification/captchamodel/", "/admin/verification/captchamodel/1/change/"]
+    pages = [root.get(path) for path in paths]
+    assert ALICE in pages[0].text
+    return pages
+
+
+def test_46_the_broker_gets_an_id_and_nothing_else(monkeypatch) -> None:
+    """Arguments, their printed form and headers of the message."""
+    sent: list[tuple] = []
+    monkeypatch.undo()
+    with patch.object(app.amqp, "send_task_message", lambda *args, **kwargs: sent.append((args, kwargs))):
+        app.send_task("worker.tasks.deliver", args=[7], expires=360)
+    [(args, kwargs)] = sent
+    message = next(each for each in args if hasattr(each, "headers"))
+    assert message.body[0] == [7] or tuple(message.body[0]) == (7,)
+    assert message.headers["argsrepr"] in ("[7]", "(7,)")
+    assert message.headers["kwargsrepr"] == "{}"
+    assert kwargs is not None
+
+
+def test_47_error_reports_hide_what_was_typed(client: Client, settings, monkeypatch) -> None:
+    """A crash in the middle of a verification: its report has neither code, password, key nor a service's URL."""
+    settings.CELERY_BROKER_URL = f"redis://:{'secret' * 2}@redis.example.com/0"
+    captcha = ask(client)
+    code = right(captcha)
+    reports: list[str] = []
+
+    def crash(*args: object) -> bool:
+        raise RuntimeError("crash")
+
+    monkeypatch.setattr("verification.codes.same", crash)
+    client.raise_request_exception = False
+
+    def note(sender: object, request: HttpRequest, **kwargs: object) -> None:
+        reporter = ExceptionReporter(request, *sys.exc_info())
+        reports.append(reporter.get_traceback_text() + reporter.get_traceback_html())
+
+    got_request_exception.connect(note)
+    try:
+        assert verify(client, captcha).status_code == 500
+    finally:
+        got_request_exception.disconnect(note)
+    [text] = reports
+    assert "verify" in text
+    assert PASSWORD not in text
+    assert settings.SECRET_KEY not in text
+    assert f"'{code}'" not in html.unescape(text)
+    assert "secretsecret" not in text
+
+
+def test_48_pickled_tasks_are_refused() -> None:
+    """A message that would run code when it is read is not read."""
+    assert app.conf.accept_content == ["json"]
+    assert app.conf.task_serializer == "json"
+    ran: list[int] = []
+    with Connection("memory://") as connection:
+        queue = connection.SimpleQueue("attack-48", serializer="pickle")
+        queue.put({"task": "worker.tasks.deliver", "args": [1]})
+        queue.consumer.accept = set(app.conf.accept_content)
+        with pytest.raises(kombu.exceptions.ContentDisallowed):
+            ran.append(queue.get(timeout=1).payload)
+    assert ran == []
+
+
+def test_49_compose_hides_its_databases() -> None:
+    """Passwords that must be given, and no public port but the web's."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    services = compose["services"]
+    assert [name for name, service in services.items() if "ports" in service or "network_mode" in service] == ["web"]
+    assert "--requirepass" in services["redis"]["command"]
+    for word in ("REDIS_PASSWORD", "POSTGRES_PASSWORD", "SECRET_KEY"):
+        uses = re.findall(rf"\${{{word}(\W[^}}]*)}}", (ROOT / "docker-compose.yml").read_text())
+        assert uses
+        assert all(use.startswith(":?") for use in uses)
+
+
+def test_50_a_mailbox_can_not_be_bombed(all_hands: Hands, limited) -> None:
+    """
+    A thousand requests in a day from many networks, for one mailbox in many spellings, by each form that mails: ten
+    mails arrive. Nobody is told, and each request is answered as any other.
+    """
+    make_user("bob", "bob@gmail.com")
+    spellings = ["bob@gmail.com", "b.o.b@gmail.com", "bob+1@gmail.com", "bob@googlemail.com"]
+    arrived = []
+    for number in range(1_000):
+        where = f"10.{number // 250}.0.{number % 250}"
+        page = "/password-reset/" if number % 3 == 0 else "/signup/"
+        answer = Client().post(page, {"email": spellings[number % 4]}, REMOTE_ADDR=where)
+        assert answer.status_code in (302, 303)
+        arrived += deliver()
+        all_hands.move(seconds=86)
+    assert len(arrived) == 10
+    assert Delivery.objects.filter(state="pending").count() > 900
+
+
+def test_50_the_owner_still_gets_a_code(all_hands: Hands, limited) -> None:
+    """While a stranger fills the mailbox from one place, a request from elsewhere waits a minute at the most."""
+    for _ in range(200):
+        Client().post("/signup/", {"email": ALICE}, REMOTE_ADDR="10.6.6.6")
+        deliver()
+        all_hands.move(minutes=6)
+    Client().post("/signup/", {"email": ALICE}, REMOTE_ADDR="10.1.1.1")
+    mine = Delivery.objects.latest("pk")
+    all_hands.move(minutes=1)
+    assert mine.pk in [each.pk for each in deliver()]
+
+
+@pytest.mark.parametrize("page", PUBLIC)
+def test_51_no_page_can_be_framed_or_scripted(client: Client, page: str) -> None:
+    """Framing is refused, the CSP knows no unsafe-*, no wildcard and no other host; nothing is sniffed."""
+    ask(client)
+    headers = client.get(page).headers
+    assert headers["X-Frame-Options"] == "DENY"
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert not re.search(r"unsafe-|\*|https?:", policy)
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+def test_51_the_admin_is_for_staff_and_errors_show_nothing(client: Client, monkeypatch) -> None:
+    """A visitor's way into the admin ends at its door; a crash shows no traceback, setting or path."""
+    make_user("bob", BOB)
+    client.post("/login/", {"username": "bob", "password": PASSWORD})
+    assert "/admin/login/" in client.get("/admin/").headers["Location"]
+    assert "/admin/login/" in client.get("/admin/worker/delivery/").headers["Location"]
+
+    def crash(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("the secret of the crash")
+
+    monkeypatch.setattr("signup.services.request_code", crash)
+    client.raise_request_exception = False
+    client.post("/logout/")
+    answer = client.post("/signup/", {"email": ALICE})
+    assert answer.status_code == 500
+    assert not re.search(r"Traceback|RuntimeError|secret|core/settings|site-packages", text_of(answer))

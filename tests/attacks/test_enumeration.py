@@ -1,0 +1,190 @@
+"""Who has an account is nobody's business: attacks 1 to 6."""
+
+import random
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+
+from core import clock
+from signup import handles
+from tests.attacks.statistics import p_value
+from tests.factories import BOB, PASSWORD, make_pending, make_user, right, text_of, wrong
+from tests.servers import System, Visitor
+from tests.visits import accept, ask, verify
+from verification.models import CaptchaModel
+
+pytestmark = pytest.mark.django_db
+
+PEOPLE = {"new": "anna@example.com", "pending": "anne@example.com", "registered": "anni@example.com"}
+
+
+@pytest.fixture
+def people() -> dict[str, str]:
+    """An address of each kind, all of one length."""
+    make_pending(PEOPLE["pending"])
+    make_user("anni", PEOPLE["registered"])
+    return PEOPLE
+
+
+def seen(answer: HttpResponse, address: str) -> tuple:
+    """All that a stranger sees of an answer, but for random values and what they typed themselves."""
+    text = re.sub(r'(name="(?:csrfmiddlewaretoken|once|captcha)" value=")[^"]+', r"\1…", answer.content.decode())
+    cookies = {
+        name: (len(cookie.value) // 8, cookie["max-age"], cookie["samesite"], cookie["httponly"])
+        for name, cookie in answer.cookies.items()
+    }
+    headers = {name: value for name, value in answer.headers.items() if name != "Content-Length"}
+    return answer.status_code, headers, cookies, text.replace(address, "…")
+
+
+def journey(address: str) -> list[tuple]:
+    """Everything that can be asked without reading the address's mail, in one browser."""
+    client, answers = Client(), []
+
+    def note(answer: HttpResponse) -> None:
+        answers.append(seen(answer, address))
+
+    def look() -> None:
+        note(client.get("/signup/verify/"))
+        status = client.get("/signup/status/").json()
+        answers.append((status["state"], bool(status["sent_at"]), status["resend_after"]))
+
+    fields = {"email": address, "username": "somebody", "password": PASSWORD}
+    note(client.post("/signup/", {"email": address}))
+    look()
+    note(client.post("/signup/verify/", {**fields, "captcha": "0000"}))
+    captcha = accept()
+    look()
+    for _ in range(6):
+        note(client.post("/signup/verify/", {**fields, "captcha": wrong(captcha)}))
+    note(client.post("/signup/verify/", {**fields, "captcha": ""}))
+    note(client.post("/signup/resend/", {"email": address}))
+    note(client.post("/signup/", {"email": address}))
+    CaptchaModel.objects.filter(pk=captcha.pk).update(requested_at=clock.now().replace(year=2000))
+    note(client.post("/signup/resend/", {"email": address}))
+    captcha = accept()
+    for _ in range(6):
+        note(client.post("/signup/verify/", {**fields, "captcha": wrong(captcha)}))
+        captcha.refresh_from_db()
+    look()
+    note(client.post("/password-reset/", {"email": address}))
+    note(client.post("/login/", {"username": address, "password": "wrong"}))
+    return answers
+
+
+def test_01_new_pending_and_registered_addresses_answer_alike(people, limited) -> None:
+    """Status, body, headers, cookies and redirects, from the first page to the last try."""
+    new, pending, registered = (journey(address) for address in people.values())
+    assert new == pending == registered
+    assert len(new) > 25
+
+
+@pytest.mark.redis
+@pytest.mark.timeout(300)
+def test_02_time_tells_nothing(system: System) -> None:
+    """
+    200 requests for known and unknown accounts, interleaved at random, at sign-up, sign-in and reset: the rank test
+    finds no difference. Chance alone makes it see one in a hundred runs; three in a row it is one in a million.
+    """
+    visitor = Visitor(system.url)
+    visitor.post("/signup/", email="owner@example.com")
+    code = system.mail.code("owner@example.com")
+    fields = {"email": "owner@example.com", "captcha": code, "username": "owner", "password": PASSWORD}
+    assert visitor.post("/signup/verify/", **fields).status_code == 303
+    visitor.post("/logout/")
+    doors: list[Callable[[str], object]] = [
+        lambda name: visitor.fresh().post("/signup/", email=f"{name}@example.com"),
+        lambda name: visitor.post("/password-reset/", email=f"{name}@example.com"),
+        lambda name: visitor.post("/login/", username=name, password="wrong horse"),
+    ]
+    for door in doors:
+        assert any(p_value(*_times(door)) > 0.01 for _ in range(3))
+
+
+def _times(door: Callable[[str], object]) -> tuple[list[float], list[float]]:
+    """Seconds that 100 answers each took for a known and for unknown names."""
+    order = ["owner"] * 100 + [f"own{number:02x}" for number in range(100)]
+    random.shuffle(order)
+    known: list[float] = []
+    unknown: list[float] = []
+    for name in order:
+        start = time.perf_counter()
+        door(name)
+        (known if name == "owner" else unknown).append(time.perf_counter() - start)
+    return known, unknown
+
+
+@pytest.mark.parametrize("broken", ["broker", "redis"])
+def test_03_trouble_makes_no_difference(people, limited, monkeypatch, broken: str) -> None:
+    """With the broker or Redis away, all kinds of addresses get what they always get."""
+    well = journey("anno@example.com")
+    if broken == "broker":
+        monkeypatch.setattr("worker.bell.ring", lambda wanted: False)
+    else:
+        monkeypatch.setattr("core.ratelimit.django_ratelimit.get_usage", _refused)
+    assert [journey(address) for address in people.values()] == [well] * 3
+
+
+def _refused(*args: object, **kwargs: object) -> None:
+    raise ConnectionRefusedError
+
+
+def test_04_an_unknown_handle_says_nothing(client: Client) -> None:
+    """A handle that never was, one that is over, a forged cookie: start again."""
+    over = ask(Client(), BOB)
+    CaptchaModel.objects.update(redeemed_at=clock.now())
+    answers = []
+    for handle in ("A" * 24, over.handle):
+        response = HttpResponse()
+        handles.write(response, [handles.Entry(handle)])
+        client.cookies[handles.COOKIE] = response.cookies[handles.COOKIE].value
+        answers.append(_tries(client, over))
+    client.cookies[handles.COOKIE] = "forged:cookie"
+    answers.append(_tries(client, over))
+    assert answers[0] == answers[1] == answers[2]
+
+
+def _tries(client: Client, captcha: CaptchaModel) -> list[tuple]:
+    posts = [client.post("/signup/resend/", {"email": BOB}), verify(client, captcha)]
+    assert all("Your sign-up timed out. Start again" in text_of(post) for post in posts)
+    return [seen(post, BOB) for post in posts]
+
+
+def test_05_the_limits_trip_alike(people, limited) -> None:
+    """The network's limit at the same request, the address's tier at the same guess."""
+    at = {}
+    for number, address in enumerate(people.values()):
+        statuses = [_ask(Client(), address, f"10.0.0.{number}").status_code for _ in range(31)]
+        said = []
+        for _ in range(3):
+            client = Client()
+            _ask(client, address, f"10.0.1.{number}")
+            captcha = accept()
+            for _ in range(5):
+                answer = verify(client, captcha, captcha=wrong(captcha))
+                said.append(re.findall(r'<p class="error"[^>]*>([^<]+)', answer.content.decode()))
+                captcha.refresh_from_db()
+        at[address] = (statuses, said)
+    first, second, third = at.values()
+    assert first == second == third
+    assert first[0].index(429) == 30
+    assert "longer code" in str(first[1][9])
+
+
+def _ask(client: Client, address: str, network: str) -> HttpResponse:
+    return client.post("/signup/", {"email": address}, REMOTE_ADDR=network)
+
+
+def test_06_a_taken_username_is_told_only_to_who_proved_the_mailbox(client: Client) -> None:
+    """Not with a wrong code, not without one, not to who has no request."""
+    make_user("bob", BOB)
+    taken = "That username is taken"
+    assert taken not in text_of(client.post("/signup/verify/", {"username": "bob"}))
+    captcha = ask(client)
+    assert taken not in text_of(verify(client, captcha, username="bob", captcha=wrong(captcha)))
+    assert taken not in text_of(verify(client, captcha, username="bob", captcha=""))
+    assert taken in text_of(verify(client, captcha, username="bob", captcha=right(captcha)))

@@ -1,0 +1,190 @@
+"""Guessing codes, one after the other: attacks 9 to 18. Parallel ones are in test_races.py."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.db import transaction
+from django.test import Client
+
+from signup import services
+from tests.factories import ALICE, BOB, Hands, make_captcha, make_user, right, text_of, wrong
+from tests.visits import accept, ask, verify
+from verification import codes, limits
+from verification.models import AddressBudget, CaptchaModel
+from verification.services import prove
+from verification.states import CodeExpired, CodeMismatch, CodeTooShort, HandleLost, LinkOnly, TooManyAttempts
+from worker import outbox
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+Verdict = type[Exception] | str
+
+
+def verdict(captcha: CaptchaModel, code: str, *, address: str = "") -> Verdict:
+    """What a typed code is answered."""
+    captcha.refresh_from_db()
+    try:
+        prove(captcha=captcha, address=address or captcha.address, code=code)
+    except (HandleLost, CodeMismatch, TooManyAttempts, CodeExpired, CodeTooShort, LinkOnly) as error:
+        return type(error)
+    return "proven"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_09_the_count_survives_a_failing_request(client: Client, monkeypatch) -> None:
+    """A crash right after the comparison takes nothing back: no try is for nothing."""
+    captcha = ask(client)
+
+    def crash(*args: object) -> bool:
+        raise RuntimeError
+
+    monkeypatch.setattr("verification.codes.same", crash)
+    client.raise_request_exception = False
+    assert [verify(client, captcha).status_code for _ in range(5)] == [500] * 5
+    monkeypatch.undo()
+    captcha.refresh_from_db()
+    assert captcha.attempts == 5
+    assert len(AddressBudget.objects.get().guesses) == 5
+    assert "Too many wrong codes" in text_of(verify(client, captcha))
+
+
+def test_10_resending_gives_no_new_guesses(hands: Hands, limited) -> None:
+    """Wrong × 5, another code, wrong × 5, and so on for a day: nine are compared, then 91 at eight digits, then none."""
+    lengths: Counter[int] = Counter()
+    for _ in range(24):
+        captcha = make_captcha()
+        for _ in range(5):
+            before = captcha.length
+            if verdict(captcha, wrong(captcha)) is CodeMismatch:
+                lengths[before] += 1
+        hands.move(minutes=55)
+    assert lengths == {4: 9, 8: 91}
+    captcha = make_captcha()
+    assert verdict(captcha, right(captcha)) is LinkOnly
+
+
+TABLE = {
+    "waiting": CodeMismatch,
+    "another address": CodeMismatch,
+    "open": CodeMismatch,
+    "exhausted": TooManyAttempts,
+    "expired": CodeExpired,
+    "redeemed": HandleLost,
+    "lengthened": CodeTooShort,
+    "link only": LinkOnly,
+}
+
+
+@pytest.mark.parametrize("state", list(TABLE))
+@pytest.mark.parametrize("typed", ["wrong", "right", "once right", "decoy"])
+def test_11_the_answer_depends_on_the_state_alone(hands: Hands, limited, state: str, typed: str) -> None:
+    """Never on whether the typed code is, was or would be right; an open request alone knows a right one."""
+    captcha = make_captcha(accepted=state != "waiting", decoy=typed == "decoy")
+    code = wrong(captcha) if typed == "wrong" else right(captcha)
+    if typed == "once right" and state not in ("waiting", "open"):
+        verdict(captcha, code)
+    _bring(captcha, state, hands)
+    answer = verdict(captcha, code, address=BOB if state == "another address" else ALICE)
+    is_right = state == "open" and typed in ("right", "once right")
+    assert answer == ("proven" if is_right else TABLE[state])
+
+
+def _bring(captcha: CaptchaModel, state: str, hands: Hands) -> None:
+    """Put a request, or its address, into a state."""
+    if state == "exhausted":
+        CaptchaModel.objects.update(attempts=5)
+    if state == "expired":
+        hands.move(minutes=10)
+    if state == "redeemed":
+        CaptchaModel.objects.update(proven_at=hands.moment, redeemed_at=hands.moment)
+    number = {"lengthened": 9, "link only": 100}.get(state, 0)
+    AddressBudget.objects.update_or_create(
+        address=captcha.address, defaults={"guesses": [hands.moment.timestamp()] * number}
+    )
+
+
+def test_12_a_code_fits_its_own_request_alone() -> None:
+    """Alice's code at Bob's request, Alice's handle with Bob's address, Alice's code at Alice's other request."""
+    alice, other, bob = make_captcha(ALICE), make_captcha(ALICE), make_captcha(BOB)
+    while right(other) == right(alice) or right(bob) == right(alice):
+        alice = make_captcha(ALICE)
+    assert verdict(bob, right(alice)) is CodeMismatch
+    assert verdict(alice, right(alice), address=BOB) is CodeMismatch
+    assert verdict(other, right(alice)) is CodeMismatch
+    assert verdict(alice, right(alice)) == "proven"
+
+
+def test_14_an_empty_redis_forgets_no_guess(client: Client, limited) -> None:
+    """Flushed before each post: what protects the codes is in the database."""
+    compared = 0
+    for _ in range(4):
+        client.cookies.clear()
+        captcha = ask(client)
+        for _ in range(5):
+            cache.clear()
+            page = text_of(verify(client, captcha, captcha=wrong(captcha)))
+            compared += captcha.length == 4 and "That code does not match" in page
+            captcha.refresh_from_db()
+    assert compared == 9
+    assert len(AddressBudget.objects.get().guesses) > 9  # the others had eight digits
+
+
+def test_15_a_burst_at_the_edge_of_a_window_gains_nothing(hands: Hands, limited) -> None:
+    """Nine just before midnight, nine just after, nine a second before the day is over: no 24 hours hold more than 9."""
+    hands.moment = hands.moment.replace(hour=23, minute=59, second=59, microsecond=0)
+    moments = []
+    for pause in (0, 2, 3_600 * 24 - 3, 1, 1, 3_600 * 12):
+        hands.move(seconds=pause)
+        for _ in range(9):
+            try:
+                with transaction.atomic():
+                    limits.charge_guess(address=ALICE, length=4, at=hands.moment)
+                moments.append(hands.moment)
+            except CodeTooShort:
+                pass
+    day = timedelta(hours=24)
+    assert max(sum(start <= each < start + day for each in moments) for start in moments) == 9
+    assert len(moments) == 18
+
+
+def test_16_codes_are_uniform() -> None:
+    """20,000 codes: each digit at each place about as often as any other, leading zeros kept."""
+    drawn = [codes.derive(key="key", nonce=str(n), address=ALICE, generation=1, length=4) for n in range(20_000)]
+    assert {len(code) for code in drawn} == {4}
+    for place in range(4):
+        counts = Counter(code[place] for code in drawn)
+        chi_square = sum((counts[digit] - 2_000) ** 2 / 2_000 for digit in "0123456789")
+        assert chi_square < 33.7  # p = 1e-4 at 9 degrees of freedom
+    assert len(set(drawn)) > 8_500  # 10,000 (1 - e^-2) = 8,647 are expected
+
+
+def test_17_variants_of_one_mailbox_share_its_mails(all_hands: Hands, limited) -> None:
+    """Case, dots, tags and IDN forms: one mail a minute reaches the mailbox, whatever was typed."""
+    variants = [
+        "victim@gmail.com",
+        "VICTIM@GMAIL.COM",
+        "v.i.c.t.i.m@gmail.com",
+        "victim+1@gmail.com",
+        "v.ictim+abc@googlemail.com",
+        "ｖｉｃｔｉｍ@gmail.com",
+    ]
+    for number, address in enumerate(variants):
+        answer = Client().post("/signup/", {"email": address}, REMOTE_ADDR=f"10.0.0.{number}")
+        assert answer.status_code == 303
+    for address in ("victim@bücher.example", "victim@xn--bcher-kva.example", "victim+2@BÜCHER.example"):
+        Client().post("/signup/", {"email": address}, REMOTE_ADDR="10.0.0.9")
+    assert len(outbox.claim(limit=50)) == 2
+    assert Delivery.objects.filter(admitted_at=None).count() == 7
+
+
+def test_17_a_variant_is_still_somebody_else() -> None:
+    """Mailboxes are folded for throttling only: a tag is no identity."""
+    make_user("alice", "alice@gmail.com")
+    assert services.is_registered(address="alice@gmail.com")
+    assert not services.is_registered(address="alice+work@gmail.com")
+    client = Client()
+    assert ask(client, "alice+work@gmail.com").decoy is False
+    assert verify(client, accept(), username="alice2").status_code == 303

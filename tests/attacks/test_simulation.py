@@ -1,0 +1,50 @@
+"""A stranger's best day, and an honest thousand's: the bounds hold, and nobody pays for them."""
+
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+from django.db.models import DateTimeField, Value
+
+from core import clock
+from tests.attacks import attacker
+from tests.attacks.conftest import DEFAULTS
+from tests.attacks.people import Crowd
+from tests.factories import ALICE, Hands, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def defaults(settings) -> None:
+    for name, value in DEFAULTS.items():
+        setattr(settings, name, value)
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_the_chance_at_one_address_stays_under_its_bound(all_hands: Hands, registered: bool) -> None:
+    """Two days, any number of browsers: no 24 hours are worth more than A/N, and that is under 9.1e-4."""
+    if registered:
+        make_user()
+    reached = attacker.at_one_address(all_hands, address=ALICE, hours=30, browsers=3).worst_day()
+    assert 9e-4 <= reached <= attacker.bound_of_address() + 1e-12 <= 9.1e-4
+
+
+@pytest.mark.timeout(600)
+def test_the_hijacks_at_all_addresses_stay_under_their_bound(all_hands: Hands, settings) -> None:
+    """A day with a twentieth of the site's mails: W/N holds; at the defaults the bound itself is under 0.0134."""
+    assert attacker.bound_of_site() == pytest.approx(0.01329)
+    settings.LIMIT_MAILS_SITE = [(100, 3_600)]
+    reached = attacker.at_many_addresses(all_hands, hours=6).worst_day()
+    assert 0.0105 < reached <= attacker.bound_of_site(hours=6) * 1.001
+
+
+@pytest.mark.timeout(600)
+def test_honest_people_meet_no_limit(monkeypatch) -> None:
+    """Two hundred of them, from one network: typos, slow mail, double clicks, two tabs, the back button."""
+    crowd = Crowd(people=200, seed=7)
+    monkeypatch.setattr("worker.outbox.Now", lambda: Value(clock.now(), DateTimeField()))
+    with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as moment:
+        crowd.run(moment.shift)
+    assert crowd.harmed == {}
+    assert crowd.done == 200
