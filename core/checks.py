@@ -16,6 +16,7 @@ def register() -> None:
     checks.register(captcha_settings, "doorcode")
     checks.register(short_code, "doorcode", deploy=True)
     checks.register(redirect_loop, "doorcode", deploy=True)
+    checks.register(unsafe_here, "doorcode", deploy=True)
 
 
 def refuse_impossible() -> None:
@@ -75,3 +76,40 @@ def redirect_loop(app_configs: Any, **kwargs: Any) -> CheckMessages:
             id="doorcode.W002",
         )
     ]
+
+
+def unsafe_here(app_configs: Any, **kwargs: Any) -> CheckMessages:
+    """What is fine on one's own machine, and nowhere else."""
+    tls = settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL
+    rules = [
+        (
+            not any(key.startswith("replace-me") for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)),
+            "W003",
+            _("SECRET_KEY is the example of the documentation: codes, links and sessions can be forged"),
+            _("Set SECRET_KEY to a long random value"),
+        ),
+        (
+            tls or _is_local(settings.EMAIL_HOST),
+            "W004",
+            _("Mails, codes in them, and the mail server's password travel unencrypted"),
+            _("Set EMAIL_URL to smtp+tls://… or smtp+ssl://…"),
+        ),
+        (
+            not settings.DEMO,
+            "W005",
+            _("The demo's inbox shows every mail to every visitor"),
+            _("Unset DEMO and DEBUG"),
+        ),
+        (
+            bool(settings.LIMIT_GUESSES_ADDRESS and settings.LIMIT_GUESSES_SITE),
+            "W006",
+            _("Wrong guesses at codes have no limit"),
+            _("Unset LIMIT_GUESSES_ADDRESS and LIMIT_GUESSES_SITE to have their defaults back"),
+        ),
+    ]
+    return [checks.Warning(text, hint=hint, id=f"doorcode.{code}") for holds, code, text, hint in rules if not holds]
+
+
+def _is_local(host: str) -> bool:
+    """Whether a host is this machine, or a neighbour in a network of containers, which has a name without a dot."""
+    return host.startswith("127.") or host == "::1" or "." not in host

@@ -2,10 +2,14 @@
 
 import hmac
 import ipaddress
+import logging
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 
 from django.conf import settings
 from django.http import HttpRequest
+
+logger = logging.getLogger(__name__)
 
 Address = IPv4Address | IPv6Address
 
@@ -24,7 +28,16 @@ def client_address(request: HttpRequest) -> str:
         forwarded = _parse(entries[-hops]) if len(entries) >= hops else None
         if forwarded:
             return str(forwarded)
+        _warn("TRUSTED_PROXIES is %d, but X-Forwarded-For has no such entry: is there one proxy less?", hops)
+    elif "HTTP_X_FORWARDED_FOR" in request.META:
+        _warn("TRUSTED_PROXIES is %d, but a request has X-Forwarded-For: all clients behind that proxy are one", hops)
     return str(_parse(socket) or socket)
+
+
+@cache
+def _warn(text: str, hops: int) -> None:
+    """Say it once in a process: settings and headers disagree, or a client made the header up."""
+    logger.warning(text, hops)
 
 
 def client_network(request: HttpRequest) -> str:

@@ -47,6 +47,25 @@ def test_a_short_code_is_a_deployment_warning(settings, length: int, expected: l
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SECRET_KEY", "replace-me-3fJ8kPq2vXw9mTz5bNc7RdLh4YgUs6Ae1Ko0iQxVtWnZy", ["doorcode.W003"]),
+        ("SECRET_KEY_FALLBACKS", ["replace-me-too"], ["doorcode.W003"]),
+        ("EMAIL_HOST", "mail.example.com", ["doorcode.W004"]),
+        ("EMAIL_HOST", "mailpit", []),
+        ("DEMO", True, ["doorcode.W005"]),
+        ("LIMIT_GUESSES_ADDRESS", [], ["doorcode.W006"]),
+        ("LIMIT_GUESSES_SITE", [], ["doorcode.W006"]),
+    ],
+)
+def test_what_is_fine_only_at_home_is_a_deployment_warning(settings, name: str, value, expected: list[str]) -> None:
+    """Example keys, plain SMTP to another machine, the demo's inbox, no budget of guesses."""
+    settings.LIMIT_GUESSES_SITE = [(100, 6)]
+    setattr(settings, name, value)
+    assert ids(checks.unsafe_here(None)) == expected
+
+
+@pytest.mark.parametrize(
     ("redirect", "proxies", "expected"), [(True, 0, ["doorcode.W002"]), (True, 1, []), (False, 0, [])]
 )
 def test_https_without_a_trusted_proxy_is_a_deployment_warning(settings, redirect, proxies, expected) -> None:

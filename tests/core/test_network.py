@@ -3,6 +3,7 @@
 import pytest
 from django.test import RequestFactory
 
+from core import network
 from core.network import client_address, client_network
 
 
@@ -34,3 +35,15 @@ def test_it_counts_hops_from_the_right(settings, hops: int, forwarded: str, sock
 def test_a_network_is_what_one_subscriber_owns(socket: str, network: str) -> None:
     """An IPv4 address, or an IPv6 /64."""
     assert client_network(RequestFactory().get("/", REMOTE_ADDR=socket)) == network
+
+
+@pytest.mark.parametrize(("hops", "forwarded"), [(0, "5.6.7.8"), (1, ""), (3, "5.6.7.8, 9.9.9.9")])
+def test_headers_that_disagree_with_the_setting_are_logged_once(settings, caplog, hops: int, forwarded: str) -> None:
+    """An operator who forgot a proxy finds it in the log; a client can't fill the log with it."""
+    settings.TRUSTED_PROXIES = hops
+    network._warn.cache_clear()
+    headers = {"HTTP_X_FORWARDED_FOR": forwarded} if forwarded else {}
+    for _ in range(3):
+        client_address(RequestFactory().get("/", **headers))
+    assert len(caplog.records) == 1
+    assert f"TRUSTED_PROXIES is {hops}" in caplog.text
