@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-MIN_LENGTH, MAX_LENGTH = 8, 128  # characters; NIST SP 800-63B-4 §3.1.1.2 asks for at least 8, and to allow at least 64
+MIN_LENGTH, MAX_LENGTH = 8, 128  # characters; OWASP ASVS 5.0 6.2.1 asks for at least 8, 6.2.9 to allow at least 64
 
 
 class Argon2idHasher(Argon2PasswordHasher):

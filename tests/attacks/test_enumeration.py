@@ -1,9 +1,6 @@
 """Who has an account is nobody's business: attacks 1 to 6."""
 
-import random
 import re
-import time
-from collections.abc import Callable
 
 import pytest
 from django.http import HttpResponse
@@ -11,9 +8,9 @@ from django.test import Client
 
 from core import clock
 from signup import handles
-from tests.attacks.statistics import p_value
+from tests.attacks import timing
 from tests.factories import BOB, PASSWORD, make_pending, make_user, right, text_of, wrong
-from tests.servers import System, Visitor
+from tests.servers import System
 from tests.visits import accept, ask, verify
 from verification.models import CaptchaModel
 
@@ -90,32 +87,8 @@ def test_02_time_tells_nothing(system: System) -> None:
     200 requests for known and unknown accounts, interleaved at random, at sign-up, sign-in and reset: the rank test
     finds no difference. Chance alone makes it see one in a hundred runs; three in a row it is one in a million.
     """
-    visitor = Visitor(system.url)
-    visitor.post("/signup/", email="owner@example.com")
-    code = system.mail.code("owner@example.com")
-    fields = {"email": "owner@example.com", "captcha": code, "username": "owner", "password": PASSWORD}
-    assert visitor.post("/signup/verify/", **fields).status_code == 303
-    visitor.post("/logout/")
-    doors: list[Callable[[str], object]] = [
-        lambda name: visitor.fresh().post("/signup/", email=f"{name}@example.com"),
-        lambda name: visitor.post("/password-reset/", email=f"{name}@example.com"),
-        lambda name: visitor.post("/login/", username=name, password="wrong horse"),
-    ]
-    for door in doors:
-        assert any(p_value(*_times(door)) > 0.01 for _ in range(3))
-
-
-def _times(door: Callable[[str], object]) -> tuple[list[float], list[float]]:
-    """Seconds that 100 answers each took for a known and for unknown names."""
-    order = ["owner"] * 100 + [f"own{number:02x}" for number in range(100)]
-    random.shuffle(order)
-    known: list[float] = []
-    unknown: list[float] = []
-    for name in order:
-        start = time.perf_counter()
-        door(name)
-        (known if name == "owner" else unknown).append(time.perf_counter() - start)
-    return known, unknown
+    for door in timing.doors(system).values():
+        assert any(timing.compare(door, number=100) > 0.01 for _ in range(3))
 
 
 @pytest.mark.parametrize("broken", ["broker", "redis"])
