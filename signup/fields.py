@@ -61,6 +61,17 @@ class NewPasswordField(forms.CharField):
         refuse_null_characters(self, _("Password has a character that can't be used"))
 
 
+class CurrentPasswordField(forms.CharField):
+    """The password that an account has."""
+
+    widget = forms.PasswordInput(attrs={"autocomplete": "current-password"})
+
+    def __init__(self, **kwargs: Any) -> None:
+        messages = {"required": _("Enter your current password")}
+        super().__init__(label=_("Current password"), strip=False, error_messages=messages, **kwargs)
+        refuse_null_characters(self, _("The current password is not right"))
+
+
 class CaptchaField(forms.CharField):
     """The emailed code, as typed: no maxlength and no pattern, which would cut a pasted `12 34`."""
 

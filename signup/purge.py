@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from core import clock
 from verification.models import CaptchaModel
-from worker.models import Delivery
+from worker.models import Delivery, Mute
 
 from .models import User
 
@@ -22,11 +22,12 @@ Rows = QuerySet[Any]
 
 def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
     """
-    Delete, kind by kind, and yield (kind, rows): settled deliveries, old codes, never-activated users.
+    Delete, kind by kind, and yield (kind, rows): settled deliveries, old codes, never-activated users, mutes that
+    are over.
 
     With `dry_run` only count. Any number of purges at once is safe: each passes over the rows that another holds.
     """
-    for kind, rows in (("deliveries", _deliveries), ("codes", _codes), ("users", _users)):
+    for kind, rows in (("deliveries", _deliveries), ("codes", _codes), ("users", _users), ("mutes", _mutes)):
         yield kind, rows().count() if dry_run else _delete(rows)
 
 
@@ -61,6 +62,10 @@ def _users() -> Rows:
     )
     old = User.objects.pending().filter(created_at__lt=_before(settings.PURGE_USERS_AFTER), last_login=None)
     return old.exclude(Exists(live)).exclude(Exists(_waiting().filter(recipient=OuterRef("email"))))
+
+
+def _mutes() -> Rows:
+    return Mute.objects.filter(until__lt=clock.now())
 
 
 def _waiting() -> QuerySet[Delivery]:

@@ -8,7 +8,18 @@ from django.core.management import call_command
 from core import clock
 from signup.models import User
 from signup.purge import purge
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_delivery, make_pending, make_user, right
+from tests.factories import (
+    ALICE,
+    BOB,
+    PASSWORD,
+    Hands,
+    make_captcha,
+    make_delivery,
+    make_pending,
+    make_user,
+    muted,
+    right,
+)
 from verification import services as verification
 from verification.models import AddressBudget, CaptchaModel
 from worker.models import Delivery
@@ -72,7 +83,7 @@ def test_codes_go_after_a_week_and_mails_after_a_month(hands: Hands) -> None:
     hands.move(days=7, seconds=1)
     assert run()["codes"] == 0  # its mail still waits
     Delivery.objects.update(state="sent")
-    assert run() == {"deliveries": 0, "codes": 1, "users": 0}
+    assert run() == {"deliveries": 0, "codes": 1, "users": 0, "mutes": 0}
     assert Delivery.objects.get().captcha is None
     hands.move(days=23)
     assert run()["deliveries"] == 1
@@ -122,3 +133,12 @@ def test_a_proof_whose_account_was_purged_still_registers() -> None:
     user = services.register(captcha=captcha, username="alice", password=PASSWORD, language="en")
     assert user.is_active
     assert user.created_at > clock.now() - timedelta(minutes=1)
+
+
+def test_a_mute_that_is_over_goes(hands: Hands) -> None:
+    """It is of no use to anybody."""
+    muted()
+    hands.move(days=29)
+    assert run()["mutes"] == 0
+    hands.move(days=2)
+    assert run()["mutes"] == 1

@@ -17,6 +17,11 @@ class Command(operators.Command):
         parser.add_argument("--dry-run", action="store_true", help=_("Only count"))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        names = {"deliveries": _("settled mails"), "codes": _("old codes"), "users": _("accounts never activated")}
+        names = {
+            "deliveries": _("settled mails"),
+            "codes": _("old codes"),
+            "users": _("accounts never activated"),
+            "mutes": _("mutes that are over"),
+        }
         for kind, rows in purge(dry_run=options["dry_run"]):
             self.stdout.write(f"{names[kind]}: {rows}")
