@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from . import account_services, services
+from . import account_services, drafts, services
 from .account_forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
 from .models import User
 
@@ -34,6 +34,12 @@ class Login(FormPage, auth.LoginView):
     template_name = "account/login.html"
     authentication_form = LoginForm
     redirect_authenticated_user = True
+
+    def get_initial(self) -> dict[str, Any]:
+        return {**super().get_initial(), **drafts.read(self.request)}
+
+    def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
+        return drafts.drop(self.request, super().render_to_response(context, **kwargs))
 
     def get_redirect_url(self) -> str:
         """`next` may not lead back here: who is signed in would go round for ever."""
@@ -63,9 +69,10 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
 
 def password_reset(request: HttpRequest) -> HttpResponse:
     """Ask for a reset mail: one answer for all addresses."""
-    form = PasswordResetForm(request.POST if request.method == "POST" else None)
+    form = PasswordResetForm(request.POST if request.method == "POST" else None, initial=drafts.read(request))
     if request.method != "POST" or not form.is_valid():
-        return render(request, "account/password_reset.html", {"form": form}, status=400 if form.errors else 200)
+        page = render(request, "account/password_reset.html", {"form": form}, status=400 if form.errors else 200)
+        return drafts.drop(request, page)
     email = form.cleaned_data["email"]
     services.request_password_reset(address=email, language=get_language() or "")
     messages.info(request, _("If %(email)s has an account, we've sent instructions") % {"email": email})

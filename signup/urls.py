@@ -9,6 +9,7 @@ urlpatterns = [
     path("signup/", views.signup, name="signup"),
     path("signup/verify/", views.verify, name="signup_verify"),
     path("signup/resend/", views.resend, name="signup_resend"),
+    path("signup/change/", views.change, name="signup_change"),
     path("signup/status/", views.status, name="signup_status"),
     path("signup/link/<str:token>/", views.link, name="signup_link"),
     path("signup/mute/<str:token>/", mute, name="signup_mute"),

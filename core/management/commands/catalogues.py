@@ -74,7 +74,8 @@ def _sources() -> Iterator[tuple[str, str]]:
             if "migrations" not in path.parts:
                 yield str(path.relative_to(base)), path.read_text()
     for path in sorted((base / "templates").rglob("*.*")):
-        yield str(path.relative_to(base)), templatize(path.read_text(), origin=str(path))
+        lines = templatize(path.read_text(), origin=str(path)).splitlines()
+        yield str(path.relative_to(base)), "\n".join(line.strip() for line in lines)  # an indent is nothing in a page
 
 
 def _read(path: Path, code: str | None = None) -> Catalog:
