@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 
-.PHONY: help install demo test test-all check chaos bench lock messages format
+.PHONY: help install demo test test-all check chaos screenshots bench lock messages language format
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -45,11 +45,17 @@ check: install  ## lint, types, import contract, catalogues, migrations, deploym
 chaos: install  ## break everything at random for SECONDS=60, with SEED=1, and count what was lost
 	@$(BIN)/python -m tests.faults.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
+screenshots: install  ## every screen in every language, light and dark, wide and narrow, into build/screenshots
+	SHOTS=1 $(BIN)/python -m pytest tests/browser/test_screens.py
+
 bench: install  ## the benchmarks, as ratios
 	@$(BIN)/python -m tests.bench
 
 messages: install  ## bring the catalogues up to date with the sources, and compile them
 	$(TEST_ENV) $(BIN)/python manage.py catalogues --update
+
+language: install  ## begin a new language: make language CODE=ar
+	$(TEST_ENV) $(BIN)/python manage.py catalogues --add $(CODE)
 
 format: install  ## ruff's formatting and safe fixes
 	$(BIN)/ruff format .

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from csp.constants import NONE, SELF
+from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import to_language
 
 from core.environment import Env
 
@@ -218,12 +219,14 @@ PASSWORD_RESET_TIMEOUT = 3_600  # seconds
 
 # --- Languages --------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en").lower()
-LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese")), ("zh-hant", _("Traditional Chinese"))]
-if LANGUAGE_CODE not in dict(LANGUAGES):
-    raise ImproperlyConfigured(
-        "LANGUAGE_CODE must be en, zh-hans or zh-hant / LANGUAGE_CODE 只能是 en、zh-hans 或 zh-hant"
-    )
 LOCALE_PATHS = [BASE_DIR / "locale"]
+# A language is here by its catalogue (docs/how-to/add-a-language.md); each is named in its own words.
+_codes = sorted(to_language(path.parent.name) for path in LOCALE_PATHS[0].glob("*/LC_MESSAGES"))
+LANGUAGES = [(code, LANG_INFO[code]["name_local"]) for code in _codes]
+if LANGUAGE_CODE not in _codes:
+    raise ImproperlyConfigured(
+        f"LANGUAGE_CODE must be one of {', '.join(_codes)} / LANGUAGE_CODE 只能是 {'、'.join(_codes)} 之一"
+    )
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 31_536_000
 TIME_ZONE = "UTC"

@@ -13,6 +13,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.conftest import CHROMIUM
 from tests.servers import ROOT, free_port, listens, wait_until
 
+# Playwright's loop runs in the thread of the tests, which Django would take for an async view.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
 SHOTS = ROOT / "build" / "screenshots"
 QUIET = [
     "--no-sandbox",

@@ -81,6 +81,7 @@ if (delivery) {
           if (news) old.innerHTML = news.innerHTML;
         }
         delivery.dataset.state = state;
+        if (state === "failed") document.querySelector(".change").open = true;
       }
       if (state === "failed" || state === "unknown") return;
     } catch {
