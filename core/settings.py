@@ -31,6 +31,7 @@ if not DEBUG and SECRET_KEY in ("", DEVELOPMENT_KEY):
 # --- The site ---------------------------------------------------------------------------------------------------------
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
 SITE_NAME = env.str("SITE_NAME", default="Doorcode")
+_brand = env.str("BRAND_DIR", default="")  # templates and static files of the site's own, before ours
 _site = urlsplit(SITE_URL)
 if _site.scheme not in ("http", "https") or not _site.hostname:
     raise ImproperlyConfigured("SITE_URL must look like https://example.com / SITE_URL 的格式应如 https://example.com")
@@ -90,7 +91,7 @@ WSGI_APPLICATION = "core.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [*([Path(_brand) / "templates"] if _brand else []), BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -235,6 +236,7 @@ USE_TZ = True
 # --- Static files -----------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [Path(_brand) / "static"] if _brand and (Path(_brand) / "static").is_dir() else []
 # Collected (the Docker image): hashed names, cached for ever. Not collected (a checkout): served where they stand.
 WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").exists()
 if WHITENOISE_USE_FINDERS:
