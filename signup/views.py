@@ -220,6 +220,8 @@ def _verify_page(
     request: HttpRequest, form: RegisterForm, status: int | None = None, change: ChangeForm | None = None
 ) -> HttpResponse:
     extra = progress.page_context(form.chosen) if form.chosen else {}
+    if not form["captcha"].errors:  # which say it themselves
+        form["captcha"].help_text = extra.get("tries_left", "")
     here = resolve_url("signup_verify")  # the page may be the answer to a POST elsewhere, which nobody can go back to
     return _page(request, "signup/verify.html", form, status=status, change=change or ChangeForm(), here=here, **extra)
 
