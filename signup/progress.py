@@ -10,18 +10,14 @@ from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import State
 from worker import status
+from worker.models import Delivery
 
 from . import typos, words
 
 
 def delivery_state(captcha: CaptchaModel) -> dict[str, Any]:
     """How the newest mail of a request fares, and the seconds until another may be asked for."""
-    delivery = status.latest(captcha=captcha)
-    return {
-        "state": status.visible_state(delivery),
-        "sent_at": delivery.sent_at.isoformat() if delivery and delivery.sent_at else None,
-        "resend_after": verification.resend_wait(captcha),
-    }
+    return _state(captcha, status.latest(captcha=captcha))
 
 
 def page_context(captcha: CaptchaModel) -> dict[str, Any]:
@@ -32,7 +28,7 @@ def page_context(captcha: CaptchaModel) -> dict[str, Any]:
     tries = settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts
     return {
         "captcha": captcha,
-        "delivery": delivery_state(captcha),
+        "delivery": _state(captcha, delivery),
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
         "minutes": verification.minutes_left(captcha),
@@ -40,4 +36,12 @@ def page_context(captcha: CaptchaModel) -> dict[str, Any]:
         "tries_left": words.attempts_left(tries) if captcha.attempts and state is State.OPEN else "",
         "reference": keys.reference_of(captcha),
         "suggestion": typos.suggest(captcha.address),
+    }
+
+
+def _state(captcha: CaptchaModel, delivery: Delivery | None) -> dict[str, Any]:
+    return {
+        "state": status.visible_state(delivery),
+        "sent_at": delivery.sent_at.isoformat() if delivery and delivery.sent_at else None,
+        "resend_after": verification.resend_wait(captcha),
     }

@@ -4,6 +4,7 @@ import re
 from io import StringIO
 
 import pytest
+from django.contrib.admin.utils import quote
 from django.contrib.auth.tokens import default_token_generator
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -11,10 +12,10 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_pending, make_user, right, text_of
+from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_pending, make_user, muted, right, text_of
 from verification.services import prove
 from worker import mail, outbox
-from worker.models import Delivery
+from worker.models import Delivery, Mute
 
 pytestmark = pytest.mark.django_db
 
@@ -219,3 +220,12 @@ def test_the_admin_speaks_chinese(admin: Client) -> None:
     page = text_of(admin.get("/admin/worker/delivery/", headers={"accept-language": "zh-CN"}))
     assert "邮件投递" in page
     assert "收件人" in page
+
+
+def test_an_operator_may_lift_a_mute_and_make_none(admin: Client) -> None:
+    """The owner of the mailbox lost the mail with the link."""
+    muted()
+    assert ALICE in text_of(admin.get("/admin/worker/mute/"))
+    assert admin.get("/admin/worker/mute/add/").status_code == 403
+    admin.post(f"/admin/worker/mute/{quote(ALICE)}/delete/", {"post": "yes"})
+    assert not Mute.objects.exists()

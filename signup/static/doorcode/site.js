@@ -14,10 +14,9 @@ for (const form of all("form[data-once]")) {
 }
 // Coming back by the back button finds the form ready again.
 addEventListener("pageshow", (event) => {
-  if (!event.persisted) return;
   for (const form of all("form[data-once]")) delete form.dataset.sent;
-  for (const button of all("[aria-disabled]")) disabled(button, false);
-  for (const input of all("input:disabled")) input.disabled = false;
+  for (const input of all("input:disabled")) input.disabled = false;  // a reload may remember that, too
+  if (event.persisted) for (const button of all("[aria-disabled]")) disabled(button, false);
 });
 
 // Enter in the new address presses the button beside it, not the page's first.
