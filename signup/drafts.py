@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 FIELDS = ("email", "new_email", "username", "captcha")
 LIFETIME = 300  # seconds
 LENGTH = 254  # characters of a field; more is no draft but a mistake
+MOST = 3_000  # characters of a draft; browsers drop a cookie over 4 KiB
 _SALT = "doorcode.signup.drafts"
 
 
@@ -23,11 +24,12 @@ def typed(request: HttpRequest, *fields: str) -> dict[str, str]:
 
 
 def keep(response: HttpResponse, *, path: str, typed: Mapping[str, str]) -> None:
-    """Put a draft for the page at `path` into the browser, if there is anything in it."""
-    if typed:
+    """Put a draft for the page at `path` into the browser, if there is anything in it that a cookie can hold."""
+    draft = signing.dumps(dict(typed), salt=_SALT, compress=True)
+    if typed and len(draft) <= MOST:
         response.set_cookie(
             _name(path),
-            signing.dumps(dict(typed), salt=_SALT, compress=True),
+            draft,
             max_age=LIFETIME,
             path=path,
             secure=settings.SIGNUP_COOKIE_SECURE,
