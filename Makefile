@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 
-.PHONY: help install demo test test-all check chaos attack bench lock messages format
+.PHONY: help install demo test test-all check chaos attack screenshots bench lock messages language format
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -50,11 +50,17 @@ chaos: install  ## break everything at random for SECONDS=60, with SEED=1, and c
 attack: install  ## play a stranger's best day against the budgets, and an honest thousand's
 	@$(BIN)/python -W ignore -m tests.attacks $(ARGS)
 
+screenshots: install  ## every screen in every language, light and dark, wide and narrow, into build/screenshots
+	SHOTS=1 $(BIN)/python -m pytest tests/browser/test_screens.py
+
 bench: install  ## the benchmarks, as ratios
 	@$(BIN)/python -m tests.bench
 
 messages: install  ## bring the catalogues up to date with the sources, and compile them
 	$(TEST_ENV) $(BIN)/python manage.py catalogues --update
+
+language: install  ## begin a new language: make language CODE=ar
+	$(TEST_ENV) $(BIN)/python manage.py catalogues --add $(CODE)
 
 format: install  ## ruff's formatting and safe fixes
 	$(BIN)/ruff format .

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from csp.constants import NONE, SELF
+from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import to_language
 
 from core.environment import Env
 
@@ -30,6 +31,7 @@ if not DEBUG and SECRET_KEY in ("", DEVELOPMENT_KEY):
 # --- The site ---------------------------------------------------------------------------------------------------------
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
 SITE_NAME = env.str("SITE_NAME", default="Doorcode")
+_brand = env.str("BRAND_DIR", default="")  # templates and static files of the site's own, before ours
 _site = urlsplit(SITE_URL)
 if _site.scheme not in ("http", "https") or not _site.hostname:
     raise ImproperlyConfigured("SITE_URL must look like https://example.com / SITE_URL 的格式应如 https://example.com")
@@ -105,7 +107,7 @@ WSGI_APPLICATION = "core.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [*([Path(_brand) / "templates"] if _brand else []), BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -234,12 +236,14 @@ PASSWORD_RESET_TIMEOUT = 3_600  # seconds
 
 # --- Languages --------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en").lower()
-LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese")), ("zh-hant", _("Traditional Chinese"))]
-if LANGUAGE_CODE not in dict(LANGUAGES):
-    raise ImproperlyConfigured(
-        "LANGUAGE_CODE must be en, zh-hans or zh-hant / LANGUAGE_CODE 只能是 en、zh-hans 或 zh-hant"
-    )
 LOCALE_PATHS = [BASE_DIR / "locale"]
+# A language is here by its catalogue (docs/how-to/add-a-language.md); each is named in its own words.
+_codes = sorted(to_language(path.parent.name) for path in LOCALE_PATHS[0].glob("*/LC_MESSAGES"))
+LANGUAGES = [(code, LANG_INFO[code]["name_local"]) for code in _codes]
+if LANGUAGE_CODE not in _codes:
+    raise ImproperlyConfigured(
+        f"LANGUAGE_CODE must be one of {', '.join(_codes)} / LANGUAGE_CODE 只能是 {'、'.join(_codes)} 之一"
+    )
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 31_536_000
 TIME_ZONE = "UTC"
@@ -248,6 +252,7 @@ USE_TZ = True
 # --- Static files -----------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [Path(_brand) / "static"] if _brand and (Path(_brand) / "static").is_dir() else []
 # Collected (the Docker image): hashed names, cached for ever. Not collected (a checkout): served where they stand.
 WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").exists()
 if WHITENOISE_USE_FINDERS:

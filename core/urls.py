@@ -4,12 +4,14 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
+from signup.languages import set_language
+
 from . import views
 
 urlpatterns = [
     path("", include("signup.urls")),
     path("admin/", admin.site.urls),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("i18n/setlang/", set_language, name="set_language"),
 ]
 if settings.DEMO:
     urlpatterns += [path("demo/", include("signup.demo.urls"))]

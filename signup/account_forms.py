@@ -7,9 +7,11 @@ from django.contrib.auth import authenticate, password_validation
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from .fields import AddressField, NewPasswordField, refuse_null_characters
+from . import account_services
+from .fields import AddressField, CurrentPasswordField, NewPasswordField, refuse_null_characters
 from .models import User
 
 
@@ -38,14 +40,18 @@ class PasswordResetForm(forms.Form):
     email = AddressField()
 
 
-class NewPasswordForm(forms.Form):
-    """Choose a new password after a reset: asked once, as at sign-up."""
-
-    password = NewPasswordField(label=_("New password"))
+class OwnersForm(forms.Form):
+    """A form about one account."""
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
+
+
+class NewPasswordForm(OwnersForm):
+    """Choose a new password after a reset: asked once, as at sign-up."""
+
+    password = NewPasswordField(label=_("New password"))
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
@@ -53,21 +59,15 @@ class NewPasswordForm(forms.Form):
         return password
 
     def save(self) -> User:
-        self.user.set_password(self.cleaned_data["password"])
-        self.user.save(update_fields=["password"])
+        password, language = self.cleaned_data["password"], get_language() or ""
+        account_services.change_password(user=self.user, password=password, language=language)
         return self.user
 
 
-class PasswordChangeForm(NewPasswordForm):
-    """Choose a new password, knowing the old one."""
+class CurrentPasswordForm(OwnersForm):
+    """Show that it is still the account's owner who sits at the keyboard."""
 
-    old_password = forms.CharField(
-        label=_("Current password"),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        error_messages={"required": _("Enter your current password")},
-    )
-    field_order = ("old_password", "password")
+    old_password = CurrentPasswordField()
 
     def __init__(self, user: User, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
@@ -79,3 +79,9 @@ class PasswordChangeForm(NewPasswordForm):
         if authenticate(self.request, username=self.user.email, password=old) != self.user:
             raise ValidationError(_("The current password is not right"), code="password_incorrect")
         return old
+
+
+class PasswordChangeForm(CurrentPasswordForm, NewPasswordForm):
+    """Choose a new password, knowing the old one."""
+
+    field_order = ("old_password", "password")

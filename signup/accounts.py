@@ -1,22 +1,26 @@
 """Pages of who has an account: Django's own views, in our words, with their mail through the outbox."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_safe
 
 from core import network
 
-from . import devices, limits, services
-from .account_forms import LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
+from . import account_services, devices, drafts, limits, services
+from .account_forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
+from .models import User
 
 
 class FormPage:
@@ -32,6 +36,12 @@ class Login(FormPage, auth.LoginView):
     template_name = "account/login.html"
     authentication_form = LoginForm
     redirect_authenticated_user = True
+
+    def get_initial(self) -> dict[str, Any]:
+        return {**super().get_initial(), **drafts.read(self.request)}
+
+    def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
+        return drafts.drop(self.request, super().render_to_response(context, **kwargs))
 
     def get_redirect_url(self) -> str:
         """`next` may not lead back here: who is signed in would go round for ever."""
@@ -74,9 +84,10 @@ def password_reset(request: HttpRequest) -> HttpResponse:
     """Ask for a reset mail: one answer for all addresses."""
     if request.method == "POST":
         limits.charge_request(request)
-    form = PasswordResetForm(request.POST if request.method == "POST" else None)
+    form = PasswordResetForm(request.POST if request.method == "POST" else None, initial=drafts.read(request))
     if request.method != "POST" or not form.is_valid():
-        return render(request, "account/password_reset.html", {"form": form}, status=400 if form.errors else 200)
+        page = render(request, "account/password_reset.html", {"form": form}, status=400 if form.errors else 200)
+        return drafts.drop(request, page)
     email = form.cleaned_data["email"]
     where = network.fingerprint(request)
     services.request_password_reset(address=email, language=get_language() or "", network=where)
@@ -87,6 +98,23 @@ def password_reset(request: HttpRequest) -> HttpResponse:
 @require_safe
 def password_reset_done(request: HttpRequest) -> HttpResponse:
     return render(request, "account/password_reset_done.html")
+
+
+@sensitive_post_parameters("old_password")
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest) -> HttpResponse:
+    """Delete the account, behind its password."""
+    user = cast(User, request.user)
+    if user.is_staff:
+        raise PermissionDenied  # the admin's own log hangs on operators: another operator deletes them, there
+    form = CurrentPasswordForm(user, request.POST if request.method == "POST" else None, request=request)
+    if request.method != "POST" or not form.is_valid():
+        return render(request, "account/delete.html", {"form": form}, status=400 if form.errors else 200)
+    account_services.delete_account(user=user)
+    logout(request)
+    messages.success(request, _("Your account is deleted"))
+    return redirect("signup")
 
 
 @login_required

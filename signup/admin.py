@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 from core import addresses, clock
 from verification.models import AddressBudget, CaptchaModel
-from worker.models import Delivery
+from worker.models import Delivery, Mute
 from worker.requeue import requeue
 
 from . import services, usernames, words
@@ -119,6 +119,14 @@ class CaptchaAdmin(ReadOnlyAdmin):
 @admin.register(AddressBudget)
 class AddressBudgetAdmin(ReadOnlyAdmin):
     fields = list_display = ("address", "guesses")
+    search_fields = ("address",)
+
+
+@admin.register(Mute)
+class MuteAdmin(ReadOnlyAdmin):
+    """To be read, and to be deleted where the owner of a mailbox asks for it."""
+
+    fields = list_display = ("address", "until")
     search_fields = ("address",)
 
 

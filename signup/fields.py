@@ -20,11 +20,14 @@ def refuse_null_characters(field: forms.Field, message: Any) -> None:
 class AddressField(forms.CharField):
     """An email address, cleaned into its canonical form."""
 
-    widget = forms.EmailInput(attrs={"autocomplete": "email", "autocapitalize": "none", "spellcheck": "false"})
+    widget = forms.EmailInput(
+        attrs={"autocomplete": "email", "autocapitalize": "none", "spellcheck": "false", "dir": "ltr"}
+    )
 
     def __init__(self, **kwargs: Any) -> None:
         messages = {"required": _("Enter your email address")}
-        super().__init__(label=_("Email address"), error_messages=messages, **kwargs)
+        kwargs.setdefault("label", _("Email address"))
+        super().__init__(error_messages=messages, **kwargs)
 
     def clean(self, value: Any) -> str:
         typed = self.to_python(value)
@@ -61,10 +64,23 @@ class NewPasswordField(forms.CharField):
         refuse_null_characters(self, _("Password has a character that can't be used"))
 
 
+class CurrentPasswordField(forms.CharField):
+    """The password that an account has."""
+
+    widget = forms.PasswordInput(attrs={"autocomplete": "current-password"})
+
+    def __init__(self, **kwargs: Any) -> None:
+        messages = {"required": _("Enter your current password")}
+        super().__init__(label=_("Current password"), strip=False, error_messages=messages, **kwargs)
+        refuse_null_characters(self, _("The current password is not right"))
+
+
 class CaptchaField(forms.CharField):
     """The emailed code, as typed: no maxlength and no pattern, which would cut a pasted `12 34`."""
 
-    widget = forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "one-time-code", "spellcheck": "false"})
+    widget = forms.TextInput(
+        attrs={"inputmode": "numeric", "autocomplete": "one-time-code", "spellcheck": "false", "dir": "ltr"}
+    )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(label=_("Code"), required=False, **kwargs)

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib.auth import password_validation
+from django.utils.translation import gettext_lazy as _
 
 from core import addresses
 from verification import codes
@@ -25,6 +26,18 @@ class EmailForm(forms.Form):
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"]
+        addresses.check_domain(email)
+        _refuse_registered(email)
+        return email
+
+
+class ChangeForm(forms.Form):
+    """Another address for a sign-up that has begun."""
+
+    new_email = AddressField(label=_("New email address"))
+
+    def clean_new_email(self) -> str:
+        email: str = self.cleaned_data["new_email"]
         addresses.check_domain(email)
         _refuse_registered(email)
         return email
@@ -52,6 +65,11 @@ class RegisterForm(forms.Form):
         super().__init__(*args, **kwargs)
         self._captchas, self.link_proofs = captchas, dict(link_proofs or {})
         self.chosen: CaptchaModel | None = captchas[0] if captchas else None
+
+    @property
+    def as_shown(self) -> list[forms.BoundField]:
+        """The fields as they stand on the page, whose errors are told in that order."""
+        return [self[name] for name in ("email", "captcha", "username", "password")]
 
     @property
     def is_proven(self) -> bool:

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from core import clock
 from verification.models import AddressBudget, CaptchaModel, GuessTally
-from worker.models import Delivery, MailTally
+from worker.models import Delivery, MailTally, Mute
 
 from .models import User
 
@@ -23,8 +23,8 @@ Rows = QuerySet[Any]
 
 def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
     """
-    Delete, kind by kind, and yield (kind, rows): settled deliveries, old codes, never-activated users, and counts that
-    no budget looks at any more.
+    Delete, kind by kind, and yield (kind, rows): settled deliveries, old codes, never-activated users, mutes that are
+    over, and counts that no budget looks at any more.
 
     With `dry_run` only count. Any number of purges at once is safe: each passes over the rows that another holds.
     """
@@ -65,6 +65,10 @@ def _users() -> Rows:
     return old.exclude(Exists(live)).exclude(Exists(_waiting().filter(recipient=OuterRef("email"))))
 
 
+def _mutes() -> Rows:
+    return Mute.objects.filter(until__lt=clock.now())
+
+
 def _budgets() -> Rows:
     """Addresses without a guess in the window."""
     return AddressBudget.objects.filter(updated_at__lt=_before(COUNTED))
@@ -83,6 +87,7 @@ _KINDS: dict[str, Callable[[], Rows]] = {
     "deliveries": _deliveries,
     "codes": _codes,
     "users": _users,
+    "mutes": _mutes,
     "guess budgets": _budgets,
     "guess tallies": _guess_tallies,
     "mail tallies": _mail_tallies,

@@ -2,17 +2,21 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from . import accounts, views
+from .mute import mute
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("signup/", views.signup, name="signup"),
     path("signup/verify/", views.verify, name="signup_verify"),
     path("signup/resend/", views.resend, name="signup_resend"),
+    path("signup/change/", views.change, name="signup_change"),
     path("signup/status/", views.status, name="signup_status"),
     path("signup/link/<str:token>/", views.link, name="signup_link"),
+    path("signup/mute/<str:token>/", mute, name="signup_mute"),
     path("login/", accounts.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("account/", accounts.account, name="account"),
+    path("account/delete/", accounts.delete, name="account_delete"),
     path("password-change/", accounts.PasswordChange.as_view(), name="password_change"),
     path("password-reset/", accounts.password_reset, name="password_reset"),
     path("password-reset/done/", accounts.password_reset_done, name="password_reset_done"),

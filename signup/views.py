@@ -22,10 +22,9 @@ from verification import keys
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import VerificationError
-from worker import status as delivery_status
 
-from . import devices, handles, limits, services, words
-from .forms import EmailForm, RegisterForm
+from . import devices, drafts, handles, limits, progress, services, words
+from .forms import ChangeForm, EmailForm, RegisterForm
 from .handles import Entry
 
 BACKEND = "signup.backends.EmailOrUsernameBackend"
@@ -50,7 +49,7 @@ def signup(request: HttpRequest) -> HttpResponse:
     after = _local_next(request)
     if request.method == "POST":
         limits.charge_request(request)
-    form = EmailForm(request.POST if request.method == "POST" else None)
+    form = EmailForm(request.POST if request.method == "POST" else None, initial=drafts.read(request))
     if request.method != "POST" or not form.is_valid():
         return _page(request, "signup/signup.html", form, next=after, once=secrets.token_urlsafe(12))
     entries = handles.read(request)
@@ -72,10 +71,11 @@ def signup(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
     """Type the code, choose username and password."""
+    if request.POST.get("new_email"):  # Enter was pressed there, which presses the page's first button
+        return change(request)
     if request.method == "POST":
         limits.charge_verify(request)
-    entries = handles.read(request)
-    captchas = verification.find(handles=[each.handle for each in entries])
+    entries, captchas = _held(request)
     if not captchas:
         if request.user.is_authenticated:
             return redirect("account")
@@ -97,12 +97,12 @@ def verify(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@sensitive_post_parameters("password", "captcha")
 @require_POST
 def resend(request: HttpRequest) -> HttpResponse:
     """Another mail for this browser's request."""
     limits.charge_request(request)
-    entries = handles.read(request)
-    captchas = verification.find(handles=[each.handle for each in entries])
+    entries, captchas = _held(request)
     address = request.POST.get("email", "")
     captcha = next((each for each in captchas if each.address == address), captchas[0] if captchas else None)
     if captcha is None:
@@ -111,7 +111,8 @@ def resend(request: HttpRequest) -> HttpResponse:
         renewed = services.resend(captcha=captcha, language=_language(), network=network.fingerprint(request))
     except verification.ResendTooSoon as error:
         messages.info(request, words.explain(error).message)
-        response = _verify_page(request, _register_form(request, entries, [captcha], bound=False), status=429)
+        form = _register_form(request, entries, [captcha], draft=drafts.typed(request))
+        response = _verify_page(request, form, status=429)
         response["Retry-After"] = str(error.retry_after)
         return response
     except VerificationError:
@@ -121,16 +122,47 @@ def resend(request: HttpRequest) -> HttpResponse:
     )
     response = SeeOther(resolve_url("signup_verify"))
     handles.write(response, handles.first(entries, captcha.handle))
+    drafts.keep(response, path=response.url, typed=drafts.typed(request, "username"))
+    return response
+
+
+@sensitive_post_parameters("password", "captcha")
+@require_POST
+def change(request: HttpRequest) -> HttpResponse:
+    """Another address for this sign-up: a request of its own, while that of the old address stays in the cookie."""
+    limits.charge_request(request)
+    if not settings.SIGNUP_OPEN:
+        return render(request, "signup/closed.html", status=403)
+    entries, captchas = _held(request)
+    if not captchas:
+        return render(request, "signup/lost.html", status=400)
+    form = ChangeForm({"new_email": request.POST.get("suggested") or request.POST.get("new_email", "")})
+    if not form.is_valid():
+        page = _register_form(request, entries, captchas, draft=drafts.typed(request))
+        return _verify_page(request, page, status=400, change=form)
+    old = next(each for each in entries if each.handle == captchas[0].handle)
+    address = form.cleaned_data["new_email"]
+    captcha = services.request_code(
+        address=address,
+        language=_language(),
+        held={each.handle: each.link_proof for each in entries},
+        once=keys.handle_for("", old.handle, address),  # no form's `once` is empty: this seed is none of theirs
+        network=network.fingerprint(request),
+    )
+    response = SeeOther(resolve_url("signup_verify"))
+    known = next((each for each in entries if each.handle == captcha.handle), Entry(captcha.handle, next=old.next))
+    handles.write(response, [known, *handles.without(entries, captcha.handle)])
+    drafts.keep(response, path=response.url, typed=drafts.typed(request, "username"))
     return response
 
 
 @require_GET
 def status(request: HttpRequest) -> JsonResponse:
-    """The delivery state of this browser's newest request."""
-    captchas = verification.find(handles=[each.handle for each in handles.read(request)])
+    """The delivery state of this browser's newest request, or of the one with the reference `ref`."""
+    _entries, captchas = _held(request)
     if not captchas:
         return JsonResponse({"state": "unknown"}, status=404)
-    return JsonResponse(_delivery_state(captchas[0]))
+    return JsonResponse(progress.delivery_state(captchas[0]))
 
 
 @require_safe
@@ -145,10 +177,23 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     response = SeeOther(resolve_url("signup_verify"))
     response["Referrer-Policy"] = "no-referrer"
     if marked:
-        known = next((each for each in entries if each.handle == marked.handle), marked)
+        known = next((each for each in entries if each.handle == marked.handle), None)
+        if known is None:
+            messages.info(request, _("You can finish here and close the page where you began"))
+            known = marked
         newest = replace(known, link_proof=_better_proof(known, marked))
         handles.write(response, [newest, *handles.without(entries, marked.handle)])
     return response
+
+
+def _held(request: HttpRequest) -> tuple[list[Entry], list[CaptchaModel]]:
+    """The requests of this browser, newest first; before them the one that this page is about, if it says which."""
+    entries = handles.read(request)
+    captchas = verification.find(handles=[each.handle for each in entries])
+    address = request.POST.get("email") or drafts.read(request).get("email")
+    reference = request.GET.get("ref")
+    captchas.sort(key=lambda each: each.address != address and keys.reference_of(each) != reference)
+    return entries, captchas
 
 
 def _better_proof(known: Entry, marked: Entry) -> str:
@@ -170,40 +215,31 @@ def _once(request: HttpRequest, form: EmailForm) -> str | None:
 
 
 def _register_form(
-    request: HttpRequest, entries: list[Entry], captchas: list[CaptchaModel], *, bound: bool | None = None
+    request: HttpRequest, entries: list[Entry], captchas: list[CaptchaModel], *, draft: dict[str, str] | None = None
 ) -> RegisterForm:
+    """The form as it was sent; or, with a `draft`, and on GET, one to go on with."""
     return RegisterForm(
-        request.POST if (request.method == "POST" if bound is None else bound) else None,
+        request.POST if request.method == "POST" and draft is None else None,
         captchas=captchas,
         link_proofs={each.handle: each.link_proof for each in entries if each.link_proof},
-        initial={"email": captchas[0].address},
+        initial={**(draft or drafts.read(request)), "email": captchas[0].address},
     )
 
 
-def _verify_page(request: HttpRequest, form: RegisterForm, status: int | None = None) -> HttpResponse:
-    captcha = form.chosen
-    state = _delivery_state(captcha) if captcha else {}
-    extra: dict[str, Any] = {"captcha": captcha, "delivery": state}
-    if captcha:
-        extra |= {
-            "minutes": verification.minutes_left(captcha),
-            "code_state": verification.current_state(captcha).value,
-        }
-    return _page(request, "signup/verify.html", form, status=status, **extra)
+def _verify_page(
+    request: HttpRequest, form: RegisterForm, status: int | None = None, change: ChangeForm | None = None
+) -> HttpResponse:
+    extra = progress.page_context(form.chosen) if form.chosen else {}
+    if not form["captcha"].errors:  # which say it themselves
+        form["captcha"].help_text = extra.get("tries_left", "")
+    here = resolve_url("signup_verify")  # the page may be the answer to a POST elsewhere, which nobody can go back to
+    return _page(request, "signup/verify.html", form, status=status, change=change or ChangeForm(), here=here, **extra)
 
 
 def _page(request: HttpRequest, template: str, form: Form, status: int | None = None, **extra: Any) -> HttpResponse:
     """A page with a form: 400 where it shows errors, so that no password manager takes it for a success."""
-    return render(request, template, {"form": form, **extra}, status=status or (400 if form.errors else 200))
-
-
-def _delivery_state(captcha: CaptchaModel) -> dict[str, Any]:
-    delivery = delivery_status.latest(captcha=captcha)
-    return {
-        "state": delivery_status.visible_state(delivery),
-        "sent_at": delivery.sent_at.isoformat() if delivery and delivery.sent_at else None,
-        "resend_after": verification.resend_wait(captcha),
-    }
+    page = render(request, template, {"form": form, **extra}, status=status or (400 if form.errors else 200))
+    return drafts.drop(request, page)
 
 
 def _language() -> str:

@@ -32,7 +32,7 @@ def explain(error: VerificationError | SignupError) -> ValidationError:
     """Return the refusal in the visitor's language, under its stable code."""
     match error:
         case CodeMismatch(attempts_left=int(left)):
-            text = _join(_TEXTS[CodeMismatch], _attempts_left(left))
+            text = _join(_TEXTS[CodeMismatch], attempts_left(left))
         case ResendTooSoon(retry_after=seconds):
             text = _("Get a new email in %(n)s s") % {"n": seconds}
         case _other:
@@ -52,7 +52,8 @@ _TEXTS: dict[type[Exception], Any] = {
 }
 
 
-def _attempts_left(left: int) -> str:
+def attempts_left(left: int) -> str:
+    """How many tries a code has yet."""
     if left == 0:
         return _("Get a new code")
     return ngettext("You can try %(n)d more time", "You can try %(n)d more times", left) % {"n": left}

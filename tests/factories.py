@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from signup.models import User
 from verification import keys, services
 from verification.models import CaptchaModel
-from worker import outbox
+from worker import mutes, outbox
 from worker.models import Delivery
 
 ALICE, BOB = "alice@example.com", "bob@example.com"
@@ -54,6 +54,14 @@ def make_delivery(captcha: CaptchaModel | None = None, **fields: Any) -> Deliver
     delivery = outbox.post(captcha=captcha, **given)
     delivery.refresh_from_db()
     return delivery
+
+
+def muted(address: str = ALICE) -> str:
+    """Mute an address by a mail to it; return the path of that mail's link."""
+    captcha = make_captcha(address)
+    token = mutes.token_for(captcha)
+    mutes.mute(notice=mutes.Notice(captcha.handle, address))
+    return f"/signup/mute/{token}/"
 
 
 def text_of(page: HttpResponse) -> str:

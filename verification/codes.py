@@ -9,6 +9,7 @@ from hashlib import sha256
 
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015\u2212.·]+")
 _DIGITS = re.compile(r"[0-9]+")
+_LETTERS = "BCDFGHJKMNPQRSTVWXYZ"  # no vowel, so no word; nothing that could be taken for a digit
 
 
 def derive(*, key: str, nonce: str, address: str, generation: int, length: int) -> str:
@@ -35,6 +36,12 @@ def link_proof(*, key: str, handle: str, nonce: str, generation: int) -> str:
 def handle(*, key: str, seed: str) -> str:
     """Return the handle that belongs to a seed: 144 bits, URL-safe, 24 characters."""
     return base64.urlsafe_b64encode(_mac(key, "handle", seed)[:18]).decode()
+
+
+def reference(*, key: str, handle: str, generation: int) -> str:
+    """Return four letters that a mail and its page show both. They open nothing, and say nothing of code or link."""
+    number = int.from_bytes(_mac(key, "reference", f"{handle}|{generation}"))
+    return "".join(_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(4))
 
 
 def key_id(key: str) -> str:

@@ -38,6 +38,12 @@ def link_proof_of(captcha: CaptchaModel) -> str | None:
     return codes.link_proof(key=key, handle=captcha.handle, nonce=captcha.nonce, generation=captcha.generation)
 
 
+def reference_of(captcha: CaptchaModel) -> str:
+    """Return what tells the mails of a row's current generation from others; empty once its key has left."""
+    key = _key_of(captcha)
+    return codes.reference(key=key, handle=captcha.handle, generation=captcha.generation) if key else ""
+
+
 def link_token(captcha: CaptchaModel) -> str | None:
     """Return the token of the mail's link: the handle and its proof."""
     proof = link_proof_of(captcha)

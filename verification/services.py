@@ -212,6 +212,11 @@ def redeem(*, captcha: CaptchaModel) -> bool:
     return bool(proven.update(redeemed_at=clock.now()))
 
 
+def void(*, handle: str) -> None:
+    """The owner of the mailbox disowns this request: it is spent, without an account, for whoever holds it."""
+    CaptchaModel.objects.filter(handle=handle, redeemed_at=None).update(redeemed_at=clock.now())
+
+
 def _count(captcha: CaptchaModel) -> datetime | None:
     """Count one try of this code, its address and the site, committed on its own; None where no try is left."""
     with transaction.atomic(durable=True):

@@ -17,7 +17,9 @@ from django.utils.http import urlsafe_base64_encode
 
 from core import clock
 from verification import keys
+from verification.models import CaptchaModel
 
+from . import mutes
 from .models import Delivery
 
 # 7 bit on the wire: every mail server takes it, and a relay has nothing to re-encode.
@@ -41,6 +43,7 @@ def build(delivery: Delivery) -> bytes:
         "site_name": settings.SITE_NAME,
         "site_url": settings.SITE_URL,
         "email": delivery.recipient,
+        "rtl": translation.get_language_info(delivery.language)["bidi"],
         "language": translation.to_locale(delivery.language).replace("_", "-"),
         **_CONTEXTS[delivery.kind](delivery),
     }
@@ -73,11 +76,17 @@ def _code(delivery: Delivery) -> Context:
         end = captcha.first_accepted_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
         life = min(life, end - clock.now())
     minutes = max(1, -int(-life.total_seconds() // 60))
-    return {"code": code, "minutes": minutes, "link": _url("signup_link", token)}
+    return {"code": code, "minutes": minutes, "link": _url("signup_link", token), **_request(captcha)}
 
 
 def _registered(delivery: Delivery) -> Context:
-    return {"login_url": _url("login"), "reset_url": _url("password_reset")}
+    ways = {"login_url": _url("login"), "reset_url": _url("password_reset")}
+    return ways | (_request(delivery.captcha) if delivery.captcha else {})
+
+
+def _request(captcha: CaptchaModel) -> Context:
+    """What tells whoever gets a mail which request it is about, and lets them disown it."""
+    return {"reference": keys.reference_of(captcha), "mute_url": _url("signup_mute", mutes.token_for(captcha))}
 
 
 def _password_reset(delivery: Delivery) -> Context:
@@ -92,10 +101,15 @@ def _password_reset(delivery: Delivery) -> Context:
     }
 
 
+def _password_changed(delivery: Delivery) -> Context:
+    return {"changed_at": delivery.created_at, "reset_url": _url("password_reset")}
+
+
 _CONTEXTS: dict[str, Callable[[Delivery], Context]] = {
     Delivery.Kind.CODE: _code,
     Delivery.Kind.REGISTERED: _registered,
     Delivery.Kind.PASSWORD_RESET: _password_reset,
+    Delivery.Kind.PASSWORD_CHANGED: _password_changed,
 }
 
 

@@ -17,6 +17,7 @@ class Delivery(models.Model):
         CODE = "code", _("code")
         REGISTERED = "registered", _("already registered")
         PASSWORD_RESET = "password_reset", _("password reset")
+        PASSWORD_CHANGED = "password_changed", _("password changed")
 
     class State(models.TextChoices):
         PENDING = "pending", _("pending")
@@ -76,3 +77,17 @@ class MailTally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.minute:%Y-%m-%d %H:%M}"
+
+
+class Mute(models.Model):
+    """An address whose owner wants no sign-up mail for a while. No page tells anybody else."""
+
+    address = models.CharField(_("email address"), max_length=254, primary_key=True)
+    until = models.DateTimeField(_("until"))
+
+    class Meta:
+        verbose_name = _("muted address")
+        verbose_name_plural = _("muted addresses")
+
+    def __str__(self) -> str:
+        return self.address

@@ -2,12 +2,13 @@
 
 import logging
 import time
+from dataclasses import replace
 
 from django.db import DatabaseError, InterfaceError, connection
 
 from core.breaker import Leave
 
-from . import mail, outbox, smtp
+from . import mail, mutes, outbox, smtp
 from .models import Delivery
 from .outbox import Result
 from .smtp import Outcome, Reply
@@ -44,13 +45,14 @@ def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
     results: list[Result] = []
     group_ends = time.monotonic() + GROUP_TIME
     rest: list[Delivery] = []
+    muted = mutes.among(claimed)
     try:
         for position, delivery in enumerate(claimed):
             broken = position > 0 and smtp.breaker.is_open()  # the first may be the probe of an open breaker
             if broken or lease_ends - time.monotonic() < RESERVE:
                 rest = claimed[position:]
                 break
-            results.append((delivery, _hand_over(delivery)))
+            results.append((delivery, _hand_over(delivery, muted=delivery.pk in muted)))
             if len(results) >= GROUP or time.monotonic() >= group_ends:
                 _record(results, lease_ends)
                 results, group_ends = [], time.monotonic() + GROUP_TIME
@@ -59,7 +61,7 @@ def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
     outbox.release(deliveries=rest)
 
 
-def _hand_over(delivery: Delivery) -> Reply:
+def _hand_over(delivery: Delivery, *, muted: bool) -> Reply:
     try:
         message = mail.build(delivery)
     except mail.Unbuildable as error:
@@ -67,7 +69,11 @@ def _hand_over(delivery: Delivery) -> Reply:
     except Exception as error:  # a broken template must neither stop the batch nor lose the mail
         logger.exception("delivery %s can't be built", delivery.pk)
         return Reply(Outcome.DEFERRED, f"{type(error).__name__} while building")
-    return smtp.send(sender=mail.sender(), recipient=delivery.recipient, message=message)
+    if not muted:
+        return smtp.send(sender=mail.sender(), recipient=delivery.recipient, message=message)
+    # Whoever asked for this mail sees it fare as any other: late while the mail server is down, "sent" when it is back.
+    reply = smtp.send(sender=mail.sender(), recipient=delivery.recipient, message=None)
+    return replace(reply, text="muted") if reply.outcome is Outcome.ACCEPTED else reply
 
 
 def _record(results: list[Result], lease_ends: float) -> None:

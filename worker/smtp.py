@@ -113,9 +113,10 @@ class _PerThread(threading.local):
 _mine = _PerThread()
 
 
-def send(*, sender: str, recipient: str, message: bytes) -> Reply:
+def send(*, sender: str, recipient: str, message: bytes | None) -> Reply:
     """
-    Send one message (CRLF line ends, 7 bit) over this thread's connection, within DEADLINE seconds.
+    Send one message (CRLF line ends, 7 bit) over this thread's connection, within DEADLINE seconds. None: only ask
+    whether the server would take a message for this recipient, and send nothing.
 
     Never raises for what a server does. A fault of the service opens the breaker, any other answer closes it.
     """
@@ -130,7 +131,7 @@ def send(*, sender: str, recipient: str, message: bytes) -> Reply:
     return reply
 
 
-def _send(sender: str, recipient: str, message: bytes, deadline: float) -> Reply:
+def _send(sender: str, recipient: str, message: bytes | None, deadline: float) -> Reply:
     connection = _mine.connection
     for _ in range(2):
         try:
@@ -158,7 +159,7 @@ class _HungUp(Exception):
 
 
 def _transmit(
-    connection: _Connection, smtp: smtplib.SMTP, sender: str, recipient: str, message: bytes, *, fresh: bool
+    connection: _Connection, smtp: smtplib.SMTP, sender: str, recipient: str, message: bytes | None, *, fresh: bool
 ) -> Reply:
     """One transaction, MAIL to the answer to the dot. Raises _HungUp before the dot."""
     try:
@@ -171,7 +172,7 @@ def _transmit(
         code, text = smtp.rcpt(recipient)
         if code == 421 and not fresh:
             raise _HungUp(_words(code, text))
-        if code in (250, 251):
+        if code in (250, 251) and message is not None:
             code, text = smtp.docmd("DATA")
             if code == 354:
                 smtp.send(re.sub(rb"(?m)^\.", b"..", message).removesuffix(b"\r\n") + b"\r\n.\r\n")

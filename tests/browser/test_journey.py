@@ -114,13 +114,3 @@ def test_a_password_can_be_shown(open_page: OpenPage) -> None:
     expect(password).to_have_attribute("type", "text")
     page.get_by_role("button", name="Hide the password").click()
     expect(password).to_have_attribute("type", "password")
-
-
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 320)])
-def test_pages_fit(open_page: OpenPage, shot: Shot, scheme: str, width: int) -> None:
-    """No page scrolls sideways, from 320 px on; both colour schemes are drawn for people to look at."""
-    page = open_page("en", color_scheme=scheme, viewport={"width": width, "height": 800})
-    for path in ("/signup/", "/signup/verify/", "/login/", "/password-reset/", "/password-reset/done/"):
-        page.goto(path)
-        shot(page, f"{scheme}-{width}{path.replace('/', '-').rstrip('-')}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -92,3 +92,24 @@ def test_a_database_that_is_away_is_a_503(monkeypatch, language: str, text: str)
     page = client.post("/signup/", {"email": "alice@example.com"}, headers={"accept-language": language})
     assert (page.status_code, page.headers["Retry-After"]) == (503, "30")
     assert text in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ("zh-TW", "zh-hant"),
+        ("zh-HK", "zh-hant"),
+        ("zh-MO", "zh-hant"),
+        ("zh-Hant-HK", "zh-hant"),
+        ("zh-CN", "zh-hans"),
+        ("zh-SG", "zh-hans"),
+        ("zh", "zh-hans"),
+        ("zh-MY,en;q=0.5", "zh-hans"),
+        ("fr,zh-TW;q=0.8,en;q=0.5", "zh-hant"),
+        ("fr", "en"),
+    ],
+)
+def test_chinese_readers_get_the_script_they_read(client: Client, asked: str, given: str) -> None:
+    """Traditional in Taiwan, Hong Kong and Macau, Simplified elsewhere."""
+    page = client.get("/nowhere/", headers={"accept-language": asked})
+    assert f'<html lang="{given}"' in page.content.decode()

@@ -4,14 +4,18 @@ import re
 from io import StringIO
 
 import pytest
+from django.contrib.admin.utils import quote
+from django.contrib.auth.tokens import default_token_generator
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_pending, make_user, right, text_of
+from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_pending, make_user, muted, right, text_of
 from verification.services import prove
 from worker import mail, outbox
-from worker.models import Delivery
+from worker.models import Delivery, Mute
 
 pytestmark = pytest.mark.django_db
 
@@ -70,6 +74,57 @@ def test_changing_the_password(client: Client) -> None:
     )
     assert "Your password is changed" in text_of(client.get("/account/"))
     assert User.objects.get().check_password("another horse b")
+
+
+@pytest.mark.parametrize("way", ["change", "reset"])
+def test_a_new_password_is_told_to_the_mailbox(client: Client, way: str) -> None:
+    """In the account's language, with a way to undo a thief's work."""
+    user = make_user(language="zh-hant")
+    if way == "change":
+        client.force_login(user)
+        client.post("/password-change/", {"old_password": PASSWORD, "password": "another horse b"})
+    else:
+        uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
+        form = client.get(f"/password-reset/{uid}/{token}/").headers["Location"]
+        client.post(form, {"password": "another horse b"})
+    delivery = Delivery.objects.get(kind="password_changed")
+    assert (delivery.recipient, delivery.language) == (ALICE, "zh-hant")
+
+
+def test_a_refused_password_tells_nobody(client: Client) -> None:
+    """Nothing has changed."""
+    client.force_login(make_user())
+    client.post("/password-change/", {"old_password": "wrong", "password": "another horse b"})
+    assert not Delivery.objects.exists()
+
+
+def test_deleting_the_account(client: Client) -> None:
+    """Behind the password; name and address are free, and nobody is signed in."""
+    client.force_login(make_user())
+    assert "Delete my account" in text_of(client.get("/account/delete/"))
+    page = client.post("/account/delete/", {"old_password": "wrong"})
+    assert (page.status_code, User.objects.count()) == (400, 1)
+    assert "The current password is not right" in text_of(page)
+    answer = client.post("/account/delete/", {"old_password": PASSWORD}, follow=True)
+    assert "Your account is deleted" in text_of(answer)
+    assert not User.objects.exists()
+    assert client.get("/account/").headers["Location"] == "/login/?next=/account/"
+    assert make_user()
+
+
+def test_an_operator_is_deleted_by_another(admin: Client) -> None:
+    """The admin's own log hangs on them."""
+    assert "/account/delete/" not in text_of(admin.get("/account/"))
+    assert admin.post("/account/delete/", {"old_password": PASSWORD}).status_code == 403
+    assert User.objects.count() == 1
+
+
+def test_looking_at_the_page_deletes_nothing(client: Client) -> None:
+    """And a stranger doesn't see it."""
+    assert client.get("/account/delete/").headers["Location"] == "/login/?next=/account/delete/"
+    client.force_login(make_user())
+    client.get("/account/delete/")
+    assert User.objects.exists()
 
 
 def test_resetting_the_password(client: Client) -> None:
@@ -165,3 +220,12 @@ def test_the_admin_speaks_chinese(admin: Client) -> None:
     page = text_of(admin.get("/admin/worker/delivery/", headers={"accept-language": "zh-CN"}))
     assert "邮件投递" in page
     assert "收件人" in page
+
+
+def test_an_operator_may_lift_a_mute_and_make_none(admin: Client) -> None:
+    """The owner of the mailbox lost the mail with the link."""
+    muted()
+    assert ALICE in text_of(admin.get("/admin/worker/mute/"))
+    assert admin.get("/admin/worker/mute/add/").status_code == 403
+    admin.post(f"/admin/worker/mute/{quote(ALICE)}/delete/", {"post": "yes"})
+    assert not Mute.objects.exists()

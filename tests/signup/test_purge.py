@@ -17,6 +17,7 @@ from tests.factories import (
     make_delivery,
     make_pending,
     make_user,
+    muted,
     right,
     wrong,
 )
@@ -146,3 +147,12 @@ def test_a_proof_whose_account_was_purged_still_registers() -> None:
     user = services.register(captcha=captcha, username="alice", password=PASSWORD, language="en")
     assert user.is_active
     assert user.created_at > clock.now() - timedelta(minutes=1)
+
+
+def test_a_mute_that_is_over_goes(hands: Hands) -> None:
+    """It is of no use to anybody."""
+    muted()
+    hands.move(days=29)
+    assert run()["mutes"] == 0
+    hands.move(days=2)
+    assert run()["mutes"] == 1

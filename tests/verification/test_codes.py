@@ -1,5 +1,6 @@
 """Codes and links, derived."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -113,3 +114,12 @@ def test_comparing_takes_any_text() -> None:
     """Even what no encoding holds."""
     assert codes.same("1234", "1234")
     assert not codes.same("1234", "\ud800")
+
+
+def test_a_reference_is_four_letters_of_its_generation() -> None:
+    """No vowel, no digit, nothing of the link's proof; another for each request, generation and key."""
+    facts = {"key": "k", "handle": "h", "generation": 1}
+    seen = {codes.reference(**facts | change) for change in ({}, {"key": "l"}, {"handle": "i"}, {"generation": 2})}
+    assert len(seen) == 4
+    assert all(re.fullmatch("[BCDFGHJKMNPQRSTVWXYZ]{4}", reference) for reference in seen)
+    assert codes.reference(**facts) == codes.reference(**facts)

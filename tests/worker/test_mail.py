@@ -1,5 +1,7 @@
 """Mails, built from their rows."""
 
+import re
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
@@ -8,7 +10,7 @@ import pytest
 from tests.factories import Hands, make_captcha, make_delivery, make_user, right
 from tests.servers import code_in, link_in
 from verification import keys
-from worker import mail
+from worker import mail, mutes
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -126,3 +128,45 @@ def test_a_name_with_markup_is_escaped_in_html_alone(settings) -> None:
     message = build(make_delivery(make_captcha(accepted=False)))
     assert "Smith & <Sons>" in text_of(message)
     assert "Smith &amp; &lt;Sons&gt;" in message.get_body(("html",)).get_content()
+
+
+@pytest.mark.parametrize("kind", ["code", "registered"])
+def test_sign_up_mails_say_their_reference_and_how_to_disown_them(kind: str) -> None:
+    """In both parts; the reference is the page's."""
+    captcha = make_captcha(accepted=False, decoy=kind == "registered")
+    message = build(make_delivery(captcha, kind=kind))
+    for part in (text_of(message), message.get_body(("html",)).get_content()):
+        assert f"http://testserver/signup/mute/{mutes.token_for(captcha)}/" in part
+        assert f"Reference {keys.reference_of(captcha)}" in part
+
+
+def test_other_mails_cant_be_disowned() -> None:
+    """There is no request behind them."""
+    message = build(make_delivery(kind="password_reset", user_id=make_user().pk))
+    assert "/signup/mute/" not in str(message)
+    assert "Reference" not in text_of(message)
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "moment"),
+    [
+        ("en", "Your Doorcode password was changed", "(Feb. 3, 2026, 4:05 a.m. UTC)"),
+        ("zh-hans", "Doorcode 密码已修改", "（2026年2月3日 04:05 UTC）"),
+        ("zh-hant", "Doorcode 密碼已變更", "（2026年2月3日 04:05 UTC）"),
+    ],
+)
+def test_a_changed_password_is_told_with_its_moment(hands: Hands, language: str, subject: str, moment: str) -> None:
+    """And a way to take the account back."""
+    hands.moment = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
+    message = build(make_delivery(kind="password_changed", user_id=make_user().pk, language=language))
+    assert message["Subject"] == subject
+    assert moment in text_of(message)
+    assert "http://testserver/password-reset/" in text_of(message)
+
+
+@pytest.mark.parametrize("kind", Delivery.Kind.values)
+def test_no_mail_loads_anything(kind: str) -> None:
+    """No image, font, script or style from anywhere."""
+    captcha = make_captcha(accepted=False)
+    html = build(make_delivery(captcha, kind=kind, user_id=make_user().pk)).get_body(("html",)).get_content()
+    assert not re.search(r"<img|<link|<script|url\(|@import| src=", html)

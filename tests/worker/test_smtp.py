@@ -42,6 +42,16 @@ def test_a_mail_arrives_as_it_is(sink) -> None:
     assert "mail from:<noreply@doorcode.test>" in [line.lower() for line in server.said]
 
 
+@pytest.mark.parametrize("script", [{}, {"RCPT": ["550 no"]}, {"RCPT": ["450 later"]}, {"CONNECT": ["554 away"]}])
+def test_asking_for_a_recipient_answers_as_sending_does(sink, script: dict[str, list[str]]) -> None:
+    """And no message is handed over."""
+    server = sink(**script)
+    asked = smtp.send(sender="noreply@doorcode.test", recipient="alice@example.com", message=None)
+    assert server.mails == []
+    assert "data" not in [line.lower() for line in server.said]
+    assert asked.outcome is send().outcome
+
+
 def test_the_connection_stays_open(sink) -> None:
     """One greeting for three mails."""
     server = sink()

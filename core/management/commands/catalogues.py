@@ -1,7 +1,6 @@
 """`manage.py catalogues`: the translations held against the sources, without GNU gettext."""
 
 import io
-import re
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from copy import deepcopy
@@ -9,17 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from babel.messages.catalog import Catalog, Message
+from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.conf import settings
+from django.conf.locale import LANG_INFO
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 from django.utils.translation import to_locale
 from django.utils.translation.template import templatize
 
-from core import operators
+from core import operators, wording
 
 KEYWORDS = {
     "gettext": None,
@@ -31,7 +31,6 @@ KEYWORDS = {
     "pgettext": ((1, "c"), 2),
 }
 _NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)
-_NAMED = re.compile(r"%\((\w+)\)[sd]")
 
 
 class Command(operators.Command):
@@ -42,13 +41,14 @@ class Command(operators.Command):
         action = parser.add_mutually_exclusive_group(required=True)
         action.add_argument("--check", action="store_true", help=_("Say what is missing, and fail"))
         action.add_argument("--update", action="store_true", help=_("Take over new texts, and compile"))
+        action.add_argument("--add", metavar="CODE", choices=sorted(LANG_INFO), help=_("Begin a new language"))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sources = _extract()
+        sources = extract_all()
         problems: list[str] = []
-        for code, _name in settings.LANGUAGES:
+        for code in sorted({*dict(settings.LANGUAGES), *filter(None, [options["add"]])}):
             path = Path(settings.LOCALE_PATHS[0]) / to_locale(code) / "LC_MESSAGES" / "django.po"
-            if options["update"]:
+            if options["update"] or code == options["add"]:
                 _update(path, sources, code)
             problems += [f"{to_locale(code)}: {problem}" for problem in _problems(path, sources)]
         for problem in problems:
@@ -57,7 +57,7 @@ class Command(operators.Command):
             raise CommandError(_("The catalogues are not complete: make messages, then translate"))
 
 
-def _extract() -> Catalog:
+def extract_all() -> Catalog:
     """Collect every translatable text of the Python sources and the templates."""
     catalog = Catalog(project="Doorcode", charset="utf-8")
     for path, source in _sources():
@@ -74,7 +74,8 @@ def _sources() -> Iterator[tuple[str, str]]:
             if "migrations" not in path.parts:
                 yield str(path.relative_to(base)), path.read_text()
     for path in sorted((base / "templates").rglob("*.*")):
-        yield str(path.relative_to(base)), templatize(path.read_text(), origin=str(path))
+        lines = templatize(path.read_text(), origin=str(path)).splitlines()
+        yield str(path.relative_to(base)), "\n".join(line.strip() for line in lines)  # an indent is nothing in a page
 
 
 def _read(path: Path, code: str | None = None) -> Catalog:
@@ -117,20 +118,7 @@ def _problems(path: Path, sources: Catalog) -> Iterator[str]:
     yield from (f"no longer in the sources: {id!r}" for id in sorted(known - wanted, key=str))
     for message in catalog:
         if message.id:
-            yield from _message_problems(message)
+            yield from wording.problems(message, path.parent.parent.name)
     compiled = path.with_suffix(".mo")
     if not compiled.exists() or compiled.read_bytes() != _compiled(catalog):
         yield "django.mo is not compiled from django.po"
-
-
-def _message_problems(message: Message) -> Iterator[str]:
-    ids = message.id if isinstance(message.id, (tuple, list)) else (message.id,)
-    texts = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
-    if message.fuzzy:
-        yield f"fuzzy: {ids[0]!r}"
-    if not all(texts):
-        yield f"not translated: {ids[0]!r}"
-    wanted = set(_NAMED.findall("".join(ids)))
-    for text in texts:
-        if not wanted.issuperset(_NAMED.findall(text or "")):  # Chinese may leave a number out
-            yield f"unknown placeholders: {text!r}"

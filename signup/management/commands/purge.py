@@ -24,6 +24,7 @@ class Command(operators.Command):
             "guess budgets": _("guess budgets"),
             "guess tallies": _("guess tallies"),
             "mail tallies": _("mail tallies"),
+            "mutes": _("mutes that are over"),
         }
         for kind, rows in purge(dry_run=options["dry_run"]):
             self.stdout.write(f"{names[kind]}: {rows}")

@@ -1,0 +1,68 @@
+"""What can be told of a translation without reading it: placeholders, punctuation, the two Chinese scripts."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from babel.messages.catalog import Message
+from opencc import OpenCC
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
+_CLOSINGS = {".": ".。।۔", "?": "?？؟", "!": "!！", ":": ":：", "…": "…"}  # of a source, and what may stand for it
+_CJK = r"[\u3400-\u9fff]"
+_HALF_WIDTH = re.compile(rf"[()]|{_CJK}[,.;:!?]|[,;:!?]\s?{_CJK}")
+_NO_SPACE = re.compile(rf"{_CJK}[A-Za-z0-9]|[A-Za-z0-9]{_CJK}")
+# Of each script: the conversion into it, which must change nothing, and the "you" that the other says.
+_CHINESE = {"zh_Hans": ("t2s", "您"), "zh_Hant": ("s2t", "你")}
+
+
+def problems(message: Message, locale: str) -> Iterator[str]:
+    """Yield what is wrong with a message's translation into `locale`, each with the text it is about."""
+    ids, texts = _both(message.id), _both(message.string)
+    if message.fuzzy:
+        yield f"fuzzy: {ids[0]!r}"
+    if not all(texts):
+        yield f"not translated: {ids[0]!r}"
+        return
+    for text in texts:
+        yield from (f"{problem}: {text!r}" for problem in _shape(ids, text))
+        if locale in _CHINESE:
+            yield from (f"{problem}: {text!r}" for problem in _chinese(text, locale))
+
+
+def _shape(ids: tuple[str, ...], text: str) -> Iterator[str]:
+    wanted, found = (set(_PLACEHOLDER.findall(source)) for source in ("".join(ids), text))
+    if found - wanted:
+        yield f"unknown placeholders {sorted(found - wanted)}"
+    if wanted - found and len(ids) == 1:  # a plural may say a number in words
+        yield f"lost placeholders {sorted(wanted - found)}"
+    closing = ids[-1].rstrip()[-1:]
+    if closing in _CLOSINGS:
+        if text.rstrip()[-1] not in _CLOSINGS[closing]:
+            yield f"does not end as its source does, with {closing}"
+    elif text.rstrip()[-1] in "".join(_CLOSINGS.values()):
+        yield "ends with a sign that its source has not"
+
+
+def _chinese(text: str, locale: str) -> Iterator[str]:
+    conversion, other = _CHINESE[locale]
+    plain = _PLACEHOLDER.sub("", text)
+    if _HALF_WIDTH.search(plain):
+        yield "half-width punctuation"
+    if _NO_SPACE.search(plain):
+        yield "no space between Chinese and Latin"
+    if other in text:
+        yield f"{other} is not said here"
+    strange = "".join(new for old, new in zip(text, _converter(conversion).convert(text), strict=False) if old != new)
+    if strange:
+        yield f"characters of the other script, for {strange}"
+
+
+@cache
+def _converter(conversion: str) -> OpenCC:
+    return OpenCC(conversion)
+
+
+def _both(texts: object) -> tuple[str, ...]:
+    """The forms of a message: one, or one for each plural."""
+    return tuple(texts) if isinstance(texts, (tuple, list)) else (str(texts),)

@@ -1,0 +1,32 @@
+"""What an account's owner may do to it. Each verb owns its transaction."""
+
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+
+from worker import outbox
+from worker.models import Delivery
+
+from .models import User
+
+
+def change_password(*, user: User, password: str, language: str) -> None:
+    """Give an account another password, and tell its mailbox: whoever didn't do it learns of it there."""
+    user.password = make_password(password)  # before the transaction: it takes longer than all of its statements
+    with transaction.atomic():
+        user.save(update_fields=["password"])
+        outbox.post(
+            kind=Delivery.Kind.PASSWORD_CHANGED,
+            recipient=user.email,
+            language=user.language or language,
+            user_id=user.pk,
+        )
+
+
+def delete_account(*, user: User) -> None:
+    """
+    Delete an account for good: its row, and the mails about it. Name and address are free again.
+
+    Codes and mails of its sign-up hold the address until the purge takes them (PURGE_CODES_AFTER,
+    PURGE_DELIVERIES_AFTER).
+    """
+    user.delete()

@@ -1,0 +1,47 @@
+"""How a sign-up stands: what its page and its status tell the browser that holds it."""
+
+from typing import Any
+
+from django.conf import settings
+
+from core import clock
+from verification import keys
+from verification import services as verification
+from verification.models import CaptchaModel
+from verification.states import State
+from worker import status
+from worker.models import Delivery
+
+from . import typos, words
+
+
+def delivery_state(captcha: CaptchaModel) -> dict[str, Any]:
+    """How the newest mail of a request fares, and the seconds until another may be asked for."""
+    return _state(captcha, status.latest(captcha=captcha))
+
+
+def page_context(captcha: CaptchaModel) -> dict[str, Any]:
+    """All that the page for the code shows of a request: by the state of the handle alone, the same for a decoy."""
+    delivery, state = status.latest(captcha=captcha), verification.current_state(captcha)
+    sent_at = (delivery.sent_at if delivery else None) or clock.now()
+    ago = max(0, int((clock.now() - sent_at).total_seconds()))
+    tries = settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts
+    return {
+        "captcha": captcha,
+        "delivery": _state(captcha, delivery),
+        "sent_ago": ago,
+        "sent_minutes_ago": ago // 60,
+        "minutes": verification.minutes_left(captcha),
+        "code_state": state.value,
+        "tries_left": words.attempts_left(tries) if captcha.attempts and state is State.OPEN else "",
+        "reference": keys.reference_of(captcha),
+        "suggestion": typos.suggest(captcha.address),
+    }
+
+
+def _state(captcha: CaptchaModel, delivery: Delivery | None) -> dict[str, Any]:
+    return {
+        "state": status.visible_state(delivery),
+        "sent_at": delivery.sent_at.isoformat() if delivery and delivery.sent_at else None,
+        "resend_after": verification.resend_wait(captcha),
+    }

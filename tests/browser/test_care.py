@@ -1,0 +1,276 @@
+"""What people do to a page: press twice, go back, open two tabs, paste, wait, lose their way."""
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import read_code
+
+pytestmark = pytest.mark.chromium
+
+OpenPage = Callable[..., Page]
+
+
+def ask(page: Page, email: str, button: str = "Get a code") -> None:
+    page.get_by_role("textbox").fill(email)
+    page.get_by_role("button", name=button).click()
+    page.wait_for_url("**/signup/verify/")
+
+
+def fill(page: Page, code: str, username: str) -> None:
+    page.get_by_label("Code", exact=True).fill(code)
+    page.get_by_label("Username", exact=True).fill(username)
+    page.get_by_label("Password", exact=True).fill("correct horse b")
+
+
+def mails_to(page: Page, address: str) -> int:
+    inbox = page.context.new_page()
+    inbox.goto("/demo/inbox/")
+    number = inbox.locator("tr", has_text=address).count()
+    inbox.close()
+    return number
+
+
+def change_row(data: Path, statement: str, *values: object) -> None:
+    """Change the demo's database, as time or a mail server would."""
+    with sqlite3.connect(data / "doorcode.sqlite3", timeout=20) as database:
+        assert database.execute(statement, values).rowcount
+
+
+def test_a_double_click_asks_once(open_page: OpenPage) -> None:
+    """And the account is made once."""
+    page = open_page()
+    page.get_by_role("textbox").fill("double@example.com")
+    page.get_by_role("button", name="Get a code").dblclick()
+    page.wait_for_url("**/signup/verify/")
+    fill(page, read_code(page, "double@example.com"), "double")
+    page.get_by_role("button", name="Create the account").dblclick()
+    expect(page.get_by_text("Your account is ready")).to_be_visible()
+    assert mails_to(page, "double@example.com") == 1
+
+
+def test_back_leads_to_forms_that_work(open_page: OpenPage) -> None:
+    """From the code to the address, and on with another."""
+    page = open_page()
+    ask(page, "back@example.com")
+    page.go_back()
+    ask(page, "forth@example.com")
+    expect(page.get_by_label("Email address", exact=True)).to_have_value("forth@example.com")
+    fill(page, read_code(page, "forth@example.com"), "forth")
+    page.get_by_role("button", name="Create the account").click()
+    expect(page.get_by_text("Your account is ready")).to_be_visible()
+    page.goto("/signup/")
+    expect(page.get_by_role("heading", name="Your account")).to_be_visible()
+
+
+def test_two_tabs_finish_each_its_own(open_page: OpenPage) -> None:
+    """Each tells of its own mail, and takes its own code."""
+    first = open_page()
+    ask(first, "tab1@example.com")
+    second = first.context.new_page()
+    second.goto("/signup/")
+    ask(second, "tab2@example.com")
+    code = read_code(first, "tab1@example.com")
+    expect(first.get_by_text("We've sent a 4-digit code to tab1@example.com")).to_be_visible()
+    expect(second.get_by_text("We've sent a 4-digit code to tab2@example.com")).to_be_visible()
+    fill(first, code, "tabone")
+    first.get_by_role("button", name="Create the account").click()
+    expect(first.get_by_text("tab1@example.com")).to_be_visible()
+
+
+@pytest.mark.parametrize("dress", [" {0}{1} {2}{3} ", "{0}-{1}-{2}-{3}", "full width"])
+def test_a_code_may_be_pasted_in_any_dress(open_page: OpenPage, dress: str) -> None:
+    """Nothing cuts or refuses it on the way."""
+    name = f"paste{sum(map(ord, dress))}"
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    ask(page, f"{name}@example.com")
+    code = read_code(page, f"{name}@example.com")
+    wide = code.translate({ord("0") + n: 0xFF10 + n for n in range(10)})
+    fill(page, "", name)
+    page.evaluate("text => navigator.clipboard.writeText(text)", wide if dress == "full width" else dress.format(*code))
+    page.get_by_label("Code", exact=True).focus()
+    page.keyboard.press("Control+V")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Your account is ready")).to_be_visible()
+
+
+def test_a_slow_mail_is_told_and_then_a_refused_one(open_page: OpenPage, demo_data: Path) -> None:
+    """By itself: late, refused, with the field for another address open."""
+    page = open_page()
+    ask(page, "slow@example.com")
+    expect(page.get_by_text("Sent", exact=False).first).to_be_visible()
+    row = "UPDATE worker_delivery SET state = ?, attempts = 2 WHERE recipient = 'slow@example.com'"
+    change_row(demo_data, row.replace("attempts = 2", "attempts = 2, next_attempt_at = '2999-01-01'"), "pending")
+    expect(page.get_by_text("Email is slow right now")).to_be_visible()
+    expect(page.get_by_text("Delayed")).to_be_visible()
+    change_row(demo_data, row, "failed")
+    expect(page.get_by_text("We couldn't email slow@example.com")).to_be_visible()
+    page.get_by_label("Username", exact=True).fill("slowly")
+    page.get_by_label("New email address").fill("quick@example.com")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Email address", exact=True)).to_have_value("quick@example.com")
+    expect(page.get_by_label("Username", exact=True)).to_have_value("slowly")
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+def test_a_typo_is_put_right_with_one_click(open_page: OpenPage, script: bool) -> None:
+    """Offered, not forced; what was typed stays, the password goes."""
+    page = open_page("zh-CN", java_script_enabled=script)
+    ask(page, f"typo{script:d}@qq.con", "获取验证码")
+    page.get_by_label("用户名", exact=True).fill("打字")
+    page.get_by_label("密码", exact=True).fill("correct horse b")
+    page.get_by_role("button", name="发送到该邮箱").click()
+    expect(page.get_by_label("邮箱", exact=True)).to_have_value(f"typo{script:d}@qq.com")
+    expect(page.get_by_label("用户名", exact=True)).to_have_value("打字")
+    expect(page.get_by_label("密码", exact=True)).to_have_value("")
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+def test_the_language_switches_mid_way(open_page: OpenPage, script: bool) -> None:
+    """The draft stays, the password does not, and Enter still creates the account."""
+    page = open_page("en", java_script_enabled=script)
+    email = f"midway{script:d}@example.com"
+    ask(page, email)
+    code = read_code(page, email)
+    fill(page, code, f"midway{script:d}")
+    page.get_by_role("button", name="繁體中文").click()
+    expect(page.get_by_role("heading", name="輸入驗證碼")).to_be_visible()
+    expect(page.get_by_label("驗證碼", exact=True)).to_have_value(code)
+    expect(page.get_by_label("使用者名稱", exact=True)).to_have_value(f"midway{script:d}")
+    expect(page.get_by_label("密碼", exact=True)).to_have_value("")
+    page.get_by_label("密碼", exact=True).fill("correct horse b")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("帳號已啟用，並已自動登入")).to_be_visible()
+
+
+def test_a_password_travels_nowhere_but_where_it_is_for(open_page: OpenPage) -> None:
+    """With script it is not even sent with a change of language."""
+    page = open_page("en")
+    ask(page, "travel@example.com")
+    page.get_by_label("Password", exact=True).fill("correct horse b")
+    with page.expect_request("**/i18n/setlang/**") as request:
+        page.get_by_role("button", name="简体中文").click()
+    assert "language=zh-hans" in request.value.post_data
+    assert "horse" not in request.value.post_data
+
+
+def test_a_lost_session_begins_again(open_page: OpenPage) -> None:
+    """The cookie is gone; the page says so, and leads on."""
+    page = open_page()
+    ask(page, "lost@example.com")
+    fill(page, "1234", "lost")
+    page.context.clear_cookies(name="doorcode_signup")
+    page.get_by_role("button", name="Create the account").click()
+    page.get_by_role("link", name="Start again").click()
+    expect(page.get_by_role("heading", name="Sign up")).to_be_visible()
+
+
+def test_the_next_mail_is_counted_down(open_page: OpenPage, demo_data: Path) -> None:
+    """From the server's figure; the button waits, says why, and is ready without a reload."""
+    page = open_page()
+    ask(page, "count@example.com")
+    row = "UPDATE verification_captchamodel SET requested_at = datetime('now', '-57 seconds') WHERE address = 'count@example.com'"
+    change_row(demo_data, row)
+    page.reload()
+    button, status = page.get_by_role("button", name="Send it again"), page.locator("[data-ready]")
+    expect(button).to_have_attribute("aria-disabled", "true")
+    expect(page.get_by_role("timer")).to_have_text(re.compile(r"Get a new email in [123] s"))
+    button.click(force=True)
+    assert page.url.endswith("/signup/verify/")
+    expect(status).to_have_text("You can get a new email now", timeout=6_000)
+    expect(button).not_to_have_attribute("aria-disabled", "true")
+    button.click()
+    expect(page.get_by_text("We've sent the email again. The code is the same")).to_be_visible()
+
+
+def test_without_script_the_button_is_there_and_the_answer_polite(open_page: OpenPage) -> None:
+    """The server says how long to wait; what was typed stays."""
+    page = open_page(java_script_enabled=False)
+    ask(page, "polite@example.com")
+    page.get_by_label("Username", exact=True).fill("polite")
+    page.get_by_role("button", name="Send it again").click()
+    expect(page.get_by_text(re.compile(r"^Get a new email in \d+ s$"))).to_be_visible()
+    expect(page.get_by_label("Username", exact=True)).to_have_value("polite")
+
+
+def test_whoever_did_not_ask_can_say_so(open_page: OpenPage) -> None:
+    """From the mail; no more arrives; the same link undoes it."""
+    page = open_page()
+    ask(page, "victim@example.com")
+    read_code(page, "victim@example.com")
+    victim = open_page("zh-CN", "/demo/inbox/")
+    victim.locator("tr", has_text="victim@example.com").get_by_role("link").click()
+    victim.locator("pre a", has_text="/signup/mute/").click()
+    link = victim.url
+    victim.get_by_role("button", name="不是我本人操作").click()
+    expect(victim.get_by_role("heading", name="已停止发送注册邮件")).to_be_visible()
+    again = open_page()
+    ask(again, "victim@example.com")
+    expect(again.get_by_text("We've sent a 4-digit code to victim@example.com")).to_be_visible()
+    assert mails_to(victim, "victim@example.com") == 1
+    victim.goto(link)
+    victim.get_by_role("button", name="撤销").click()
+    expect(victim.get_by_text("已撤销，此邮箱可再次收到注册邮件")).to_be_visible()
+
+
+def test_the_keyboard_is_enough(open_page: OpenPage) -> None:
+    """From the skip link to the account, in the order of the page."""
+    page = open_page()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the main content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("keys@example.com")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/signup/verify/"))
+    code = read_code(page, "keys@example.com")
+    page.get_by_label("Code", exact=True).focus()
+    page.keyboard.type(code)
+    for text in ("keys", "correct horse b"):
+        page.keyboard.press("Tab")
+        page.keyboard.type(text)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Show the password")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Create the account")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Your account is ready")).to_be_visible()
+
+
+def test_an_account_is_deleted_behind_its_password(open_page: OpenPage) -> None:
+    """And its name is free again."""
+    page = open_page()
+    ask(page, "gone@example.com")
+    fill(page, read_code(page, "gone@example.com"), "gone")
+    page.get_by_role("button", name="Create the account").click()
+    page.get_by_role("link", name="Delete my account").click()
+    page.get_by_label("Current password", exact=True).fill("correct horse b")
+    page.get_by_role("button", name="Delete my account").click()
+    expect(page.get_by_text("Your account is deleted")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/signup/", "/signup/verify/", "/login/", "/password-reset/"])
+def test_a_page_is_light_and_stands_still(open_page: OpenPage, path: str) -> None:
+    """At most 40 KB and 6 requests, to this site alone, uncompressed as it is; nothing shifts, the live state included."""
+    page = open_page(viewport={"width": 390, "height": 844})
+    if path == "/signup/verify/":
+        ask(page, f"light{time.monotonic_ns()}@example.com")
+    seen: list[tuple[str, int]] = []
+    page.on("requestfinished", lambda request: seen.append((request.url, sum(request.sizes()[part] for part in ("responseBodySize", "responseHeadersSize")))))  # fmt: skip
+    page.goto(path)
+    page.wait_for_load_state("networkidle")
+    assert 3 <= len(seen) <= 6
+    assert sum(size for _, size in seen) <= 40_960
+    origin = page.evaluate("location.origin")
+    assert all(url.startswith(origin) for url, _ in seen)
+    page.wait_for_timeout(1_500)
+    shift = """() => new Promise(done => { let sum = 0;
+        new PerformanceObserver(list => { for (const each of list.getEntries()) sum += each.value; })
+            .observe({ type: "layout-shift", buffered: true });
+        setTimeout(() => done(sum), 100); })"""
+    assert page.evaluate(shift) < 0.02

@@ -1,0 +1,104 @@
+"""
+Every screen in Chromium, in each language and theme: accessible, and as wide as its window. With SHOTS in the
+environment (`make screenshots`) each is written to build/screenshots for people to look at.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.contrib.staticfiles import finders
+from playwright.sync_api import Browser, Page, Route
+
+from tests import pseudo
+from tests.browser.conftest import SHOTS
+from tests.gallery import NAMES, html_of
+
+pytestmark = [pytest.mark.chromium, pytest.mark.django_db]
+
+LANGUAGES = [code for code, _ in settings.LANGUAGES]
+THEMES = ("light", "dark")
+WIDTHS = (1280, 320)  # pixels
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+RULES = {"runOnly": [*WCAG, "best-practice"]}
+RULES_OF_MAILS = {"runOnly": WCAG}  # a mail is a part of its reader's page: no landmark, no heading of its own
+SHIFT = """() => new Promise(done => { let sum = 0;
+    new PerformanceObserver(list => { for (const each of list.getEntries()) sum += each.value; })
+        .observe({ type: "layout-shift", buffered: true });
+    setTimeout(() => done(sum), 150); })"""
+
+Show = Callable[[str], Page]
+
+
+@pytest.fixture(scope="module")
+def canvas(browser: Browser) -> Iterator[Page]:
+    """One page for all screens, of a host that is answered here."""
+    context = browser.new_context(base_url="http://testserver", device_scale_factor=1)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def show(canvas: Page) -> Iterator[Show]:
+    """Show HTML as if the site had answered with it, its style sheet and script included."""
+
+    def show(html: str) -> Page:
+        def answer(route: Route) -> None:
+            path = route.request.url.removeprefix("http://testserver/")
+            if path.startswith("static/"):
+                route.fulfill(path=Path(finders.find(path.removeprefix("static/"))))
+            elif route.request.is_navigation_request():
+                route.fulfill(body=html, content_type="text/html; charset=utf-8")
+            else:
+                route.fulfill(json={})
+
+        canvas.unroute_all()
+        canvas.route("**/*", answer)
+        canvas.goto("/screen/")
+        return canvas
+
+    yield show
+    canvas.unroute_all(behavior="ignoreErrors")
+
+
+def look_at(page: Page, name: str, language: str, theme: str, width: int) -> None:
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if os.environ.get("SHOTS"):
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / f"{name}.{language}.{theme}.{width}.png", full_page=True)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_screen_is_accessible_and_fits(show: Show, name: str, language: str) -> None:
+    """WCAG 2.2 AA by axe-core, light and dark, wide and narrow; nothing moves while it loads."""
+    page = show(html_of(name, language))
+    assert page.evaluate(SHIFT) == 0
+    for theme in THEMES:
+        for width in WIDTHS:
+            look_at(page, name, language, theme, width)
+        result = Axe().run(page, options=RULES_OF_MAILS if name.startswith("mail_") else RULES)
+        assert result.violations_count == 0, result.generate_report()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_screen_fits_right_to_left(show: Show, name: str) -> None:
+    """In the pseudo-language, from the right; its texts are long ones."""
+    with pseudo.spoken(right_to_left=True):
+        page = show(html_of(name, pseudo.CODE))
+    for width in WIDTHS:
+        look_at(page, name, "rtl", "light", width)
+
+
+def test_the_rules_find_what_they_should(show: Show) -> None:
+    """Else a clean report would mean nothing."""
+    page = show('<!doctype html><html lang="en"><title>x</title><main><h1>x</h1><input><img src="/x.png">')
+    assert {"label", "image-alt"} <= {each["id"] for each in Axe().run(page, options=RULES).response["violations"]}
+    page = show("<!doctype html><p id=a>text<script>setTimeout(() => a.before(document.createElement('h1')), 50)</script>"
+                "<style>h1{height:300px}</style>")  # fmt: skip
+    assert page.evaluate(SHIFT) > 0

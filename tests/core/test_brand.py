@@ -1,0 +1,73 @@
+"""A site's own look."""
+
+import os
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+
+from tests.core.test_settings import GOOD
+from tests.servers import ROOT
+
+SHOW = "from django.conf import settings as s; print(*s.TEMPLATES[0]['DIRS'], *s.STATICFILES_DIRS)"
+
+
+@pytest.fixture
+def brand(tmp_path: Path) -> Path:
+    """The folder that docs/how-to/brand.md describes."""
+    for name, text in {
+        "static/doorcode/icon.svg": "<svg/>",
+        "static/brand/brand.css": ":root { --brand: #0b7a55; }",
+        "templates/brand/head.html": '{% load static %}<link rel="stylesheet" href="{% static \'brand/brand.css\' %}">',
+        "templates/brand/foot.html": '<a href="/terms/">Terms</a>',
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def folders(**environment: str) -> list[str]:
+    """Where the settings look, as a process of its own reads them from the environment."""
+    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, **environment}
+    done = subprocess.run([sys.executable, "-c", SHOW], cwd=ROOT, env=env, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def test_the_environment_puts_the_brand_first(brand: Path) -> None:
+    """Its templates before ours, its static files where it has any."""
+    ours = str(ROOT / "templates")
+    assert folders() == [ours]
+    assert folders(BRAND_DIR=str(brand)) == [f"{brand}/templates", ours, f"{brand}/static"]
+    assert folders(BRAND_DIR="/nowhere") == ["/nowhere/templates", ours]
+
+
+def test_a_page_wears_the_brand(db, client: Client, settings, brand: Path) -> None:
+    """Style sheet, footer and logo; all else stays ours."""
+    templates = deepcopy(settings.TEMPLATES)
+    templates[0]["DIRS"].insert(0, brand / "templates")
+    settings.TEMPLATES, settings.STATICFILES_DIRS = templates, [brand / "static"]
+    page = client.get("/signup/").content.decode()
+    assert page.index("doorcode/site.css") < page.index("brand/brand.css")
+    assert '<a href="/terms/">Terms</a>' in page
+    assert finders.find("doorcode/icon.svg") == str(brand / "static/doorcode/icon.svg")
+    assert finders.find("doorcode/site.css").startswith(str(ROOT))
+
+
+def test_the_docs_name_the_variables_of_the_style_sheet() -> None:
+    """Each that brand.md lists is there, and each that is there is listed."""
+    css = (ROOT / "signup/static/doorcode/site.css").read_text()
+    page = (ROOT / "docs/how-to/brand.md").read_text()
+    defined = {
+        line.split(":")[0] for line in css.replace(";", "\n").replace("{", "\n").split() if line.startswith("--")
+    }
+    listed = {
+        word
+        for row in page.splitlines()
+        if row.startswith("| `--")
+        for word in row.split("|")[1].replace("`", "").replace(",", "").split()
+    }
+    assert defined == listed

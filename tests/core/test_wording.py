@@ -1,0 +1,63 @@
+"""What the gate finds in a translation: each planted defect, and nothing in what is right."""
+
+import pytest
+from babel.messages.catalog import Message
+from django.conf import settings
+
+from core import wording
+
+
+def found(locale: str, source: str | tuple[str, str], text: str | tuple[str, ...], flags: tuple[str, ...] = ()) -> str:
+    message = Message(source, text, flags=flags)
+    return " | ".join(wording.problems(message, locale))
+
+
+@pytest.mark.parametrize(
+    ("locale", "source", "text", "problem"),
+    [
+        ("zh_Hans", "Sign in", "", "not translated"),
+        ("zh_Hans", "Hello %(name)s", "你好 %(nam)s", "unknown placeholders ['nam']"),
+        ("zh_Hans", "Hello %(name)s", "你好", "lost placeholders ['name']"),
+        ("zh_Hans", "Sign in.", "登录", "does not end as its source does"),
+        ("zh_Hans", "Sign in", "登录。", "ends with a sign that its source has not"),
+        ("zh_Hans", "Sign in?", "登录。", "does not end as its source does"),
+        ("zh_Hans", "Sign in (now)", "登录(现在)", "half-width punctuation"),
+        ("zh_Hans", "Sign in, now", "登录,现在", "half-width punctuation"),
+        ("zh_Hans", "Use Chrome", "使用Chrome浏览器", "no space between Chinese and Latin"),
+        ("zh_Hans", "Your name", "您的名字", "您 is not said here"),
+        ("zh_Hant", "Your name", "你的名字", "你 is not said here"),
+        ("zh_Hans", "Code", "驗證码", "characters of the other script, for 验证"),
+        ("zh_Hant", "Code", "验證碼", "characters of the other script, for 驗"),
+        ("de", "Sign in.", "Anmelden", "does not end as its source does"),
+    ],
+)
+def test_a_defect_is_found(locale: str, source: str, text: str, problem: str) -> None:
+    """And named with its text."""
+    assert problem in found(locale, source, text)
+
+
+@pytest.mark.parametrize(
+    ("locale", "source", "text"),
+    [
+        ("zh_Hans", "Sign in (now) at %(site)s.", "请在 %(site)s 登录（立即）。"),
+        ("zh_Hans", "Your name?", "你的名字？"),
+        ("zh_Hant", "Your code:", "您的驗證碼："),
+        ("zh_Hans", ("%(n)d day", "%(n)d days"), ("一天",)),
+        ("ar", "Sign in?", "تسجيل الدخول؟"),
+    ],
+)
+def test_what_is_right_passes(locale: str, source: str | tuple[str, str], text: str | tuple[str, ...]) -> None:
+    """Full width, a plural without its number, another script's question mark."""
+    assert found(locale, source, text) == ""
+
+
+def test_a_fuzzy_translation_is_found() -> None:
+    """It was guessed from another."""
+    assert "fuzzy" in found("zh_Hans", "Sign in", "登录", ("fuzzy",))
+
+
+def test_the_languages_are_those_with_a_catalogue() -> None:
+    """Adding one is adding its folder."""
+    folders = {path.name.lower().replace("_", "-") for path in settings.LOCALE_PATHS[0].iterdir()}
+    assert {code for code, _ in settings.LANGUAGES} == folders
+    assert dict(settings.LANGUAGES)["zh-hant"] == "繁體中文"

@@ -1,0 +1,399 @@
+"""Every screen that a visitor can meet, made by the real views. Tests and `make screenshots` go through them all."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+from django.contrib.auth.tokens import default_token_generator
+from django.http import HttpResponse
+from django.test import Client, RequestFactory, override_settings
+from django.urls import reverse
+from django.utils import translation
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from core import clock, views
+from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_delivery, make_user, muted, right, wrong
+from verification import keys, services
+from verification.models import CaptchaModel
+from worker import mail, mutes
+from worker.models import Delivery
+
+SCREENS: dict[str, Callable[[Client], HttpResponse]] = {}
+MAILS = tuple(Delivery.Kind.values)
+VERIFY = "/signup/verify/"
+
+
+def screen(make: Callable[[Client], HttpResponse]) -> Callable[[Client], HttpResponse]:
+    SCREENS[make.__name__] = make
+    return make
+
+
+def html_of(name: str, language: str) -> str:
+    """The page of a screen, or the HTML part of a mail ("mail_code"), in a language."""
+    if name.startswith("mail_"):
+        message = message_from_bytes(mail.build(_delivery(name, language)), _class=EmailMessage, policy=policy.default)
+        return message.get_body(("html",)).get_content()
+    return SCREENS[name](Client(headers={"accept-language": language}, raise_request_exception=False)).content.decode()
+
+
+def _delivery(name: str, language: str) -> Delivery:
+    kind, user = name.removeprefix("mail_"), make_user()
+    about = {} if kind in mutes.KINDS else {"user_id": user.pk}
+    captcha = make_captcha(decoy=kind == "registered") if kind in mutes.KINDS else None
+    return make_delivery(captcha, kind=kind, language=language, **about)
+
+
+def _ask(client: Client, email: str = ALICE, **columns: object) -> CaptchaModel:
+    """A request whose mail was accepted three seconds ago, or is as `columns` say."""
+    client.post("/signup/", {"email": email})
+    captcha = CaptchaModel.objects.latest("pk")
+    sent = {"state": "sent", "sent_at": clock.now() - timedelta(seconds=3)}
+    Delivery.objects.filter(captcha=captcha).update(**(columns or sent))
+    services.accept(mails=[(captcha.pk, 1)], at=clock.now())
+    captcha.refresh_from_db()
+    return captcha
+
+
+def _fill(client: Client, captcha: CaptchaModel, /, **fields: str) -> HttpResponse:
+    given = {"email": captcha.address, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
+    return client.post(VERIFY, given | fields)
+
+
+def _signed_in(client: Client) -> Client:
+    client.force_login(make_user())
+    return client
+
+
+def _reset_form(client: Client) -> str:
+    user = make_user()
+    uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
+    return client.get(f"/password-reset/{uid}/{token}/").headers["Location"]
+
+
+def _error(client: Client, status: int) -> HttpResponse:
+    with translation.override(translation.get_supported_language_variant(client.defaults["HTTP_ACCEPT_LANGUAGE"])):
+        return views.error_page(RequestFactory().get("/nowhere/"), status)
+
+
+@screen
+def signup(client: Client) -> HttpResponse:
+    return client.get("/signup/")
+
+
+@screen
+def signup_error(client: Client) -> HttpResponse:
+    return client.post("/signup/", {"email": "alice@"})
+
+
+@screen
+def signup_closed(client: Client) -> HttpResponse:
+    with override_settings(SIGNUP_OPEN=False):
+        return client.get("/signup/")
+
+
+@screen
+def signup_domain(client: Client) -> HttpResponse:
+    with override_settings(SIGNUP_DENIED_DOMAINS=["example.com"]):
+        return client.post("/signup/", {"email": ALICE})
+
+
+@screen
+def signup_registered(client: Client) -> HttpResponse:
+    make_user()
+    with override_settings(SIGNUP_REVEAL_REGISTERED=True):
+        return client.post("/signup/", {"email": ALICE})
+
+
+@screen
+def verify_queued(client: Client) -> HttpResponse:
+    _ask(client, state="pending")
+    return client.get(VERIFY)
+
+
+@screen
+def verify_sent(client: Client) -> HttpResponse:
+    _ask(client)
+    return client.get(VERIFY)
+
+
+@screen
+def verify_sent_long_ago(client: Client) -> HttpResponse:
+    _ask(client, state="sent", sent_at=clock.now() - timedelta(minutes=4))
+    return client.get(VERIFY)
+
+
+@screen
+def verify_delayed(client: Client) -> HttpResponse:
+    _ask(client, attempts=2)
+    return client.get(VERIFY)
+
+
+@screen
+def verify_failed(client: Client) -> HttpResponse:
+    _ask(client, state="failed")
+    return client.get(VERIFY)
+
+
+@screen
+def verify_typo(client: Client) -> HttpResponse:
+    _ask(client, "alice@qq.con")
+    return client.get(VERIFY)
+
+
+@screen
+def verify_empty(client: Client) -> HttpResponse:
+    return _fill(client, _ask(client), captcha="", username="", password="")
+
+
+@screen
+def verify_shapes(client: Client) -> HttpResponse:
+    return _fill(client, _ask(client), captcha="12", username="a b", password="\x00short")
+
+
+@screen
+def verify_long(client: Client) -> HttpResponse:
+    return _fill(client, _ask(client), captcha="12", username="аbc", password="x" * 129)
+
+
+@screen
+def verify_easy(client: Client) -> HttpResponse:
+    return _fill(client, _ask(client), username="alicealice", password="alicealice")
+
+
+@screen
+def verify_common(client: Client) -> HttpResponse:
+    return _fill(client, _ask(client), password="password")
+
+
+@screen
+def verify_mismatch(client: Client) -> HttpResponse:
+    captcha = _ask(client)
+    return _fill(client, captcha, captcha=wrong(captcha))
+
+
+@screen
+def verify_tries_left(client: Client) -> HttpResponse:
+    _ask(client)
+    CaptchaModel.objects.update(attempts=4)
+    return client.get(VERIFY)
+
+
+@screen
+def verify_exhausted(client: Client) -> HttpResponse:
+    captcha = _ask(client)
+    CaptchaModel.objects.update(attempts=5)
+    return _fill(client, captcha)
+
+
+@screen
+def verify_expired(client: Client) -> HttpResponse:
+    captcha = _ask(client)
+    CaptchaModel.objects.update(expires_at=clock.now() - timedelta(seconds=1))
+    return _fill(client, captcha)
+
+
+@screen
+def verify_resent(client: Client) -> HttpResponse:
+    _ask(client)
+    CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=2))
+    return client.post("/signup/resend/", {"email": ALICE}, follow=True)
+
+
+@screen
+def verify_renewed(client: Client) -> HttpResponse:
+    _ask(client)
+    CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=2), attempts=5)
+    return client.post("/signup/resend/", {"email": ALICE}, follow=True)
+
+
+@screen
+def verify_too_soon(client: Client) -> HttpResponse:
+    _ask(client)
+    return client.post("/signup/resend/", {"email": ALICE})
+
+
+@screen
+def verify_change_error(client: Client) -> HttpResponse:
+    _ask(client)
+    return client.post("/signup/change/", {"email": ALICE, "new_email": ""})
+
+
+@screen
+def verify_taken(client: Client) -> HttpResponse:
+    make_user("alice", BOB)
+    return _fill(client, _ask(client))
+
+
+@screen
+def verify_lost(client: Client) -> HttpResponse:
+    return client.get(VERIFY)
+
+
+@screen
+def link_here(client: Client) -> HttpResponse:
+    return client.get(f"/signup/link/{keys.link_token(_ask(client))}/", follow=True)
+
+
+@screen
+def link_elsewhere(client: Client) -> HttpResponse:
+    return client.get(f"/signup/link/{keys.link_token(make_captcha())}/", follow=True)
+
+
+@screen
+def mute(client: Client) -> HttpResponse:
+    return client.get(reverse("signup_mute", args=[mutes.token_for(make_captcha())]))
+
+
+@screen
+def mute_done(client: Client) -> HttpResponse:
+    return client.get(muted())
+
+
+@screen
+def mute_undone(client: Client) -> HttpResponse:
+    return client.post(muted(), {"undo": "1"}, follow=True)
+
+
+@screen
+def mute_broken(client: Client) -> HttpResponse:
+    return client.get("/signup/mute/abcdefgh.ijklmn/")
+
+
+@screen
+def account_welcome(client: Client) -> HttpResponse:
+    captcha = _ask(client)
+    _fill(client, captcha)
+    return client.get("/account/")
+
+
+@screen
+def account_delete(client: Client) -> HttpResponse:
+    return _signed_in(client).get("/account/delete/")
+
+
+@screen
+def account_delete_error(client: Client) -> HttpResponse:
+    return _signed_in(client).post("/account/delete/", {"old_password": "wrong"})
+
+
+@screen
+def account_deleted(client: Client) -> HttpResponse:
+    return _signed_in(client).post("/account/delete/", {"old_password": PASSWORD}, follow=True)
+
+
+@screen
+def password_change(client: Client) -> HttpResponse:
+    return _signed_in(client).get("/password-change/")
+
+
+@screen
+def password_change_error(client: Client) -> HttpResponse:
+    return _signed_in(client).post("/password-change/", {"old_password": "", "password": "short"})
+
+
+@screen
+def password_changed(client: Client) -> HttpResponse:
+    fields = {"old_password": PASSWORD, "password": "another horse b"}
+    return _signed_in(client).post("/password-change/", fields, follow=True)
+
+
+@screen
+def login(client: Client) -> HttpResponse:
+    return client.get("/login/")
+
+
+@screen
+def login_error(client: Client) -> HttpResponse:
+    return client.post("/login/", {"username": "nobody", "password": "wrong"})
+
+
+@screen
+def login_empty(client: Client) -> HttpResponse:
+    return client.post("/login/", {"username": "", "password": ""})
+
+
+@screen
+def login_long(client: Client) -> HttpResponse:
+    return client.post("/login/", {"username": "a" * 300, "password": "\x00"})
+
+
+@screen
+def reset(client: Client) -> HttpResponse:
+    return client.get("/password-reset/")
+
+
+@screen
+def reset_error(client: Client) -> HttpResponse:
+    return client.post("/password-reset/", {"email": ""})
+
+
+@screen
+def reset_done(client: Client) -> HttpResponse:
+    return client.post("/password-reset/", {"email": ALICE}, follow=True)
+
+
+@screen
+def reset_confirm(client: Client) -> HttpResponse:
+    return client.get(_reset_form(client))
+
+
+@screen
+def reset_confirm_error(client: Client) -> HttpResponse:
+    return client.post(_reset_form(client), {"password": "short"})
+
+
+@screen
+def reset_finished(client: Client) -> HttpResponse:
+    return client.post(_reset_form(client), {"password": "another horse b"}, follow=True)
+
+
+@screen
+def reset_broken(client: Client) -> HttpResponse:
+    return client.get("/password-reset/MQ/abc-def/")
+
+
+@screen
+def error_400(client: Client) -> HttpResponse:
+    return _error(client, 400)
+
+
+@screen
+def error_403(client: Client) -> HttpResponse:
+    client.force_login(make_user(is_staff=True))
+    return client.get("/account/delete/")
+
+
+@screen
+def error_404(client: Client) -> HttpResponse:
+    return client.get("/nowhere/")
+
+
+@screen
+def error_413(client: Client) -> HttpResponse:
+    return client.post("/signup/", CONTENT_LENGTH="70000")
+
+
+@screen
+def error_415(client: Client) -> HttpResponse:
+    return _error(client, 415)
+
+
+@screen
+def error_500(client: Client) -> HttpResponse:
+    return _error(client, 500)
+
+
+@screen
+def error_503(client: Client) -> HttpResponse:
+    return _error(client, 503)
+
+
+@screen
+def error_form(client: Client) -> HttpResponse:
+    strict = Client(enforce_csrf_checks=True, headers={"accept-language": client.defaults["HTTP_ACCEPT_LANGUAGE"]})
+    return strict.post("/signup/", {"email": ALICE})
+
+
+NAMES = (*SCREENS, *(f"mail_{kind}" for kind in MAILS))

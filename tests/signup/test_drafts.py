@@ -1,0 +1,159 @@
+"""What was typed survives a change of language or address; the password never does."""
+
+import random
+
+import pytest
+from django.core import signing
+from django.test import Client
+
+from signup import drafts
+from tests.factories import ALICE, BOB, PASSWORD, Hands, make_user, text_of
+from verification.models import AddressBudget, CaptchaModel
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+TYPED = {"email": ALICE, "captcha": "12 34", "username": "alice", "password": PASSWORD, "next": "/shop/"}
+
+
+def switch(client: Client, page: str, **fields: str):
+    return client.post(f"/i18n/setlang/?next={page}", {"language": "zh-hant", **fields})
+
+
+@pytest.mark.parametrize(
+    ("page", "kept"),
+    [
+        ("/signup/", {ALICE}),
+        ("/signup/verify/", {ALICE, "12 34", "alice"}),
+        ("/login/", {"alice"}),
+        ("/password-reset/", {ALICE}),
+    ],
+)
+def test_switching_the_language_keeps_what_was_typed(client: Client, page: str, kept: set[str]) -> None:
+    """But for the password, which is in no cookie either; the page is shown once with it, then as ever."""
+    make_user("taken", BOB)
+    client.post("/signup/", {"email": ALICE})
+    answer = switch(client, page, **TYPED)
+    assert answer.headers["Location"] == page
+    cookie = client.cookies[drafts._name(page)]
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["max-age"]) == (True, "Lax", page, 300)
+    assert "password" not in signing.loads(cookie.value, salt="doorcode.signup.drafts")
+    text = text_of(client.get(page))
+    assert 'lang="zh-hant"' in text
+    assert all(f'value="{value}"' in text for value in kept)
+    assert PASSWORD not in text
+    assert client.cookies[drafts._name(page)].value == ""
+
+
+def test_the_switch_goes_back_to_its_page_whatever_the_form_says(client: Client) -> None:
+    """A sign-up's `next` is for later; a foreign one is for never."""
+    assert switch(client, "/signup/%3Fnext%3D/shop/", **TYPED).headers["Location"] == "/signup/?next=/shop/"
+    assert switch(client, "//evil.example/", **TYPED).headers["Location"] == "/"
+    assert "doorcode_draft" not in str(switch(client, "/nowhere/", **TYPED).cookies)
+    assert "doorcode_draft" not in str(switch(client, "/account/", **TYPED).cookies)
+    assert client.post("/i18n/setlang/", {"language": "en", "next": "/login/"}).headers["Location"] == "/login/"
+
+
+@pytest.mark.parametrize(
+    "cookie", ["x", signing.dumps("text", salt="doorcode.signup.drafts"), signing.dumps({"email": ALICE})]
+)
+def test_a_draft_that_we_did_not_write_is_none(client: Client, cookie: str) -> None:
+    """Forged, of another make, of another salt."""
+    client.cookies["doorcode_draft-signup"] = cookie
+    assert ALICE not in text_of(client.get("/signup/"))
+
+
+def test_a_draft_is_short(client: Client) -> None:
+    """A cookie holds 4 KiB: neither one long text nor several that no compression helps make a larger one."""
+    dice = random.Random(1)
+    noise = {field: "".join(map(chr, dice.choices(range(0x4E00, 0x9000), k=254))) for field in drafts.FIELDS}
+    assert "doorcode_draft" not in str(switch(client, "/signup/", **noise).cookies)
+    assert "doorcode_draft" not in str(switch(client, "/signup/", email="a" * 255).cookies)
+
+
+def test_the_tab_of_an_older_request_keeps_its_address(client: Client) -> None:
+    """With two requests in one browser, the language switch is about the one that was being typed into."""
+    client.post("/signup/", {"email": ALICE})
+    client.post("/signup/", {"email": BOB})
+    switch(client, "/signup/verify/", email=ALICE, username="alice")
+    assert f'value="{ALICE}" readonly' in text_of(client.get("/signup/verify/"))
+
+
+def test_another_mail_keeps_what_was_typed(client: Client, hands: Hands) -> None:
+    """Sent again, or refused as too soon; the old code is not worth keeping."""
+    client.post("/signup/", {"email": ALICE})
+    early = client.post("/signup/resend/", TYPED)
+    assert early.status_code == 429
+    assert 'value="alice"' in text_of(early)
+    assert "next=%2Fsignup%2Fverify%2F" in text_of(early)
+    hands.move(seconds=60)
+    client.post("/signup/resend/", TYPED)
+    page = text_of(client.get("/signup/verify/"))
+    assert 'value="alice"' in page
+    assert "12 34" not in page
+
+
+@pytest.mark.parametrize("way", ["change", "suggested", "verify"])
+def test_the_address_changes_in_place(client: Client, way: str) -> None:
+    """By the button, by one click on the correction, by Enter; the username stays, the old request too."""
+    client.post("/signup/", {"email": "alice@qq.con", "next": "/shop/"})
+    assert "Did you mean alice@qq.com?" in text_of(client.get("/signup/verify/"))
+    field = "suggested" if way == "suggested" else "new_email"
+    path = "/signup/verify/" if way == "verify" else "/signup/change/"
+    answer = client.post(path, {**TYPED, "email": "alice@qq.con", "new_email": "", field: "alice@qq.com"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/signup/verify/")
+    page = text_of(client.get("/signup/verify/"))
+    assert 'value="alice@qq.com" readonly' in page
+    assert 'value="alice"' in page
+    assert PASSWORD not in page
+    assert "Did you mean" not in page
+    entries = signing.loads(client.cookies["doorcode_signup"].value, salt="doorcode.signup.handles")
+    newest = list(CaptchaModel.objects.order_by("-pk").values_list("handle", flat=True))
+    assert [(handle, after) for handle, _, after in entries] == [(handle, "/shop/") for handle in newest]
+
+
+def test_a_bad_new_address_is_told_in_place(client: Client) -> None:
+    """With what was typed, and the field open."""
+    client.post("/signup/", {"email": ALICE})
+    page = client.post("/signup/change/", {**TYPED, "new_email": "alice@"})
+    text = text_of(page)
+    assert page.status_code == 400
+    assert 'href="#id_new_email">Enter an email address in the correct format' in text
+    assert "<title>Error: " in text
+    assert '<details class="change" open>' in text
+    assert 'value="alice"' in text
+    assert 'value="alice@"' in text
+    assert PASSWORD not in text
+
+
+def test_limits_carry_over(client: Client, hands: Hands) -> None:
+    """Away and back again is no way to another mail or to more tries."""
+    client.post("/signup/", {"email": ALICE})
+    CaptchaModel.objects.update(attempts=3, expires_at=hands.moment.replace(year=2099), first_accepted_at=hands.moment)
+    AddressBudget.objects.create(address=ALICE, guesses=[hands.moment.timestamp()] * 3)
+    Delivery.objects.update(state="sent")
+    client.post("/signup/change/", {"email": ALICE, "new_email": BOB})
+    client.post("/signup/change/", {"email": BOB, "new_email": ALICE})
+    assert Delivery.objects.filter(recipient=ALICE).count() == 1
+    assert "You can try 2 more times" in text_of(client.get("/signup/verify/"))
+    assert len(AddressBudget.objects.get().guesses) == 3
+
+
+def test_a_double_click_changes_once(client: Client) -> None:
+    """Both posts lead to one request."""
+    client.post("/signup/", {"email": ALICE})
+    twin = Client()
+    twin.cookies["doorcode_signup"] = client.cookies["doorcode_signup"].value
+    for browser in (client, twin):
+        browser.post("/signup/change/", {"email": ALICE, "new_email": BOB})
+    assert CaptchaModel.objects.filter(address=BOB).count() == Delivery.objects.filter(recipient=BOB).count() == 1
+
+
+def test_nothing_changes_where_there_is_nothing(client: Client, settings) -> None:
+    """No request, or no sign-up; nor on GET."""
+    assert client.post("/signup/change/", {"new_email": BOB}).status_code == 400
+    assert client.get("/signup/change/").status_code == 405
+    client.post("/signup/", {"email": ALICE})
+    settings.SIGNUP_OPEN = False
+    assert client.post("/signup/change/", {"new_email": BOB}).status_code == 403
+    assert not CaptchaModel.objects.filter(address=BOB).exists()

@@ -1,0 +1,77 @@
+"""How a sign-up stands, on its page and in its status."""
+
+import pytest
+from django.test import Client
+
+from tests.factories import ALICE, BOB, Hands, make_captcha, text_of
+from tests.signup.test_views import ask, verify
+from verification import keys
+from verification.models import CaptchaModel
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3, "Sent 3 s ago"), (59, "Sent 59 s ago"), (185, "Sent 3 min ago")])
+def test_the_page_says_when_the_mail_left(client: Client, hands: Hands, seconds: int, text: str) -> None:
+    """By the server's clock."""
+    ask(client)
+    Delivery.objects.update(state="sent", sent_at=hands.moment)
+    hands.move(seconds=seconds)
+    assert text in text_of(client.get("/signup/verify/"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"), [({"state": "failed"}, "Not delivered"), ({"attempts": 1}, "Delayed"), ({}, "On its way")]
+)
+def test_a_word_tells_how_it_fares(client: Client, columns: dict, text: str) -> None:
+    """Beside the sentence."""
+    ask(client)
+    Delivery.objects.update(**columns)
+    assert text in text_of(client.get("/signup/verify/"))
+
+
+def test_the_reference_is_that_of_the_mail(client: Client) -> None:
+    """The same for a registered address."""
+    captcha = ask(client)
+    assert f"Reference {keys.reference_of(captcha)}" in text_of(client.get("/signup/verify/"))
+
+
+def test_each_tab_hears_of_its_own_mail(client: Client, hands: Hands) -> None:
+    """By the reference; a strange one is as none."""
+    alice, bob = ask(client, ALICE), ask(client, BOB)
+    Delivery.objects.filter(recipient=ALICE).update(state="failed")
+    states = {}
+    for name, captcha in (("alice", alice), ("bob", bob), ("stranger", make_captcha("carol@example.com"))):
+        path = f"?ref={keys.reference_of(captcha)}"
+        states[name] = client.get(f"/signup/status/{path}").json()["state"]
+        address = ALICE if name == "alice" else BOB
+        assert f'value="{address}" readonly' in text_of(client.get(f"/signup/verify/{path}"))
+    assert states == {"alice": "failed", "bob": "queued", "stranger": "queued"}
+
+
+def test_the_page_tells_the_tries_that_are_left(client: Client) -> None:
+    """Once one was wrong; at the field's error where that stands."""
+    captcha = ask(client)
+    assert "more times" not in text_of(client.get("/signup/verify/"))
+    CaptchaModel.objects.update(attempts=2)
+    assert "You can try 3 more times" in text_of(client.get("/signup/verify/"))
+    assert text_of(verify(client, captcha, captcha="x")).count("more times") == 0
+
+
+@pytest.mark.parametrize(("minutes", "attempts"), [(11, 0), (1, 5)])
+def test_a_dead_code_offers_a_new_one_at_once(client: Client, hands: Hands, minutes: int, attempts: int) -> None:
+    """Expired, or used up."""
+    ask(client)
+    CaptchaModel.objects.update(attempts=attempts)
+    hands.move(minutes=minutes)
+    assert '">Get a new code</button>' in text_of(client.get("/signup/verify/"))
+
+
+def test_a_link_opened_elsewhere_says_to_go_on_here(client: Client) -> None:
+    """In the browser that began there is nothing to say."""
+    captcha = ask(client)
+    path = f"/signup/link/{keys.link_token(captcha)}/"
+    words = "You can finish here and close the page where you began"
+    assert words not in text_of(client.get(path, follow=True))
+    assert words in text_of(Client().get(path, follow=True))

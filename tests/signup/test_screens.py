@@ -1,0 +1,137 @@
+"""Every screen in every language: valid HTML, its own words only, nothing that a page may not hold."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from django.conf import settings
+from justhtml import JustHTML
+
+from tests import pseudo
+from tests.factories import ALICE, BOB, PASSWORD
+from tests.gallery import NAMES, html_of
+
+pytestmark = pytest.mark.django_db
+
+LANGUAGES = [code for code, _ in settings.LANGUAGES]
+SAID = (
+    "aria-label",
+    "alt",
+    "title",
+    "placeholder",
+    "data-label",
+    "data-hide",
+    "data-hide-label",
+    "data-wait",
+    "data-ready",
+    "data-seconds",
+    "data-minutes",
+)
+# What is no text of ours: addresses, names, typed values, references, moments.
+DATA = (ALICE, BOB, "alice@qq.com", "alice@qq.con", "example.com", "http://testserver", "Doorcode")
+MOMENT = re.compile(
+    r"(Jan|Feb|March|April|May|June|July|Aug|Sept|Oct|Nov|Dec)\.? \d+, \d{4}(, [\d:]+ ?[apm.]*|, noon|, midnight)?|UTC"
+)
+
+
+class Texts(HTMLParser):
+    """Collects what a person can read or hear of a page; the names of languages stand in their own."""
+
+    VOID = {"meta", "link", "img", "input", "br"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._silent: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.found += [text for name, text in attrs if name in SAID and text]
+        if tag not in self.VOID and (self._silent or tag in ("style", "script") or ("lang" in given and tag != "html")):
+            self._silent.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._silent and self._silent[-1] == tag:
+            self._silent.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent and data.strip():
+            self.found.append(data.strip())
+
+
+def texts_of(html: str) -> list[str]:
+    texts = Texts()
+    texts.feed(html)
+    assert len(texts.found) > 2
+    return texts.found
+
+
+def unmarked(text: str) -> str:
+    """What is left of a text without marked parts (one may be inside another) and without data."""
+    for data in DATA:
+        text = text.replace(data, "")
+    text = MOMENT.sub("", text)
+    while (inner := re.sub(r"⟦[^⟦⟧]*⟧", "", text)) != text:
+        text = inner
+    return text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_text_escapes_translation(name: str) -> None:
+    """In the pseudo-language every word is marked, Django's own messages and what scripts say included."""
+    with pseudo.spoken():
+        html = html_of(name, pseudo.CODE)
+    assert f'lang="{pseudo.CODE}"' in html
+    assert [text for text in texts_of(html) if re.search(r"[^\W\d_]{2,}", unmarked(text)) and text != "alice"] == []
+
+
+@pytest.mark.parametrize(
+    "html", ["<!doctype html><p><div></p>", "<!doctype html><p></div>", "<p>", "<!doctype html></b>"]
+)
+def test_the_validator_finds_what_it_should(html: str) -> None:
+    """Else a clean page would mean nothing."""
+    assert JustHTML(html, collect_errors=True).errors
+
+
+@pytest.mark.parametrize("text", ["Sign in", "⟦Sign in⟧ now", "⟦Sign⟧ in"])
+def test_an_unmarked_word_is_found(text: str) -> None:
+    """The same for the pseudo-language."""
+    assert re.search(r"[^\W\d_]{2,}", unmarked(text))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_html_is_valid(name: str, language: str) -> None:
+    """No parse error of the standard, no id twice, no reference to nothing; no style or script in a page."""
+    html = html_of(name, language)
+    assert JustHTML(html, collect_errors=True).errors == []
+    ids = re.findall(r'\sid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    pointed = re.findall(r'\s(?:for|form)="([^"]+)"|href="#([^"]+)"', html)
+    described = [one for each in re.findall(r'aria-describedby="([^"]+)"', html) for one in each.split()]
+    assert {one for pair in pointed for one in pair if one} | set(described) <= set(ids)
+    if not name.startswith("mail_"):
+        assert not re.search(r'\sstyle="|<style|\son\w+="|<script(?! src="/static/)', html)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_language_says_nothing_in_another(name: str, language: str) -> None:
+    """No English sentence in a Chinese page, no Chinese in an English one; and no password in any."""
+    html = html_of(name, language)
+    assert PASSWORD not in html
+    for text in texts_of(html):
+        plain = text
+        for data in (*DATA, "name@example.com"):
+            plain = plain.replace(data, "")
+        if language == "en":
+            assert not re.search(r"[\u3400-\u9fff]", plain)
+        else:
+            assert not re.search(r"[A-Za-z]+ [A-Za-z]+", plain), text
+
+
+def test_every_language_has_every_header() -> None:
+    """The page says its language and, for a right-to-left one, its direction; so does a mail."""
+    with pseudo.spoken(right_to_left=True):
+        assert '<html lang="xx" dir="rtl">' in html_of("signup", pseudo.CODE)
+        assert '<html lang="xx" dir="rtl">' in html_of("mail_code", pseudo.CODE)

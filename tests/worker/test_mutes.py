@@ -1,0 +1,158 @@
+"""Muting sign-up mail to an address."""
+
+import pytest
+
+from signup import handles
+from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
+from verification import keys, services
+from verification.models import CaptchaModel
+from verification.states import HandleLost
+from worker import mutes, sender, smtp, status
+from worker.models import Delivery, Mute
+from worker.smtp import Outcome, Reply
+
+pytestmark = pytest.mark.django_db
+
+Asked = list[tuple[str, bool]]
+
+
+@pytest.fixture
+def server(monkeypatch) -> list[Reply]:
+    """What the mail server answers; what it was asked is in `asked`."""
+    return [Reply(Outcome.ACCEPTED, "250 OK")]
+
+
+@pytest.fixture
+def asked(monkeypatch, server: list[Reply]) -> Asked:
+    """(recipient, whether a message was handed over) of each visit to the mail server."""
+    visits: Asked = []
+
+    def send(*, sender: str, recipient: str, message: bytes | None) -> Reply:
+        visits.append((recipient, message is not None))
+        return server[0]
+
+    monkeypatch.setattr(smtp, "send", send)
+    return visits
+
+
+def test_a_muted_address_gets_no_sign_up_mail(asked: Asked) -> None:
+    """Of either kind; the mail server is asked for the recipient alone."""
+    muted()
+    for kind in ("code", "registered"):
+        make_delivery(make_captcha(accepted=False), kind=kind)
+    make_delivery(make_captcha(BOB, accepted=False), recipient=BOB)
+    sender.deliver()
+    assert sorted(asked) == [(ALICE, False), (ALICE, False), (BOB, True)]
+    assert Delivery.objects.filter(last_reply="muted").count() == 2
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(Outcome.ACCEPTED, "250 OK"),
+        Reply(Outcome.DEFERRED, "450 later"),
+        Reply(Outcome.REFUSED, "550 no"),
+        Reply(Outcome.UNAVAILABLE, "refused"),
+    ],
+    ids=lambda reply: reply.outcome.value,
+)
+def test_whoever_asked_cant_tell(asked: Asked, server: list[Reply], hands: Hands, reply: Reply) -> None:
+    """The state that a stranger sees, and the life of the code, are those of any other mail."""
+    server[0] = reply
+    muted()
+    seen = []
+    for address in (ALICE, BOB):
+        captcha = make_captcha(address, accepted=False)
+        delivery = make_delivery(captcha, recipient=address)
+        sender.deliver(first=delivery.pk)
+        delivery.refresh_from_db()
+        captcha.refresh_from_db()
+        seen.append(
+            (status.visible_state(delivery), delivery.sent_at, captcha.expires_at, services.current_state(captcha))
+        )
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("kind", ["password_reset", "password_changed"])
+def test_other_mail_still_comes(asked: Asked, kind: str) -> None:
+    """A mute is about sign-ups."""
+    muted()
+    make_delivery(kind=kind, user_id=make_user().pk)
+    sender.deliver()
+    assert asked == [(ALICE, True)]
+
+
+def test_a_mute_ends_by_itself(asked: Asked, hands: Hands) -> None:
+    """After thirty days."""
+    muted()
+    hands.move(days=30)
+    make_delivery(make_captcha(accepted=False))
+    sender.deliver()
+    assert asked == [(ALICE, True)]
+
+
+def test_the_disowned_request_is_spent_whoever_holds_it() -> None:
+    """Neither its code nor its link opens anything, and the undo does not bring it back."""
+    captcha = make_captcha()
+    notice = mutes.read(mutes.token_for(captcha))
+    mutes.mute(notice=notice)
+    mutes.unmute(notice=notice)
+    proof = keys.link_proof_of(captcha)
+    captcha.refresh_from_db()
+    with pytest.raises(HandleLost):
+        services.prove(captcha=captcha, address=ALICE, code=keys.code_of(captcha), link_proof=proof)
+    assert services.find(handles=[captcha.handle]) == []
+
+
+def test_a_proof_of_before_is_void_too() -> None:
+    """A stranger who had the code of an unwatched screen can't go on."""
+    captcha = make_captcha()
+    services.prove(captcha=captcha, address=ALICE, code=keys.code_of(captcha))
+    mutes.mute(notice=mutes.Notice(captcha.handle, ALICE))
+    assert not services.redeem(captcha=captcha)
+
+
+def test_a_token_says_its_request_and_address_long_after_both_are_gone() -> None:
+    """The link undoes at any time; under a former key too."""
+    captcha = make_captcha()
+    token = mutes.token_for(captcha)
+    CaptchaModel.objects.all().delete()
+    assert mutes.read(token) == mutes.Notice(captcha.handle, ALICE)
+
+
+def test_a_token_of_a_former_key_is_read_until_the_key_goes(settings) -> None:
+    """SECRET_KEY_FALLBACKS."""
+    token = mutes.token_for(make_captcha())
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another-key"
+    assert mutes.read(token)
+    settings.SECRET_KEY_FALLBACKS = []
+    assert mutes.read(token) is None
+
+
+def test_a_mute_token_proves_nothing_and_a_link_mutes_nothing() -> None:
+    """Each has a salt of its own."""
+    captcha = make_captcha()
+    mute, link = mutes.token_for(captcha), keys.link_token(captcha)
+    assert handles.from_token(mute) is None
+    assert mutes.read(link) is None
+    body, _, mac = mute.partition(".")
+    forged = handles.from_token(f"{captcha.handle}.{mac[:32]}")
+    assert forged
+    assert not services.holds_proof(captcha, link_proof=forged.link_proof)
+    assert mutes.read(f"{body}.{link.partition('.')[2]}") is None
+
+
+@pytest.mark.parametrize("token", ["", "a", "a.b", "W10.x", "." * 40, "é.é", "\x00.\x00"])
+def test_what_is_no_token_mutes_nobody(token: str) -> None:
+    """Whatever is left of it."""
+    assert mutes.read(token) is None
+
+
+def test_muting_twice_is_muting_once(hands: Hands) -> None:
+    """From the later moment."""
+    muted()
+    hands.move(days=1)
+    muted()
+    assert Mute.objects.get().until == mutes.muted_until(address=ALICE)
+    assert (Mute.objects.get().until - hands.moment).days == 30
