@@ -29,7 +29,8 @@ def people() -> dict[str, str]:
 
 def seen(answer: HttpResponse, address: str) -> tuple:
     """All that a stranger sees of an answer, but for random values and what they typed themselves."""
-    text = re.sub(r'(name="(?:csrfmiddlewaretoken|once|captcha)" value=")[^"]+', r"\1…", answer.content.decode())
+    random = r'(name="(?:csrfmiddlewaretoken|once|captcha|ref)" value="|[?]ref=|Reference )[^"<]+'
+    text = re.sub(random, r"\1…", answer.content.decode())
     cookies = {
         name: (len(cookie.value) // 8, cookie["max-age"], cookie["samesite"], cookie["httponly"])
         for name, cookie in answer.cookies.items()

@@ -4,21 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import MailServer, System
+from tests.servers import MailServer, Redis, System
 
 DATABASES = [pytest.param("postgresql", marks=pytest.mark.postgres), "sqlite"]
 
 
 @pytest.fixture(scope="session", params=DATABASES)
-def system(
-    request: pytest.FixtureRequest,
-    redis_url: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[System]:
-    """gunicorn and a Celery worker on real servers."""
+def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """gunicorn and a Celery worker on real servers, and a Redis of their own: no other worker may hear the bell."""
     folder = tmp_path_factory.mktemp("system")
     database = f"sqlite:///{folder / 'db.sqlite3'}"
     if request.param == "postgresql":
         database = request.getfixturevalue("postgres").new_database()
-    with MailServer() as mail, System(database=database, redis=redis_url, mail=mail, logs=folder).run() as running:
-        yield running
+    with Redis() as redis, MailServer() as mail:
+        with System(database=database, redis=redis.url, mail=mail, logs=folder).run() as running:
+            yield running
