@@ -152,6 +152,16 @@ def _lengthen(captcha: CaptchaModel) -> None:
     captcha.refresh_from_db()
 
 
+def delivery_state(*, captcha: CaptchaModel) -> dict[str, Any]:
+    """What a visitor may know of the newest mail of a request; `resend_after` is in seconds."""
+    delivery = status.latest(captcha=captcha)
+    return {
+        "state": status.visible_state(delivery),
+        "sent_at": delivery.sent_at.isoformat() if delivery and delivery.sent_at else None,
+        "resend_after": verification.resend_wait(captcha),
+    }
+
+
 def register(*, captcha: CaptchaModel, username: str, password: str, language: str) -> User:
     """
     Spend the proof of `captcha` and activate its account, both or neither; return the account.

@@ -22,7 +22,6 @@ from verification import keys
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import VerificationError
-from worker import status as delivery_status
 
 from . import devices, handles, limits, services, words
 from .forms import EmailForm, RegisterForm
@@ -130,7 +129,7 @@ def status(request: HttpRequest) -> JsonResponse:
     captchas = verification.find(handles=[each.handle for each in handles.read(request)])
     if not captchas:
         return JsonResponse({"state": "unknown"}, status=404)
-    return JsonResponse(_delivery_state(captchas[0]))
+    return JsonResponse(services.delivery_state(captcha=captchas[0]))
 
 
 @require_safe
@@ -182,7 +181,7 @@ def _register_form(
 
 def _verify_page(request: HttpRequest, form: RegisterForm, status: int | None = None) -> HttpResponse:
     captcha = form.chosen
-    state = _delivery_state(captcha) if captcha else {}
+    state = services.delivery_state(captcha=captcha) if captcha else {}
     extra: dict[str, Any] = {"captcha": captcha, "delivery": state}
     if captcha:
         extra |= {
@@ -195,15 +194,6 @@ def _verify_page(request: HttpRequest, form: RegisterForm, status: int | None = 
 def _page(request: HttpRequest, template: str, form: Form, status: int | None = None, **extra: Any) -> HttpResponse:
     """A page with a form: 400 where it shows errors, so that no password manager takes it for a success."""
     return render(request, template, {"form": form, **extra}, status=status or (400 if form.errors else 200))
-
-
-def _delivery_state(captcha: CaptchaModel) -> dict[str, Any]:
-    delivery = delivery_status.latest(captcha=captcha)
-    return {
-        "state": delivery_status.visible_state(delivery),
-        "sent_at": delivery.sent_at.isoformat() if delivery and delivery.sent_at else None,
-        "resend_after": verification.resend_wait(captcha),
-    }
 
 
 def _language() -> str:
