@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 
-.PHONY: help install demo test test-all check chaos bench lock messages format
+.PHONY: help install demo test test-all check chaos bench lock messages schema format
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -50,6 +50,9 @@ bench: install  ## the benchmarks, as ratios
 
 messages: install  ## bring the catalogues up to date with the sources, and compile them
 	$(TEST_ENV) $(BIN)/python manage.py catalogues --update
+
+schema: install  ## bring docs/reference/openapi.yaml up to date with the API
+	$(TEST_ENV) $(BIN)/python manage.py spectacular --lang en --validate --fail-on-warn --file docs/reference/openapi.yaml
 
 format: install  ## ruff's formatting and safe fixes
 	$(BIN)/ruff format .
