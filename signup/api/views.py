@@ -131,7 +131,9 @@ class Logout(Call):
 class Me(Call):
     @describe("me")
     def get(self, request: Request) -> Response:
-        return Response(shapes.Account(request.user).data)
+        user = request.user
+        language = user.language or settings.LANGUAGE_CODE  # an operator's account may have chosen none
+        return Response({"id": user.pk, "username": user.username, "email": user.email, "language": language})
 
 
 class Unknown(OpenCall):

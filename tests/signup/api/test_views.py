@@ -45,6 +45,14 @@ def test_a_code_makes_an_account_and_a_token_that_opens_it(api: Api) -> None:
     assert user.last_login is not None
 
 
+def test_an_account_without_a_language_has_the_sites(api: Api, settings) -> None:
+    """One that an operator made."""
+    settings.LANGUAGE_CODE = "zh-hant"
+    make_user()
+    api.sign_in(api.post("/api/login/", {"username": "alice", "password": PASSWORD}).json()["token"])
+    assert api.get("/api/users/me/").json()["language"] == "zh-hant"
+
+
 def test_signing_in_and_out(api: Api) -> None:
     """By username or address; the token dies at sign-out, and says until when it would live."""
     make_user()
