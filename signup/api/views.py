@@ -103,8 +103,7 @@ class Users(OpenCall):
         form = RegisterForm(given, captchas=[_find(handle)])
         user = form.save(language=_language()) if form.is_valid() else None
         if user is None:
-            if form.has_error("captcha", HandleLost.code):  # a parallel call was faster
-                _find(handle)
+            _find(handle)  # a parallel call may have made the account, and taken the username with it
             raise problems.of_form(form)
         token = _sign_in(request, user).token
         return Response({"id": user.pk, "username": user.username, "email": user.email, "token": token}, status=201)

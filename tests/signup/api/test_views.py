@@ -297,6 +297,18 @@ def test_who_was_slower_is_told_so(api: Api, monkeypatch) -> None:
     assert api.register(captcha).json()["code"] == "already_redeemed"
 
 
+def test_a_call_sent_twice_at_once_is_told_that_it_is_done(api: Api, monkeypatch) -> None:
+    """Its own account has the username by now: that name is not taken by somebody else."""
+    captcha = api.ask()
+
+    def taken(**given: object) -> bool:
+        CaptchaModel.objects.update(redeemed_at=clock.now())
+        return False
+
+    monkeypatch.setattr("signup.services.is_username_free", taken)
+    assert api.register(captcha).json()["code"] == "already_redeemed"
+
+
 def test_a_strangers_handle_says_the_same_for_any_code(api: Api) -> None:
     """What was typed is not looked at once the account is made: a spent code is no oracle."""
     captcha = api.ask()
