@@ -35,18 +35,18 @@ class Docs(OpenCall):
         language = translation.get_language()
         told = document(language)
         calls = [
-            _call(operation, path=path, method=method.upper(), language=language)
+            _call(operation, told, path=path, method=method.upper(), language=language)
             for path, operations in told["paths"].items()
             for method, operation in operations.items()
         ]
         return render(request._request, "api/docs.html", {"calls": calls, "problems": PROBLEMS, "fields": FIELDS})
 
 
-def _call(operation: dict[str, Any], *, path: str, method: str, language: str) -> dict[str, Any]:
+def _call(operation: dict[str, Any], told: dict[str, Any], *, path: str, method: str, language: str) -> dict[str, Any]:
     """What the page shows of a call, its examples in the reader's language."""
     shown = language if language in examples.LANGUAGES else "zh-hans"
     answers = [
-        {"status": status, "codes": _codes(answer), "example": _example(answer, shown) if int(status) < 300 else ""}
+        {"status": status, "codes": _codes(answer), "example": _example(answer, shown), "gives": _fields(answer, told)}
         for status, answer in operation["responses"].items()
     ]
     return {
@@ -57,6 +57,7 @@ def _call(operation: dict[str, Any], *, path: str, method: str, language: str) -
         "description": operation["description"],
         "token": bool(operation.get("security", [{}])[0]),
         "request": _example(operation.get("requestBody", {}), shown),
+        "takes": _fields(operation.get("requestBody", {}), told),
         "answers": answers,
     }
 
@@ -69,6 +70,13 @@ def _codes(answer: dict[str, Any]) -> list[str]:
 def _example(body: dict[str, Any], language: str) -> str:
     value = next((each["value"] for name, each in _examples(body).items() if name.endswith(f".{language}")), None)
     return json.dumps(value, ensure_ascii=False, indent=2) if value is not None else ""
+
+
+def _fields(body: dict[str, Any], told: dict[str, Any]) -> list[tuple[str, str]]:
+    """The fields of a body that have something said of them."""
+    names = [content["schema"]["$ref"].rpartition("/")[2] for content in body.get("content", {}).values()]
+    shapes = [told["components"]["schemas"][name]["properties"] for name in names]
+    return [(name, field["description"]) for shape in shapes for name, field in shape.items() if "description" in field]
 
 
 def _examples(body: dict[str, Any]) -> dict[str, Any]:

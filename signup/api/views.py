@@ -1,6 +1,6 @@
 """The calls. Each translates between JSON and one service call, by the forms and limits of the pages."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
@@ -130,7 +130,7 @@ class Logout(Call):
 class Me(Call):
     @describe("me")
     def get(self, request: Request) -> Response:
-        user = request.user
+        user = cast(User, request.user)
         language = user.language or settings.LANGUAGE_CODE  # an operator's account may have chosen none
         return Response({"id": user.pk, "username": user.username, "email": user.email, "language": language})
 

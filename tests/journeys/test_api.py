@@ -3,13 +3,16 @@
 import json
 import os
 import re
+import signal
 import subprocess
+from pathlib import Path
 
 import pytest
+import requests
 
-from tests.servers import ROOT, System
+from tests.servers import ROOT, MailServer, Postgres, System
 
-pytestmark = [pytest.mark.redis, pytest.mark.curl]
+pytestmark = pytest.mark.redis
 
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "how-to" / "api.md").read_text(), re.DOTALL)
 
@@ -22,6 +25,7 @@ def run(script: str, **environment: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.curl
 def test_the_curl_lines_of_the_docs_register_a_person(system: System) -> None:
     """Copied as they stand, but for the site and the code in the mail."""
     ask, register, sign_in = BLOCKS
@@ -41,3 +45,23 @@ def test_the_curl_lines_of_the_docs_register_a_person(system: System) -> None:
     assert (json.loads(again)["code"], json.loads(again)["detail"]) == ("already_redeemed", "注册已完成，请登录")
     (me,) = run(sign_in, **setting)
     assert json.loads(me)["language"] == "zh-hans"
+
+
+@pytest.mark.postgres
+def test_a_database_that_is_away_is_a_503_and_comes_back(redis_url: str, tmp_path: Path) -> None:
+    """With Retry-After, in the caller's language, also where only the token is looked up; nobody restarts anything."""
+    headers = {"Accept-Language": "zh-TW", "Authorization": "Token " + "0" * 64}
+    with Postgres() as postgres, MailServer() as mail:
+        system = System(database=postgres.new_database(), redis=redis_url, mail=mail, logs=tmp_path)
+        with system.run(worker=False):
+            captchas, me = f"{system.url}/api/captchas/", f"{system.url}/api/users/me/"
+            postgres.stop(signal.SIGINT)
+            asked = requests.post(captchas, json={"email": "alice@example.com"}, headers=headers, timeout=30)
+            for answer in (asked, requests.get(me, headers=headers, timeout=30)):
+                assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+                assert answer.headers["Content-Type"] == "application/problem+json"
+                assert answer.json()["title"] == "服務暫時無法使用，請稍後再試"
+            postgres.start()
+            assert requests.get(me, headers=headers, timeout=30).status_code == 401
+            again = requests.post(captchas, json={"email": "alice@example.com"}, headers=headers, timeout=30)
+            assert again.status_code == 202

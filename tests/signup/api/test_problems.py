@@ -1,9 +1,13 @@
 """Problems: RFC 9457, in the caller's language, also where no call was reached."""
 
-import pytest
-from django.test import Client
+import sys
 
-from tests.factories import ALICE, make_captcha, wrong
+import pytest
+from django.core.signals import got_request_exception
+from django.test import Client
+from django.views.debug import SafeExceptionReporterFilter
+
+from tests.factories import ALICE, PASSWORD, make_captcha, wrong
 from tests.signup.api.conftest import Api
 
 LANGUAGES = {
@@ -59,6 +63,30 @@ def test_a_bug_is_a_500_without_details(api: Api, monkeypatch) -> None:
     answer = api.post("/api/captchas/", {"email": ALICE})
     assert (answer.status_code, answer.json()["code"]) == (500, "server_error")
     assert "ZeroDivision" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/api/users/", "/api/login/"])
+def test_an_error_report_hides_what_was_typed(api: Api, monkeypatch, path: str) -> None:
+    """The variables of the call's own frame are starred out, the body's values among them."""
+    shown: list[str] = []
+
+    def report(sender: object, request: object, **given: object) -> None:
+        trace = sys.exc_info()[2]
+        while trace:
+            if trace.tb_frame.f_code.co_name == "post" and "signup/api" in trace.tb_frame.f_code.co_filename:
+                shown.append(str(SafeExceptionReporterFilter().get_traceback_frame_variables(request, trace.tb_frame)))
+            trace = trace.tb_next
+
+    got_request_exception.connect(report)
+    monkeypatch.setattr("signup.forms.RegisterForm.is_valid", lambda form: 1 / 0)
+    monkeypatch.setattr("signup.account_forms.LoginForm.is_valid", lambda form: 1 / 0)
+    fields = {"id": make_captcha().handle, "captcha": "4711", "username": "alice", "password": PASSWORD}
+    assert api.post(path, fields).status_code == 500
+    got_request_exception.disconnect(report)
+    (variables,) = shown
+    assert "4711" not in variables
+    assert PASSWORD not in variables
+    assert "****" in variables
 
 
 def test_nothing_is_kept_by_a_cache(api: Api) -> None:
