@@ -13,7 +13,6 @@ from knox.models import AuthToken
 from knox.settings import knox_settings
 from rest_framework.exceptions import AuthenticationFailed
 
-from core import clock
 from signup.models import User
 
 _TOKEN = re.compile(rb"[0-9a-f]{64}")
@@ -47,7 +46,7 @@ def issue(*, user: User) -> Issued | None:
     if now is None or now.password != user.password or not now.is_active:
         return None
     row, token = AuthToken.objects.create(user=now)
-    newest = AuthToken.objects.filter(user=now, expiry__gt=clock.now()).order_by("-created")
-    kept = newest.values_list("pk", flat=True)[: knox_settings.TOKEN_LIMIT_PER_USER]
-    AuthToken.objects.filter(user=now).exclude(pk__in=list(kept)).delete()
+    others = AuthToken.objects.filter(user=now).exclude(pk=row.pk).order_by("-created")
+    kept = list(others.values_list("pk", flat=True)[: knox_settings.TOKEN_LIMIT_PER_USER - 1])
+    others.exclude(pk__in=kept).delete()
     return Issued(token, row.expiry)

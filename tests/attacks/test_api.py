@@ -14,19 +14,20 @@ from django.test import Client
 
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_user, right, wrong
-from tests.servers import MailServer, Postgres, System
+from tests.servers import MailServer, Postgres, Redis, System
 from verification.models import CaptchaModel
 
 # --- The attacker's tools ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def site(redis_url: str, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """gunicorn and a worker on PostgreSQL."""
+def site(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """gunicorn and a worker on PostgreSQL, and a Redis of their own: no other worker may hear the bell."""
     folder, database = tmp_path_factory.mktemp("attacked"), postgres.new_database()
-    with MailServer() as mail, System(database=database, redis=redis_url, mail=mail, logs=folder).run() as running:
-        yield running
-        assert "Traceback" not in running.log("web")
+    with Redis() as redis, MailServer() as mail:
+        with System(database=database, redis=redis.url, mail=mail, logs=folder).run() as running:
+            yield running
+            assert "Traceback" not in running.log("web")
 
 
 def call(site: System, path: str, body: Any, **headers: str) -> requests.Response:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.servers import ROOT, MailServer, Postgres, System
+from tests.servers import ROOT, MailServer, Postgres, Redis, System
 
 pytestmark = pytest.mark.redis
 
@@ -48,11 +48,11 @@ def test_the_curl_lines_of_the_docs_register_a_person(system: System) -> None:
 
 
 @pytest.mark.postgres
-def test_a_database_that_is_away_is_a_503_and_comes_back(redis_url: str, tmp_path: Path) -> None:
+def test_a_database_that_is_away_is_a_503_and_comes_back(tmp_path: Path) -> None:
     """With Retry-After, in the caller's language, also where only the token is looked up; nobody restarts anything."""
     headers = {"Accept-Language": "zh-TW", "Authorization": "Token " + "0" * 64}
-    with Postgres() as postgres, MailServer() as mail:
-        system = System(database=postgres.new_database(), redis=redis_url, mail=mail, logs=tmp_path)
+    with Postgres() as postgres, Redis() as redis, MailServer() as mail:
+        system = System(database=postgres.new_database(), redis=redis.url, mail=mail, logs=tmp_path)
         with system.run(worker=False):
             captchas, me = f"{system.url}/api/captchas/", f"{system.url}/api/users/me/"
             postgres.stop(signal.SIGINT)

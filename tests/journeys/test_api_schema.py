@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, System
+from tests.servers import ROOT, MailServer, Postgres, Redis, System
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 
@@ -20,7 +21,15 @@ User.objects.create_user(email="erin-schema@example.com", username="erin", passw
 NOT_FOR_US = "positive_data_acceptance"
 
 
-@pytest.mark.parametrize("system", ["postgresql"], indirect=True)
+@pytest.fixture
+def system(postgres: Postgres, tmp_path: Path) -> Iterator[System]:
+    """One of its own: the addresses of the examples are other tests' too."""
+    with Redis() as redis, MailServer() as mail:
+        system = System(database=postgres.new_database(), redis=redis.url, mail=mail, logs=tmp_path)
+        with system.run() as running:
+            yield running
+
+
 def test_the_api_keeps_to_its_schema(system: System, tmp_path: Path) -> None:
     """By examples, edges, random data and walks along its links: only answers that the schema has, and no 500."""
     system.manage("shell", "-v", "0", "-c", ERIN)
