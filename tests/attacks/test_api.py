@@ -25,9 +25,10 @@ def site(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """gunicorn and a worker on PostgreSQL, and a Redis of their own: no other worker may hear the bell."""
     folder, database = tmp_path_factory.mktemp("attacked"), postgres.new_database()
     with Redis() as redis, MailServer() as mail:
-        with System(database=database, redis=redis.url, mail=mail, logs=folder).run() as running:
-            yield running
-            assert "Traceback" not in running.log("web")
+        system = System(database=database, redis=redis.url, mail=mail, logs=folder)
+        with system.run():
+            yield system
+            assert "Traceback" not in system.log("web")
 
 
 def call(site: System, path: str, body: Any, **headers: str) -> requests.Response:
