@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 
-.PHONY: help install demo test test-all check chaos attack screenshots bench lock messages language format
+.PHONY: help install demo test test-all check chaos attack screenshots bench lock messages language schema format
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -61,6 +61,9 @@ messages: install  ## bring the catalogues up to date with the sources, and comp
 
 language: install  ## begin a new language: make language CODE=ar
 	$(TEST_ENV) $(BIN)/python manage.py catalogues --add $(CODE)
+
+schema: install  ## bring docs/reference/openapi.yaml up to date with the API
+	$(TEST_ENV) $(BIN)/python manage.py spectacular --lang en --validate --fail-on-warn --file docs/reference/openapi.yaml
 
 format: install  ## ruff's formatting and safe fixes
 	$(BIN)/ruff format .

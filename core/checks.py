@@ -1,5 +1,6 @@
 """System checks: combinations of settings that must not run, and those an operator should know about."""
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -46,6 +47,12 @@ def captcha_settings(app_configs: Any, **kwargs: Any) -> CheckMessages:
             all(map(addresses.is_domain, settings.SIGNUP_ALLOWED_DOMAINS + settings.SIGNUP_DENIED_DOMAINS)),
             "E008",
             _("SIGNUP_ALLOWED_DOMAINS and SIGNUP_DENIED_DOMAINS must be domains like example.com"),
+        ),
+        (settings.API_TOKEN_TTL > 0, "E010", _("API_TOKEN_TTL must be more than 0 seconds")),
+        (
+            all(re.fullmatch(r"https?://[^/\s*]+", origin) for origin in settings.CORS_ALLOWED_ORIGINS),
+            "E011",
+            _("CORS_ALLOWED_ORIGINS must be origins like https://app.example.com"),
         ),
         (settings.TRUSTED_PROXIES >= 0, "E006", _("TRUSTED_PROXIES must not be negative")),
     ]

@@ -1,4 +1,4 @@
-"""What never gets into a log: the tokens of links."""
+"""What never gets into a log: the tokens of links, and the handles of sign-up requests."""
 
 import logging
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-_TOKENS = re.compile(r"(/(?:signup/(?:link|mute)|password-reset/[^/\s\"]+)/)[^/\s\"?]{6,}")
+_TOKENS = re.compile(r"(/(?:signup/(?:link|mute)|password-reset/[^/\s\"]+|api/captchas)/)[^/\s\"?]{6,}")
 
 
 def scrub(text: str) -> str:

@@ -1,6 +1,7 @@
 """All settings, in sections, from the environment; docs/reference/environment.md lists every variable."""
 
 import warnings
+from datetime import timedelta
 from email.utils import formataddr, parseaddr
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from csp.constants import NONE, SELF
 from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
 from django.utils.translation import to_language
 
 from core.environment import Env
@@ -74,11 +76,14 @@ PURGE_DELIVERIES_AFTER = env.duration("PURGE_DELIVERIES_AFTER", default="30d")  
 
 # --- Apps and requests ------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
+    "knox",  # before signup, which takes the tokens out of the admin
     "core",
     "verification",
     "worker",
     "signup",
+    "corsheaders",
     "csp",
+    "drf_spectacular",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -87,6 +92,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "corsheaders.middleware.CorsMiddleware",  # first, so that a refusal can be read across origins too
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -233,6 +239,31 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "account"
 LOGOUT_REDIRECT_URL = "login"
 PASSWORD_RESET_TIMEOUT = 3_600  # seconds
+
+# --- The JSON API -----------------------------------------------------------------------------------------------------
+API_TOKEN_TTL = env.duration("API_TOKEN_TTL", default="30d")  # a token's life, from sign-in
+REST_KNOX = {"TOKEN_TTL": timedelta(seconds=API_TOKEN_TTL), "TOKEN_LIMIT_PER_USER": 10}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["signup.api.tokens.Authentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["signup.api.parsing.StrictJSON"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "signup.api.parsing.OnlyJSON",
+    "DEFAULT_SCHEMA_CLASS": "signup.api.schema.Describe",
+    "EXCEPTION_HANDLER": "signup.api.problems.handler",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Doorcode",
+    "DESCRIPTION": _("Register people by emailed code, and sign them in."),
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SORT_OPERATIONS": False,  # in the order of a sign-up
+    "PATH_CONVERTER_OVERRIDES": {"handle": {"type": "string", "pattern": "^[A-Za-z0-9_-]{24}$"}},
+    "POSTPROCESSING_HOOKS": ["signup.api.schema.complete"],
+}
+CORS_ALLOWED_ORIGINS = env.names("CORS_ALLOWED_ORIGINS")  # other origins whose pages may call the API
+CORS_URLS_REGEX = r"^/api/"
+CORS_EXPOSE_HEADERS = ["Retry-After"]
 
 # --- Languages --------------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en").lower()

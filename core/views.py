@@ -1,6 +1,7 @@
 """Pages that belong to no app: errors, liveness and readiness."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -30,8 +31,19 @@ _TEXTS = {
 _EXPIRED_FORM = (_("The form is too old"), _("Go back, reload the page and send it again. Cookies have to be allowed"))
 
 
+_elsewhere: dict[str, Callable[[HttpRequest, int], HttpResponse]] = {}
+
+
+def register_errors(prefix: str, answer: Callable[[HttpRequest, int], HttpResponse]) -> None:
+    """Have errors below a path answered by `answer(request, status)`, as who calls there expects no page."""
+    _elsewhere[prefix] = answer
+
+
 def error_page(request: HttpRequest, status: int, texts: tuple[Any, Any] | None = None) -> HttpResponse:
     """An error page in the visitor's language. It touches neither database nor session: they may be what failed."""
+    for prefix, answer in _elsewhere.items():
+        if request.path.startswith(prefix):
+            return answer(request, status)
     title, text = texts or _TEXTS[status]
     return render(request, "error.html", {"title": title, "text": text}, status=status)
 

@@ -1,6 +1,5 @@
 """What an account's owner may do to it. Each verb owns its transaction."""
 
-from django.contrib.auth.hashers import make_password
 from django.db import transaction
 
 from worker import outbox
@@ -11,7 +10,7 @@ from .models import User
 
 def change_password(*, user: User, password: str, language: str) -> None:
     """Give an account another password, and tell its mailbox: whoever didn't do it learns of it there."""
-    user.password = make_password(password)  # before the transaction: it takes longer than all of its statements
+    user.set_password(password)  # before the transaction: it takes longer than all of its statements
     with transaction.atomic():
         user.save(update_fields=["password"])
         outbox.post(

@@ -11,6 +11,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
+from knox.models import AuthToken
 
 from core import addresses, clock
 from verification.models import AddressBudget, CaptchaModel
@@ -19,6 +20,8 @@ from worker.requeue import requeue
 
 from . import services, usernames, words
 from .models import User
+
+admin.site.unregister(AuthToken)  # its page shows hashes, and makes tokens for anybody
 
 
 class _NamesMixin(forms.ModelForm):

@@ -5,3 +5,10 @@ from django.utils.translation import gettext_lazy as _
 class SignupConfig(AppConfig):
     name = "signup"
     verbose_name = _("Accounts")
+
+    def ready(self) -> None:
+        from core.views import register_errors
+
+        from .api import problems
+
+        register_errors("/api/", problems.page)

@@ -52,6 +52,11 @@ def write(response: HttpResponse, entries: Sequence[Entry]) -> None:
     )
 
 
+def is_handle(text: str) -> bool:
+    """Whether a text can be a handle at all."""
+    return bool(_HANDLE.fullmatch(text))
+
+
 def without(entries: Sequence[Entry], handle: str) -> list[Entry]:
     return [each for each in entries if each.handle != handle]
 

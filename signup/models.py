@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from knox.models import get_token_model
 
 from core import addresses, clock
 
@@ -79,6 +80,14 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.username or self.email
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new password, whoever set it, takes back the API tokens of the old one, as it ends the sessions."""
+        renewed = self.pk is not None and self._password is not None  # type: ignore[attr-defined]
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            if renewed:
+                get_token_model().objects.filter(user=self).delete()
 
     @property
     def is_registered(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
+from knox.models import AuthToken
 
 from core import clock
 from verification.models import AddressBudget, CaptchaModel, GuessTally
@@ -23,8 +24,8 @@ Rows = QuerySet[Any]
 
 def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
     """
-    Delete, kind by kind, and yield (kind, rows): settled deliveries, old codes, never-activated users, mutes that are
-    over, and counts that no budget looks at any more.
+    Delete, kind by kind, and yield (kind, rows): settled deliveries, old codes, never-activated users, mutes and API
+    tokens that are over, and counts that no budget looks at any more.
 
     With `dry_run` only count. Any number of purges at once is safe: each passes over the rows that another holds.
     """
@@ -69,6 +70,11 @@ def _mutes() -> Rows:
     return Mute.objects.filter(until__lt=clock.now())
 
 
+def _tokens() -> Rows:
+    rows: Rows = AuthToken.objects.filter(expiry__lt=clock.now())
+    return rows
+
+
 def _budgets() -> Rows:
     """Addresses without a guess in the window."""
     return AddressBudget.objects.filter(updated_at__lt=_before(COUNTED))
@@ -88,6 +94,7 @@ _KINDS: dict[str, Callable[[], Rows]] = {
     "codes": _codes,
     "users": _users,
     "mutes": _mutes,
+    "tokens": _tokens,
     "guess budgets": _budgets,
     "guess tallies": _guess_tallies,
     "mail tallies": _mail_tallies,

@@ -1,5 +1,5 @@
 from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import include, path
 
 from . import accounts, views
 from .mute import mute
@@ -13,6 +13,7 @@ urlpatterns = [
     path("signup/status/", views.status, name="signup_status"),
     path("signup/link/<str:token>/", views.link, name="signup_link"),
     path("signup/mute/<str:token>/", mute, name="signup_mute"),
+    path("api/", include("signup.api.urls")),
     path("login/", accounts.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("account/", accounts.account, name="account"),

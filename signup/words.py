@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from verification.services import ResendTooSoon
 from verification.states import (
+    AlreadyRedeemed,
     CodeExpired,
     CodeMismatch,
     CodeTooShort,
@@ -32,16 +33,17 @@ def explain(error: VerificationError | SignupError) -> ValidationError:
     """Return the refusal in the visitor's language, under its stable code."""
     match error:
         case CodeMismatch(attempts_left=int(left)):
-            text = _join(_TEXTS[CodeMismatch], attempts_left(left))
+            text = _join(TEXTS[CodeMismatch], attempts_left(left))
         case ResendTooSoon(retry_after=seconds):
             text = _("Get a new email in %(n)s s") % {"n": seconds}
         case _other:
-            text = str(_TEXTS[type(error)])
+            text = str(TEXTS[type(error)])
     return ValidationError(text, code=error.code)
 
 
-_TEXTS: dict[type[Exception], Any] = {
+TEXTS: dict[type[VerificationError | SignupError], Any] = {
     HandleLost: gettext_lazy("Your sign-up timed out. Start again"),
+    AlreadyRedeemed: gettext_lazy("This sign-up is finished. Sign in"),
     CodeMismatch: gettext_lazy("That code does not match this email address"),
     TooManyAttempts: gettext_lazy("Too many wrong codes. Get a new code"),
     CodeTooShort: gettext_lazy("For your safety we've sent a longer code"),

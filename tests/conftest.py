@@ -20,6 +20,7 @@ NEEDS = {
     "redis": (shutil.which("redis-server"), "redis-server"),
     "postgres": (servers.postgres_binaries(), "PostgreSQL"),
     "chromium": (Path(CHROMIUM).exists(), "Chromium"),
+    "curl": (shutil.which("curl"), "curl"),
     "rabbitmq": (Path("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(), "RabbitMQ"),
 }
 

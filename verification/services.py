@@ -15,7 +15,7 @@ from core import clock
 
 from . import codes, keys, limits
 from .models import CaptchaModel
-from .states import CodeMismatch, HandleLost, State, VerificationError, refuse, state_of
+from .states import AlreadyRedeemed, CodeMismatch, HandleLost, State, VerificationError, refuse, state_of
 
 
 class ResendTooSoon(VerificationError):
@@ -55,6 +55,14 @@ def find(*, handles: Iterable[str]) -> list[CaptchaModel]:
     return [rows[handle] for handle in wanted if state_of(rows.get(handle), at=now) is not State.LOST]
 
 
+def get(*, handle: str) -> CaptchaModel:
+    """Return the request behind a handle. Raises HandleLost, or AlreadyRedeemed where it made its account."""
+    captcha = CaptchaModel.objects.filter(handle=handle).first()
+    if captcha is None or state_of(captcha, at=clock.now()) is State.LOST:
+        raise AlreadyRedeemed if captcha and captcha.redeemed_at else HandleLost
+    return captcha
+
+
 def lock(*, captcha: CaptchaModel) -> CaptchaModel | None:
     """Return the row as it is now, held until the caller's transaction ends; None when it is gone."""
     return CaptchaModel.objects.select_for_update(no_key=True).filter(pk=captcha.pk).first()
@@ -71,11 +79,16 @@ def current_state(captcha: CaptchaModel) -> State:
     return state_of(captcha, at=clock.now())
 
 
-def minutes_left(captcha: CaptchaModel) -> int:
-    """Minutes that the code works yet, rounded up; of one whose mail was not accepted yet, those it will have."""
+def seconds_left(captcha: CaptchaModel) -> int:
+    """Seconds that the code works yet, rounded up; of one whose mail was not accepted yet, those it will have."""
     now = clock.now()
     ends = captcha.expires_at or now + timedelta(seconds=settings.CAPTCHA_TTL)
-    return max(0, -int(-(ends - now).total_seconds() // 60))
+    return max(0, -int(-(ends - now).total_seconds() // 1))
+
+
+def minutes_left(captcha: CaptchaModel) -> int:
+    """The same in minutes, rounded up."""
+    return -(-seconds_left(captcha) // 60)
 
 
 def renew(*, captcha: CaptchaModel, in_flight: bool) -> bool:

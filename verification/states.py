@@ -21,6 +21,15 @@ class HandleLost(VerificationError):
     code = "session_lost"
 
 
+class AlreadyRedeemed(HandleLost):
+    """
+    The handle made its account already. Told to who shows the handle, whatever code comes with it; to everybody who
+    has none the answer is HandleLost.
+    """
+
+    code = "already_redeemed"
+
+
 class CodeMismatch(VerificationError):
     """The code does not match. `attempts_left` is None where no try was counted."""
 

@@ -14,6 +14,8 @@ from core.logs import ScrubTokens, scrub
         ('"GET /signup/link/abcdefgh.ijklmnop?x=1 HTTP/1.1"', '"GET /signup/link/…?x=1 HTTP/1.1"'),
         ("/signup/mute/abcdefgh.ijklmnop/", "/signup/mute/…/"),
         ("/password-reset/MQ/abcdef-0123456789/", "/password-reset/MQ/…/"),
+        ("POST /api/captchas/abcdefghijklmnopqrstuvwx/resend/ 202", "POST /api/captchas/…/resend/ 202"),
+        ("POST /api/captchas/ 202", "POST /api/captchas/ 202"),
         ("/password-reset/done/ /signup/verify/", "/password-reset/done/ /signup/verify/"),
     ],
 )

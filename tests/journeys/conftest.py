@@ -16,6 +16,9 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     database = f"sqlite:///{folder / 'db.sqlite3'}"
     if request.param == "postgresql":
         database = request.getfixturevalue("postgres").new_database()
-    with Redis() as redis, MailServer() as mail:
-        with System(database=database, redis=redis.url, mail=mail, logs=folder).run() as running:
-            yield running
+    with (
+        Redis() as redis,
+        MailServer() as mail,
+        System(database=database, redis=redis.url, mail=mail, logs=folder).run() as running,
+    ):
+        yield running

@@ -21,6 +21,7 @@ class Command(operators.Command):
             "deliveries": _("settled mails"),
             "codes": _("old codes"),
             "users": _("accounts never activated"),
+            "tokens": _("expired API tokens"),
             "guess budgets": _("guess budgets"),
             "guess tallies": _("guess tallies"),
             "mail tallies": _("mail tallies"),

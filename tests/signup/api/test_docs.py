@@ -1,0 +1,49 @@
+"""/api/docs/: the schema as a page for people."""
+
+import re
+
+import pytest
+
+from signup.api.calls import CALLS
+from signup.api.codes import FIELDS, PROBLEMS
+from tests.factories import text_of
+from tests.signup.api.conftest import Api
+
+
+def test_the_page_shows_every_call_and_code(api: Api) -> None:
+    """Each with a place that a link, and the `type` of a problem, leads to."""
+    page = text_of(api.get("/api/docs/"))
+    ids = re.findall(r'id="(\w+)"', page)
+    assert set(CALLS) <= set(ids)
+    assert set(PROBLEMS) <= set(ids)
+    assert len(ids) == len(set(ids))
+    assert all(f"<code>{code}</code>" in page for code in FIELDS)
+    assert '"captcha": "0427"' in page
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "Ask for a code"), ("zh-CN", "请求验证码"), ("zh-TW", "請求驗證碼")]
+)
+def test_the_page_speaks_the_readers_language(api: Api, language: str, words: str) -> None:
+    """Words and examples; the switch of the pages works here too."""
+    page = api.get("/api/docs/", **{"accept-language": language})
+    assert words in text_of(page)
+    assert ("小明" in text_of(page)) is (language != "en")
+    api.client.cookies["django_language"] = "zh-hant"
+    assert "請求驗證碼" in text_of(api.get("/api/docs/"))
+
+
+def test_the_page_needs_no_other_host_and_no_script(api: Api) -> None:
+    """Under the policy of all pages."""
+    page = api.get("/api/docs/")
+    assert "unsafe" not in page["Content-Security-Policy"]
+    sources = re.findall(r'(?:src|href)="([^"#]+)"', text_of(page))
+    assert sources
+    assert all(source.startswith("/") for source in sources)
+    assert "<script>" not in text_of(page)
+    assert "style=" not in text_of(page)
+
+
+def test_the_root_leads_to_the_page(api: Api) -> None:
+    """Who tries /api/ in a browser finds it."""
+    assert api.get("/api/").headers["Location"] == "/api/docs/"

@@ -1,0 +1,86 @@
+"""What each field refuses: the errors of a classic sign-up API."""
+
+import pytest
+
+from tests.factories import ALICE, BOB, make_user, wrong
+from tests.signup.api.conftest import Api, codes
+
+USERNAMES = {"": "required", "a": "length", "a" * 21: "length", "a@b": "characters", "alіce": "characters"}
+
+
+@pytest.mark.parametrize("username", USERNAMES)
+def test_usernames_that_are_refused(api: Api, username: str) -> None:
+    """Missing, too short, too long, like an address, of two scripts; no try is counted."""
+    captcha = api.ask()
+    answer = api.register(captcha, username=username)
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation")
+    assert codes(answer) == {"username": [USERNAMES[username]]}
+    captcha.refresh_from_db()
+    assert (captcha.attempts, captcha.proven_at) == (0, None)
+
+
+def test_a_username_that_is_taken(api: Api) -> None:
+    """Told to who has the code alone; the code serves for another name, and nothing was counted."""
+    make_user("bob", BOB)
+    captcha = api.ask()
+    assert codes(api.register(captcha, username="BOB", captcha=wrong(captcha))) == {"captcha": ["mismatch"]}
+    answer = api.register(captcha, username="BOB")
+    assert (answer.status_code, answer.json()["code"]) == (400, "username_taken")
+    assert answer.json()["errors"]["username"][0]["message"] == "That username is taken. Choose another"
+    captcha.refresh_from_db()
+    assert captcha.attempts == 1
+    assert api.register(captcha, username="alice").status_code == 201
+
+
+PASSWORDS = {
+    "": "required",
+    "7 chars": "password_too_short",
+    "x" * 129: "password_too_long",
+    "password123": "password_too_common",
+    "alicealice1": "password_too_similar",
+    "nul \x00 in it": "null_characters_not_allowed",
+}
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_passwords_that_are_refused(api: Api, password: str) -> None:
+    """Missing, too short, too long, too common, like the username."""
+    answer = api.register(api.ask(), username="alicealice", password=password)
+    assert answer.status_code == 400
+    assert codes(answer) == {"password": [PASSWORDS[password]]}
+    assert len(password) < 5 or password not in answer.content.decode()
+
+
+@pytest.mark.parametrize(("email", "code"), [("", "required"), ("alice", "invalid"), ("a@b@c.d", "invalid")])
+def test_addresses_that_are_refused(api: Api, email: str, code: str) -> None:
+    """Missing and malformed."""
+    answer = api.post("/api/captchas/", {"email": email})
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation")
+    assert codes(answer) == {"email": [code]}
+
+
+def test_all_fields_are_missing_at_once(api: Api) -> None:
+    """An id, and nothing else: each field is named, and the code isn't looked at."""
+    answer = api.post("/api/users/", {"id": api.ask().handle})
+    assert codes(answer) == {name: ["required"] for name in ("email", "username", "password", "captcha")}
+
+
+def test_an_address_that_is_registered_is_told_where_the_site_reveals_it(api: Api, settings) -> None:
+    """By its own code; elsewhere the answer is as for any other address."""
+    make_user()
+    assert api.post("/api/captchas/", {"email": ALICE}).status_code == 202
+    settings.SIGNUP_REVEAL_REGISTERED = True
+    answer = api.post("/api/captchas/", {"email": ALICE})
+    assert (answer.status_code, answer.json()["code"]) == (400, "email_registered")
+    assert answer.json()["errors"]["email"][0]["message"] == "This email address is already registered"
+
+
+@pytest.mark.parametrize("value", [1234, True, None, 12.5, ["1", "2"], {"a": "b"}])
+@pytest.mark.parametrize("field", ["id", "email", "captcha", "username", "password"])
+def test_fields_are_strings(api: Api, field: str, value: object) -> None:
+    """A number is no code, even where it reads like one; nothing is counted."""
+    captcha = api.ask()
+    answer = api.register(captcha, **{field: value})
+    assert (answer.status_code, codes(answer)) == (400, {field: ["not_a_string"]})
+    captcha.refresh_from_db()
+    assert captcha.attempts == 0

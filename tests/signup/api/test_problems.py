@@ -1,0 +1,111 @@
+"""Problems: RFC 9457, in the caller's language, also where no call was reached."""
+
+import sys
+
+import pytest
+from django.core.signals import got_request_exception
+from django.test import Client
+from django.views.debug import SafeExceptionReporterFilter
+
+from tests.factories import ALICE, PASSWORD, make_captcha, wrong
+from tests.signup.api.conftest import Api
+
+LANGUAGES = {
+    "en": ("en", "That code does not match this email address. You can try 4 more times"),
+    "zh-CN,zh;q=0.9": ("zh-hans", "验证码和邮箱不匹配，还可以尝试 4 次"),
+    "zh-HK": ("zh-hant", "驗證碼與電子郵件不符，還可以再試 4 次"),
+    "fr": ("en", "That code does not match this email address. You can try 4 more times"),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_problem_speaks_the_callers_language(api: Api, language: str) -> None:
+    """All members of the RFC, ours, and the headers that name the language."""
+    captcha = make_captcha()
+    api.headers["accept-language"] = language
+    answer = api.register(captcha, captcha=wrong(captcha))
+    tag, message = LANGUAGES[language]
+    problem = answer.json()
+    assert answer["Content-Language"] == tag
+    assert "Accept-Language" in answer["Vary"]
+    assert (problem["type"], problem["status"], problem["code"]) == ("/api/docs/#mismatch", 400, "mismatch")
+    assert problem["detail"] == message
+    assert problem["errors"] == {"captcha": [{"code": "mismatch", "message": message}]}
+    assert set(problem) == {"type", "title", "status", "detail", "code", "errors"}
+
+
+def test_a_cookie_of_the_pages_says_nothing(api: Api) -> None:
+    """Vary names Accept-Language alone, so nothing else may choose."""
+    api.client.cookies["django_language"] = "zh-hans"
+    for answer in (api.post("/api/captchas/", {}), api.post("/api/users/", {"x": "x" * 70_000}), api.get("/api/x/")):
+        assert answer["Content-Language"] == "en"
+        assert answer.json()["detail"].isascii()
+
+
+@pytest.mark.parametrize(("status", "code", "sent"), [
+    (413, "too_large", {"CONTENT_LENGTH": "70000"}),
+    (400, "bad_request", {"CONTENT_LENGTH": "x"}),
+    (400, "bad_request", {"HTTP_HOST": "evil.example"}),
+    (415, "unsupported_media_type", {"CONTENT_TYPE": "application/json; charset=gbk"}),
+])  # fmt: skip
+def test_what_never_reached_a_call_is_a_problem_too(api: Api, status: int, code: str, sent: dict) -> None:
+    """Middleware answers in JSON here, and with pages elsewhere."""
+    answer = api.client.post("/api/captchas/", b"", content_type="application/json", **sent)
+    assert (answer.status_code, answer["Content-Type"]) == (status, "application/problem+json")
+    assert answer.json()["code"] == code
+    page = api.client.post("/signup/", b"", content_type="application/x-www-form-urlencoded", **sent)
+    assert page["Content-Type"].startswith("text/html")
+
+
+def test_a_bug_is_a_500_without_details(api: Api, monkeypatch) -> None:
+    """As a problem that says nothing of the inside."""
+    monkeypatch.setattr("signup.services.request_code", lambda **given: 1 / 0)
+    answer = api.post("/api/captchas/", {"email": ALICE})
+    assert (answer.status_code, answer.json()["code"]) == (500, "server_error")
+    assert "ZeroDivision" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/api/users/", "/api/login/"])
+def test_an_error_report_hides_what_was_typed(api: Api, monkeypatch, path: str) -> None:
+    """The variables of the call's own frame are starred out, the body's values among them."""
+    shown: list[str] = []
+
+    def report(sender: object, request: object, **given: object) -> None:
+        trace = sys.exc_info()[2]
+        while trace:
+            if trace.tb_frame.f_code.co_name == "post" and "signup/api" in trace.tb_frame.f_code.co_filename:
+                shown.append(str(SafeExceptionReporterFilter().get_traceback_frame_variables(request, trace.tb_frame)))
+            trace = trace.tb_next
+
+    got_request_exception.connect(report)
+    monkeypatch.setattr("signup.forms.RegisterForm.is_valid", lambda form: 1 / 0)
+    monkeypatch.setattr("signup.account_forms.LoginForm.is_valid", lambda form: 1 / 0)
+    fields = {"id": make_captcha().handle, "captcha": "4711", "username": "alice", "password": PASSWORD}
+    assert api.post(path, fields).status_code == 500
+    got_request_exception.disconnect(report)
+    (variables,) = shown
+    assert "4711" not in variables
+    assert PASSWORD not in variables
+    assert "****" in variables
+
+
+def test_nothing_is_kept_by_a_cache(api: Api) -> None:
+    """Answers and refusals, like all pages; and no session or cookie is made."""
+    captcha = api.ask()
+    for answer in (api.get(f"/api/captchas/{captcha.handle}/"), api.register(captcha), api.get("/api/x/")):
+        assert answer["Cache-Control"] == "private, no-store"
+        assert not answer.cookies
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_unknown_paths_are_problems_in_development_too(api: Api, settings, debug: bool) -> None:
+    """Django's own page for developers is not JSON."""
+    settings.DEBUG = debug
+    assert api.get("/api/nowhere/").json()["code"] == "not_found"
+
+
+def test_a_post_needs_no_csrf_token(db: None) -> None:
+    """Nothing is opened by a cookie here, so there is nothing to forge."""
+    strict = Client(enforce_csrf_checks=True)
+    answer = strict.post("/api/captchas/", {"email": ALICE}, content_type="application/json")
+    assert answer.status_code == 202

@@ -1,0 +1,140 @@
+"""The schema, its committed copy, and what the docs say of codes: all from one list."""
+
+import re
+from collections.abc import Iterator
+
+import jsonschema
+import pytest
+import yaml
+from django.core.management import call_command
+from django.urls import get_resolver
+
+from signup.api import examples
+from signup.api.calls import CALLS
+from signup.api.codes import BY_STATUS, FIELDS, PROBLEMS, Code
+from signup.api.schema import document
+from tests.servers import ROOT
+from tests.signup.api.conftest import Api
+from verification.states import VerificationError
+from worker.models import Delivery
+from worker.status import visible_state
+
+OPERATIONS = [
+    (path, method, operation)
+    for path, methods in document("en")["paths"].items()
+    for method, operation in methods.items()
+]
+
+
+def bodies(operation: dict) -> Iterator[tuple[str, dict, dict]]:
+    """(where, schema, examples) of a request and its answers."""
+    places = {"request": operation.get("requestBody", {}), **operation["responses"]}
+    for where, place in places.items():
+        for content in place.get("content", {}).values():
+            yield where, content["schema"], content["examples"]
+
+
+def kinds(error: type) -> Iterator[type]:
+    for kind in error.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_the_committed_schema_is_fresh() -> None:
+    """`make schema` brings it up to date."""
+    committed = yaml.safe_load((ROOT / "docs" / "reference" / "openapi.yaml").read_text())
+    assert committed == yaml.safe_load(yaml.safe_dump(yaml.safe_load(yaml.dump(plain(document("en"))))))
+
+
+def plain(value: object) -> object:
+    """The same in types that YAML has."""
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return value if value is None or isinstance(value, (bool, int)) else str(value)
+
+
+def test_the_generator_has_nothing_to_complain_of(capsys: pytest.CaptureFixture) -> None:
+    """No warning, and a schema of the schema that holds."""
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", "/dev/null")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_schema_is_openapi_3_1_in_the_callers_language(api: Api) -> None:
+    """Descriptions are translated; names are not."""
+    english = api.get("/api/schema/")
+    chinese = api.get("/api/schema/", **{"accept-language": "zh-CN"})
+    assert english.json()["openapi"] == "3.1.0"
+    assert set(english.json()["paths"]) == set(chinese.json()["paths"])
+    assert chinese.json()["paths"]["/api/login/"]["post"]["summary"] == "登录"
+    assert "Accept-Language" in chinese["Vary"]
+
+
+def test_the_schema_has_every_call_of_the_contract() -> None:
+    """And no other."""
+    assert {(method, path) for path, method, _ in OPERATIONS} == {
+        ("post", "/api/captchas/"),
+        ("post", "/api/captchas/{id}/resend/"),
+        ("get", "/api/captchas/{id}/"),
+        ("post", "/api/users/"),
+        ("post", "/api/login/"),
+        ("post", "/api/logout/"),
+        ("get", "/api/users/me/"),
+    }
+    assert {operation["operationId"] for _, _, operation in OPERATIONS} == set(CALLS)
+    assert get_resolver().resolve("/api/docs/").url_name == "api_docs"
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=lambda part: str(part)[:30])
+def test_each_body_has_an_example_in_both_languages_that_fits_its_schema(
+    path: str, method: str, operation: dict
+) -> None:
+    """English and Chinese, of each request, each success and each code."""
+    components = {"components": document("en")["components"]}
+    for where, schema, named in bodies(operation):
+        assert {name.rpartition(".")[2] for name in named} == {"en", "zh-hans"}, where
+        for name, example in named.items():
+            jsonschema.validate(example["value"], schema | components)
+            if where.startswith(("4", "5")):
+                assert example["value"]["code"] == name.partition(".")[0]
+                assert str(example["value"]["status"]) == where
+
+
+def test_problems_of_the_examples_are_translated() -> None:
+    """No English is left in the Chinese ones."""
+    for path, _, operation in OPERATIONS:
+        for where, _, named in bodies(operation):
+            for name, example in named.items():
+                if where.startswith(("4", "5")) and name.endswith("zh-hans"):
+                    assert re.search("[\u4e00-\u9fff]", example["value"]["title"]), (path, name)
+                    assert re.search("[\u4e00-\u9fff]", example["value"]["detail"]), (path, name)
+
+
+def test_every_code_is_of_a_problem_or_a_field() -> None:
+    """Whatever a service refuses has its code here, and statuses lead to codes that have them."""
+    assert set(PROBLEMS) | set(FIELDS) == set(Code)
+    assert {error.code for error in kinds(VerificationError)} <= set(Code)
+    assert all(PROBLEMS[code].status == status for status, code in BY_STATUS.items())
+
+
+def test_the_reference_lists_every_code_with_its_status() -> None:
+    """docs/reference/api.md, neither more nor fewer."""
+    page = (ROOT / "docs" / "reference" / "api.md").read_text()
+    problems, fields = page.split("## Codes of fields")
+    told = dict(re.findall(r"^\| `(\w+)` \| ([\d, ]+) \|", problems, re.MULTILINE))
+    statuses = {code: {problem.status} for code, problem in PROBLEMS.items()}
+    for call in CALLS:
+        for code in CALLS[call].all_refusals:
+            statuses[code].add(examples.status_of(call, code))
+    assert told == {str(code): ", ".join(map(str, sorted(found))) for code, found in statuses.items()}
+    assert re.findall(r"^\| `(\w+)` \|", fields, re.MULTILINE) == [str(code) for code in FIELDS]
+
+
+def test_the_schema_knows_every_state_of_a_mail() -> None:
+    """Those that the page shows."""
+    states = document("en")["components"]["schemas"]["DeliveryState"]["properties"]["state"]["enum"]
+    ends = [Delivery(state=state, attempts=9) for state in ("sent", "failed", "expired", "pending", "sending")]
+    for each in ends:
+        assert visible_state(each) in states
+    assert states == ["queued", "sending", "sent", "delayed", "failed"]
