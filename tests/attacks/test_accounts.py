@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.urls import get_resolver, reverse
 
 from core import clock
 from signup.models import User
@@ -173,21 +174,56 @@ def test_36_the_session_changes_its_key_at_sign_in(client: Client) -> None:
     assert client.cookies["csrftoken"].value != token
 
 
-POSTS = ["/signup/", "/signup/verify/", "/signup/resend/", "/login/", "/logout/", "/password-reset/", "/i18n/setlang/"]
+POSTS = {
+    "signup": [],
+    "signup_verify": [],
+    "signup_resend": [],
+    "signup_change": [],
+    "signup_mute": ["abcdefgh.ijklmn"],
+    "login": [],
+    "logout": [],
+    "account_delete": [],
+    "password_change": [],
+    "password_reset": [],
+    "password_reset_confirm": ["MQ", "set-password"],
+    "set_language": [],
+}
+GETS = {
+    "home": [],
+    "signup_status": [],
+    "signup_link": ["abcdefgh.ijklmn"],
+    "account": [],
+    "password_reset_done": [],
+}
 
 
-@pytest.mark.parametrize("page", [*POSTS, "/password-change/"])
+@pytest.mark.parametrize("page", POSTS)
 def test_37_other_sites_can_post_nothing(page: str) -> None:
     """Without the token, with another's, from another origin: 403, and nothing happened."""
-    client = Client(enforce_csrf_checks=True)
+    client, path = Client(enforce_csrf_checks=True), reverse(page, args=POSTS[page])
     client.force_login(make_user("bob", BOB))
-    assert client.post(page, {"email": ALICE}).status_code == 403
-    assert client.post(page, {"email": ALICE, "csrfmiddlewaretoken": "x" * 64}).status_code == 403
+    given = {"email": ALICE, "new_email": ALICE, "old_password": PASSWORD, "password": "another horse b"}
+    assert client.post(path, given).status_code == 403
+    assert client.post(path, given | {"csrfmiddlewaretoken": "x" * 64}).status_code == 403
     token = client.get("/password-change/").cookies["csrftoken"].value
     for origin in ("https://evil.example", "null"):
         headers = {"Origin": origin, "X-CSRFToken": token}
-        assert client.post(page, {"email": ALICE}, headers=headers).status_code == 403
+        assert client.post(path, given, headers=headers).status_code == 403
     assert not Delivery.objects.exists()
+    assert User.objects.get(email=BOB).check_password(PASSWORD)
+
+
+@pytest.mark.parametrize("page", GETS)
+def test_37_what_takes_no_post_refuses_every_one(client: Client, page: str) -> None:
+    """With the right token too."""
+    client.force_login(make_user("bob", BOB))
+    assert client.post(reverse(page, args=GETS[page])).status_code == 405
+
+
+def test_37_every_page_is_in_one_of_these_lists() -> None:
+    """But those of the admin, which are Django's own, and the API's, which look at no cookie."""
+    pages = {name for name in get_resolver().reverse_dict if isinstance(name, str) and not name.startswith("api_")}
+    assert pages == {*POSTS, *GETS}
 
 
 @pytest.mark.parametrize(
