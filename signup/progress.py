@@ -20,8 +20,12 @@ def delivery_state(captcha: CaptchaModel) -> dict[str, Any]:
     return _state(captcha, status.latest(captcha=captcha))
 
 
-def page_context(captcha: CaptchaModel) -> dict[str, Any]:
-    """All that the page for the code shows of a request: by the state of the handle alone, the same for a decoy."""
+def page_context(captcha: CaptchaModel, *, proven: bool) -> dict[str, Any]:
+    """
+    All that the page for the code shows of a request: by the state of the handle alone, the same for a decoy.
+
+    Who has `proven` it needs no code, and is not told what codes must be.
+    """
     delivery, state = status.latest(captcha=captcha), verification.current_state(captcha)
     sent_at = (delivery.sent_at if delivery else None) or clock.now()
     ago = max(0, int((clock.now() - sent_at).total_seconds()))
@@ -33,6 +37,8 @@ def page_context(captcha: CaptchaModel) -> dict[str, Any]:
         "sent_minutes_ago": ago // 60,
         "minutes": verification.minutes_left(captcha),
         "code_state": state.value,
+        "longer": captcha.length > settings.CAPTCHA_LENGTH,
+        "link_only": not proven and verification.takes_link_only(captcha),
         "tries_left": words.attempts_left(tries) if captcha.attempts and state is State.OPEN else "",
         "reference": keys.reference_of(captcha),
         "suggestion": typos.suggest(captcha.address),

@@ -229,7 +229,7 @@ def _register_form(
 def _verify_page(
     request: HttpRequest, form: RegisterForm, status: int | None = None, change: ChangeForm | None = None
 ) -> HttpResponse:
-    extra = progress.page_context(form.chosen) if form.chosen else {}
+    extra = progress.page_context(form.chosen, proven=form.is_proven) if form.chosen else {}
     if not form["captcha"].errors:  # which say it themselves
         form["captcha"].help_text = extra.get("tries_left", "")
     here = resolve_url("signup_verify")  # the page may be the answer to a POST elsewhere, which nobody can go back to

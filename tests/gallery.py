@@ -1,6 +1,7 @@
 """Every screen that a visitor can meet, made by the real views. Tests and `make screenshots` go through them all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -16,7 +17,7 @@ from django.utils.http import urlsafe_base64_encode
 from core import clock, views
 from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_delivery, make_user, muted, right, wrong
 from verification import keys, services
-from verification.models import CaptchaModel
+from verification.models import AddressBudget, CaptchaModel
 from worker import mail, mutes
 from worker.models import Delivery
 
@@ -59,6 +60,14 @@ def _ask(client: Client, email: str = ALICE, **columns: object) -> CaptchaModel:
 def _fill(client: Client, captcha: CaptchaModel, /, **fields: str) -> HttpResponse:
     given = {"email": captcha.address, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
     return client.post(VERIFY, given | fields)
+
+
+@contextmanager
+def _guessed(number: int) -> Iterator[None]:
+    """So many wrong codes were typed for Alice's address today."""
+    AddressBudget.objects.create(address=ALICE, guesses=[clock.now().timestamp()] * number)
+    with override_settings(LIMIT_GUESSES_ADDRESS=[(9, 8), (100, None)]):
+        yield
 
 
 def _signed_in(client: Client) -> Client:
@@ -192,6 +201,36 @@ def verify_expired(client: Client) -> HttpResponse:
     captcha = _ask(client)
     CaptchaModel.objects.update(expires_at=clock.now() - timedelta(seconds=1))
     return _fill(client, captcha)
+
+
+@screen
+def verify_lengthened(client: Client) -> HttpResponse:
+    captcha = _ask(client)
+    with _guessed(9):
+        return _fill(client, captcha)
+
+
+@screen
+def verify_longer(client: Client) -> HttpResponse:
+    """The same after a reload."""
+    captcha = _ask(client)
+    with _guessed(9):
+        _fill(client, captcha)
+        return client.get(VERIFY)
+
+
+@screen
+def verify_link_only(client: Client) -> HttpResponse:
+    _ask(client)
+    with _guessed(100):
+        return client.get(VERIFY)
+
+
+@screen
+def verify_link_only_error(client: Client) -> HttpResponse:
+    captcha = _ask(client)
+    with _guessed(100):
+        return _fill(client, captcha)
 
 
 @screen
@@ -378,6 +417,13 @@ def error_413(client: Client) -> HttpResponse:
 @screen
 def error_415(client: Client) -> HttpResponse:
     return _error(client, 415)
+
+
+@screen
+def error_429(client: Client) -> HttpResponse:
+    with override_settings(LIMIT_REQUESTS_NETWORK=[(1, 180)]):
+        client.post("/signup/", {"email": ALICE})
+        return client.post("/signup/", {"email": ALICE})
 
 
 @screen

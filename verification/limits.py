@@ -29,10 +29,15 @@ class Demand(NamedTuple):
     link_only: bool  # no code proves any more
 
 
+def demand(*, address: str, at: datetime) -> Demand:
+    """What the codes of a canonical address must be now."""
+    budget = AddressBudget.objects.filter(address=address).first() if settings.LIMIT_GUESSES_ADDRESS else None
+    return _demand(_recent(budget.guesses, at) if budget else [], at)
+
+
 def code_length(*, address: str, at: datetime) -> int:
     """Digits of a new code for a canonical address."""
-    budget = AddressBudget.objects.filter(address=address).first() if settings.LIMIT_GUESSES_ADDRESS else None
-    return _demand(_recent(budget.guesses, at) if budget else [], at).length
+    return demand(address=address, at=at).length
 
 
 def charge_guess(*, address: str, length: int, at: datetime) -> None:
@@ -45,10 +50,10 @@ def charge_guess(*, address: str, length: int, at: datetime) -> None:
     """
     budget, _ = AddressBudget.objects.select_for_update().get_or_create(address=address)
     guesses = _recent(budget.guesses, at)
-    demand = _demand(guesses, at)
-    if demand.link_only:
+    asked = _demand(guesses, at)
+    if asked.link_only:
         raise LinkOnly
-    if length < demand.length:
+    if length < asked.length:
         raise CodeTooShort
     most = max((threshold for threshold, _ in settings.LIMIT_GUESSES_ADDRESS), default=1)  # no rule looks further
     budget.guesses, budget.updated_at = [*guesses, at.timestamp()][-most:], at

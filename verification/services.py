@@ -79,6 +79,14 @@ def current_state(captcha: CaptchaModel) -> State:
     return state_of(captcha, at=clock.now())
 
 
+def takes_link_only(captcha: CaptchaModel) -> bool:
+    """Whether no code proves this request any more, but its mail's link does."""
+    now = clock.now()
+    if state_of(captcha, at=now) in (State.LOST, State.EXPIRED):
+        return False
+    return limits.demand(address=captcha.address, at=now).link_only
+
+
 def seconds_left(captcha: CaptchaModel) -> int:
     """Seconds that the code works yet, rounded up; of one whose mail was not accepted yet, those it will have."""
     now = clock.now()

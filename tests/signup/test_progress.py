@@ -3,10 +3,11 @@
 import pytest
 from django.test import Client
 
-from tests.factories import ALICE, BOB, Hands, make_captcha, text_of
+from core import clock
+from tests.factories import ALICE, BOB, Hands, make_captcha, make_user, text_of
 from tests.signup.test_views import ask, verify
 from verification import keys
-from verification.models import CaptchaModel
+from verification.models import AddressBudget, CaptchaModel
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +58,57 @@ def test_the_page_tells_the_tries_that_are_left(client: Client) -> None:
     CaptchaModel.objects.update(attempts=2)
     assert "You can try 3 more times" in text_of(client.get("/signup/verify/"))
     assert text_of(verify(client, captcha, captcha="x")).count("more times") == 0
+
+
+@pytest.fixture
+def tiers(settings) -> None:
+    settings.LIMIT_GUESSES_ADDRESS = [(9, 8), (100, None)]
+
+
+def guessed(number: int) -> None:
+    """So many wrong codes were typed for Alice's address, by whomever."""
+    AddressBudget.objects.create(address=ALICE, guesses=[clock.now().timestamp()] * number)
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_the_page_tells_of_a_longer_code(client: Client, tiers: None, registered: bool) -> None:
+    """Whenever it is looked at, the same where the request is a decoy; and asks for as many digits."""
+    if registered:
+        make_user()
+    captcha = ask(client)
+    words = f"For your safety we've sent a longer code to {ALICE}. It has 8 digits and works for 10 minutes"
+    assert words not in text_of(client.get("/signup/verify/"))
+    guessed(9)
+    assert words in text_of(verify(client, captcha))
+    assert words in text_of(client.get("/signup/verify/"))
+    assert "The code must be 8 numbers" in text_of(verify(client, captcha))
+
+
+@pytest.mark.parametrize("attempts", [0, 5])
+def test_where_no_code_helps_the_page_asks_for_none(client: Client, tiers: None, attempts: int) -> None:
+    """It leads to the link, whenever it is looked at; who opens it goes on as always."""
+    captcha = ask(client)
+    guessed(100)
+    CaptchaModel.objects.update(attempts=attempts)
+    for page in (client.get("/signup/verify/"), verify(client, captcha)):
+        assert "<h1>Open the link in the email to continue</h1>" in text_of(page)
+        assert "It is in the email to alice@example.com, and works for 10 minutes" in text_of(page)
+        assert 'name="captcha"' not in text_of(page)
+    proven = client.get(f"/signup/link/{keys.link_token(captcha)}/", follow=True)
+    assert "Choose a username and a password</h1>" in text_of(proven)
+    assert 'name="username"' in text_of(proven)
+    assert "Enter a username" in text_of(verify(client, captcha, captcha="", username=""))
+    assert verify(client, captcha, captcha="").status_code == 303
+
+
+def test_an_expired_link_can_be_had_anew(client: Client, tiers: None, hands: Hands) -> None:
+    """The link's life is the code's."""
+    ask(client)
+    guessed(100)
+    hands.move(minutes=11)
+    page = text_of(client.get("/signup/verify/"))
+    assert "Open the link" not in page
+    assert '">Get a new code</button>' in page
 
 
 @pytest.mark.parametrize(("minutes", "attempts"), [(11, 0), (1, 5)])
