@@ -53,9 +53,15 @@ class OnlyJSON(BaseContentNegotiation):
 
 
 def refuse_other_types(request: Request) -> None:
-    """Raise UnsupportedMediaType for a body that isn't said to be JSON: a page elsewhere can send forms and text."""
-    if request._request.content_type not in ("", StrictJSON.media_type):
-        raise UnsupportedMediaType(request._request.content_type or "")
+    """
+    Raise UnsupportedMediaType for a body that isn't said to be JSON: a page elsewhere can send forms and text.
+
+    Where there is no body, clients and servers name some type for it all the same.
+    """
+    posted = request._request
+    empty = posted.META.get("CONTENT_LENGTH", "0") in ("", "0") and "HTTP_TRANSFER_ENCODING" not in posted.META
+    if not empty and posted.content_type not in ("", StrictJSON.media_type):
+        raise UnsupportedMediaType(posted.content_type or "")
 
 
 def texts(request: Request, shape: type[Serializer[Any]]) -> dict[str, str]:

@@ -1,8 +1,11 @@
 """What a body may be."""
 
+from datetime import timedelta
+
 import pytest
 from django.http import HttpResponse
 
+from core import clock
 from signup.models import User
 from tests.factories import ALICE
 from tests.signup.api.conftest import Api
@@ -70,6 +73,17 @@ def test_a_body_without_a_type_is_a_415(api: Api) -> None:
     """Nothing is guessed; without a body nothing has to be said."""
     assert send(api, b'{"email": "alice@example.com"}', "").status_code == 415
     assert send(api, b"", "").json()["errors"]["email"][0]["code"] == "required"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
+def test_no_body_needs_no_type(api: Api, content_type: str) -> None:
+    """What curl, Python's and the demo's server say of an empty body; a call that needs one misses its fields."""
+    captcha = api.ask()
+    CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=2))
+    assert send(api, b"", content_type, f"/api/captchas/{captcha.handle}/resend/").status_code == 202
+    api.sign_in(api.register(captcha).json()["token"])
+    assert send(api, b"", content_type, "/api/captchas/").json()["code"] == "validation"
+    assert api.post("/api/logout/", content_type=content_type).status_code == 204
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON", "application/json; charset=UTF-8"])
