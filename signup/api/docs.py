@@ -1,6 +1,7 @@
 """The schema, for programs and for people."""
 
 import json
+import re
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -12,6 +13,8 @@ from . import examples
 from .codes import FIELDS, PROBLEMS
 from .schema import document
 from .views import OpenCall
+
+_CHOICE = re.compile(r"^\* `(.+?)` - (.+)$\n?", re.MULTILINE)  # how the generator writes the values of a field
 
 
 class Schema(OpenCall):
@@ -72,11 +75,14 @@ def _example(body: dict[str, Any], language: str) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) if value is not None else ""
 
 
-def _fields(body: dict[str, Any], told: dict[str, Any]) -> list[tuple[str, str]]:
-    """The fields of a body that have something said of them."""
+def _fields(body: dict[str, Any], told: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fields of a body that have something said of them: their meaning, or that of each of their values."""
     names = [content["schema"]["$ref"].rpartition("/")[2] for content in body.get("content", {}).values()]
     shapes = [told["components"]["schemas"][name]["properties"] for name in names]
-    return [(name, field["description"]) for shape in shapes for name, field in shape.items() if "description" in field]
+    found = [
+        (name, field["description"]) for shape in shapes for name, field in shape.items() if "description" in field
+    ]
+    return [{"name": name, "meaning": _CHOICE.sub("", said), "choices": _CHOICE.findall(said)} for name, said in found]
 
 
 def _examples(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A site's own look."""
 
 import os
+import re
 import subprocess
 import sys
 from copy import deepcopy
@@ -71,3 +72,11 @@ def test_the_docs_name_the_variables_of_the_style_sheet() -> None:
         for word in row.split("|")[1].replace("`", "").replace(",", "").split()
     }
     assert defined == listed
+
+
+def test_every_variable_that_a_style_sheet_uses_exists() -> None:
+    """A misspelt one is no error to a browser: the colour or line is simply not there."""
+    sheets = [each.read_text() for each in (ROOT / "signup" / "static" / "doorcode").glob("*.css")]
+    assert len(sheets) == 2
+    used, defined = (set(re.findall(each, "".join(sheets))) for each in (r"var\((--[\w-]+)", r"(--[\w-]+):"))
+    assert used <= defined

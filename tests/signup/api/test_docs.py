@@ -21,6 +21,13 @@ def test_the_page_shows_every_call_and_code(api: Api) -> None:
     assert '"captcha": "0427"' in page
 
 
+def test_the_values_of_a_field_stand_as_such(api: Api) -> None:
+    """Not in the signs of the schema's markup."""
+    page = text_of(api.get("/api/docs/"))
+    assert "<code>queued</code>it waits for its turn<br>" in page
+    assert "`" not in page
+
+
 @pytest.mark.parametrize(
     ("language", "words"), [("en", "Ask for a code"), ("zh-CN", "请求验证码"), ("zh-TW", "請求驗證碼")]
 )
