@@ -7,15 +7,18 @@ our trouble, it is logged and counted, and those budgets still hold.
 """
 
 import logging
+import time
 from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 from django_ratelimit import core as django_ratelimit
 from redis.exceptions import RedisError
 
 from . import metrics
 from .breaker import Breaker, Leave
+from .counters import LocalCounters, RedisCounters
 
 logger = logging.getLogger(__name__)
 
@@ -49,48 +52,66 @@ class RateLimited(Exception):
 
 def charge(limit: Limit, *, key: str) -> None:
     """Count one for `key`. Raises RateLimited where that is one too many for any of the limit's rates."""
-    waits = [_count(limit, rate, key) for rate in limit.rates]
-    if any(waits):
+    wait = _count(limit, key)
+    if wait:
         metrics.limits_tripped.labels(limit.name).inc()
         logger.warning("limit %s reached", limit.name)
-        raise RateLimited(limit, max(waits))
+        raise RateLimited(limit, wait)
 
 
 def refund(limit: Limit, *, key: str) -> None:
     """Take one back that was charged a moment ago: it turned out harmless."""
-    for rate in limit.rates:
-        if breaker.ask() is Leave.WAIT:
-            return
-        try:
-            cache.decr(_cache_key(limit, rate, key))
-            breaker.ok()
-        except ValueError:  # its window is over
-            breaker.ok()
-        except (RedisError, OSError) as error:
-            _away(limit, error)
+    if not limit.rates or breaker.ask() is Leave.WAIT:
+        return
+    try:
+        _counters().uncount({each.name: each.life for each in _windows(limit, key)})
+        breaker.ok()
+    except (RedisError, OSError) as error:
+        _away(limit, error)
 
 
-def _count(limit: Limit, rate: tuple[int, int], key: str) -> int:
-    """Count one; return the seconds to wait, 0 where it may pass."""
+def _count(limit: Limit, key: str) -> int:
+    """Count one, by one round trip; return the seconds to wait, 0 where it may pass."""
+    if not limit.rates:
+        return 0
     if breaker.ask() is Leave.WAIT:
         metrics.limits_open.labels(limit.name).inc()
         return 0
+    windows = _windows(limit, key)
     try:
-        usage = django_ratelimit.get_usage(
-            None, group=limit.name, key=lambda group, request: key, rate=rate, increment=True
-        )
+        counts = _counters().count({each.name: each.life for each in windows})
     except (RedisError, OSError) as error:
         _away(limit, error)
         return 0
     breaker.ok()
-    return max(1, usage["time_left"]) if usage and usage["should_limit"] else 0
+    over = [each.ends for each, count in zip(windows, counts, strict=True) if count > each.most]
+    return max(1, max(over) - int(time.time())) if over else 0
 
 
-def _cache_key(limit: Limit, rate: tuple[int, int], key: str) -> str:
-    """Where django-ratelimit keeps this count; it has no call that takes one back."""
-    window = django_ratelimit._get_window(key, rate[1])
-    name: str = django_ratelimit._make_cache_key(limit.name, window, rate, key, django_ratelimit.ALL)
-    return name
+class _Window(NamedTuple):
+    """A rate's window that is open now: its count's name and life in seconds, when it ends, and the most it takes."""
+
+    name: str
+    life: int
+    ends: int
+    most: int
+
+
+def _windows(limit: Limit, key: str) -> list[_Window]:
+    """
+    Windows and names are django-ratelimit's, which begin at another moment for each key; its own `get_usage` asks Redis
+    up to three times a rate (docs/decisions/0060).
+    """
+    windows = []
+    for most, seconds in limit.rates:
+        ends = django_ratelimit._get_window(key, seconds)
+        name = django_ratelimit._make_cache_key(limit.name, ends, (most, seconds), key, django_ratelimit.ALL)
+        windows.append(_Window(name, seconds + django_ratelimit.EXPIRATION_FUDGE, ends, most))
+    return windows
+
+
+def _counters() -> RedisCounters | LocalCounters:
+    return cast("RedisCounters | LocalCounters", caches["default"])
 
 
 def _away(limit: Limit, error: Exception) -> None:

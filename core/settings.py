@@ -140,7 +140,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         **_database.get("OPTIONS", {}),
     }
 else:
-    _database["CONN_HEALTH_CHECKS"] = True
+    _database["ENGINE"] = "core.postgresql"
     _database["OPTIONS"] = {
         "pool": {"min_size": 1, "max_size": 20, "timeout": 5},
         "connect_timeout": 5,
@@ -154,11 +154,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Redis: cache and limits ------------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 if REDIS_URL.startswith("memory:"):
-    CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CACHES: dict[str, Any] = {"default": {"BACKEND": "core.counters.LocalCounters"}}
 else:
     CACHES = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "core.counters.RedisCounters",
             "LOCATION": REDIS_URL,
             "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
         }

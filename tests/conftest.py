@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 import time_machine
 from django.core.cache import cache
@@ -14,6 +15,9 @@ from django.utils import translation
 
 from tests import servers
 from tests.factories import Hands
+
+hypothesis.settings.register_profile("doorcode", deadline=None)  # how fast this machine is, is no property of ours
+hypothesis.settings.load_profile("doorcode")
 
 CHROMIUM = "/usr/bin/chromium"
 NEEDS = {

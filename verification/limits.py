@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import F, Sum
+from django.db.models import F, Func, OuterRef, QuerySet, Subquery
 
 from .models import AddressBudget, GuessTally
 from .states import CodeTooShort, LinkOnly
@@ -29,15 +29,38 @@ class Demand(NamedTuple):
     link_only: bool  # no code proves any more
 
 
-def demand(*, address: str, at: datetime) -> Demand:
+class Counted(NamedTuple):
+    """The wrong guesses that a demand depends on: the moments of the address's, and the number of the site's."""
+
+    address: Sequence[float]
+    site: int
+
+
+def columns(address: str, *, at: datetime) -> dict[str, Any]:
+    """
+    What `counted` reads, as columns for a query of any table with a column `address` of canonical addresses: who asks
+    for such a row anyhow saves two round trips.
+    """
+    budget = AddressBudget.objects.filter(address=OuterRef(address)).values("guesses")
+    return {"address_guesses": Subquery(budget), "site_guesses": Subquery(_site_total(at))}
+
+
+def counted(row: Any) -> Counted:
+    """Read the `columns` of a row."""
+    return Counted(row.address_guesses or [], row.site_guesses or 0)
+
+
+def demand(*, address: str, at: datetime, known: Counted | None = None) -> Demand:
     """What the codes of a canonical address must be now."""
-    budget = AddressBudget.objects.filter(address=address).first() if settings.LIMIT_GUESSES_ADDRESS else None
-    return _demand(_recent(budget.guesses, at) if budget else [], at)
+    if known is None:
+        budget = AddressBudget.objects.filter(address=address).first() if settings.LIMIT_GUESSES_ADDRESS else None
+        known = Counted(budget.guesses if budget else [], _of_site(at))
+    return _demand(_recent(known.address, at), known.site)
 
 
-def code_length(*, address: str, at: datetime) -> int:
+def code_length(*, address: str, at: datetime, known: Counted | None = None) -> int:
     """Digits of a new code for a canonical address."""
-    return demand(address=address, at=at).length
+    return demand(address=address, at=at, known=known).length
 
 
 def charge_guess(*, address: str, length: int, at: datetime) -> None:
@@ -50,7 +73,7 @@ def charge_guess(*, address: str, length: int, at: datetime) -> None:
     """
     budget, _ = AddressBudget.objects.select_for_update().get_or_create(address=address)
     guesses = _recent(budget.guesses, at)
-    asked = _demand(guesses, at)
+    asked = _demand(guesses, _of_site(at))
     if asked.link_only:
         raise LinkOnly
     if length < asked.length:
@@ -81,21 +104,27 @@ def _recent(guesses: Sequence[float], at: datetime) -> list[float]:
     return [moment for moment in guesses if moment > (at - WINDOW).timestamp()]
 
 
-def _demand(guesses: Sequence[float], at: datetime) -> Demand:
+def _demand(guesses: Sequence[float], site: int) -> Demand:
     """The highest of what the site's setting, the address's guesses and the site's guesses ask for."""
     reached = [digits for threshold, digits in settings.LIMIT_GUESSES_ADDRESS if len(guesses) >= threshold]
-    if settings.LIMIT_GUESSES_SITE:
-        site = _of_site(at)
-        reached += [digits for threshold, digits in settings.LIMIT_GUESSES_SITE if site >= threshold]
+    reached += [digits for threshold, digits in settings.LIMIT_GUESSES_SITE if site >= threshold]
     lengths = [digits for digits in reached if digits is not None]
     return Demand(length=max([settings.CAPTCHA_LENGTH, *lengths]), link_only=None in reached)
 
 
 def _of_site(at: datetime) -> int:
-    """Wrong guesses of the last 24 hours, and of the hour in which these began: 25 hours' rows at the most."""
-    rows = GuessTally.objects.filter(hour__gte=_hour(at) - WINDOW)
-    total: int | None = rows.aggregate(total=Sum("guesses"))["total"]
-    return total or 0
+    if not settings.LIMIT_GUESSES_SITE:
+        return 0
+    return _site_total(at).get()["total"] or 0
+
+
+def _site_total(at: datetime) -> QuerySet[Any, dict[str, Any]]:
+    """
+    One row with the `total` of wrong guesses of the last 24 hours, and of the hour in which these began: 25 hours' rows
+    at the most.
+    """
+    rows = GuessTally.objects.filter(hour__gte=_hour(at) - WINDOW).order_by()
+    return rows.annotate(total=Func(F("guesses"), function="SUM")).values("total")  # Sum would group by the row
 
 
 def _hour(at: datetime) -> datetime:

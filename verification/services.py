@@ -28,11 +28,12 @@ class ResendTooSoon(VerificationError):
         self.retry_after = retry_after
 
 
-def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaModel:
+def issue(*, address: str, decoy: bool, handle: str | None = None, known: limits.Counted | None = None) -> CaptchaModel:
     """
     Create the code of a new request for a canonical `address`. No mail of it exists yet.
 
-    The handle is random unless one is given (see `keys.handle_for`). Raises IntegrityError for one that exists.
+    The handle is random unless one is given (see `keys.handle_for`). Raises IntegrityError for one that exists. Who has
+    read the address's wrong guesses already gives them as `known`.
     """
     now = clock.now()
     return CaptchaModel.objects.create(
@@ -40,7 +41,7 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
         address=address,
         nonce=secrets.token_hex(16),
         key_id=keys.current_key_id(),
-        length=limits.code_length(address=address, at=now),
+        length=limits.code_length(address=address, at=now, known=known),
         decoy=decoy,
         created_at=now,
         requested_at=now,

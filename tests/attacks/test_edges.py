@@ -58,8 +58,8 @@ def test_43_with_redis_gone_sign_up_works(client: Client, limited, monkeypatch) 
     def gone(*args: object, **kwargs: object) -> None:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("core.ratelimit.django_ratelimit.get_usage", gone)
-    monkeypatch.setattr("core.ratelimit.cache.decr", gone)
+    monkeypatch.setattr("core.counters.LocalCounters.count", gone)
+    monkeypatch.setattr("core.counters.LocalCounters.uncount", gone)
     monkeypatch.setattr("worker.bell.ring", lambda ids: False)
     captcha = ask(client)
     assert [each.recipient for each in outbox.claim(limit=1)] == [ALICE]

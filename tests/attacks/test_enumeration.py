@@ -99,7 +99,7 @@ def test_03_trouble_makes_no_difference(people, limited, monkeypatch, broken: st
     if broken == "broker":
         monkeypatch.setattr("worker.bell.ring", lambda wanted: False)
     else:
-        monkeypatch.setattr("core.ratelimit.django_ratelimit.get_usage", _refused)
+        monkeypatch.setattr("core.counters.LocalCounters.count", _refused)
     assert [journey(address) for address in people.values()] == [well] * 3
 
 

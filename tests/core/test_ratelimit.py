@@ -3,12 +3,13 @@
 import fakeredis
 import pytest
 import time_machine
-from django.core.cache import cache
+from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisDown
 from redis.exceptions import ResponseError
 
 from core import metrics, ratelimit
 from core.breaker import Breaker
+from core.counters import LocalCounters
 from core.ratelimit import Limit, RateLimited, charge, refund
 
 DOORS = Limit("doors", "LIMIT_DOORS")
@@ -26,7 +27,7 @@ def redis_cache(settings) -> fakeredis.FakeServer:
     server = fakeredis.FakeServer()
     settings.CACHES = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "core.counters.RedisCounters",
             "LOCATION": "redis://fake:6379/0",
             "OPTIONS": {"connection_class": fakeredis.FakeRedisConnection, "server": server},
         }
@@ -93,12 +94,12 @@ def test_with_redis_away_it_opens_and_says_so(monkeypatch, caplog, error: type[E
         asked.append(args)
         raise error("away")
 
-    monkeypatch.setattr(type(cache._connections["default"]), "add", fail)
+    monkeypatch.setattr(LocalCounters, "count", fail)
     before = metrics.limits_open.labels("doors")._value.get()
     assert all(passes() for _ in range(10))
     refund(DOORS, key="alice")
     assert len(asked) == 1
-    assert metrics.limits_open.labels("doors")._value.get() - before == 20  # two rates each
+    assert metrics.limits_open.labels("doors")._value.get() - before == 10
     assert "limit doors is open, Redis is away" in caplog.text
 
 
@@ -112,7 +113,22 @@ def test_it_closes_again_when_redis_is_back(monkeypatch) -> None:
     assert [passes() for _ in range(4)] == [True, True, True, False]
 
 
-def test_a_count_that_expires_while_it_is_read_refuses_nobody(monkeypatch) -> None:
-    """`incr` finds no key any more: that is no sign of an attack."""
-    monkeypatch.setattr(type(cache._connections["default"]), "add", lambda *args, **kwargs: False)
-    assert passes()
+def test_redis_is_asked_once(redis_cache, monkeypatch) -> None:
+    """Whatever the number of rates."""
+    asked = []
+    execute = Pipeline.execute
+    monkeypatch.setattr(Pipeline, "execute", lambda self: asked.append(self) or execute(self))
+    assert [passes() for _ in range(4)] == [True, True, True, False]
+    refund(DOORS, key="alice")
+    assert len(asked) == 5
+
+
+def test_no_count_lives_for_ever(redis_cache) -> None:
+    """Each ends soon after its window, also one that a refund met first."""
+    refund(DOORS, key="bob")
+    charge(DOORS, key="alice")
+    redis = fakeredis.FakeRedis(server=redis_cache)
+    lives = sorted(redis.ttl(name) for name in redis.scan_iter())
+    assert len(lives) == 4
+    assert all(60 <= life <= 65 for life in lives[:2])
+    assert all(3_600 <= life <= 3_605 for life in lives[2:])
