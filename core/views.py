@@ -69,13 +69,17 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
-    """429 with the way out: `retry_after` seconds in the header, minutes, rounded up, for people."""
+def slow_down(retry_after: int) -> str:
+    """What people are told of a limit: seconds become minutes, rounded up."""
     minutes = -(-retry_after // 60)
-    title = ngettext(
+    return ngettext(
         "Too many requests. Try again in %(n)d minute", "Too many requests. Try again in %(n)d minutes", minutes
     ) % {"n": minutes}
-    response = error_page(request, 429, (title, _("Go back then and send it again")))
+
+
+def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
+    """429 with the way out: `retry_after` seconds in the header, minutes for people."""
+    response = error_page(request, 429, (slow_down(retry_after), _("Go back then and send it again")))
     response["Retry-After"] = str(retry_after)
     return response
 

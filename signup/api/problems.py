@@ -10,6 +10,7 @@ from django.utils import translation
 from rest_framework import exceptions
 
 from core.ratelimit import RateLimited
+from core.views import slow_down
 from signup import words
 from signup.services import SignupError
 from verification.services import ResendTooSoon
@@ -90,7 +91,7 @@ def _translate(error: Exception) -> Refusal | None:
         case Refusal():
             return error
         case RateLimited(retry_after=seconds):
-            return Refusal(Code.RATE_LIMITED, Retry_After=str(seconds))
+            return Refusal(Code.RATE_LIMITED, detail=slow_down(seconds), Retry_After=str(seconds))
         case ResendTooSoon(retry_after=seconds):
             return Refusal(Code.RESEND_WAIT, detail=" ".join(words.explain(error).messages), Retry_After=str(seconds))
         case HandleLost():

@@ -321,6 +321,7 @@ def test_the_limits_of_the_pages_hold(api: Api, settings, limit: str, path: str,
     assert [answer.status_code == 429 for answer in answers] == [False, False, True]
     assert re.fullmatch(r"[1-9]\d*", answers[2]["Retry-After"])
     assert answers[2].json()["code"] == "rate_limited"
+    assert re.fullmatch(r"Too many requests. Try again in [1-9]\d* minutes?", answers[2].json()["detail"])
     if "REQUESTS" in limit:
         assert Client().post("/signup/", {"email": BOB}).status_code == 429
 
