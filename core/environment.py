@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import environ
@@ -14,6 +15,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+) ?([smhd]?)")
 _RATE = re.compile(r"([1-9]\d*)/(\d*[smhd])")
 _TIER = re.compile(r"(\d+):(link|\d+)")
+SECRETS = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL")
 
 
 class Env(environ.Env):  # type: ignore[misc]
@@ -21,12 +23,14 @@ class Env(environ.Env):  # type: ignore[misc]
     Raises ImproperlyConfigured, with the variable's name, for what can't be read.
 
     An empty variable is as none, so that a compose file may pass on what nobody set; only for limits it means "off".
-    A value that begins with `$` is taken as it is: a random key may, and is no reference to another variable.
+    A value that begins with `$` is taken as it is: a random key may, and is no reference to another variable. Each of
+    SECRETS may come in a file instead, whose path `<name>_FILE` holds.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.ENVIRON = {name: value.replace("$", r"\$") for name, value in os.environ.items() if value.strip()}
+        given = {**os.environ, **_from_files()}
+        self.ENVIRON = {name: value.replace("$", r"\$") for name, value in given.items() if value.strip()}
         self.escape_proxy = True
 
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
@@ -78,3 +82,16 @@ def _tier(text: str) -> tuple[int, int | None] | None:
 
 def _refuse(var: str, looks: str, looks_zh: str) -> NoReturn:
     raise ImproperlyConfigured(f"{var} must be {looks} / {var} 的格式应如 {looks_zh}")
+
+
+def _from_files() -> dict[str, str]:
+    """What orchestrators mount as files: the values of SECRETS, without the line end that editors add."""
+    found = {}
+    for name in SECRETS:
+        path = os.environ.get(f"{name}_FILE", "").strip()
+        if path:
+            try:
+                found[name] = Path(path).read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ImproperlyConfigured(f"{name}_FILE can't be read / 无法读取 {name}_FILE：{error}") from error
+    return found

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from core import settings
+from core.environment import SECRETS
 from tests.servers import ROOT
 
 OWN = {"DEBUG", "DEMO", "DEMO_DATA", "CELERY_BROKER_URL"}  # not for this deployment, or following from another
@@ -35,7 +36,9 @@ def test_compose_passes_every_variable() -> None:
 
 def test_compose_publishes_nothing_but_the_web() -> None:
     """PostgreSQL and Redis have passwords, no public port, and Redis never evicts a message."""
-    assert [name for name, service in COMPOSE["services"].items() if "ports" in service] == ["web"]
+    ports = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
+    assert set(ports) == {"web", "mailpit"}
+    assert all(port.startswith("127.0.0.1:") for port in ports["mailpit"])
     redis = COMPOSE["services"]["redis"]["command"]
     assert redis[redis.index("--requirepass") + 1].startswith("${REDIS_PASSWORD:?")
     assert redis[redis.index("--maxmemory-policy") + 1] == "noeviction"
@@ -48,6 +51,25 @@ def test_our_containers_are_read_only_and_stop_gently(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
     assert int(service["stop_grace_period"].removesuffix("s")) > 35
+
+
+def test_every_service_of_ours_is_watched_or_ends() -> None:
+    """The web by the image's own check, workers by a ping; beat answers nobody, and migrate ends."""
+    services = COMPOSE["services"]
+    assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
+    assert "healthcheck" not in services["web"]
+    assert "inspect ping" in services["worker"]["healthcheck"]["test"][1]
+    assert services["migrate"]["restart"] == "no"
+    assert services["mailpit"]["profiles"] == ["development"]
+    for name in ("web", "worker", "beat"):
+        assert services[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_a_secret_may_be_a_file_of_the_image() -> None:
+    """Each that the settings call a secret is said to be one on the docs' page."""
+    page = (ROOT / "docs" / "reference" / "environment.md").read_text()
+    assert [name for name in SECRETS if f"`{name}_FILE`" not in page] == []
+    assert set(SECRETS) <= read_by_settings()
 
 
 def test_the_image_has_all_it_needs_and_does_not_run_as_root() -> None:

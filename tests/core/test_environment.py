@@ -70,3 +70,20 @@ def test_tiers_are_guesses_and_digits(monkeypatch) -> None:
         monkeypatch.setenv("LIMIT", text)
         with pytest.raises(ImproperlyConfigured, match="LIMIT must be tiers like"):
             Env().tiers("LIMIT", default="")
+
+
+def test_a_secret_may_come_in_a_file(monkeypatch, tmp_path) -> None:
+    """As orchestrators mount it; it goes before a variable of the name, and what is no secret has no file."""
+    (tmp_path / "key").write_text("from the file$\n")
+    monkeypatch.setenv("SECRET_KEY", "from the environment")
+    monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("SITE_NAME_FILE", str(tmp_path / "key"))
+    assert Env().str("SECRET_KEY", default="") == "from the file$"
+    assert Env().str("SITE_NAME", default="Doorcode") == "Doorcode"
+
+
+def test_a_secret_whose_file_is_missing_refuses_to_start(monkeypatch, tmp_path) -> None:
+    """By the variable's name, and never with the value of another."""
+    monkeypatch.setenv("EMAIL_URL_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(ImproperlyConfigured, match="EMAIL_URL_FILE can't be read"):
+        Env()
