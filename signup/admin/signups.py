@@ -64,14 +64,14 @@ class Outcome(Choice):
 @admin.register(CaptchaModel)
 class CaptchaAdmin(LogAdmin):
     list_display = (
-        "address", "state", "tries", "length", "proven_by", "decoy", "created_at", "expires_at", "proven_at",
+        "address", "state", "tries", "length", "proven_by", "registered", "created_at", "expires_at", "proven_at",
         "reference",
     )  # fmt: skip
     list_filter = (Since, Outcome)
     search_fields = ("address",)
     actions = ("send_code",)
     fieldsets = (
-        (None, {"fields": ("address", "state", "tries", "length", "generation", "decoy", "reference", "mails")}),
+        (None, {"fields": ("address", "state", "tries", "length", "generation", "registered", "reference", "mails")}),
         (
             _("Moments"),
             {"fields": ("created_at", "requested_at", "first_accepted_at", "expires_at", "proven_at", "proven_by",
@@ -89,6 +89,10 @@ class CaptchaAdmin(LogAdmin):
     @admin.display(description=_("wrong tries"))
     def tries(self, captcha: CaptchaModel) -> str:
         return _("%(n)d of %(all)d") % {"n": captcha.attempts, "all": settings.CAPTCHA_MAX_ATTEMPTS}
+
+    @admin.display(description=_("address already registered"), boolean=True)
+    def registered(self, captcha: CaptchaModel) -> bool:
+        return captcha.decoy
 
     @admin.display(description=_("reference"))
     def reference(self, captcha: CaptchaModel) -> str:
