@@ -71,7 +71,7 @@ def _waits(span: figures.Span) -> dict[str, Any]:
 
 def _tables(span: figures.Span) -> dict[str, Any]:
     domains = figures.domains(span)
-    most = max((sum(domain[1:]) for domain in domains), default=0)
+    most = max((domain.mails for domain in domains), default=0)
     return {
         "domains": [(domain, _stack(domain, most)) for domain in domains],
         "limits": _bars(figures.limits(span)),

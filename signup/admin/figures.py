@@ -49,6 +49,7 @@ class Wait(NamedTuple):
 
 class Domain(NamedTuple):
     name: str
+    mails: int
     sent: int
     waiting: int
     failed: int
@@ -119,12 +120,13 @@ def domains(asked: Span) -> list[Domain]:
         _mails(asked)
         .values(name=name)
         .annotate(
+            mails=Count("pk"),
             sent=Count("pk", filter=Q(state=State.SENT)),
             waiting=Count("pk", filter=waiting),
             failed=Count("pk", filter=Q(state=State.FAILED)),
             expired=Count("pk", filter=Q(state=State.EXPIRED)),
         )
-        .order_by(Count("pk").desc(), "name")[:TOP]
+        .order_by("-mails", "name")[:TOP]
     )
     return [Domain(**row) for row in rows]
 
