@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +17,7 @@ from worker.reasons import Reason, matching, reason_of
 from worker.requeue import requeue
 
 from .careful import ask_first
-from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, number, referring
+from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, moment, number, referring
 
 State = Delivery.State
 
@@ -29,6 +30,14 @@ class ReasonFilter(Choice):
         return {reason.value: (reason.label, matching(reason)) for reason in Reason}
 
 
+class LanguageFilter(Choice):
+    title, parameter_name = _("language"), "language"
+
+    @staticmethod
+    def table() -> dict[str, tuple[Any, Q]]:
+        return {code: (name, Q(language=code)) for code, name in settings.LANGUAGES}
+
+
 def reference_of(delivery: Delivery) -> str:
     """What the mail and its page show."""
     return keys.reference_of(delivery.captcha, generation=delivery.generation) if delivery.captcha else ""
@@ -36,11 +45,8 @@ def reference_of(delivery: Delivery) -> str:
 
 @admin.register(Delivery)
 class DeliveryAdmin(LogAdmin):
-    list_display = (
-        "recipient", "kind", "shown_state", "reason", "attempts", "wait", "created_at", "sent_at", "language",
-        "reference", "last_reply",
-    )  # fmt: skip
-    list_filter = (Since, "state", ReasonFilter, "kind", "language")
+    list_display = ("recipient", "kind", "shown_state", "what_was_said", "attempts", "wait", "posted", "reference")
+    list_filter = (Since, "state", ReasonFilter, "kind", LanguageFilter)
     list_select_related = ("captcha",)
     search_fields = ("recipient",)
     actions = ("send_again",)
@@ -65,6 +71,14 @@ class DeliveryAdmin(LogAdmin):
     def reason(self, delivery: Delivery) -> Any:
         found = reason_of(delivery)
         return found.label if found else None
+
+    @admin.display(description=_("reason"))
+    def what_was_said(self, delivery: Delivery) -> SafeString:
+        return format_html('{} <small class="reply">{}</small>', self.reason(delivery) or "", delivery.last_reply)
+
+    @admin.display(description=_("created"))
+    def posted(self, delivery: Delivery) -> str:
+        return moment(delivery.created_at)
 
     @admin.display(description=_("wait"))
     def wait(self, delivery: Delivery) -> str | None:

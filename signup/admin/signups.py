@@ -23,7 +23,7 @@ from verification.states import HandleLost, State
 from worker import status
 
 from .careful import ask_first
-from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, number, referring
+from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, moment, number, referring
 
 WORDS = {
     State.LOST: _("too old"),
@@ -63,10 +63,7 @@ class Outcome(Choice):
 
 @admin.register(CaptchaModel)
 class CaptchaAdmin(LogAdmin):
-    list_display = (
-        "address", "state", "tries", "length", "proven_by", "registered", "created_at", "expires_at", "proven_at",
-        "reference",
-    )  # fmt: skip
+    list_display = ("address", "state", "tries", "length", "proven_by", "registered", "posted", "reference")
     list_filter = (Since, Outcome)
     search_fields = ("address",)
     actions = ("send_code",)
@@ -89,6 +86,10 @@ class CaptchaAdmin(LogAdmin):
     @admin.display(description=_("wrong tries"))
     def tries(self, captcha: CaptchaModel) -> str:
         return _("%(n)d of %(all)d") % {"n": captcha.attempts, "all": settings.CAPTCHA_MAX_ATTEMPTS}
+
+    @admin.display(description=_("created"))
+    def posted(self, captcha: CaptchaModel) -> str:
+        return moment(captcha.created_at)
 
     @admin.display(description=_("address already registered"), boolean=True)
     def registered(self, captcha: CaptchaModel) -> bool:

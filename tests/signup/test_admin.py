@@ -99,7 +99,7 @@ def test_the_mail_log_says_what_became_of_a_mail(admin: Client, columns: dict, w
 
 
 @pytest.mark.parametrize(
-    "query", ["state__exact=failed", "kind__exact=registered", "language__exact=zh-hans", "reason=refused", "since=1h"]
+    "query", ["state__exact=failed", "kind__exact=registered", "language=zh-hans", "reason=refused", "since=1h"]
 )
 def test_the_mail_log_is_filtered(admin: Client, query: str) -> None:
     """By state, kind, language, reason and time."""
