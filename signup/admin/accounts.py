@@ -20,7 +20,7 @@ from signup.models import PENDING, User
 from worker.models import Delivery
 
 from .careful import ask_first
-from .lists import BoundedAdmin, Choice, beginning
+from .lists import BoundedAdmin, Choice, beginning, starting
 
 admin.site.unregister(AuthToken)  # its page shows hashes, and makes tokens for anybody
 
@@ -117,7 +117,7 @@ class AccountAdmin(BoundedAdmin, UserAdmin):
         super().save_model(request, obj, form, change)
 
     def search_word(self, rows: QuerySet, word: str) -> Q:
-        return Q(email__startswith=beginning(word)) | Q(username_key__startswith=usernames.key(word))
+        return starting(rows, "email", beginning(word)) | starting(rows, "username_key", usernames.key(word))
 
     @admin.display(description=_("state"))
     def standing(self, user: User) -> Any:

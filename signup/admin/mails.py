@@ -17,7 +17,7 @@ from worker.reasons import Reason, matching, reason_of
 from worker.requeue import requeue
 
 from .careful import ask_first
-from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, moment, number, referring
+from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, moment, number, referring, starting
 
 State = Delivery.State
 
@@ -61,7 +61,7 @@ class DeliveryAdmin(LogAdmin):
 
     def search_word(self, rows: QuerySet, word: str) -> Q:
         mails = rows.filter(captcha__isnull=False).select_related("captcha")
-        return Q(recipient__startswith=beginning(word)) | number(word) | referring(mails, word, reference_of)
+        return starting(rows, "recipient", beginning(word)) | number(word) | referring(mails, word, reference_of)
 
     @admin.display(description=_("state"))
     def shown_state(self, delivery: Delivery) -> SafeString:

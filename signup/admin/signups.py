@@ -23,7 +23,7 @@ from verification.states import HandleLost, State
 from worker import status
 
 from .careful import ask_first
-from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, moment, number, referring
+from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, moment, number, referring, starting
 
 WORDS = {
     State.LOST: _("too old"),
@@ -77,7 +77,7 @@ class CaptchaAdmin(LogAdmin):
     )  # fmt: skip
 
     def search_word(self, rows: QuerySet, word: str) -> Q:
-        return Q(address__startswith=beginning(word)) | number(word) | referring(rows, word, keys.reference_of)
+        return starting(rows, "address", beginning(word)) | number(word) | referring(rows, word, keys.reference_of)
 
     @admin.display(description=_("state"))
     def state(self, captcha: CaptchaModel) -> Any:
