@@ -125,10 +125,12 @@ def beginning(word: str) -> str:
 
 def starting(rows: QuerySet, column: str, text: str) -> Q:
     """
-    Rows whose column begins so, AT_MOST of them. Found apart from the list's order: the planner would rather read the
-    list from its newest row on, to the end where few begin so.
+    Rows whose column begins so, AT_MOST of them. They are looked up first: in one query with the list's order the planner
+    would rather read the list from its newest row on, to the end where few begin so.
     """
-    return Q(pk__in=rows.order_by().filter(**{f"{column}__startswith": text}).values("pk")[:AT_MOST])
+    return Q(
+        pk__in=list(rows.order_by().filter(**{f"{column}__startswith": text}).values_list("pk", flat=True)[:AT_MOST])
+    )
 
 
 def moment(at: datetime) -> str:
