@@ -4,12 +4,14 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
+from signup.admin.dashboard import dashboard
 from signup.languages import set_language
 
 from . import views
 
 urlpatterns = [
     path("", include("signup.urls")),
+    path("admin/dashboard/", admin.site.admin_view(dashboard), name="dashboard"),
     path("admin/", admin.site.urls),
     path("i18n/setlang/", set_language, name="set_language"),
 ]

@@ -77,6 +77,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         verbose_name = _("account")
         verbose_name_plural = _("accounts")
+        indexes = [
+            models.Index(fields=["-id"], condition=Q(is_active=False), name="user_inactive"),
+            models.Index(fields=["-id"], condition=Q(is_staff=True), name="user_staff"),
+        ]
 
     def __str__(self) -> str:
         return self.username or self.email

@@ -38,10 +38,10 @@ def link_proof_of(captcha: CaptchaModel) -> str | None:
     return codes.link_proof(key=key, handle=captcha.handle, nonce=captcha.nonce, generation=captcha.generation)
 
 
-def reference_of(captcha: CaptchaModel) -> str:
-    """Return what tells the mails of a row's current generation from others; empty once its key has left."""
+def reference_of(captcha: CaptchaModel, *, generation: int | None = None) -> str:
+    """Return what tells the mails of a generation, the row's current one, from others; empty once its key has left."""
     key = _key_of(captcha)
-    return codes.reference(key=key, handle=captcha.handle, generation=captcha.generation) if key else ""
+    return codes.reference(key=key, handle=captcha.handle, generation=generation or captcha.generation) if key else ""
 
 
 def link_token(captcha: CaptchaModel) -> str | None:

@@ -39,6 +39,7 @@ class CaptchaModel(models.Model):
     class Meta:
         verbose_name = _("sign-up request")
         verbose_name_plural = _("sign-up requests")
+        indexes = [models.Index(fields=["created_at"], name="captcha_created")]
 
     def __str__(self) -> str:
         return f"{self.address} #{self.pk}"

@@ -59,6 +59,10 @@ class Delivery(models.Model):
             models.Index(
                 fields=["mailbox", "admitted_at"], condition=Q(admitted_at__isnull=False), name="delivery_mailbox"
             ),
+            # For people and the purge: posted since, ended badly, to an address or to what begins so.
+            models.Index(fields=["created_at"], name="delivery_created"),
+            models.Index(fields=["-id"], condition=Q(state__in=["failed", "expired"]), name="delivery_dead"),
+            models.Index(fields=["recipient"], opclasses=["varchar_pattern_ops"], name="delivery_recipient"),
         ]
 
     def __str__(self) -> str:

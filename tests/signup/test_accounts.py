@@ -4,7 +4,6 @@ import re
 from io import StringIO
 
 import pytest
-from django.contrib.admin.utils import quote
 from django.contrib.auth.tokens import default_token_generator
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -12,10 +11,9 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_pending, make_user, muted, right, text_of
-from verification.services import prove
-from worker import mail, outbox
-from worker.models import Delivery, Mute
+from tests.factories import ALICE, BOB, PASSWORD, make_pending, make_user, text_of
+from worker import mail
+from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
 
@@ -142,17 +140,6 @@ def test_resetting_the_password(client: Client) -> None:
     assert client.post("/password-reset/", {"email": ""}).status_code == 400
 
 
-def test_a_begun_sign_up_stands_in_no_operators_way(admin: Client) -> None:
-    """createsuperuser and the admin take a pending address over."""
-    make_pending(), make_pending(BOB)
-    call_command("createsuperuser", "--noinput", email=ALICE, username="alice", stdout=StringIO())
-    fields = {"email": BOB, "username": "bob", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
-    assert admin.post("/admin/signup/user/add/", fields).status_code == 302
-    assert User.objects.filter(email__in=[ALICE, BOB], is_active=True).count() == 2
-    with pytest.raises(CommandError, match="That username is taken"):
-        call_command("createsuperuser", "--noinput", email="c@example.com", username="ALICE", stdout=StringIO())
-
-
 def test_createsuperuser_is_active_and_activated() -> None:
     """Canonical address, unique name; never a sign-up's to take."""
     call_command("createsuperuser", "--noinput", email="Root@Example.com", username="root", stdout=StringIO())
@@ -161,71 +148,3 @@ def test_createsuperuser_is_active_and_activated() -> None:
     assert root.activated_at is not None
     with pytest.raises(CommandError):
         call_command("createsuperuser", "--noinput", email="nonsense", username="root2", stdout=StringIO())
-
-
-@pytest.fixture
-def admin(client: Client) -> Client:
-    client.force_login(make_user("root", "root@example.com", is_staff=True, is_superuser=True))
-    return client
-
-
-def test_the_admin_shows_no_secret(admin: Client) -> None:
-    """Neither code, nonce, handle nor key, in lists and forms."""
-    captcha = make_captcha()
-    Delivery.objects.create(
-        kind="code", recipient=ALICE, language="en", captcha=captcha, created_at="2026-01-01T00:00Z",
-        next_attempt_at="2026-01-01T00:00Z", lease_token="f" * 32,
-    )  # fmt: skip
-    prove(captcha=captcha, address=ALICE, code=right(captcha))
-    for name in ("verification/captchamodel", "verification/addressbudget", "worker/delivery", "signup/user"):
-        pages = [admin.get(f"/admin/{name}/")]
-        pages += [admin.get(f"/admin/{name}/{pk}/change/") for pk in (captcha.pk, 1, ALICE)]
-        for page in pages:
-            text = text_of(page)
-            assert page.status_code in (200, 302)
-            for secret in (captcha.nonce, captcha.handle, captcha.key_id, "f" * 32):
-                assert secret not in text
-
-
-def test_logs_cannot_be_edited(admin: Client) -> None:
-    """They are to look at."""
-    assert admin.get("/admin/verification/captchamodel/add/").status_code == 403
-    assert admin.get("/admin/worker/delivery/add/").status_code == 403
-
-
-def test_what_the_admin_saves_is_no_sign_up_any_more(admin: Client) -> None:
-    """A pending account that an operator saved as inactive stays so: a code won't activate it."""
-    user = make_pending()
-    fields = {"email": ALICE, "username": "", "language": ""}
-    assert admin.post(f"/admin/signup/user/{user.pk}/change/", fields).status_code == 302
-    user.refresh_from_db()
-    assert (user.is_active, user.is_registered) == (False, True)
-
-
-def test_the_admin_adds_accounts_by_the_same_rules(admin: Client) -> None:
-    """Canonical, unique without regard to case, active."""
-    url, password = "/admin/signup/user/add/", "correct horse b"
-    fields = {"usable_password": "true", "password1": password, "password2": password}
-    taken = admin.post(url, fields | {"email": ALICE, "username": "ROOT"})
-    assert "That username is taken" in text_of(taken)
-    assert admin.post(url, fields | {"email": "Alice@Example.com", "username": ""}).status_code == 200
-    assert admin.post(url, fields | {"email": "Alice@Example.com", "username": "Alice"}).status_code == 302
-    alice = User.objects.get(email=ALICE)
-    assert (alice.username, alice.username_key, alice.is_active, alice.is_registered) == ("Alice", "alice", True, True)
-
-
-def test_the_admin_speaks_chinese(admin: Client) -> None:
-    """Labels of our models too."""
-    outbox.post(kind="code", recipient=ALICE, language="en")
-    page = text_of(admin.get("/admin/worker/delivery/", headers={"accept-language": "zh-CN"}))
-    assert "邮件投递" in page
-    assert "收件人" in page
-
-
-def test_an_operator_may_lift_a_mute_and_make_none(admin: Client) -> None:
-    """The owner of the mailbox lost the mail with the link."""
-    muted()
-    assert ALICE in text_of(admin.get("/admin/worker/mute/"))
-    assert admin.get("/admin/worker/mute/add/").status_code == 403
-    admin.post(f"/admin/worker/mute/{quote(ALICE)}/delete/", {"post": "yes"})
-    assert not Mute.objects.exists()

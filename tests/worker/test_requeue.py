@@ -1,11 +1,9 @@
 """Another life for what failed."""
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
-from django.test import Client
 
-from tests.factories import BOB, Hands, make_captcha, make_delivery, make_user
+from tests.factories import BOB, Hands, make_captcha, make_delivery
 from verification.models import CaptchaModel
 from worker.models import Delivery
 from worker.requeue import requeue
@@ -82,23 +80,3 @@ def test_the_command_takes_numbers_or_all(capsys) -> None:
     call_command("requeue", "--failed")
     assert list(Delivery.objects.values_list("state", flat=True)) == ["pending", "pending"]
     assert second.pk
-
-
-def test_looking_is_not_sending(client: Client) -> None:
-    """The action needs the right to change."""
-    user = make_user("viewer", "viewer@example.com", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_delivery"))
-    client.force_login(user)
-    delivery = fail(make_delivery(make_captcha()))
-    client.post("/admin/worker/delivery/", {"action": "send_again", "_selected_action": [delivery.pk]})
-    assert Delivery.objects.get().state == "failed"
-
-
-def test_the_admin_does_the_same(client: Client) -> None:
-    """As an action of the mail log."""
-    client.force_login(make_user("root", "root@example.com", is_staff=True, is_superuser=True))
-    delivery = fail(make_delivery(make_captcha()))
-    fields = {"action": "send_again", "_selected_action": [delivery.pk]}
-    page = client.post("/admin/worker/delivery/", fields, follow=True, headers={"accept-language": "zh-CN"})
-    assert "已重新发送 1 封邮件" in page.content.decode()
-    assert Delivery.objects.get().state == "pending"

@@ -1,0 +1,135 @@
+"""The mail log, and the addresses whose owners want no mail."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from verification import keys
+from worker.models import Delivery, Mute
+from worker.reasons import Reason, matching, reason_of
+from worker.requeue import requeue
+
+from .careful import ask_first
+from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, moment, number, referring, starting
+
+State = Delivery.State
+
+
+class ReasonFilter(Choice):
+    title, parameter_name = _("reason"), "reason"
+
+    @staticmethod
+    def table() -> dict[str, tuple[Any, Q]]:
+        return {reason.value: (reason.label, matching(reason)) for reason in Reason}
+
+
+class LanguageFilter(Choice):
+    title, parameter_name = _("language"), "language"
+
+    @staticmethod
+    def table() -> dict[str, tuple[Any, Q]]:
+        return {code: (name, Q(language=code)) for code, name in settings.LANGUAGES}
+
+
+def reference_of(delivery: Delivery) -> str:
+    """What the mail and its page show."""
+    return keys.reference_of(delivery.captcha, generation=delivery.generation) if delivery.captcha else ""
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(LogAdmin):
+    list_display = ("recipient", "kind", "shown_state", "what_was_said", "attempts", "wait", "posted", "reference")
+    list_filter = (Since, "state", ReasonFilter, "kind", LanguageFilter)
+    list_select_related = ("captcha",)
+    search_fields = ("recipient",)
+    actions = ("send_again",)
+    fieldsets = (
+        (None, {"fields": ("recipient", "kind", "language", "reference", "captcha", "user")}),
+        (_("What became of it"), {"fields": ("shown_state", "reason", "last_reply", "attempts", "message_id")}),
+        (
+            _("Moments"),
+            {"fields": ("created_at", "admitted_at", "next_attempt_at", "published_at", "lease_until", "sent_at")},
+        ),
+    )
+
+    def search_word(self, rows: QuerySet, word: str) -> Q:
+        mails = rows.filter(captcha__isnull=False).select_related("captcha")
+        return starting(rows, "recipient", beginning(word)) | number(word) | referring(mails, word, reference_of)
+
+    @admin.display(description=_("state"))
+    def shown_state(self, delivery: Delivery) -> SafeString:
+        return format_html('<span class="state {}">{}</span>', delivery.state, delivery.get_state_display())
+
+    @admin.display(description=_("reason"))
+    def reason(self, delivery: Delivery) -> Any:
+        found = reason_of(delivery)
+        return found.label if found else None
+
+    @admin.display(description=_("reason"))
+    def what_was_said(self, delivery: Delivery) -> SafeString:
+        return format_html('{} <small class="reply">{}</small>', self.reason(delivery) or "", delivery.last_reply)
+
+    @admin.display(description=_("created"))
+    def posted(self, delivery: Delivery) -> str:
+        return moment(delivery.created_at)
+
+    @admin.display(description=_("wait"))
+    def wait(self, delivery: Delivery) -> str | None:
+        if delivery.sent_at is None:
+            return None
+        return _("%(n)s s") % {"n": f"{(delivery.sent_at - delivery.created_at).total_seconds():.1f}"}
+
+    @admin.display(description=_("reference"))
+    def reference(self, delivery: Delivery) -> str:
+        return reference_of(delivery)
+
+    def has_send_again_permission(self, request: HttpRequest) -> bool:
+        """Looking at the log is not enough to send mails."""
+        return request.user.has_perm("worker.change_delivery")
+
+    @admin.action(description=_("Send again what failed"), permissions=["send_again"])
+    def send_again(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> HttpResponse | None:
+        return ask_first(
+            self,
+            request,
+            chosen.filter(state__in=[State.FAILED, State.EXPIRED]),
+            question=_("Send these mails again?"),
+            warning=_(
+                "A code that died meanwhile is replaced by a new one. What is over, or was sent again since, is left "
+                "alone. A mail that was refused will most likely be refused again: mend the reason first."
+            ),
+            describe=lambda mail: (mail.recipient, mail.get_kind_display(), mail.get_state_display(), mail.last_reply),
+            act=_send_again,
+        )
+
+
+def _send_again(numbers: list[int]) -> str:
+    sent = requeue(delivery_ids=numbers)
+    text = ngettext("%(n)d delivery is sent again", "%(n)d deliveries are sent again", sent)
+    return text % {"n": sent}
+
+
+@admin.register(Mute)
+class MuteAdmin(BoundedAdmin):
+    """To be read, and to be lifted where the owner of a mailbox asks for it."""
+
+    fields = list_display = ("address", "until")
+    search_fields = ("address",)
+    search_help_text = _("The beginning of an email address")
+    ordering = ("address",)
+
+    def search_word(self, rows: QuerySet, word: str) -> Q:
+        return Q(address__startswith=beginning(word))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,164 @@
+"""The sign-up requests in words, and the guesses at their codes. Neither code nor hash, nonce, handle or key."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from core import clock
+from signup import services
+from verification import keys, limits
+from verification import services as verification
+from verification.models import AddressBudget, CaptchaModel
+from verification.states import HandleLost, State
+from worker import status
+
+from .careful import ask_first
+from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, moment, number, referring, starting
+
+WORDS = {
+    State.LOST: _("too old"),
+    State.WAITING: _("waits for its mail"),
+    State.OPEN: _("open"),
+    State.EXPIRED: _("expired"),
+    State.EXHAUSTED: _("tries used up"),
+}
+ACCOUNT, DISOWNED, PROVEN = _("account made"), _("disowned by the owner"), _("proven, no account yet")
+
+
+def state_in_words(captcha: CaptchaModel) -> Any:
+    if captcha.redeemed_at:
+        return ACCOUNT if captcha.proven_at else DISOWNED
+    return PROVEN if captcha.proven_at else WORDS[verification.current_state(captcha)]
+
+
+class Outcome(Choice):
+    title, parameter_name = _("state"), "outcome"
+
+    @staticmethod
+    def table() -> dict[str, tuple[Any, Q]]:
+        now = clock.now()
+        live = Q(redeemed_at=None, proven_at=None, created_at__gt=now - timedelta(seconds=settings.HANDLE_LIFETIME))
+        tried_out = Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)
+        return {
+            "account": (ACCOUNT, Q(redeemed_at__isnull=False, proven_at__isnull=False)),
+            "proven": (PROVEN, Q(redeemed_at=None, proven_at__isnull=False)),
+            "open": (WORDS[State.OPEN], live & Q(expires_at__gt=now) & ~tried_out),
+            "waiting": (WORDS[State.WAITING], live & Q(expires_at=None)),
+            "exhausted": (WORDS[State.EXHAUSTED], live & Q(expires_at__gt=now) & tried_out),
+            "expired": (WORDS[State.EXPIRED], live & Q(expires_at__lte=now)),
+            "disowned": (DISOWNED, Q(redeemed_at__isnull=False, proven_at=None)),
+            "decoy": (_("address already registered"), Q(decoy=True)),
+        }
+
+
+@admin.register(CaptchaModel)
+class CaptchaAdmin(LogAdmin):
+    list_display = ("address", "state", "tries", "length", "proven_by", "registered", "posted", "reference")
+    list_filter = (Since, Outcome)
+    search_fields = ("address",)
+    actions = ("send_code",)
+    fieldsets = (
+        (None, {"fields": ("address", "state", "tries", "length", "generation", "registered", "reference", "mails")}),
+        (
+            _("Moments"),
+            {"fields": ("created_at", "requested_at", "first_accepted_at", "expires_at", "proven_at", "proven_by",
+                        "redeemed_at")},
+        ),
+    )  # fmt: skip
+
+    def search_word(self, rows: QuerySet, word: str) -> Q:
+        return starting(rows, "address", beginning(word)) | number(word) | referring(rows, word, keys.reference_of)
+
+    @admin.display(description=_("state"))
+    def state(self, captcha: CaptchaModel) -> Any:
+        return state_in_words(captcha)
+
+    @admin.display(description=_("wrong tries"))
+    def tries(self, captcha: CaptchaModel) -> str:
+        return _("%(n)d of %(all)d") % {"n": captcha.attempts, "all": settings.CAPTCHA_MAX_ATTEMPTS}
+
+    @admin.display(description=_("created"))
+    def posted(self, captcha: CaptchaModel) -> str:
+        return moment(captcha.created_at)
+
+    @admin.display(description=_("address already registered"), boolean=True)
+    def registered(self, captcha: CaptchaModel) -> bool:
+        return captcha.decoy
+
+    @admin.display(description=_("reference"))
+    def reference(self, captcha: CaptchaModel) -> str:
+        return keys.reference_of(captcha)
+
+    @admin.display(description=_("mails"))
+    def mails(self, captcha: CaptchaModel) -> SafeString:
+        url = reverse("admin:worker_delivery_changelist") + "?" + urlencode({"q": captcha.address})
+        return format_html('<a href="{}">{}</a>', url, _("The mail log of this address"))
+
+    def has_send_code_permission(self, request: HttpRequest) -> bool:
+        """Looking at requests is not enough to send mails."""
+        return request.user.has_perm("worker.change_delivery")
+
+    @admin.action(description=_("Send the code again"), permissions=["send_code"])
+    def send_code(self, request: HttpRequest, chosen: QuerySet[CaptchaModel]) -> HttpResponse | None:
+        live = clock.now() - timedelta(seconds=settings.HANDLE_LIFETIME)
+        return ask_first(
+            self,
+            request,
+            chosen.filter(proven_at=None, redeemed_at=None, created_at__gt=live),
+            question=_("Send these codes again?"),
+            warning=_(
+                "A code that works yet is mailed again; one that died is replaced. The visitor goes on in the browser "
+                "that asked for it. Budgets of mails hold here too."
+            ),
+            describe=lambda captcha: (captcha.address, state_in_words(captcha)),
+            act=_send_codes,
+        )
+
+
+def _send_codes(numbers: list[int]) -> str:
+    sent = sum(_send_code(captcha) for captcha in CaptchaModel.objects.filter(pk__in=numbers))
+    text = ngettext("%(n)d code is sent again", "%(n)d codes are sent again", sent)
+    return text % {"n": sent}
+
+
+def _send_code(captcha: CaptchaModel) -> bool:
+    last = status.latest(captcha=captcha)
+    try:
+        services.resend(captcha=captcha, language=last.language if last else settings.LANGUAGE_CODE)
+    except (HandleLost, verification.ResendTooSoon):
+        return False
+    return True
+
+
+@admin.register(AddressBudget)
+class AddressBudgetAdmin(BoundedAdmin):
+    """How many wrong guesses an address has taken. Deleting a row gives whoever guesses there a new budget."""
+
+    fields = list_display = ("address", "recent", "updated_at")
+    search_fields = ("address",)
+    search_help_text = _("The beginning of an email address")
+    ordering = ("-updated_at",)
+
+    def search_word(self, rows: QuerySet, word: str) -> Q:
+        return Q(address__startswith=beginning(word))
+
+    @admin.display(description=_("wrong guesses in 24 hours"))
+    def recent(self, budget: AddressBudget) -> int:
+        begin = (clock.now() - limits.WINDOW).timestamp()
+        return sum(moment > begin for moment in budget.guesses)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

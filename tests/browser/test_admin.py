@@ -1,0 +1,129 @@
+"""
+The admin in Chromium, under the site's own policy: no page complains, the dashboard is accessible in light and dark.
+With SHOTS in the environment screenshots are written to build/screenshots.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from core import clock
+from signup.models import User
+from tests.browser.conftest import SHOTS
+from tests.browser.test_screens import RULES_OF_MAILS, THEMES
+from tests.factories import make_user, muted
+from verification.models import CaptchaModel, GuessTally
+from worker.models import Delivery
+
+pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
+
+MAILS, SIGNUPS, ACCOUNTS = "/admin/worker/delivery/", "/admin/verification/captchamodel/", "/admin/signup/user/"
+DOMAINS = ("example.com", "qq.com", "163.com", "gmail.com", "outlook.com", "corp.example")
+Open = Callable[..., Page]
+
+
+def a_busy_day() -> None:
+    """Requests and mails of the last day, of all kinds and ends."""
+    now = clock.now()
+    for number in range(240):
+        begun = now - timedelta(minutes=number * 5.5)
+        wait = timedelta(seconds=0.4 + number % 7 * (40 if 60 < number < 90 else 1))
+        sent, proven = number % 12 > 0, number % 12 > 2
+        captcha = CaptchaModel.objects.create(
+            handle=f"handle{number}", address=f"person{number}@{DOMAINS[number * number % 6]}", nonce="n", key_id="k",
+            length=4 if number % 30 else 8, attempts=number % 6, created_at=begun, requested_at=begun,
+            first_accepted_at=begun + wait if sent else None, expires_at=begun + timedelta(minutes=10) if sent else None,
+            proven_at=begun + timedelta(minutes=1) if proven else None, proven_by="code" if proven else "",
+            redeemed_at=begun + timedelta(minutes=2) if number % 12 > 3 else None,
+        )  # fmt: skip
+        state = "sent" if sent else ("pending", "failed", "expired", "failed")[number // 12 % 4]
+        replies = {"sent": "250 2.0.0 OK queued", "failed": "550 5.1.1 no such user here", "expired": "superseded"}
+        Delivery.objects.create(
+            kind="code", recipient=captcha.address, language=("en", "zh-hans", "zh-hans", "zh-hant")[number % 4],
+            captcha=captcha, generation=1, state=state, attempts=1 + number % 2, created_at=begun, next_attempt_at=begun,
+            mailbox=captcha.address, admitted_at=begun + timedelta(minutes=number % 9 // 8),
+            sent_at=begun + wait if sent else None, last_reply=replies.get(state, "451 4.7.1 greylisted, try later"),
+        )  # fmt: skip
+    GuessTally.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), shard=0, guesses=37)
+    make_user(), muted("muted@example.com")
+
+
+@pytest.fixture
+def open_admin(browser: Browser, live_server) -> Iterator[Open]:
+    """Open a page as a superuser; its console must stay silent."""
+    client = Client()
+    client.force_login(make_user("root", "root@example.com", is_staff=True, is_superuser=True))
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_admin(path: str, language: str = "en", width: int = 1280) -> Page:
+        contexts.append(browser.new_context(locale=language, base_url=live_server.url))
+        cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
+        contexts[-1].add_cookies([cookie])
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.set_viewport_size({"width": width, "height": 800})
+        page.on("console", lambda message: complaints.append(f"{page.url}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+        assert page.goto(path).ok
+        return page
+
+    yield open_admin
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def look(page: Page, name: str) -> None:
+    if os.environ.get("SHOTS"):
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / f"admin_{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_no_page_of_the_admin_complains(open_admin: Open, language: str) -> None:
+    """Lists, forms, a question and the dashboard, wide and narrow: nothing that the policy forbids."""
+    a_busy_day()
+    mail, request, account = (model.objects.latest("pk") for model in (Delivery, CaptchaModel, User))
+    paths = {
+        "index": "/admin/", "mails": MAILS, "mail": f"{MAILS}{mail.pk}/change/", "signups": SIGNUPS,
+        "signup": f"{SIGNUPS}{request.pk}/change/", "accounts": ACCOUNTS, "account": f"{ACCOUNTS}{account.pk}/change/",
+        "new_account": f"{ACCOUNTS}add/", "mutes": "/admin/worker/mute/", "group": "/admin/auth/group/add/",
+    }  # fmt: skip
+    page = open_admin("/admin/dashboard/?span=7d", language)
+    for name, path in paths.items():
+        assert page.goto(path).ok
+        for width in (1280, 800):
+            page.set_viewport_size({"width": width, "height": 800})
+            look(page, f"{name}.{language}.{width}")
+    page.goto(f"{MAILS}?state__exact=failed")
+    page.locator("#action-toggle").check()
+    page.locator("select[name=action]").select_option("send_again")
+    page.locator(".actions button").click()
+    page.wait_for_selector("[name=confirmed]", state="attached")
+    look(page, f"question.{language}")
+    page.locator(".submit-row [type=submit]").click()
+    page.wait_for_selector(".messagelist")
+    look(page, f"answer.{language}")
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_the_dashboard_is_accessible_and_fits(open_admin: Open, language: str) -> None:
+    """WCAG 2.2 AA by axe-core, light and dark, wide and narrow."""
+    a_busy_day()
+    page = open_admin("/admin/dashboard/", language)
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        for width in (1280, 800, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            look(page, f"dashboard.{language}.{theme}.{width}")
+        result = Axe().run(page, context="#content", options=RULES_OF_MAILS)
+        assert result.violations_count == 0, result.generate_report()
+    page.locator("details").evaluate_all("all => all.forEach(each => each.open = true)")
+    assert page.locator("details table").first.locator("tbody tr").count() == 24

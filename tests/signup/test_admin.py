@@ -1,0 +1,286 @@
+"""The admin's lists and forms."""
+
+import re
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Permission
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from core import clock
+from signup.admin import lists
+from signup.models import User
+from tests.factories import (
+    ALICE,
+    BOB,
+    PASSWORD,
+    make_captcha,
+    make_delivery,
+    make_pending,
+    make_user,
+    muted,
+    right,
+    text_of,
+    wrong,
+)
+from verification import keys, services
+from verification.models import CaptchaModel
+from verification.states import CodeMismatch
+from worker.models import Delivery, Mute
+
+pytestmark = pytest.mark.django_db
+
+MAILS, SIGNUPS, ACCOUNTS = "/admin/worker/delivery/", "/admin/verification/captchamodel/", "/admin/signup/user/"
+LISTS = (MAILS, SIGNUPS, ACCOUNTS, "/admin/worker/mute/", "/admin/verification/addressbudget/", "/admin/auth/group/")
+
+
+def shown(admin: Client, path: str) -> str:
+    """The rows of a list, without its filters."""
+    page = text_of(admin.get(path))
+    return page.partition('<table id="result_list">')[2].partition("</table>")[0]
+
+
+@pytest.mark.parametrize("length", [4, 8])
+def test_no_page_shows_a_secret(admin: Client, settings, length: int) -> None:
+    """Neither code, nonce, handle, link proof, key nor lease: in lists, forms, searches and the dashboard."""
+    settings.CAPTCHA_LENGTH = length
+    captcha = make_captcha()
+    with pytest.raises(CodeMismatch):
+        services.prove(captcha=captcha, address=ALICE, code=wrong(captcha))
+    delivery = make_delivery(captcha, network="n")
+    Delivery.objects.update(lease_token="f" * 32, state="sending")
+    paths = [*LISTS, "/admin/", "/admin/dashboard/", f"{MAILS}?q={ALICE}", f"{SIGNUPS}?q={ALICE}"]
+    paths += [f"{MAILS}{delivery.pk}/change/", f"{SIGNUPS}{captcha.pk}/change/"]
+    paths += [f"/admin/verification/addressbudget/{quote(ALICE)}/change/"]
+    secrets = (captcha.nonce, captcha.handle, captcha.key_id, keys.link_proof_of(captcha) or "", "f" * 32)
+    code = re.compile(rf"(?<![\d.#]){right(captcha)}(?![\d.])")
+    for path in paths:
+        page = admin.get(path)
+        assert page.status_code == 200, path
+        text = text_of(page)
+        assert [secret for secret in secrets if secret in text] == [], path
+        assert not code.search(re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)), path
+
+
+@pytest.mark.parametrize("path", LISTS[:5])
+@pytest.mark.parametrize("language", ["zh-CN", "zh-TW"])
+def test_every_label_is_translated(admin: Client, path: str, language: str) -> None:
+    """Columns, filters, actions and states of a list; a mail server's own words and the names of languages aside."""
+    make_delivery(make_captcha(), language="zh-hans"), muted()
+    with pytest.raises(CodeMismatch):
+        services.prove(captcha=(captcha := make_captcha(BOB)), address=BOB, code=wrong(captcha))
+    page = text_of(admin.get(f"{path}?since=all", headers={"accept-language": language}))
+    body = page.partition('<main id="content-start" class="content" tabindex="-1">')[2].partition("</main>")[0]
+    words = re.sub(r"<(script|svg|template).*?</\1>|<[^>]*>", " ", body, flags=re.DOTALL)
+    strange = set(re.findall(r"[A-Za-z]{3,}", re.sub(r"[\w.]+@[\w.]+|#\d+|\b[A-Z]{4}\b", "", words)))
+    assert strange - {"root", "English", "UTC", "example", "com", "hans", "hant"} == set()
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"state": "sent", "last_reply": "250 OK", "sent_at": clock.now()}, ("sent", "accepted", "250 OK")),
+        (
+            {"state": "failed", "last_reply": "550 5.1.1 no such user"},
+            ("failed", "refused by the mail server", "no such"),
+        ),
+        ({"last_reply": "451 later", "attempts": 3}, ("pending", "not now, said the mail server", ">3<")),
+        ({"next_attempt_at": clock.now() + timedelta(hours=1)}, ("pending", "waits for the mail budget")),
+    ],
+)
+def test_the_mail_log_says_what_became_of_a_mail(admin: Client, columns: dict, words: tuple[str, ...]) -> None:
+    """State, reason, reply, attempts."""
+    Delivery.objects.filter(pk=make_delivery().pk).update(**columns)
+    rows = shown(admin, MAILS)
+    assert [word for word in words if word not in rows] == []
+
+
+@pytest.mark.parametrize(
+    "query", ["state__exact=failed", "kind__exact=registered", "language=zh-hans", "reason=refused", "since=1h"]
+)
+def test_the_mail_log_is_filtered(admin: Client, query: str) -> None:
+    """By state, kind, language, reason and time."""
+    fields = {"kind": "registered", "language": "zh-hans", "recipient": BOB}
+    chosen = make_delivery(**fields)
+    Delivery.objects.filter(pk=chosen.pk).update(state="failed", last_reply="550 no")
+    other = make_delivery()
+    Delivery.objects.filter(pk=other.pk).update(created_at=clock.now() - timedelta(hours=2))
+    rows = shown(admin, f"{MAILS}?{query}")
+    assert (BOB in rows, ALICE in rows) == (True, False)
+
+
+def test_a_list_opens_on_the_last_day_and_a_search_on_all(admin: Client) -> None:
+    """A filter has few rows to look through; who searches for an address wants all of it."""
+    make_delivery(), make_captcha()
+    old = clock.now() - timedelta(hours=25)
+    Delivery.objects.update(created_at=old), CaptchaModel.objects.update(created_at=old)
+    for path in (MAILS, SIGNUPS):
+        assert ALICE not in shown(admin, path)
+        assert ALICE in shown(admin, f"{path}?since=all")
+        assert ALICE in shown(admin, f"{path}?q={ALICE}")
+
+
+@pytest.mark.parametrize(
+    "query", ["alice@example.com", "Alice@Example.COM", "alice", "%23{pk}", "{reference}", "alice {low}"]
+)
+def test_mails_and_requests_are_found(admin: Client, query: str) -> None:
+    """By an address or its beginning, a number, and the reference that a visitor reads out."""
+    make_delivery(make_captcha(BOB), recipient=BOB)
+    captcha = make_captcha()
+    delivery = make_delivery(captcha)
+    reference = keys.reference_of(captcha)
+    for path, pk in ((MAILS, delivery.pk), (SIGNUPS, captcha.pk)):
+        rows = shown(admin, f"{path}?q=" + query.format(pk=pk, reference=reference, low=reference.lower()))
+        assert (ALICE in rows, BOB in rows) == (True, False)
+        assert reference in rows
+
+
+def test_a_search_for_nonsense_finds_nothing(admin: Client) -> None:
+    """Nor does it fail."""
+    make_delivery(make_captcha())
+    for path in LISTS[:5]:
+        for query in ("%23" + "9" * 30, "²", "%25", "_lice", "lice", "a%20b%20c", "@"):
+            page = admin.get(f"{path}?q={query}")
+            assert page.status_code == 200, query
+            assert ALICE not in shown(admin, f"{path}?q={query}")
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({}, "open"),
+        ({"expires_at": None}, "waits for its mail"),
+        ({"expires_at": clock.now() - timedelta(hours=1)}, "expired"),
+        ({"attempts": 5}, "tries used up"),
+        ({"proven_at": clock.now()}, "proven, no account yet"),
+        ({"proven_at": clock.now(), "redeemed_at": clock.now()}, "account made"),
+        ({"redeemed_at": clock.now()}, "disowned by the owner"),
+        ({"created_at": clock.now() - timedelta(days=2)}, "too old"),
+    ],
+)
+def test_a_request_says_its_state_in_words(admin: Client, columns: dict, words: str) -> None:
+    """And the tries; the filter of that name finds it."""
+    CaptchaModel.objects.filter(pk=make_captcha().pk).update(**columns)
+    page = text_of(admin.get(f"{SIGNUPS}?since=all"))
+    assert words in page.partition('<table id="result_list">')[2].partition("</table>")[0]
+    assert f"{columns.get('attempts', 0)} of 5" in page
+    wanted = re.search(rf"outcome=(\w+)[^>]*>\s*{words}", page)
+    assert (wanted is None) == (words == "too old")
+    if wanted:
+        assert ALICE in shown(admin, f"{SIGNUPS}?outcome={wanted[1]}")
+
+
+def test_a_list_counts_no_further_than_it_shows(admin: Client, monkeypatch) -> None:
+    """It says so, and the last page is there."""
+    monkeypatch.setattr(lists, "AT_MOST", 60)
+    Delivery.objects.bulk_create(
+        [
+            Delivery(recipient=f"p{n}@example.com", created_at=clock.now(), next_attempt_at=clock.now())
+            for n in range(80)
+        ]
+    )
+    page = text_of(admin.get(MAILS))
+    assert "The newest 60; narrow them by filters or search" in page
+    assert shown(admin, f"{MAILS}?p=2").count('class="action-select"') == 10
+    assert "80" not in re.sub(r"p80@|<[^>]*>", "", page.partition('class="paginator"')[2])
+    Delivery.objects.filter(recipient__startswith="p7").delete()
+    monkeypatch.setattr(lists, "AT_MOST", 2_000)
+    assert "69 deliveries" in text_of(admin.get(MAILS))
+
+
+@pytest.mark.parametrize(
+    ("query", "name"), [("active", "alice"), ("disabled", "bob"), ("pending", "carol"), ("staff", "root")]
+)
+def test_accounts_are_filtered_by_how_they_stand(admin: Client, query: str, name: str) -> None:
+    """Active, disabled, waiting for their proof, staff."""
+    make_user(), make_user("bob", BOB, is_active=False), make_pending("carol@example.com")
+    rows = shown(admin, f"{ACCOUNTS}?standing={query}")
+    assert [each for each in ("alice", "bob", "carol") if f"{each}@" in rows] == ([name] if name != "root" else [])
+    assert f"{name}@example.com" in rows
+
+
+def test_accounts_are_found(admin: Client) -> None:
+    """By address or name, in any case."""
+    make_user("Alice"), make_user("bob", BOB)
+    for query in ("ALICE", "alice@exam", "ali"):
+        rows = shown(admin, f"{ACCOUNTS}?q={query}")
+        assert (ALICE in rows, BOB in rows) == (True, False)
+
+
+def test_an_account_is_deleted_with_its_mails(admin: Client) -> None:
+    """Though nobody deletes from the mail log."""
+    alice = make_user()
+    mail = make_delivery(user_id=alice.pk, kind="password_reset")
+    assert admin.post(f"{MAILS}{mail.pk}/delete/", {"post": "yes"}).status_code == 403
+    admin.post(f"{ACCOUNTS}{alice.pk}/delete/", {"post": "yes"})
+    assert not User.objects.filter(pk=alice.pk).exists()
+    assert not Delivery.objects.exists()
+
+
+def test_a_viewer_sees_what_was_granted(client: Client) -> None:
+    """The mail log, and no other page."""
+    viewer = make_user("viewer", "viewer@example.com", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_delivery"))
+    client.force_login(viewer)
+    assert client.get(MAILS).status_code == 200
+    assert "Send again" not in text_of(client.get(MAILS))
+    assert client.get(SIGNUPS).status_code == 403
+    assert client.get(ACCOUNTS).status_code == 403
+
+
+def test_a_begun_sign_up_stands_in_no_operators_way(admin: Client) -> None:
+    """createsuperuser and the admin take a pending address over."""
+    make_pending(), make_pending(BOB)
+    call_command("createsuperuser", "--noinput", email=ALICE, username="alice", stdout=StringIO())
+    fields = {"email": BOB, "username": "bob", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    assert admin.post("/admin/signup/user/add/", fields).status_code == 302
+    assert User.objects.filter(email__in=[ALICE, BOB], is_active=True).count() == 2
+    with pytest.raises(CommandError, match="That username is taken"):
+        call_command("createsuperuser", "--noinput", email="c@example.com", username="ALICE", stdout=StringIO())
+
+
+def test_logs_cannot_be_edited(admin: Client) -> None:
+    """They are to look at."""
+    assert admin.get("/admin/verification/captchamodel/add/").status_code == 403
+    assert admin.get("/admin/worker/delivery/add/").status_code == 403
+
+
+def test_what_the_admin_saves_is_no_sign_up_any_more(admin: Client) -> None:
+    """A pending account that an operator saved as inactive stays so: a code won't activate it."""
+    user = make_pending()
+    fields = {"email": ALICE, "username": "", "language": ""}
+    assert admin.post(f"/admin/signup/user/{user.pk}/change/", fields).status_code == 302
+    user.refresh_from_db()
+    assert (user.is_active, user.is_registered) == (False, True)
+
+
+def test_the_admin_adds_accounts_by_the_same_rules(admin: Client) -> None:
+    """Canonical, unique without regard to case, active."""
+    url, password = "/admin/signup/user/add/", "correct horse b"
+    fields = {"usable_password": "true", "password1": password, "password2": password}
+    taken = admin.post(url, fields | {"email": ALICE, "username": "ROOT"})
+    assert "That username is taken" in text_of(taken)
+    assert admin.post(url, fields | {"email": "Alice@Example.com", "username": ""}).status_code == 200
+    assert admin.post(url, fields | {"email": "Alice@Example.com", "username": "Alice"}).status_code == 302
+    alice = User.objects.get(email=ALICE)
+    assert (alice.username, alice.username_key, alice.is_active, alice.is_registered) == ("Alice", "alice", True, True)
+
+
+def test_the_admin_speaks_chinese(admin: Client) -> None:
+    """Labels of our models too."""
+    make_delivery()
+    page = text_of(admin.get("/admin/worker/delivery/", headers={"accept-language": "zh-CN"}))
+    assert "邮件投递" in page
+    assert "收件人" in page
+
+
+def test_an_operator_may_lift_a_mute_and_make_none(admin: Client) -> None:
+    """The owner of the mailbox lost the mail with the link."""
+    muted()
+    assert ALICE in text_of(admin.get("/admin/worker/mute/"))
+    assert admin.get("/admin/worker/mute/add/").status_code == 403
+    admin.post(f"/admin/worker/mute/{quote(ALICE)}/delete/", {"post": "yes"})
+    assert not Mute.objects.exists()

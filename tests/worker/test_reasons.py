@@ -1,0 +1,36 @@
+"""Why a mail stands where it stands."""
+
+from datetime import timedelta
+
+import pytest
+
+from core import clock
+from tests.factories import make_delivery
+from worker.models import Delivery
+from worker.reasons import Reason, matching, reason_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({}, None),
+        ({"next_attempt_at": clock.now() + timedelta(hours=1)}, "budget"),
+        ({"state": "sent", "last_reply": "250 2.0.0 OK"}, "accepted"),
+        ({"last_reply": "451 4.7.1 greylisted"}, "deferred"),
+        ({"state": "failed", "last_reply": "550 5.1.1 no such user"}, "refused"),
+        ({"state": "sent", "last_reply": "muted"}, "muted"),
+        ({"state": "expired", "last_reply": "superseded"}, "superseded"),
+        ({"state": "expired", "last_reply": "the account is gone"}, "over"),
+        ({"state": "expired", "last_reply": "the code can't be derived any more"}, "over"),
+        ({"last_reply": "ConnectionRefusedError: refused"}, "trouble"),
+    ],
+)
+def test_the_word_of_a_row_and_the_rows_of_a_word_agree(columns: dict, reason: str | None) -> None:
+    """A row is found under its own reason, and under no other."""
+    delivery = make_delivery()
+    Delivery.objects.update(**columns)
+    delivery.refresh_from_db()
+    assert reason_of(delivery) == reason
+    assert [each for each in Reason if Delivery.objects.filter(matching(each)).exists()] == ([reason] if reason else [])
