@@ -125,8 +125,8 @@ def beginning(word: str) -> str:
 
 def starting(rows: QuerySet, column: str, text: str) -> Q:
     """
-    Rows whose column begins so, AT_MOST of them. They are looked up first: in one query with the list's order the planner
-    would rather read the list from its newest row on, to the end where few begin so.
+    Rows whose column begins so, AT_MOST of them. They are looked up first: in one query with the list's order the
+    planner would rather read the list from its newest row on, to the end where few begin so.
     """
     return Q(
         pk__in=list(rows.order_by().filter(**{f"{column}__startswith": text}).values_list("pk", flat=True)[:AT_MOST])
