@@ -14,14 +14,17 @@ from django.core.cache import cache
 from django_ratelimit import core as django_ratelimit
 from redis.exceptions import RedisError
 
-from . import metrics
 from .breaker import Breaker, Leave
+from .tallies import Counter
 
 logger = logging.getLogger(__name__)
 
 SILENCE = 5.0  # seconds without asking Redis after a failure: a frozen one costs its time-out once
 
 breaker = Breaker(first=SILENCE, longest=SILENCE)
+
+tripped = Counter("doorcode_limits_tripped", "Requests that a limit refused", ["limit"])
+opened = Counter("doorcode_limits_open", "Requests that a limit let pass because Redis was away", ["limit"])
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def charge(limit: Limit, *, key: str) -> None:
     """Count one for `key`. Raises RateLimited where that is one too many for any of the limit's rates."""
     waits = [_count(limit, rate, key) for rate in limit.rates]
     if any(waits):
-        metrics.limits_tripped.labels(limit.name).inc()
+        tripped.add(limit.name)
         logger.warning("limit %s reached", limit.name)
         raise RateLimited(limit, max(waits))
 
@@ -73,7 +76,7 @@ def refund(limit: Limit, *, key: str) -> None:
 def _count(limit: Limit, rate: tuple[int, int], key: str) -> int:
     """Count one; return the seconds to wait, 0 where it may pass."""
     if breaker.ask() is Leave.WAIT:
-        metrics.limits_open.labels(limit.name).inc()
+        opened.add(limit.name)
         return 0
     try:
         usage = django_ratelimit.get_usage(
@@ -95,5 +98,5 @@ def _cache_key(limit: Limit, rate: tuple[int, int], key: str) -> str:
 
 def _away(limit: Limit, error: Exception) -> None:
     breaker.failed()
-    metrics.limits_open.labels(limit.name).inc()
+    opened.add(limit.name)
     logger.warning("limit %s is open, Redis is away: %s", limit.name, type(error).__name__)

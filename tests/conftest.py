@@ -12,6 +12,7 @@ from django.core.cache import cache
 from django.db.models import DateTimeField, Value
 from django.utils import translation
 
+from core import tallies
 from tests import servers
 from tests.factories import Hands
 
@@ -67,6 +68,15 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ids: list[int] = []
     monkeypatch.setattr("worker.bell.ring", lambda wanted: ids.extend(wanted) or True)
     return ids
+
+
+@pytest.fixture(autouse=True)
+def gathered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is counted waits in this process; a test that wants it in the database flushes it."""
+    monkeypatch.setattr("core.tallies._schedule", lambda: None)
+    tallies._gathered.clear()
+    yield
+    tallies._gathered.clear()
 
 
 @pytest.fixture
