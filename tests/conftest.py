@@ -22,6 +22,7 @@ NEEDS = {
     "postgres": (servers.postgres_binaries(), "PostgreSQL"),
     "chromium": (Path(CHROMIUM).exists(), "Chromium"),
     "curl": (shutil.which("curl"), "curl"),
+    "prometheus": (shutil.which("prometheus") and shutil.which("promtool"), "Prometheus"),
     "rabbitmq": (Path("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(), "RabbitMQ"),
 }
 
