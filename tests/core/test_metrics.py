@@ -159,7 +159,7 @@ def test_routes_are_names_and_methods_are_few(db, client: Client) -> None:
     client.generic("BREW", "/signup/")
     after = scrape(client)
     new = {key for key, value in after.items() if key[0] == "doorcode_http_requests_total" and value != before.get(key)}
-    assert {("GET", "signup_link", "302"), ("GET", "none", "404"), ("other", "signup", "405")} == {
+    assert {("GET", "signup_link", "303"), ("GET", "none", "404"), ("other", "signup", "405")} == {
         key[1:] for key in new
     }
     assert "secret" not in client.get("/metrics").text

@@ -39,8 +39,7 @@ class Prometheus(Server):
             f"--storage.tsdb.path={self.folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
         ]
-        log = (self.folder / "prometheus.log").open("wb")
-        return ["prometheus", *options], {"stdout": log, "stderr": subprocess.STDOUT, "cwd": self.folder}
+        return ["prometheus", *options], {"stderr": subprocess.DEVNULL, "cwd": self.folder}
 
     def ask(self, path: str, **query: str) -> Any:
         return requests.get(f"http://127.0.0.1:{self.port}/api/v1/{path}", params=query, timeout=10).json()["data"]
