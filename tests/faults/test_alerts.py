@@ -11,7 +11,7 @@ import requests
 import yaml
 
 from tests.faults.conftest import WORKER
-from tests.servers import ROOT, Redis, Server, System, Visitor, wait_until
+from tests.servers import ROOT, Redis, Server, System, Visitor, listens, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres, pytest.mark.prometheus]
@@ -40,6 +40,9 @@ class Prometheus(Server):
             f"--web.listen-address=127.0.0.1:{self.port}",
         ]
         return ["prometheus", *options], {"stderr": subprocess.DEVNULL, "cwd": self.folder}
+
+    def answers(self) -> bool:
+        return listens(self.port) and requests.get(f"http://127.0.0.1:{self.port}/-/ready", timeout=10).ok
 
     def ask(self, path: str, **query: str) -> Any:
         return requests.get(f"http://127.0.0.1:{self.port}/api/v1/{path}", params=query, timeout=10).json()["data"]
@@ -93,5 +96,7 @@ def test_prometheus_sees_redis_and_the_mail_server_go(
         redis.start()
         wait_until(lambda: "RedisLost" not in prometheus.firing(), "the end of the alert of Redis", PATIENCE)
         assert "MailServerDown" in prometheus.firing()
+    posts = 'doorcode_http_requests_total{route="signup",method="POST",status="303"}'
+    assert prometheus.value(posts) == 3, "requests of both gunicorn processes"
     routes = prometheus.ask("label/route/values")
     assert {"signup"} <= set(routes) <= {"signup", "signup_verify", "none"}
