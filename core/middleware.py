@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from .ratelimit import RateLimited
-from .views import error_page, healthz, readyz, too_many_requests
+from .views import error_page, healthz, metrics_page, readyz, too_many_requests
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -23,8 +23,11 @@ def private_pages(get_response: GetResponse) -> GetResponse:
 
 
 def probes(get_response: GetResponse) -> GetResponse:
-    """Answer liveness and readiness before the Host is checked: an orchestrator asks by address, not by name."""
-    views = {"/healthz": healthz, "/readyz": readyz}
+    """
+    Answer liveness, readiness and metrics before the Host is checked: who asks does so by address, not by name. No
+    session, no language, no CSRF.
+    """
+    views = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics_page}
 
     def middleware(request: HttpRequest) -> HttpResponse:
         return views.get(request.path, get_response)(request)

@@ -13,6 +13,11 @@ logger = logging.getLogger(__name__)
 
 Address = IPv4Address | IPv6Address
 
+_FORWARDED = [  # what proxies add
+    f"HTTP_{name}"
+    for name in ("FORWARDED", "VIA", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP")
+]
+
 
 def client_address(request: HttpRequest) -> str:
     """
@@ -32,6 +37,16 @@ def client_address(request: HttpRequest) -> str:
     elif "HTTP_X_FORWARDED_FOR" in request.META:
         _warn("TRUSTED_PROXIES is %d, but a request has X-Forwarded-For: all clients behind that proxy are one", hops)
     return str(_parse(socket) or socket)
+
+
+def is_this_machine(request: HttpRequest) -> bool:
+    """
+    Whether a request comes straight from this machine, with no proxy between.
+
+    What a proxy says of its client is not asked: whoever can reach the socket could write it.
+    """
+    socket = _parse(request.META.get("REMOTE_ADDR", ""))
+    return bool(socket and socket.is_loopback) and not any(name in request.META for name in _FORWARDED)
 
 
 @cache

@@ -16,15 +16,18 @@ from django.core.cache import caches
 from django_ratelimit import core as django_ratelimit
 from redis.exceptions import RedisError
 
-from . import metrics
 from .breaker import Breaker, Leave
 from .counters import LocalCounters, RedisCounters
+from .tallies import Counter
 
 logger = logging.getLogger(__name__)
 
 SILENCE = 5.0  # seconds without asking Redis after a failure: a frozen one costs its time-out once
 
 breaker = Breaker(first=SILENCE, longest=SILENCE)
+
+tripped = Counter("doorcode_limits_tripped", "Requests that a limit refused", ["limit"])
+opened = Counter("doorcode_limits_open", "Requests that a limit let pass because Redis was away", ["limit"])
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def charge(limit: Limit, *, key: str) -> None:
     """Count one for `key`. Raises RateLimited where that is one too many for any of the limit's rates."""
     wait = _count(limit, key)
     if wait:
-        metrics.limits_tripped.labels(limit.name).inc()
+        tripped.add(limit.name)
         logger.warning("limit %s reached", limit.name)
         raise RateLimited(limit, wait)
 
@@ -75,7 +78,7 @@ def _count(limit: Limit, key: str) -> int:
     if not limit.rates:
         return 0
     if breaker.ask() is Leave.WAIT:
-        metrics.limits_open.labels(limit.name).inc()
+        opened.add(limit.name)
         return 0
     windows = _windows(limit, key)
     try:
@@ -116,5 +119,5 @@ def _counters() -> RedisCounters | LocalCounters:
 
 def _away(limit: Limit, error: Exception) -> None:
     breaker.failed()
-    metrics.limits_open.labels(limit.name).inc()
+    opened.add(limit.name)
     logger.warning("limit %s is open, Redis is away: %s", limit.name, type(error).__name__)

@@ -39,6 +39,7 @@ if _site.scheme not in ("http", "https") or not _site.hostname:
     raise ImproperlyConfigured("SITE_URL must look like https://example.com / SITE_URL 的格式应如 https://example.com")
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS") or [_site.hostname, *(["localhost", "127.0.0.1"] if DEBUG else [])]
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # opens /metrics to others than this machine
 DEMO = DEBUG and env.bool("DEMO", default=False)
 DEMO_DATA = Path(env.str("DEMO_DATA", default=str(BASE_DIR / ".demo")))
 
@@ -98,6 +99,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "core.middleware.private_pages",
     "core.middleware.probes",
+    "core.metrics.count_requests",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "core.middleware.limit_body",

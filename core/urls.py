@@ -1,4 +1,4 @@
-"""The composition root of all pages; `/healthz` and `/readyz` are answered by a middleware."""
+"""The composition root of all pages; `/healthz`, `/readyz` and `/metrics` are answered by a middleware."""
 
 from django.conf import settings
 from django.contrib import admin

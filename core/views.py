@@ -1,18 +1,18 @@
-"""Pages that belong to no app: errors, liveness and readiness."""
+"""Pages that belong to no app: errors, liveness, readiness and metrics."""
 
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from . import health
+from . import health, metrics
 
 RETRY_AFTER = 30  # seconds: a database restart is over by then
 
@@ -102,3 +102,12 @@ def readyz(request: HttpRequest) -> JsonResponse:
     states = health.run()
     ready = all(state == "ok" for state in states.values())
     return JsonResponse({"status": "ok" if ready else "down", "checks": states}, status=200 if ready else 503)
+
+
+@never_cache
+@require_safe
+def metrics_page(request: HttpRequest) -> HttpResponse:
+    """Metrics for Prometheus; to anybody else there is no such page."""
+    if not metrics.is_allowed(request):
+        return HttpResponseNotFound("Not found\n", content_type="text/plain")
+    return HttpResponse(metrics.render(), content_type=metrics.CONTENT_TYPE)

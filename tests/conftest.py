@@ -13,6 +13,7 @@ from django.core.cache import cache
 from django.db.models import DateTimeField, Value
 from django.utils import translation
 
+from core import tallies
 from tests import servers
 from tests.factories import Hands
 
@@ -25,6 +26,7 @@ NEEDS = {
     "postgres": (servers.postgres_binaries(), "PostgreSQL"),
     "chromium": (Path(CHROMIUM).exists(), "Chromium"),
     "curl": (shutil.which("curl"), "curl"),
+    "prometheus": (shutil.which("prometheus") and shutil.which("promtool"), "Prometheus"),
     "rabbitmq": (Path("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(), "RabbitMQ"),
 }
 
@@ -71,6 +73,15 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ids: list[int] = []
     monkeypatch.setattr("worker.bell.ring", lambda wanted: ids.extend(wanted) or True)
     return ids
+
+
+@pytest.fixture(autouse=True)
+def gathered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is counted waits in this process; a test that wants it in the database flushes it."""
+    monkeypatch.setattr("core.tallies._schedule", lambda: None)
+    tallies._gathered.clear()
+    yield
+    tallies._gathered.clear()
 
 
 @pytest.fixture

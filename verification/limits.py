@@ -100,6 +100,11 @@ def tally(number: int, *, at: datetime) -> None:
             GuessTally.objects.filter(**row).update(guesses=F("guesses") + number)
 
 
+def site_length(*, at: datetime) -> int:
+    """Digits of a new code for an address without wrong guesses of its own."""
+    return _demand([], at).length
+
+
 def _recent(guesses: Sequence[float], at: datetime) -> list[float]:
     return [moment for moment in guesses if moment > (at - WINDOW).timestamp()]
 

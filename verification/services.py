@@ -13,7 +13,7 @@ from django.db.models.functions import Least
 
 from core import clock
 
-from . import codes, keys, limits
+from . import codes, counts, keys, limits
 from .models import CaptchaModel
 from .states import AlreadyRedeemed, CodeMismatch, HandleLost, State, VerificationError, refuse, state_of
 
@@ -36,6 +36,7 @@ def issue(*, address: str, decoy: bool, handle: str | None = None, known: limits
     read the address's wrong guesses already gives them as `known`.
     """
     now = clock.now()
+    counts.codes.add_after_commit("requested")
     return CaptchaModel.objects.create(
         handle=handle or secrets.token_urlsafe(18),  # 144 bits
         address=address,
@@ -155,6 +156,7 @@ def _save(captcha: CaptchaModel, *, new_generation: bool) -> bool:
         captcha.key_id, captcha.attempts = keys.current_key_id(), 0
         captcha.first_accepted_at, captcha.expires_at = None, None
         captcha.length = limits.code_length(address=captcha.address, at=clock.now())
+        counts.codes.add_after_commit("requested")
     longer = not new_generation and lengthen(captcha=captcha)
     captcha.save()
     return new_generation or longer
@@ -178,7 +180,9 @@ def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
         return
     ttl, cap = timedelta(seconds=settings.CAPTCHA_TTL), timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
     rows = CaptchaModel.objects.filter(reduce(or_, (Q(pk=pk, generation=generation) for pk, generation in wanted)))
-    if rows.filter(first_accepted_at=None).update(first_accepted_at=at, expires_at=at + ttl) < len(wanted):
+    first = rows.filter(first_accepted_at=None).update(first_accepted_at=at, expires_at=at + ttl)
+    counts.codes.add_after_commit("accepted", number=first)
+    if first < len(wanted):
         rows.filter(first_accepted_at__lt=at).update(expires_at=Least(at + ttl, F("first_accepted_at") + cap))
 
 
@@ -223,6 +227,7 @@ def _prove_by_code(captcha: CaptchaModel, address: str, code: str) -> None:
         refuse(state_of(captcha, at=clock.now()), address_fits=True)
         raise CodeMismatch
     if not codes.same(keys.code_of(captcha) or "-", code) or captcha.decoy:
+        counts.wrong.add()
         captcha.refresh_from_db(fields=["attempts"])
         raise CodeMismatch(attempts_left=max(0, settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts))
     _consume(captcha, by=CaptchaModel.ProvenBy.CODE, counted_at=counted_at)
@@ -231,7 +236,9 @@ def _prove_by_code(captcha: CaptchaModel, address: str, code: str) -> None:
 def redeem(*, captcha: CaptchaModel) -> bool:
     """Spend the proof; False when somebody spent it first. To be called in the transaction that uses it."""
     proven = CaptchaModel.objects.filter(pk=captcha.pk, proven_at__isnull=False, redeemed_at=None)
-    return bool(proven.update(redeemed_at=clock.now()))
+    redeemed = bool(proven.update(redeemed_at=clock.now()))
+    counts.codes.add_after_commit("registered", number=redeemed)
+    return redeemed
 
 
 def void(*, handle: str) -> None:
@@ -267,7 +274,11 @@ def _consume(captcha: CaptchaModel, *, by: str, counted_at: datetime | None = No
         if counted_at:
             limits.return_guess(address=captcha.address, at=counted_at)
             row.update(attempts=F("attempts") - 1)
-        row.filter(proven_at=None).update(proven_at=now, proven_by=by)
+        first = row.filter(proven_at=None).update(proven_at=now, proven_by=by)
         if counted_at:
             limits.tally(-1, at=counted_at)
+    if first:
+        counts.codes.add("proven")
+        if captcha.first_accepted_at:
+            counts.proven_after.observe((now - captcha.first_accepted_at).total_seconds())
     captcha.proven_at = captcha.proven_at or now

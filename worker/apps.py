@@ -8,7 +8,11 @@ class WorkerConfig(AppConfig):
 
     def ready(self) -> None:
         from core import health
+        from core import metrics as exposition
 
-        from . import bell
+        from . import bell, metrics
 
         health.register("broker", bell.probe)
+        exposition.register(metrics.mails, needs="database")
+        exposition.register(metrics.workers, needs="database")
+        exposition.register(metrics.broker, needs="broker")

@@ -16,7 +16,7 @@ from core import addresses, clock
 from verification import services as verification
 from verification.models import CaptchaModel
 
-from . import bell, budgets
+from . import bell, budgets, counts
 from .models import UNCHARGED, Delivery
 from .smtp import Outcome, Reply
 
@@ -128,6 +128,7 @@ def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
             lease_token=token,
             lease_until=Now() + timedelta(seconds=LEASE),
         )
+    counts.reclaimed.add(number=sum(row.state == State.SENDING for row in mine))
     for row in mine:
         row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
     return mine

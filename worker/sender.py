@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from core import clock
 from core.breaker import Leave
 
-from . import mail, mutes, outbox, smtp
+from . import counts, mail, mutes, outbox, smtp
 from .models import Delivery
 from .outbox import Result
 from .smtp import Outcome, Reply
@@ -98,5 +99,9 @@ def _settle(results: list[Result]) -> None:
         logger.info("delivery %s (%s): %s: %s", delivery.pk, delivery.kind, reply.outcome.value, reply.text)
         if reply.outcome is Outcome.UNKNOWN:
             outbox.leave(delivery=delivery, reply=reply)
+        counts.count_try(delivery, reply)
+        if reply.outcome is Outcome.ACCEPTED:
+            counts.accepted_after.observe((clock.now() - delivery.created_at).total_seconds())
+    counts.fenced.add(number=len(fenced))
     for delivery in fenced:
         logger.warning("delivery %s was settled by another worker: its lease had ended", delivery.pk)

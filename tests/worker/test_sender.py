@@ -252,6 +252,7 @@ def test_the_sweeper_thread_sweeps_until_stopped(monkeypatch) -> None:
 
     monkeypatch.setattr(sweeper, "INTERVAL", 0.01)
     monkeypatch.setattr(sweeper, "sweep", sweep)
+    monkeypatch.setattr(sweeper.heartbeat, "stop", lambda: None)
     monkeypatch.setattr(sweeper, "connection", type("None", (), {"close": staticmethod(lambda: None)}))
     thread = sweeper.Sweeper()
     thread.start()

@@ -1,0 +1,20 @@
+"""What the ground itself keeps."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Tally(models.Model):
+    """One count of all processes together, since the database was made."""
+
+    name = models.CharField(_("name"), max_length=64)  # of the metric
+    labels = models.CharField(max_length=128, blank=True)  # values, joined by "/"
+    value = models.FloatField(default=0)
+
+    class Meta:
+        verbose_name = _("tally")
+        verbose_name_plural = _("tallies")
+        constraints = [models.UniqueConstraint(fields=["name", "labels"], name="tally_name_labels")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.labels}"

@@ -1,0 +1,186 @@
+"""Metrics: who may read them, what they are, and that the docs and the alert rules know the same."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+from django.test import Client, RequestFactory
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from core import health, metrics, network
+from tests.servers import ROOT
+
+RULES = ROOT / "docs" / "operations" / "alerts.yml"
+SERIES = ROOT / "tests" / "core" / "alerts_test.yml"
+RUNBOOKS = {f"docs/runbooks/{name}.md" for name in ("attack", "backlog", "database-down", "redis-lost", "smtp-down")}
+
+
+@pytest.fixture(autouse=True)
+def all_well(monkeypatch: pytest.MonkeyPatch) -> dict[str, health.Probe]:
+    """Probes that say so, and a broker with seven bells."""
+    probes: dict[str, health.Probe] = dict.fromkeys(["database", "redis", "broker"], lambda: None)
+    monkeypatch.setattr(health, "_probes", probes)
+    monkeypatch.setattr("worker.bell.waiting", lambda: 7)
+    return probes
+
+
+def scrape(client: Client) -> dict[tuple[str, ...], float]:
+    """(name, label values …) -> value."""
+    families = parse(client.get("/metrics").text)
+    return {(row.name, *row.labels.values()): row.value for family in families for row in family.samples}
+
+
+def names_and_types(text: str) -> dict[str, str]:
+    types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    return {name: kind for name, kind in types.items() if name.startswith("doorcode_")}
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "hops", "status"),
+    [
+        ("127.0.0.1", {}, 0, 200),
+        ("::1", {}, 0, 200),
+        ("::ffff:127.0.0.1", {}, 1, 200),
+        ("10.0.0.7", {}, 0, 404),
+        ("", {}, 0, 404),  # a Unix socket: whoever is behind it
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.9"}, 0, 404),  # a proxy that nobody vouched for
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.9"}, 1, 404),
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, 1, 404),
+        ("127.0.0.1", {"X-Forwarded-For": "garbage"}, 2, 404),  # too short: falls back to the socket
+        ("203.0.113.9", {"X-Forwarded-For": "127.0.0.1"}, 1, 404),  # written by a stranger who reaches the socket
+        ("127.0.0.1", {"X-Real-IP": "203.0.113.9"}, 0, 404),
+        ("127.0.0.1", {"Forwarded": "for=203.0.113.9"}, 0, 404),
+        ("127.0.0.1", {"Via": "1.1 proxy"}, 0, 404),
+        ("10.0.0.7", {"Authorization": "Bearer a-token"}, 0, 200),
+        ("127.0.0.1", {"Authorization": "bearer a-token", "X-Forwarded-For": "203.0.113.9"}, 1, 200),
+        ("10.0.0.7", {"Authorization": "Bearer another"}, 0, 404),
+        ("10.0.0.7", {"Authorization": "Bearer a-tokén"}, 0, 404),
+        ("10.0.0.7", {"Authorization": "Basic a-token"}, 0, 404),
+        ("10.0.0.7", {"Authorization": "Bearer"}, 0, 404),
+    ],
+)
+def test_it_is_for_this_machine_or_who_knows_the_token(
+    db, client: Client, settings, address: str, headers: dict[str, str], hops: int, status: int
+) -> None:
+    """A proxied visitor is never this machine, whatever the headers say."""
+    settings.METRICS_TOKEN, settings.TRUSTED_PROXIES = "a-token", hops
+    assert client.get("/metrics", REMOTE_ADDR=address, headers=headers).status_code == status
+
+
+def test_an_empty_token_opens_nothing(client: Client, settings) -> None:
+    """It is what nobody set."""
+    settings.METRICS_TOKEN = ""
+    for value in ("Bearer ", "Bearer", ""):
+        assert client.get("/metrics", REMOTE_ADDR="10.0.0.7", headers={"Authorization": value}).status_code == 404
+
+
+def test_the_token_is_compared_in_constant_time(rf: RequestFactory, settings, monkeypatch) -> None:
+    """By hmac, and not by ==."""
+    settings.METRICS_TOKEN = "a-token"
+    asked: list[bytes] = []
+    monkeypatch.setattr("hmac.compare_digest", lambda given, wanted: asked.append(given) or True)
+    monkeypatch.setattr(network, "is_this_machine", lambda request: False)
+    assert metrics.is_allowed(rf.get("/metrics", headers={"Authorization": "Bearer other"}))
+    assert asked == [b"other"]
+
+
+def test_it_is_plain_and_stays_with_nobody(db, client: Client) -> None:
+    """No cookie, no language, no cache; any Host; only to be read."""
+    page = client.get("/metrics", headers={"host": "10.1.2.3:8000", "accept-language": "zh-CN"})
+    assert page.status_code == 200
+    assert page["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "no-store" in page["Cache-Control"]
+    assert not page.cookies
+    assert "Content-Language" not in page
+    assert client.post("/metrics").status_code == 405
+
+
+def test_the_docs_list_every_metric(db, client: Client) -> None:
+    """Neither more nor fewer, with their types and labels."""
+    client.get("/signup/")  # something for HTTP to count
+    text = client.get("/metrics").text
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(doorcode_\w+)` \| (\w+) \| ([^|]*)\|", page, re.MULTILINE)
+    assert {name: kind for name, kind, _ in rows} == names_and_types(text)
+    listed = {
+        name: set(re.findall(r"`(\w+)`(?=[:,;]|\s*$)", re.sub(r": [^;]*", ":", labels))) for name, _, labels in rows
+    }
+    samples = [(family, row) for family in parse(text) for row in family.samples]
+    for family, row in samples:
+        if row.name.startswith("doorcode_"):
+            name = row.name if row.name in listed else family.name
+            assert set(row.labels) - {"le"} == listed[name], name
+
+
+def test_the_rules_use_metrics_that_exist(db, client: Client) -> None:
+    """And each alert says what it is about and names its runbook."""
+    known = names_and_types(client.get("/metrics").text)
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    for rule in rules:
+        used = set(re.findall(r"doorcode_\w+", rule["expr"]))
+        assert used, rule["alert"]
+        assert used <= set(known), rule["alert"]
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["annotations"]["runbook"] in RUNBOOKS
+        assert set(rule["annotations"]) == {"summary", "description", "runbook"}
+    assert {rule["annotations"]["runbook"] for rule in rules} == RUNBOOKS
+
+
+def test_every_alert_has_recorded_series() -> None:
+    """Those on which it fires, and those on which it doesn't."""
+    alerts = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+    cases = [case for test in yaml.safe_load(SERIES.read_text())["tests"] for case in test["alert_rule_test"]]
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == alerts
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == alerts
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("command", [["check", "rules", RULES], ["test", "rules", SERIES]])
+def test_promtool_agrees_with_the_rules(command: list) -> None:
+    """Their syntax, and what they say of recorded series."""
+    done = subprocess.run(["promtool", *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.prometheus
+def test_prometheus_accepts_what_it_is_given(db, client: Client) -> None:
+    """`promtool check metrics` finds names, types and help as they should be."""
+    text = client.get("/metrics").content
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_routes_are_names_and_methods_are_few(db, client: Client) -> None:
+    """No path gets in: it may hold a token, and strangers make up any number."""
+    before = scrape(client)
+    client.get("/signup/link/a-token-of-a-link/")
+    client.get("/nowhere/a-secret")
+    client.generic("BREW", "/signup/")
+    after = scrape(client)
+    new = {key for key, value in after.items() if key[0] == "doorcode_http_requests_total" and value != before.get(key)}
+    assert {("GET", "signup_link", "303"), ("GET", "none", "404"), ("other", "signup", "405")} == {
+        key[1:] for key in new
+    }
+    assert "secret" not in client.get("/metrics").text
+
+
+def test_what_is_down_is_said_and_what_needs_it_left_out(db, client: Client, all_well) -> None:
+    """No number is made up."""
+    assert scrape(client)["doorcode_broker_messages",] == 7
+    all_well["broker"] = all_well["database"] = lambda: 1 / 0
+    seen = scrape(client)
+    assert [seen["doorcode_dependency_up", name] for name in ("database", "redis", "broker")] == [0, 1, 0]
+    assert not {"doorcode_broker_messages", "doorcode_workers", "doorcode_publish_failures_total"} & {
+        key[0] for key in seen
+    }
+    assert seen["doorcode_scrape_errors",] == 0
+
+
+def test_one_broken_group_spares_the_others(db, client: Client, monkeypatch, caplog) -> None:
+    """It is counted, and the log says why."""
+    monkeypatch.setattr("worker.budgets.site_room", lambda at: 1 / 0)
+    seen = scrape(client)
+    assert seen["doorcode_scrape_errors",] == 1
+    assert seen["doorcode_workers",] == 0
+    assert "ZeroDivisionError" in caplog.text

@@ -1,0 +1,168 @@
+"""What `/metrics` says of mails and workers."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+
+from core import tallies
+from core.breaker import Breaker
+from tests.factories import Hands, make_captcha, make_delivery
+from worker import counts, heartbeat, metrics, outbox, sender, smtp
+from worker.models import Delivery, Heartbeat, MailTally
+from worker.smtp import Outcome, Reply
+
+pytestmark = pytest.mark.django_db
+
+
+def shown(collect) -> dict[tuple[str, ...], float]:
+    return {
+        (row.name.removeprefix("doorcode_"), *row.labels.values()): row.value
+        for family in collect()
+        for row in family.samples
+    }
+
+
+def put(state: str, seconds: int, **fields: object) -> None:
+    """A mail in this state, its time this many seconds ago."""
+    delivery = make_delivery()
+    moment = Now() - timedelta(seconds=seconds)
+    column = "lease_until" if state == "sending" else "next_attempt_at"
+    Delivery.objects.filter(pk=delivery.pk).update(state=state, **{column: moment}, **fields)
+
+
+@pytest.fixture
+def replies(monkeypatch) -> list[Reply]:
+    """What the mail server says, in turn."""
+    answers: list[Reply] = []
+    monkeypatch.setattr(smtp, "send", lambda **mail: answers.pop(0))
+    monkeypatch.setattr(smtp, "breaker", Breaker(first=5, longest=30))
+    return answers
+
+
+def test_an_empty_outbox_waits_for_nothing() -> None:
+    """Zeros, so that an alert on absent series can tell."""
+    assert shown(metrics.mails) == {
+        ("mails_waiting", "due"): 0,
+        ("mails_waiting", "later"): 0,
+        ("mails_waiting", "sending"): 0,
+        ("mails_waiting", "left"): 0,
+        ("mail_oldest_due_seconds",): 0,
+        ("mail_budget_left",): 2000,
+    }
+
+
+def test_what_waits_is_told_by_why(settings) -> None:
+    """What was settled waits no more; only what is due has a wait."""
+    put("pending", 90)
+    put("pending", 30)
+    put("pending", -600)
+    put("sending", -50)
+    put("sending", 10)
+    put("sent", 5_000)
+    put("failed", 5_000)
+    settings.LIMIT_MAILS_SITE = []
+    seen = shown(metrics.mails)
+    assert 89 < seen.pop(("mail_oldest_due_seconds",)) < 120
+    assert seen == {
+        ("mails_waiting", "due"): 2,
+        ("mails_waiting", "later"): 1,
+        ("mails_waiting", "sending"): 1,
+        ("mails_waiting", "left"): 1,
+    }
+
+
+def test_a_mail_that_a_dead_worker_left_is_due_since_its_lease_ended() -> None:
+    """It waits too."""
+    put("sending", 300)
+    assert 299 < shown(metrics.mails)["mail_oldest_due_seconds",] < 330
+
+
+def test_the_budget_is_what_the_last_hour_left(hands: Hands) -> None:
+    """As the claim sees it."""
+    MailTally.objects.create(minute=hands.now() - timedelta(minutes=5), mails=1_990)
+    assert shown(metrics.mails)["mail_budget_left",] == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("250 2.0.0 OK", "2xx"),
+        ("450 4.7.1 greylisted", "4xx"),
+        ("550 5.1.1 no such user", "5xx"),
+        ("550-5.7.26 not authenticated", "5.7.x"),
+        ("554 5.7.1 blocked", "5.7.x"),
+        ("552 5.3.4 too big", "5.3.x"),
+        ("550 no 5.7.1 in the middle", "5xx"),
+        ("TimeoutError: timed out", "none"),
+        ("5505 what", "none"),
+        ("", "none"),
+    ],
+)
+def test_replies_have_few_classes(text: str, expected: str) -> None:
+    """What is about us is told from what is about the recipient."""
+    assert counts.reply_class(text) == expected
+    assert expected in counts.REPLIES
+
+
+def test_each_try_is_counted_by_what_came_of_it(replies: list[Reply], all_hands: Hands) -> None:
+    """With the time that the accepted ones took, and nothing for the others."""
+    replies += [Reply(Outcome.DEFERRED, "450 later"), Reply(Outcome.ACCEPTED, "250 OK")]
+    make_delivery(make_captcha(accepted=False))
+    sender.deliver()
+    all_hands.move(seconds=40)
+    sender.deliver()
+    counted = tallies._gathered
+    assert counted["doorcode_mail_tries", "code/deferred"] == counted["doorcode_mail_tries", "code/accepted"] == 1
+    assert counted["doorcode_mail_replies", "4xx"] == counted["doorcode_mail_replies", "2xx"] == 1
+    assert counted["doorcode_mail_acceptance_seconds", "60.0"] == 1
+    assert counted["doorcode_mail_acceptance_seconds", "sum"] == 40
+
+
+def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
+    """By who takes over, and by who comes too late."""
+    make_delivery(make_captcha(accepted=False))
+    [slow] = outbox.claim(limit=1)
+    assert tallies._gathered["doorcode_leases_reclaimed", ""] == 0
+    Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
+    outbox.claim(limit=1)
+    sender._settle([(slow, Reply(Outcome.ACCEPTED, "250 OK"))])
+    assert tallies._gathered["doorcode_leases_reclaimed", ""] == 1
+    assert tallies._gathered["doorcode_settles_fenced", ""] == 1
+
+
+@pytest.fixture
+def beating(monkeypatch) -> None:
+    """A process that has not beaten yet."""
+    monkeypatch.setattr(heartbeat, "_last", float("-inf"))
+
+
+def test_a_worker_is_heard_of_until_it_stops(beating) -> None:
+    """Others by their own rows; who is silent for too long is gone, and at last forgotten."""
+    Heartbeat.objects.create(name="quiet:1", beat_at=Now() - heartbeat.ALIVE - timedelta(seconds=1), broker_broken=True)
+    Heartbeat.objects.create(name="old:1", beat_at=Now() - timedelta(days=2))
+    heartbeat.beat()
+    seen = shown(metrics.workers)
+    assert seen["workers",] == 1
+    assert seen["breakers_open", "broker"] == 0
+    assert seen["sweeper_last_run_timestamp_seconds",] > 1e9
+    assert Heartbeat.objects.count() == 2
+    heartbeat.stop()
+    assert shown(metrics.workers)["workers",] == 0
+
+
+def test_a_worker_says_what_it_leaves_alone(beating, monkeypatch) -> None:
+    """Its breakers are in its memory; nobody else can see them."""
+    monkeypatch.setattr(smtp, "breaker", Breaker(first=5, longest=30))
+    smtp.breaker.failed()
+    heartbeat.beat()
+    seen = shown(metrics.workers)
+    assert (seen["breakers_open", "mail_server"], seen["breakers_open", "broker"]) == (1, 0)
+
+
+def test_beats_are_seldom(beating) -> None:
+    """A sweep every two seconds does not write as often."""
+    heartbeat.beat()
+    Heartbeat.objects.all().delete()
+    heartbeat.beat()
+    assert not Heartbeat.objects.exists()
