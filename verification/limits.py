@@ -102,7 +102,7 @@ def tally(number: int, *, at: datetime) -> None:
 
 def site_length(*, at: datetime) -> int:
     """Digits of a new code for an address without wrong guesses of its own."""
-    return _demand([], at).length
+    return _demand([], _of_site(at)).length
 
 
 def _recent(guesses: Sequence[float], at: datetime) -> list[float]:
