@@ -5,5 +5,5 @@ import os
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 8
 timeout = 60
-logger_class = "core.logs.AccessLogger"
+logger_class = "core.logs.GunicornLogger"
 control_socket_disable = True

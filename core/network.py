@@ -1,6 +1,5 @@
 """The client's network address, seen through the proxies that the operator vouches for."""
 
-import hmac
 import ipaddress
 import logging
 from functools import cache
@@ -8,6 +7,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 from django.conf import settings
 from django.http import HttpRequest
+
+from . import fingerprints
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +51,7 @@ def client_network(request: HttpRequest) -> str:
 
 def fingerprint(request: HttpRequest) -> str:
     """Return a keyed hash of the client's network: enough to tell two apart, and no visitor's address in the rows."""
-    key = b"doorcode.network" + settings.SECRET_KEY.encode()
-    return hmac.digest(key, client_network(request).encode(), "sha256").hex()[:16]
+    return fingerprints.fingerprint("network", client_network(request))
 
 
 def _parse(text: str) -> Address | None:
