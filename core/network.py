@@ -15,12 +15,13 @@ logger = logging.getLogger(__name__)
 Address = IPv4Address | IPv6Address
 
 
-def client_address(request: HttpRequest) -> str:
+def client_address(request: HttpRequest, *, quiet: bool = False) -> str:
     """
     Return the address of the client as text, by `TRUSTED_PROXIES` hops.
 
     Each trusted proxy appends its peer to X-Forwarded-For, so with n of them the n-th entry from the right is the
-    first that no client can write. A header that is too short or holds garbage there gives the socket's address.
+    first that no client can write. A header that is too short or holds garbage there gives the socket's address, and,
+    unless `quiet`, a warning.
     """
     socket = request.META.get("REMOTE_ADDR", "")
     hops = settings.TRUSTED_PROXIES
@@ -29,8 +30,9 @@ def client_address(request: HttpRequest) -> str:
         forwarded = _parse(entries[-hops]) if len(entries) >= hops else None
         if forwarded:
             return str(forwarded)
-        _warn("TRUSTED_PROXIES is %d, but X-Forwarded-For has no such entry: is there one proxy less?", hops)
-    elif "HTTP_X_FORWARDED_FOR" in request.META:
+        if not quiet:
+            _warn("TRUSTED_PROXIES is %d, but X-Forwarded-For has no such entry: is there one proxy less?", hops)
+    elif "HTTP_X_FORWARDED_FOR" in request.META and not quiet:
         _warn("TRUSTED_PROXIES is %d, but a request has X-Forwarded-For: all clients behind that proxy are one", hops)
     return str(_parse(socket) or socket)
 

@@ -79,6 +79,22 @@ class MailTally(models.Model):
         return f"{self.minute:%Y-%m-%d %H:%M}"
 
 
+class Heartbeat(models.Model):
+    """The last sign of life of a worker process."""
+
+    name = models.CharField(_("name"), max_length=96, primary_key=True)  # host:pid
+    beat_at = models.DateTimeField(_("last heard of"))
+    mail_server_broken = models.BooleanField(_("leaves the mail server alone"), default=False)
+    broker_broken = models.BooleanField(_("leaves the broker alone"), default=False)
+
+    class Meta:
+        verbose_name = _("worker process")
+        verbose_name_plural = _("worker processes")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Mute(models.Model):
     """An address whose owner wants no sign-up mail for a while. No page tells anybody else."""
 

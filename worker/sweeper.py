@@ -1,11 +1,12 @@
 """Find deliveries that no bell was heard for. It needs the database alone, so it works while the broker is gone."""
 
+import contextlib
 import logging
 import threading
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 
-from . import bell, outbox, sender, smtp
+from . import bell, heartbeat, outbox, sender, smtp
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def sweep() -> int:
     waiting = outbox.unheard(limit=LIMIT)
     if waiting and not bell.ring(waiting):
         while sender.deliver():
-            pass
+            heartbeat.beat()
     return len(waiting)
 
 
@@ -39,12 +40,16 @@ class Sweeper(threading.Thread):
         while not self._stop_now.wait(INTERVAL):
             try:
                 sweep()
+                heartbeat.beat()
             except DatabaseError as error:
                 logger.warning("the sweep has to wait for the database: %s", type(error).__name__)
             except Exception:
                 logger.exception("the sweep failed")
             finally:
                 connection.close()
+        with contextlib.suppress(DatabaseError, InterfaceError):
+            heartbeat.stop()
+        connection.close()
 
     def stop(self) -> None:
         """End after the sweep under way, at most about 10 s later."""
