@@ -3,7 +3,7 @@
 import gettext as mo
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import redis
 from django.conf import settings
@@ -51,7 +51,7 @@ def redis_server() -> Finding:
     if client is None:
         return skipped(_("REDIS_URL is memory: counts are this process's own"))
     with client:
-        info = cast(dict[str, Any], client.info())
+        info = client.info()
     policy = info.get("maxmemory_policy", "noeviction")
     name = f"Redis {info.get('redis_version', '')}".strip()
     if policy != "noeviction" and settings.CELERY_BROKER_URL == settings.REDIS_URL:
@@ -75,7 +75,7 @@ def clock_of_redis() -> Finding:
     if client is None:
         return skipped(_("REDIS_URL is memory: counts are this process's own"))
     with client:
-        seconds, micros = cast(tuple[int, int], client.time())
+        seconds, micros = client.time()
     return _compare(datetime.fromtimestamp(seconds + micros / 1e6, UTC))
 
 

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import translation
 from django.utils.translation import gettext as _
+
+from . import addresses
 
 T = TypeVar("T")
 
@@ -31,6 +34,14 @@ def known_language(name: str) -> str:
     except LookupError as error:
         codes = ", ".join(code for code, _name in settings.LANGUAGES)
         raise ArgumentTypeError(_("choose one of %(codes)s") % {"codes": codes}) from error
+
+
+def address(text: str) -> str:
+    """Return the canonical form of a typed email address. Raises ArgumentTypeError."""
+    try:
+        return addresses.canonical(text)
+    except ValidationError as error:
+        raise ArgumentTypeError("; ".join(error.messages)) from error
 
 
 class Command(BaseCommand):

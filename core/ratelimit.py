@@ -70,6 +70,16 @@ def refund(limit: Limit, *, key: str) -> None:
             _away(limit, error)
 
 
+def forget(limit: Limit, *, key: str) -> bool:
+    """Forget what was counted for `key` in the present windows; False where Redis is away."""
+    try:
+        cache.delete_many([_cache_key(limit, rate, key) for rate in limit.rates])
+    except (RedisError, OSError) as error:
+        _away(limit, error)
+        return False
+    return True
+
+
 def _count(limit: Limit, rate: tuple[int, int], key: str) -> int:
     """Count one; return the seconds to wait, 0 where it may pass."""
     if breaker.ask() is Leave.WAIT:

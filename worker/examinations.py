@@ -30,7 +30,7 @@ def workers() -> Finding:
     """Who answers over the broker."""
     if settings.CELERY_BROKER_URL.startswith("memory"):
         return skipped(_("the broker is this process's own memory"))
-    answers = current_app.control.ping(timeout=1.5)
+    answers = current_app.control.ping(timeout=1.5) or []
     names = sorted(name for answer in answers for name in answer)
     if not names:
         return failed(_("none answers: start one with celery -A worker worker"))

@@ -1,15 +1,14 @@
 """`manage.py doctor`: is everything there that a registration needs?"""
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
-from core import addresses, doctor, operators, proxies
+from core import doctor, operators, proxies
 from core import examinations as ground
 from core.doctor import Finding, Probe, State
 from worker import examinations as post
@@ -26,7 +25,7 @@ class Command(operators.Command):
         url = _("Where to ask the site which proxies it is behind; SITE_URL if none is given")
         parser.add_argument("--url", metavar="URL", help=url)
         send = _("Send one test mail to this address, straight to the mail server")
-        parser.add_argument("--send-to", type=_address, metavar="ADDRESS", help=send)
+        parser.add_argument("--send-to", type=operators.address, metavar="ADDRESS", help=send)
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -92,10 +91,3 @@ def _line(name: str, finding: Finding) -> str:
         State.SKIPPED: _("skipped"),
     }[finding.state]
     return f"{word}\t{_label(name)}: {finding.text}"
-
-
-def _address(text: str) -> str:
-    try:
-        return addresses.canonical(text)
-    except ValidationError as error:
-        raise ArgumentTypeError("; ".join(error.messages)) from error
