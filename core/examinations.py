@@ -118,7 +118,7 @@ def _redis() -> redis.Redis | None:
 
 def _compare(theirs: datetime) -> Finding:
     skew = (datetime.now(UTC) - theirs).total_seconds()
-    text = _("%(seconds).1f s apart") % {"seconds": abs(skew)}
+    text = _("%(seconds)s s apart") % {"seconds": f"{abs(skew):.1f}"}
     return ok(text) if abs(skew) <= SKEW else failed(text + "; " + _("set both machines' clocks by NTP"))
 
 

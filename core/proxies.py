@@ -54,11 +54,11 @@ def judge(url: str, seen: dict[str, Any]) -> Finding:
     facts = {"hops": hops, "setting": settings.TRUSTED_PROXIES, "url": url, "client": seen["client"]}
     if seen["client"] == INVENTED or hops < settings.TRUSTED_PROXIES:
         text = _(
-            "%(url)s is behind %(hops)d proxies, TRUSTED_PROXIES is %(setting)d: visitors can choose their address"
+            "%(hops)d on the way to %(url)s, TRUSTED_PROXIES is %(setting)d: visitors can choose their address"
         )
         return failed(text % facts)
     if hops > settings.TRUSTED_PROXIES:
-        text = _("%(url)s is behind %(hops)d proxies, TRUSTED_PROXIES is %(setting)d: all visitors count as one")
+        text = _("%(hops)d on the way to %(url)s, TRUSTED_PROXIES is %(setting)d: all visitors count as one")
         return failed(text % facts)
     if url.startswith("https:") and not seen["secure"]:
         return failed(_("%(url)s is https, and the proxy doesn't say so: have it set X-Forwarded-Proto") % facts)

@@ -51,8 +51,9 @@ def waiting_mails() -> Finding:
     """How late the latest is."""
     due = Delivery.objects.filter(state=Delivery.State.PENDING, next_attempt_at__lte=Now())
     oldest = due.aggregate(since=Min("next_attempt_at"), now=Max(Now()))
-    number = due.count()
-    age = int((oldest["now"] - oldest["since"]).total_seconds()) if oldest["since"] else 0
+    if oldest["since"] is None:
+        return ok(_("none is due"))
+    number, age = due.count(), int((oldest["now"] - oldest["since"]).total_seconds())
     text = ngettext("%(n)d is due, for %(seconds)d s", "%(n)d are due, the oldest for %(seconds)d s", number)
     text %= {"n": number, "seconds": age}
     return ok(text) if age <= WAIT else warning(text)

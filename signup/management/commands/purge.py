@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from core import operators
 from signup.purge import purge
@@ -21,7 +22,7 @@ class Command(operators.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["dry_run"]:
             number = sum(rows for _kind, rows in purge(dry_run=True))
-            self.confirm(options, _("Delete %(n)d rows?") % {"n": number})
+            self.confirm(options, ngettext("Delete %(n)d row?", "Delete %(n)d rows?", number) % {"n": number})
         names = {
             "deliveries": _("settled mails"),
             "codes": _("old codes"),
