@@ -53,9 +53,7 @@ def judge(url: str, seen: dict[str, Any]) -> Finding:
     hops = len(entries) - (entries.index(INVENTED) + 1 if INVENTED in entries else 0)
     facts = {"hops": hops, "setting": settings.TRUSTED_PROXIES, "url": url, "client": seen["client"]}
     if seen["client"] == INVENTED or hops < settings.TRUSTED_PROXIES:
-        text = _(
-            "%(hops)d on the way to %(url)s, TRUSTED_PROXIES is %(setting)d: visitors can choose their address"
-        )
+        text = _("%(hops)d on the way to %(url)s, TRUSTED_PROXIES is %(setting)d: visitors can choose their address")
         return failed(text % facts)
     if hops > settings.TRUSTED_PROXIES:
         text = _("%(hops)d on the way to %(url)s, TRUSTED_PROXIES is %(setting)d: all visitors count as one")
