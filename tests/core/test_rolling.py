@@ -13,7 +13,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.models import NOT_PROVIDED
 from django.utils import timezone
 
-import signup.tasks
+import signup.tasks  # noqa: F401 - the tasks, registered
 import worker.tasks  # noqa: F401 - the tasks, registered
 
 APPS = ("core", "verification", "worker", "signup")
