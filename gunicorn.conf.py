@@ -8,7 +8,7 @@ from typing import Any
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 8
 timeout = 60
-logger_class = "core.logs.AccessLogger"
+logger_class = "core.logs.GunicornLogger"
 control_socket_disable = True
 
 # Where the processes count HTTP requests together (core/metrics.py). prometheus_client wants it before it is imported.

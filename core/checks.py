@@ -96,7 +96,7 @@ def unsafe_here(app_configs: Any, **kwargs: Any) -> CheckMessages:
             _("Set SECRET_KEY to a long random value"),
         ),
         (
-            tls or _is_local(settings.EMAIL_HOST),
+            tls or is_local(settings.EMAIL_HOST),
             "W004",
             _("Mails, codes in them, and the mail server's password travel unencrypted"),
             _("Set EMAIL_URL to smtp+tls://… or smtp+ssl://…"),
@@ -117,6 +117,6 @@ def unsafe_here(app_configs: Any, **kwargs: Any) -> CheckMessages:
     return [checks.Warning(text, hint=hint, id=f"doorcode.{code}") for holds, code, text, hint in rules if not holds]
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
     """Whether a host is this machine, or a neighbour in a network of containers, which has a name without a dot."""
     return host.startswith("127.") or host == "::1" or "." not in host

@@ -1,6 +1,5 @@
 """The client's network address, seen through the proxies that the operator vouches for."""
 
-import hmac
 import ipaddress
 import logging
 from functools import cache
@@ -8,6 +7,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 from django.conf import settings
 from django.http import HttpRequest
+
+from . import fingerprints
 
 logger = logging.getLogger(__name__)
 
@@ -19,12 +20,13 @@ _FORWARDED = [  # what proxies add
 ]
 
 
-def client_address(request: HttpRequest) -> str:
+def client_address(request: HttpRequest, *, quiet: bool = False) -> str:
     """
     Return the address of the client as text, by `TRUSTED_PROXIES` hops.
 
     Each trusted proxy appends its peer to X-Forwarded-For, so with n of them the n-th entry from the right is the
-    first that no client can write. A header that is too short or holds garbage there gives the socket's address.
+    first that no client can write. A header that is too short or holds garbage there gives the socket's address, and,
+    unless `quiet`, a warning.
     """
     socket = request.META.get("REMOTE_ADDR", "")
     hops = settings.TRUSTED_PROXIES
@@ -33,8 +35,9 @@ def client_address(request: HttpRequest) -> str:
         forwarded = _parse(entries[-hops]) if len(entries) >= hops else None
         if forwarded:
             return str(forwarded)
-        _warn("TRUSTED_PROXIES is %d, but X-Forwarded-For has no such entry: is there one proxy less?", hops)
-    elif "HTTP_X_FORWARDED_FOR" in request.META:
+        if not quiet:
+            _warn("TRUSTED_PROXIES is %d, but X-Forwarded-For has no such entry: is there one proxy less?", hops)
+    elif "HTTP_X_FORWARDED_FOR" in request.META and not quiet:
         _warn("TRUSTED_PROXIES is %d, but a request has X-Forwarded-For: all clients behind that proxy are one", hops)
     return str(_parse(socket) or socket)
 
@@ -65,8 +68,7 @@ def client_network(request: HttpRequest) -> str:
 
 def fingerprint(request: HttpRequest) -> str:
     """Return a keyed hash of the client's network: enough to tell two apart, and no visitor's address in the rows."""
-    key = b"doorcode.network" + settings.SECRET_KEY.encode()
-    return hmac.digest(key, client_network(request).encode(), "sha256").hex()[:16]
+    return fingerprints.fingerprint("network", client_network(request))
 
 
 def _parse(text: str) -> Address | None:

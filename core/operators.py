@@ -1,25 +1,56 @@
-"""Speak to whoever runs a command in their own language."""
+"""Speak to whoever runs a command in their own language, or to their program in JSON."""
 
+import json
 import os
-from typing import Any
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import translation
+from django.utils.translation import gettext as _
+
+from . import addresses
+
+T = TypeVar("T")
 
 
 def language() -> str:
     """The operator's language by the locale of the shell (LC_ALL, LC_MESSAGES, LANG), else LANGUAGE_CODE."""
     name = next((os.environ[key] for key in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(key)), "")
     try:
-        tag = translation.to_language(name.partition(".")[0].partition("@")[0])
-        return translation.get_supported_language_variant(tag)
-    except LookupError:
+        return known_language(name.partition(".")[0].partition("@")[0])
+    except ArgumentTypeError:
         return str(settings.LANGUAGE_CODE)
 
 
+def known_language(name: str) -> str:
+    """Return our code of a language, as "zh_CN" or "zh-Hans". Raises ArgumentTypeError for one that we don't have."""
+    try:
+        return translation.get_supported_language_variant(translation.to_language(name))
+    except LookupError as error:
+        codes = ", ".join(code for code, _name in settings.LANGUAGES)
+        raise ArgumentTypeError(_("choose one of %(codes)s") % {"codes": codes}) from error
+
+
+def address(text: str) -> str:
+    """Return the canonical form of a typed email address. Raises ArgumentTypeError."""
+    try:
+        return addresses.canonical(text)
+    except ValidationError as error:
+        raise ArgumentTypeError("; ".join(error.messages)) from error
+
+
 class Command(BaseCommand):
-    """A management command whose help and output follow the operator's locale."""
+    """
+    A management command whose help and output follow the operator's locale, or `--lang`.
+
+    What more than one command has is here: `--json`, `--dry-run`, `--yes`, the question before much is changed, and
+    the progress of long work on a terminal.
+    """
 
     def describe(self) -> str:
         """What the command is for, translated: `help` as a class attribute would be too early to know the locale."""
@@ -28,8 +59,45 @@ class Command(BaseCommand):
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         with translation.override(language()):
             self.help = self.describe()
-            return super().create_parser(prog_name, subcommand, **kwargs)
+            parser = super().create_parser(prog_name, subcommand, **kwargs)
+            text = _("Language of what is printed, as zh-hans; else by LC_ALL, LC_MESSAGES, LANG")
+            parser.add_argument("--lang", type=known_language, metavar="CODE", help=text)
+            return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        with translation.override(language()):
+        with translation.override(options.get("lang") or language()):
             return super().execute(*args, **options)
+
+    def add_json(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help=_("Print JSON, for programs"))
+
+    def add_dry_run(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help=_("Change nothing, only say what would be done"))
+
+    def add_yes(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--yes", action="store_true", help=_("Don't ask before much is changed"))
+
+    def tell(self, options: dict[str, Any], data: Any, lines: Iterable[str]) -> None:
+        """Print `data` as JSON where that was asked for, else `lines`."""
+        if options["json"]:
+            self.stdout.write(json.dumps(data, ensure_ascii=False, default=str))
+        else:
+            self.stdout.write("\n".join(lines))
+
+    def confirm(self, options: dict[str, Any], question: str) -> None:
+        """Ask whoever sits at a terminal; a script has decided. Raises CommandError where the answer isn't yes."""
+        if options["yes"] or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return
+        self.stderr.write(f"{question} [y/N] ", ending="")
+        self.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes", "是"):
+            raise CommandError(_("Nothing was changed"))
+
+    def progress(self, items: Iterable[T], *, total: int) -> Iterator[T]:
+        """Go through `items`, and count them on the terminal, if there is one."""
+        shown = sys.stderr.isatty()
+        for number, item in enumerate(items, 1):
+            yield item
+            if shown and (number % max(1, total // 100) == 0 or number == total):
+                self.stderr.write(f"\r{number:,} / {total:,}", ending="\n" if number == total else "")
+                self.stderr.flush()

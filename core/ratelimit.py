@@ -73,6 +73,16 @@ def refund(limit: Limit, *, key: str) -> None:
         _away(limit, error)
 
 
+def forget(limit: Limit, *, key: str) -> bool:
+    """Forget what was counted for `key` in the present windows; False where Redis is away."""
+    try:
+        _counters().delete_many([each.name for each in _windows(limit, key)])
+    except (RedisError, OSError) as error:
+        _away(limit, error)
+        return False
+    return True
+
+
 def _count(limit: Limit, key: str) -> int:
     """Count one, by one round trip; return the seconds to wait, 0 where it may pass."""
     if not limit.rates:

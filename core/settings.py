@@ -100,6 +100,7 @@ MIDDLEWARE = [
     "core.middleware.private_pages",
     "core.middleware.probes",
     "core.metrics.count_requests",
+    "core.middleware.RequestLog",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "core.middleware.limit_body",
@@ -326,11 +327,26 @@ CONTENT_SECURITY_POLICY = {
 DEFAULT_EXCEPTION_REPORTER_FILTER = "core.errors.NoValues"
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
-LOGGING = {
+SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/reports.py says what may leave
+LOG_FORMAT = env.str("LOG_FORMAT", default="text" if DEBUG else "json")
+if LOG_FORMAT not in ("json", "text"):
+    raise ImproperlyConfigured("LOG_FORMAT must be json or text / LOG_FORMAT 只能是 json 或 text")
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"tokens": {"()": "core.logs.ScrubTokens"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["tokens"]}},
+    "formatters": {"line": {"()": "core.logs.formatter", "style": LOG_FORMAT}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO").upper()},
+    # At DEBUG these tell the parameters of queries, and the whole context of a template: a mail's has the code in it.
+    "loggers": {
+        "django.db.backends": {"level": "INFO"},
+        "django.template": {"level": "INFO"},
+        "django.request": {"level": "ERROR"},  # what was answered is in the line of the request
+    },
 }
+DJANGO_STRUCTLOG_USER_ID_FIELD = None  # it would load the session of every visitor; core/middleware.py tells who
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # core/middleware.py lets none through that is not well-formed
+# One line a request; its beginning and its tasks' are for who looks closer.
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = 10  # DEBUG
+DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = 20  # INFO: a visitor's slip is no trouble of ours

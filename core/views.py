@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from . import health, metrics
+from . import health, metrics, proxies
 
 RETRY_AFTER = 30  # seconds: a database restart is over by then
 
@@ -92,7 +92,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """Liveness: the process answers. It asks nothing of others, so that their trouble restarts nobody."""
-    return JsonResponse({"status": "ok"})
+    return JsonResponse({"status": "ok", **proxies.seen(request)})
 
 
 @never_cache

@@ -28,4 +28,4 @@ from core.settings import DATABASES, LOGGING
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": None}
-LOGGING["loggers"] = {"mail.log": {"level": "WARNING"}}  # aiosmtpd's every word
+LOGGING["loggers"]["mail.log"] = {"level": "WARNING"}  # aiosmtpd's every word

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db.models import F, Func, OuterRef, QuerySet, Subquery
 
+from core import clock
+
 from .models import AddressBudget, GuessTally
 from .states import CodeTooShort, LinkOnly
 
@@ -89,6 +91,15 @@ def return_guess(*, address: str, at: datetime) -> None:
     if budget and at.timestamp() in budget.guesses:
         budget.guesses.remove(at.timestamp())
         budget.save(update_fields=["guesses"])
+
+
+def forget(*, address: str) -> int:
+    """Forget the wrong guesses at a canonical address; return how many counted until now. Needs a transaction."""
+    budget = AddressBudget.objects.select_for_update().filter(address=address).first()
+    if budget is None:
+        return 0
+    budget.delete()
+    return len(_recent(budget.guesses, clock.now()))
 
 
 def tally(number: int, *, at: datetime) -> None:

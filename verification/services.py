@@ -57,6 +57,12 @@ def find(*, handles: Iterable[str]) -> list[CaptchaModel]:
     return [rows[handle] for handle in wanted if state_of(rows.get(handle), at=now) is not State.LOST]
 
 
+def latest(*, address: str) -> CaptchaModel | None:
+    """Return the newest request of a canonical address that isn't over."""
+    row = CaptchaModel.objects.filter(address=address).order_by("-pk").first()
+    return None if state_of(row, at=clock.now()) is State.LOST else row
+
+
 def get(*, handle: str) -> CaptchaModel:
     """Return the request behind a handle. Raises HandleLost, or AlreadyRedeemed where it made its account."""
     captcha = CaptchaModel.objects.filter(handle=handle).first()

@@ -5,12 +5,26 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging
+from django.dispatch import receiver
+from django_structlog.celery.receivers import CeleryReceiver
+from django_structlog.celery.signals import modify_context_before_task_publish
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 
 app = Celery("doorcode")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+_receiver = CeleryReceiver()  # takes the request's id along in a header of the message, which older workers ignore
+_receiver.connect_worker_signals()
+
+
+@receiver(modify_context_before_task_publish)
+def _take_the_request_alone(context: dict[str, Any], **kwargs: Any) -> None:
+    """The broker learns the id of the request, and nothing else of it."""
+    for name in set(context) - {"request_id"}:
+        del context[name]
 
 
 @setup_logging.connect

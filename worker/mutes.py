@@ -52,9 +52,14 @@ def mute(*, notice: Notice) -> None:
         Mute.objects.update_or_create(address=notice.address, defaults={"until": until})
 
 
+def lift(*, address: str) -> bool:
+    """Send sign-up mail to a canonical address again; False where it was not muted."""
+    return bool(Mute.objects.filter(address=address).delete()[0])
+
+
 def unmute(*, notice: Notice) -> None:
     """Send sign-up mail to the address again. The request stays spent."""
-    Mute.objects.filter(address=notice.address).delete()
+    lift(address=notice.address)
 
 
 def among(deliveries: Iterable[Delivery]) -> set[int]:

@@ -7,6 +7,8 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -147,6 +149,18 @@ def _send(sender: str, recipient: str, message: bytes | None, deadline: float) -
             ):  # a kept connection may have been closed in the meantime: one free try on a new one
                 return Reply(Outcome.DEFERRED, str(error))
     return Reply(Outcome.DEFERRED, "the server keeps hanging up")
+
+
+@contextmanager
+def session() -> Iterator[smtplib.SMTP]:
+    """A connection of its own, open, secured and signed in within DEADLINE seconds. Raises what smtplib raises."""
+    smtp = _new()
+    try:
+        with guard(lambda: smtp.sock, seconds=DEADLINE):
+            _connect(smtp)
+            yield smtp
+    finally:
+        smtp.close()
 
 
 def drop_connection() -> None:

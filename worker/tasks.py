@@ -12,8 +12,8 @@ _sweepers: list[Sweeper] = []
 
 
 @shared_task(name="worker.tasks.deliver")
-def deliver(delivery_id: int) -> int:
-    """Send this delivery, and what else is due."""
+def deliver(delivery_id: int, **later: Any) -> int:
+    """Send this delivery, and what else is due. `later`: what a newer web process may say beside, while both run."""
     return sender.deliver(first=delivery_id)
 
 

@@ -100,6 +100,7 @@ def test_45_46_a_secret_is_in_no_log_page_row_or_message(tmp_path: Path) -> None
             final = alice.post("/signup/verify/", captcha=code, **fields)
             assert final.status_code == 303
             pages += [final, alice.get("/account/"), alice.get("/signup/status/")]
+            others = _more_secrets(system)
             pages += _admin(system)
             client.set("the end", 1)
             for command in monitor.listen():
@@ -119,9 +120,47 @@ def test_45_46_a_secret_is_in_no_log_page_row_or_message(tmp_path: Path) -> None
         assert len(text) > 500, where
         assert proof not in text, where
         assert PASSWORD not in text, where
+        assert [secret for secret in others if secret in text] == [], where
         found = [text[max(0, hit.start() - 40) : hit.end() + 20] for hit in digits.finditer(text)]
         assert found == [], where
     assert "worker.tasks.deliver" in written["broker"]
+    handle = link.rstrip("/").rpartition("/")[2].partition(".")[0]
+    for secret in (handle, ALICE, "bob@example.com", SYSTEM_KEY):
+        assert secret not in written["logs"]
+    _one_id_from_request_to_task(system, final)
+
+
+SYSTEM_KEY = "a-key-that-only-this-system-knows-0123456789-abcdef"
+
+
+def _more_secrets(system: System) -> list[str]:
+    """A reset by mail, and a registration over the API with a wrong and a right code: what must be found nowhere."""
+    bob, mail, reset = "bob@example.com", system.mail, Visitor(system.url)
+    reset.post("/password-reset/", email=ALICE)
+    text = mail.wait_for(ALICE, number=2).get_body(("plain",)).get_content()
+    path = next(line for line in text.splitlines() if "/password-reset/" in line).removeprefix(system.url)
+    form = reset.get(path).headers["Location"]
+    assert reset.post(form, password="another horse b").status_code == 302
+    api = f"{system.url}/api"
+    handle = requests.post(f"{api}/captchas/", json={"email": bob}, timeout=30).json()["id"]
+    code = mail.code(bob)
+    fields = {"id": handle, "email": bob, "username": "bobby", "password": "a third horse b"}
+    wrong = f"{(int(code) + 1) % 10_000:04}"
+    assert requests.post(f"{api}/users/", json=fields | {"captcha": wrong}, timeout=30).status_code == 400
+    made = requests.post(f"{api}/users/", json=fields | {"captcha": code}, timeout=30).json()
+    requests.get(f"{api}/users/me/", headers={"Authorization": f"Token {made['token']}"}, timeout=30)
+    return [path.rstrip("/").rpartition("/")[2], "another horse b", "a third horse b", made["token"]]
+
+
+def _one_id_from_request_to_task(system: System, answer: requests.Response) -> None:
+    """Every line is a JSON object; a request's id is in its own line, and in those of the worker that sent its mail."""
+    web = [json.loads(line) for line in system.log("web").splitlines()]
+    lines = [line for line in system.log("worker").splitlines() if line.startswith("{")]  # Celery warns root by itself
+    worker = [json.loads(line) for line in lines]
+    assert [each["code"] for each in web if each.get("request_id") == answer.headers["X-Request-ID"] and "code" in each]
+    asked = next(each for each in web if each.get("request") == "POST /signup/" and "code" in each)
+    sent = [each["event"] for each in worker if each.get("request_id") == asked["request_id"]]
+    assert any(event.startswith("delivery 1 (code): accepted") for event in sent)
 
 
 def _admin(system: System) -> list[requests.Response]:

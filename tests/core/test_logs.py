@@ -1,10 +1,15 @@
-"""Logs hold no token."""
+"""Logs: one object a line, the request's id in it, and no token, password or address."""
 
+import json
 import logging
+from types import SimpleNamespace
 
 import pytest
+import structlog
+from django.test import Client, RequestFactory
 
-from core.logs import ScrubTokens, scrub
+from core import logs, middleware
+from core.fingerprints import of_address
 
 
 @pytest.mark.parametrize(
@@ -17,20 +22,142 @@ from core.logs import ScrubTokens, scrub
         ("POST /api/captchas/abcdefghijklmnopqrstuvwx/resend/ 202", "POST /api/captchas/…/resend/ 202"),
         ("POST /api/captchas/ 202", "POST /api/captchas/ 202"),
         ("/password-reset/done/ /signup/verify/", "/password-reset/done/ /signup/verify/"),
+        ("redis://user:hunter2@redis.example.com:6379/0", "redis://…@redis.example.com:6379/0"),
+        ("smtp://127.0.0.1:25 a@b, 5 @ 3.50", "smtp://127.0.0.1:25 a@b, 5 @ 3.50"),
     ],
 )
-def test_tokens_are_taken_out(line: str, clean: str) -> None:
+def test_tokens_and_passwords_are_taken_out(line: str, clean: str) -> None:
     """And nothing else."""
-    assert scrub(line) == clean
+    assert logs.scrub(line) == clean
 
 
-def test_a_slip_in_a_logging_call_raises_nothing() -> None:
-    """It is for the handler to print."""
-    assert ScrubTokens().filter(logging.LogRecord("x", 30, "", 0, "%s %s", ("one",), None))
+@pytest.mark.parametrize("text", ["550 <{}> unknown", "Key (email)=({}) exists", "?email={}&x=1", "{}.", "'{}'"])
+@pytest.mark.parametrize(
+    "address", ["alice@example.com", "Alice@Example.COM", "a.b+c@mail.example.co.uk", "我@例子.中国"]
+)
+def test_an_address_is_a_hash(text: str, address: str) -> None:
+    """The same for the same address, so that an operator can follow it; a key is needed to make it."""
+    assert logs.scrub(text.format(address)) == text.format(of_address(address))
+    assert of_address("alice@example.com") == of_address("Alice@Example.com") != of_address("bob@example.com")
 
 
-def test_the_filter_reads_arguments_too() -> None:
-    """As django.request logs them."""
-    record = logging.LogRecord("x", 30, "", 0, "Not Found: %s", ("/signup/link/abcdefgh.ijklmnop/",), None)
-    assert ScrubTokens().filter(record)
-    assert record.getMessage() == "Not Found: /signup/link/…/"
+def test_the_hash_needs_the_key(settings) -> None:
+    """Who reads the log can't try addresses."""
+    before = of_address("alice@example.com")
+    settings.SECRET_KEY = "another"
+    assert of_address("alice@example.com") != before
+
+
+def line(style: str = "json", **fields: object) -> str:
+    """What a handler would write."""
+    record = logging.LogRecord("some.where", logging.WARNING, "", 0, "%s said %s", ("bob@example.com", 7), None)
+    vars(record).update(fields)
+    return logs.formatter(style).format(record)
+
+
+def test_a_line_is_a_json_object() -> None:
+    """With when, where, how bad and what."""
+    entry = json.loads(line())
+    assert entry.pop("timestamp").endswith("Z")
+    assert entry == {
+        "event": f"{of_address('bob@example.com')} said 7",
+        "level": "warning",
+        "logger": "some.where",
+    }
+
+
+def test_a_line_for_people_says_the_same() -> None:
+    """LOG_FORMAT=text."""
+    text = line("text")
+    assert f"{of_address('bob@example.com')} said 7" in text
+    assert "some.where" in text
+
+
+def test_a_traceback_is_scrubbed() -> None:
+    """What an exception says is not ours to choose."""
+    try:
+        int("carol@example.com /signup/link/abcdefgh.ijklmnop/")
+    except ValueError as error:
+        entry = json.loads(line(exc_info=(type(error), error, error.__traceback__)))
+    assert "ValueError" in entry["exception"]
+    assert "carol" not in entry["exception"]
+    assert "abcdefgh" not in entry["exception"]
+
+
+def test_structured_values_are_scrubbed_to_the_bottom(capsys) -> None:
+    """Names and numbers stay."""
+    found = logs.scrub_all({"a": ["carol@example.com", 1, None, True], "b": {"c": ValueError("dave@example.com")}})
+    assert found == {"a": [of_address("carol@example.com"), 1, None, True], "b": {"c": of_address("dave@example.com")}}
+
+
+@pytest.mark.parametrize("given", ["", "short", "x" * 65, "has space in", 'quo"te-and-more', "new\nline-and-more"])
+def test_a_strange_request_id_is_replaced(given: str) -> None:
+    """It goes into every line: only letters, digits, - and _, 8 to 64 of them."""
+    request = RequestFactory().get("/", headers={"x-request-id": given})
+    answer = middleware.RequestLog(lambda request: Client().get("/healthz"))(request)
+    assert answer.headers["X-Request-ID"] != given
+    assert len(answer.headers["X-Request-ID"]) == 32
+
+
+def test_a_well_formed_request_id_is_kept(client: Client) -> None:
+    """The proxy's own."""
+    assert client.get("/login/", headers={"x-request-id": "edge-7_0042"}).headers["X-Request-ID"] == "edge-7_0042"
+
+
+def test_each_line_of_a_request_has_its_id() -> None:
+    """Whoever writes it; and none of the next request's."""
+    entries = []
+
+    def view(request: object) -> object:
+        entries.append(json.loads(line()))
+        return Client().get("/healthz")
+
+    request = RequestFactory().get("/", headers={"x-request-id": "edge-7_0042"})
+    middleware.RequestLog(view)(request)
+    assert entries[0]["request_id"] == "edge-7_0042"
+    assert "request_id" not in json.loads(line())
+
+
+def test_a_request_is_logged_by_its_route(db, client: Client, caplog) -> None:
+    """One line, without its query and its token; the code that was answered; no session is looked up for it."""
+    caplog.set_level(logging.INFO)
+    client.get("/signup/link/abcdefghijklmnop.qrstuvwxyz/?email=alice@example.com")
+    [record] = [each for each in caplog.records if each.name.startswith("django_structlog")]
+    assert record.msg["request"] == "GET /signup/link/<str:token>/"
+    assert (record.msg["code"], record.msg["level"]) == (303, "info")
+    assert "user_id" not in record.msg
+
+
+def test_the_publisher_takes_the_request_id_alone(monkeypatch) -> None:
+    """The broker learns no network, no user."""
+    from celery.signals import before_task_publish
+
+    headers: dict[str, object] = {}
+    with structlog.contextvars.bound_contextvars(request_id="edge-7_0042", network="abc", user_id=7):
+        before_task_publish.send("worker.tasks.deliver", headers=headers, properties={}, body={})
+    assert headers == {"__django_structlog__": {"request_id": "edge-7_0042"}}
+
+
+def test_gunicorn_writes_the_same(monkeypatch, capsys) -> None:
+    """Its own lines and its access log, which has a hash for the visitor's address."""
+    from gunicorn.config import Config
+
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    config = Config()
+    config.set("accesslog", "-")
+    logger = logs.GunicornLogger(config)
+    request = SimpleNamespace(headers=[("REFERER", "https://x.test/signup/link/abcdefgh.ijklmnop/")])
+    response = SimpleNamespace(status="200 OK", sent=5, headers=[])
+    environ = {
+        "REMOTE_ADDR": "203.0.113.9",
+        "REQUEST_METHOD": "GET",
+        "RAW_URI": "/signup/mute/abcdefgh.ijklmnop/?a=bob@example.com",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_REFERER": "https://x.test/signup/link/abcdefgh.ijklmnop/",
+    }
+    from datetime import timedelta
+
+    logger.access(response, request, environ, timedelta(seconds=1))
+    entry = json.loads(capsys.readouterr().out)
+    assert "GET /signup/mute/…/?a=address-" in entry["event"]
+    assert not any(secret in entry["event"] for secret in ("203.0.113.9", "abcdefgh", "bob@"))

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from core import operators
 from signup.purge import purge
@@ -14,9 +15,14 @@ class Command(operators.Command):
         return _("Delete accounts that were never activated, old codes and settled mails")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help=_("Only count"))
+        self.add_dry_run(parser)
+        self.add_yes(parser)
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options["dry_run"]:
+            number = sum(rows for _kind, rows in purge(dry_run=True))
+            self.confirm(options, ngettext("Delete %(n)d row?", "Delete %(n)d rows?", number) % {"n": number})
         names = {
             "deliveries": _("settled mails"),
             "codes": _("old codes"),
@@ -27,5 +33,11 @@ class Command(operators.Command):
             "mail tallies": _("mail tallies"),
             "mutes": _("mutes that are over"),
         }
+        done = {}
         for kind, rows in purge(dry_run=options["dry_run"]):
-            self.stdout.write(f"{names[kind]}: {rows}")
+            done[kind] = rows
+            if not options["json"]:
+                self.stdout.write(f"{names[kind]}: {rows}")
+                self.stdout.flush()
+        if options["json"]:
+            self.tell(options, {"dry_run": options["dry_run"], "rows": done}, [])

@@ -19,7 +19,9 @@ class Command(operators.Command):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("delivery", nargs="*", type=int, help=_("Numbers of deliveries"))
         parser.add_argument("--failed", action="store_true", help=_("All that failed"))
-        parser.add_argument("--dry-run", action="store_true", help=_("Only count"))
+        self.add_dry_run(parser)
+        self.add_yes(parser)
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if bool(options["delivery"]) == options["failed"]:
@@ -28,6 +30,12 @@ class Command(operators.Command):
         if options["delivery"]:
             rows = Delivery.objects.filter(pk__in=options["delivery"])
         ids = list(rows.order_by("pk").values_list("pk", flat=True))
-        done = len(ids) if options["dry_run"] else requeue(delivery_ids=ids)
+        done = len(ids)
+        if not options["dry_run"]:
+            if options["failed"] and ids:
+                question = ngettext("Send %(n)d mail again?", "Send %(n)d mails again?", done)
+                self.confirm(options, question % {"n": done})
+            done = sum(requeue(delivery_ids=[each]) for each in self.progress(ids, total=len(ids)))
         text = ngettext("%(n)d of %(all)d delivery is sent again", "%(n)d of %(all)d deliveries are sent again", done)
-        self.stdout.write(text % {"n": done, "all": len(ids)})
+        found = {"found": len(ids), "sent_again": done, "dry_run": options["dry_run"]}
+        self.tell(options, found, [text % {"n": done, "all": len(ids)}])

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from core import operators
-from worker import sweeper
+from worker import heartbeat, sweeper
 
 
 class Command(operators.Command):
@@ -17,13 +17,22 @@ class Command(operators.Command):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
+        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        while True:
-            found = sweeper.sweep()
-            if found or options["once"]:
-                text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found) % {"n": found}
-                self.stdout.write(text)
-            if options["once"]:
-                return
-            time.sleep(sweeper.INTERVAL)
+        try:
+            while True:
+                found = sweeper.sweep()
+                heartbeat.beat()
+                if found or options["once"]:
+                    text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found)
+                    self.tell(options, {"waiting": found}, [text % {"n": found}])
+                    self.stdout.flush()
+                if options["once"]:
+                    return
+                time.sleep(sweeper.INTERVAL)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            if not options["once"]:
+                heartbeat.stop()

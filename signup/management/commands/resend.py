@@ -1,0 +1,49 @@
+"""`manage.py resend`: send the mail of somebody's sign-up again."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+
+from core import fingerprints, operators
+from signup import support
+from verification.services import ResendTooSoon
+from verification.states import HandleLost
+
+
+class Command(operators.Command):
+    def describe(self) -> str:
+        return _("Send the mail of a sign-up again, as its resend button does")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("address", type=operators.address, metavar="ADDRESS", help=_("Whose sign-up"))
+        self.add_dry_run(parser)
+        self.add_json(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        address = options["address"]
+        try:
+            captcha = support.find(address=address)
+            delivery = None if options["dry_run"] else support.resend(captcha=captcha)
+        except (support.NothingToSend, HandleLost) as error:
+            text = _("No sign-up of %(email)s waits for a code. It has to be started again, or the account exists")
+            raise CommandError(text % {"email": address}) from error
+        except ResendTooSoon as error:
+            text = _("A mail was asked for a moment ago. Try again in %(n)d s")
+            raise CommandError(text % {"n": error.retry_after}) from error
+        hashed = fingerprints.of_address(address)
+        data = {
+            "address": address,
+            "in_logs": hashed,
+            "delivery": delivery and delivery.pk,
+            "dry_run": delivery is None,
+        }
+        text = (
+            _("A mail to %(email)s is on its way: delivery %(number)s") if delivery else _("%(email)s can be sent one")
+        )
+        lines = [
+            text % {"email": address, "number": delivery and delivery.pk},
+            _("In logs: %(hash)s") % {"hash": hashed},
+        ]
+        self.tell(options, data, lines)

@@ -1,0 +1,38 @@
+"""`manage.py stats`: how sign-ups fare."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from core import operators
+from signup import stats
+
+
+class Command(operators.Command):
+    def describe(self) -> str:
+        return _("Show how sign-ups and mails fared in the last hours")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--hours", type=int, default=24, metavar="N", help=_("How many hours; 24 if not given"))
+        self.add_json(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = stats.figures(hours=options["hours"])
+        signups, waits, waiting = found["sign_ups"], found["seconds_to_acceptance"], found["waiting"]
+        rows = [
+            (_("sign-ups asked for"), signups["asked"]),
+            (_("of them mailed"), signups["mailed"]),
+            (_("of them proven"), signups["proven"]),
+            (_("accounts activated"), signups["registered"]),
+            (_("mails by state"), _listed(found["mails"])),
+            (_("seconds to acceptance, p50 / p95"), f"{waits.get('p50', '-')} / {waits.get('p95', '-')}"),
+            (_("mails due now"), waiting["due"]),
+            (_("the oldest for, seconds"), waiting["oldest_seconds"]),
+            (_("languages of new accounts"), _listed(found["languages"])),
+        ]
+        self.tell(options, found, [f"{label}: {value}" for label, value in rows])
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name or '-'} {number}" for name, number in counts.items()) or "-"

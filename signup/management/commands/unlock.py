@@ -1,0 +1,37 @@
+"""`manage.py unlock`: lift what keeps somebody out."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from core import fingerprints, operators
+from signup import support
+
+
+class Command(operators.Command):
+    def describe(self) -> str:
+        return _("Forget wrong codes and wrong passwords of an address, so that its owner can try again")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("address", type=operators.address, metavar="ADDRESS", help=_("Whose"))
+        unmute = _('Send sign-up mail again, although its owner said "This wasn\'t me"')
+        parser.add_argument("--unmute", action="store_true", help=unmute)
+        self.add_dry_run(parser)
+        self.add_json(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        address = options["address"]
+        lifted = support.unlock(address=address, unmute=options["unmute"], dry_run=options["dry_run"])
+        hashed = fingerprints.of_address(address)
+        guesses = ngettext("%(n)d wrong code is forgotten", "%(n)d wrong codes are forgotten", lifted.guesses)
+        lines = [guesses % {"n": lifted.guesses}]
+        lines.append(
+            _("Wrong passwords are forgotten") if lifted.sign_ins else _("Redis is away: wrong passwords stay")
+        )
+        lines += [_("Sign-up mail is sent again")] if lifted.muted else []
+        lines += [_("Nothing was changed")] if options["dry_run"] else []
+        lines.append(_("In logs: %(hash)s") % {"hash": hashed})
+        data = {"address": address, "in_logs": hashed, "dry_run": options["dry_run"], **vars(lifted)}
+        self.tell(options, data, lines)

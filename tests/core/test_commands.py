@@ -1,0 +1,106 @@
+"""The page of commands says what their parsers say; all share the same manners."""
+
+import argparse
+import io
+import re
+import sys
+
+import pytest
+from django.core.management import CommandError, call_command, get_commands, load_command_class
+
+from core import operators
+from tests.servers import ROOT
+
+APPS = ("core", "verification", "worker", "signup")
+COMMANDS = {name: app for name, app in get_commands().items() if app in APPS}
+PAGE = (ROOT / "docs" / "reference" / "commands.md").read_text()
+DJANGOS = {
+    "--help",
+    "--version",
+    "--verbosity",
+    "--settings",
+    "--pythonpath",
+    "--traceback",
+    "--no-color",
+    "--force-color",
+    "--skip-checks",
+}
+
+
+def options(name: str) -> dict[str, argparse.Action]:
+    """What a command takes, by its longest spelling; a place by its name."""
+    parser = load_command_class(COMMANDS[name], name).create_parser("manage.py", name)
+    found = {
+        max([*each.option_strings, each.dest if not each.option_strings else ""], key=len): each
+        for each in parser._actions
+    }
+    return {name: each for name, each in found.items() if name not in DJANGOS}
+
+
+def test_the_page_has_every_command_and_no_other() -> None:
+    """By name."""
+    assert set(re.findall(r"^## (\w+)$", PAGE, re.MULTILINE)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_has_every_option_and_no_other(name: str) -> None:
+    """As its parser has them."""
+    section = re.split(rf"^## {name}$", PAGE, flags=re.MULTILINE)[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE)) == set(options(name))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_explained_in_each_language(name: str, monkeypatch) -> None:
+    """And the command itself."""
+    for locale in ("en_US.UTF-8", "zh_CN.UTF-8", "zh_TW.UTF-8"):
+        monkeypatch.setenv("LC_ALL", locale)
+        texts = [each.help for each in options(name).values()]
+        command = load_command_class(COMMANDS[name], name)
+        texts.append(command.create_parser("manage.py", name).description)
+        assert all(texts)
+        if locale.startswith("zh") and name != "preview_mail":
+            assert all(re.search(r"[一-鿿]", text) for text in texts)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("answer", "goes_on"), [("y\n", True), ("yes\n", True), ("\n", False), ("no\n", False), ("", False)]
+)
+def test_a_terminal_is_asked(monkeypatch, answer: str, goes_on: bool) -> None:
+    """No answer is a no."""
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    command = operators.Command()
+    if goes_on:
+        command.confirm({"yes": False}, "Really?")
+    else:
+        with pytest.raises(CommandError):
+            command.confirm({"yes": False}, "Really?")
+    command.confirm({"yes": True}, "Really?")
+
+
+def test_a_script_is_not_asked(monkeypatch) -> None:
+    """It would wait for ever."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    operators.Command().confirm({"yes": False}, "Really?")
+
+
+def test_progress_is_for_a_terminal(monkeypatch) -> None:
+    """A log wants no carriage returns."""
+    for stream, shown in ((Terminal(), "2 / 2"), (io.StringIO(), "")):
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert list(operators.Command(stderr=stream).progress([7, 8], total=2)) == [7, 8]
+        assert shown in stream.getvalue()
+        assert bool(stream.getvalue()) == bool(shown)
+
+
+def test_lang_chooses_the_language(db, capsys) -> None:
+    """Whatever the shell's locale; and a language that we lack is an error."""
+    call_command("stats", "--lang", "zh-CN")
+    assert "注册请求: 0" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="zh-hans"):
+        call_command("stats", "--lang", "tlh")

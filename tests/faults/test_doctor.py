@@ -1,0 +1,52 @@
+"""The doctor at a system that is really broken."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.faults.conftest import WORKER
+from tests.servers import ROOT, Redis, System, wait_until
+
+pytestmark = [pytest.mark.redis, pytest.mark.postgres]
+
+
+def doctor(system: System, *options: str, **environment: str) -> tuple[int, dict[str, Any]]:
+    """The exit code, and the findings by name."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "doctor", "--json", *options],
+        cwd=ROOT,
+        env=system.environment | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, {each["name"]: each for each in json.loads(done.stdout)["findings"]}
+
+
+def test_a_well_system_is_well(system: System) -> None:
+    """With a worker and its sweeper."""
+    with system.worker("worker", *WORKER):
+        wait_until(lambda: system.rows("SELECT 1 FROM worker_heartbeat"), "a sign of life")
+        code, found = doctor(system)
+    assert {name for name, each in found.items() if each["state"] != "ok"} == set()
+    assert (code, "worker@" in found["workers"]["text"]) == (0, True)
+
+
+def test_a_frozen_redis_and_a_silent_mail_server_hide_nothing(system: System, redis: Redis) -> None:
+    """Each of them fails; all else is examined, in time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        redis.send(signal.SIGSTOP)
+        try:
+            code, found = doctor(system, EMAIL_URL=f"smtp://127.0.0.1:{silent.getsockname()[1]}")
+        finally:
+            redis.send(signal.SIGCONT)
+    broken = {name for name, each in found.items() if each["state"] == "failed"}
+    assert broken == {"redis", "broker", "workers", "sweeper", "mail_server", "clock_of_redis"}
+    assert {found[name]["state"] for name in ("database", "migrations", "keys", "clock_of_database")} == {"ok"}
+    assert code == 1

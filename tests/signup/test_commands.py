@@ -1,0 +1,167 @@
+"""What an operator does for one person, and what they look at."""
+
+import json
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from core import clock, ratelimit
+from core.fingerprints import of_address
+from signup import limits
+from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted, right
+from tests.visits import ask, verify
+from verification.models import AddressBudget, CaptchaModel
+from worker import samples
+from worker.models import Delivery, Mute
+
+pytestmark = pytest.mark.django_db
+
+
+def told(capsys) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_resend_mails_the_same_code_again(client: Client, hands: Hands, capsys) -> None:
+    """As the page's button does, after the cooldown; and says how the logs call the address."""
+    captcha = ask(client)
+    Delivery.objects.update(state="sent")
+    code = right(captcha)
+    hands.move(seconds=61)
+    call_command("resend", "Alice@Example.com", "--json")
+    newest = Delivery.objects.latest("pk")
+    assert told(capsys) == {"address": ALICE, "in_logs": of_address(ALICE), "delivery": newest.pk, "dry_run": False}
+    assert Delivery.objects.count() == 2
+    assert right(CaptchaModel.objects.get()) == code
+
+
+def test_resend_gives_a_failed_mail_another_life(client: Client, hands: Hands) -> None:
+    """The same row: no second mail."""
+    ask(client)
+    Delivery.objects.update(state="failed")
+    call_command("resend", ALICE)
+    assert Delivery.objects.get().state == "pending"
+
+
+def test_resend_says_why_not(client: Client, hands: Hands) -> None:
+    """No sign-up, too soon, done, no address."""
+    with pytest.raises(CommandError, match="No sign-up"):
+        call_command("resend", BOB)
+    captcha = ask(client)
+    Delivery.objects.update(state="sent")
+    with pytest.raises(CommandError, match="60 s"):
+        call_command("resend", ALICE)
+    verify(client, captcha)
+    hands.move(minutes=5)
+    with pytest.raises(CommandError, match="No sign-up"):
+        call_command("resend", ALICE)
+    with pytest.raises(CommandError, match="correct format"):
+        call_command("resend", "alice")
+
+
+def test_resend_can_only_look(client: Client, hands: Hands) -> None:
+    """--dry-run."""
+    ask(client)
+    Delivery.objects.update(state="sent")
+    hands.move(minutes=5)
+    call_command("resend", ALICE, "--dry-run")
+    assert Delivery.objects.count() == 1
+
+
+def test_unlock_forgets_wrong_codes(capsys) -> None:
+    """Of this address alone."""
+    for address in (ALICE, BOB):
+        AddressBudget.objects.create(address=address, guesses=[clock.now().timestamp()] * 3)
+    call_command("unlock", ALICE, "--dry-run", "--json")
+    assert told(capsys)["guesses"] == 3
+    assert AddressBudget.objects.count() == 2
+    call_command("unlock", ALICE)
+    assert "3 wrong codes are forgotten" in capsys.readouterr().out
+    assert AddressBudget.objects.get().address == BOB
+
+
+@pytest.mark.parametrize("name", ["alice", ALICE])
+def test_unlock_forgets_wrong_passwords(settings, still: None, name: str) -> None:
+    """By either name of the account."""
+    make_user("Alice")
+    settings.LIMIT_LOGIN_ACCOUNT = [(1, 3_600)]
+    ratelimit.charge(limits.LOGIN_ACCOUNT, key=name)
+    with pytest.raises(ratelimit.RateLimited):
+        ratelimit.charge(limits.LOGIN_ACCOUNT, key=name)
+    call_command("unlock", ALICE)
+    ratelimit.charge(limits.LOGIN_ACCOUNT, key=name)
+
+
+def test_unlock_leaves_a_mute_unless_told(capsys) -> None:
+    """It is the owner's own word."""
+    muted()
+    call_command("unlock", ALICE)
+    assert Mute.objects.exists()
+    call_command("unlock", ALICE, "--unmute", "--dry-run")
+    assert Mute.objects.exists()
+    call_command("unlock", ALICE, "--unmute")
+    assert not Mute.objects.exists()
+
+
+def test_stats_count_what_became_of_sign_ups(client: Client, capsys) -> None:
+    """Of the last hours, for people and for programs."""
+    verify(client, ask(client))
+    make_captcha(BOB, accepted=False)
+    make_delivery()
+    call_command("stats", "--json")
+    found = told(capsys)
+    assert found["sign_ups"] == {"asked": 2, "mailed": 1, "proven": 1, "registered": 1}
+    assert found["mails"] == {"pending": 2}
+    assert found["waiting"]["due"] == 2
+    assert found["languages"] == {"en": 1}
+    call_command("stats")
+    assert "sign-ups asked for: 2" in capsys.readouterr().out
+
+
+def test_stats_of_nothing() -> None:
+    """A fresh site."""
+    call_command("stats")
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hans", "zh-hant"])
+@pytest.mark.parametrize("kind", Delivery.Kind.values)
+def test_a_preview_is_the_mail_and_touches_nothing(kind: str, language: str, django_assert_num_queries, capsys) -> None:
+    """Every kind in every language, without a query."""
+    with django_assert_num_queries(0):
+        call_command("preview_mail", kind, "--lang", language, "--json")
+    found = told(capsys)
+    assert found["language"].lower() == language
+    assert found["subject"]
+    assert found["text"]
+    assert "<html" in found["html"]
+
+
+def test_a_preview_can_be_raw_or_a_file(tmp_path, capsys) -> None:
+    """The whole message; the HTML for a browser."""
+    call_command("preview_mail", "code", "--part", "raw")
+    message = message_from_bytes(capsys.readouterr().out.encode(), _class=EmailMessage, policy=default)
+    assert message["To"] == samples.RECIPIENT
+    target = tmp_path / "mail.html"
+    call_command("preview_mail", "code", "--part", "html", "--output", str(target))
+    assert "<html" in target.read_text()
+
+
+def test_purge_and_requeue_tell_programs(capsys) -> None:
+    """--json."""
+    call_command("purge", "--json", "--dry-run")
+    assert told(capsys)["rows"]["codes"] == 0
+    delivery = make_delivery(make_captcha())
+    Delivery.objects.update(state="failed")
+    call_command("requeue", str(delivery.pk), "--json")
+    assert told(capsys) == {"found": 1, "sent_again": 1, "dry_run": False}
+
+
+def test_sweep_tells_programs(rung, capsys) -> None:
+    """--json."""
+    make_delivery()
+    Delivery.objects.update(published_at=None)
+    call_command("sweep", "--once", "--json")
+    assert told(capsys) == {"waiting": 1}

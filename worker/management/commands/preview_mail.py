@@ -1,0 +1,47 @@
+"""`manage.py preview_mail`: look at a mail before anybody gets it."""
+
+from argparse import ArgumentParser
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from core import operators
+from worker import samples
+from worker.models import Delivery
+
+PARTS = ("text", "html", "raw")
+
+
+class Command(operators.Command):
+    def describe(self) -> str:
+        return _("Show a mail as it would be sent, in the language of --lang; its code and links open nothing")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("kind", choices=Delivery.Kind.values, metavar="KIND", help=", ".join(Delivery.Kind.values))
+        part = _("What to show: text (the default), html, or raw, the whole message with its headers")
+        parser.add_argument("--part", choices=PARTS, default="text", help=part)
+        parser.add_argument("--output", type=Path, metavar="FILE", help=_("Write it there, instead of printing it"))
+        self.add_json(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        content = samples.build(kind=options["kind"], language=get_language() or "en")
+        message = message_from_bytes(content, _class=EmailMessage, policy=default)
+        parts = {"text": _body(message, "plain"), "html": _body(message, "html"), "raw": content.decode("ascii")}
+        subject = str(message["Subject"])
+        chosen = parts[options["part"]]
+        shown = f"Subject: {subject}\n\n{chosen}" if options["part"] == "text" else chosen
+        if options["output"]:
+            options["output"].write_text(chosen, encoding="utf-8")
+            shown = str(options["output"])
+        data = {"kind": options["kind"], "language": str(message["Content-Language"]), "subject": subject}
+        self.tell(options, data | {name: parts[name] for name in ("text", "html")}, [shown])
+
+
+def _body(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    return str(part.get_content()) if part else ""
