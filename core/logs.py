@@ -20,10 +20,9 @@ from .environment import Env
 from .fingerprints import fingerprint, of_address
 
 _TOKENS = re.compile(r"(/(?:signup/(?:link|mute)|password-reset/[^/\s\"]+|api/captchas)/)[^/\s\"?]{6,}")
-_PART = r"[^\s@<>\"'(),:;\\\[\]{}=/]+"
-_ADDRESS = re.compile(
-    rf"(?P<url>://)[^\s@/\"]*@|{_PART}@(?P<domain>{_PART}\.[\w-]*[^\W_])"
-)  # user:password of a URL, too
+_CHAR = r"[^\s@<>\"'(),:;\\\[\]{}=/]"
+# The user and password of a URL; an address. It begins where a word does, so that a long word is read but once.
+_ADDRESS = re.compile(rf"(?P<url>://)[^\s@/\"]*@|(?<!{_CHAR}){_CHAR}+@(?P<domain>{_CHAR}+\.[\w-]*[^\W_])")
 _HOST = socket.gethostname()
 
 

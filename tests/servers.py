@@ -254,7 +254,7 @@ class System:
     def worker(self, name: str = "worker", *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         """Start a Celery worker, by `command` if given, and wait until it is ready."""
         options = ("worker", "--concurrency", "4", "--hostname", f"{name}@%h")
-        command = command or ("-m", "celery", "--quiet", "-A", "worker")  # no banner: its log is JSON alone
+        command = command or ("-m", "celery", "-A", "worker")
         with self.start(name, *command, *options, **environment) as running:
             wait_until(lambda: "ready." in self.log(name), f"the worker {name}")
             yield running

@@ -155,7 +155,7 @@ def _more_secrets(system: System) -> list[str]:
 def _one_id_from_request_to_task(system: System, answer: requests.Response) -> None:
     """Every line is a JSON object; a request's id is in its own line, and in those of the worker that sent its mail."""
     web = [json.loads(line) for line in system.log("web").splitlines()]
-    lines = [line for line in system.log("worker").splitlines() if line.startswith("{")]  # Celery warns root by itself
+    lines = [line for line in system.log("worker").splitlines() if line.startswith("{")]
     worker = [json.loads(line) for line in lines]
     assert [each["code"] for each in web if each.get("request_id") == answer.headers["X-Request-ID"] and "code" in each]
     asked = next(each for each in web if each.get("request") == "POST /signup/" and "code" in each)
