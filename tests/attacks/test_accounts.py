@@ -74,7 +74,7 @@ def test_32_asking_again_changes_nothing_of_the_first_asker(client: Client, hand
     assert verify(client, captcha, captcha=code).status_code == 303
 
 
-def test_32_wrong_guesses_lengthen_and_the_old_link_still_opens(client: Client, hands: Hands, limited) -> None:
+def test_32_wrong_guesses_lengthen_and_the_old_link_still_opens(client: Client, all_hands: Hands, limited) -> None:
     """The most that Eve reaches: Alice's short code is replaced when she types it. Nobody mailed it for nothing."""
     captcha = ask(client)
     link = keys.link_token(captcha)
@@ -88,7 +88,7 @@ def test_32_wrong_guesses_lengthen_and_the_old_link_still_opens(client: Client, 
     page = verify(client, captcha)
     assert "For your safety we've sent a longer code" in text_of(page)
     assert 'name="captcha"' in text_of(page)
-    assert "8-digit" in text_of(page)
+    assert "It has 8 digits" in text_of(page)
     assert Delivery.objects.filter(captcha=captcha).count() == before + 1
     assert Delivery.objects.latest("pk").mailbox == ""  # outside the budget
     captcha.refresh_from_db()
