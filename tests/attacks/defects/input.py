@@ -49,8 +49,8 @@ INPUT = [
     ),
     defect(
         22,
-        "Characters that nobody sees are not looked for",
-        Edit("core/addresses.py", '{"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}', '{"Cc"}'),
+        "Domains are kept in the letters that were typed",
+        Edit("core/addresses.py", "@{parsed.ascii_domain}", "@{parsed.domain}"),
         "test_input.py::test_22_domains_in_disguise",
     ),
     defect(
