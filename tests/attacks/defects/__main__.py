@@ -21,7 +21,7 @@ from .page import PAGE, render
 LIMIT = 600  # seconds that the tests of one defect may take
 LEFT_OUT = (".*", "build", "staticfiles", "*.sqlite3*")  # of the copy; .venv and .git among them
 # The plugins that these tests need, and tables without migrations: most of a run is its start.
-OPTIONS = ("-p", "pytest_django.plugin", "-p", "pytest_timeout", "--no-migrations")
+OPTIONS = ("-p", "pytest_django.plugin", "-p", "pytest_timeout", "--no-migrations", "--timeout", "400")
 BROKEN = ("NameError", "ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "Failed: Timeout")
 
 
@@ -70,7 +70,7 @@ def _plant(defect: Defect) -> list[str]:
 def _run_pytest(root: Path, results: Path, names: list[str]) -> tuple[int | None, str]:
     """Return pytest's exit code and output; None where it took too long."""
     command = [sys.executable, "-m", "pytest", "-q", *OPTIONS, f"--junitxml={results}", *names]
-    env = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "DOORCODE_ALL": "1"}
+    env = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "DOORCODE_ALL": "1", "DOORCODE_PATIENCE": "120"}
     env.pop("DJANGO_SETTINGS_MODULE", None)
     process = subprocess.Popen(
         command, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
