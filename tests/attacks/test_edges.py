@@ -98,13 +98,15 @@ def test_45_46_a_secret_is_in_no_log_page_row_or_message(tmp_path: Path) -> None
     database = tmp_path / "db.sqlite3"
     said: list[bytes] = []
     with Redis() as server, redis.Redis.from_url(server.url) as client, MailServer() as mail:
-        system = System(database=f"sqlite:///{database}", redis=server.url, mail=mail, logs=tmp_path, LOG_LEVEL="DEBUG")
+        logs = {"LOG_LEVEL": "DEBUG", "GUNICORN_CMD_ARGS": '--access-logfile - --access-logformat "%(r)s %(f)s"'}
+        system = System(database=f"sqlite:///{database}", redis=server.url, mail=mail, logs=tmp_path, **logs)
         with system.run(), client.monitor() as monitor:
             alice, pages = Visitor(system.url), []
             pages.append(alice.post("/signup/", email=ALICE))
             code, link = mail.code(ALICE), link_in(mail.wait_for(ALICE))
             elsewhere = Visitor(system.url)
             pages += [alice.get("/signup/verify/"), elsewhere.get(link), elsewhere.get("/signup/verify/")]
+            assert alice.post(link).status_code == 405  # which Django logs with its path
             fields = {"email": ALICE, "username": "alice", "password": PASSWORD}
             pages.append(alice.post("/signup/verify/", captcha=f"{(int(code) + 1) % 10_000:04}", **fields))
             final = alice.post("/signup/verify/", captcha=code, **fields)
@@ -126,6 +128,7 @@ def test_45_46_a_secret_is_in_no_log_page_row_or_message(tmp_path: Path) -> None
         "broker": b"\n".join(said).decode(),
         "pages": "".join(page.text + str(page.headers.get("Location")) + page.url.replace(link, "") for page in pages),
     }
+    assert written["logs"].count("/signup/link/…") >= 3  # the access log's two, and Django's
     assert nonce not in written["pages"] + written["logs"] + written["broker"]
     digits = re.compile(rf"(?<![\d.]){code}(?![\d.])")
     for where, text in written.items():

@@ -71,8 +71,8 @@ EDGES = [
         ),
         Edit(
             "worker/outbox.py",
-            '        network=network or "",\n',
-            '        network=network or "",\n        last_reply=captcha and keys.code_of(captcha) or "",\n',
+            'common = {"last_reply": reply.text[:255],',
+            'common = {"last_reply": f"{reply.text} {keys.code_of(delivery.captcha)}",',
         ),
         SECRETS,
     ),
