@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 
-.PHONY: help install demo test test-all check chaos attack screenshots bench lock messages language schema format
+.PHONY: help install demo test test-all check chaos attack defects screenshots bench lock messages language schema format
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -49,6 +49,9 @@ chaos: install  ## break everything at random for SECONDS=60, with SEED=1, and c
 
 attack: install  ## play a stranger's best day against the budgets, and an honest thousand's
 	@$(BIN)/python -W ignore -m tests.attacks $(ARGS)
+
+defects: install  ## plant each known mistake in a copy, and see its test turn red (ARGS="--only 7 8")
+	@$(BIN)/python -m tests.attacks.defects $(ARGS)
 
 screenshots: install  ## every screen in every language, light and dark, wide and narrow, into build/screenshots
 	SHOTS=1 $(BIN)/python -m pytest tests/browser/test_screens.py

@@ -21,7 +21,7 @@ import requests
 from aiosmtpd.controller import Controller
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 30.0  # seconds until a server must answer
+PATIENCE = float(os.environ.get("DOORCODE_PATIENCE", "30"))  # seconds until a server must answer
 
 
 def free_port() -> int:

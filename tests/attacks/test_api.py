@@ -70,8 +70,8 @@ def attempts(captcha: CaptchaModel) -> int:
 
 @pytest.mark.redis
 @pytest.mark.postgres
-def test_of_200_parallel_wrong_codes_at_most_five_are_compared(site: System) -> None:
-    """7. All others are told that no try is left, and so is the right code afterwards."""
+def test_07_of_200_parallel_wrong_codes_at_most_five_are_compared(site: System) -> None:
+    """All others are told that no try is left, and so is the right code afterwards."""
     given = asked(site, "race-wrong@example.com") | {"username": "racewrong", "password": PASSWORD}
     wrong_codes = [f"{number:04}" for number in range(300) if f"{number:04}" != given["captcha"]][:200]
     answers = at_once(200, lambda n: call(site, "/api/users/", given | {"captcha": wrong_codes[n]}))
@@ -84,8 +84,8 @@ def test_of_200_parallel_wrong_codes_at_most_five_are_compared(site: System) -> 
 
 @pytest.mark.redis
 @pytest.mark.postgres
-def test_of_50_parallel_right_codes_one_makes_an_account(site: System) -> None:
-    """8. One 201 with one token. The others hold all tries at that moment, or come late; none gets anything."""
+def test_08_of_50_parallel_right_codes_one_makes_an_account(site: System) -> None:
+    """One 201 with one token. The others hold all tries at that moment, or come late; none gets anything."""
     given = asked(site, "race-right@example.com") | {"password": PASSWORD}
     answers = at_once(50, lambda n: call(site, "/api/users/", given | {"username": f"racer{n % 5}"}))
     made = [answer.json() for answer in answers if answer.status_code == 201]
@@ -101,8 +101,8 @@ def test_of_50_parallel_right_codes_one_makes_an_account(site: System) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_try_is_counted_though_the_call_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """9. No rollback of the request takes the count back."""
+def test_09_a_try_is_counted_though_the_call_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rollback of the request takes the count back."""
     captcha = make_captcha()
     monkeypatch.setattr("verification.codes.same", lambda *given: 1 / 0)
     assert try_code(captcha, wrong(captcha)).status_code == 500
@@ -113,8 +113,8 @@ def test_a_try_is_counted_though_the_call_fails(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.django_db
-def test_json_spends_the_budgets_of_the_forms(settings: Any) -> None:
-    """18. Wrong codes of an address, mails asked for and passwords tried count together, however they are sent."""
+def test_18_json_spends_the_budgets_of_the_forms(settings: Any) -> None:
+    """Wrong codes of an address, mails asked for and passwords tried count together, however they are sent."""
     cache.clear()
     settings.LIMIT_GUESSES_ADDRESS, settings.LIMIT_REQUESTS_NETWORK = [(4, 8)], [(3, 3600)]
     settings.LIMIT_LOGIN_PAIR = [(3, 3600)]
@@ -145,8 +145,8 @@ def test_json_spends_the_budgets_of_the_forms(settings: Any) -> None:
     lambda code: f"{code[:2]} {code[2:]}",
     lambda code: f"{code[:2]}-{code[2:]}",
 ], ids=["full-width", "space", "dash"])  # fmt: skip
-def test_codes_as_people_write_them_are_right(write: Callable[[str], str]) -> None:
-    """19. NFKC, separators off."""
+def test_19_codes_as_people_write_them_are_right(write: Callable[[str], str]) -> None:
+    """NFKC, separators off."""
     captcha = make_captcha()
     assert try_code(captcha, write(right(captcha))).status_code == 201
 
@@ -166,8 +166,8 @@ def test_codes_as_people_write_them_are_right(write: Callable[[str], str]) -> No
     lambda code: True,
     lambda code: None,
 ], ids=["arabic", "plus", "underscore", "decimal", "hex", "int", "float", "list", "digits", "object", "true", "null"])  # fmt: skip
-def test_what_only_resembles_a_code_is_refused_uncounted(write: Callable[[str], Any]) -> None:
-    """19. Other scripts' digits, what int() would take, and values that are no strings."""
+def test_19_what_only_resembles_a_code_is_refused_uncounted(write: Callable[[str], Any]) -> None:
+    """Other scripts' digits, what int() would take, and values that are no strings."""
     captcha = make_captcha()
     answer = try_code(captcha, write(right(captcha)))
     assert (answer.status_code, set(answer.json()["errors"])) == (400, {"captcha"})
@@ -184,8 +184,8 @@ FIELDS = {"id": "x" * 24, "email": "nul@example.com", "captcha": "1234", "userna
     ("/api/users/", list(FIELDS)),
     ("/api/login/", ["username", "password"]),
 ])  # fmt: skip
-def test_nul_is_refused_before_the_database(site: System, path: str, fields: list[str]) -> None:
-    """25. PostgreSQL raises at it; every field answers 400, alone, at either end, and as a key."""
+def test_25_nul_is_refused_before_the_database(site: System, path: str, fields: list[str]) -> None:
+    """PostgreSQL raises at it; every field answers 400, alone, at either end, and as a key."""
     if path == "/api/users/":
         FIELDS["id"] = call(site, "/api/captchas/", {"email": "nul@example.com"}).json()["id"]
     for field in fields:
@@ -201,8 +201,8 @@ def test_nul_is_refused_before_the_database(site: System, path: str, fields: lis
 @pytest.mark.redis
 @pytest.mark.postgres
 @pytest.mark.parametrize("field", list(FIELDS))
-def test_half_surrogates_are_refused(site: System, field: str) -> None:
-    """26. They can be escaped in JSON, and encoded nowhere."""
+def test_26_half_surrogates_are_refused(site: System, field: str) -> None:
+    """They can be escaped in JSON, and encoded nowhere."""
     body = json.dumps(FIELDS).replace(json.dumps(FIELDS[field]), '"ab\\ud800cdefgh"').encode()
     for path in ("/api/captchas/", "/api/users/", "/api/login/"):
         answer = call(site, path, body)
@@ -224,8 +224,8 @@ BOMBS = {
 @pytest.mark.redis
 @pytest.mark.postgres
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_json_bombs_are_refused_at_once(site: System, bomb: str) -> None:
-    """27. Deep, huge, not a number, or with a key twice."""
+def test_27_json_bombs_are_refused_at_once(site: System, bomb: str) -> None:
+    """Deep, huge, not a number, or with a key twice."""
     for path in ("/api/captchas/", "/api/users/", "/api/login/"):
         begun = time.monotonic()
         answer = call(site, path, BOMBS[bomb])
@@ -236,8 +236,8 @@ def test_json_bombs_are_refused_at_once(site: System, bomb: str) -> None:
 
 @pytest.mark.redis
 @pytest.mark.postgres
-def test_large_bodies_and_files_are_refused(site: System) -> None:
-    """28. Over 64 KiB is a 413 without being read; a file is no JSON."""
+def test_28_large_bodies_and_files_are_refused(site: System) -> None:
+    """Over 64 KiB is a 413 without being read; a file is no JSON."""
     for size in (65_537, 1_000_000):
         answer = call(site, "/api/users/", b" " * size)
         assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
@@ -250,8 +250,8 @@ def test_large_bodies_and_files_are_refused(site: System) -> None:
 
 @pytest.mark.redis
 @pytest.mark.postgres
-def test_endless_passwords_are_not_hashed(site: System) -> None:
-    """29. 10 MB is a 413, 60 KB too long for an account; neither takes a hash's time or more."""
+def test_29_endless_passwords_are_not_hashed(site: System) -> None:
+    """10 MB is a 413, 60 KB too long for an account; neither takes a hash's time or more."""
     for path in ("/api/users/", "/api/login/"):
         begun = time.monotonic()
         assert call(site, path, FIELDS | {"password": "x" * 10_000_000}).status_code == 413
@@ -269,8 +269,8 @@ def test_endless_passwords_are_not_hashed(site: System) -> None:
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
 )
-def test_a_page_elsewhere_can_post_nothing(content_type: str) -> None:
-    """37. What a browser sends across origins without asking is a 415, and a session opens nothing here."""
+def test_37_a_page_elsewhere_can_post_nothing(content_type: str) -> None:
+    """What a browser sends across origins without asking is a 415, and a session opens nothing here."""
     victim = Client(raise_request_exception=False)
     victim.force_login(make_user())
     foreign = {"origin": "https://evil.example"}
@@ -284,8 +284,8 @@ def test_a_page_elsewhere_can_post_nothing(content_type: str) -> None:
 
 
 @pytest.mark.django_db
-def test_extra_fields_are_ignored() -> None:
-    """40. Nobody makes themself staff, another's id, or active without a proof."""
+def test_40_extra_fields_are_ignored() -> None:
+    """Nobody makes themself staff, another's id, or active without a proof."""
     staff = make_user("root", "root@example.com", is_staff=True)
     extra = {"is_staff": True, "is_superuser": True, "is_active": True, "activated_at": "2020-01-01", "pk": staff.pk}
     assert post("/api/captchas/", {"email": ALICE, "id": "x" * 24, "decoy": False} | extra).status_code == 202
@@ -313,8 +313,8 @@ OVERRIDES = [
 @pytest.mark.django_db
 @pytest.mark.parametrize("override", OVERRIDES, ids=lambda override: next(iter(override)))
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS"])
-def test_no_method_stands_for_another(method: str, override: dict[str, str]) -> None:
-    """41. A GET with a header that says POST is a GET; none of them changes anything."""
+def test_41_no_method_stands_for_another(method: str, override: dict[str, str]) -> None:
+    """A GET with a header that says POST is a GET; none of them changes anything."""
     captcha, client = make_captcha(), Client(raise_request_exception=False)
     given = {"id": captcha.handle, "email": ALICE, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
     paths = {"/api/captchas/": {"email": BOB}, "/api/users/": given, f"/api/captchas/{captcha.handle}/resend/": {}}
@@ -328,8 +328,8 @@ def test_no_method_stands_for_another(method: str, override: dict[str, str]) -> 
 
 
 @pytest.mark.django_db
-def test_reading_changes_nothing() -> None:
-    """41. GET and HEAD of the delivery state, as often as one likes."""
+def test_41_reading_changes_nothing() -> None:
+    """GET and HEAD of the delivery state, as often as one likes."""
     captcha, client = make_captcha(), Client()
     before = CaptchaModel.objects.values().get()
     for method in (client.get, client.head):

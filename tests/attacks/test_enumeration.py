@@ -9,10 +9,12 @@ from django.test import Client
 from core import clock
 from signup import handles
 from tests.attacks import timing
-from tests.factories import BOB, PASSWORD, make_pending, make_user, right, text_of, wrong
+from tests.factories import BOB, PASSWORD, Hands, make_pending, make_user, right, text_of, wrong
 from tests.servers import System
 from tests.visits import accept, ask, verify
 from verification.models import CaptchaModel
+from worker import outbox
+from worker.smtp import Outcome, Reply
 
 pytestmark = pytest.mark.django_db
 
@@ -92,15 +94,39 @@ def test_02_time_tells_nothing(system: System) -> None:
         assert any(timing.compare(door, number=100) > 0.01 for _ in range(3))
 
 
+@pytest.mark.django_db(transaction=True)  # the bell rings after a commit
 @pytest.mark.parametrize("broken", ["broker", "redis"])
 def test_03_trouble_makes_no_difference(people, limited, monkeypatch, broken: str) -> None:
     """With the broker or Redis away, all kinds of addresses get what they always get."""
-    well = journey("anno@example.com")
+    well, unheard = journey("anno@example.com"), []
     if broken == "broker":
-        monkeypatch.setattr("worker.bell.ring", lambda wanted: False)
+        monkeypatch.setattr("worker.bell.ring", unheard.append)
     else:
         monkeypatch.setattr("core.counters.LocalCounters.count", _refused)
     assert [journey(address) for address in people.values()] == [well] * 3
+    assert bool(unheard) == (broken == "broker")
+
+
+def test_03_a_mail_server_that_is_down_makes_no_difference(people, all_hands: Hands) -> None:
+    """Each kind of address sees its mail put off, tried again for two hours, and given up."""
+    fates = [_fate(address, Reply(Outcome.UNAVAILABLE, "no connection"), all_hands) for address in people.values()]
+    assert fates[0] == fates[1] == fates[2]
+    assert [each[0] for each in fates[0]][::24] == ["delayed", "failed"]
+    refused = [_fate(address, Reply(Outcome.REFUSED, "550 no"), all_hands) for address in people.values()]
+    assert refused[0] == refused[1] == refused[2]
+    assert refused[0][0][0] == "failed"
+
+
+def _fate(address: str, reply: Reply, hands: Hands) -> list[tuple]:
+    """What a browser sees of its mail while a mail server answers each try so, every five minutes for two hours."""
+    client, answers = Client(), []
+    client.post("/signup/", {"email": address})
+    for _ in range(25):
+        outbox.settle(results=[(each, reply) for each in outbox.claim(limit=10)])
+        status = client.get("/signup/status/").json()
+        answers.append((status["state"], status["sent_at"], seen(client.get("/signup/verify/"), address)))
+        hands.move(minutes=5)
+    return answers
 
 
 def _refused(*args: object, **kwargs: object) -> None:

@@ -1,4 +1,4 @@
-"""Parallel posts against gunicorn on both databases: what must happen once happens once. Attacks 7, 8, 10, 13."""
+"""Parallel posts against gunicorn on both databases: what must happen once happens once. Attacks 7, 8, 10, 13, 23."""
 
 import re
 from collections import Counter
@@ -98,6 +98,7 @@ def test_13_no_code_of_one_request_fits_another(system: System) -> None:
     codes = [code_in(mail) for mail in system.mail.to(email)]
     fields = {"email": email, "username": "heidi", "password": "correct horse b"}
     foreign = [code for code in codes if code != own_code(system, browsers[0])]
+    assert foreign, "four requests have one code"
     assert MISMATCH in browsers[0].post("/signup/verify/", captcha=foreign[0], **fields).text
     assert browsers[0].post("/signup/verify/", captcha=own_code(system, browsers[0]), **fields).status_code == 303
     assert browsers[1].post("/signup/verify/", captcha=own_code(system, browsers[1]), **fields).status_code == 400
@@ -109,7 +110,7 @@ def own_code(system: System, browser: Visitor) -> str:
     return system.manage("shell", "-v", "0", "-c", _CODE % cookie).strip()
 
 
-def test_20_parallel_sign_ups_of_one_address_make_one_user(system: System) -> None:
+def test_23_parallel_sign_ups_of_one_address_make_one_user(system: System) -> None:
     """Each visitor gets a request of their own, the address one inactive user, and nobody an error."""
     email = "carol-race@example.com"
     answers = at_once(20, lambda n: Visitor(system.url).post("/signup/", email=email))

@@ -1,0 +1,198 @@
+"""Mistakes around the flow: attacks 42 to 51."""
+
+from .model import Edit, defect
+
+SECRETS = "test_edges.py::test_45_46_a_secret_is_in_no_log_page_row_or_message"
+COMPOSE = "docker-compose.yml"
+
+EDGES = [
+    defect(
+        42,
+        "The leftmost address of X-Forwarded-For is taken",
+        Edit("core/network.py", "_parse(entries[-hops]) if", "_parse(entries[0]) if"),
+        "test_edges.py::test_42_rotating_forwarded_addresses_is_one_network",
+    ),
+    defect(
+        42,
+        "X-Forwarded-For is believed without a proxy",
+        Edit("core/network.py", "    hops = settings.TRUSTED_PROXIES\n", "    hops = settings.TRUSTED_PROXIES or 1\n"),
+        "test_edges.py::test_42_rotating_forwarded_addresses_is_one_network",
+    ),
+    defect(
+        42,
+        "Requests are counted by network and address",
+        Edit(
+            "signup/limits.py",
+            "ratelimit.charge(REQUESTS, key=network.client_network(request))",
+            'ratelimit.charge(REQUESTS, key=network.client_network(request) + request.POST.get("email", ""))',
+        ),
+        "test_edges.py::test_42_rotating_forwarded_addresses_is_one_network",
+    ),
+    defect(
+        43,
+        "With Redis away nobody may pass",
+        Edit(
+            "core/ratelimit.py",
+            "        _away(limit, error)\n        return 0\n",
+            "        _away(limit, error)\n        return 60\n",
+        ),
+        "test_edges.py::test_43_with_redis_gone_sign_up_works",
+    ),
+    defect(
+        44,
+        "Pages may be kept, if not shared",
+        Edit("core/middleware.py", '"private, no-store")', '"private")'),
+        "test_edges.py::test_44_pages_are_private",
+    ),
+    defect(
+        45,
+        "Tokens of links are not taken out of the logs",
+        Edit("core/logs.py", r"(?:signup/(?:link|mute)|password-reset", r"(?:signup/(?:mute)|password-reset"),
+        SECRETS,
+    ),
+    defect(
+        45,
+        "The typed code is logged",
+        Edit("verification/services.py", "import secrets\n", "import logging\nimport secrets\n"),
+        Edit(
+            "verification/services.py",
+            "    counted_at = _count(captcha)\n",
+            '    logging.getLogger(__name__).debug("request %s: code %s", captcha.pk, code)\n    counted_at = _count(captcha)\n',
+        ),
+        SECRETS,
+    ),
+    defect(
+        45,
+        "The code is kept beside the mail",
+        Edit(
+            "worker/outbox.py",
+            "from verification import services as verification\n",
+            "from verification import keys\nfrom verification import services as verification\n",
+        ),
+        Edit(
+            "worker/outbox.py",
+            'common = {"last_reply": reply.text[:255],',
+            'common = {"last_reply": f"{reply.text} {keys.code_of(delivery.captcha)}",',
+        ),
+        SECRETS,
+    ),
+    defect(
+        45,
+        "Operators see what the code is derived from",
+        Edit(
+            "signup/admin.py",
+            '        "address", "generation", "length", "attempts", ',
+            '        "address", "nonce", "generation", "length", "attempts", ',
+        ),
+        SECRETS,
+    ),
+    defect(
+        46,
+        "The message brings the mail's address along",
+        Edit(
+            "worker/bell.py",
+            "from core.breaker import",
+            "from worker.models import Delivery\n\nfrom core.breaker import",
+        ),
+        Edit(
+            "worker/bell.py",
+            "args=[delivery_id], expires=EXPIRES)",
+            "args=[delivery_id], argsrepr=str(Delivery.objects.values().get(pk=delivery_id)), expires=EXPIRES)",
+        ),
+        "test_edges.py::test_46_the_broker_gets_an_id_and_nothing_else",
+    ),
+    defect(
+        46,
+        "The message brings the code along",
+        Edit(
+            "worker/bell.py",
+            "from core.breaker import",
+            "from verification import keys\nfrom worker.models import Delivery\n\nfrom core.breaker import",
+        ),
+        Edit(
+            "worker/bell.py",
+            "args=[delivery_id], expires=EXPIRES)",
+            'args=[delivery_id], headers={"code": keys.code_of(Delivery.objects.get(pk=delivery_id).captcha)}, expires=EXPIRES)',
+        ),
+        SECRETS,
+        "test_edges.py::test_46_the_broker_gets_an_id_and_nothing_else",
+    ),
+    defect(
+        47,
+        "Django's own filter of reports, which hides what somebody thought of marking",
+        Edit("core/settings.py", 'DEFAULT_EXCEPTION_REPORTER_FILTER = "core.errors.NoValues"\n', ""),
+        "test_edges.py::test_47_error_reports_hide_what_was_typed",
+    ),
+    defect(
+        47,
+        "URLs of services are not hidden",
+        Edit("core/errors.py", "|URL|LOCATION", ""),
+        "test_edges.py::test_47_error_reports_hide_what_was_typed",
+    ),
+    defect(
+        48,
+        "Pickled messages are read too",
+        Edit("core/settings.py", 'CELERY_ACCEPT_CONTENT = ["json"]', 'CELERY_ACCEPT_CONTENT = ["json", "pickle"]'),
+        "test_edges.py::test_48_pickled_tasks_are_refused",
+    ),
+    defect(
+        49,
+        "Redis has a public port",
+        Edit(COMPOSE, "    image: redis:7\n", '    image: redis:7\n    ports: ["6379:6379"]\n'),
+        "test_edges.py::test_49_compose_hides_its_databases",
+    ),
+    defect(
+        49,
+        "Redis asks for no password",
+        Edit(COMPOSE, '--requirepass, "${REDIS_PASSWORD:?a password}", ', ""),
+        "test_edges.py::test_49_compose_hides_its_databases",
+    ),
+    defect(
+        49,
+        "PostgreSQL's password has a default",
+        Edit(
+            COMPOSE,
+            "      POSTGRES_PASSWORD: ${POSTGRES_PASSWORD:?a password}",
+            "      POSTGRES_PASSWORD: ${POSTGRES_PASSWORD:-doorcode}",
+        ),
+        "test_edges.py::test_49_compose_hides_its_databases",
+    ),
+    defect(
+        50,
+        "Reset mails are outside the budgets",
+        Edit(
+            "signup/services.py",
+            "            network=network,\n        )\n\n\ndef _ensure_user",
+            "        )\n\n\ndef _ensure_user",
+        ),
+        "test_edges.py::test_50_a_mailbox_can_not_be_bombed",
+    ),
+    defect(
+        50,
+        "No mail of the day is kept for another network",
+        Edit("worker/budgets.py", "reserved = 1 if known and", "reserved = 0 if known and"),
+        "test_edges.py::test_50_the_owner_still_gets_a_code",
+    ),
+    defect(
+        51,
+        "Inline styles are allowed",
+        Edit("core/settings.py", '"style-src": [SELF],', '"style-src": [SELF, "\'unsafe-inline\'"],'),
+        "test_edges.py::test_51_no_page_can_be_framed_or_scripted",
+    ),
+    defect(
+        51,
+        "Pages may be framed",
+        Edit("core/settings.py", 'X_FRAME_OPTIONS = "DENY"', 'X_FRAME_OPTIONS = "SAMEORIGIN"'),
+        "test_edges.py::test_51_no_page_can_be_framed_or_scripted",
+    ),
+    defect(
+        51,
+        "The page of an error says which",
+        Edit(
+            "core/views.py",
+            "        return error_page(request, 500)\n",
+            "        return error_page(request, 500, (str(sys.exc_info()[1]), _TEXTS[500][1]))\n",
+        ),
+        "test_edges.py::test_51_the_admin_is_for_staff_and_errors_show_nothing",
+    ),
+]

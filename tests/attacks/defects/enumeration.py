@@ -1,0 +1,107 @@
+"""Mistakes that would tell who has an account: attacks 1 to 6."""
+
+from .model import Edit, defect
+
+ENUMERATION = [
+    defect(
+        1,
+        "The form refuses registered addresses, whatever SIGNUP_REVEAL_REGISTERED says",
+        Edit("signup/forms.py", "if settings.SIGNUP_REVEAL_REGISTERED and services", "if services"),
+        "test_enumeration.py::test_01_new_pending_and_registered_addresses_answer_alike",
+    ),
+    defect(
+        1,
+        "A decoy answers as a request that timed out",
+        Edit("verification/services.py", "    if captcha is None:\n", "    if captcha is None or captcha.decoy:\n"),
+        "test_enumeration.py::test_01_new_pending_and_registered_addresses_answer_alike",
+    ),
+    defect(
+        1,
+        "No mail is written for a registered address, so its page never says that it was sent",
+        Edit(
+            "signup/services.py",
+            "    _post(captcha, user, language, network)\n",
+            "    if not captcha.decoy:\n        _post(captcha, user, language, network)\n",
+        ),
+        "test_enumeration.py::test_01_new_pending_and_registered_addresses_answer_alike",
+    ),
+    defect(
+        2,
+        "A sign-in with an unknown name returns before a password is hashed",
+        Edit(
+            "signup/backends.py",
+            "            make_password(password)  # an unknown account takes as long as a wrong password\n",
+            "",
+        ),
+        "test_enumeration.py::test_02_time_tells_nothing[sqlite]",
+    ),
+    defect(
+        3,
+        "Redis that refuses connections is an error, as only its client's own exceptions are expected",
+        Edit(
+            "core/ratelimit.py",
+            "    except (RedisError, OSError) as error:\n        _away(limit, error)\n        return 0",
+            "    except RedisError as error:\n        _away(limit, error)\n        return 0",
+        ),
+        "test_enumeration.py::test_03_trouble_makes_no_difference[redis]",
+    ),
+    defect(
+        3,
+        "While the broker is away, only mails with a code show as late",
+        Edit(
+            "worker/status.py",
+            "    if not first_try or",
+            "    if delivery.published_at is None and delivery.kind == delivery.Kind.CODE:\n"
+            '        return "delayed"\n'
+            "    if not first_try or",
+        ),
+        "test_enumeration.py::test_03_trouble_makes_no_difference[broker]",
+    ),
+    defect(
+        3,
+        "What the mail server puts off is tried again for codes alone",
+        Edit(
+            "worker/outbox.py",
+            "    if reply.outcome is Outcome.REFUSED or _is_old(delivery):",
+            "    if reply.outcome is Outcome.REFUSED or _is_old(delivery) or delivery.kind != Delivery.Kind.CODE:",
+        ),
+        "test_enumeration.py::test_03_a_mail_server_that_is_down_makes_no_difference",
+    ),
+    defect(
+        4,
+        "A finished request is not taken for a lost one",
+        Edit("verification/states.py", "captcha is None or captcha.redeemed_at or", "captcha is None or"),
+        "test_enumeration.py::test_04_an_unknown_handle_says_nothing",
+    ),
+    defect(
+        5,
+        "Guesses at decoys are not charged to the address: they can't be right anyway",
+        Edit(
+            "verification/services.py",
+            "        limits.charge_guess(address",
+            "        if not captcha.decoy:\n            limits.charge_guess(address",
+        ),
+        "test_enumeration.py::test_05_the_limits_trip_alike",
+    ),
+    defect(
+        5,
+        "Requests for registered addresses are not charged to the network: they make no code",
+        Edit(
+            "signup/views.py",
+            '    if request.method == "POST":\n        limits.charge_request(request)\n    form = EmailForm(',
+            '    if request.method == "POST" and not services.is_registered(address=request.POST.get("email", "")):\n'
+            "        limits.charge_request(request)\n    form = EmailForm(",
+        ),
+        "test_enumeration.py::test_05_the_limits_trip_alike",
+    ),
+    defect(
+        6,
+        "A taken username is told with all other errors",
+        Edit(
+            "signup/forms.py",
+            '        if not self.errors and not services.is_username_free(username=self.cleaned_data["username"]):',
+            '        name = self.cleaned_data.get("username")\n        if name and not services.is_username_free(username=name):',
+        ),
+        "test_enumeration.py::test_06_a_taken_username_is_told_only_to_who_proved_the_mailbox",
+    ),
+]

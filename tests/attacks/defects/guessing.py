@@ -1,0 +1,223 @@
+"""Mistakes that would give guesses away: attacks 7 to 18."""
+
+from .model import Edit, defect
+
+SERVICES, LIMITS = "verification/services.py", "verification/limits.py"
+COUNT_ON_ITS_OWN = Edit(SERVICES, "with transaction.atomic(durable=True):", "with transaction.atomic():")
+ATOMIC_REQUESTS = Edit(
+    "core/settings.py",
+    'DATABASES = {"default": _database}',
+    'DATABASES = {"default": _database | {"ATOMIC_REQUESTS": True}}',
+)
+ANY_ACCOUNT = Edit(
+    "signup/services.py",
+    "pending = User.objects.pending().filter(email=captcha.address)",
+    "pending = User.objects.filter(email=captcha.address)",
+)
+
+GUESSING = [
+    defect(
+        7,
+        "The statement that counts a try does not look at the tries left",
+        Edit(SERVICES, "            attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS,\n", ""),
+        "test_races.py::test_07_of_200_parallel_wrong_codes_five_are_compared[sqlite]",
+        "test_api.py::test_07_of_200_parallel_wrong_codes_at_most_five_are_compared",
+    ),
+    defect(
+        8,
+        "Neither the spending of the proof nor the activation is conditional (each alone is caught by the other)",
+        Edit(SERVICES, "proven_at__isnull=False, redeemed_at=None)", "proven_at__isnull=False)"),
+        ANY_ACCOUNT,
+        "test_races.py::test_08_of_50_parallel_right_codes_one_makes_an_account[postgresql]",
+        "test_api.py::test_08_of_50_parallel_right_codes_one_makes_an_account",
+    ),
+    defect(
+        9,
+        "ATOMIC_REQUESTS, and a count that is part of the request's transaction",
+        ATOMIC_REQUESTS,
+        COUNT_ON_ITS_OWN,
+        "test_guessing.py::test_09_the_count_survives_a_failing_request",
+        "test_api.py::test_09_a_try_is_counted_though_the_call_fails",
+    ),
+    defect(
+        9,
+        "The code is compared first, and counted if it was wrong",
+        Edit(
+            SERVICES,
+            "    counted_at = _count(captcha)\n",
+            '    if codes.same(keys.code_of(captcha) or "-", code) and not captcha.decoy:\n'
+            "        _consume(captcha, by=CaptchaModel.ProvenBy.CODE)\n"
+            "        return\n"
+            "    counted_at = _count(captcha)\n",
+        ),
+        "test_guessing.py::test_09_the_count_survives_a_failing_request",
+        "test_api.py::test_09_a_try_is_counted_though_the_call_fails",
+    ),
+    defect(
+        10,
+        "Guesses are counted by code, not by address",
+        Edit(
+            SERVICES,
+            "limits.charge_guess(address=captcha.address, length",
+            "limits.charge_guess(address=captcha.handle, length",
+        ),
+        "test_guessing.py::test_10_resending_gives_no_new_guesses",
+    ),
+    defect(
+        10,
+        "A new code begins with an empty budget",
+        Edit(
+            SERVICES,
+            "    now = clock.now()\n    return CaptchaModel.objects.create(",
+            "    now = clock.now()\n"
+            "    limits.AddressBudget.objects.filter(address=address).delete()\n"
+            "    return CaptchaModel.objects.create(",
+        ),
+        "test_guessing.py::test_10_resending_gives_no_new_guesses",
+    ),
+    defect(
+        10,
+        "The address's row is not held while a guess is counted",
+        Edit(LIMITS, "AddressBudget.objects.select_for_update().get_or_create", "AddressBudget.objects.get_or_create"),
+        "test_races.py::test_10_on_many_handles_at_once_nine_wrong_codes_are_compared[postgresql]",
+    ),
+    defect(
+        11,
+        "A right code is right, however many tries or minutes are over",
+        Edit(
+            SERVICES,
+            "    refuse(state_of(captcha, at=clock.now()), address_fits=captcha.address == address)\n",
+            '    if not codes.same(keys.code_of(captcha) or "-", code):\n'
+            "        refuse(state_of(captcha, at=clock.now()), address_fits=captcha.address == address)\n",
+        ),
+        "test_guessing.py::test_11_the_answer_depends_on_the_state_alone",
+    ),
+    defect(
+        11,
+        "A right code that came too late is told that it was right",
+        Edit(
+            SERVICES,
+            "        raise HandleLost\n    if captcha.address != address or",
+            "        raise HandleLost\n"
+            '    if codes.same(keys.code_of(captcha) or "-", code) and captcha.redeemed_at:\n'
+            "        raise AlreadyRedeemed\n"
+            "    if captcha.address != address or",
+        ),
+        "test_guessing.py::test_11_the_answer_depends_on_the_state_alone",
+    ),
+    defect(
+        12,
+        "The address beside the code is not compared with the request's",
+        Edit(SERVICES, "address_fits=captcha.address == address", "address_fits=True"),
+        "test_guessing.py::test_12_a_code_fits_its_own_request_alone",
+    ),
+    defect(
+        12,
+        "The code is derived from the generation alone: all requests have the same",
+        Edit(
+            "verification/codes.py",
+            'f"{nonce}|{generation}|{length}|{draw}|{address}"',
+            'f"{generation}|{length}|{draw}"',
+        ),
+        "test_guessing.py::test_12_a_code_fits_its_own_request_alone",
+    ),
+    defect(
+        13,
+        "The code is derived from the address: all its live requests have the same",
+        Edit("verification/codes.py", 'f"{nonce}|{generation}|', 'f"{generation}|'),
+        "test_races.py::test_13_no_code_of_one_request_fits_another[sqlite]",
+    ),
+    defect(
+        13,
+        "A code is compared with those of all live requests of its address",
+        Edit(
+            SERVICES,
+            '    if not codes.same(keys.code_of(captcha) or "-", code) or captcha.decoy:',
+            "    live = CaptchaModel.objects.filter(address=address, redeemed_at=None)\n"
+            '    if not any(codes.same(keys.code_of(each) or "-", code) for each in live) or captcha.decoy:',
+        ),
+        "test_races.py::test_13_no_code_of_one_request_fits_another[sqlite]",
+    ),
+    defect(
+        14,
+        "The budget of an address is kept in the cache",
+        Edit(
+            LIMITS,
+            "from django.conf import settings\n",
+            "from django.conf import settings\nfrom django.core.cache import cache\n",
+        ),
+        Edit(
+            LIMITS, "    guesses = _recent(budget.guesses, at)\n", "    guesses = _recent(cache.get(address, []), at)\n"
+        ),
+        Edit(
+            LIMITS,
+            '    budget.save(update_fields=["guesses", "updated_at"])\n',
+            '    budget.save(update_fields=["guesses", "updated_at"])\n    cache.set(address, budget.guesses, 86_400)\n',
+        ),
+        "test_guessing.py::test_14_an_empty_redis_forgets_no_guess",
+    ),
+    defect(
+        15,
+        "The 24 hours are the calendar's day",
+        Edit(
+            LIMITS, "moment > (at - WINDOW).timestamp()", "moment >= at.replace(hour=0, minute=0, second=0).timestamp()"
+        ),
+        "test_guessing.py::test_15_a_burst_at_the_edge_of_a_window_gains_nothing",
+    ),
+    defect(
+        16,
+        "Leading zeros are lost",
+        Edit("verification/codes.py", "return str(number % values).zfill(length)", "return str(number % values)"),
+        "test_guessing.py::test_16_codes_are_uniform",
+    ),
+    defect(
+        16,
+        "The code is two bytes of the hash, modulo 10,000: small codes come more often",
+        Edit("verification/codes.py", '{draw}|{address}"))', '{draw}|{address}")[:2])'),
+        "test_guessing.py::test_16_codes_are_uniform",
+    ),
+    defect(
+        16,
+        "The hash has no key: a row is enough to compute its code",
+        Edit("verification/codes.py", "purpose.encode(), key.encode(), sha256)", 'purpose.encode(), b"", sha256)'),
+        "test_guessing.py::test_16_a_row_is_not_enough_to_know_its_code",
+    ),
+    defect(
+        17,
+        "Mails are counted by address, not by mailbox",
+        Edit("worker/outbox.py", "else addresses.mailbox(recipient)", "else recipient"),
+        "test_guessing.py::test_17_variants_of_one_mailbox_share_its_mails",
+    ),
+    defect(
+        17,
+        "Tags are not folded",
+        Edit("core/addresses.py", '    local = local.partition("+")[0] or local\n', ""),
+        "test_guessing.py::test_17_variants_of_one_mailbox_share_its_mails",
+    ),
+    defect(
+        17,
+        "A mailbox is taken for an identity",
+        Edit(
+            "core/addresses.py",
+            'result = f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()',
+            'result = mailbox(f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower())',
+        ),
+        "test_guessing.py::test_17_a_variant_is_still_somebody_else",
+    ),
+    defect(
+        18,
+        "The API's sign-in gives the form no request, so passwords are not limited",
+        Edit("signup/api/views.py", "LoginForm(request._request, ", "LoginForm(None, "),
+        "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
+    ),
+    defect(
+        18,
+        "A code that is asked for by JSON is not charged to the network",
+        Edit(
+            "signup/api/views.py",
+            "        limits.charge_request(request._request)\n        form = EmailForm",
+            "        form = EmailForm",
+        ),
+        "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
+    ),
+]

@@ -1,0 +1,203 @@
+"""Mistakes in what is made of hostile input: attacks 19 to 30."""
+
+from .model import Edit, defect
+
+PARSING = "signup/api/parsing.py"
+
+INPUT = [
+    defect(
+        19,
+        "Codes are taken as they are typed: full width is not folded",
+        Edit("verification/codes.py", 'unicodedata.normalize("NFKC", typed)', "typed"),
+        "test_input.py::test_19_people_write_digits_in_many_ways",
+        "test_api.py::test_19_codes_as_people_write_them_are_right[full-width]",
+    ),
+    defect(
+        19,
+        "Any script's digits are digits",
+        Edit("verification/codes.py", '_DIGITS = re.compile(r"[0-9]+")', '_DIGITS = re.compile(r"\\d+")'),
+        "test_input.py::test_19_what_python_would_take_for_a_number_is_no_code",
+        "test_api.py::test_19_what_only_resembles_a_code_is_refused_uncounted[arabic]",
+    ),
+    defect(
+        19,
+        "What is no string in JSON is made one",
+        Edit(PARSING, "{name: request.data[name] for", "{name: str(request.data[name]) for"),
+        "test_api.py::test_19_what_only_resembles_a_code_is_refused_uncounted[int]",
+    ),
+    defect(
+        20,
+        "Keyed hashes are taken of ASCII",
+        Edit(
+            "verification/codes.py",
+            "hmac.digest(own_key, message.encode(), sha256)",
+            'hmac.digest(own_key, message.encode("ascii"), sha256)',
+        ),
+        "test_input.py::test_20_no_character_is_a_server_error",
+    ),
+    defect(
+        21,
+        "Addresses are not normalized before they are judged",
+        Edit("core/addresses.py", 'unicodedata.normalize("NFKC", address).replace', "address.replace"),
+        "test_input.py::test_21_letters_that_fold_into_others",
+    ),
+    defect(
+        21,
+        "Local parts outside ASCII are allowed",
+        Edit("core/addresses.py", "allow_smtputf8=False", "allow_smtputf8=True"),
+        "test_input.py::test_21_letters_that_fold_into_others",
+    ),
+    defect(
+        22,
+        "Domains are kept in the letters that were typed",
+        Edit("core/addresses.py", "@{parsed.ascii_domain}", "@{parsed.domain}"),
+        "test_input.py::test_22_domains_in_disguise",
+    ),
+    defect(
+        22,
+        "The address is judged, and then used as it was typed",
+        Edit(
+            "signup/fields.py",
+            '        return addresses.canonical(typed or "")\n',
+            '        addresses.canonical(typed or "")\n        return typed\n',
+        ),
+        "test_input.py::test_22_domains_in_disguise",
+    ),
+    defect(
+        23,
+        "Lower case is taken for the canonical form",
+        Edit("signup/fields.py", 'return addresses.canonical(typed or "")', 'return (typed or "").strip().lower()'),
+        "test_input.py::test_23_one_account_for_one_canonical_address",
+    ),
+    defect(
+        23,
+        "The database does not hold addresses to be unique",
+        Edit("signup/models.py", "max_length=addresses.MAX_LENGTH, unique=True)", "max_length=addresses.MAX_LENGTH)"),
+        Edit(
+            "signup/migrations/0001_initial.py",
+            "models.EmailField(max_length=254, unique=True, ",
+            "models.EmailField(max_length=254, ",
+        ),
+        "test_races.py::test_23_parallel_sign_ups_of_one_address_make_one_user[sqlite]",
+        "test_input.py::test_23_one_account_for_one_canonical_address",
+    ),
+    defect(
+        24,
+        "What follows a line break in an address stays",
+        Edit(
+            "signup/fields.py",
+            'return addresses.canonical(typed or "")',
+            "return addresses.canonical(typed.split()[0]) + typed[len(typed.split()[0]) :]",
+        ),
+        "test_input.py::test_24_line_breaks_reach_no_header",
+    ),
+    defect(
+        25,
+        "Passwords are not looked at for NUL",
+        Edit(
+            "signup/fields.py",
+            '        refuse_null_characters(self, _("Password has a character that can\'t be used"))\n',
+            "        self.validators = []\n",
+        ),
+        "test_input.py::test_25_null_characters_are_an_error_at_the_field",
+    ),
+    defect(
+        25,
+        "An id goes to the database as it came",
+        Edit("signup/api/views.py", "    if not handles.is_handle(handle):\n        raise HandleLost\n", ""),
+        "test_api.py::test_25_nul_is_refused_before_the_database[/api/users/-fields1]",
+    ),
+    defect(
+        26,
+        "Any encoding of a form is taken",
+        Edit("core/middleware.py", '.lower() not in ("utf-8", "utf8")', '.lower() == "utf-16"'),
+        "test_input.py::test_26_half_surrogates_and_broken_utf8_are_no_server_error",
+    ),
+    defect(
+        26,
+        "Text in JSON is not tried for whether it can be encoded",
+        Edit(PARSING, "    if isinstance(value, str):\n        value.encode()\n    elif", "    if"),
+        "test_api.py::test_26_half_surrogates_are_refused",
+    ),
+    defect(
+        27,
+        "Nesting without end is not expected of the parser",
+        Edit(PARSING, "except (ValueError, RecursionError) as error", "except ValueError as error"),
+        "test_api.py::test_27_json_bombs_are_refused_at_once[lists]",
+    ),
+    defect(
+        27,
+        "Constants that JSON does not know are taken",
+        Edit(
+            PARSING, "object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite", "object_pairs_hook=_once"
+        ),
+        "test_api.py::test_27_json_bombs_are_refused_at_once[NaN]",
+    ),
+    defect(
+        27,
+        "Of a key that comes twice the last one counts",
+        Edit(PARSING, "object_pairs_hook=_once, ", ""),
+        "test_api.py::test_27_json_bombs_are_refused_at_once[twins]",
+    ),
+    defect(
+        28,
+        "Nobody looks at the length of a body",
+        Edit("core/settings.py", '    "core.middleware.limit_body",\n', ""),
+        "test_input.py::test_28_large_bodies_and_files_are_refused_unread",
+        "test_api.py::test_28_large_bodies_and_files_are_refused",
+    ),
+    defect(
+        28,
+        "Django's own limit of fields, 1,000",
+        Edit("core/settings.py", "DATA_UPLOAD_MAX_NUMBER_FIELDS = 100\n", ""),
+        "test_input.py::test_28_many_fields_are_refused",
+    ),
+    defect(
+        29,
+        "A sign-in hashes whatever it gets",
+        Edit(
+            "signup/backends.py",
+            "        if len(password) > passwords.MAX_LENGTH:\n            return None",
+            "        if len(password) > 1_000_000:\n            return None",
+        ),
+        "test_input.py::test_29_long_passwords_are_never_hashed",
+    ),
+    defect(
+        29,
+        "No password is too long",
+        Edit("core/passwords.py", "if len(password) > self.max_length:", "if False:"),
+        "test_input.py::test_29_long_passwords_are_never_hashed",
+        "test_api.py::test_29_endless_passwords_are_not_hashed",
+    ),
+    defect(
+        30,
+        "Dots and at-signs are part of a word",
+        Edit(
+            "signup/usernames.py",
+            r'_WORD = re.compile(r"\w(?:[\w-]*\w)?")',
+            r'_WORD = re.compile(r"\w(?:[\w.@-]*\w)?")',
+        ),
+        "test_input.py::test_30_usernames_that_pass_for_something_else",
+    ),
+    defect(
+        30,
+        "Scripts may be mixed",
+        Edit("signup/usernames.py", "if len(scripts) > 1 and", "if len(scripts) > 2 and"),
+        "test_input.py::test_30_usernames_that_pass_for_something_else",
+    ),
+    defect(
+        30,
+        "Names are unique as they are typed",
+        Edit(
+            "signup/usernames.py",
+            'username = unicodedata.normalize("NFKC", username.strip())',
+            "username = username.strip()",
+        ),
+        Edit(
+            "signup/usernames.py",
+            'return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).casefold())',
+            "return username",
+        ),
+        "test_input.py::test_30_names_of_one_script_are_fine",
+    ),
+]

@@ -1,0 +1,85 @@
+"""docs/reference/defects.md, from the tables."""
+
+from collections.abc import Iterable
+
+from tests.servers import ROOT
+
+from .model import Defect
+
+PAGE = ROOT / "docs/reference/defects.md"
+
+ATTACKS = {
+    1: "new, waiting and registered addresses told apart by the answer",
+    2: "told apart by time",
+    3: "told apart while something is down",
+    4: "resend and verify for an unknown handle",
+    5: "told apart by when a limit trips",
+    6: "usernames found out before the proof",
+    7: "200 wrong codes at once",
+    8: "50 right codes at once",
+    9: "a failing request takes its count back",
+    10: "wrong codes, another mail, wrong codes, and so on",
+    11: "an answer that says more than the state",
+    12: "a code with another's address or request",
+    13: "many live requests of one address",
+    14: "Redis is emptied",
+    15: "a burst at a window's edge",
+    16: "codes that can be guessed or computed",
+    17: "variants of one mailbox",
+    18: "JSON beside forms, for budgets of its own",
+    19: "what resembles a code",
+    20: "text outside ASCII",
+    21: "letters that fold into others",
+    22: "domains in disguise",
+    23: "two accounts at one address",
+    24: "line breaks in headers",
+    25: "NUL",
+    26: "half surrogates, other encodings",
+    27: "JSON that is deep, huge or ambiguous",
+    28: "large bodies, files, many fields",
+    29: "endless passwords",
+    30: "usernames that look like something else",
+    31: "an account prepared for its owner",
+    32: "asking again at another's cost",
+    33: "squatting",
+    34: "a disabled account comes back",
+    35: "signing in before the proof",
+    36: "a planted session",
+    37: "posts from other sites",
+    38: "`next` leads elsewhere",
+    39: "another host in a mail",
+    40: "extra fields",
+    41: "GET, HEAD and methods in disguise",
+    42: "made-up X-Forwarded-For",
+    43: "Redis is down",
+    44: "pages in shared caches",
+    45: "secrets in logs, pages or the database",
+    46: "secrets in the broker",
+    47: "secrets in error reports",
+    48: "pickled tasks",
+    49: "open databases",
+    50: "mail bombing",
+    51: "framing, scripts, the admin, error pages",
+}
+
+_HEAD = """\
+# Planted defects
+
+Each attack of the catalogue is a test in `tests/attacks/` whose name has its number, and a test proves something only if
+it was seen to fail. So for each attack there is at least one mistake that somebody could make in earnest. `make defects`
+plants each in a copy of the project, alone, and runs the tests beside it, which must turn red; then it writes this page.
+`make defects ARGS="--only 7 8"` does so for some of the attacks. The changes themselves are in `tests/attacks/defects/`.
+
+| | attack | planted mistake | caught by |
+|---|---|---|---|
+"""
+
+
+def render(defects: Iterable[Defect]) -> str:
+    """Return the page."""
+    return _HEAD + "".join(_row(each) for each in sorted(defects, key=lambda each: each.attack))
+
+
+def _row(defect: Defect) -> str:
+    tests = "<br>".join(f"`{name}`" for name in defect.caught_by)
+    return f"| {defect.attack} | {ATTACKS[defect.attack]} | {defect.mistake} | {tests} |\n"
