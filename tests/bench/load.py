@@ -55,7 +55,7 @@ class Connection:
         self._socket.sendall(request)
         head, body = self._read_head(self._socket)
         lines = head.decode("latin-1").split("\r\n")
-        headers = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines[1:])]
+        headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
         fields = dict(headers)
         status = int(lines[0].split()[1])
         length = 0 if status == 204 else int(fields["content-length"])  # a server that sends none is not one of ours
@@ -137,8 +137,8 @@ class Generator:
         statuses: Counter[int] = Counter()
         begun = time.monotonic() + 0.01
 
-        def client() -> None:
-            connection = Connection(command["port"])
+        def client(port: int) -> None:
+            connection = Connection(port)
             while (index := next(position)) < len(visits):
                 name, fields = visits[index]
                 visitor = self._visitors.get(name) or self._visitors.setdefault(name, Visitor(next(self._numbers)))
@@ -153,7 +153,8 @@ class Generator:
             connection.close()
 
         with ThreadPoolExecutor(command["clients"]) as pool:
-            for done in [pool.submit(client) for _ in range(command["clients"])]:
+            ports = itertools.cycle(command["ports"])
+            for done in [pool.submit(client, next(ports)) for _ in range(command["clients"])]:
                 done.result()
         return {"seconds": time.monotonic() - begun, "sent": sent, "took": took, "statuses": statuses}
 
@@ -166,7 +167,7 @@ class Load:
 
     def run(
         self,
-        port: int,
+        port: int | Sequence[int],
         method: str,
         path: str,
         visits: Sequence[tuple[str, dict[str, str]]],
@@ -175,9 +176,12 @@ class Load:
         clients: int = CLIENTS,
         rate: float | None = None,
     ) -> dict[str, Any]:
-        """See Generator.obey. Raises AssertionError where any answer had another status than `expect`."""
+        """
+        See Generator.obey; several ports share the clients. Raises AssertionError where any answer had another status
+        than `expect`.
+        """
         command = {
-            "port": port,
+            "ports": [port] if isinstance(port, int) else list(port),
             "method": method,
             "path": path,
             "visits": visits,

@@ -1,9 +1,9 @@
 """The systems side by side: Doorcode, the floors and the peer, on one PostgreSQL, one Redis and one sink."""
 
+import itertools
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from .sink import Sink
 BUILD = ROOT / "build" / "bench"
 PEER = Path(__file__).parent / "peer"
 WEB = ("-m", "gunicorn", "-w", "2", "--threads", "8")
+PASSWORD = "correct horse b"
 UNLIMITED = "1000000/h"  # counted as any other, and never reached: a bench is a crowd
 
 
@@ -67,6 +68,11 @@ class Site:
     page: str = ""  # where the form is; empty: none is needed
     path: str = ""
     created: int = 303
+    fields: dict[str, str] = field(default_factory=lambda: {"email": "{}@example.com"})
+    verify_page: str = ""
+    verify: dict[str, str] = field(default_factory=dict)
+    verified: int = 303
+    code: str = r"^(\d{4,10})\r?$"  # how a mail's code looks
     logs: Path = BUILD / "logs"
 
     @contextmanager
@@ -107,15 +113,23 @@ class Site:
             return cursor.fetchall() if cursor.description else []
 
 
+class Cache(Redis):
+    """A Redis with a database for each system."""
+
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        command, options = super().command()
+        return [*command, "--databases", "64"], options
+
+
 class Rig:
     """What a benchmark works with. Everything ends with it."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.postgres: Database = stack.enter_context(Database())
-        self.redis: Redis = stack.enter_context(Redis())
+        self.redis: Redis = stack.enter_context(Cache())
         self.sink: Sink = stack.enter_context(sink.sink())
         self.load: Load = stack.enter_context(load.generator())
-        self._redis_databases = iter(range(1, 16))
+        self._redis_databases = itertools.count(1)
 
     def servers(self) -> list[int]:
         """The processes that every system shares and that work for it: PostgreSQL and Redis."""
@@ -142,7 +156,18 @@ class Rig:
             **self._environment(self.postgres.make(waits=waits), next(self._redis_databases)),
             **environment,
         }
-        site = Site(name, sys.executable, ROOT, shared, "core.wsgi", port, page="/signup/", path="/signup/")
+        site = Site(
+            name,
+            sys.executable,
+            ROOT,
+            shared,
+            "core.wsgi",
+            port,
+            page="/signup/",
+            path="/signup/",
+            verify_page="/signup/verify/",
+            verify={"email": "{}@example.com", "username": "{}", "password": PASSWORD, "captcha": "{code}"},
+        )
         site.manage("migrate", "--verbosity", "0")
         return site
 
@@ -154,19 +179,32 @@ class Rig:
             f"floor-{kind}", sys.executable, ROOT, environment, "core.wsgi", page=page, path=f"/{kind}/", created=204
         )
 
-    def peer(self, name: str, *, hashes: bool, mails: str, database: str | None = None) -> Site:
+    def peer(self, name: str, *, hashes: bool, mails: str) -> Site:
         """django-allauth; `mails` are sent `inline` or by `celery`."""
         environment = {
-            **self._environment(database or self.postgres.make(waits=False), next(self._redis_databases)),
+            **self._environment(self.postgres.make(waits=False), next(self._redis_databases)),
             "DJANGO_SETTINGS_MODULE": "peer.settings",
             "PEER_HASHES": "yes" if hashes else "no",
             "PEER_MAILS": mails,
         }
         page = "/accounts/signup/"
         wsgi = "django.core.wsgi:get_wsgi_application()"
-        site = Site(name, peer_python(), PEER.parent, environment, wsgi, page=page, path=page, created=302)
-        if database is None:
-            site.manage("migrate", "--verbosity", "0")
+        site = Site(
+            name,
+            peer_python(),
+            PEER.parent,
+            environment,
+            wsgi,
+            page=page,
+            path=page,
+            created=302,
+            fields={"email": "{}@example.com", "username": "{}", "password1": PASSWORD},
+            verify_page="/accounts/confirm-email/",
+            verify={"code": "{code}"},
+            verified=302,
+            code=r"^([A-Z0-9]{3,5}-[A-Z0-9]{3,5}|[A-Z0-9]{6,8})\r?$",
+        )
+        site.manage("migrate", "--verbosity", "0")
         return site
 
     def broker(self, site: Site) -> "redis.Redis":
@@ -201,10 +239,6 @@ def freeze(root: int, signal: int) -> None:
     """Send SIGSTOP or SIGCONT to a process and all its descendants."""
     for pid in tree([root]):
         os.kill(pid, signal)
-
-
-def temporary() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="doorcode-bench-")
 
 
 def visits(names: Sequence[str], **fields: str) -> list[tuple[str, dict[str, str]]]:
