@@ -8,6 +8,7 @@ some; SCALE=0.2 runs all with a fifth of the requests.
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from . import report
 from .bench import Bench
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of requests, mails and rows")
     parser.add_argument("--rounds", type=int, default=5, help="of each interleaved measurement")
     parser.add_argument("--backlog", type=int, default=None, help="mails that drain (100,000 × scale)")
+    parser.add_argument("--folder", type=Path, default=BUILD, help="where results.json, table.md and chart.svg go")
     given = parser.parse_args()
     names = given.only or list(CASES)
     backlog = given.backlog or max(500, round(100_000 * given.scale))
@@ -41,8 +43,8 @@ def main() -> int:
         units = bench.units
     if results:
         settings = {"scale": given.scale, "rounds": given.rounds, "backlog": backlog}
-        report.write(BUILD, results, units, settings)
-        print(f"\n{report.table(results)}\n\nJSON, Markdown and a chart are in {BUILD}")
+        report.write(given.folder, results, units, settings)
+        print(f"\n{report.table(results)}\n\nJSON, Markdown and a chart are in {given.folder}")
     return bool(failed)
 
 

@@ -12,13 +12,13 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 django.setup()
 
-from django.db import transaction
+from django.db import transaction  # noqa: E402
 
-from core import addresses, clock
-from verification import keys
-from verification.models import CaptchaModel
-from worker import bell, outbox
-from worker.models import Delivery
+from core import addresses, clock  # noqa: E402
+from verification import keys  # noqa: E402
+from verification.models import CaptchaModel  # noqa: E402
+from worker import bell, outbox  # noqa: E402
+from worker.models import Delivery  # noqa: E402
 
 CHUNK = 2_000
 

@@ -42,17 +42,18 @@ class Database(Postgres):
         }
         return [*command, *(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))], options
 
-    def make(self, *, waits: bool = True) -> str:
+    def make(self, template: str = "template1", *, waits: bool = False) -> str:
         """
-        Make a database. With `waits`, a commit waits for the disk, as deployments have it; without, for the system
+        Make a database as the one at the URL `template` is. With `waits`, a commit waits for the disk, as deployments have it; without, for the system
         alone: figures of processor time and rates shall not be those of this machine's disk.
         """
-        url = self.new_database()
-        name = url.rpartition("/")[2]
-        if not waits:
-            with psycopg.connect(url, autocommit=True) as connection:
+        self._made += 1
+        name = f"bench{self._made}"
+        with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
+            if not waits:
                 connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
-        return url
+        return f"{self.url}/{name}"
 
 
 @dataclass
@@ -130,17 +131,24 @@ class Rig:
         self.sink: Sink = stack.enter_context(sink.sink())
         self.load: Load = stack.enter_context(load.generator())
         self._redis_databases = itertools.count(1)
+        self._migrated: dict[str, str] = {}  # by kind: an empty database to copy
 
     def servers(self) -> list[int]:
         """The processes that every system shares and that work for it: PostgreSQL and Redis."""
         return [server.running.pid for server in (self.postgres, self.redis) if server.running]
 
-    def _environment(self, database: str, number: int) -> dict[str, str]:
-        return {
-            "DATABASE_URL": database,
-            "REDIS_URL": f"redis://127.0.0.1:{self.redis.port}/{number}",
-            "SINK_PORT": str(self.sink.port),
-        }
+    def _servers(self) -> dict[str, str]:
+        """The environment that names the servers; the database follows."""
+        number = next(self._redis_databases)
+        return {"REDIS_URL": f"redis://127.0.0.1:{self.redis.port}/{number}", "SINK_PORT": str(self.sink.port)}
+
+    def _migrate(self, site: Site, kind: str, *, waits: bool = False) -> Site:
+        """Give a site its own copy of a database that was migrated once."""
+        if kind not in self._migrated:
+            self._migrated[kind] = site.environment["DATABASE_URL"] = self.postgres.make()
+            site.manage("migrate", "--verbosity", "0")
+        site.environment["DATABASE_URL"] = self.postgres.make(self._migrated[kind], waits=waits)
+        return site
 
     def doorcode(self, name: str = "doorcode", *, waits: bool = False, **environment: str) -> Site:
         """Doorcode as it is shipped, with limits that count and are not reached, migrated."""
@@ -153,7 +161,7 @@ class Rig:
             "LIMIT_MAILS_SITE": UNLIMITED,
             "TRUSTED_PROXIES": "1",
             "LOG_LEVEL": "WARNING",
-            **self._environment(self.postgres.make(waits=waits), next(self._redis_databases)),
+            **self._servers(),
             **environment,
         }
         site = Site(
@@ -168,8 +176,7 @@ class Rig:
             verify_page="/signup/verify/",
             verify={"email": "{}@example.com", "username": "{}", "password": PASSWORD, "captcha": "{code}"},
         )
-        site.manage("migrate", "--verbosity", "0")
-        return site
+        return self._migrate(site, "doorcode", waits=waits)
 
     def floor(self, site: Site, kind: str) -> Site:
         """The `bare` or the `full` floor, on the database of a Doorcode."""
@@ -182,7 +189,7 @@ class Rig:
     def peer(self, name: str, *, hashes: bool, mails: str) -> Site:
         """django-allauth; `mails` are sent `inline` or by `celery`."""
         environment = {
-            **self._environment(self.postgres.make(waits=False), next(self._redis_databases)),
+            **self._servers(),
             "DJANGO_SETTINGS_MODULE": "peer.settings",
             "PEER_HASHES": "yes" if hashes else "no",
             "PEER_MAILS": mails,
@@ -204,8 +211,7 @@ class Rig:
             verified=302,
             code=r"^([A-Z0-9]{3,5}-[A-Z0-9]{3,5}|[A-Z0-9]{6,8})\r?$",
         )
-        site.manage("migrate", "--verbosity", "0")
-        return site
+        return self._migrate(site, "peer")
 
     def broker(self, site: Site) -> "redis.Redis":
         return redis.Redis.from_url(site.environment["REDIS_URL"])

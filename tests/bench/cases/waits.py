@@ -72,13 +72,12 @@ def hung(bench: Bench) -> list[Row]:
 def backlog(bench: Bench) -> list[Row]:
     """Sign-ups and their own mails while a backlog drains, and the worker's memory over it."""
     site = bench.rig.doorcode("doorcode-backlog", waits=True)
-    idle, busy, own = [], [], []
+    busy, own = [], []
     with ExitStack() as stack:
         bench.warm(stack, site)
         worker = stack.enter_context(site.worker("worker", "--concurrency", str(THREADS)))
         bench.rig.sink.wait_for(24)
-        for _ in range(bench.rounds):
-            idle.append(percentile(steady(bench, site)[1]["took"], 0.99) * 1e3)
+        idle = [percentile(steady(bench, site)[1]["took"], 0.99) * 1e3 for _ in range(bench.rounds)]
         freeze(worker.pid, signal.SIGSTOP)
         try:
             fill(site, bench.backlog)

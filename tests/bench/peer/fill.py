@@ -6,9 +6,9 @@ import django
 
 django.setup()
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_user_model  # noqa: E402
 
-from .tasks import send_code
+from .tasks import send_code  # noqa: E402
 
 
 def fill(number, tag):
