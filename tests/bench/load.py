@@ -202,7 +202,7 @@ class Load:
 def generator() -> Iterator[Load]:
     """Run a load generator."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with process(sys.executable, "-m", "tests.bench.load", cwd=ROOT, **pipes) as child:
+    with process(sys.executable, "-m", "tests.bench.load", cwd=ROOT, **pipes) as child, child.stdin, child.stdout:
         yield Load(child)
 
 
