@@ -131,7 +131,7 @@ class Sink:
         """Seconds before each acceptance; "hang" never answers anybody until it is told otherwise."""
         self.say(f"XDELAY {seconds}")
 
-    def wait_for(self, number: int, patience: float = 60) -> None:
+    def wait_for(self, number: int, patience: float = 180) -> None:
         wait_until(lambda: self.count() >= number, f"{number} mails", patience)
 
 

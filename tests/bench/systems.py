@@ -24,6 +24,7 @@ BUILD = ROOT / "build" / "bench"
 PEER = Path(__file__).parent / "peer"
 WEB = ("-m", "gunicorn", "-w", "2", "--threads", "8")
 PASSWORD = "correct horse b"
+PATIENCE = 180.0  # seconds a process may take to start on a machine that does more
 UNLIMITED = "1000000/h"  # counted as any other, and never reached: a bench is a crowd
 
 
@@ -89,7 +90,7 @@ class Site:
     def web(self, *options: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
         command = (*WEB, *options, "-b", f"127.0.0.1:{self.port}", self.app)
         with self.start("web", *command, **environment) as running:
-            wait_until(lambda: listens(self.port), f"the web of {self.name}")
+            wait_until(lambda: listens(self.port), f"the web of {self.name}", PATIENCE)
             yield running
 
     @contextmanager
@@ -97,7 +98,7 @@ class Site:
         command = ("-m", "celery", "-A", app, "worker", "--loglevel", "INFO", "--hostname", f"{name}@%h", *options)
         with self.start(name, *command, **{"LOG_LEVEL": "INFO"} | env) as running:
             log = self.logs / f"{self.name}-{name}.log"
-            wait_until(lambda: "ready." in log.read_text(), f"the worker of {self.name}")
+            wait_until(lambda: "ready." in log.read_text(), f"the worker of {self.name}", PATIENCE)
             yield running
 
     def manage(self, *command: str) -> str:

@@ -82,8 +82,8 @@ def drain(
         freeze(worker.pid, signal.SIGSTOP)
     try:
         fill(site, number, module)
-        bench.rig.sink.reset()
     finally:
+        bench.rig.sink.reset()
         with using(pids(bench.rig, *workers)) as used:
             for worker in workers:
                 freeze(worker.pid, signal.SIGCONT)

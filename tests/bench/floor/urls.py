@@ -23,7 +23,7 @@ class EmailForm(forms.Form):
 def write(email: str) -> None:
     now = timezone.now()
     with transaction.atomic():
-        User.objects.create(email=email)
+        User.objects.bulk_create([User(email=email)])  # its save() would add a savepoint
         captcha = CaptchaModel.objects.create(
             handle=email[:43], address=email, nonce="0" * 32, key_id="k", length=4, created_at=now, requested_at=now
         )
