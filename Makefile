@@ -53,8 +53,8 @@ attack: install  ## play a stranger's best day against the budgets, and an hones
 screenshots: install  ## every screen in every language, light and dark, wide and narrow, into build/screenshots
 	SHOTS=1 $(BIN)/python -m pytest tests/browser/test_screens.py
 
-bench: install  ## the benchmarks, as ratios
-	@$(BIN)/python -m tests.bench
+bench: install  ## Doorcode beside the floor and beside a peer, as ratios (ONLY="signup mails", SCALE=0.2, PUBLISH=1: into the docs)
+	@$(BIN)/python -m tests.bench $(ONLY) --scale $(or $(SCALE),1) $(if $(PUBLISH),--publish)
 
 messages: install  ## bring the catalogues up to date with the sources, and compile them
 	$(TEST_ENV) $(BIN)/python manage.py catalogues --update

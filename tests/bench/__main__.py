@@ -2,7 +2,7 @@
 `make bench`: Doorcode beside the floor and beside a peer, in one run, as ratios.
 
 It starts its own PostgreSQL, Redis, webs, workers and mail server on 127.0.0.1. `make bench ONLY="signup mails"` runs
-some; SCALE=0.2 runs all with a fifth of the requests.
+some; SCALE=0.2 runs all with a fifth of the requests; PUBLISH=1 puts tables and chart into docs/.
 """
 
 import argparse
@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="of each interleaved measurement")
     parser.add_argument("--backlog", type=int, default=None, help="mails that drain (100,000 × scale)")
     parser.add_argument("--folder", type=Path, default=BUILD, help="where results.json, table.md and chart.svg go")
+    parser.add_argument("--publish", action="store_true", help="put the tables and the chart into docs/")
     given = parser.parse_args()
     names = given.only or list(CASES)
     backlog = given.backlog or max(500, round(100_000 * given.scale))
@@ -44,6 +45,8 @@ def main() -> int:
     if results:
         settings = {"scale": given.scale, "rounds": given.rounds, "backlog": backlog}
         report.write(given.folder, results, units, settings)
+        if given.publish:
+            report.publish(given.folder)
         print(f"\n{report.table(results)}\n\nJSON, Markdown and a chart are in {given.folder}")
     return bool(failed)
 

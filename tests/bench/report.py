@@ -3,12 +3,17 @@
 import json
 import os
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import chart
+from tests.servers import ROOT
+
+from . import chart, scale
 from .result import Row, plain
+
+BEGIN, END = "<!-- {} begins -->", "<!-- {} ends -->"
 
 Results = Mapping[str, Sequence[Row]]
 
@@ -51,3 +56,25 @@ def write(folder: Path, results: Results, units: Mapping[str, float], settings: 
     (folder / "results.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     (folder / "table.md").write_text(markdown(results))
     (folder / "chart.svg").write_text(chart.draw([row for rows in results.values() for row in rows if row.goal]))
+
+
+def publish(folder: Path) -> None:
+    """Put what a run left in a folder into docs/, between the marks there."""
+    content = json.loads((folder / "results.json").read_text())
+    machine, settings = content["machine"], content["settings"]
+    said = (
+        f"{machine['at'][:10]}, {machine['processors']} processors, Python {machine['python']}, scale "
+        f"{settings['scale']:g}, {settings['rounds']} rounds, load {machine['load']:.0f} at the end.\n\n"
+    )
+    docs = ROOT / "docs"
+    replace(docs / "reference" / "performance.md", "results", said + (folder / "table.md").read_text())
+    replace(docs / "reference" / "scale.md", "model", scale.report(folder / "results.json") + "\n")
+    shutil.copy(folder / "chart.svg", docs / "images" / "performance.svg")
+
+
+def replace(page: Path, name: str, text: str) -> None:
+    """Replace what stands between two marks of a page."""
+    head, _, rest = page.read_text().partition(BEGIN.format(name))
+    _, found, tail = rest.partition(END.format(name))
+    assert found, f"{page.name} has no place for {name}"
+    page.write_text(f"{head}{BEGIN.format(name)}\n{text}{END.format(name)}{tail}")

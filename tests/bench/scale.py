@@ -115,15 +115,19 @@ def table(units: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
+def report(path: Path) -> str:
+    """The table, and which of its inputs the results at `path` measured."""
+    measured = json.loads(path.read_text())["units"] if path.exists() else {}
+    units = UNITS | measured
+    lines = ["| input | value | |", "|---|---|---|"]
+    lines += [f"| `{name}` | {units[name]:,.2f} | {'measured' if name in measured else 'assumed'} |" for name in UNITS]
+    return table(units) + "\n\n" + "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("results", nargs="?", type=Path, default=BUILD / "results.json")
-    path = parser.parse_args().results
-    measured = json.loads(path.read_text())["units"] if path.exists() else {}
-    print(table(UNITS | measured))
-    print(
-        f"\nMeasured: {', '.join(sorted(measured)) or 'nothing'}. Assumed: {', '.join(sorted(set(UNITS) - set(measured)))}."
-    )
+    print(report(parser.parse_args().results))
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ class Site:
     @contextmanager
     def worker(self, app: str, *options: str, name: str = "worker", **env: str) -> Iterator["subprocess.Popen[bytes]"]:
         command = ("-m", "celery", "-A", app, "worker", "--loglevel", "INFO", "--hostname", f"{name}@%h", *options)
-        with self.start(name, *command, **{"LOG_LEVEL": "INFO"} | env) as running:
+        with self.start(name, *command, **env) as running:
             log = self.logs / f"{self.name}-{name}.log"
             wait_until(lambda: "ready." in log.read_text(), f"the worker of {self.name}", PATIENCE)
             yield running
@@ -161,7 +161,6 @@ class Rig:
             "DEFAULT_FROM_EMAIL": "Doorcode <noreply@doorcode.test>",
             "LIMIT_MAILS_SITE": UNLIMITED,
             "TRUSTED_PROXIES": "1",
-            "LOG_LEVEL": "WARNING",
             **self._servers(),
             **environment,
         }

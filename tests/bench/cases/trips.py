@@ -35,7 +35,7 @@ class Counter:
                 threading.Thread(target=self._pump, args=(server, client, asking, False), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, asking: threading.Event, is_client: bool) -> None:
-        with suppress(OSError):
+        with source, suppress(OSError):
             while data := source.recv(65_536):
                 if is_client and not asking.is_set():
                     self.trips += 1
@@ -43,7 +43,6 @@ class Counter:
                 elif not is_client:
                     asking.clear()
                 target.sendall(data)
-        with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
