@@ -6,6 +6,7 @@ some; SCALE=0.2 runs all with a fifth of the requests; PUBLISH=1 puts tables and
 """
 
 import argparse
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -37,7 +38,12 @@ def main() -> int:
             print(f"{name} …", end=" ", flush=True)
             try:
                 results[name] = CASES[name](bench)
-            except AssertionError as error:  # the other benchmarks can still tell something
+            except (
+                AssertionError,
+                OSError,
+                ValueError,
+                subprocess.SubprocessError,
+            ) as error:  # the other benchmarks can still tell something
                 failed.append(name)
                 print(f"failed: {error}", end=", ")
             print(f"{time.monotonic() - begun:.0f} s", flush=True)

@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 from tests.servers import ROOT, process
 
 CLIENTS = 8
-PATIENCE = 40.0  # seconds an answer may take
+PATIENCE = 150.0  # seconds an answer may take
 _HIDDEN = re.compile(r'<input[^>]*type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"')
 
 Answer = tuple[int, list[tuple[str, str]], bytes]  # status, headers with lower-case names, body
@@ -177,8 +177,8 @@ class Load:
         rate: float | None = None,
     ) -> dict[str, Any]:
         """
-        See Generator.obey; several ports share the clients. Raises AssertionError where any answer had another status
-        than `expect`.
+        See Generator.obey; several ports share the clients. Raises AssertionError where any answer failed or had another
+        status than `expect`.
         """
         command = {
             "ports": [port] if isinstance(port, int) else list(port),
@@ -193,6 +193,8 @@ class Load:
         self._child.stdin.write(json.dumps(command).encode() + b"\n")
         self._child.stdin.flush()
         result = json.loads(self._child.stdout.readline())
+        if "error" in result:
+            raise AssertionError(f"{method} {path}: {result['error']}")
         if set(result["statuses"]) != {str(expect)}:
             raise AssertionError(f"{method} {path} answered {result['statuses']}, not {expect} alone")
         return result
@@ -208,7 +210,11 @@ def generator() -> Iterator[Load]:
 
 def main(obey: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     for line in sys.stdin:
-        print(json.dumps(obey(json.loads(line))), flush=True)
+        try:
+            result = obey(json.loads(line))
+        except Exception as error:  # the parent tells which benchmark it was
+            result = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from .sink import Sink
 
 BUILD = ROOT / "build" / "bench"
 PEER = Path(__file__).parent / "peer"
-WEB = ("-m", "gunicorn", "-w", "2", "--threads", "8")
+WEB = ("-m", "gunicorn", "-w", "2", "--threads", "8", "--no-control-socket")
 PASSWORD = "correct horse b"
 PATIENCE = 180.0  # seconds a process may take to start on a machine that does more
 UNLIMITED = "1000000/h"  # counted as any other, and never reached: a bench is a crowd

@@ -22,7 +22,7 @@ def journey(bench: Bench) -> list[Row]:
     peer_shipped = bench.rig.peer("allauth-whole", hashes=True, mails="inline")
     peer_cheap = bench.rig.peer("allauth-unhashed", hashes=False, mails="inline")
     sites = [shipped, cheap, peer_shipped, peer_cheap]
-    whole, verified, rates = defaultdict(list), defaultdict(list), defaultdict(list)
+    whole, verified, rates, written = (defaultdict(list) for _ in range(4))
     with ExitStack() as stack:
         running = {site.name: [web] for site in sites for web in [stack.enter_context(site.web())]}
         for site in (shipped, cheap):
@@ -30,12 +30,15 @@ def journey(bench: Bench) -> list[Row]:
         for turn in range(-1, bench.rounds):
             for site in sites:
                 number = 8 if turn < 0 else bench.size(SLOW if site is peer_shipped else PEOPLE)
+                before = _wal(site)
                 costs = register(bench, site, number, running[site.name])
+                written[site.name].append((_wal(site) - before) / number)
                 if turn >= 0:
                     whole[site.name].append(costs["request"] + costs["verify"])
                     verified[site.name].append(costs["verify"])
                     rates[site.name].append(costs["verify_rate"])
     bench.units["verify_cpu_ms"] = median(verified["doorcode-whole"])
+    bench.units["wal_bytes_a_signup"] = median(written["doorcode-whole"])
     said = {name: spread(values, "CPU-ms") for name, values in whole.items()}
     pace = {name: f"{spread(rates[name], 'req/s')}, {spread(verified[name], 'CPU-ms')}" for name in rates}
     return [
@@ -82,3 +85,8 @@ def register(bench: Bench, site: Site, number: int, running: list[Any]) -> dict[
         "verify": verify.cpu / number * 1e3,
         "verify_rate": number / result["seconds"],
     }
+
+
+def _wal(site: Site) -> int:
+    """Bytes that the cluster wrote ahead until now."""
+    return int(site.rows("SELECT pg_current_wal_insert_lsn() - '0/0'")[0][0])
