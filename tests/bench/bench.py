@@ -9,6 +9,8 @@ from typing import Any
 from .measure import Used, using
 from .systems import Rig, Site, pids, visits
 
+WARM = 24  # visitors before anything is measured
+
 
 class Bench:
     """One run. `scale` shrinks or stretches every number of requests, mails and rows."""
@@ -25,10 +27,10 @@ class Bench:
         """Names that nobody had before."""
         return [f"visitor{next(self._numbers)}" for _ in range(number)]
 
-    def visit(self, site: Site, names: Sequence[str]) -> None:
+    def visit(self, site: Site, names: Sequence[str], **options: Any) -> None:
         """New visitors open the page with the form; it is not measured."""
         if site.page:
-            self.rig.load.run(site.port, "GET", site.page, visits(names), expect=200)
+            self.rig.load.run(site.port, "GET", site.page, visits(names), expect=200, **options)
 
     def sign_up(self, site: Site, names: Sequence[str], **options: Any) -> dict[str, Any]:
         """They send it."""
@@ -56,10 +58,13 @@ class Bench:
         return self.rig.load.run(site.port, "POST", site.verify_page, fields, expect=site.verified, **options)
 
     def warm(self, stack: ExitStack, *sites: Site) -> dict[str, "subprocess.Popen[bytes]"]:
-        """Start the webs of these sites, and let each serve a few visitors."""
+        """
+        Start the webs of these sites, and let each serve WARM visitors, a few at a time: pools open, code compiles.
+        Their mails stand before the worker that comes.
+        """
         running = {site.name: stack.enter_context(site.web()) for site in sites}
         for site in sites:
-            names = self.names(24)
-            self.visit(site, names)
-            self.sign_up(site, names)
+            names = self.names(WARM)
+            self.visit(site, names, clients=2)
+            self.sign_up(site, names, clients=2)
         return running

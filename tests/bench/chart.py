@@ -9,32 +9,39 @@ from .result import Goal, Row, plain
 LABELS, BARS, ROW, TOP = 470, 420, 26, 54  # pixels
 REACH = 3.0  # doublings shown to either side of the goal
 GOOD, BAD, INK, PAPER = "#1a7f5a", "#b4452c", "#222222", "#ffffff"
+GRID = "#dddddd"
 
 
 def margin(value: float, goal: Goal) -> float:
     """Doublings by which a value is better than its goal; negative where it is worse. The nearer bound of two counts."""
-    tiny = 2.0**-REACH  # zeroes have no logarithm
+    if value <= 0:  # zeroes have no logarithm
+        return REACH if goal.holds(value) else -REACH
     distances = []
     if goal.least is not None:
-        distances.append(math.log2(max(value, tiny * goal.least) / goal.least))
+        distances.append(math.log2(value / goal.least))
     if goal.most is not None:
-        distances.append(math.log2(goal.most / value) if goal.most and value else REACH * (1 if not value else -1))
-    return max(-REACH, min(REACH, *distances)) if len(distances) > 1 else max(-REACH, min(REACH, distances[0]))
+        distances.append(math.log2(goal.most / value) if goal.most else -REACH)
+    return max(-REACH, min(REACH, *distances))
 
 
 def draw(rows: Sequence[Row]) -> str:
     """Return the chart of rows that have a goal."""
-    width, height = LABELS + BARS + 120, TOP + ROW * len(rows) + 20
+    width, height = LABELS + BARS + 170, TOP + ROW * len(rows) + 20
     middle, step = LABELS + BARS / 2, BARS / 2 / REACH
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'font-family="system-ui, sans-serif" font-size="13" fill="{INK}" role="img">',
         "<title>Figures against their goals</title>",
         f'<rect width="{width}" height="{height}" fill="{PAPER}"/>',
-        f'<text x="{middle}" y="20" text-anchor="middle" font-weight="bold">the goal</text>',
-        f'<text x="{middle - 30}" y="38" text-anchor="end">worse ← ½</text>',
-        f'<text x="{middle + 30}" y="38">twice → better</text>',
+        f'<text x="{middle}" y="20" text-anchor="middle" font-weight="bold">worse ← goal → better</text>',
     ]
+    for doublings in range(-int(REACH), int(REACH) + 1):
+        across = middle + doublings * step
+        name = f"{2 ** abs(doublings)} ×" if doublings else ""
+        parts += [
+            f'<text x="{across:.1f}" y="38" text-anchor="middle" font-size="11">{name}</text>',
+            f'<line x1="{across:.1f}" x2="{across:.1f}" y1="{TOP - 8}" y2="{height - 10}" stroke="{GRID}"/>',
+        ]
     for number, row in enumerate(rows):
         assert row.goal
         top = TOP + number * ROW

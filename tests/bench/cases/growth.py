@@ -3,7 +3,7 @@
 from collections import defaultdict
 from contextlib import ExitStack
 
-from tests.bench.bench import Bench
+from tests.bench.bench import WARM, Bench
 from tests.bench.result import Goal, Row, ratio, spread
 from tests.bench.systems import Site
 
@@ -52,9 +52,10 @@ def growth(bench: Bench) -> list[Row]:
                 site.rows(statements.format(rows=rows_in))
                 site.rows("VACUUM ANALYZE")
                 sites.append((kind, rows_in, site))
-                running[name] = [stack.enter_context(site.web())]
+                running[name] = list(bench.warm(stack, site).values())
                 if kind == "doorcode":
                     running[name].append(stack.enter_context(site.worker("worker")))
+        bench.rig.sink.wait_for(WARM * len(sites))
         for turn in range(-1, bench.rounds):
             for kind, _, site in sites:
                 number = 8 if turn < 0 else bench.size(SLOW if kind == "allauth" else PEOPLE)

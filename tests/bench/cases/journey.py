@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
-from tests.bench.bench import Bench
+from tests.bench.bench import WARM, Bench
 from tests.bench.measure import using
 from tests.bench.result import Goal, Row, ratio, spread
 from tests.bench.systems import Site, pids
@@ -24,9 +24,10 @@ def journey(bench: Bench) -> list[Row]:
     sites = [shipped, cheap, peer_shipped, peer_cheap]
     whole, verified, rates, written = (defaultdict(list) for _ in range(4))
     with ExitStack() as stack:
-        running = {site.name: [web] for site in sites for web in [stack.enter_context(site.web())]}
+        running = {name: [web] for name, web in bench.warm(stack, *sites).items()}
         for site in (shipped, cheap):
             running[site.name].append(stack.enter_context(site.worker("worker")))
+        bench.rig.sink.wait_for(WARM * len(sites))
         for turn in range(-1, bench.rounds):
             for site in sites:
                 number = 8 if turn < 0 else bench.size(SLOW if site is peer_shipped else PEOPLE)

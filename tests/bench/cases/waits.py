@@ -5,7 +5,7 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from tests.bench.bench import Bench
+from tests.bench.bench import WARM, Bench
 from tests.bench.measure import Figure, memory, percentile
 from tests.bench.result import Goal, Row, plain, ratio, spread
 from tests.bench.systems import Site, freeze
@@ -38,7 +38,7 @@ def waits(bench: Bench) -> list[Row]:
     with ExitStack() as stack:
         bench.warm(stack, site)
         stack.enter_context(site.worker("worker"))
-        bench.rig.sink.wait_for(24)
+        bench.rig.sink.wait_for(WARM)
         for _ in range(bench.rounds):
             bench.rig.sink.reset()
             names, result = steady(bench, site)
@@ -59,6 +59,7 @@ def hung(bench: Bench) -> list[Row]:
     with ExitStack() as stack:
         bench.warm(stack, site)
         stack.enter_context(site.worker("worker"))
+        bench.rig.sink.wait_for(WARM)
         stack.callback(bench.rig.sink.delay, 0)
         for _ in range(bench.rounds):
             for hangs in (False, True):
@@ -76,7 +77,7 @@ def backlog(bench: Bench) -> list[Row]:
     with ExitStack() as stack:
         bench.warm(stack, site)
         worker = stack.enter_context(site.worker("worker", "--concurrency", str(THREADS)))
-        bench.rig.sink.wait_for(24)
+        bench.rig.sink.wait_for(WARM)
         idle = [percentile(steady(bench, site)[1]["took"], 0.99) * 1e3 for _ in range(bench.rounds)]
         freeze(worker.pid, signal.SIGSTOP)
         try:
