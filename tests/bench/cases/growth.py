@@ -29,7 +29,7 @@ SELECT 'code', address, 'en', id, 1, 'sent', 1, address, md5(id::text)::varchar(
     now(), '', handle, now(), '250 OK'
 FROM verification_captchamodel;
 """
-_PEER = """
+PEER_ROWS = """
 INSERT INTO auth_user (password, is_superuser, username, first_name, last_name, email, is_staff, is_active, date_joined)
 SELECT '!', false, 'old' || n, '', '', 'old' || n || '@example.com', false, true, now()
 FROM generate_series(1, {rows}) AS n;
@@ -46,7 +46,7 @@ def growth(bench: Bench) -> list[Row]:
     with ExitStack() as stack:
         sites, running = [], {}
         for rows_in in (few, many):
-            for kind, statements in (("doorcode", _DOORCODE), ("allauth", _PEER)):
+            for kind, statements in (("doorcode", _DOORCODE), ("allauth", PEER_ROWS)):
                 name = f"{kind}-{rows_in}"
                 site = _site(bench, kind, name)
                 site.rows(statements.format(rows=rows_in))
