@@ -54,7 +54,7 @@ screenshots: install  ## every screen in every language, light and dark, wide an
 	SHOTS=1 $(BIN)/python -m pytest tests/browser/test_screens.py
 
 bench: install  ## Doorcode beside the floor and beside a peer, as ratios (ONLY="signup mails", SCALE=0.2, PUBLISH=1: into the docs)
-	@$(BIN)/python -m tests.bench $(ONLY) --scale $(or $(SCALE),1) $(if $(PUBLISH),--publish)
+	@$(BIN)/python -m tests.bench $(ONLY) --scale $(or $(SCALE),1) $(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(PUBLISH),--publish)
 
 messages: install  ## bring the catalogues up to date with the sources, and compile them
 	$(TEST_ENV) $(BIN)/python manage.py catalogues --update
