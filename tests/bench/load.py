@@ -25,6 +25,8 @@ from tests.servers import ROOT, process
 
 CLIENTS = 8
 PATIENCE = 150.0  # seconds an answer may take
+_FORM = re.compile(r"<form\b.*?</form>", re.DOTALL)
+_NAME = re.compile(r'<input[^>]*\bname="([^"]+)"')
 _HIDDEN = re.compile(r'<input[^>]*type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"')
 
 Answer = tuple[int, list[tuple[str, str]], bytes]  # status, headers with lower-case names, body
@@ -86,15 +88,15 @@ class Connection:
 
 
 class Visitor:
-    """A browser on its first visit: cookies, the hidden fields of the last form it saw, a network of its own."""
+    """A browser on its first visit: cookies, the forms of the last page it saw, a network of its own."""
 
     def __init__(self, number: int) -> None:
         self.cookies: dict[str, str] = {}
-        self.hidden: dict[str, str] = {}
+        self.forms: list[tuple[set[str], dict[str, str]]] = []  # the names of fields, the hidden ones with values
         self.network = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
     def request(self, method: str, path: str, fields: dict[str, str]) -> bytes:
-        body = urlencode(self.hidden | fields) if method == "POST" else ""
+        body = urlencode(self._hidden(fields) | fields) if method == "POST" else ""
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/html\r\nAccept-Language: en\r\n"
             f"X-Forwarded-For: {self.network}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -103,8 +105,14 @@ class Visitor:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         return f"{head}Cookie: {cookie}\r\n\r\n{body}".encode() if cookie else f"{head}\r\n{body}".encode()
 
+    def _hidden(self, fields: dict[str, str]) -> dict[str, str]:
+        """The hidden fields of the form that these belong to: a page may have others, to resend or to leave."""
+        if not self.forms:
+            return {}
+        return next(hidden for names, hidden in self.forms if names >= fields.keys())
+
     def take(self, answer: Answer) -> None:
-        """Keep the cookies of an answer, and the hidden fields of its page's forms."""
+        """Keep the cookies of an answer, and the forms of its page."""
         for name, value in answer[1]:
             if name == "set-cookie":
                 key, _, rest = value.partition("=")
@@ -113,7 +121,8 @@ class Visitor:
                 if content:
                     self.cookies[key] = content
         if answer[2]:
-            self.hidden = dict(_HIDDEN.findall(answer[2].decode()))
+            found = _FORM.findall(answer[2].decode())
+            self.forms = [(set(_NAME.findall(form)), dict(_HIDDEN.findall(form))) for form in found]
 
 
 class Generator:

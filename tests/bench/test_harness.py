@@ -63,9 +63,12 @@ def test_idle_work_uses_time_and_no_processor():
     assert used.cpu <= used.seconds
 
 
-def test_a_visitor_sends_back_cookies_and_hidden_fields():
+def test_a_visitor_sends_back_cookies_and_the_hidden_fields_of_that_form_alone():
     visitor = Visitor(1)
-    page = b'<input type="hidden" name="csrfmiddlewaretoken" value="secret">'
+    page = (
+        b'<form><input type="hidden" name="csrfmiddlewaretoken" value="secret"><input name="email"></form>'
+        b'<form><input type="hidden" name="action" value="resend"></form>'
+    )
     visitor.take((200, [("set-cookie", "csrftoken=abc; Path=/"), ("set-cookie", 'gone=""; Max-Age=0')], page))
     request = visitor.request("POST", "/signup/", {"email": "alice@example.com"}).decode()
     assert "Cookie: csrftoken=abc\r\n" in request

@@ -54,7 +54,8 @@ def bare(request: HttpRequest) -> HttpResponse:
 def full(request: HttpRequest) -> HttpResponse:
     """The same with CSRF (by the middleware), two counts of a network in one trip to Redis, and a message."""
     if request.method == "GET":
-        return answer(f'<input type="hidden" name="csrfmiddlewaretoken" value="{get_token(request)}">')
+        token = f'<input type="hidden" name="csrfmiddlewaretoken" value="{get_token(request)}">'
+        return answer(f'<form>{token}<input name="email"></form>')
     form = EmailForm(request.POST)
     if not form.is_valid() or max(counts(request.META["HTTP_X_FORWARDED_FOR"])) > 1_000_000:
         return answer(status=400)
