@@ -140,7 +140,7 @@ def sink() -> Iterator[Sink]:
     """Run a sink."""
     port = free_port()
     with process(sys.executable, "-m", "tests.bench.sink", str(port), cwd=ROOT, stdout=subprocess.DEVNULL):
-        wait_until(lambda: listens(port), "the sink")
+        wait_until(lambda: listens(port), "the sink", 180)
         yield Sink(port)
 
 
