@@ -56,8 +56,8 @@ defects: install  ## plant each known mistake in a copy, and see its test turn r
 screenshots: install  ## every screen in every language, light and dark, wide and narrow, into build/screenshots
 	SHOTS=1 $(BIN)/python -m pytest tests/browser/test_screens.py
 
-bench: install  ## the benchmarks, as ratios
-	@$(BIN)/python -m tests.bench
+bench: install  ## Doorcode beside the floor and beside a peer, as ratios (ONLY="signup mails", SCALE=0.2, PUBLISH=1: into the docs)
+	@$(BIN)/python -m tests.bench $(ONLY) --scale $(or $(SCALE),1) $(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(PUBLISH),--publish)
 
 messages: install  ## bring the catalogues up to date with the sources, and compile them
 	$(TEST_ENV) $(BIN)/python manage.py catalogues --update

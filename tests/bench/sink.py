@@ -1,0 +1,153 @@
+"""
+A fast SMTP server in a process of its own. It accepts everything and notes who got a mail, and when.
+
+Beside SMTP it speaks: XSTATE (what it has, as JSON), XRESET (forget), XDELAY seconds (before each acceptance; "hang"
+for never), XKEEP pattern (note the pattern's first group found in each mail, as the code).
+"""
+
+import asyncio
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.servers import ROOT, free_port, listens, process, wait_until
+
+
+@dataclass
+class Taken:
+    """What was accepted: recipients, moments by the monotonic clock, and codes found in the mails."""
+
+    recipients: list[str] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+
+
+class Session(asyncio.Protocol):
+    """One client. Commands may come in one packet (RFC 2920), and are answered in one."""
+
+    taken = Taken()
+    delay = 0.0  # seconds
+    hangs = False
+    pattern: re.Pattern[str] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport, self._buffer, self._in_data = transport, b"", False
+        self._recipient = ""
+        if not self.hangs:
+            transport.write(b"220 sink\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while not self.hangs or self._buffer.startswith(b"X"):
+            end = self._buffer.find(b"\r\n.\r\n" if self._in_data else b"\r\n")
+            if end < 0:
+                return
+            content, self._buffer = self._buffer[:end], self._buffer[end + (5 if self._in_data else 2) :]
+            if self._in_data:
+                self._in_data = False
+                self._accept(content)
+            else:
+                self._command(content.decode())
+
+    def _accept(self, content: bytes) -> None:
+        if self.delay:
+            asyncio.get_running_loop().call_later(self.delay, self._accepted, content)
+        else:
+            self._accepted(content)
+
+    def _accepted(self, content: bytes) -> None:
+        found = self.pattern.search(content.decode()) if self.pattern else None
+        self.taken.recipients.append(self._recipient)
+        self.taken.moments.append(time.monotonic())
+        self.taken.codes.append(found[1] if found else "")
+        self._transport.write(b"250 taken\r\n")
+
+    def _command(self, line: str) -> None:
+        verb = line[:4].upper()
+        if verb == "RCPT":
+            self._recipient = line.partition("<")[2].partition(">")[0]
+        if verb == "EHLO":
+            answer = "250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 10000000"
+        elif verb == "DATA":
+            self._in_data = True
+            answer = "354 go on"
+        elif verb == "QUIT":
+            answer = "221 bye"
+        else:
+            answer = self._extension(line) if verb[0] == "X" else "250 fine"
+        self._transport.write(answer.encode() + b"\r\n")
+        if verb == "QUIT":
+            self._transport.close()
+
+    def _extension(self, line: str) -> str:
+        name, _, argument = line.partition(" ")
+        if name == "XCOUNT":
+            return str(len(Session.taken.moments))
+        if name == "XSTATE":
+            return json.dumps(vars(Session.taken))
+        if name == "XRESET":
+            Session.taken = Taken()
+        elif name == "XDELAY":
+            Session.hangs = argument == "hang"
+            Session.delay = 0.0 if Session.hangs else float(argument)
+        elif name == "XKEEP":
+            Session.pattern = re.compile(json.loads(argument), re.MULTILINE) if argument else None
+        return "ok"
+
+
+class Sink:
+    """The parent's side."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.url = f"smtp://127.0.0.1:{port}"
+
+    def say(self, line: str) -> str:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as server, server.makefile("rb") as lines:
+            server.sendall(line.encode() + b"\r\n")
+            answer = lines.readline()
+            return (lines.readline() if answer.startswith(b"220") else answer).decode().strip()
+
+    def count(self) -> int:
+        return int(self.say("XCOUNT"))
+
+    def state(self) -> Taken:
+        return Taken(**json.loads(self.say("XSTATE")))
+
+    def reset(self) -> None:
+        self.say("XRESET")
+
+    def keep(self, pattern: str) -> None:
+        self.say(f"XKEEP {json.dumps(pattern)}")
+
+    def delay(self, seconds: float | str) -> None:
+        """Seconds before each acceptance; "hang" never answers anybody until it is told otherwise."""
+        self.say(f"XDELAY {seconds}")
+
+    def wait_for(self, number: int, patience: float = 180) -> None:
+        wait_until(lambda: self.count() >= number, f"{number} mails", patience)
+
+
+@contextmanager
+def sink() -> Iterator[Sink]:
+    """Run a sink."""
+    port = free_port()
+    with process(sys.executable, "-m", "tests.bench.sink", str(port), cwd=ROOT, stdout=subprocess.DEVNULL):
+        wait_until(lambda: listens(port), "the sink", 180)
+        yield Sink(port)
+
+
+async def main(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Session, "127.0.0.1", port, backlog=200)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))
