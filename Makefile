@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 
-.PHONY: help install demo test test-all check chaos attack defects screenshots bench lock messages language schema format
+.PHONY: help install demo test test-all check docs chaos attack defects screenshots bench lock messages language schema format
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -43,6 +43,9 @@ check: install  ## lint, types, import contract, catalogues, migrations, deploym
 	$(BIN)/bandit -q -r core verification worker signup -ll  # what is lower, ruff's S rules say where it stands
 	env $$(grep -v '^#' docs/production.env) SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
 	  $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+docs: install  ## the pages of docs/ as a site, into build/docs; fails for a link that leads nowhere
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs build/docs
 
 chaos: install  ## break everything at random for SECONDS=60, with SEED=1, and count what was lost
 	@$(BIN)/python -m tests.faults.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)

@@ -145,7 +145,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
 else:
     _database["ENGINE"] = "core.postgresql"
     _database["OPTIONS"] = {
-        "pool": {"min_size": 1, "max_size": 20, "timeout": 5},
+        # Seconds: to wait for a connection, and how long a pool pauses at most between tries after an outage.
+        "pool": {"min_size": 1, "max_size": 20, "timeout": 5, "reconnect_timeout": 5},
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,
         "options": "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000",

@@ -1,0 +1,66 @@
+"""The pages of docs/ hold together, and ask no other host for anything."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.servers import ROOT
+
+TOP = [ROOT / f"{name}.md" for name in ("README", "README.zh-Hans", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
+
+
+class Fetched(HTMLParser):
+    """What a browser asks for by itself when it opens a page."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self.feed(page.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.urls += [named.get("src") or "", (named.get("href") or "") if tag == "link" else ""]
+
+
+def sphinx(*arguments: str | Path) -> None:
+    build = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"]
+    done = subprocess.run([*build, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_link_and_anchor_leads_somewhere(tmp_path: Path) -> None:
+    """And every page is in a list of the index; `make docs` writes the same as a site."""
+    sphinx("--builder", "dummy", "docs", tmp_path)
+
+
+def test_a_page_fetches_nothing_from_elsewhere(tmp_path: Path) -> None:
+    """What all pages have in common asks no other host for styles, scripts or fonts."""
+    source, site = tmp_path / "source", tmp_path / "site"
+    source.mkdir()
+    (source / "index.md").write_text("# A page\n\n```sh\nls\n```\n")
+    sphinx("--builder", "html", "--conf-dir", "docs", source, site)
+    pages = list(site.glob("*.html"))
+    assert site / "index.html" in pages
+    assert [url for page in pages for url in Fetched(page).urls if re.match(r"(https?:)?//", url)] == []
+    styles = "".join(style.read_text() for style in site.rglob("*.css"))
+    assert re.findall(r"(?:@import|url\()\s*[\"']?(?:https?:)?//[^)]*", styles) == []
+
+
+@pytest.mark.parametrize("page", TOP, ids=lambda page: page.name)
+def test_links_of_the_first_pages_lead_somewhere(page: Path) -> None:
+    """Those beside the code are no part of the site."""
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_each_alert_names_a_runbook_that_is_there() -> None:
+    """Who is woken has a page to open."""
+    for rules in (ROOT / "docs").rglob("alerts.yml"):
+        alerts = [rule for group in yaml.safe_load(rules.read_text())["groups"] for rule in group["rules"]]
+        books = {rule["alert"]: ROOT / rule["annotations"]["runbook"] for rule in alerts}
+        assert [name for name, book in books.items() if not book.exists() or name not in book.read_text()] == []
