@@ -121,7 +121,7 @@ def test_45_46_a_secret_is_in_no_log_page_row_or_message(tmp_path: Path) -> None
                     break
             dump = sqlite3.connect(database)
             rows = "\n".join(dump.iterdump())
-            [(nonce,)] = dump.execute("SELECT nonce FROM verification_captchamodel").fetchall()
+            nonces = [nonce for (nonce,) in dump.execute("SELECT nonce FROM verification_captchamodel")]
     proof = link.rstrip("/").partition(".")[2]
     written = {
         "logs": "".join(each.read_text() for each in tmp_path.glob("*.log")),
@@ -130,7 +130,8 @@ def test_45_46_a_secret_is_in_no_log_page_row_or_message(tmp_path: Path) -> None
         "pages": "".join(page.text + str(page.headers.get("Location")) + page.url.replace(link, "") for page in pages),
     }
     assert written["logs"].count("/signup/link/…") >= 3  # the access log's two, and Django's
-    assert nonce not in written["pages"] + written["logs"] + written["broker"]
+    assert nonces
+    assert not [nonce for nonce in nonces if nonce in written["pages"] + written["logs"] + written["broker"]]
     digits = re.compile(rf"(?<![\d.]){code}(?![\d.])")
     for where, text in written.items():
         assert len(text) > 500, where
