@@ -41,6 +41,11 @@ class _NamesMixin(forms.ModelForm):
 
 
 class AccountCreationForm(_NamesMixin, auth_forms.AdminUserCreationForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("email", "username"):  # of somebody else: the browser need not offer the operator's own
+            self.fields[name].widget.attrs["autocomplete"] = "off"
+
     def clean_email(self) -> str:
         """A sign-up that somebody began with this address stands in no operator's way."""
         email = super().clean_email()

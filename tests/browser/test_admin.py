@@ -76,7 +76,7 @@ def open_admin(browser: Browser, live_server) -> Iterator[Open]:
     yield open_admin
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert [each for each in complaints if "Autofocus processing was blocked" not in each] == []  # who is first, wins
 
 
 def look(page: Page, name: str) -> None:
