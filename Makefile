@@ -24,7 +24,7 @@ demo: install  ## the whole system on http://127.0.0.1:8000 (PORT=…)
 
 test: install  ## the test suite; what needs a server that the machine lacks is skipped and said
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --durations=15 $(ARGS)
 
 test-all:  ## the test suite on each Python 3.11 to 3.13 of this machine
 	@for version in 3.11 3.12 3.13; do \

@@ -31,7 +31,17 @@ NEEDS = {
 }
 
 
+APART = ("attacks", "faults", "journeys")  # what starts servers: never two of these at once
+SERVERS = ("redis", "postgres", "rabbitmq", "prometheus")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder == "browser":
+            item.add_marker(pytest.mark.xdist_group("browser"))
+        elif folder in APART and any(item.get_closest_marker(mark) for mark in SERVERS):
+            item.add_marker(pytest.mark.xdist_group("servers"))
     if os.environ.get("DOORCODE_ALL"):
         return
     for item in items:

@@ -76,7 +76,8 @@ def test_the_docs_name_the_variables_of_the_style_sheet() -> None:
 
 def test_every_variable_that_a_style_sheet_uses_exists() -> None:
     """A misspelt one is no error to a browser: the colour or line is simply not there."""
-    sheets = [each.read_text() for each in (ROOT / "signup" / "static" / "doorcode").glob("*.css")]
+    files = (ROOT / "signup" / "static" / "doorcode").glob("*.css")
+    sheets = [each.read_text() for each in files if each.name != "admin.css"]  # which has Django's variables
     assert len(sheets) == 2
     used, defined = (set(re.findall(each, "".join(sheets))) for each in (r"var\((--[\w-]+)", r"(--[\w-]+):"))
     assert used <= defined

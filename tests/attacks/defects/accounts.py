@@ -39,8 +39,8 @@ ACCOUNTS = [
         "A new request takes the earlier ones of its address away",
         Edit(
             "verification/services.py",
-            "    now = clock.now()\n    return CaptchaModel.objects.create(",
-            "    now = clock.now()\n"
+            '    counts.codes.add_after_commit("requested")\n    return CaptchaModel.objects.create(',
+            '    counts.codes.add_after_commit("requested")\n'
             "    CaptchaModel.objects.filter(address=address, redeemed_at=None).update(redeemed_at=now)\n"
             "    return CaptchaModel.objects.create(",
         ),
@@ -155,8 +155,8 @@ ACCOUNTS = [
         ),
         Edit(
             PARSING,
-            '    if request._request.content_type not in ("", StrictJSON.media_type):',
-            '    if request._request.content_type == "text/xml":',
+            '    if not empty and posted.content_type not in ("", StrictJSON.media_type):',
+            '    if posted.content_type == "text/xml":',
         ),
         "test_api.py::test_37_a_page_elsewhere_can_post_nothing[text/plain]",
     ),

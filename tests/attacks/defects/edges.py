@@ -80,9 +80,9 @@ EDGES = [
         45,
         "Operators see what the code is derived from",
         Edit(
-            "signup/admin.py",
-            '        "address", "generation", "length", "attempts", ',
-            '        "address", "nonce", "generation", "length", "attempts", ',
+            "signup/admin/signups.py",
+            '        (None, {"fields": ("address", "state",',
+            '        (None, {"fields": ("address", "nonce", "state",',
         ),
         SECRETS,
     ),

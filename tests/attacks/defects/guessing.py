@@ -68,8 +68,8 @@ GUESSING = [
         "A new code begins with an empty budget",
         Edit(
             SERVICES,
-            "    now = clock.now()\n    return CaptchaModel.objects.create(",
-            "    now = clock.now()\n"
+            '    counts.codes.add_after_commit("requested")\n    return CaptchaModel.objects.create(',
+            '    counts.codes.add_after_commit("requested")\n'
             "    limits.AddressBudget.objects.filter(address=address).delete()\n"
             "    return CaptchaModel.objects.create(",
         ),
