@@ -1,6 +1,7 @@
 """`make attack`: what a stranger reaches at best, beside the bounds, and what harm honest people come to."""
 
 import argparse
+import logging
 import os
 from datetime import UTC, datetime
 from unittest.mock import patch
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     setup_test_environment()
+    logging.disable(logging.CRITICAL)
     runner = get_runner(settings)(verbosity=0)
     databases = runner.setup_databases()
     quiet = {"LOGGING_CONFIG": None, "LIMIT_MAILS_SITE": [(options.mails, 3_600)]}
