@@ -111,6 +111,7 @@ class Chaos:
         end = time.monotonic() + self.seconds
         while time.monotonic() < end:
             self.over.wait(self.random.uniform(0.5, 2))
+            self._supervise()
             fault = self.random.choice(faults)
             self.result.faults[fault.__name__.strip("_").replace("_", " ")] += 1
             fault()
@@ -121,6 +122,17 @@ class Chaos:
         self.workers[name].wait()
         self.result.allowed += GROUP
         self._start_worker(name)
+
+    def _supervise(self) -> None:
+        """
+        Start again who ended by themselves, as systemd or Compose does: a Celery worker that loses Redis in the wrong
+        moment stops with an "Unrecoverable error" of kombu's.
+        """
+        for name, worker in list(self.workers.items()):
+            if worker.poll() is not None:
+                self.result.faults["worker gave up"] += 1
+                self.result.allowed += GROUP
+                self._start_worker(name)
 
     def _freeze_worker(self) -> None:
         worker = self.workers[self.random.choice(list(self.workers))]
@@ -179,6 +191,7 @@ class Chaos:
         )
 
     def _hurry(self) -> bool:
+        self._supervise()
         self.system.execute("UPDATE worker_delivery SET next_attempt_at = now() WHERE state = 'pending'")
         # A lease longer than a minute belongs to nobody at work: its mail met silence after the dot, again and again.
         self.system.execute(
