@@ -13,9 +13,10 @@ from django.core.cache import cache
 from django.db.models import DateTimeField, Value
 from django.utils import translation
 
-from core import tallies
+from core import ratelimit, tallies
 from tests import servers
 from tests.factories import Hands
+from worker import bell, smtp
 
 hypothesis.settings.register_profile("doorcode", deadline=None)  # how fast this machine is, is no property of ours
 hypothesis.settings.load_profile("doorcode")
@@ -103,8 +104,10 @@ def still() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_counted() -> None:
-    """What one test did must not limit another."""
+    """What one test did must not limit another, nor what one broke be left alone by another."""
     cache.clear()
+    for each in (ratelimit.breaker, bell.breaker, smtp.breaker):
+        each.ok()
 
 
 @pytest.fixture(autouse=True)
