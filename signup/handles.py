@@ -57,6 +57,16 @@ def is_handle(text: str) -> bool:
     return bool(_HANDLE.fullmatch(text))
 
 
+def find(entries: Sequence[Entry], handle: str) -> Entry | None:
+    """Return this handle's entry, if the browser has one."""
+    return next((each for each in entries if each.handle == handle), None)
+
+
+def link_proofs(entries: Sequence[Entry]) -> dict[str, str]:
+    """What the browser holds of each request: handle -> link proof or ""."""
+    return {each.handle: each.link_proof for each in entries}
+
+
 def without(entries: Sequence[Entry], handle: str) -> list[Entry]:
     return [each for each in entries if each.handle != handle]
 

@@ -56,12 +56,12 @@ def signup(request: HttpRequest) -> HttpResponse:
     captcha = services.request_code(
         address=form.cleaned_data["email"],
         language=_language(),
-        held={each.handle: each.link_proof for each in entries},
+        held=handles.link_proofs(entries),
         once=_once(request, form),
         network=network.fingerprint(request),
     )
     response = SeeOther(resolve_url("signup_verify"))
-    known = next((each for each in entries if each.handle == captcha.handle), Entry(captcha.handle))
+    known = handles.find(entries, captcha.handle) or Entry(captcha.handle)
     newest = Entry(captcha.handle, known.link_proof, after or known.next)
     handles.write(response, [newest, *handles.without(entries, captcha.handle)])
     return response
@@ -90,7 +90,7 @@ def verify(request: HttpRequest) -> HttpResponse:
         return page
     login(request, user, backend=BACKEND)
     messages.success(request, _("Your account is ready. You're signed in"))
-    mine = next((each for each in entries if each.handle == form.chosen.handle), Entry(""))
+    mine = handles.find(entries, form.chosen.handle) or Entry("")
     response = SeeOther(mine.next or resolve_url(settings.LOGIN_REDIRECT_URL))
     handles.write(response, handles.without(entries, form.chosen.handle))
     devices.remember(request, response, user)
@@ -140,17 +140,17 @@ def change(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         page = _register_form(request, entries, captchas, draft=drafts.typed(request))
         return _verify_page(request, page, status=400, change=form)
-    old = next(each for each in entries if each.handle == captchas[0].handle)
+    old = handles.find(entries, captchas[0].handle) or Entry(captchas[0].handle)
     address = form.cleaned_data["new_email"]
     captcha = services.request_code(
         address=address,
         language=_language(),
-        held={each.handle: each.link_proof for each in entries},
+        held=handles.link_proofs(entries),
         once=keys.handle_for("", old.handle, address),  # no form's `once` is empty: this seed is none of theirs
         network=network.fingerprint(request),
     )
     response = SeeOther(resolve_url("signup_verify"))
-    known = next((each for each in entries if each.handle == captcha.handle), Entry(captcha.handle, next=old.next))
+    known = handles.find(entries, captcha.handle) or Entry(captcha.handle, next=old.next)
     handles.write(response, [known, *handles.without(entries, captcha.handle)])
     drafts.keep(response, path=response.url, typed=drafts.typed(request, "username"))
     return response
@@ -177,7 +177,7 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     response = SeeOther(resolve_url("signup_verify"))
     response["Referrer-Policy"] = "no-referrer"
     if marked:
-        known = next((each for each in entries if each.handle == marked.handle), None)
+        known = handles.find(entries, marked.handle)
         if known is None:
             messages.info(request, _("You can finish here and close the page where you began"))
             known = marked

@@ -217,11 +217,11 @@ ACCOUNTS = [
         "Looking at the mail's link proves",
         Edit(
             VIEWS,
-            "    if marked:\n        known = next(",
+            "    if marked:\n        known = handles.find(",
             "    if marked:\n"
             "        for each in verification.find(handles=[marked.handle]):\n"
             '            verification.prove(captcha=each, address=each.address, code="", link_proof=marked.link_proof)\n'
-            "        known = next(",
+            "        known = handles.find(",
         ),
         "test_accounts.py::test_41_reading_changes_nothing",
     ),
