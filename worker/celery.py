@@ -8,6 +8,8 @@ from celery.signals import celeryd_init, setup_logging
 from django.dispatch import receiver
 from django_structlog.celery.receivers import CeleryReceiver
 from django_structlog.celery.signals import modify_context_before_task_publish
+from kombu.transport import redis
+from redis.exceptions import ConnectionError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 
@@ -30,6 +32,23 @@ def _take_the_request_alone(context: dict[str, Any], **kwargs: Any) -> None:
 @setup_logging.connect
 def _log_as_the_settings_say(**kwargs: Any) -> None:
     """Somebody who listens here keeps Celery from setting up logs of its own beside LOGGING."""
+
+
+_channels: Any = redis.Channel
+_parameters = _channels._connparams
+
+
+def _parameters_of_an_open_channel(channel: redis.Channel, asynchronous: bool = False) -> Any:
+    """
+    Kombu 5.7 raises AttributeError where a channel that has lost its connection acknowledges a message or puts it
+    back, and the worker ends of it ("Unrecoverable error"). It knows what to do about a lost connection.
+    """
+    if channel.connection is None or channel.connection.client is None:
+        raise ConnectionError("the channel is closed")
+    return _parameters(channel, asynchronous)
+
+
+_channels._connparams = _parameters_of_an_open_channel
 
 
 @celeryd_init.connect

@@ -124,10 +124,7 @@ class Chaos:
         self._start_worker(name)
 
     def _supervise(self) -> None:
-        """
-        Start again who ended by themselves, as systemd or Compose does: a Celery worker that loses Redis in the wrong
-        moment stops with an "Unrecoverable error" of kombu's.
-        """
+        """Start again who ended by themselves, as systemd or Compose does, and count them: nobody should."""
         for name, worker in list(self.workers.items()):
             if worker.poll() is not None:
                 self.result.faults["worker gave up"] += 1

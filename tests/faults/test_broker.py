@@ -59,6 +59,21 @@ def test_a_restarted_redis_has_lost_its_messages_and_nobody_cares(system: System
     assert [len(sink.parsed(f"{name}@example.com")) for name in ("alice", "bob")] == [1, 1]
 
 
+def test_a_worker_outlives_a_redis_that_goes_while_it_sends(system: System, redis: Redis, sink: Sink) -> None:
+    """It holds a message that it can neither acknowledge nor put back."""
+    sink.script = {"DOT": ["hang", "250 taken"]}
+    with system.worker("worker", *WORKER) as worker:
+        sign_up(system, "alice@example.com")
+        wait_until(lambda: sink.mails, "a mail on its way")
+        redis.stop(signal.SIGKILL)
+        wait_until(lambda: "connection to broker lost" in system.log("worker").lower(), "the worker's notice")
+        time.sleep(1)  # it would end in the same moment
+        assert worker.poll() is None
+        redis.start()
+        wait_until(lambda: len(sink.parsed("alice@example.com")) == 2, "the mail whose end is unknown, again")
+    assert worker.returncode == 0
+
+
 def test_the_sweep_command_needs_neither_redis_nor_worker(system: System, redis: Redis, sink: Sink) -> None:
     """`manage.py sweep --once`."""
     redis.stop()

@@ -17,4 +17,5 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     assert result.asked > 20
     assert set(result.answers) == {303}
     assert result.lost == 0
+    assert result.faults["worker gave up"] == 0
     assert result.repeated <= result.allowed
