@@ -82,7 +82,7 @@ def all_hands(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> Hands:
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The deliveries that the bell was rung for; no unit test has a broker."""
     ids: list[int] = []
-    monkeypatch.setattr("worker.bell.ring", lambda wanted: ids.extend(wanted) or True)
+    monkeypatch.setattr("worker.bell.ring", lambda delivery_id: ids.append(delivery_id) or True)
     return ids
 
 

@@ -1,11 +1,19 @@
-"""Tell the workers that a delivery waits. It may fail: the row is the truth, and the sweeper finds it."""
+"""
+Tell the workers that deliveries wait. It may fail: the rows are the truth, and the sweeper finds them.
+
+One bell is for all that waits, whoever rang: while one is on its way nobody rings another. So a thousand sign-ups in a
+moment cost the broker a few messages, and a backlog none.
+"""
 
 import logging
-from collections.abc import Iterable
 from typing import Any
 
 from celery import current_app
+from django.conf import settings
+from django.core.cache import cache
+from redis.exceptions import RedisError
 
+from core import ratelimit
 from core.breaker import Breaker, Leave
 
 from . import counts
@@ -14,30 +22,62 @@ logger = logging.getLogger(__name__)
 
 SILENCE = 5.0  # seconds without publishing after a failure
 EXPIRES = 360  # seconds a message may wait: three visibility timeouts; the sweeper rings again
+RINGING = "doorcode:bell"  # in the cache while a bell is on its way, for
+ON_ITS_WAY = 1  # seconds at the most: should it get lost, the next one is rung then
 
 
 breaker = Breaker(first=SILENCE, longest=SILENCE)
 
 
-def ring(delivery_ids: Iterable[int]) -> bool:
+def ring(delivery_id: int) -> bool:
     """
-    Publish one message for each delivery, its id and nothing else. False where the broker didn't take them.
+    Have the workers look for deliveries, this one among them. False where the broker didn't take the message.
 
     Never raises, and blocks at most about 0.5 s once (the transport's socket timeout), then not for SILENCE seconds.
     """
-    if breaker.ask() is Leave.WAIT:
+    leave = breaker.ask()
+    if leave is Leave.WAIT:
         counts.unrung.add()
         return False
+    if _is_ringing():
+        if leave is Leave.PROBE:
+            breaker.unused()
+        return True
     try:
-        for delivery_id in delivery_ids:
-            current_app.send_task("worker.tasks.deliver", args=[delivery_id], expires=EXPIRES)
+        current_app.send_task("worker.tasks.deliver", args=[delivery_id], expires=EXPIRES)
     except Exception as error:
         breaker.failed()
+        heard()  # nobody will
         counts.unrung.add()
         logger.warning("the broker took no message: %s; deliveries wait for the sweeper", type(error).__name__)
         return False
     breaker.ok()
     return True
+
+
+def heard() -> None:
+    """A worker heard the bell and is about to look: what is posted from now on needs another."""
+    if not ratelimit.breaker.is_open():
+        try:
+            cache.delete(RINGING)
+        except (RedisError, OSError):
+            ratelimit.breaker.failed()  # it ends by itself
+
+
+def _is_ringing() -> bool:
+    """Whether a bell is on its way; if not, one is from now on. Where nobody can know, none is."""
+    if ratelimit.breaker.is_open() or _cache_is_mine_alone():
+        return False
+    try:
+        return not cache.add(RINGING, 1, ON_ITS_WAY)
+    except (RedisError, OSError):
+        ratelimit.breaker.failed()
+        return False
+
+
+def _cache_is_mine_alone() -> bool:
+    """Whether workers elsewhere can't say that they heard: a cache in memory, and a broker that isn't."""
+    return settings.REDIS_URL.startswith("memory") and not settings.CELERY_BROKER_URL.startswith("memory")
 
 
 def probe() -> None:

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import formatdate, parseaddr
+from email.utils import formataddr, formatdate, parseaddr
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 from django.utils.encoding import force_bytes
@@ -19,11 +16,8 @@ from core import clock
 from verification import keys
 from verification.models import CaptchaModel
 
-from . import mutes
+from . import frames, mime, mutes
 from .models import Delivery
-
-# 7 bit on the wire: every mail server takes it, and a relay has nothing to re-encode.
-POLICY = SMTP.clone(cte_type="7bit")
 
 Context = dict[str, Any]
 
@@ -47,22 +41,19 @@ def build(delivery: Delivery) -> bytes:
         "language": translation.to_locale(delivery.language).replace("_", "-"),
         **_CONTEXTS[delivery.kind](delivery),
     }
-    message = EmailMessage(policy=POLICY)
-    with translation.override(delivery.language):
-        subject, text, html = (
-            render_to_string(f"mail/{delivery.kind}/{part}", context)
-            for part in ("subject.txt", "body.txt", "body.html")
-        )
-    message.set_content(text.strip() + "\n")
-    message.add_alternative(html, subtype="html")  # first: it takes Content-* headers down into its parts
-    message["Subject"] = " ".join(subject.split())
-    message["From"] = settings.DEFAULT_FROM_EMAIL
-    message["To"] = delivery.recipient
-    message["Date"] = formatdate()
-    message["Message-ID"] = delivery.message_id
-    message["Auto-Submitted"] = "auto-generated"
-    message["Content-Language"] = context["language"]
-    return message.as_bytes()
+    subject, text, html = frames.render(delivery.kind, delivery.language, context)
+    name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
+    headers = {
+        "Subject": " ".join(subject.split()),
+        "From": formataddr((name if name.isascii() else mime.words(name, "From"), address)),
+        "To": delivery.recipient,
+        "Date": formatdate(),
+        "Message-ID": delivery.message_id,
+        "Auto-Submitted": "auto-generated",
+        "Content-Language": context["language"],
+    }
+    boundary = f"=_{delivery.message_id.strip('<>').partition('@')[0]}"  # as unlikely in a part as in another mail
+    return mime.compose(headers, text=text, html=html, boundary=boundary)
 
 
 def _code(delivery: Delivery) -> Context:

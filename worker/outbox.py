@@ -8,8 +8,8 @@ from email.utils import make_msgid, parseaddr
 from functools import partial
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F, Q, QuerySet, Value
+from django.db import connection, transaction
+from django.db.models import DurationField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 
 from core import addresses, clock
@@ -22,14 +22,19 @@ from .smtp import Outcome, Reply
 
 State = Delivery.State
 
+TAKE_BACK = 1_000  # leases that are over, in one statement
 LEASE = 60  # seconds; longer than one send, shorter than the broker's visibility timeout
-RING_AGAIN = 60  # seconds after which a bell that nobody answered is rung again
 GIVE_UP = timedelta(hours=2)
 BACKOFF = (20, 70, 180, 330, 480)  # seconds after the 1st … 5th failure: greylisting opens after 1 to 5 minutes
 BACKOFF_LATER = 600
 SERVICE_PAUSE = 10  # seconds; the breaker before the mail server decides when one of all is tried
 
 Result = tuple[Delivery, Reply]
+
+SETTLE = """
+    UPDATE worker_delivery SET state = 'sent', sent_at = %s, last_reply = %s, lease_token = '', lease_until = NULL
+    WHERE id = %s AND state = 'sending' AND lease_token = %s
+"""
 
 
 def post(
@@ -84,17 +89,16 @@ def supersede(*, deliveries: Sequence[Delivery]) -> None:
 def hasten(*, delivery: Delivery, language: str) -> None:
     """
     Somebody asked again for a mail that waits: ring for it once more instead of sending it twice. One that waits for
-    its time goes on waiting; a bell would find nothing, and keep the sweeper away.
+    its time goes on waiting.
     """
-    row = Delivery.objects.filter(pk=delivery.pk)
-    row.update(language=language)
-    if row.filter(state=State.PENDING, next_attempt_at__lte=Now()).update(published_at=Now()):
-        ring_after_commit(delivery.pk)
+    Delivery.objects.filter(pk=delivery.pk).update(language=language)
+    ring_after_commit(delivery.pk)
 
 
-def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
+def claim(*, limit: int) -> list[Delivery]:
     """
-    Take up to `limit` due deliveries, `first` among them if it is due, under one lease of LEASE seconds.
+    Take up to `limit` due deliveries under one lease of LEASE seconds: half of them the newest, so that who asks now
+    does not wait for a backlog, half the oldest, so that nobody waits for ever.
 
     In one transaction, passing over what others hold, by the database's clock: the workers' own may disagree. Nobody
     else sends these until the lease ends; whoever settles must show its token. What the budgets don't allow yet is put
@@ -104,14 +108,9 @@ def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
     with transaction.atomic():
         room = budgets.site_room(at=now)
         limit = limit if room is None else min(limit, room or limit)
-        free = (
-            _due(uncharged=room == 0)
-            .select_for_update(skip_locked=True, of=("self",), no_key=True)
-            .select_related("captcha", "user")
-        )
-        rows = list(free.filter(pk=first)) if first is not None else []
-        if len(rows) < limit and (rows or first is None):
-            rows += free.exclude(pk__in=[row.pk for row in rows]).order_by("next_attempt_at")[: limit - len(rows)]
+        rows = _take(_due(uncharged=room == 0), limit)
+        if len(rows) == limit:
+            ring_after_commit(rows[-1].pk)  # there may be more: another thread shall look
         stale = [row.pk for row in rows if row.captcha and not verification.is_wanted(row.captcha, row.generation)]
         if stale:
             Delivery.objects.filter(pk__in=stale).update(state=State.EXPIRED, last_reply="superseded")
@@ -121,23 +120,33 @@ def claim(*, first: int | None = None, limit: int = 1) -> list[Delivery]:
             _put_off([row for row in mine if row.pk in waits], waits)
             mine = [row for row in mine if row.pk not in waits]
         token = secrets.token_hex(16)
-        Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
-            state=State.SENDING,
-            admitted_at=Coalesce(F("admitted_at"), Value(now)),
-            attempts=F("attempts") + 1,
-            lease_token=token,
-            lease_until=Now() + timedelta(seconds=LEASE),
-        )
-    counts.reclaimed.add(number=sum(row.state == State.SENDING for row in mine))
+        if mine:
+            Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
+                state=State.SENDING,
+                admitted_at=Coalesce(F("admitted_at"), Value(now)),
+                attempts=F("attempts") + 1,
+                lease_token=token,
+                lease_until=Now() + timedelta(seconds=LEASE),
+            )
     for row in mine:
         row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
     return mine
 
 
+def _take(due: QuerySet[Delivery], limit: int) -> list[Delivery]:
+    """Lock and return the newest and the oldest of these."""
+    free = due.select_for_update(skip_locked=True, of=("self",), no_key=True).select_related("captcha", "user")
+    newest = (limit + 1) // 2
+    rows = list(free.order_by("-next_attempt_at")[:newest])
+    if len(rows) == newest and limit > newest:
+        rows += free.exclude(pk__in=[row.pk for row in rows]).order_by("next_attempt_at")[: limit - newest]
+    return rows
+
+
 def _put_off(rows: Sequence[Delivery], until: Mapping[int, datetime]) -> None:
     for row in rows:
-        row.next_attempt_at, row.published_at = until[row.pk], None
-    Delivery.objects.bulk_update(rows, ["next_attempt_at", "published_at"])
+        row.next_attempt_at = until[row.pk]
+    Delivery.objects.bulk_update(rows, ["next_attempt_at"])
 
 
 def settle(*, results: Sequence[Result]) -> list[Delivery]:
@@ -147,20 +156,37 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
 
     An acceptance starts the code's life in the same transaction, even for one whose lease was lost: the mail is out.
     """
-    accepted = [delivery for delivery, reply in results if reply.outcome is Outcome.ACCEPTED]
+    accepted = [result for result in results if result[1].outcome is Outcome.ACCEPTED]
+    codes = [(each.captcha_id, each.generation) for each, _ in accepted if each.captcha_id]
     with transaction.atomic():
-        verification.accept(
-            mails=[(each.captcha_id, each.generation) for each in accepted if each.captcha_id], at=clock.now()
-        )
-        return [delivery for delivery, reply in results if not _mine(delivery).update(**_settled(delivery, reply))]
+        verification.accept(mails=codes, at=clock.now())
+        fenced = _settle_accepted(accepted)
+        for delivery, reply in results:
+            if reply.outcome is not Outcome.ACCEPTED and not _mine(delivery).update(**_settled(delivery, reply)):
+                fenced.append(delivery)
+    return fenced
+
+
+def _settle_accepted(results: Sequence[Result]) -> list[Delivery]:
+    """Record acceptances in one go, as they are nearly all there is; return those whose lease had passed on."""
+    if not results:
+        return []
+    now = clock.now()
+    at = connection.ops.adapt_datetimefield_value(now)
+    rows = [(at, reply.text[:255], delivery.pk, delivery.lease_token) for delivery, reply in results]
+    with connection.cursor() as cursor:
+        cursor.executemany(SETTLE, rows)
+        if cursor.rowcount == len(results):
+            return []
+    held = Delivery.objects.filter(pk__in=[delivery.pk for delivery, _ in results], sent_at=now, state=State.SENT)
+    mine = set(held.values_list("pk", flat=True))
+    return [delivery for delivery, _ in results if delivery.pk not in mine]
 
 
 def release(*, deliveries: Sequence[Delivery]) -> None:
     """Give claimed deliveries back unsent: their attempt is not counted, and the sweeper finds them at once."""
     for delivery in deliveries:
-        _mine(delivery).update(
-            state=State.PENDING, attempts=F("attempts") - 1, lease_token="", lease_until=None, published_at=None
-        )
+        _mine(delivery).update(state=State.PENDING, attempts=F("attempts") - 1, lease_token="", lease_until=None)
 
 
 def leave(*, delivery: Delivery, reply: Reply) -> None:
@@ -175,35 +201,33 @@ def leave(*, delivery: Delivery, reply: Reply) -> None:
         _mine(delivery).update(last_reply=reply.text[:255], lease_until=Now() + lease)
 
 
-def unring(*, delivery_id: int) -> None:
-    """The bell was heard and can't be answered now: the sweeper shall ring again as soon as it can."""
-    Delivery.objects.filter(pk=delivery_id, state=State.PENDING).update(published_at=None)
-
-
-def unheard(*, limit: int) -> list[int]:
-    """Return due deliveries whose bell was rung over RING_AGAIN seconds ago or never; mark them as rung now."""
-    quiet = Q(published_at=None) | Q(published_at__lte=Now() - timedelta(seconds=RING_AGAIN))
+def take_back() -> int:
+    """Free the deliveries whose lease is over: whoever held them is gone. Return how many there were."""
     with transaction.atomic():
-        due = (
-            _due(uncharged=budgets.site_room(at=clock.now()) == 0)
-            .filter(quiet)
-            .select_for_update(skip_locked=True, no_key=True)
-        )
-        ids = [row.pk for row in due.order_by("next_attempt_at").only("pk")[:limit]]
+        over = Delivery.objects.filter(state=State.SENDING, lease_until__lte=Now())
+        ids = list(over.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)[:TAKE_BACK])
         if ids:
-            Delivery.objects.filter(pk__in=ids).update(published_at=Now())
-    return ids
+            Delivery.objects.filter(pk__in=ids).update(state=State.PENDING, next_attempt_at=Now(), lease_token="")
+    counts.reclaimed.add(number=len(ids))
+    return len(ids)
+
+
+def longest_due() -> tuple[int, timedelta] | None:
+    """Return which delivery has been due for longest, of those that may be sent now, and for how long."""
+    waited = ExpressionWrapper(Now() - F("next_attempt_at"), output_field=DurationField())
+    due = _due(uncharged=budgets.site_room(at=clock.now()) == 0).order_by("next_attempt_at")
+    return due.values_list("pk", waited).first()
+
+
+def count_due() -> int:
+    """How many deliveries could be sent now."""
+    return _due(uncharged=budgets.site_room(at=clock.now()) == 0).count()
 
 
 def _due(*, uncharged: bool) -> QuerySet[Delivery]:
-    """
-    What may be sent now: due by its own time, or left behind by somebody whose lease is over. `uncharged`: only what
-    needs no place in the site's budget, as that is used up.
-    """
+    """What may be sent now. `uncharged`: only what needs no place in the site's budget, as that is used up."""
     pending = Q(state=State.PENDING, next_attempt_at__lte=Now())
-    return Delivery.objects.filter(
-        (pending & UNCHARGED if uncharged else pending) | Q(state=State.SENDING, lease_until__lte=Now())
-    )
+    return Delivery.objects.filter(pending & UNCHARGED if uncharged else pending)
 
 
 def _mine(delivery: Delivery) -> QuerySet[Delivery]:
@@ -212,16 +236,14 @@ def _mine(delivery: Delivery) -> QuerySet[Delivery]:
 
 
 def _settled(delivery: Delivery, reply: Reply) -> dict[str, object]:
-    """The columns that record a reply."""
+    """The columns that record a reply other than an acceptance."""
     common = {"last_reply": reply.text[:255], "lease_token": "", "lease_until": None}
-    if reply.outcome is Outcome.ACCEPTED:
-        return {**common, "state": State.SENT, "sent_at": clock.now()}
     if reply.outcome is Outcome.DROPPED:
         return {**common, "state": State.EXPIRED}
     if reply.outcome is Outcome.REFUSED or _is_old(delivery):
         return {**common, "state": State.FAILED}
     later = Now() + timedelta(seconds=_pause(delivery, reply) * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
-    return {**common, "state": State.PENDING, "next_attempt_at": later, "published_at": None}
+    return {**common, "state": State.PENDING, "next_attempt_at": later}
 
 
 def _is_old(delivery: Delivery) -> bool:
@@ -240,9 +262,4 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
 def ring_after_commit(delivery_id: int) -> None:
     """Ring for a delivery once the caller's transaction is committed."""
     # robust: an error after COMMIT must not become the visitor's 500; the row is there, the sweeper will find it.
-    transaction.on_commit(partial(_ring, delivery_id), robust=True)
-
-
-def _ring(delivery_id: int) -> None:
-    if not bell.ring([delivery_id]):
-        Delivery.objects.filter(pk=delivery_id).update(published_at=None)  # the sweeper need not wait RING_AGAIN
+    transaction.on_commit(partial(bell.ring, delivery_id), robust=True)

@@ -16,26 +16,42 @@ from .smtp import Outcome, Reply
 
 logger = logging.getLogger(__name__)
 
-BATCH = 50  # mails in one claim, at the most
+BATCH = 50  # mails in one claim, at the most, and about
+BATCH_TIME = 0.25  # seconds that it takes to send them
 RESERVE = 35.0  # seconds of lease that a send may need: none begins with less
 GROUP = 10  # mails, or
 GROUP_TIME = 1.0  # seconds, after which outcomes are recorded: no crash repeats more than these
 RETRY = 0.5  # seconds between tries to record them while the database is away
 
 
-def deliver(*, first: int | None = None) -> int:
+class _Pace:
+    """Seconds that a mail takes of late, in this process; what is lost between two threads is no harm."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.02
+
+    def note(self, seconds: float) -> None:
+        self.seconds += (seconds - self.seconds) / 10
+
+    def batch(self) -> int:
+        """Mails that one claim should take: a slow mail server is better asked by many threads at once."""
+        return max(1, min(BATCH, int(BATCH_TIME / max(self.seconds, 1e-6))))
+
+
+_pace = _Pace()
+
+
+def deliver() -> int:
     """
-    Send the delivery `first` and what else is due, up to BATCH, under one lease; return how many were claimed.
+    Send what is due, up to BATCH, under one lease; return how many were claimed.
 
     Nothing is claimed while the mail server is known to be broken; after a pause one mail finds out.
     """
     leave = smtp.breaker.ask()
     if leave is Leave.WAIT:
-        if first is not None:
-            outbox.unring(delivery_id=first)
         return 0
     lease_ends = time.monotonic() + outbox.LEASE
-    claimed = outbox.claim(first=first, limit=BATCH if leave is Leave.GO else 1)
+    claimed = outbox.claim(limit=_pace.batch() if leave is Leave.GO else 1)
     if leave is Leave.PROBE and not claimed:
         smtp.breaker.unused()
     _send_all(claimed, lease_ends)
@@ -53,7 +69,9 @@ def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
             if broken or lease_ends - time.monotonic() < RESERVE:
                 rest = claimed[position:]
                 break
+            begun = time.monotonic()
             results.append((delivery, _hand_over(delivery, muted=delivery.pk in muted)))
+            _pace.note(time.monotonic() - begun)
             if len(results) >= GROUP or time.monotonic() >= group_ends:
                 _record(results, lease_ends)
                 results, group_ends = [], time.monotonic() + GROUP_TIME

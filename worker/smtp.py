@@ -1,7 +1,6 @@
 """Hand a mail to the mail server over a connection that stays open, and say what its answer means."""
 
 import logging
-import re
 import smtplib
 import socket
 import ssl
@@ -189,7 +188,7 @@ def _transmit(
         if code in (250, 251) and message is not None:
             code, text = smtp.docmd("DATA")
             if code == 354:
-                smtp.send(re.sub(rb"(?m)^\.", b"..", message).removesuffix(b"\r\n") + b"\r\n.\r\n")
+                smtp.send(message.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")
                 return _after_dot(connection, smtp)
         elif code == 552:  # RFC 5321 §4.5.3.1.10: at RCPT it means "too many recipients now", that is 452
             code = 452

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
 
@@ -11,22 +12,23 @@ from . import bell, heartbeat, outbox, sender, smtp
 logger = logging.getLogger(__name__)
 
 INTERVAL = 2.0  # seconds
-LIMIT = 500  # bells a sweep
+DEAF = timedelta(seconds=10)  # that a mail may be due while bells are rung for it: then nobody seems to hear them
 
 
 def sweep() -> int:
     """
-    Ring again for due deliveries that were forgotten; where the bell is broken, send them. Return how many there were.
+    Free what a worker left behind, and ring for what is due; where nobody hears it, send some of it. Return how many
+    were sent: while there are any, more may wait.
 
-    Nothing is rung for while the mail server is known to be broken: it would only be put back.
+    Nothing is done while the mail server is known to be broken: it would only be put back.
     """
     if smtp.breaker.is_open():
         return 0
-    waiting = outbox.unheard(limit=LIMIT)
-    if waiting and not bell.ring(waiting):
-        while sender.deliver():
-            heartbeat.beat()
-    return len(waiting)
+    outbox.take_back()
+    due = outbox.longest_due()
+    if due is None or (bell.ring(due[0]) and due[1] < DEAF):
+        return 0
+    return sender.deliver()
 
 
 class Sweeper(threading.Thread):
@@ -37,9 +39,11 @@ class Sweeper(threading.Thread):
         self._stop_now = threading.Event()
 
     def run(self) -> None:
-        while not self._stop_now.wait(INTERVAL):
+        pause = INTERVAL
+        while not self._stop_now.wait(pause):
+            pause = INTERVAL
             try:
-                sweep()
+                pause = 0 if sweep() else INTERVAL
                 heartbeat.beat()
             except DatabaseError as error:
                 logger.warning("the sweep has to wait for the database: %s", type(error).__name__)

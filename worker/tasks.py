@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutting_down
 
-from . import sender
+from . import bell, sender
 from .sweeper import Sweeper
 
 _sweepers: list[Sweeper] = []
@@ -13,8 +13,12 @@ _sweepers: list[Sweeper] = []
 
 @shared_task(name="worker.tasks.deliver")
 def deliver(delivery_id: int, **later: Any) -> int:
-    """Send this delivery, and what else is due. `later`: what a newer web process may say beside, while both run."""
-    return sender.deliver(first=delivery_id)
+    """
+    Send what is due; return how many were claimed. `delivery_id` is whose bell it was: a worker of an earlier version
+    begins with that one. `later`: what a newer web process may say beside, while both run.
+    """
+    bell.heard()
+    return sender.deliver()
 
 
 @worker_init.connect  # before the broker answers, for it may not

@@ -37,7 +37,7 @@ def main() -> None:
     quiet = {"LOGGING_CONFIG": None, "LIMIT_MAILS_SITE": [(options.mails, 3_600)]}
     now = patch("worker.outbox.Now", lambda: Value(clock.now(), DateTimeField()))
     apart = patch("core.tallies._schedule", lambda: None)  # its thread and ours share one database in memory
-    with override_settings(**DEFAULTS | quiet), now, apart, patch("worker.bell.ring", lambda ids: True):
+    with override_settings(**DEFAULTS | quiet), now, apart, patch("worker.bell.ring", lambda delivery_id: True):
         _attack(options.mails)
         with override_settings(**DEFAULTS):
             _live(options.people, options.seed)

@@ -70,7 +70,7 @@ def test_43_with_redis_gone_sign_up_works(client: Client, limited, monkeypatch) 
 
     monkeypatch.setattr("core.counters.LocalCounters.count", gone)
     monkeypatch.setattr("core.counters.LocalCounters.uncount", gone)
-    monkeypatch.setattr("worker.bell.ring", lambda ids: False)
+    monkeypatch.setattr("worker.bell.ring", lambda delivery_id: False)
     captcha = ask(client)
     assert [each.recipient for each in outbox.claim(limit=1)] == [ALICE]
     assert verify(client, captcha).status_code == 303
@@ -201,7 +201,7 @@ def test_46_the_broker_gets_an_id_and_nothing_else(monkeypatch) -> None:
     captcha = make_captcha()
     number = make_delivery(captcha).pk
     with patch.object(app.amqp, "send_task_message", lambda *args, **kwargs: sent.append((args, kwargs))):
-        assert bell.ring([number])
+        assert bell.ring(number)
     [(args, kwargs)] = sent
     message = next(each for each in args if hasattr(each, "headers"))
     assert tuple(message.body[0]) == (number,)

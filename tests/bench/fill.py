@@ -56,7 +56,7 @@ def fill(number: int, tag: str) -> None:
                 )
                 for captcha in captchas
             )
-        bell.ring(each.pk for each in deliveries)
+        bell.ring(deliveries[-1].pk)
 
 
 if __name__ == "__main__":

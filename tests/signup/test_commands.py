@@ -162,6 +162,5 @@ def test_purge_and_requeue_tell_programs(capsys) -> None:
 def test_sweep_tells_programs(rung, capsys) -> None:
     """--json."""
     make_delivery()
-    Delivery.objects.update(published_at=None)
     call_command("sweep", "--once", "--json")
     assert told(capsys) == {"waiting": 1}

@@ -15,15 +15,58 @@ def closed() -> None:
     bell.breaker.ok()
 
 
-def test_it_sends_ids_and_nothing_else(monkeypatch) -> None:
-    """One message each, which expires."""
+@pytest.fixture
+def messages(monkeypatch) -> list[tuple]:
+    """What the broker was sent."""
     sent: list[tuple] = []
     monkeypatch.setattr(app, "send_task", lambda name, **options: sent.append((name, options)))
-    assert REAL_RING([7, 8])
-    assert sent == [
-        ("worker.tasks.deliver", {"args": [7], "expires": 360}),
-        ("worker.tasks.deliver", {"args": [8], "expires": 360}),
-    ]
+    return sent
+
+
+def test_it_sends_an_id_and_nothing_else(messages: list[tuple]) -> None:
+    """In a message that expires."""
+    assert REAL_RING(7)
+    assert messages == [("worker.tasks.deliver", {"args": [7], "expires": 360})]
+
+
+def test_one_bell_is_for_all_until_it_is_heard(messages: list[tuple]) -> None:
+    """Who posts after a worker began to look needs another."""
+    assert [REAL_RING(number) for number in (1, 2, 3)] == [True] * 3
+    assert len(messages) == 1
+    bell.heard()
+    assert [REAL_RING(number) for number in (4, 5)] == [True] * 2
+    assert [options["args"] for _, options in messages] == [[1], [4]]
+
+
+def test_a_lost_bell_is_rung_again_after_a_second(messages: list[tuple], monkeypatch) -> None:
+    """Whoever comes then."""
+    REAL_RING(1)
+    later = time.time() + bell.ON_ITS_WAY
+    monkeypatch.setattr(time, "time", lambda: later)
+    REAL_RING(2)
+    assert len(messages) == 2
+
+
+def test_with_the_cache_gone_each_one_rings(messages: list[tuple], monkeypatch) -> None:
+    """RabbitMQ may be well while Redis is not; it is asked once in five seconds."""
+    asked: list[object] = []
+
+    def gone(self: object, *args: object, **options: object) -> None:
+        asked.append(self)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("core.counters.LocalCounters.add", gone)
+    monkeypatch.setattr("core.counters.LocalCounters.delete", gone)
+    assert [REAL_RING(number) for number in (1, 2)] == [True] * 2
+    bell.heard()
+    assert (len(messages), len(asked)) == (2, 1)
+
+
+def test_a_cache_that_workers_do_not_share_stops_no_bell(messages: list[tuple], settings) -> None:
+    """They could never say that they heard."""
+    settings.REDIS_URL, settings.CELERY_BROKER_URL = "memory://", "amqp://broker"
+    assert [REAL_RING(number) for number in (1, 2)] == [True] * 2
+    assert len(messages) == 2
 
 
 def test_a_failure_silences_it_for_five_seconds(monkeypatch) -> None:
@@ -36,13 +79,13 @@ def test_a_failure_silences_it_for_five_seconds(monkeypatch) -> None:
 
     monkeypatch.setattr(app, "send_task", fail)
     failures = bell.breaker.failures
-    assert not REAL_RING([1])
-    assert not REAL_RING([2])
+    assert not REAL_RING(1)
+    assert not REAL_RING(2)
     assert len(calls) == 1
     assert bell.breaker.failures == failures + 1
     later = time.monotonic() + bell.SILENCE
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert not REAL_RING([3])
+    assert not REAL_RING(3)
     assert len(calls) == 2
 
 

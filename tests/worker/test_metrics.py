@@ -120,12 +120,12 @@ def test_each_try_is_counted_by_what_came_of_it(replies: list[Reply], all_hands:
 
 
 def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
-    """By who takes over, and by who comes too late."""
+    """By who takes them back, and by who comes too late."""
     make_delivery(make_captcha(accepted=False))
     [slow] = outbox.claim(limit=1)
     assert tallies._gathered["doorcode_leases_reclaimed", ""] == 0
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
-    outbox.claim(limit=1)
+    outbox.take_back()
     sender._settle([(slow, Reply(Outcome.ACCEPTED, "250 OK"))])
     assert tallies._gathered["doorcode_leases_reclaimed", ""] == 1
     assert tallies._gathered["doorcode_settles_fenced", ""] == 1

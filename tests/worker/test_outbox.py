@@ -25,6 +25,7 @@ def settle(delivery: Delivery, reply: Reply) -> bool:
 
 def end_lease(delivery: Delivery) -> None:
     Delivery.objects.filter(pk=delivery.pk).update(lease_until=Now() - timedelta(seconds=1))
+    assert outbox.take_back() == 1
 
 
 def make_due(delivery: Delivery) -> None:
@@ -39,31 +40,23 @@ def test_the_bell_rings_after_the_commit(django_capture_on_commit_callbacks, run
     assert rung == [delivery.pk]
 
 
-def test_a_broken_bell_leaves_the_row_to_the_sweeper(django_capture_on_commit_callbacks, monkeypatch) -> None:
-    """It is marked as never rung, so it is found at once."""
-    monkeypatch.setattr("worker.bell.ring", lambda ids: False)
-    with django_capture_on_commit_callbacks(execute=True):
-        delivery = make_delivery()
-    assert outbox.unheard(limit=10) == [delivery.pk]
-
-
 def test_a_claim_takes_a_mail_for_a_minute() -> None:
     """Nobody else gets it until the lease ends."""
     delivery = make_delivery()
-    [mine] = outbox.claim(first=delivery.pk)
+    [mine] = outbox.claim(limit=1)
     assert (mine.state, mine.attempts, len(mine.lease_token)) == ("sending", 1, 32)
-    assert outbox.claim(first=delivery.pk) == []
+    assert outbox.claim(limit=1) == []
     end_lease(delivery)
-    [theirs] = outbox.claim(first=delivery.pk)
+    [theirs] = outbox.claim(limit=1)
     assert theirs.attempts == 2
 
 
 def test_a_late_settlement_is_fenced() -> None:
     """Who lost the lease changes nothing: neither while the new holder sends, nor after."""
     delivery = make_delivery()
-    [slow] = outbox.claim(first=delivery.pk)
+    [slow] = outbox.claim(limit=1)
     end_lease(delivery)
-    [fast] = outbox.claim(first=delivery.pk)
+    [fast] = outbox.claim(limit=1)
     assert not settle(slow, OK)
     assert Delivery.objects.get().state == "sending"
     assert settle(fast, NEVER)
@@ -72,27 +65,53 @@ def test_a_late_settlement_is_fenced() -> None:
     assert delivery.state == "failed"
 
 
-def test_a_claim_takes_what_else_is_due_along() -> None:
-    """The one that was rung for first, then the oldest, up to the limit."""
-    deliveries = [make_delivery() for _ in range(4)]
-    claimed = outbox.claim(first=deliveries[2].pk, limit=3)
-    assert [each.pk for each in claimed] == [deliveries[2].pk, deliveries[0].pk, deliveries[1].pk]
+def test_a_claim_takes_the_newest_and_the_oldest() -> None:
+    """Who asks now does not wait for a backlog, and its oldest do not wait for ever."""
+    deliveries = [make_delivery() for _ in range(9)]
+    for age, each in enumerate(reversed(deliveries)):
+        Delivery.objects.filter(pk=each.pk).update(next_attempt_at=Now() - timedelta(seconds=age))
+    first, *middle, last = [each.pk for each in deliveries]
+    assert [each.pk for each in outbox.claim(limit=5)] == [last, *middle[:-3:-1], first, middle[0]]
+    assert {each.pk for each in outbox.claim(limit=5)} == set(middle[1:-2])
 
 
-def test_a_late_ring_takes_nothing() -> None:
-    """Its mail is gone; what else waits has bells of its own."""
-    delivery = make_delivery()
-    [mine] = outbox.claim(first=delivery.pk)
-    settle(mine, OK)
+def test_a_full_claim_rings_for_another_thread(django_capture_on_commit_callbacks, rung: list[int]) -> None:
+    """There may be more than it took; one that found less has taken all."""
+    for _ in range(3):
+        make_delivery()
+    with django_capture_on_commit_callbacks(execute=True):
+        taken = outbox.claim(limit=2)
+    assert rung == [taken[-1].pk]
+    with django_capture_on_commit_callbacks(execute=True):
+        assert len(outbox.claim(limit=2)) == 1
+    assert len(rung) == 1
+
+
+def test_a_lease_that_holds_is_not_taken_back() -> None:
+    """Its holder is at work."""
     make_delivery()
-    assert outbox.claim(first=delivery.pk, limit=10) == []
+    outbox.claim(limit=1)
+    assert outbox.take_back() == 0
+    assert Delivery.objects.get().state == "sending"
+
+
+def test_a_group_is_settled_at_once_and_says_who_came_too_late() -> None:
+    """Each with its own words; one lost lease among them takes nobody along."""
+    deliveries = [make_delivery() for _ in range(4)]
+    taken = sorted(outbox.claim(limit=4), key=lambda each: each.pk)
+    Delivery.objects.filter(pk=taken[1].pk).update(lease_token="another's")
+    replies = [Reply(Outcome.ACCEPTED, f"250 queued as {each.pk}") for each in taken[:3]]
+    assert outbox.settle(results=[*zip(taken, replies, strict=False), (taken[3], NEVER)]) == [taken[1]]
+    rows = [Delivery.objects.get(pk=each.pk) for each in deliveries]
+    assert [row.state for row in rows] == ["sent", "sending", "sent", "failed"]
+    assert [row.last_reply for row in rows] == [replies[0].text, "", replies[2].text, NEVER.text]
 
 
 def test_an_acceptance_starts_the_codes_life(hands: Hands) -> None:
     """At the moment of settling, in the same transaction."""
     captcha = make_captcha(accepted=False)
     delivery = make_delivery(captcha)
-    [mine] = outbox.claim(first=delivery.pk)
+    [mine] = outbox.claim(limit=1)
     hands.move(seconds=30)
     settle(mine, OK)
     captcha.refresh_from_db()
@@ -106,7 +125,7 @@ def test_the_mail_of_a_dead_code_is_not_sent() -> None:
     captcha = make_captcha(accepted=False)
     delivery = make_delivery(captcha)
     CaptchaModel.objects.update(generation=2)
-    assert outbox.claim(first=delivery.pk) == []
+    assert outbox.claim(limit=1) == []
     delivery.refresh_from_db()
     assert delivery.state == "expired"
 
@@ -114,30 +133,30 @@ def test_the_mail_of_a_dead_code_is_not_sent() -> None:
 def test_a_refusal_ends_the_row() -> None:
     """5xx about the recipient: no further try."""
     delivery = make_delivery()
-    [mine] = outbox.claim(first=delivery.pk)
+    [mine] = outbox.claim(limit=1)
     settle(mine, NEVER)
     make_due(delivery)
-    assert outbox.claim(first=delivery.pk) == []
+    assert outbox.claim(limit=1) == []
 
 
 @pytest.mark.parametrize(("failures", "pause"), [(1, 20), (2, 70), (3, 180), (4, 330), (5, 480), (6, 600), (11, 600)])
 def test_a_deferral_waits_in_the_row(failures: int, pause: int) -> None:
-    """Backoff by the number of failures, within ten percent; the bell is free again for the sweeper."""
+    """Backoff by the number of failures, within ten percent."""
     delivery = make_delivery()
     Delivery.objects.update(attempts=failures - 1)
-    [mine] = outbox.claim(first=delivery.pk)
+    [mine] = outbox.claim(limit=1)
     settle(mine, LATER)
     row = Delivery.objects.get()
     waits = (row.next_attempt_at - row.created_at).total_seconds()
     assert pause * 0.89 < waits < pause * 1.11 + 1
-    assert (row.state, row.published_at, row.last_reply) == ("pending", None, "450 try later")
-    assert outbox.claim(first=delivery.pk) == []
+    assert (row.state, row.last_reply) == ("pending", "450 try later")
+    assert outbox.claim(limit=1) == []
 
 
 def test_after_two_hours_it_is_given_up(hands: Hands) -> None:
     """A code that late helps nobody."""
     delivery = make_delivery()
-    [mine] = outbox.claim(first=delivery.pk)
+    [mine] = outbox.claim(limit=1)
     hands.move(hours=2)
     settle(mine, LATER)
     assert Delivery.objects.get().state == "failed"
@@ -146,19 +165,9 @@ def test_after_two_hours_it_is_given_up(hands: Hands) -> None:
 def test_released_mails_are_free_at_once() -> None:
     """And the try is not counted."""
     delivery = make_delivery()
-    outbox.release(deliveries=outbox.claim(first=delivery.pk))
-    [again] = outbox.claim(first=delivery.pk)
+    outbox.release(deliveries=outbox.claim(limit=1))
+    [again] = outbox.claim(limit=1)
     assert again.attempts == 1
-
-
-def test_a_bell_is_rung_again_after_a_minute() -> None:
-    """Not earlier, or a backlog would flood the broker."""
-    delivery = make_delivery()
-    Delivery.objects.update(published_at=Now() - timedelta(seconds=59))
-    assert outbox.unheard(limit=10) == []
-    Delivery.objects.update(published_at=Now() - timedelta(seconds=60))
-    assert outbox.unheard(limit=10) == [delivery.pk]
-    assert outbox.unheard(limit=10) == []
 
 
 @pytest.mark.parametrize(
@@ -184,7 +193,7 @@ def test_what_a_visitor_sees(columns: dict, seen: str) -> None:
 def test_a_mail_keeps_its_message_id() -> None:
     """Made once, at the sender's domain."""
     delivery = make_delivery()
-    [mine] = outbox.claim(first=delivery.pk)
+    [mine] = outbox.claim(limit=1)
     settle(mine, LATER)
     again = Delivery.objects.get()
     assert again.message_id == delivery.message_id

@@ -71,8 +71,8 @@ EDGES = [
         ),
         Edit(
             "worker/outbox.py",
-            'common = {"last_reply": reply.text[:255],',
-            'common = {"last_reply": f"{reply.text} {keys.code_of(delivery.captcha)}",',
+            "rows = [(at, reply.text[:255],",
+            'rows = [(at, f"{reply.text} {keys.code_of(delivery.captcha) if delivery.captcha else None}",',
         ),
         SECRETS,
     ),

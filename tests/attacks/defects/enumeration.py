@@ -49,11 +49,10 @@ ENUMERATION = [
         3,
         "While the broker is away, only mails with a code show as late",
         Edit(
-            "worker/status.py",
-            "    if not first_try or",
-            "    if delivery.published_at is None and delivery.kind == delivery.Kind.CODE:\n"
-            '        return "delayed"\n'
-            "    if not first_try or",
+            "worker/outbox.py",
+            "    transaction.on_commit(partial(bell.ring, delivery_id), robust=True)",
+            "    code = Delivery.objects.filter(pk=delivery_id, kind=Delivery.Kind.CODE)\n"
+            "    transaction.on_commit(lambda: bell.ring(delivery_id) or code.update(attempts=1), robust=True)",
         ),
         "test_enumeration.py::test_03_trouble_makes_no_difference[broker]",
     ),

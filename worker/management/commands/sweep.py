@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from core import operators
-from worker import heartbeat, sweeper
+from worker import heartbeat, outbox, sweeper
 
 
 class Command(operators.Command):
@@ -22,7 +22,9 @@ class Command(operators.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             while True:
-                found = sweeper.sweep()
+                found = outbox.count_due()
+                while sweeper.sweep():
+                    heartbeat.beat()
                 heartbeat.beat()
                 if found or options["once"]:
                     text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found)
