@@ -5,6 +5,7 @@ import hmac
 import itertools
 import re
 import unicodedata
+from functools import lru_cache
 from hashlib import sha256
 
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015\u2212.·]+")
@@ -44,6 +45,7 @@ def reference(*, key: str, handle: str, generation: int) -> str:
     return "".join(_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(4))
 
 
+@lru_cache(maxsize=16)
 def key_id(key: str) -> str:
     """Return the name under which a row remembers its key: 64 bits that reveal nothing of it."""
     return _mac(key, "key", "").hex()[:16]
@@ -65,5 +67,9 @@ def normalize(typed: str) -> str | None:
 
 
 def _mac(key: str, purpose: str, message: str) -> bytes:
-    own_key = hmac.digest(b"doorcode.verification." + purpose.encode(), key.encode(), sha256)
-    return hmac.digest(own_key, message.encode(), sha256)
+    return hmac.digest(_own_key(key, purpose), message.encode(), sha256)
+
+
+@lru_cache(maxsize=64)
+def _own_key(key: str, purpose: str) -> bytes:
+    return hmac.digest(b"doorcode.verification." + purpose.encode(), key.encode(), sha256)

@@ -185,7 +185,11 @@ def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
     if not wanted:
         return
     ttl, cap = timedelta(seconds=settings.CAPTCHA_TTL), timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
-    rows = CaptchaModel.objects.filter(reduce(or_, (Q(pk=pk, generation=generation) for pk, generation in wanted)))
+    by_generation: dict[int, list[int]] = {}
+    for pk, generation in wanted:
+        by_generation.setdefault(generation, []).append(pk)
+    these = (Q(generation=generation, pk__in=pks) for generation, pks in by_generation.items())
+    rows = CaptchaModel.objects.filter(reduce(or_, these))
     first = rows.filter(first_accepted_at=None).update(first_accepted_at=at, expires_at=at + ttl)
     counts.codes.add_after_commit("accepted", number=first)
     if first < len(wanted):

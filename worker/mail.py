@@ -1,9 +1,12 @@
 """Build a mail from its delivery: in the delivery's language, from templates/mail/<kind>/, secrets made on the spot."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from email.utils import formataddr, formatdate, parseaddr
+from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
@@ -28,7 +31,7 @@ class Unbuildable(Exception):
 
 def sender() -> str:
     """The envelope's sender: the bare address of DEFAULT_FROM_EMAIL."""
-    return parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
+    return _from(settings.DEFAULT_FROM_EMAIL)[0]
 
 
 def build(delivery: Delivery) -> bytes:
@@ -42,10 +45,9 @@ def build(delivery: Delivery) -> bytes:
         **_CONTEXTS[delivery.kind](delivery),
     }
     subject, text, html = frames.render(delivery.kind, delivery.language, context)
-    name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
     headers = {
         "Subject": " ".join(subject.split()),
-        "From": formataddr((name if name.isascii() else mime.words(name, "From"), address)),
+        "From": _from(settings.DEFAULT_FROM_EMAIL)[1],
         "To": delivery.recipient,
         "Date": formatdate(),
         "Message-ID": delivery.message_id,
@@ -106,4 +108,18 @@ _CONTEXTS: dict[str, Callable[[Delivery], Context]] = {
 
 def _url(name: str, *args: str) -> str:
     """A link into the site, by SITE_URL: what a request says of its host never reaches a mail."""
-    return f"{settings.SITE_URL}{reverse(name, args=args)}"
+    path = re.sub(r"~(\d)~", lambda place: quote(args[int(place[1])]), _path(name, len(args)))
+    return f"{settings.SITE_URL}{path}"
+
+
+@cache
+def _path(name: str, args: int) -> str:
+    """A path with a place for each argument."""
+    return reverse(name, args=[f"~{number}~" for number in range(args)])
+
+
+@cache
+def _from(value: str) -> tuple[str, str]:
+    """The address of a From header, and the header in ASCII."""
+    name, address = parseaddr(value)
+    return address, formataddr((name if name.isascii() else mime.words(name, "From"), address))

@@ -17,6 +17,7 @@ from django.conf import settings
 
 from core.breaker import Breaker
 
+from . import envelope
 from .watchdog import guard
 
 logger = logging.getLogger(__name__)
@@ -176,21 +177,19 @@ def _transmit(
 ) -> Reply:
     """One transaction, MAIL to the answer to the dot. Raises _HungUp before the dot."""
     try:
-        code, text = smtp.mail(sender)
-        if code == 421 and not fresh:
+        answers = envelope.announce(smtp, sender=sender, recipient=recipient, data=message is not None)
+        code, text = answers[-1]
+        if code == 421 and not fresh and len(answers) < 3:
             raise _HungUp(_words(code, text))
-        if code != 250:
+        if len(answers) == 1:
             connection.drop()
             return Reply(Outcome.UNAVAILABLE, _words(code, text))
-        code, text = smtp.rcpt(recipient)
-        if code == 421 and not fresh:
-            raise _HungUp(_words(code, text))
-        if code in (250, 251) and message is not None:
-            code, text = smtp.docmd("DATA")
-            if code == 354:
-                smtp.send(message.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")
-                return _after_dot(connection, smtp)
-        elif code == 552:  # RFC 5321 §4.5.3.1.10: at RCPT it means "too many recipients now", that is 452
+        if code == 354 and message is not None:
+            smtp.send(message.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")
+            return _after_dot(connection, smtp)
+        if (
+            code == 552 and len(answers) == 2
+        ):  # RFC 5321 §4.5.3.1.10: at RCPT it means "too many recipients now", that is 452
             code = 452
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise _HungUp(_reason(error)) from error

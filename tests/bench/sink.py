@@ -132,7 +132,11 @@ class Sink:
         self.say(f"XDELAY {seconds}")
 
     def wait_for(self, number: int, patience: float = 180) -> None:
-        wait_until(lambda: self.count() >= number, f"{number} mails", patience)
+        """Asks ten times a second alone: what is measured shares the processors."""
+        end = time.monotonic() + patience
+        while self.count() < number:
+            assert time.monotonic() < end, f"{number} mails did not come within {patience:.0f} s"
+            time.sleep(0.1)
 
 
 @contextmanager

@@ -58,12 +58,17 @@ class Sink:
             self._dialogue(connection)
 
     def _dialogue(self, connection: socket.socket) -> None:
+        answer: str | None = ""
         with connection, connection.makefile("rb") as lines:
             if not self._answer(connection, "CONNECT"):
                 return
             for line in lines:
                 verb = line.split()[0].decode().upper()
                 self.said.append(line.decode().strip())
+                if verb == "DATA" and answer and answer[0] != "2" and "DATA" not in self.script:
+                    answer = "503 no recipient"  # to a client that did not wait for the answer to RCPT
+                    connection.sendall(answer.encode() + b"\r\n")
+                    continue
                 answer = None if verb == "QUIT" else self._answer(connection, verb)
                 if answer is None:
                     return

@@ -12,12 +12,13 @@ from worker.smtp import Outcome
 MESSAGE = b"Subject: hello\r\n\r\n.dot\r\n..two\r\nend\r\n"
 
 
-@pytest.fixture
-def sink(settings) -> Iterator[Callable[..., Sink]]:
+@pytest.fixture(params=["250 sink", "250-sink\r\n250 PIPELINING"], ids=["one by one", "pipelining"])
+def sink(settings, request) -> Iterator[Callable[..., Sink]]:
+    """Mail servers that take commands one by one, and such as take them together."""
     sinks: list[Sink] = []
 
     def start(**script: list[str]) -> Sink:
-        sinks.append(Sink(script))
+        sinks.append(Sink({"EHLO": [request.param], **script}))
         settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = sinks[-1].port, 1
         return sinks[-1]
 
