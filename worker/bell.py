@@ -39,11 +39,11 @@ def ring(delivery_id: int) -> bool:
     if leave is Leave.WAIT:
         counts.unrung.add()
         return False
-    if _is_ringing():
-        if leave is Leave.PROBE:
-            breaker.unused()
-        return True
     try:
+        if _is_ringing():
+            if leave is Leave.PROBE:
+                breaker.unused()
+            return True
         current_app.send_task("worker.tasks.deliver", args=[delivery_id], expires=EXPIRES)
     except Exception as error:
         breaker.failed()
@@ -65,13 +65,21 @@ def heard() -> None:
 
 
 def _is_ringing() -> bool:
-    """Whether a bell is on its way; if not, one is from now on. Where nobody can know, none is."""
-    if ratelimit.breaker.is_open() or _cache_is_mine_alone():
+    """
+    Whether a bell is on its way; if not, one is from now on. Where nobody can know, none is. Raises RedisError or
+    OSError where the cache is away, and the broker with it, as they are one server: it is waited for but once.
+    """
+    if _cache_is_mine_alone():
         return False
     try:
+        if ratelimit.breaker.is_open():
+            raise ConnectionError("Redis was away a moment ago")
         return not cache.add(RINGING, 1, ON_ITS_WAY)
-    except (RedisError, OSError):
-        ratelimit.breaker.failed()
+    except (RedisError, OSError) as error:
+        if not ratelimit.breaker.is_open():
+            ratelimit.breaker.failed()
+        if settings.CELERY_BROKER_URL == settings.REDIS_URL:
+            raise error from None
         return False
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from typing import BinaryIO
 
 
 class Sink:
@@ -72,16 +73,20 @@ class Sink:
                 answer = None if verb == "QUIT" else self._answer(connection, verb)
                 if answer is None:
                     return
-                if verb == "DATA" and answer.startswith("354"):
-                    content = []
-                    while (part := lines.readline()) != b".\r\n":
-                        if not part:
-                            return  # the other side died before the final dot
-                        content.append(part)
-                    self.mails.append(b"".join(content))
-                    self.moments.append(time.monotonic())
-                    if self._answer(connection, "DOT") is None:
-                        return
+                is_mail = verb == "DATA" and answer.startswith("354")
+                if is_mail and not (self._take(lines) and self._answer(connection, "DOT")):
+                    return
+
+    def _take(self, lines: BinaryIO) -> bool:
+        """Read a mail; False where the other side died before the final dot."""
+        content = []
+        while (part := lines.readline()) != b".\r\n":
+            if not part:
+                return False
+            content.append(part)
+        self.mails.append(b"".join(content))
+        self.moments.append(time.monotonic())
+        return True
 
     def _answer(self, connection: socket.socket, verb: str) -> str | None:
         """Answer by the script; None where the conversation is over."""

@@ -47,8 +47,9 @@ def test_a_lost_bell_is_rung_again_after_a_second(messages: list[tuple], monkeyp
     assert len(messages) == 2
 
 
-def test_with_the_cache_gone_each_one_rings(messages: list[tuple], monkeypatch) -> None:
-    """RabbitMQ may be well while Redis is not; it is asked once in five seconds."""
+@pytest.fixture
+def asked(monkeypatch) -> list[object]:
+    """How often a cache that is away was asked."""
     asked: list[object] = []
 
     def gone(self: object, *args: object, **options: object) -> None:
@@ -57,9 +58,25 @@ def test_with_the_cache_gone_each_one_rings(messages: list[tuple], monkeypatch) 
 
     monkeypatch.setattr("core.counters.LocalCounters.add", gone)
     monkeypatch.setattr("core.counters.LocalCounters.delete", gone)
+    return asked
+
+
+def test_with_the_cache_gone_each_one_rings(messages: list[tuple], asked: list[object], settings) -> None:
+    """RabbitMQ may be well while Redis is not; it is asked once in five seconds."""
+    settings.REDIS_URL, settings.CELERY_BROKER_URL = "redis://one", "amqp://another"
     assert [REAL_RING(number) for number in (1, 2)] == [True] * 2
     bell.heard()
     assert (len(messages), len(asked)) == (2, 1)
+
+
+def test_a_redis_that_is_both_is_waited_for_but_once(messages: list[tuple], asked: list[object], settings) -> None:
+    """A frozen one costs its time-out each time."""
+    settings.REDIS_URL = settings.CELERY_BROKER_URL = "redis://one"
+    assert [REAL_RING(number) for number in (1, 2)] == [False] * 2
+    assert (messages, len(asked)) == ([], 1)
+    bell.breaker.ok()
+    assert not REAL_RING(3)  # the limits know it already
+    assert (messages, len(asked)) == ([], 1)
 
 
 def test_a_cache_that_workers_do_not_share_stops_no_bell(messages: list[tuple], settings) -> None:

@@ -76,7 +76,9 @@ def test_a_template_that_calculates_is_rendered_for_each(
         (tmp_path / "mail/code" / part).write_text(f"{{% autoescape off %}}{{{{ code }}}} {line}{{% endautoescape %}}")
     [engine] = settings.TEMPLATES
     settings.TEMPLATES = [engine | {"DIRS": [tmp_path, *engine["DIRS"]]}]
-    assert frames.render("code", "en", CODE) == frames.render("code", "en", CODE) == frames._rendered("code", "en", CODE)
+    assert (
+        frames.render("code", "en", CODE) == frames.render("code", "en", CODE) == frames._rendered("code", "en", CODE)
+    )
     assert len(rendered) == 5  # two for the frame that is none
 
 

@@ -22,7 +22,14 @@ def read(message: bytes) -> EmailMessage:
 
 @pytest.mark.parametrize(
     "text",
-    [PLAIN, "你好，\n\n验证码是 0042。\n" * 40, "x" * 2_000 + "\n", "a\u2028b\x0bc\n", "smile 😀\n", "lines\r\nof\rtwo\n"],
+    [
+        PLAIN,
+        "你好，\n\n验证码是 0042。\n" * 40,
+        "x" * 2_000 + "\n",
+        "a\u2028b\x0bc\n",
+        "smile 😀\n",
+        "lines\r\nof\rtwo\n",
+    ],
 )
 def test_parts_survive(text: str) -> None:
     """Chinese, emoji, lines too long for SMTP, any line end."""

@@ -142,7 +142,7 @@ def test_a_refusal_ends_the_row() -> None:
 @pytest.mark.parametrize(("failures", "pause"), [(1, 20), (2, 70), (3, 180), (4, 330), (5, 480), (6, 600), (11, 600)])
 def test_a_deferral_waits_in_the_row(failures: int, pause: int) -> None:
     """Backoff by the number of failures, within ten percent."""
-    delivery = make_delivery()
+    make_delivery()
     Delivery.objects.update(attempts=failures - 1)
     [mine] = outbox.claim(limit=1)
     settle(mine, LATER)
@@ -155,7 +155,7 @@ def test_a_deferral_waits_in_the_row(failures: int, pause: int) -> None:
 
 def test_after_two_hours_it_is_given_up(hands: Hands) -> None:
     """A code that late helps nobody."""
-    delivery = make_delivery()
+    make_delivery()
     [mine] = outbox.claim(limit=1)
     hands.move(hours=2)
     settle(mine, LATER)
@@ -164,7 +164,7 @@ def test_after_two_hours_it_is_given_up(hands: Hands) -> None:
 
 def test_released_mails_are_free_at_once() -> None:
     """And the try is not counted."""
-    delivery = make_delivery()
+    make_delivery()
     outbox.release(deliveries=outbox.claim(limit=1))
     [again] = outbox.claim(limit=1)
     assert again.attempts == 1

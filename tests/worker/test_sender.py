@@ -58,7 +58,7 @@ def test_a_slow_mail_server_gets_small_batches() -> None:
 
 def test_an_unknown_outcome_keeps_the_lease(sent: list[str]) -> None:
     """It may be on its way: nobody repeats it before the lease ends."""
-    delivery = make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
+    make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
     sender.deliver()
     assert states() == ["sending"]
     assert outbox.claim(limit=1) == []
@@ -74,7 +74,7 @@ def test_what_cant_be_built_ends_and_stops_nobody(sent: list[str]) -> None:
 
 def test_an_unknown_outcome_is_not_repeated_for_ever(sent: list[str], hands: Hands) -> None:
     """Each pause is longer, and after two hours it ends."""
-    delivery = make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
+    make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
     Delivery.objects.update(attempts=4)
     sender.deliver()
     row = Delivery.objects.get()

@@ -71,8 +71,8 @@ EDGES = [
         ),
         Edit(
             "worker/outbox.py",
-            "rows = [(at, reply.text[:255],",
-            'rows = [(at, f"{reply.text} {keys.code_of(delivery.captcha) if delivery.captcha else None}",',
+            "(delivery.pk, reply.text[:255])",
+            '(delivery.pk, f"{reply.text} {keys.code_of(delivery.captcha) if delivery.captcha else None}")',
         ),
         SECRETS,
     ),

@@ -30,8 +30,8 @@ INPUT = [
         "Keyed hashes are taken of ASCII",
         Edit(
             "verification/codes.py",
-            "hmac.digest(own_key, message.encode(), sha256)",
-            'hmac.digest(own_key, message.encode("ascii"), sha256)',
+            "hmac.digest(_own_key(key, purpose), message.encode(), sha256)",
+            'hmac.digest(_own_key(key, purpose), message.encode("ascii"), sha256)',
         ),
         "test_input.py::test_20_no_character_is_a_server_error",
     ),
