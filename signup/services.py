@@ -172,13 +172,15 @@ def register(*, captcha: CaptchaModel, username: str, password: str, language: s
 def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) -> User:
     if not verification.redeem(captcha=captcha):
         raise HandleLost
+    now = clock.now()
     columns: dict[str, Any] = {
         "username": username,
         "username_key": usernames.key(username),
         "password": hashed,
         "language": language,
         "is_active": True,
-        "activated_at": clock.now(),
+        "activated_at": now,
+        "last_login": now,  # who registers is signed in
     }
     pending = User.objects.pending().filter(email=captcha.address)
     if not pending.update(**columns):

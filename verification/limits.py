@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import F, Func, OuterRef, QuerySet, Subquery
+from django.db.models import F, Func, OuterRef, QuerySet, Subquery, Value
 
 from core import clock
 
@@ -65,31 +65,38 @@ def code_length(*, address: str, at: datetime, known: Counted | None = None) -> 
     return demand(address=address, at=at, known=known).length
 
 
-def charge_guess(*, address: str, length: int, at: datetime) -> None:
+def charge_guess(*, address: str, length: int, at: datetime) -> list[float]:
     """
     Count a guess at a code of `length` digits against its address, in the caller's transaction (`tally`: for the site).
+    Return the moments that count now, this one the last of them.
 
     The address's row is held until that ends, so its count is exact. The site's is read without a lock: it may be
     overshot by the guesses under way at that moment, at most one for each web thread. Raises CodeTooShort or LinkOnly
     where no such guess is to be had any more.
     """
-    budget, _ = AddressBudget.objects.select_for_update().get_or_create(address=address)
+    AddressBudget.objects.bulk_create([AddressBudget(address=address, updated_at=at)], ignore_conflicts=True)
+    site = Subquery(_site_total(at)) if settings.LIMIT_GUESSES_SITE else Value(0)
+    budget = AddressBudget.objects.select_for_update().annotate(site=site).get(address=address)
     guesses = _recent(budget.guesses, at)
-    asked = _demand(guesses, _of_site(at))
+    asked = _demand(guesses, budget.site or 0)
     if asked.link_only:
         raise LinkOnly
     if length < asked.length:
         raise CodeTooShort
     most = max((threshold for threshold, _ in settings.LIMIT_GUESSES_ADDRESS), default=1)  # no rule looks further
-    budget.guesses, budget.updated_at = [*guesses, at.timestamp()][-most:], at
-    budget.save(update_fields=["guesses", "updated_at"])
+    charged = [*guesses, at.timestamp()][-most:]
+    AddressBudget.objects.filter(address=address).update(guesses=charged, updated_at=at)
+    return charged
 
 
-def return_guess(*, address: str, at: datetime) -> None:
-    """Take back the guess that was charged `at` this moment: it was right. Needs a transaction."""
+def return_guess(*, address: str, charged: list[float]) -> None:
+    """Take back the guess that was charged last when `charged` were all: it was right. Needs a transaction."""
+    *others, mine = charged
+    if AddressBudget.objects.filter(address=address, guesses=charged).update(guesses=others):
+        return  # nobody guessed meanwhile
     budget = AddressBudget.objects.select_for_update().filter(address=address).first()
-    if budget and at.timestamp() in budget.guesses:
-        budget.guesses.remove(at.timestamp())
+    if budget and mine in budget.guesses:
+        budget.guesses.remove(mine)
         budget.save(update_fields=["guesses"])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -231,8 +232,8 @@ def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: 
 
 def _prove_by_code(captcha: CaptchaModel, address: str, code: str) -> None:
     refuse(state_of(captcha, at=clock.now()), address_fits=captcha.address == address)
-    counted_at = _count(captcha)
-    if counted_at is None:  # a parallel request changed the row: answer by its new state
+    counted = _count(captcha)
+    if counted is None:  # a parallel request changed the row: answer by its new state
         captcha.refresh_from_db()
         refuse(state_of(captcha, at=clock.now()), address_fits=True)
         raise CodeMismatch
@@ -240,7 +241,7 @@ def _prove_by_code(captcha: CaptchaModel, address: str, code: str) -> None:
         counts.wrong.add()
         captcha.refresh_from_db(fields=["attempts"])
         raise CodeMismatch(attempts_left=max(0, settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts))
-    _consume(captcha, by=CaptchaModel.ProvenBy.CODE, counted_at=counted_at)
+    _consume(captcha, by=CaptchaModel.ProvenBy.CODE, counted=counted)
 
 
 def redeem(*, captcha: CaptchaModel) -> bool:
@@ -256,11 +257,18 @@ def void(*, handle: str) -> None:
     CaptchaModel.objects.filter(handle=handle, redeemed_at=None).update(redeemed_at=clock.now())
 
 
-def _count(captcha: CaptchaModel) -> datetime | None:
+class _Counted(NamedTuple):
+    """A try: when, and what counted for its address with it."""
+
+    at: datetime
+    guesses: list[float]
+
+
+def _count(captcha: CaptchaModel) -> _Counted | None:
     """Count one try of this code, its address and the site, committed on its own; None where no try is left."""
     with transaction.atomic(durable=True):
         now = clock.now()
-        limits.charge_guess(address=captcha.address, length=captcha.length, at=now)
+        guesses = limits.charge_guess(address=captcha.address, length=captcha.length, at=now)
         live = CaptchaModel.objects.filter(
             pk=captcha.pk,
             generation=captcha.generation,
@@ -271,22 +279,24 @@ def _count(captcha: CaptchaModel) -> datetime | None:
         )
         if live.update(attempts=F("attempts") + 1):
             limits.tally(1, at=now)
-            return now
+            return _Counted(now, guesses)
         transaction.set_rollback(True)
     return None
 
 
-def _consume(captcha: CaptchaModel, *, by: str, counted_at: datetime | None = None) -> None:
+def _consume(captcha: CaptchaModel, *, by: str, counted: _Counted | None = None) -> None:
     """Record the proof, once, and give a counted try back. A parallel post that proved first is as good."""
     now = clock.now()
     row = CaptchaModel.objects.filter(pk=captcha.pk, generation=captcha.generation)
+    given_back: dict[str, Any] = {"attempts": F("attempts") - 1} if counted else {}
     with transaction.atomic():
-        if counted_at:
-            limits.return_guess(address=captcha.address, at=counted_at)
-            row.update(attempts=F("attempts") - 1)
-        first = row.filter(proven_at=None).update(proven_at=now, proven_by=by)
-        if counted_at:
-            limits.tally(-1, at=counted_at)
+        if counted:
+            limits.return_guess(address=captcha.address, charged=counted.guesses)
+        first = row.filter(proven_at=None).update(proven_at=now, proven_by=by, **given_back)
+        if not first and given_back:
+            row.update(**given_back)
+        if counted:
+            limits.tally(-1, at=counted.at)
     if first:
         counts.codes.add("proven")
         if captcha.first_accepted_at:

@@ -108,6 +108,7 @@ class Mute(models.Model):
     class Meta:
         verbose_name = _("muted address")
         verbose_name_plural = _("muted addresses")
+        indexes = [models.Index(fields=["until"], name="mute_until")]  # for the purge
 
     def __str__(self) -> str:
         return self.address

@@ -98,7 +98,8 @@ class Session(asyncio.Protocol):
             Session.hangs = argument == "hang"
             Session.delay = 0.0 if Session.hangs else float(argument)
         elif name == "XKEEP":
-            Session.pattern = re.compile(json.loads(argument), re.MULTILINE) if argument else None
+            pattern = json.loads(argument)
+            Session.pattern = re.compile(pattern, re.MULTILINE) if pattern else None
         return "ok"
 
 

@@ -82,8 +82,21 @@ def test_a_returned_guess_makes_room(hands: Hands) -> None:
         hands.move(seconds=1)
         guess(hands)
         with transaction.atomic():
-            limits.return_guess(address=ALICE, at=hands.moment)
+            limits.return_guess(address=ALICE, charged=AddressBudget.objects.get().guesses)
     assert length(hands) == 4
+
+
+def test_a_returned_guess_takes_no_other_along(hands: Hands) -> None:
+    """Somebody guessed between the charge and its return: that one goes on counting."""
+    guess(hands, 3)
+    mine = AddressBudget.objects.get().guesses
+    hands.move(seconds=1)
+    guess(hands)
+    with transaction.atomic():
+        limits.return_guess(address=ALICE, charged=mine)
+    left = AddressBudget.objects.get().guesses
+    assert len(left) == 3
+    assert left[-1] == hands.moment.timestamp()
 
 
 def test_the_row_keeps_no_more_than_a_rule_looks_at(hands: Hands, settings) -> None:

@@ -56,8 +56,8 @@ EDGES = [
         Edit("verification/services.py", "import secrets\n", "import logging\nimport secrets\n"),
         Edit(
             "verification/services.py",
-            "    counted_at = _count(captcha)\n",
-            '    logging.getLogger(__name__).debug("request %s: code %s", captcha.pk, code)\n    counted_at = _count(captcha)\n',
+            "    counted = _count(captcha)\n",
+            '    logging.getLogger(__name__).debug("request %s: code %s", captcha.pk, code)\n    counted = _count(captcha)\n',
         ),
         SECRETS,
     ),

@@ -44,11 +44,11 @@ GUESSING = [
         "The code is compared first, and counted if it was wrong",
         Edit(
             SERVICES,
-            "    counted_at = _count(captcha)\n",
+            "    counted = _count(captcha)\n",
             '    if codes.same(keys.code_of(captcha) or "-", code) and not captcha.decoy:\n'
             "        _consume(captcha, by=CaptchaModel.ProvenBy.CODE)\n"
             "        return\n"
-            "    counted_at = _count(captcha)\n",
+            "    counted = _count(captcha)\n",
         ),
         "test_guessing.py::test_09_the_count_survives_a_failing_request",
         "test_api.py::test_09_a_try_is_counted_though_the_call_fails",
@@ -78,7 +78,7 @@ GUESSING = [
     defect(
         10,
         "The address's row is not held while a guess is counted",
-        Edit(LIMITS, "AddressBudget.objects.select_for_update().get_or_create", "AddressBudget.objects.get_or_create"),
+        Edit(LIMITS, "AddressBudget.objects.select_for_update().annotate", "AddressBudget.objects.annotate"),
         "test_races.py::test_10_on_many_handles_at_once_nine_wrong_codes_are_compared[postgresql]",
     ),
     defect(
@@ -151,8 +151,8 @@ GUESSING = [
         ),
         Edit(
             LIMITS,
-            '    budget.save(update_fields=["guesses", "updated_at"])\n',
-            '    budget.save(update_fields=["guesses", "updated_at"])\n    cache.set(address, budget.guesses, 86_400)\n',
+            "    return charged\n",
+            "    cache.set(address, charged, 86_400)\n    return charged\n",
         ),
         "test_guessing.py::test_14_an_empty_redis_forgets_no_guess",
     ),

@@ -1,0 +1,122 @@
+"""What a sign-up, its mail, its code, a sweep and a purge ask of PostgreSQL: along an index, whatever the tables hold."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.servers import Postgres, System
+
+pytestmark = pytest.mark.postgres
+
+ROWS = int(os.environ.get("ROWS", "50000"))
+GROWING = re.compile("signup_user|verification_captchamodel|verification_addressbudget|worker_delivery|worker_mute")
+MOST = 100  # rows that any step may look at: a batch of a claim, and what belongs to it
+FILL = f"""
+    INSERT INTO signup_user (password, is_superuser, email, username, username_key, language, is_active, is_staff,
+        created_at, activated_at)
+    SELECT '!', false, 'old' || n || '@example.com', CASE WHEN n % 10 > 0 THEN 'old' || n END,
+        CASE WHEN n % 10 > 0 THEN 'old' || n END, 'en', n % 10 > 0, false, now() - n * interval '40 s',
+        CASE WHEN n % 10 > 0 THEN now() END
+    FROM generate_series(1, {ROWS}) n;
+    INSERT INTO verification_captchamodel (handle, address, nonce, key_id, generation, length, attempts, decoy,
+        created_at, requested_at, proven_by)
+    SELECT 'h' || n, 'old' || n || '@example.com', '', '', 1, 4, 0, false, now() - n * interval '40 s',
+        now() - n * interval '40 s', ''
+    FROM generate_series(1, {ROWS}) n;
+    INSERT INTO worker_delivery (kind, recipient, language, captcha_id, generation, state, attempts, created_at,
+        next_attempt_at, lease_token, message_id, last_reply, mailbox, network, admitted_at, lease_until)
+    SELECT 'code', address, 'en', id, 1, CASE WHEN id % 4 = 0 THEN 'pending' ELSE 'sent' END, 1, created_at, created_at,
+        '', 'm' || id, '250 OK', address, '', now() - interval '2 hours', NULL
+    FROM verification_captchamodel;
+    INSERT INTO verification_addressbudget (address, guesses, updated_at)
+    SELECT 'old' || n || '@example.com', '[]', now() FROM generate_series(1, {ROWS}) n;
+    INSERT INTO worker_mute (address, until)
+    SELECT 'muted' || n || '@example.com', now() + interval '1 day' FROM generate_series(1, {ROWS}) n;
+    ANALYZE;
+"""
+JOURNEY = """
+import json
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from signup import purge
+from tests.factories import right
+from verification.models import CaptchaModel
+from worker import bell, sender, smtp, sweeper
+from worker.smtp import Outcome, Reply
+bell.ring = lambda number: True
+smtp.send = lambda **mail: Reply(Outcome.ACCEPTED, "250 OK")
+steps = {}
+
+def step(name, do):
+    with CaptureQueriesContext(connection) as queries:
+        answer = do()
+    steps[name] = [each["sql"] for each in queries]
+    return answer
+
+client, other = Client(), Client()
+for visitor in (client, other):
+    visitor.get("/signup/")
+step("sign up", lambda: client.post("/signup/", {"email": "new@example.com"}))
+step("sign up, registered", lambda: other.post("/signup/", {"email": "old77@example.com"}))
+assert step("deliver", sender.deliver)
+step("deliver", sender.deliver)
+captcha = CaptchaModel.objects.get(address="new@example.com")
+form = {"email": captcha.address, "username": "somebody", "password": "correct horse b"}
+step("see the form", lambda: client.get("/signup/verify/"))
+step("state of the mail", lambda: client.get("/signup/status/"))
+wrong = f"{(int(right(captcha)) + 1) % 10**captcha.length:0{captcha.length}}"
+assert step("wrong code", lambda: client.post("/signup/verify/", {**form, "captcha": wrong})).status_code == 400
+step("resend", lambda: client.post("/signup/resend/"))
+taken = {**form, "username": "old11", "captcha": right(captcha)}
+assert step("taken name", lambda: client.post("/signup/verify/", taken)).status_code == 400
+done = step("right code", lambda: client.post("/signup/verify/", {**form, "captcha": right(captcha)}))
+assert done.status_code == 302 or done.status_code == 303, done.content
+step("account", lambda: client.get("/account/"))
+step("sign out", lambda: client.post("/logout/"))
+assert step("sign in", lambda: client.post("/login/", {k: form[k] for k in ("username", "password")})).status_code == 302
+step("reset", lambda: other.post("/password-reset/", {"email": "old77@example.com"}))
+step("sweep", sweeper.sweep)
+for kind, rows in purge._KINDS.items():
+    with transaction.atomic():
+        step(f"purge {kind}", lambda: list(rows().select_for_update(skip_locked=True, of=("self",))[:50]))
+plans = []
+with connection.cursor() as cursor:
+    for name, queries in steps.items():
+        for sql in queries:
+            if sql.split()[0] in ("SELECT", "UPDATE", "DELETE", "WITH"):
+                asks = sql.startswith("SELECT") and "COUNT(*)" not in sql
+                cursor.execute(f"EXPLAIN ({'ANALYZE, ' if asks else ''}FORMAT JSON) {sql}")
+                plans.append({"step": name, "sql": sql, "plan": cursor.fetchone()[0][0]["Plan"]})
+print("PLANS" + json.dumps(plans))
+"""
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def test_no_step_reads_a_growing_table_through(postgres: Postgres, tmp_path: Path) -> None:
+    """Nor more of its rows than it needs, though a quarter of all mails wait. `ROWS=1000000 pytest` for a million."""
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
+    database = postgres.new_database()
+    system = System(database=database, mail=nowhere, logs=tmp_path, ALLOWED_HOSTS="testserver", **memory)
+    system.manage("migrate", "--verbosity", "0")
+    system.execute(FILL)
+    plans = json.loads(system.manage("shell", "--verbosity", "0", "-c", JOURNEY).partition("PLANS")[2])
+    assert len({each["step"] for each in plans}) > 15
+    for each in plans:
+        for node in nodes(each["plan"]):
+            if GROWING.fullmatch(node.get("Relation Name", "")):
+                assert node["Node Type"] != "Seq Scan", (each["step"], each["sql"])
+                if not each["step"].startswith("purge"):  # which may merge what it deletes with what waits
+                    assert node.get("Actual Rows", 0) <= MOST, (each["step"], each["sql"])
