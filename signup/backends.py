@@ -1,5 +1,7 @@
 """Signing in by email address or username."""
 
+import secrets
+from functools import cache
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
@@ -22,18 +24,25 @@ class EmailOrUsernameBackend(ModelBackend):
         identifier = username or kwargs.get(User.USERNAME_FIELD)
         if not identifier or password is None:
             return None
+        nobody = _nobody()
         name, user = _find(identifier)
         attempt = limits.PasswordTry(request, name=name, user=user) if request else None
         if len(password) > passwords.MAX_LENGTH:
             return None  # nobody's, and hashing what is that long is work for nothing
         if user is None:
-            make_password(password)  # an unknown account takes as long as a wrong password
+            nobody.check_password(password)  # an unknown account takes as long as a wrong password
             return None
         if not user.check_password(password) or not self.user_can_authenticate(user):
             return None
         if attempt:
             attempt.was_right()
         return user
+
+
+@cache
+def _nobody() -> User:
+    """An account that no password opens, and whose hash is as any other."""
+    return User(password=make_password(secrets.token_urlsafe()))
 
 
 def _find(identifier: str) -> tuple[str, User | None]:

@@ -48,8 +48,10 @@ def compare(door: Door, *, number: int) -> float:
 def main(number: int = 1_000) -> None:
     with tempfile.TemporaryDirectory() as folder, Redis() as redis, Postgres() as postgres, MailServer() as mail:
         database = postgres.new_database()
-        with System(database=database, redis=redis.url, mail=mail, logs=Path(folder)).run() as system:
-            for name, door in doors(system).items():
+        with System(database=database, redis=redis.url, mail=mail, logs=Path(folder)).run(worker=False) as system:
+            with system.worker():  # gone before the clock runs: no stranger shares a processor with it, as we would
+                entrances = doors(system)
+            for name, door in entrances.items():
                 values = [compare(door, number=number) for _ in range(3)]
                 print(f"{name}: p = {', '.join(f'{p:.3f}' for p in values)} ({number} each)", flush=True)
 
