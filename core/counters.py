@@ -17,6 +17,14 @@ class LocalCounters(LocMemCache):
             self.add(name, 0, life)
         return [self.incr(name) for name in seconds]
 
+    def mark(self, name: str, seconds: int) -> bool:
+        """Set a mark that ends by itself; False where it is set already."""
+        return self.add(name, 1, seconds)
+
+    def unmark(self, name: str) -> None:
+        """Take a mark away."""
+        self.delete(name)
+
     def uncount(self, seconds: Mapping[str, int]) -> None:
         """Take one off each count that there is."""
         for name in seconds:
@@ -30,6 +38,14 @@ class RedisCounters(RedisCache):
     def count(self, seconds: Mapping[str, int]) -> Sequence[int]:
         """As LocalCounters.count."""
         return self._change(seconds, 0, "incr")
+
+    def mark(self, name: str, seconds: int) -> bool:
+        """As LocalCounters.mark."""
+        return bool(self._redis.set(self.make_and_validate_key(name), 1, ex=seconds, nx=True))
+
+    def unmark(self, name: str) -> None:
+        """As LocalCounters.unmark."""
+        self._redis.delete(self.make_and_validate_key(name))
 
     def uncount(self, seconds: Mapping[str, int]) -> None:
         """As LocalCounters.uncount."""

@@ -67,7 +67,7 @@ def refund(limit: Limit, *, key: str) -> None:
     if not limit.rates or breaker.ask() is Leave.WAIT:
         return
     try:
-        _counters().uncount({each.name: each.life for each in _windows(limit, key)})
+        counters().uncount({each.name: each.life for each in _windows(limit, key)})
         breaker.ok()
     except (RedisError, OSError) as error:
         _away(limit, error)
@@ -76,7 +76,7 @@ def refund(limit: Limit, *, key: str) -> None:
 def forget(limit: Limit, *, key: str) -> bool:
     """Forget what was counted for `key` in the present windows; False where Redis is away."""
     try:
-        _counters().delete_many([each.name for each in _windows(limit, key)])
+        counters().delete_many([each.name for each in _windows(limit, key)])
     except (RedisError, OSError) as error:
         _away(limit, error)
         return False
@@ -92,7 +92,7 @@ def _count(limit: Limit, key: str) -> int:
         return 0
     windows = _windows(limit, key)
     try:
-        counts = _counters().count({each.name: each.life for each in windows})
+        counts = counters().count({each.name: each.life for each in windows})
     except (RedisError, OSError) as error:
         _away(limit, error)
         return 0
@@ -123,7 +123,8 @@ def _windows(limit: Limit, key: str) -> list[_Window]:
     return windows
 
 
-def _counters() -> RedisCounters | LocalCounters:
+def counters() -> RedisCounters | LocalCounters:
+    """The cache that counts, and marks."""
     return cast("RedisCounters | LocalCounters", caches["default"])
 
 

@@ -14,9 +14,7 @@ class SignupConfig(AppConfig):
         from core.views import register_errors
 
         user_logged_in.disconnect(dispatch_uid="update_last_login")
-        user_logged_in.connect(
-            _note_sign_in, dispatch_uid="update_last_login"
-        )  # in the place of Django's own
+        user_logged_in.connect(_note_sign_in, dispatch_uid="update_last_login")  # in the place of Django's own
 
         from .api import problems
 

@@ -9,7 +9,6 @@ from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 
 from core import clock
-from verification import limits as guesses
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import CodeTooShort, HandleLost, is_waiting
@@ -84,9 +83,8 @@ def request_code(
 @transaction.atomic
 def _begin(*, address: str, language: str, network: str, handle: str | None) -> CaptchaModel:
     _ensure_user(address)
-    user = User.objects.annotate(**guesses.columns("email", at=clock.now())).filter(email=address).first()
-    decoy, known = (user.is_registered, guesses.counted(user)) if user else (False, None)
-    captcha = verification.issue(address=address, decoy=decoy, handle=handle, known=known)
+    user = User.objects.filter(email=address).first()
+    captcha = verification.issue(address=address, decoy=bool(user and user.is_registered), handle=handle)
     _post(captcha, user, language, network)
     return captcha
 

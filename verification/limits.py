@@ -7,13 +7,15 @@ day. Over the whole site, 100 wrong guesses at 4 digits, 900 at 6 and at most 23
 each) make 0.0133 expected hijacks a day. A reached tier never locks anybody out: codes get longer, and links go on.
 """
 
+import json
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import F, Func, OuterRef, QuerySet, Subquery, Value
+from django.db import connection
+from django.db.models import F, Func, QuerySet, Subquery, Value
 
 from core import clock
 
@@ -21,6 +23,10 @@ from .models import AddressBudget, GuessTally
 from .states import CodeTooShort, LinkOnly
 
 WINDOW = timedelta(hours=24)  # rolling
+GUESSES = """
+    SELECT (SELECT guesses FROM verification_addressbudget WHERE address = %s),
+           (SELECT SUM(guesses) FROM verification_guesstally WHERE hour >= %s)
+"""
 SHARDS = 8  # rows that share the count of an hour, so that parallel guesses seldom wait for each other
 
 
@@ -31,38 +37,20 @@ class Demand(NamedTuple):
     link_only: bool  # no code proves any more
 
 
-class Counted(NamedTuple):
-    """The wrong guesses that a demand depends on: the moments of the address's, and the number of the site's."""
-
-    address: Sequence[float]
-    site: int
-
-
-def columns(address: str, *, at: datetime) -> dict[str, Any]:
-    """
-    What `counted` reads, as columns for a query of any table with a column `address` of canonical addresses: who asks
-    for such a row anyhow saves two round trips.
-    """
-    budget = AddressBudget.objects.filter(address=OuterRef(address)).values("guesses")
-    return {"address_guesses": Subquery(budget), "site_guesses": Subquery(_site_total(at))}
+def demand(*, address: str, at: datetime) -> Demand:
+    """What the codes of a canonical address must be now. One query, which every sign-up asks: it is written out."""
+    if not (settings.LIMIT_GUESSES_ADDRESS or settings.LIMIT_GUESSES_SITE):
+        return _demand([], 0)
+    hour = connection.ops.adapt_datetimefield_value(_hour(at) - WINDOW)
+    with connection.cursor() as cursor:
+        cursor.execute(GUESSES, [address, hour])
+        guesses, site = cursor.fetchone()
+    return _demand(_recent(json.loads(guesses) if guesses else [], at), site or 0)
 
 
-def counted(row: Any) -> Counted:
-    """Read the `columns` of a row."""
-    return Counted(row.address_guesses or [], row.site_guesses or 0)
-
-
-def demand(*, address: str, at: datetime, known: Counted | None = None) -> Demand:
-    """What the codes of a canonical address must be now."""
-    if known is None:
-        budget = AddressBudget.objects.filter(address=address).first() if settings.LIMIT_GUESSES_ADDRESS else None
-        known = Counted(budget.guesses if budget else [], _of_site(at))
-    return _demand(_recent(known.address, at), known.site)
-
-
-def code_length(*, address: str, at: datetime, known: Counted | None = None) -> int:
+def code_length(*, address: str, at: datetime) -> int:
     """Digits of a new code for a canonical address."""
-    return demand(address=address, at=at, known=known).length
+    return demand(address=address, at=at).length
 
 
 def charge_guess(*, address: str, length: int, at: datetime) -> list[float]:

@@ -29,12 +29,11 @@ class ResendTooSoon(VerificationError):
         self.retry_after = retry_after
 
 
-def issue(*, address: str, decoy: bool, handle: str | None = None, known: limits.Counted | None = None) -> CaptchaModel:
+def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaModel:
     """
     Create the code of a new request for a canonical `address`. No mail of it exists yet.
 
-    The handle is random unless one is given (see `keys.handle_for`). Raises IntegrityError for one that exists. Who has
-    read the address's wrong guesses already gives them as `known`.
+    The handle is random unless one is given (see `keys.handle_for`). Raises IntegrityError for one that exists.
     """
     now = clock.now()
     counts.codes.add_after_commit("requested")
@@ -43,7 +42,7 @@ def issue(*, address: str, decoy: bool, handle: str | None = None, known: limits
         address=address,
         nonce=secrets.token_hex(16),
         key_id=keys.current_key_id(),
-        length=limits.code_length(address=address, at=now, known=known),
+        length=limits.code_length(address=address, at=now),
         decoy=decoy,
         created_at=now,
         requested_at=now,

@@ -10,7 +10,6 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings
-from django.core.cache import cache
 from redis.exceptions import RedisError
 
 from core import ratelimit
@@ -59,7 +58,7 @@ def heard() -> None:
     """A worker heard the bell and is about to look: what is posted from now on needs another."""
     if not ratelimit.breaker.is_open():
         try:
-            cache.delete(RINGING)
+            ratelimit.counters().unmark(RINGING)
         except (RedisError, OSError):
             ratelimit.breaker.failed()  # it ends by itself
 
@@ -74,7 +73,7 @@ def _is_ringing() -> bool:
     try:
         if ratelimit.breaker.is_open():
             raise ConnectionError("Redis was away a moment ago")
-        return not cache.add(RINGING, 1, ON_ITS_WAY)
+        return not ratelimit.counters().mark(RINGING, ON_ITS_WAY)
     except (RedisError, OSError) as error:
         if not ratelimit.breaker.is_open():
             ratelimit.breaker.failed()
