@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Func, QuerySet, Subquery, Value
+from django.db.models import F, Sum
 
 from core import clock
 
@@ -26,6 +26,11 @@ WINDOW = timedelta(hours=24)  # rolling
 GUESSES = """
     SELECT (SELECT guesses FROM verification_addressbudget WHERE address = %s),
            (SELECT SUM(guesses) FROM verification_guesstally WHERE hour >= %s)
+"""
+HOLD = """
+    INSERT INTO verification_addressbudget (address, guesses, updated_at) VALUES (%s, '[]', %s)
+    ON CONFLICT (address) DO UPDATE SET updated_at = excluded.updated_at
+    RETURNING guesses, (SELECT SUM(guesses) FROM verification_guesstally WHERE hour >= %s)
 """
 SHARDS = 8  # rows that share the count of an hour, so that parallel guesses seldom wait for each other
 
@@ -62,11 +67,12 @@ def charge_guess(*, address: str, length: int, at: datetime) -> list[float]:
     overshot by the guesses under way at that moment, at most one for each web thread. Raises CodeTooShort or LinkOnly
     where no such guess is to be had any more.
     """
-    AddressBudget.objects.bulk_create([AddressBudget(address=address, updated_at=at)], ignore_conflicts=True)
-    site = Subquery(_site_total(at)) if settings.LIMIT_GUESSES_SITE else Value(0)
-    budget = AddressBudget.objects.select_for_update().annotate(site=site).get(address=address)
-    guesses = _recent(budget.guesses, at)
-    asked = _demand(guesses, budget.site or 0)
+    moments = [connection.ops.adapt_datetimefield_value(moment) for moment in (at, _hour(at) - WINDOW)]
+    with connection.cursor() as cursor:
+        cursor.execute(HOLD, [address, *moments])
+        known, site = cursor.fetchone()
+    guesses = _recent(json.loads(known), at)
+    asked = _demand(guesses, site or 0)
     if asked.link_only:
         raise LinkOnly
     if length < asked.length:
@@ -124,18 +130,10 @@ def _demand(guesses: Sequence[float], site: int) -> Demand:
 
 
 def _of_site(at: datetime) -> int:
+    """Wrong guesses of the last 24 hours, and of the hour in which these began: 25 hours' rows at the most."""
     if not settings.LIMIT_GUESSES_SITE:
         return 0
-    return _site_total(at).get()["total"] or 0
-
-
-def _site_total(at: datetime) -> QuerySet[Any, dict[str, Any]]:
-    """
-    One row with the `total` of wrong guesses of the last 24 hours, and of the hour in which these began: 25 hours' rows
-    at the most.
-    """
-    rows = GuessTally.objects.filter(hour__gte=_hour(at) - WINDOW).order_by()
-    return rows.annotate(total=Func(F("guesses"), function="SUM")).values("total")  # Sum would group by the row
+    return GuessTally.objects.filter(hour__gte=_hour(at) - WINDOW).aggregate(total=Sum("guesses"))["total"] or 0
 
 
 def _hour(at: datetime) -> datetime:
