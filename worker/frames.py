@@ -15,6 +15,9 @@ from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.html import escape
 
+from .models import Delivery
+
+FRAMED = (Delivery.Kind.CODE, Delivery.Kind.REGISTERED)  # the others say who they are for, in words of their own
 PARTS = ("subject.txt", "body.txt", "body.html")
 HOLES = ("code", "link", "mute_url", "reference", "email")
 _HOLE = re.compile(f"\ue000({'|'.join(HOLES)})\ue001")  # of Unicode's private use area: no template has them
@@ -26,7 +29,7 @@ Frame = tuple[tuple[str, ...], ...]  # for each of PARTS: what is the same for a
 def render(kind: str, language: str, context: Mapping[str, Any]) -> Words:
     """Return subject, text and HTML of templates/mail/<kind>/ in a language."""
     frame = None
-    if not settings.DEBUG:  # or else templates are edited while they are used
+    if kind in FRAMED and not settings.DEBUG:  # in DEBUG templates are edited while they are used
         fixed = tuple((name, value) for name, value in context.items() if name not in HOLES)
         sizes = tuple((name, len(context[name])) for name in HOLES if name in context)
         frame = _frame(kind, language, fixed, sizes)
@@ -38,8 +41,6 @@ def _frame(
     kind: str, language: str, fixed: tuple[tuple[str, Any], ...], sizes: tuple[tuple[str, int], ...]
 ) -> Frame | None:
     """Return the frame of these mails; None where filling it is not the same as rendering."""
-    if not any(name != "email" for name, _ in sizes):
-        return None  # a mail that few get
     holes = {name: f"\ue000{name}\ue001" for name, _ in sizes}
     frame = tuple(tuple(_HOLE.split(part)) for part in _rendered(kind, language, {**dict(fixed), **holes}))
     trial = {**dict(fixed), **{name: ("Aa<&'" * size)[:size] for name, size in sizes}}

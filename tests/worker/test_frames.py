@@ -82,6 +82,12 @@ def test_a_template_that_calculates_is_rendered_for_each(
     assert len(rendered) == 5  # two for the frame that is none
 
 
+def test_a_mail_with_a_name_in_it_is_rendered_once(rendered: list[str]) -> None:
+    """It has no twin."""
+    frames.render("password_reset", "en", CODE | {"username": "alice"})
+    assert len(rendered) == 1
+
+
 def test_while_templates_are_edited_each_is_rendered(settings, rendered: list[str]) -> None:
     """DEBUG."""
     settings.DEBUG = True
