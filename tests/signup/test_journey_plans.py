@@ -16,18 +16,19 @@ pytestmark = pytest.mark.postgres
 
 ROWS = int(os.environ.get("ROWS", "50000"))
 GROWING = re.compile("signup_user|verification_captchamodel|verification_addressbudget|worker_delivery|worker_mute")
+STEP = 2_000_000 / ROWS  # seconds between two rows: 23 days in all
 MOST = 100  # rows that any step may look at: a batch of a claim, and what belongs to it
 FILL = f"""
     INSERT INTO signup_user (password, is_superuser, email, username, username_key, language, is_active, is_staff,
         created_at, activated_at)
     SELECT '!', false, 'old' || n || '@example.com', CASE WHEN n % 10 > 0 THEN 'old' || n END,
-        CASE WHEN n % 10 > 0 THEN 'old' || n END, 'en', n % 10 > 0, false, now() - n * interval '40 s',
+        CASE WHEN n % 10 > 0 THEN 'old' || n END, 'en', n % 10 > 0, false, now() - n * interval '{STEP} s',
         CASE WHEN n % 10 > 0 THEN now() END
     FROM generate_series(1, {ROWS}) n;
     INSERT INTO verification_captchamodel (handle, address, nonce, key_id, generation, length, attempts, decoy,
         created_at, requested_at, proven_by)
-    SELECT 'h' || n, 'old' || n || '@example.com', '', '', 1, 4, 0, false, now() - n * interval '40 s',
-        now() - n * interval '40 s', ''
+    SELECT 'h' || n, 'old' || n || '@example.com', '', '', 1, 4, 0, false, now() - n * interval '{STEP} s',
+        now() - n * interval '{STEP} s', ''
     FROM generate_series(1, {ROWS}) n;
     INSERT INTO worker_delivery (kind, recipient, language, captcha_id, generation, state, attempts, created_at,
         next_attempt_at, lease_token, message_id, last_reply, mailbox, network, admitted_at, lease_until)
