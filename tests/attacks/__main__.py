@@ -38,9 +38,9 @@ def main() -> None:
     now = patch("worker.outbox.Now", lambda: Value(clock.now(), DateTimeField()))
     apart = patch("core.tallies._schedule", lambda: None)  # its thread and ours share one database in memory
     with override_settings(**DEFAULTS | quiet), now, apart, patch("worker.bell.ring", lambda delivery_id: True):
-        _attack(options.mails)
-        with override_settings(**DEFAULTS):
+        with override_settings(**DEFAULTS):  # first: what an attack leaves would be in these people's future, and count
             _live(options.people, options.seed)
+        _attack(options.mails)
     runner.teardown_databases(databases)
 
 
