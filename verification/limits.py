@@ -79,7 +79,7 @@ def charge_guess(*, address: str, length: int, at: datetime) -> list[float]:
         raise CodeTooShort
     most = max((threshold for threshold, _ in settings.LIMIT_GUESSES_ADDRESS), default=1)  # no rule looks further
     charged = [*guesses, at.timestamp()][-most:]
-    AddressBudget.objects.filter(address=address).update(guesses=charged, updated_at=at)
+    AddressBudget.objects.filter(address=address).update(guesses=charged)
     return charged
 
 

@@ -220,13 +220,17 @@ def take_back() -> int:
 def longest_due() -> tuple[int, timedelta] | None:
     """Return which delivery has been due for longest, of those that may be sent now, and for how long."""
     waited = ExpressionWrapper(Now() - F("next_attempt_at"), output_field=DurationField())
-    due = _due(uncharged=budgets.site_room(at=clock.now()) == 0).order_by("next_attempt_at")
+    due = _due_now().order_by("next_attempt_at")
     return due.values_list("pk", waited).first()
 
 
 def count_due() -> int:
     """How many deliveries could be sent now."""
-    return _due(uncharged=budgets.site_room(at=clock.now()) == 0).count()
+    return _due_now().count()
+
+
+def _due_now() -> QuerySet[Delivery]:
+    return _due(uncharged=budgets.site_room(at=clock.now()) == 0)
 
 
 def _due(*, uncharged: bool) -> QuerySet[Delivery]:

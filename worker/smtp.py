@@ -187,10 +187,8 @@ def _transmit(
         if code == 354 and message is not None:
             smtp.send(message.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")
             return _after_dot(connection, smtp)
-        if (
-            code == 552 and len(answers) == 2
-        ):  # RFC 5321 §4.5.3.1.10: at RCPT it means "too many recipients now", that is 452
-            code = 452
+        if code == 552 and len(answers) == 2:
+            code = 452  # at RCPT it means "too many recipients now" (RFC 5321 §4.5.3.1.10)
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise _HungUp(_reason(error)) from error
     connection.reset()

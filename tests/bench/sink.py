@@ -134,10 +134,7 @@ class Sink:
 
     def wait_for(self, number: int, patience: float = 180) -> None:
         """Asks ten times a second alone: what is measured shares the processors."""
-        end = time.monotonic() + patience
-        while self.count() < number:
-            assert time.monotonic() < end, f"{number} mails did not come within {patience:.0f} s"
-            time.sleep(0.1)
+        wait_until(lambda: self.count() >= number, f"{number} mails", patience, pause=0.1)
 
 
 @contextmanager

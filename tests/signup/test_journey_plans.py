@@ -3,13 +3,12 @@
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
+from tests.plans import nodes
 from tests.servers import Postgres, System
 
 pytestmark = pytest.mark.postgres
@@ -97,12 +96,6 @@ with connection.cursor() as cursor:
                 plans.append({"step": name, "sql": sql, "plan": cursor.fetchone()[0][0]["Plan"]})
 print("PLANS" + json.dumps(plans))
 """
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
 
 
 def test_no_step_reads_a_growing_table_through(postgres: Postgres, tmp_path: Path) -> None:

@@ -2,13 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
+from tests.plans import nodes
 from tests.servers import Postgres, System
 
 pytestmark = pytest.mark.postgres
@@ -44,12 +43,6 @@ with connection.cursor() as cursor:
         plans.append({"sql": query["sql"], "plan": cursor.fetchone()[0][0]})
 print("PLANS" + json.dumps(plans))
 """
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
 
 
 def test_no_query_of_a_scrape_reads_a_growing_table_through(postgres: Postgres, tmp_path: Path) -> None:
