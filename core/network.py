@@ -2,7 +2,7 @@
 
 import ipaddress
 import logging
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from . import fingerprints
 logger = logging.getLogger(__name__)
 
 Address = IPv4Address | IPv6Address
+LONGEST = 64  # characters that may be an address
 
 _FORWARDED = [  # what proxies add
     f"HTTP_{name}"
@@ -73,6 +74,11 @@ def fingerprint(request: HttpRequest) -> str:
 
 def _parse(text: str) -> Address | None:
     """The address in `text`, IPv4-mapped IPv6 unwrapped; None for garbage."""
+    return _parse_short(text) if len(text) <= LONGEST else None
+
+
+@lru_cache(maxsize=1_024)  # a request asks several times
+def _parse_short(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text.strip())
     except ValueError:

@@ -5,8 +5,7 @@ from typing import Any
 from django.conf import settings
 
 from core import clock
-from verification import keys
-from verification import services as verification
+from verification import keys, lookup
 from verification.models import CaptchaModel
 from verification.states import State
 from worker import status
@@ -26,7 +25,7 @@ def page_context(captcha: CaptchaModel, *, proven: bool) -> dict[str, Any]:
 
     Who has `proven` it needs no code, and is not told what codes must be.
     """
-    delivery, state = status.latest(captcha=captcha), verification.current_state(captcha)
+    delivery, state = status.latest(captcha=captcha), lookup.current_state(captcha)
     sent_at = (delivery.sent_at if delivery else None) or clock.now()
     ago = max(0, int((clock.now() - sent_at).total_seconds()))
     tries = settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts
@@ -35,10 +34,10 @@ def page_context(captcha: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "delivery": _state(captcha, delivery),
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
-        "minutes": verification.minutes_left(captcha),
+        "minutes": lookup.minutes_left(captcha),
         "code_state": state.value,
         "longer": captcha.length > settings.CAPTCHA_LENGTH,
-        "link_only": not proven and verification.takes_link_only(captcha),
+        "link_only": not proven and lookup.takes_link_only(captcha),
         "tries_left": words.attempts_left(tries) if captcha.attempts and state is State.OPEN else "",
         "reference": keys.reference_of(captcha),
         "suggestion": typos.suggest(captcha.address),
@@ -49,5 +48,5 @@ def _state(captcha: CaptchaModel, delivery: Delivery | None) -> dict[str, Any]:
     return {
         "state": status.visible_state(delivery),
         "sent_at": delivery.sent_at.isoformat() if delivery and delivery.sent_at else None,
-        "resend_after": verification.resend_wait(captcha),
+        "resend_after": lookup.resend_wait(captcha),
     }

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 
-from core import clock
+from core import clock, statements
+from verification import lookup
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import CodeTooShort, HandleLost, is_waiting
@@ -19,6 +19,7 @@ from . import usernames
 from .models import User
 from .signals import user_activated
 
+TAKEN = "SELECT 1 FROM signup_user WHERE username_key = %s"
 SETTLING = 0.5  # seconds; recording an acceptance takes a few milliseconds
 
 
@@ -46,7 +47,7 @@ def is_registered(*, address: str) -> bool:
 
 
 def is_username_free(*, username: str) -> bool:
-    return not User.objects.filter(username_key=usernames.key(username)).exists()
+    return not statements.ask(TAKEN, usernames.key(username))
 
 
 def request_code(
@@ -61,7 +62,7 @@ def request_code(
     that a form sent twice gets twice: its second post makes no second request, whose code would make the first one's
     useless. `network` is the fingerprint of where it comes from.
     """
-    known = next((each for each in verification.find(handles=held) if each.address == address), None)
+    known = next((each for each in lookup.find(handles=held) if each.address == address), None)
     if known and not verification.holds_proof(known, link_proof=held[known.handle]):
         try:
             resend(captcha=known, language=language, network=network)
@@ -74,7 +75,7 @@ def request_code(
     try:
         return _begin(address=address, language=language, network=network, handle=once)
     except IntegrityError:
-        twin = verification.find(handles=[once or ""])
+        twin = lookup.find(handles=[once or ""])
         if twin:
             return twin[0]
         return _begin(address=address, language=language, network=network, handle=None)
@@ -82,9 +83,8 @@ def request_code(
 
 @transaction.atomic
 def _begin(*, address: str, language: str, network: str, handle: str | None) -> CaptchaModel:
-    _ensure_user(address)
-    user = User.objects.filter(email=address).first()
-    captcha = verification.issue(address=address, decoy=bool(user and user.is_registered), handle=handle)
+    user = statements.ensure(User(email=address), by="email")
+    captcha = verification.issue(address=address, decoy=user.is_registered, handle=handle)
     _post(captcha, user, language, network)
     return captcha
 
@@ -98,7 +98,7 @@ def resend(*, captcha: CaptchaModel, language: str, network: str = "") -> bool:
     A mail that still waits in the outbox is hurried instead of doubled. Raises HandleLost, also for what is proven
     already, or ResendTooSoon.
     """
-    locked = verification.lock(captcha=captcha)
+    locked = lookup.lock(captcha=captcha)
     if locked is None:
         raise HandleLost
     if locked.proven_at:  # whoever proved it needs no mail; to anybody else the request is over
@@ -143,7 +143,7 @@ def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: 
 @transaction.atomic
 def _lengthen(captcha: CaptchaModel) -> None:
     """Replace a code that became too short. Its mail is outside the budgets: nobody asked for it."""
-    locked = verification.lock(captcha=captcha)
+    locked = lookup.lock(captcha=captcha)
     if locked and verification.lengthen(captcha=locked):
         last = status.latest(captcha=locked)
         outbox.post(
@@ -170,22 +170,20 @@ def register(*, captcha: CaptchaModel, username: str, password: str, language: s
 def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) -> User:
     if not verification.redeem(captcha=captcha):
         raise HandleLost
+    user = statements.ensure(User(email=captcha.address), by="email")  # a purge may have taken the row meanwhile
+    if user.is_registered:
+        raise AlreadyRegistered
     now = clock.now()
-    columns: dict[str, Any] = {
-        "username": username,
-        "username_key": usernames.key(username),
-        "password": hashed,
-        "language": language,
-        "is_active": True,
-        "activated_at": now,
-        "last_login": now,  # who registers is signed in
-    }
-    pending = User.objects.pending().filter(email=captcha.address)
-    if not pending.update(**columns):
-        _ensure_user(captcha.address)  # a purge may have taken the row while the code was on its way
-        if not pending.update(**columns):
-            raise AlreadyRegistered
-    user = User.objects.get(email=captcha.address)
+    statements.update(
+        user,
+        username=username,
+        username_key=usernames.key(username),
+        password=hashed,
+        language=language,
+        is_active=True,
+        activated_at=now,
+        last_login=now,  # who registers is signed in
+    )
     transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
     return user
 
@@ -206,10 +204,6 @@ def request_password_reset(*, address: str, language: str, network: str = "") ->
             user_id=user.pk if user and user.has_usable_password() else None,
             network=network,
         )
-
-
-def _ensure_user(address: str) -> None:
-    User.objects.bulk_create([User(email=address)], ignore_conflicts=True)
 
 
 def _post(captcha: CaptchaModel, user: User | None, language: str, network: str) -> None:

@@ -6,6 +6,8 @@ from django.contrib.sessions.backends import db
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS
 from django.utils.crypto import get_random_string
 
+from core import statements
+
 
 class SessionStore(db.SessionStore):
     """
@@ -22,5 +24,9 @@ class SessionStore(db.SessionStore):
     def save(self, must_create: bool = False) -> Any:
         if self.session_key is None:
             self.create()
-        super().save(must_create=must_create or self._is_new)
+        if self._is_new:
+            held = self._get_session(no_load=True)  # type: ignore[attr-defined]
+            statements.insert(self.create_model_instance(held))
+        else:
+            super().save(must_create=must_create)
         self._is_new = False

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from core import ratelimit
 from verification import limits as guesses
-from verification import services as verification
+from verification import lookup
 from verification.models import CaptchaModel
 from worker import mutes, status
 from worker.models import Delivery
@@ -33,7 +33,7 @@ class Lifted:
 
 def find(*, address: str) -> CaptchaModel:
     """Return the newest request of a canonical address that waits for its code. Raises NothingToSend."""
-    captcha = verification.latest(address=address)
+    captcha = lookup.latest(address=address)
     if captcha is None or captcha.proven_at:
         raise NothingToSend
     return captcha

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
 from core import network
-from verification import keys
+from verification import keys, lookup
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import VerificationError
@@ -189,7 +189,7 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 def _held(request: HttpRequest) -> tuple[list[Entry], list[CaptchaModel]]:
     """The requests of this browser, newest first; before them the one that this page is about, if it says which."""
     entries = handles.read(request)
-    captchas = verification.find(handles=[each.handle for each in entries])
+    captchas = lookup.find(handles=[each.handle for each in entries])
     address = request.POST.get("email") or drafts.read(request).get("email")
     reference = request.GET.get("ref")
     captchas.sort(key=lambda each: each.address != address and keys.reference_of(each) != reference)
@@ -200,7 +200,7 @@ def _better_proof(known: Entry, marked: Entry) -> str:
     """What this browser keeps: a link that proves nothing must not take the place of a proof that it holds."""
     if known.link_proof in ("", marked.link_proof):
         return marked.link_proof
-    captchas = verification.find(handles=[marked.handle])
+    captchas = lookup.find(handles=[marked.handle])
     if captchas and verification.holds_proof(captchas[0], link_proof=known.link_proof):
         return known.link_proof
     return marked.link_proof

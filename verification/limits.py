@@ -11,13 +11,13 @@ import json
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Sum
+from django.db.models import Sum
 
-from core import clock
+from core import clock, statements
 
 from .models import AddressBudget, GuessTally
 from .states import CodeTooShort, LinkOnly
@@ -27,10 +27,19 @@ GUESSES = """
     SELECT (SELECT guesses FROM verification_addressbudget WHERE address = %s),
            (SELECT SUM(guesses) FROM verification_guesstally WHERE hour >= %s)
 """
-HOLD = """
-    INSERT INTO verification_addressbudget (address, guesses, updated_at) VALUES (%s, '[]', %s)
-    ON CONFLICT (address) DO UPDATE SET updated_at = excluded.updated_at
+CHARGE = """
+    INSERT INTO verification_addressbudget AS known (address, guesses, updated_at) VALUES (%s, %s, %s)
+    ON CONFLICT (address) DO UPDATE SET guesses = {appended}, updated_at = excluded.updated_at
     RETURNING guesses, (SELECT SUM(guesses) FROM verification_guesstally WHERE hour >= %s)
+"""
+APPENDED = {
+    "postgresql": "known.guesses || excluded.guesses",
+    "sqlite": "json_insert(known.guesses, '$[#]', json_extract(excluded.guesses, '$[0]'))",
+}
+RETURN = "UPDATE verification_addressbudget SET guesses = %s WHERE address = %s AND guesses = %s"
+TALLY = """
+    INSERT INTO verification_guesstally AS known (hour, shard, guesses) VALUES (%s, %s, 1)
+    ON CONFLICT (hour, shard) DO UPDATE SET guesses = known.guesses + 1
 """
 SHARDS = 8  # rows that share the count of an hour, so that parallel guesses seldom wait for each other
 
@@ -46,10 +55,7 @@ def demand(*, address: str, at: datetime) -> Demand:
     """What the codes of a canonical address must be now. One query, which every sign-up asks: it is written out."""
     if not (settings.LIMIT_GUESSES_ADDRESS or settings.LIMIT_GUESSES_SITE):
         return _demand([], 0)
-    hour = connection.ops.adapt_datetimefield_value(_hour(at) - WINDOW)
-    with connection.cursor() as cursor:
-        cursor.execute(GUESSES, [address, hour])
-        guesses, site = cursor.fetchone()
+    guesses, site = statements.ask(GUESSES, address, _hour(at) - WINDOW) or (None, None)
     return _demand(_recent(json.loads(guesses) if guesses else [], at), site or 0)
 
 
@@ -67,26 +73,26 @@ def charge_guess(*, address: str, length: int, at: datetime) -> list[float]:
     overshot by the guesses under way at that moment, at most one for each web thread. Raises CodeTooShort or LinkOnly
     where no such guess is to be had any more.
     """
-    moments = [connection.ops.adapt_datetimefield_value(moment) for moment in (at, _hour(at) - WINDOW)]
-    with connection.cursor() as cursor:
-        cursor.execute(HOLD, [address, *moments])
-        known, site = cursor.fetchone()
-    guesses = _recent(json.loads(known), at)
-    asked = _demand(guesses, site or 0)
+    mine = int(at.timestamp() * 1e3) / 1e3  # SQLite keeps no more digits
+    charge = CHARGE.format(appended=APPENDED[connection.vendor])
+    known, site = statements.ask(charge, address, _text([mine]), at, _hour(at) - WINDOW) or ("[0]", 0)
+    guesses = json.loads(known)
+    asked = _demand(_recent(guesses[:-1], at), site or 0)
     if asked.link_only:
         raise LinkOnly
     if length < asked.length:
         raise CodeTooShort
     most = max((threshold for threshold, _ in settings.LIMIT_GUESSES_ADDRESS), default=1)  # no rule looks further
-    charged = [*guesses, at.timestamp()][-most:]
-    AddressBudget.objects.filter(address=address).update(guesses=charged)
+    charged = _recent(guesses, at)[-most:]
+    if charged != guesses:
+        statements.change(RETURN, _text(charged), address, known)
     return charged
 
 
 def return_guess(*, address: str, charged: list[float]) -> None:
     """Take back the guess that was charged last when `charged` were all: it was right. Needs a transaction."""
     *others, mine = charged
-    if AddressBudget.objects.filter(address=address, guesses=charged).update(guesses=others):
+    if statements.change(RETURN, _text(others), address, _text(charged)):
         return  # nobody guessed meanwhile
     budget = AddressBudget.objects.select_for_update().filter(address=address).first()
     if budget and mine in budget.guesses:
@@ -103,13 +109,11 @@ def forget(*, address: str) -> int:
     return len(_recent(budget.guesses, clock.now()))
 
 
-def tally(number: int, *, at: datetime) -> None:
-    """Add to the site's guesses of an hour; last in a transaction, for others wait for the row until it ends."""
+def tally(*, at: datetime) -> None:
+    """Count a wrong guess for the site, before anybody is told that it was wrong."""
     if settings.LIMIT_GUESSES_SITE:
-        row: dict[str, Any] = {"hour": _hour(at), "shard": random.randrange(SHARDS)}  # noqa: S311 - spreads load
-        if not GuessTally.objects.filter(**row).update(guesses=F("guesses") + number):
-            GuessTally.objects.get_or_create(**row)
-            GuessTally.objects.filter(**row).update(guesses=F("guesses") + number)
+        shard = random.randrange(SHARDS)  # noqa: S311 - spreads load
+        statements.change(TALLY, _hour(at), shard)
 
 
 def site_length(*, at: datetime) -> int:
@@ -134,6 +138,11 @@ def _of_site(at: datetime) -> int:
     if not settings.LIMIT_GUESSES_SITE:
         return 0
     return GuessTally.objects.filter(hour__gte=_hour(at) - WINDOW).aggregate(total=Sum("guesses"))["total"] or 0
+
+
+def _text(guesses: list[float]) -> str:
+    """As SQLite writes it too."""
+    return json.dumps(guesses, separators=(",", ":"))
 
 
 def _hour(at: datetime) -> datetime:

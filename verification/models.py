@@ -69,7 +69,7 @@ class GuessTally(models.Model):
 
     hour = models.DateTimeField(_("hour"))
     shard = models.PositiveSmallIntegerField()
-    guesses = models.IntegerField(_("wrong guesses"), default=0)  # of one row it may be negative, as some are returned
+    guesses = models.IntegerField(_("wrong guesses"), default=0)
 
     class Meta:
         verbose_name = _("guess tally")

@@ -3,20 +3,38 @@
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import or_
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Least
 
-from core import clock
+from core import clock, statements
 
 from . import codes, counts, keys, limits
+from .lookup import resend_wait
 from .models import CaptchaModel
-from .states import AlreadyRedeemed, CodeMismatch, HandleLost, State, VerificationError, refuse, state_of
+from .states import CodeMismatch, HandleLost, State, VerificationError, refuse, state_of
+
+BEGIN_LIFE = """
+    UPDATE verification_captchamodel SET first_accepted_at = %s, expires_at = %s
+    WHERE generation = %s AND id IN ({ids}) AND first_accepted_at IS NULL
+"""
+COUNT = """
+    UPDATE verification_captchamodel SET attempts = attempts + 1
+    WHERE id = %s AND generation = %s AND length = %s AND attempts < %s AND redeemed_at IS NULL AND expires_at > %s
+    RETURNING attempts
+"""
+PROVE = """
+    UPDATE verification_captchamodel SET proven_at = %s, proven_by = %s, attempts = attempts - %s
+    WHERE id = %s AND generation = %s AND proven_at IS NULL
+"""
+GIVE_BACK = "UPDATE verification_captchamodel SET attempts = attempts - 1 WHERE id = %s AND generation = %s"
+REDEEM = """
+    UPDATE verification_captchamodel SET redeemed_at = %s
+    WHERE id = %s AND proven_at IS NOT NULL AND redeemed_at IS NULL
+"""
 
 
 class ResendTooSoon(VerificationError):
@@ -36,8 +54,7 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
     The handle is random unless one is given (see `keys.handle_for`). Raises IntegrityError for one that exists.
     """
     now = clock.now()
-    counts.codes.add_after_commit("requested")
-    return CaptchaModel.objects.create(
+    captcha = CaptchaModel(
         handle=handle or secrets.token_urlsafe(18),  # 144 bits
         address=address,
         nonce=secrets.token_hex(16),
@@ -47,64 +64,9 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
         created_at=now,
         requested_at=now,
     )
-
-
-def find(*, handles: Iterable[str]) -> list[CaptchaModel]:
-    """Return the requests behind these handles, in their order; those that are lost are left out."""
-    wanted = list(handles)
-    rows = {row.handle: row for row in CaptchaModel.objects.filter(handle__in=wanted)} if wanted else {}
-    now = clock.now()
-    return [rows[handle] for handle in wanted if state_of(rows.get(handle), at=now) is not State.LOST]
-
-
-def latest(*, address: str) -> CaptchaModel | None:
-    """Return the newest request of a canonical address that isn't over."""
-    row = CaptchaModel.objects.filter(address=address).order_by("-pk").first()
-    return None if state_of(row, at=clock.now()) is State.LOST else row
-
-
-def get(*, handle: str) -> CaptchaModel:
-    """Return the request behind a handle. Raises HandleLost, or AlreadyRedeemed where it made its account."""
-    captcha = CaptchaModel.objects.filter(handle=handle).first()
-    if captcha is None or state_of(captcha, at=clock.now()) is State.LOST:
-        raise AlreadyRedeemed if captcha and captcha.redeemed_at else HandleLost
+    statements.insert(captcha)
+    counts.codes.add_after_commit("requested")
     return captcha
-
-
-def lock(*, captcha: CaptchaModel) -> CaptchaModel | None:
-    """Return the row as it is now, held until the caller's transaction ends; None when it is gone."""
-    return CaptchaModel.objects.select_for_update(no_key=True).filter(pk=captcha.pk).first()
-
-
-def resend_wait(captcha: CaptchaModel) -> int:
-    """Seconds until another mail of this request may be asked for, rounded up; 0 when it may be now."""
-    wait = captcha.requested_at + timedelta(seconds=settings.RESEND_COOLDOWN) - clock.now()
-    return max(0, -int(-wait.total_seconds() // 1))
-
-
-def current_state(captcha: CaptchaModel) -> State:
-    """The state of a request now."""
-    return state_of(captcha, at=clock.now())
-
-
-def takes_link_only(captcha: CaptchaModel) -> bool:
-    """Whether no code proves this request any more, but its mail's link does."""
-    now = clock.now()
-    if state_of(captcha, at=now) in (State.LOST, State.EXPIRED):
-        return False
-    return limits.demand(address=captcha.address, at=now).link_only
-
-
-def seconds_left(captcha: CaptchaModel) -> int:
-    """Seconds that the code works yet, rounded up; of one whose mail was not accepted yet, those it will have."""
-    now = clock.now()
-    ends = captcha.expires_at or now + timedelta(seconds=settings.CAPTCHA_TTL)
-    return max(0, -int(-(ends - now).total_seconds() // 1))
-
-
-def minutes_left(captcha: CaptchaModel) -> int:
-    """The same in minutes, rounded up."""
-    return -(-seconds_left(captcha) // 60)
 
 
 def renew(*, captcha: CaptchaModel, in_flight: bool) -> bool:
@@ -181,19 +143,19 @@ def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
 
     Life ends CAPTCHA_TTL after this acceptance, at most CAPTCHA_MAX_LIFETIME after the generation's first.
     """
-    wanted = sorted(set(mails))  # one order for all, so that settlements rarely deadlock; who loses tries again
-    if not wanted:
-        return
-    ttl, cap = timedelta(seconds=settings.CAPTCHA_TTL), timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
     by_generation: dict[int, list[int]] = {}
-    for pk, generation in wanted:
+    for pk, generation in sorted(
+        set(mails)
+    ):  # one order for all: settlements rarely deadlock, and who loses tries again
         by_generation.setdefault(generation, []).append(pk)
-    these = (Q(generation=generation, pk__in=pks) for generation, pks in by_generation.items())
-    rows = CaptchaModel.objects.filter(reduce(or_, these))
-    first = rows.filter(first_accepted_at=None).update(first_accepted_at=at, expires_at=at + ttl)
-    counts.codes.add_after_commit("accepted", number=first)
-    if first < len(wanted):
-        rows.filter(first_accepted_at__lt=at).update(expires_at=Least(at + ttl, F("first_accepted_at") + cap))
+    ttl, cap = timedelta(seconds=settings.CAPTCHA_TTL), timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+    for generation, pks in sorted(by_generation.items()):
+        begin = BEGIN_LIFE.format(ids=statements.places(pks))
+        first = statements.change(begin, at, at + ttl, generation, *pks)
+        counts.codes.add_after_commit("accepted", number=first)
+        if first < len(pks):
+            again = CaptchaModel.objects.filter(generation=generation, pk__in=pks, first_accepted_at__lt=at)
+            again.update(expires_at=Least(at + ttl, F("first_accepted_at") + cap))
 
 
 def holds_proof(captcha: CaptchaModel, *, link_proof: str | None) -> bool:
@@ -237,18 +199,18 @@ def _prove_by_code(captcha: CaptchaModel, address: str, code: str) -> None:
         refuse(state_of(captcha, at=clock.now()), address_fits=True)
         raise CodeMismatch
     if not codes.same(keys.code_of(captcha) or "-", code) or captcha.decoy:
+        limits.tally(at=counted.at)
         counts.wrong.add()
-        captcha.refresh_from_db(fields=["attempts"])
-        raise CodeMismatch(attempts_left=max(0, settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts))
+        captcha.attempts = counted.attempts
+        raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts)
     _consume(captcha, by=CaptchaModel.ProvenBy.CODE, counted=counted)
 
 
 def redeem(*, captcha: CaptchaModel) -> bool:
     """Spend the proof; False when somebody spent it first. To be called in the transaction that uses it."""
-    proven = CaptchaModel.objects.filter(pk=captcha.pk, proven_at__isnull=False, redeemed_at=None)
-    redeemed = bool(proven.update(redeemed_at=clock.now()))
+    redeemed = statements.change(REDEEM, clock.now(), captcha.pk)
     counts.codes.add_after_commit("registered", number=redeemed)
-    return redeemed
+    return bool(redeemed)
 
 
 def void(*, handle: str) -> None:
@@ -257,45 +219,35 @@ def void(*, handle: str) -> None:
 
 
 class _Counted(NamedTuple):
-    """A try: when, and what counted for its address with it."""
+    """A try: when, which it is of its code, and what counts for its address with it."""
 
     at: datetime
+    attempts: int
     guesses: list[float]
 
 
 def _count(captcha: CaptchaModel) -> _Counted | None:
-    """Count one try of this code, its address and the site, committed on its own; None where no try is left."""
+    """Count one try of this code and its address, committed on its own; None where no try is left."""
     with transaction.atomic(durable=True):
         now = clock.now()
         guesses = limits.charge_guess(address=captcha.address, length=captcha.length, at=now)
-        live = CaptchaModel.objects.filter(
-            pk=captcha.pk,
-            generation=captcha.generation,
-            length=captcha.length,
-            attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS,
-            redeemed_at=None,
-            expires_at__gt=now,
-        )
-        if live.update(attempts=F("attempts") + 1):
-            limits.tally(1, at=now)
-            return _Counted(now, guesses)
+        this = (captcha.pk, captcha.generation, captcha.length)
+        counted = statements.ask(COUNT, *this, settings.CAPTCHA_MAX_ATTEMPTS, now)
+        if counted:
+            return _Counted(now, counted[0], guesses)
         transaction.set_rollback(True)
     return None
 
 
 def _consume(captcha: CaptchaModel, *, by: str, counted: _Counted | None = None) -> None:
     """Record the proof, once, and give a counted try back. A parallel post that proved first is as good."""
-    now = clock.now()
-    row = CaptchaModel.objects.filter(pk=captcha.pk, generation=captcha.generation)
-    given_back: dict[str, Any] = {"attempts": F("attempts") - 1} if counted else {}
+    now, back = clock.now(), 1 if counted else 0
     with transaction.atomic():
         if counted:
             limits.return_guess(address=captcha.address, charged=counted.guesses)
-        first = row.filter(proven_at=None).update(proven_at=now, proven_by=by, **given_back)
-        if not first and given_back:
-            row.update(**given_back)
-        if counted:
-            limits.tally(-1, at=counted.at)
+        first = statements.change(PROVE, now, by, back, captcha.pk, captcha.generation)
+        if not first and back:
+            statements.change(GIVE_BACK, captcha.pk, captcha.generation)
     if first:
         counts.codes.add("proven")
         if captcha.first_accepted_at:

@@ -11,11 +11,21 @@ from hashlib import blake2b
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, QuerySet, Sum
 
-from .models import Delivery, MailTally
+from core import statements
+
+from .models import Delivery
 
 MINUTE = timedelta(minutes=1)  # what a row of the site's tally counts
+RECENT = """
+    SELECT {{columns}} FROM worker_delivery WHERE admitted_at > %s AND mailbox IN ({mailboxes}) ORDER BY admitted_at
+"""
+SENT = "SELECT SUM(mails) FROM worker_mailtally WHERE minute > %s"
+ADD = """
+    INSERT INTO worker_mailtally AS known (minute, mails) VALUES (%s, %s)
+    ON CONFLICT (minute) DO UPDATE SET mails = known.mails + excluded.mails
+"""
+LOCK = "SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key"
 
 Sent = list[tuple[str, datetime]]  # the (network, moment) of a mailbox's mails, oldest first
 
@@ -40,9 +50,9 @@ def admit(*, deliveries: Sequence[Delivery], at: datetime) -> dict[int, datetime
 def _ask_mailboxes(asking: Sequence[Delivery], at: datetime) -> dict[int, datetime]:
     _lock({each.mailbox for each in asking})
     longest = timedelta(seconds=max(seconds for _, seconds in settings.LIMIT_MAILS_MAILBOX))
-    recent = Delivery.objects.filter(mailbox__in={each.mailbox for each in asking}, admitted_at__gt=at - longest)
     sent: dict[str, Sent] = {each.mailbox: [] for each in asking}
-    for each in recent.order_by("admitted_at").only("mailbox", "network", "admitted_at"):
+    recent = RECENT.format(mailboxes=statements.places(sent))
+    for each in statements.rows(Delivery, recent, at - longest, *sent, only=("mailbox", "network", "admitted_at")):
         sent[each.mailbox].append((each.network, each.admitted_at or at))
     waits = {}
     for delivery in asking:
@@ -78,30 +88,23 @@ def site_room(*, at: datetime) -> int | None:
     rooms = []
     for count, seconds in settings.LIMIT_MAILS_SITE:
         begin = at - timedelta(seconds=seconds) - MINUTE
-        total = MailTally.objects.filter(minute__gt=begin).aggregate(total=Sum("mails"))["total"] or 0
-        rooms.append(max(0, count - total))
+        (total,) = statements.ask(SENT, begin) or (None,)
+        rooms.append(max(0, count - (total or 0)))
     return min(rooms, default=None)
 
 
 def _ask_site(asking: Sequence[Delivery], at: datetime) -> dict[int, datetime]:
     """Touch the row first: it is held from then on, so that no two claims take the same place."""
-    row = MailTally.objects.filter(minute=at.replace(second=0, microsecond=0))
-    _add(row, 0, at)
+    minute = at.replace(second=0, microsecond=0)
+    statements.change(ADD, minute, 0)
     room = site_room(at=at)
     surplus = 0 if room is None else max(0, len(asking) - room)
-    _add(row, len(asking) - surplus, at)
+    statements.change(ADD, minute, len(asking) - surplus)
     return {each.pk: at + MINUTE for each in asking[len(asking) - surplus :]}
-
-
-def _add(row: QuerySet[MailTally], number: int, at: datetime) -> None:
-    if not row.update(mails=F("mails") + number):
-        MailTally.objects.get_or_create(minute=at.replace(second=0, microsecond=0))
-        row.update(mails=F("mails") + number)
 
 
 def _lock(mailboxes: set[str]) -> None:
     """Hold these mailboxes until the transaction ends. On SQLite the transaction itself is the lock."""
     if connection.vendor == "postgresql":
         keys = sorted(int.from_bytes(blake2b(each.encode(), digest_size=8).digest(), signed=True) for each in mailboxes)
-        with connection.cursor() as cursor:  # one order for all: no two claims wait for each other in a circle
-            cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
+        statements.ask(LOCK, keys)  # one order for all: no two claims wait for each other in a circle

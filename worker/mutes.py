@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from django.core import signing
 from django.db import transaction
 
-from core import clock
+from core import clock, statements
 from verification import services as verification
 from verification.models import CaptchaModel
 
 from .models import Delivery, Mute
 
 DAYS = 30
+MUTED = "SELECT {{columns}} FROM worker_mute WHERE until > %s AND address IN ({addresses})"
 KINDS = (Delivery.Kind.CODE, Delivery.Kind.REGISTERED)  # what a stranger can have sent; all else the owner asked for
 
 
@@ -65,8 +66,10 @@ def unmute(*, notice: Notice) -> None:
 def among(deliveries: Iterable[Delivery]) -> set[int]:
     """Return the ids of the deliveries that a mute holds back."""
     able = [each for each in deliveries if each.kind in KINDS]
-    rows = Mute.objects.filter(address__in={each.recipient for each in able}, until__gt=clock.now())
-    addresses = set(rows.values_list("address", flat=True)) if able else set()
+    recipients = {each.recipient for each in able}
+    muted = MUTED.format(addresses=statements.places(recipients))
+    rows = statements.rows(Mute, muted, clock.now(), *recipients) if able else []
+    addresses = {row.address for row in rows}
     return {each.pk for each in able if each.recipient in addresses}
 
 

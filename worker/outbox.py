@@ -5,14 +5,15 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from email.utils import make_msgid, parseaddr
-from functools import partial
+from functools import cache, partial
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 
-from core import addresses, clock
+from core import addresses, clock, statements
+from verification import lookup
 from verification import services as verification
 from verification.models import CaptchaModel
 
@@ -31,6 +32,8 @@ SERVICE_PAUSE = 10  # seconds; the breaker before the mail server decides when o
 
 Result = tuple[Delivery, Reply]
 
+# A backlog comes faster than the planner learns of it: for a handful of rows it would collect and sort all that wait.
+ALONG_THE_INDEX = "SET LOCAL enable_bitmapscan = off"
 SETTLE = """
     UPDATE worker_delivery
     SET state = 'sent', sent_at = %s, lease_token = '', lease_until = NULL, last_reply = CASE id {replies} END
@@ -52,7 +55,7 @@ def post(
 
     `network` is the fingerprint of who asked for it; None for a mail that nobody asked for, outside all budgets.
     """
-    delivery = Delivery.objects.create(
+    delivery = Delivery(
         kind=kind,
         recipient=recipient,
         language=language,
@@ -66,13 +69,19 @@ def post(
         published_at=Now(),
         message_id=new_message_id(),
     )
+    statements.insert(delivery)
     ring_after_commit(delivery.pk)
     return delivery
 
 
 def new_message_id() -> str:
     """A Message-ID at the sender's domain."""
-    return make_msgid(domain=parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2])
+    return make_msgid(domain=_domain(settings.DEFAULT_FROM_EMAIL))
+
+
+@cache
+def _domain(sender: str) -> str:
+    return parseaddr(sender)[1].rpartition("@")[2]
 
 
 def hold(*, captcha: CaptchaModel) -> list[Delivery]:
@@ -135,12 +144,17 @@ def claim(*, limit: int) -> list[Delivery]:
 
 
 def _take(due: QuerySet[Delivery], limit: int) -> list[Delivery]:
-    """Lock and return the newest and the oldest of these."""
-    free = due.select_for_update(skip_locked=True, of=("self",), no_key=True).select_related("captcha")
+    """Lock and return the newest and the oldest of these, with their requests."""
+    if connection.vendor == "postgresql":
+        statements.change(ALONG_THE_INDEX)
+    free = due.select_for_update(skip_locked=True, no_key=True)
     newest = (limit + 1) // 2
     rows = list(free.order_by("-next_attempt_at")[:newest])
     if len(rows) == newest and limit > newest:
         rows += free.exclude(pk__in=[row.pk for row in rows]).order_by("next_attempt_at")[: limit - newest]
+    captchas = lookup.by_id(ids=[row.captcha_id for row in rows if row.captcha_id])
+    for row in rows:
+        row.captcha = captchas.get(row.captcha_id or 0)
     return rows
 
 
@@ -178,11 +192,9 @@ def _settle_accepted(results: Sequence[Result]) -> list[Delivery]:
     now, token = clock.now(), results[0][0].lease_token
     ids = [delivery.pk for delivery, _ in results]
     replies = [part for delivery, reply in results for part in (delivery.pk, reply.text[:255])]
-    settle = SETTLE.format(replies="WHEN %s THEN %s " * len(ids), ids=", ".join(["%s"] * len(ids)))
-    with connection.cursor() as cursor:
-        cursor.execute(settle, [connection.ops.adapt_datetimefield_value(now), *replies, *ids, token])
-        if cursor.rowcount == len(results):
-            return []
+    settle = SETTLE.format(replies="WHEN %s THEN %s " * len(ids), ids=statements.places(ids))
+    if statements.change(settle, now, *replies, *ids, token) == len(results):
+        return []
     held = Delivery.objects.filter(pk__in=ids, sent_at=now, state=State.SENT)
     mine = set(held.values_list("pk", flat=True))
     return [delivery for delivery, _ in results if delivery.pk not in mine]

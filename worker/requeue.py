@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from core import clock
+from verification import lookup
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import HandleLost
@@ -51,7 +52,7 @@ def _requeue(delivery_id: int) -> bool:
 
 def _revive(row: Delivery, captcha: CaptchaModel) -> bool:
     """Make the code of a mail live again, and the mail its own; False where nobody waits for it."""
-    locked = verification.lock(captcha=captcha)
+    locked = lookup.lock(captcha=captcha)
     newer = Delivery.objects.filter(captcha=captcha, state=State.SENT, pk__gt=row.pk)
     if locked is None or locked.proven_at or outbox.hold(captcha=locked) or newer.exists():
         return False

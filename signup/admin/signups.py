@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 
 from core import clock
 from signup import services
-from verification import keys, limits
+from verification import keys, limits, lookup
 from verification import services as verification
 from verification.models import AddressBudget, CaptchaModel
 from verification.states import HandleLost, State
@@ -38,7 +38,7 @@ ACCOUNT, DISOWNED, PROVEN = _("account made"), _("disowned by the owner"), _("pr
 def state_in_words(captcha: CaptchaModel) -> Any:
     if captcha.redeemed_at:
         return ACCOUNT if captcha.proven_at else DISOWNED
-    return PROVEN if captcha.proven_at else WORDS[verification.current_state(captcha)]
+    return PROVEN if captcha.proven_at else WORDS[lookup.current_state(captcha)]
 
 
 class Outcome(Choice):

@@ -19,7 +19,7 @@ from signup import handles, limits, progress, services
 from signup.account_forms import LoginForm
 from signup.forms import EmailForm, RegisterForm
 from signup.models import User
-from verification import services as verification
+from verification import lookup
 from verification.models import CaptchaModel
 from verification.states import HandleLost
 
@@ -156,7 +156,7 @@ def _find(handle: str) -> CaptchaModel:
     """Raises HandleLost, or AlreadyRedeemed."""
     if not handles.is_handle(handle):
         raise HandleLost
-    return verification.get(handle=handle)
+    return lookup.get(handle=handle)
 
 
 def _in_path(handle: str) -> CaptchaModel:
@@ -176,7 +176,7 @@ def _code_request(request: Request, captcha: CaptchaModel) -> dict[str, Any]:
     return {
         "id": captcha.handle,
         "code_length": captcha.length,
-        "expires_in": verification.seconds_left(captcha),
-        "resend_after": verification.resend_wait(captcha),
+        "expires_in": lookup.seconds_left(captcha),
+        "resend_after": lookup.resend_wait(captcha),
         "status_url": request.build_absolute_uri(reverse("api_captcha", args=[captcha.handle])),
     }

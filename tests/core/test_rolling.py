@@ -2,13 +2,11 @@
 
 import inspect
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from celery import current_app
 from django.db import connections, migrations, models
-from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import NOT_PROVIDED
 from django.utils import timezone
@@ -79,26 +77,6 @@ def test_a_migration_only_adds(key: Key) -> None:
 def test_the_rule_sees_what_is_unsafe(operation: Any) -> None:
     """Each of these would break an old process, or may."""
     assert unsafe([operation], LOADER.project_state(("worker", "0002_budgets"), at_end=True), "worker")
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: Any) -> Iterator[str]:
-    """A database of its own with all migrations applied; return its alias."""
-    import environ
-
-    url = f"sqlite:///{tmp_path / 'rolling.sqlite3'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres").new_database()
-    template = connections.databases["default"]
-    given = environ.Env.db_url_config(url)
-    connections.databases["rolling"] = {**template, "OPTIONS": {}, **given}
-    with django_db_blocker.unblock():
-        executor = MigrationExecutor(connections["rolling"])
-        executor.migrate(executor.loader.graph.leaf_nodes())
-        yield "rolling"
-        connections["rolling"].close()
-    del connections["rolling"]
-    del connections.databases["rolling"]
 
 
 def value_of(field: Any, number: int) -> Any:

@@ -1,10 +1,13 @@
 """Issue, renew, prove, redeem."""
 
+from unittest.mock import Mock
+
 import pytest
+from django.db import OperationalError
 
 from tests.factories import ALICE, BOB, Hands, make_captcha, right, wrong
-from verification import keys, services
-from verification.models import AddressBudget, CaptchaModel
+from verification import keys, lookup, services
+from verification.models import AddressBudget, CaptchaModel, GuessTally
 from verification.states import CodeExpired, CodeMismatch, HandleLost, State, TooManyAttempts, state_of
 
 pytestmark = pytest.mark.django_db
@@ -304,11 +307,11 @@ def test_guesses_are_forgotten_after_a_day(hands: Hands) -> None:
 def test_find_keeps_the_order_and_leaves_out_the_lost(hands: Hands) -> None:
     """Unknown handles, forged ones included, are not there."""
     first, second = make_captcha(), make_captcha(BOB)
-    found = services.find(handles=[second.handle, "forged", first.handle])
+    found = lookup.find(handles=[second.handle, "forged", first.handle])
     assert found == [second, first]
     hands.move(days=1)
-    assert services.find(handles=[first.handle]) == []
-    assert services.find(handles=[]) == []
+    assert lookup.find(handles=[first.handle]) == []
+    assert lookup.find(handles=[]) == []
 
 
 def test_a_parallel_proof_is_as_good() -> None:
@@ -330,3 +333,24 @@ def test_a_generation_that_came_between_is_a_mismatch(hands: Hands) -> None:
     services.accept(mails=[(captcha.pk, 2)], at=hands.moment)
     with pytest.raises(CodeMismatch):
         prove(stale, right(stale))
+
+
+def test_the_site_counts_wrong_codes_alone(settings) -> None:
+    """Each once, and no right one."""
+    settings.LIMIT_GUESSES_SITE = [(100, 6)]
+    captcha = make_captcha()
+    with pytest.raises(CodeMismatch):
+        prove(captcha, wrong(captcha))
+    assert [row.guesses for row in GuessTally.objects.all()] == [1]
+    prove(captcha, right(captcha))
+    assert [row.guesses for row in GuessTally.objects.all()] == [1]
+
+
+def test_nobody_is_told_of_a_wrong_code_that_the_site_could_not_count(monkeypatch) -> None:
+    """The error comes instead; the address's own count has it."""
+    monkeypatch.setattr(services.limits, "tally", Mock(side_effect=OperationalError))
+    captcha = make_captcha()
+    with pytest.raises(OperationalError):
+        prove(captcha, wrong(captcha))
+    assert guesses() == 1
+    assert CaptchaModel.objects.get().attempts == 1

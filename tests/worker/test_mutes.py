@@ -4,7 +4,7 @@ import pytest
 
 from signup import handles
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
-from verification import keys, services
+from verification import keys, lookup, services
 from verification.models import CaptchaModel
 from verification.states import HandleLost
 from worker import mutes, sender, smtp, status
@@ -68,7 +68,7 @@ def test_whoever_asked_cant_tell(asked: Asked, server: list[Reply], hands: Hands
         delivery.refresh_from_db()
         captcha.refresh_from_db()
         seen.append(
-            (status.visible_state(delivery), delivery.sent_at, captcha.expires_at, services.current_state(captcha))
+            (status.visible_state(delivery), delivery.sent_at, captcha.expires_at, lookup.current_state(captcha))
         )
     assert seen[0] == seen[1]
 
@@ -101,7 +101,7 @@ def test_the_disowned_request_is_spent_whoever_holds_it() -> None:
     captcha.refresh_from_db()
     with pytest.raises(HandleLost):
         services.prove(captcha=captcha, address=ALICE, code=keys.code_of(captcha), link_proof=proof)
-    assert services.find(handles=[captcha.handle]) == []
+    assert lookup.find(handles=[captcha.handle]) == []
 
 
 def test_a_proof_of_before_is_void_too() -> None:

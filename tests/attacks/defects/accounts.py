@@ -31,7 +31,7 @@ ACCOUNTS = [
             "            person.save()\n"
             "        try:\n",
         ),
-        Edit(SERVICES, '        "password": hashed,\n', ""),
+        Edit(SERVICES, "        password=hashed,\n", ""),
         "test_accounts.py::test_31_a_stranger_prepares_nothing_for_the_owner",
     ),
     defect(
@@ -39,10 +39,9 @@ ACCOUNTS = [
         "A new request takes the earlier ones of its address away",
         Edit(
             "verification/services.py",
-            '    counts.codes.add_after_commit("requested")\n    return CaptchaModel.objects.create(',
-            '    counts.codes.add_after_commit("requested")\n'
+            "    statements.insert(captcha)\n",
             "    CaptchaModel.objects.filter(address=address, redeemed_at=None).update(redeemed_at=now)\n"
-            "    return CaptchaModel.objects.create(",
+            "    statements.insert(captcha)\n",
         ),
         "test_accounts.py::test_32_asking_again_changes_nothing_of_the_first_asker",
     ),
@@ -219,7 +218,7 @@ ACCOUNTS = [
             VIEWS,
             "    if marked:\n        known = handles.find(",
             "    if marked:\n"
-            "        for each in verification.find(handles=[marked.handle]):\n"
+            "        for each in lookup.find(handles=[marked.handle]):\n"
             '            verification.prove(captcha=each, address=each.address, code="", link_proof=marked.link_proof)\n'
             "        known = handles.find(",
         ),

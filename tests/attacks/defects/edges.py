@@ -162,8 +162,8 @@ EDGES = [
         "Reset mails are outside the budgets",
         Edit(
             "signup/services.py",
-            "            network=network,\n        )\n\n\ndef _ensure_user",
-            "        )\n\n\ndef _ensure_user",
+            "            network=network,\n        )\n\n\ndef _post",
+            "        )\n\n\ndef _post",
         ),
         "test_edges.py::test_50_a_mailbox_can_not_be_bombed",
     ),

@@ -1,0 +1,131 @@
+"""
+Statements that are written out, for what every visitor runs: Django takes longer to compose them than the database to
+run them (docs/decisions/0065).
+
+They are SQL that PostgreSQL and SQLite both know, with a %s for each value.
+"""
+
+from collections.abc import Sequence, Sized
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Model
+from django.db.models.expressions import Col, Expression
+from django.db.models.sql import Query
+
+INSERT = "INSERT INTO {table} ({columns}) VALUES ({marks})"
+INSERTED = '{insertion} RETURNING "{key}"'
+ENSURED = '{insertion} ON CONFLICT ("{by}") DO UPDATE SET "{by}" = excluded."{by}" RETURNING {{columns}}'
+UPDATE = 'UPDATE {table} SET {columns} WHERE "{key}" = %s'
+
+Row = TypeVar("Row", bound=Model)
+
+
+def change(statement: str, *values: Any) -> int:
+    """Run a statement that answers nothing; return the number of rows that it changed."""
+    with _run(statement, values) as cursor:
+        return int(cursor.rowcount)
+
+
+def ask(statement: str, *values: Any) -> tuple[Any, ...] | None:
+    """Return the first row of an answer, as the database's driver gives it: JSON is text, a moment may be."""
+    with _run(statement, values) as cursor:
+        first: tuple[Any, ...] | None = cursor.fetchone()
+    return first
+
+
+def rows(model: type[Row], statement: str, *values: Any, only: tuple[str, ...] = ()) -> list[Row]:
+    """Return what a statement answers in which `{columns}` stands for all columns of `model`, or for these alone."""
+    shape = _shape(model, only, _database().vendor)
+    with _run(statement.replace("{columns}", shape.columns), values) as cursor:
+        return [model.from_db(DEFAULT_DB_ALIAS, shape.names, shape.convert(row)) for row in cursor.fetchall()]
+
+
+def places(values: Sized) -> str:
+    """A place for each of these values, as they stand in IN (…)."""
+    return ", ".join(["%s"] * len(values))
+
+
+def insert(row: Model) -> None:
+    """Insert a row as `save(force_insert=True)` does, without signals. Raises IntegrityError."""
+    insertion, values = _insertion(row)
+    (row.pk,) = ask(INSERTED.format(insertion=insertion, key=row._meta.pk.column), *values) or (None,)
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+
+
+def ensure(row: Row, *, by: str) -> Row:
+    """Insert a row unless there is one with its value in the unique column `by`; return that, locked."""
+    insertion, values = _insertion(row)
+    return rows(type(row), ENSURED.format(insertion=insertion, by=by), *values)[0]
+
+
+def update(row: Model, **values: Any) -> None:
+    """Set these fields of a row, here and in the database, as `save(update_fields=…)` does, without signals."""
+    database, fields = _database(), {field.name: field for field in row._meta.concrete_fields}
+    held = [fields[name].get_db_prep_save(value, database) for name, value in values.items()]
+    columns = ", ".join(f'"{fields[name].column}" = %s' for name in values)
+    change(UPDATE.format(table=row._meta.db_table, columns=columns, key=row._meta.pk.column), *held, row.pk)
+    for name, value in values.items():
+        setattr(row, name, value)
+
+
+def _insertion(row: Model) -> tuple[str, list[Any]]:
+    database = _database()
+    columns, marks, values = [], [], []
+    for field in row._meta.concrete_fields:
+        value = field.pre_save(row, True)
+        if value is None and field.primary_key:
+            continue  # the database chooses it
+        if isinstance(value, Expression):
+            mark, held = Query(type(row)).get_compiler(connection=database).compile(value)
+        else:
+            mark, held = "%s", [field.get_db_prep_save(value, database)]
+        columns.append(f'"{field.column}"')
+        marks.append(mark)
+        values += held
+    return INSERT.format(table=row._meta.db_table, columns=", ".join(columns), marks=", ".join(marks)), values
+
+
+class _Shape(NamedTuple):
+    columns: str
+    names: Sequence[str]
+    converted: Sequence[tuple[int, Col]]  # columns that the driver doesn't give as the model has them
+
+    def convert(self, row: Sequence[Any]) -> Sequence[Any]:
+        if not self.converted:
+            return row
+        database, values = _database(), list(row)
+        for place, column in self.converted:
+            for convert in _converters(column):
+                values[place] = convert(values[place], column, database)
+        return values
+
+
+@cache
+def _shape(model: type[Model], only: tuple[str, ...], vendor: str) -> _Shape:
+    """How rows of a model come from this make of database."""
+    fields = [field for field in model._meta.concrete_fields if not only or field.attname in only]
+    columns = [field.get_col(model._meta.db_table) for field in fields]
+    converted = [(place, column) for place, column in enumerate(columns) if _converters(column)]
+    return _Shape(", ".join(f'"{field.column}"' for field in fields), [field.attname for field in fields], converted)
+
+
+def _converters(column: Col) -> list[Any]:
+    return [*_database().ops.get_db_converters(column), *column.get_db_converters(_database())]
+
+
+def _run(statement: str, values: Sequence[Any]) -> CursorWrapper:
+    database = _database()
+    adapt = database.ops.adapt_datetimefield_value
+    cursor: CursorWrapper = database.cursor()
+    cursor.execute(statement, [adapt(value) if isinstance(value, datetime) else value for value in values])
+    return cursor
+
+
+def _database() -> BaseDatabaseWrapper:
+    """This thread's connection itself: `django.db.connection` asks for it again at every attribute."""
+    return connections[DEFAULT_DB_ALIAS]
