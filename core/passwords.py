@@ -1,5 +1,7 @@
 """How passwords are hashed and judged."""
 
+import os
+import threading
 from typing import Any
 
 from django.contrib.auth import password_validation
@@ -9,6 +11,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 MIN_LENGTH, MAX_LENGTH = 8, 128  # characters; OWASP ASVS 5.0 6.2.1 asks for at least 8, 6.2.9 to allow at least 64
+
+# Hashes at a time in a process, of which a machine runs two or more. What is more than the processors are takes turns
+# anyway, and each turn finds its 19 MiB out of their caches: 30 ms of processor a hash instead of 24.
+AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
+_a_place = threading.BoundedSemaphore(AT_ONCE)
 
 
 class Argon2idHasher(Argon2PasswordHasher):
@@ -22,6 +29,14 @@ class Argon2idHasher(Argon2PasswordHasher):
     time_cost = 2
     memory_cost = 19_456  # KiB
     parallelism = 1
+
+    def encode(self, password: str, salt: str) -> str:
+        with _a_place:
+            return str(super().encode(password, salt))
+
+    def verify(self, password: str, encoded: str) -> bool:
+        with _a_place:
+            return bool(super().verify(password, encoded))
 
 
 class LengthValidator:

@@ -1,9 +1,15 @@
 """Password rules and hashing."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.exceptions import ValidationError
 from django.utils import translation
 
+from core import passwords
 from core.passwords import Argon2idHasher, CommonPasswordValidator, LengthValidator, SimilarityValidator
 from signup.models import User
 
@@ -30,6 +36,29 @@ def test_length_is_told_in_the_language(length: int, language: str, text: str) -
     with translation.override(language), pytest.raises(ValidationError) as refusal:
         LengthValidator().validate("x" * length)
     assert refusal.value.messages == [text]
+
+
+def test_few_hashes_are_made_at_a_time(monkeypatch) -> None:
+    """Many sign-ups in a moment take turns: each hash has 19 MiB, and finds them in no cache where all go at once."""
+    running, most, lock = 0, 0, threading.Lock()
+
+    def slow(*args: object) -> str:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.01)
+        with lock:
+            running -= 1
+        return ""
+
+    monkeypatch.setattr(Argon2PasswordHasher, "encode", slow)
+    monkeypatch.setattr(Argon2PasswordHasher, "verify", slow)
+    with ThreadPoolExecutor(16) as pool:
+        hashes = [pool.submit(Argon2idHasher().encode, "password", "salt") for _ in range(8)]
+        hashes += [pool.submit(Argon2idHasher().verify, "password", "hash") for _ in range(8)]
+        assert [each.result() for each in hashes] == [""] * 8 + [False] * 8
+    assert most == passwords.AT_ONCE
 
 
 def test_8_to_128_characters_pass() -> None:
