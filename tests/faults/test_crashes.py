@@ -1,5 +1,7 @@
 """A worker dies at a named point: the mail arrives all the same, at most once more than needed."""
 
+import os
+
 import pytest
 
 from tests.faults.conftest import WORKER
@@ -21,7 +23,8 @@ def test_a_crash_loses_nothing(system: System, sink: Sink, point: str) -> None:
         alice.post("/signup/", email=email)
         wait_until(lambda: doomed.poll() is not None, "the crash")
     assert doomed.returncode == 9
-    with system.worker("healthy", *WORKER):
+    with system.worker("healthy", *WORKER) as healthy:
+        assert os.getpriority(os.PRIO_PROCESS, healthy.pid) > os.getpriority(os.PRIO_PROCESS, 0)  # it stands back
         wait_until(lambda: system.rows("SELECT state FROM worker_delivery") == [("sent",)], "the settling")
     mails = sink.parsed(email)
     print(f"{point}: lost 0, repeated {len(mails) - 1}")

@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,30 @@ FILL = f"""
     INSERT INTO worker_mute (address, until)
     SELECT 'muted' || n || '@example.com', now() + interval '1 day' FROM generate_series(1, {ROWS}) n;
     ANALYZE;
+"""
+QUIET, BACKLOG = (
+    f"""
+    INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at, next_attempt_at,
+        lease_token, message_id, last_reply, mailbox, network)
+    SELECT 'code', 'old' || n || '@example.com', 'en', 1, {state}, 0, now(), now() - random() * interval '1 hour', '', '',
+        '', '', ''
+    FROM generate_series(1, {ROWS}) n;
+    """
+    for state in (f"CASE n % {ROWS // 4} WHEN 0 THEN 'pending' ELSE 'sent' END", "'pending'")
+)
+CLAIM = """
+import json
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from worker import outbox
+plans = []
+with transaction.atomic(), connection.cursor() as cursor:
+    with CaptureQueriesContext(connection) as queries:
+        assert len(outbox.claim(limit=50)) == 50
+    for sql in [each["sql"] for each in queries if each["sql"].startswith("SELECT")]:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+        plans.append({"step": "claim", "sql": sql, "plan": cursor.fetchone()[0][0]["Plan"]})
+print("PLANS" + json.dumps(plans))
 """
 JOURNEY = """
 import json
@@ -98,15 +123,22 @@ print("PLANS" + json.dumps(plans))
 """
 
 
-def test_no_step_reads_a_growing_table_through(postgres: Postgres, tmp_path: Path) -> None:
-    """Nor more of its rows than it needs, though a quarter of all mails wait. `ROWS=1000000 pytest` for a million."""
+def plans_of(steps: str, postgres: Postgres, folder: Path, *fills: str) -> list[dict[str, Any]]:
+    """The plans that a script prints, in a Doorcode with these rows."""
     nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
     memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
     database = postgres.new_database()
-    system = System(database=database, mail=nowhere, logs=tmp_path, ALLOWED_HOSTS="testserver", **memory)
+    system = System(database=database, mail=nowhere, logs=folder, ALLOWED_HOSTS="testserver", **memory)
     system.manage("migrate", "--verbosity", "0")
-    system.execute(FILL)
-    plans = json.loads(system.manage("shell", "--verbosity", "0", "-c", JOURNEY).partition("PLANS")[2])
+    for fill in fills:
+        system.execute(fill)
+    plans: list[dict[str, Any]] = json.loads(system.manage("shell", "-v", "0", "-c", steps).partition("PLANS")[2])
+    return plans
+
+
+def test_no_step_reads_a_growing_table_through(postgres: Postgres, tmp_path: Path) -> None:
+    """Nor more of its rows than it needs, though a quarter of all mails wait. `ROWS=1000000 pytest` for a million."""
+    plans = plans_of(JOURNEY, postgres, tmp_path, FILL)
     assert len({each["step"] for each in plans}) > 15
     for each in plans:
         for node in nodes(each["plan"]):
@@ -114,3 +146,11 @@ def test_no_step_reads_a_growing_table_through(postgres: Postgres, tmp_path: Pat
                 assert node["Node Type"] != "Seq Scan", (each["step"], each["sql"])
                 if not each["step"].startswith("purge"):  # which may merge what it deletes with what waits
                     assert node.get("Actual Rows", 0) <= MOST, (each["step"], each["sql"])
+
+
+def test_a_claim_sorts_no_backlog_that_came_in_a_moment(postgres: Postgres, tmp_path: Path) -> None:
+    """The planner knows the table from a quiet hour, when hardly a mail waited, and would collect and sort them."""
+    quiet = ("ALTER TABLE worker_delivery SET (autovacuum_enabled = false)", QUIET, "ANALYZE", BACKLOG)
+    for each in plans_of(CLAIM, postgres, tmp_path, *quiet):
+        for node in nodes(each["plan"]):
+            assert node["Actual Rows"] <= MOST, each["sql"]
