@@ -5,6 +5,7 @@ What never gets into a line: the tokens of links, the handles of sign-up request
 stands.
 """
 
+import json
 import logging
 import re
 import socket
@@ -28,6 +29,8 @@ _HOST = socket.gethostname()
 
 def scrub(text: str) -> str:
     """Return a text without the tokens of links and the passwords of URLs; a keyed hash stands for an address."""
+    if "/" not in text and "@" not in text:
+        return text  # most are plain words
     return _ADDRESS.sub(_hashed, _TOKENS.sub(r"\1…", text))
 
 
@@ -54,6 +57,13 @@ def _scrub_event(logger: WrappedLogger, name: str, event: EventDict) -> EventDic
     return {key: value if key.startswith("_") else scrub_all(value) for key, value in event.items()}
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)  # json.dumps would make one a line
+
+
+def _json(event: EventDict, **kwargs: Any) -> str:
+    return _ENCODER.encode(event)
+
+
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -67,7 +77,7 @@ def formatter(style: str) -> logging.Formatter:
     """Return the formatter of all handlers; `style` is "json" or "text"."""
     last: Processor = structlog.dev.ConsoleRenderer(colors=False)
     if style == "json":
-        last = structlog.processors.JSONRenderer(ensure_ascii=False)
+        last = structlog.processors.JSONRenderer(serializer=_json)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[
