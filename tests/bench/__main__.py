@@ -22,12 +22,12 @@ def main() -> int:
     parser.add_argument("only", nargs="*", choices=[[], *CASES], help="names of benchmarks; all, unless given")
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of requests, mails and rows")
     parser.add_argument("--rounds", type=int, default=3, help="of each interleaved measurement")
-    parser.add_argument("--backlog", type=int, default=None, help="mails that drain (50,000 × scale)")
+    parser.add_argument("--backlog", type=int, default=None, help="mails that drain (100,000 × scale)")
     parser.add_argument("--folder", type=Path, default=BUILD, help="where results.json, table.md and chart.svg go")
     parser.add_argument("--publish", action="store_true", help="put the tables and the chart into docs/")
     given = parser.parse_args()
     names = given.only or list(CASES)
-    backlog = given.backlog or max(500, round(50_000 * given.scale))
+    backlog = given.backlog or max(500, round(100_000 * given.scale))
     results: dict[str, list[Row]] = {}
     failed = []
     with rig() as running:

@@ -12,51 +12,31 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 django.setup()
 
-from django.db import transaction  # noqa: E402
-
-from core import addresses, clock  # noqa: E402
+from core import statements  # noqa: E402
 from verification import keys  # noqa: E402
-from verification.models import CaptchaModel  # noqa: E402
-from worker import bell, outbox  # noqa: E402
-from worker.models import Delivery  # noqa: E402
+from worker import bell  # noqa: E402
 
-CHUNK = 2_000
+FILL = """
+    WITH request AS (
+        INSERT INTO verification_captchamodel (handle, address, nonce, key_id, generation, length, attempts, decoy,
+            created_at, requested_at, proven_by)
+        SELECT rpad(name, 24, '-'), name || '@example.com', md5(name), %s, 1, 4, 0, false, now(), now(), ''
+        FROM (SELECT %s || '-' || n AS name FROM generate_series(0, %s - 1) n) people
+        RETURNING id, address
+    ), mail AS (
+        INSERT INTO worker_delivery (kind, recipient, language, captcha_id, generation, state, attempts, mailbox,
+            network, created_at, next_attempt_at, published_at, lease_token, message_id, last_reply)
+        SELECT 'code', address, 'en', id, 1, 'pending', 0, address, left(md5(address), 16), now(), now(), now(), '',
+            '<' || md5(address) || '@doorcode.test>', ''
+        FROM request RETURNING id
+    )
+    SELECT max(id) FROM mail
+"""
 
 
 def fill(number: int, tag: str) -> None:
-    for begin in range(0, number, CHUNK):
-        people = [f"{tag}-{n}@example.com" for n in range(begin, min(begin + CHUNK, number))]
-        now = clock.now()
-        with transaction.atomic():
-            captchas = CaptchaModel.objects.bulk_create(
-                CaptchaModel(
-                    handle=address.partition("@")[0].ljust(24, "-"),
-                    address=address,
-                    nonce=address[:32],
-                    key_id=keys.current_key_id(),
-                    length=4,
-                    created_at=now,
-                    requested_at=now,
-                )
-                for address in people
-            )
-            deliveries = Delivery.objects.bulk_create(
-                Delivery(
-                    kind=Delivery.Kind.CODE,
-                    recipient=captcha.address,
-                    language="en",
-                    captcha=captcha,
-                    generation=1,
-                    mailbox=addresses.mailbox(captcha.address),
-                    network=captcha.handle[:16],
-                    created_at=now,
-                    next_attempt_at=now,
-                    published_at=now,
-                    message_id=outbox.new_message_id(),
-                )
-                for captcha in captchas
-            )
-        bell.ring(deliveries[-1].pk)
+    (newest,) = statements.ask(FILL, keys.current_key_id(), tag, number) or (0,)
+    bell.ring(newest)
 
 
 if __name__ == "__main__":

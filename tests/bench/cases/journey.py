@@ -10,8 +10,8 @@ from tests.bench.measure import using
 from tests.bench.result import Goal, Row, ratio, spread
 from tests.bench.systems import Site, pids
 
-PEOPLE = 160  # a system and a round
-SLOW = 32
+PEOPLE = 120  # a system and a round
+SLOW = 20
 
 Figures = dict[str, list[float]]
 

@@ -18,6 +18,7 @@ from tests.bench.systems import Site, freeze, pids
 from tests.servers import wait_until
 
 MAILS = 3_000  # a round
+FEWER = 1_500  # of one process, and of empty tasks
 SLOW = 500  # of what sends 200 a second
 PROCESSES = 2  # of one worker machine, one a core
 PATIENCE = 300
@@ -37,12 +38,12 @@ def mails(bench: Bench) -> list[Row]:
         prefork = ("--pool", "prefork", "--concurrency", str(PROCESSES))
         peer_workers = [stack.enter_context(peer.worker("peer", *prefork, "--queues", "peer"))]
         idle_workers = [stack.enter_context(floor.worker("tests.bench.floor.tasks", *prefork, "--queues", "floor"))]
-        many, few = bench.size(MAILS, 60), bench.size(SLOW, 20)
+        many, fewer, few = bench.size(MAILS, 60), bench.size(FEWER, 40), bench.size(SLOW, 20)
         runs: dict[str, Callable[[], tuple[int, Used]]] = {
             "doorcode": lambda: drain(bench, doorcode, doorcode_workers, many),
-            "doorcode, one process": lambda: drain(bench, one, one_worker, many),
+            "doorcode, one process": lambda: drain(bench, one, one_worker, fewer),
             "Celery + Django's backend": lambda: drain(bench, peer, peer_workers, few, module="peer.fill"),
-            "empty Celery task": lambda: _empty(bench, floor, idle_workers, many),
+            "empty Celery task": lambda: _empty(bench, floor, idle_workers, fewer),
             "smtplib": lambda: _smtplib(bench, many),
         }
         for turn in range(-1, bench.rounds):
