@@ -15,7 +15,7 @@ from core import clock, statements
 from . import codes, counts, keys, limits
 from .lookup import resend_wait
 from .models import CaptchaModel
-from .states import CodeMismatch, HandleLost, State, VerificationError, refuse, state_of
+from .states import CodeMismatch, HandleLost, State, TooManyAttempts, VerificationError, refuse, state_of
 
 BEGIN_LIFE = """
     UPDATE verification_captchamodel SET first_accepted_at = %s, expires_at = %s
@@ -195,8 +195,11 @@ def _prove_by_code(captcha: CaptchaModel, address: str, code: str) -> None:
     refuse(state_of(captcha, at=clock.now()), address_fits=captcha.address == address)
     counted = _count(captcha)
     if counted is None:  # a parallel request changed the row: answer by its new state
+        known = (captcha.generation, captcha.length)
         captcha.refresh_from_db()
         refuse(state_of(captcha, at=clock.now()), address_fits=True)
+        if known == (captcha.generation, captcha.length):
+            raise TooManyAttempts  # others held all tries, and have given one back since
         raise CodeMismatch
     if not codes.same(keys.code_of(captcha) or "-", code) or captcha.decoy:
         limits.tally(at=counted.at)

@@ -354,3 +354,14 @@ def test_nobody_is_told_of_a_wrong_code_that_the_site_could_not_count(monkeypatc
         prove(captcha, wrong(captcha))
     assert guesses() == 1
     assert CaptchaModel.objects.get().attempts == 1
+
+
+def test_a_right_code_is_not_called_wrong_while_others_hold_all_tries(monkeypatch) -> None:
+    """Nor is one that was replaced meanwhile called anything else."""
+    captcha = make_captcha()
+    monkeypatch.setattr(services, "_count", lambda captcha: None)
+    with pytest.raises(TooManyAttempts):
+        prove(captcha, right(captcha))
+    CaptchaModel.objects.update(generation=2)
+    with pytest.raises(CodeMismatch):
+        prove(captcha, right(captcha))
