@@ -38,6 +38,14 @@ def ask(statement: str, *values: Any) -> tuple[Any, ...] | None:
     return first
 
 
+def one(statement: str, *values: Any) -> tuple[Any, ...]:
+    """The same of a statement that always has an answer."""
+    first = ask(statement, *values)
+    if first is None:
+        raise AssertionError("a statement that always answers did not")
+    return first
+
+
 def rows(model: type[Row], statement: str, *values: Any, only: tuple[str, ...] = ()) -> list[Row]:
     """Return what a statement answers in which `{columns}` stands for all columns of `model`, or for these alone."""
     shape = _shape(model, only, _database().vendor)
@@ -53,7 +61,7 @@ def places(values: Sized) -> str:
 def insert(row: Model) -> None:
     """Insert a row as `save(force_insert=True)` does, without signals. Raises IntegrityError."""
     insertion, values = _insertion(row)
-    (row.pk,) = ask(INSERTED.format(insertion=insertion, key=row._meta.pk.column), *values) or (None,)
+    (row.pk,) = one(INSERTED.format(insertion=insertion, key=row._meta.pk.column), *values)
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 

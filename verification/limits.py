@@ -55,7 +55,7 @@ def demand(*, address: str, at: datetime) -> Demand:
     """What the codes of a canonical address must be now. One query, which every sign-up asks: it is written out."""
     if not (settings.LIMIT_GUESSES_ADDRESS or settings.LIMIT_GUESSES_SITE):
         return _demand([], 0)
-    guesses, site = statements.ask(GUESSES, address, _hour(at) - WINDOW) or (None, None)
+    guesses, site = statements.one(GUESSES, address, _hour(at) - WINDOW)
     return _demand(_recent(json.loads(guesses) if guesses else [], at), site or 0)
 
 
@@ -75,7 +75,7 @@ def charge_guess(*, address: str, length: int, at: datetime) -> list[float]:
     """
     mine = int(at.timestamp() * 1e3) / 1e3  # SQLite keeps no more digits
     charge = CHARGE.format(appended=APPENDED[connection.vendor])
-    known, site = statements.ask(charge, address, _text([mine]), at, _hour(at) - WINDOW) or ("[0]", 0)
+    known, site = statements.one(charge, address, _text([mine]), at, _hour(at) - WINDOW)
     guesses = json.loads(known)
     asked = _demand(_recent(guesses[:-1], at), site or 0)
     if asked.link_only:

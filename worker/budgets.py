@@ -88,7 +88,7 @@ def site_room(*, at: datetime) -> int | None:
     rooms = []
     for count, seconds in settings.LIMIT_MAILS_SITE:
         begin = at - timedelta(seconds=seconds) - MINUTE
-        (total,) = statements.ask(SENT, begin) or (None,)
+        (total,) = statements.one(SENT, begin)
         rooms.append(max(0, count - (total or 0)))
     return min(rooms, default=None)
 

@@ -35,7 +35,7 @@ FILL = """
 
 
 def fill(number: int, tag: str) -> None:
-    (newest,) = statements.ask(FILL, keys.current_key_id(), tag, number) or (0,)
+    (newest,) = statements.one(FILL, keys.current_key_id(), tag, number)
     bell.ring(newest)
 
 

@@ -78,10 +78,10 @@ GUESSING = [
         "The address's row is not held while a guess is counted",
         Edit(
             LIMITS,
-            '    known, site = statements.ask(charge, address, _text([mine]), at, _hour(at) - WINDOW) or ("[0]", 0)\n'
+            "    known, site = statements.one(charge, address, _text([mine]), at, _hour(at) - WINDOW)\n"
             "    guesses = json.loads(known)\n",
             "    AddressBudget.objects.get_or_create(address=address)\n"
-            "    known, site = statements.ask(GUESSES, address, _hour(at) - WINDOW)\n"
+            "    known, site = statements.one(GUESSES, address, _hour(at) - WINDOW)\n"
             "    guesses = [*json.loads(known), mine]\n"
             "    AddressBudget.objects.filter(address=address).update(guesses=guesses)\n",
         ),
