@@ -24,11 +24,11 @@ class EmailOrUsernameBackend(ModelBackend):
         identifier = username or kwargs.get(User.USERNAME_FIELD)
         if not identifier or password is None:
             return None
-        nobody = _nobody()
         name, user = _find(identifier)
         attempt = limits.PasswordTry(request, name=name, user=user) if request else None
         if len(password) > passwords.MAX_LENGTH:
             return None  # nobody's, and hashing what is that long is work for nothing
+        nobody = _nobody()  # made for a known account too, or a process's first unknown one would take longer
         if user is None:
             nobody.check_password(password)  # an unknown account takes as long as a wrong password
             return None
