@@ -20,7 +20,7 @@ from django.db.models.sql import Query
 INSERT = "INSERT INTO {table} ({columns}) VALUES ({marks})"
 INSERTED = '{insertion} RETURNING "{key}"'
 ENSURED = '{insertion} ON CONFLICT ("{by}") DO UPDATE SET "{by}" = excluded."{by}" RETURNING {{columns}}'
-UPDATE = 'UPDATE {table} SET {columns} WHERE "{key}" = %s'
+REPLACED = '{insertion} ON CONFLICT ("{by}") DO UPDATE SET {columns} WHERE {condition} RETURNING {{columns}}'
 
 Row = TypeVar("Row", bound=Model)
 
@@ -71,14 +71,15 @@ def ensure(row: Row, *, by: str) -> Row:
     return rows(type(row), ENSURED.format(insertion=insertion, by=by), *values)[0]
 
 
-def update(row: Model, **values: Any) -> None:
-    """Set these fields of a row, here and in the database, as `save(update_fields=…)` does, without signals."""
-    database, fields = _database(), {field.name: field for field in row._meta.concrete_fields}
-    held = [fields[name].get_db_prep_save(value, database) for name, value in values.items()]
-    columns = ", ".join(f'"{fields[name].column}" = %s' for name in values)
-    change(UPDATE.format(table=row._meta.db_table, columns=columns, key=row._meta.pk.column), *held, row.pk)
-    for name, value in values.items():
-        setattr(row, name, value)
+def replace(row: Row, *, by: str, only: Sequence[str], where: str) -> Row | None:
+    """
+    Insert a row; or write its columns `only` over the row that has its value in the unique column `by`, `where` that
+    one may be. Return what is there then; None where it may not be. Raises IntegrityError for another unique column.
+    """
+    insertion, values = _insertion(row)
+    columns = ", ".join(f'"{column}" = excluded."{column}"' for column in only)
+    replaced = REPLACED.format(insertion=insertion, by=by, columns=columns, condition=where)
+    return next(iter(rows(type(row), replaced, *values)), None)
 
 
 def _insertion(row: Model) -> tuple[str, list[Any]]:

@@ -52,6 +52,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 PENDING = Q(activated_at=None, is_active=False, is_staff=False)
+STILL_PENDING = "signup_user.activated_at IS NULL AND NOT signup_user.is_active AND NOT signup_user.is_staff"  # as SQL
 
 
 class User(AbstractBaseUser, PermissionsMixin):

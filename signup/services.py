@@ -16,10 +16,11 @@ from worker import outbox, status
 from worker.models import Delivery
 
 from . import usernames
-from .models import User
+from .models import STILL_PENDING, User
 from .signals import user_activated
 
 TAKEN = "SELECT 1 FROM signup_user WHERE username_key = %s"
+ACTIVATED = ("username", "username_key", "password", "language", "is_active", "activated_at", "last_login")
 SETTLING = 0.5  # seconds; recording an acceptance takes a few milliseconds
 
 
@@ -170,12 +171,9 @@ def register(*, captcha: CaptchaModel, username: str, password: str, language: s
 def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) -> User:
     if not verification.redeem(captcha=captcha):
         raise HandleLost
-    user = statements.ensure(User(email=captcha.address), by="email")  # a purge may have taken the row meanwhile
-    if user.is_registered:
-        raise AlreadyRegistered
     now = clock.now()
-    statements.update(
-        user,
+    account = User(
+        email=captcha.address,
         username=username,
         username_key=usernames.key(username),
         password=hashed,
@@ -184,6 +182,10 @@ def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) 
         activated_at=now,
         last_login=now,  # who registers is signed in
     )
+    # Over the row that waits; a purge may have taken that, and there is a new one.
+    user = statements.replace(account, by="email", only=ACTIVATED, where=STILL_PENDING)
+    if user is None:
+        raise AlreadyRegistered
     transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
     return user
 

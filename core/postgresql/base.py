@@ -1,4 +1,9 @@
-"""Django's PostgreSQL backend, with a look at pooled connections that costs no round trip, and moments read in C."""
+"""
+Django's PostgreSQL backend, with fewer round trips and moments read in C.
+
+BEGIN travels with a transaction's first statement (docs/decisions/0069), and a look at a pooled connection asks nobody
+(0061).
+"""
 
 import select
 from datetime import UTC, datetime
@@ -7,6 +12,7 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 from psycopg.abc import Buffer
+from psycopg.pq import TransactionStatus
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg_pool import ConnectionPool
 
@@ -23,14 +29,48 @@ class MomentLoader(TimestamptzLoader):
             return super().load(data).replace(tzinfo=UTC)
 
 
+class Cursor(base.Cursor):
+    """Begins Django's transaction in the message of its first statement."""
+
+    database: "DatabaseWrapper | None" = None  # the pool's own looks at a connection have none, and no transaction
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> "Cursor":
+        if not self._is_to_begin() or not isinstance(query, str):
+            self._begin()
+            super().execute(query, params, **options)
+        else:
+            super().execute(f"BEGIN; {query}", params, **options)
+            self.nextset()  # from BEGIN's answer to the statement's
+        return self
+
+    def executemany(self, *args: Any, **options: Any) -> None:
+        self._begin()
+        super().executemany(*args, **options)
+
+    def copy(self, *args: Any, **options: Any) -> Any:
+        self._begin()
+        return super().copy(*args, **options)
+
+    def _is_to_begin(self) -> bool:
+        return self.database is not None and self.database.is_to_begin()
+
+    def _begin(self) -> None:
+        if self._is_to_begin():
+            self.connection.execute("BEGIN")
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """
     A connection from the pool is asked only where its socket has something to say: an idle one is silent, unless the
-    server closed it. CONN_HEALTH_CHECKS would ask the server each time (docs/decisions/0061).
+    server closed it. CONN_HEALTH_CHECKS would ask the server each time.
+
+    psycopg stays in autocommit, in which it sends no BEGIN of its own: whether Django means a transaction is
+    `self.autocommit`. COMMIT and ROLLBACK are psycopg's, which sends them where the server is in one.
     """
 
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
+        params["cursor_factory"] = Cursor
         if self.timezone == UTC:
             params["context"].adapters.register_loader("timestamptz", MomentLoader)
         return params
@@ -43,6 +83,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
             pool.putconn(connection)  # which replaces it
             connection = super().get_new_connection(conn_params)
         return connection
+
+    def is_to_begin(self) -> bool:
+        """Whether Django is in a transaction of which the server doesn't know yet."""
+        return not self.autocommit and self.connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        if name is None:
+            cursor = super().create_cursor()
+            cursor.database = self
+            return cursor
+        if self.is_to_begin():
+            self.connection.execute("BEGIN")
+        return base.ServerSideCursor(self.connection, name=name, scrollable=False, withhold=self.autocommit)
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        super()._set_autocommit(True)
 
 
 def is_broken(connection: "psycopg.Connection[Any]") -> bool:

@@ -91,14 +91,43 @@ def test_ensure_gives_the_row_that_is_there(here: str) -> None:
     assert statements.ensure(User(email="b@example.com"), by="email").pk != first.pk
 
 
-def test_update_sets_these_fields_alone(here: str) -> None:
-    """In the row and in the database."""
-    user = statements.ensure(User(email="a@example.com", language="en"), by="email")
-    other = statements.ensure(User(email="b@example.com", language="en"), by="email")
-    statements.update(user, username="alice", is_active=True, activated_at=MOMENTS[1])
-    assert one(User, here, pk=user.pk) == held(user)
-    assert (user.username, user.is_active, user.activated_at, user.language) == ("alice", True, MOMENTS[1], "en")
+WHERE = "signup_user.activated_at IS NULL"
+ONLY = ("username", "username_key", "is_active", "activated_at")
+
+
+def named(name: str, **fields: Any) -> User:
+    activated = {"username": name, "username_key": name, "is_active": True, "activated_at": MOMENTS[1]}
+    return User(**{"email": "a@example.com", "language": "en", **activated, **fields})
+
+
+def test_replace_writes_these_columns_alone(here: str) -> None:
+    """Over the row that is there, or as a new one."""
+    first = statements.ensure(User(email="a@example.com", language="zh-hant"), by="email")
+    other = statements.ensure(User(email="b@example.com"), by="email")
+    there = statements.replace(named("alice"), by="email", only=ONLY, where=WHERE)
+    assert there is not None
+    assert one(User, here, pk=first.pk) == held(there)
+    assert (there.username, there.is_active, there.activated_at, there.language) == (
+        "alice",
+        True,
+        MOMENTS[1],
+        "zh-hant",
+    )
     assert one(User, here, pk=other.pk) == held(other)
+    new = statements.replace(named("carol", email="c@example.com"), by="email", only=ONLY, where=WHERE)
+    assert new is not None
+    assert one(User, here, email="c@example.com") == held(new)
+
+
+def test_replace_leaves_what_may_not_be_replaced(here: str) -> None:
+    """And says so; what another row has is an error."""
+    statements.ensure(named("alice"), by="email")
+    before = one(User, here, email="a@example.com")
+    assert statements.replace(named("bob"), by="email", only=ONLY, where=WHERE) is None
+    with pytest.raises(IntegrityError), transaction.atomic(using=here):
+        statements.replace(named("alice", email="b@example.com"), by="email", only=ONLY, where=WHERE)
+    assert one(User, here, email="a@example.com") == before
+    assert not User.objects.using(here).filter(email="b@example.com").exists()
 
 
 def test_change_and_ask_say_what_came_of_it(here: str) -> None:

@@ -31,7 +31,7 @@ ACCOUNTS = [
             "            person.save()\n"
             "        try:\n",
         ),
-        Edit(SERVICES, "        password=hashed,\n", ""),
+        Edit(SERVICES, '"username_key", "password",', '"username_key",'),
         "test_accounts.py::test_31_a_stranger_prepares_nothing_for_the_owner",
     ),
     defect(

@@ -11,8 +11,8 @@ ATOMIC_REQUESTS = Edit(
 )
 ANY_ACCOUNT = Edit(
     "signup/services.py",
-    "    if user.is_registered:\n        raise AlreadyRegistered\n",
-    "",
+    "where=STILL_PENDING)",
+    'where="TRUE")',
 )
 
 GUESSING = [
