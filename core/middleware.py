@@ -9,13 +9,14 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django_structlog.middlewares import RequestMiddleware
 
 from . import network
 from .ratelimit import RateLimited
 from .views import error_page, healthz, metrics_page, readyz, too_many_requests
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+
+logger = structlog.stdlib.get_logger("doorcode.requests")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -44,35 +45,37 @@ def probes(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-class RequestLog(RequestMiddleware):
+def request_log(get_response: GetResponse) -> GetResponse:
     """
-    One line a request, by the name of its route. Its id, the proxy's X-Request-ID where that is well-formed, is in
-    every line of the request and of the task that it causes, and in the answer.
+    One line a request, by the name of its route: no query, and of a path with a token in it the pattern. Its id, the
+    proxy's X-Request-ID where that is well-formed, is in every line of the request and of the task that it causes, and
+    in the answer.
     """
 
-    def prepare(self, request: HttpRequest) -> None:
+    def middleware(request: HttpRequest) -> HttpResponse:
+        begun = time.monotonic()
+        request_id = request.META.get("HTTP_X_REQUEST_ID", "")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = secrets.token_hex(16)
         structlog.contextvars.clear_contextvars()
-        if not _REQUEST_ID.fullmatch(request.META.get("HTTP_X_REQUEST_ID", "")):
-            request.META["HTTP_X_REQUEST_ID"] = secrets.token_hex(16)
-        structlog.contextvars.bind_contextvars(network=network.fingerprint(request))
-        request._begun = time.monotonic()  # type: ignore[attr-defined]
-        super().prepare(request)
+        structlog.contextvars.bind_contextvars(request_id=request_id, network=network.fingerprint(request))
+        response = get_response(request)
+        response.headers["X-Request-ID"] = request_id
+        _tell(request, response, ms=round((time.monotonic() - begun) * 1000, 1))
+        structlog.contextvars.clear_contextvars()
+        return response
 
-    def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
-        response.headers["X-Request-ID"] = request.META["HTTP_X_REQUEST_ID"]
-        took = (time.monotonic() - request._begun) * 1000  # type: ignore[attr-defined]
-        user = getattr(request, "_cached_user", None)  # who was looked up anyway
-        structlog.contextvars.bind_contextvars(ms=round(took, 1), **({"user_id": user.pk} if user and user.pk else {}))
-        super().handle_response(request, response)
+    return middleware
 
-    @staticmethod
-    def format_request(request: HttpRequest) -> str:
-        """No query, and of a path with a token in it the pattern."""
-        match = request.resolver_match
-        return f"{request.method} {f'/{match.route}' if match else request.path}"
 
-    def process_got_request_exception(self, *args: Any, **kwargs: Any) -> None:
-        """django.request tells the traceback; here a crash is an answer as any other."""
+def _tell(request: HttpRequest, response: HttpResponse, **told: Any) -> None:
+    user = getattr(request, "_cached_user", None)  # who was looked up anyway
+    if user and user.pk:
+        told["user_id"] = user.pk
+    match = request.resolver_match
+    route = f"/{match.route}" if match else request.path
+    tell = logger.error if response.status_code >= 500 else logger.info
+    tell("request_finished", code=response.status_code, request=f"{request.method} {route}", **told)
 
 
 def limit_body(get_response: GetResponse) -> GetResponse:

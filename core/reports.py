@@ -35,7 +35,8 @@ def start(**options: Any) -> None:
     import sentry_sdk  # only here: who reports nothing loads nothing
     from sentry_sdk.integrations.logging import ignore_logger
 
-    ignore_logger("django_structlog.*")  # it tells of crashes that are reported as such
+    for name in ("doorcode.requests", "django_structlog.*"):
+        ignore_logger(name)  # they tell of crashes that are reported as such
     given: dict[str, Any] = {
         "dsn": settings.SENTRY_DSN,
         "before_send": clean,

@@ -100,7 +100,7 @@ MIDDLEWARE = [
     "core.middleware.private_pages",
     "core.middleware.probes",
     "core.metrics.count_requests",
-    "core.middleware.RequestLog",
+    "core.middleware.request_log",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "core.middleware.limit_body",
@@ -346,9 +346,4 @@ LOGGING: dict[str, Any] = {
         "django.request": {"level": "ERROR"},  # what was answered is in the line of the request
     },
 }
-DJANGO_STRUCTLOG_USER_ID_FIELD = None  # it would load the session of every visitor; core/middleware.py tells who
-DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
-DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # core/middleware.py lets none through that is not well-formed
-# One line a request; its beginning and its tasks' are for who looks closer.
-DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = 10  # DEBUG
-DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = 20  # INFO: a visitor's slip is no trouble of ours
+DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = 10  # DEBUG: a line for each task is for who looks closer

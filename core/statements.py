@@ -7,19 +7,20 @@ They are SQL that PostgreSQL and SQLite both know, with a %s for each value.
 
 from collections.abc import Sequence, Sized
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Model
+from django.db.models import JSONField, Model
 from django.db.models.expressions import Col, Expression
 from django.db.models.sql import Query
 
 INSERT = "INSERT INTO {table} ({columns}) VALUES ({marks})"
-INSERTED = '{insertion} RETURNING "{key}"'
+INSERTED = '{insertion} RETURNING "{key}"{asked}'
 ENSURED = '{insertion} ON CONFLICT ("{by}") DO UPDATE SET "{by}" = excluded."{by}" RETURNING {{columns}}'
+AS_THEY_ARE = {str, int, bool, type(None), datetime}  # the driver takes these from any field but JSON; `_run` adapts moments
 REPLACED = '{insertion} ON CONFLICT ("{by}") DO UPDATE SET {columns} WHERE {condition} RETURNING {{columns}}'
 
 Row = TypeVar("Row", bound=Model)
@@ -58,11 +59,18 @@ def places(values: Sized) -> str:
     return ", ".join(["%s"] * len(values))
 
 
-def insert(row: Model) -> None:
-    """Insert a row as `save(force_insert=True)` does, without signals. Raises IntegrityError."""
+def insert(row: Model, *asking: Any, asked: str = "") -> tuple[Any, ...]:
+    """
+    Insert a row as `save(force_insert=True)` does, without signals. Raises IntegrityError.
+
+    Where something else has to be asked at the same time, `asked` are its expressions, and `asking` their values; they
+    are answered.
+    """
     insertion, values = _insertion(row)
-    (row.pk,) = one(INSERTED.format(insertion=insertion, key=row._meta.pk.column), *values)
+    inserted = INSERTED.format(insertion=insertion, key=row._meta.pk.column, asked=asked and f", {asked}")
+    row.pk, *answer = one(inserted, *values, *asking)
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+    return tuple(answer)
 
 
 def ensure(row: Row, *, by: str) -> Row:
@@ -85,18 +93,36 @@ def replace(row: Row, *, by: str, only: Sequence[str], where: str) -> Row | None
 def _insertion(row: Model) -> tuple[str, list[Any]]:
     database = _database()
     columns, marks, values = [], [], []
-    for field in row._meta.concrete_fields:
+    for field, is_json in _fields(type(row)):
         value = field.pre_save(row, True)
         if value is None and field.primary_key:
             continue  # the database chooses it
+        mark, held = "%s", [value]
         if isinstance(value, Expression):
-            mark, held = Query(type(row)).get_compiler(connection=database).compile(value)
-        else:
-            mark, held = "%s", [field.get_db_prep_save(value, database)]
-        columns.append(f'"{field.column}"')
+            mark, held = _compiled(type(row), value, database.vendor)
+        elif is_json or type(value) not in AS_THEY_ARE:
+            held = [field.get_db_prep_save(value, database)]
+        columns.append(field.column)
         marks.append(mark)
         values += held
-    return INSERT.format(table=row._meta.db_table, columns=", ".join(columns), marks=", ".join(marks)), values
+    return _insert_into(row._meta.db_table, tuple(columns), tuple(marks)), values
+
+
+@cache
+def _fields(model: type[Model]) -> list[tuple[Any, bool]]:
+    """All fields of a model, and whether they hold JSON."""
+    return [(field, isinstance(field, JSONField)) for field in model._meta.concrete_fields]
+
+
+@lru_cache(maxsize=64)  # by the object: constants gain from it
+def _compiled(model: type[Model], expression: Expression, vendor: str) -> tuple[str, Sequence[Any]]:
+    return Query(model).get_compiler(connection=_database()).compile(expression)
+
+
+@cache
+def _insert_into(table: str, columns: tuple[str, ...], marks: tuple[str, ...]) -> str:
+    names = ", ".join(f'"{column}"' for column in columns)
+    return INSERT.format(table=table, columns=names, marks=", ".join(marks))
 
 
 class _Shape(NamedTuple):

@@ -19,14 +19,16 @@ from django.db.models import Sum
 
 from core import clock, statements
 
-from .models import AddressBudget, GuessTally
+from .models import AddressBudget, CaptchaModel, GuessTally
 from .states import CodeTooShort, LinkOnly
 
 WINDOW = timedelta(hours=24)  # rolling
 GUESSES = """
-    SELECT (SELECT guesses FROM verification_addressbudget WHERE address = %s),
-           (SELECT SUM(guesses) FROM verification_guesstally WHERE hour >= %s)
+    (SELECT guesses FROM verification_addressbudget WHERE address = %s),
+    (SELECT SUM(guesses) FROM verification_guesstally WHERE hour >= %s)
 """
+DEMAND = "SELECT" + GUESSES
+LENGTHEN = "UPDATE verification_captchamodel SET length = %s WHERE id = %s"
 CHARGE = """
     INSERT INTO verification_addressbudget AS known (address, guesses, updated_at) VALUES (%s, %s, %s)
     ON CONFLICT (address) DO UPDATE SET guesses = {appended}, updated_at = excluded.updated_at
@@ -52,11 +54,23 @@ class Demand(NamedTuple):
 
 
 def demand(*, address: str, at: datetime) -> Demand:
-    """What the codes of a canonical address must be now. One query, which every sign-up asks: it is written out."""
+    """What the codes of a canonical address must be now."""
     if not (settings.LIMIT_GUESSES_ADDRESS or settings.LIMIT_GUESSES_SITE):
         return _demand([], 0)
-    guesses, site = statements.one(GUESSES, address, _hour(at) - WINDOW)
-    return _demand(_recent(json.loads(guesses) if guesses else [], at), site or 0)
+    return _demand_of(*statements.one(DEMAND, address, _hour(at) - WINDOW), at=at)
+
+
+def insert(captcha: CaptchaModel) -> None:
+    """
+    Insert the row of a new request, with a code as long as it must be now. What that is comes back with the row, and
+    nearly always it is what it was inserted with.
+    """
+    captcha.length, at = settings.CAPTCHA_LENGTH, captcha.created_at
+    asked = statements.insert(captcha, captcha.address, _hour(at) - WINDOW, asked=GUESSES)
+    length = _demand_of(*asked, at=at).length
+    if length != captcha.length:
+        captcha.length = length
+        statements.change(LENGTHEN, length, captcha.pk)
 
 
 def code_length(*, address: str, at: datetime) -> int:
@@ -131,6 +145,11 @@ def _demand(guesses: Sequence[float], site: int) -> Demand:
     reached += [digits for threshold, digits in settings.LIMIT_GUESSES_SITE if site >= threshold]
     lengths = [digits for digits in reached if digits is not None]
     return Demand(length=max([settings.CAPTCHA_LENGTH, *lengths]), link_only=None in reached)
+
+
+def _demand_of(guesses: str | None, site: int | None, *, at: datetime) -> Demand:
+    """The same, of what GUESSES answers."""
+    return _demand(_recent(json.loads(guesses) if guesses else [], at), site or 0)
 
 
 def _of_site(at: datetime) -> int:

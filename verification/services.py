@@ -59,12 +59,11 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
         address=address,
         nonce=secrets.token_hex(16),
         key_id=keys.current_key_id(),
-        length=limits.code_length(address=address, at=now),
         decoy=decoy,
         created_at=now,
         requested_at=now,
     )
-    statements.insert(captcha)
+    limits.insert(captcha)
     counts.codes.add_after_commit("requested")
     return captcha
 

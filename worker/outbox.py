@@ -22,6 +22,7 @@ from .models import UNCHARGED, Delivery
 from .smtp import Outcome, Reply
 
 State = Delivery.State
+NOW = Now()  # the database's clock; one object, as what it compiles to is remembered by it
 
 TAKE_BACK = 1_000  # leases that are over, in one statement
 LEASE = 60  # seconds; longer than one send, shorter than the broker's visibility timeout
@@ -65,8 +66,8 @@ def post(
         mailbox="" if network is None else addresses.mailbox(recipient),
         network=network or "",
         created_at=clock.now(),
-        next_attempt_at=Now(),
-        published_at=Now(),
+        next_attempt_at=NOW,
+        published_at=NOW,
         message_id=new_message_id(),
     )
     statements.insert(delivery)

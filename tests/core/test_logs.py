@@ -94,7 +94,7 @@ def test_structured_values_are_scrubbed_to_the_bottom(capsys) -> None:
 def test_a_strange_request_id_is_replaced(given: str) -> None:
     """It goes into every line: only letters, digits, - and _, 8 to 64 of them."""
     request = RequestFactory().get("/", headers={"x-request-id": given})
-    answer = middleware.RequestLog(lambda request: Client().get("/healthz"))(request)
+    answer = middleware.request_log(lambda request: Client().get("/healthz"))(request)
     assert answer.headers["X-Request-ID"] != given
     assert len(answer.headers["X-Request-ID"]) == 32
 
@@ -113,7 +113,7 @@ def test_each_line_of_a_request_has_its_id() -> None:
         return Client().get("/healthz")
 
     request = RequestFactory().get("/", headers={"x-request-id": "edge-7_0042"})
-    middleware.RequestLog(view)(request)
+    middleware.request_log(view)(request)
     assert entries[0]["request_id"] == "edge-7_0042"
     assert "request_id" not in json.loads(line())
 
@@ -122,7 +122,7 @@ def test_a_request_is_logged_by_its_route(db, client: Client, caplog) -> None:
     """One line, without its query and its token; the code that was answered; no session is looked up for it."""
     caplog.set_level(logging.INFO)
     client.get("/signup/link/abcdefghijklmnop.qrstuvwxyz/?email=alice@example.com")
-    [record] = [each for each in caplog.records if each.name.startswith("django_structlog")]
+    [record] = [each for each in caplog.records if each.name == "doorcode.requests"]
     assert record.msg["request"] == "GET /signup/link/<str:token>/"
     assert (record.msg["code"], record.msg["level"]) == (303, "info")
     assert "user_id" not in record.msg

@@ -39,9 +39,9 @@ ACCOUNTS = [
         "A new request takes the earlier ones of its address away",
         Edit(
             "verification/services.py",
-            "    statements.insert(captcha)\n",
+            "    limits.insert(captcha)\n",
             "    CaptchaModel.objects.filter(address=address, redeemed_at=None).update(redeemed_at=now)\n"
-            "    statements.insert(captcha)\n",
+            "    limits.insert(captcha)\n",
         ),
         "test_accounts.py::test_32_asking_again_changes_nothing_of_the_first_asker",
     ),

@@ -68,8 +68,8 @@ GUESSING = [
         "A new code begins with an empty budget",
         Edit(
             SERVICES,
-            "    statements.insert(captcha)\n",
-            "    limits.AddressBudget.objects.filter(address=address).delete()\n    statements.insert(captcha)\n",
+            "    limits.insert(captcha)\n",
+            "    limits.AddressBudget.objects.filter(address=address).delete()\n    limits.insert(captcha)\n",
         ),
         "test_guessing.py::test_10_resending_gives_no_new_guesses",
     ),
@@ -81,7 +81,7 @@ GUESSING = [
             "    known, site = statements.one(charge, address, _text([mine]), at, _hour(at) - WINDOW)\n"
             "    guesses = json.loads(known)\n",
             "    AddressBudget.objects.get_or_create(address=address)\n"
-            "    known, site = statements.one(GUESSES, address, _hour(at) - WINDOW)\n"
+            "    known, site = statements.one(DEMAND, address, _hour(at) - WINDOW)\n"
             "    guesses = [*json.loads(known), mine]\n"
             "    AddressBudget.objects.filter(address=address).update(guesses=guesses)\n",
         ),
