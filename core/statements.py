@@ -156,7 +156,7 @@ def _converters(column: Col) -> list[Any]:
 def _run(statement: str, values: Sequence[Any]) -> CursorWrapper:
     database = _database()
     adapt = database.ops.adapt_datetimefield_value
-    cursor: CursorWrapper = database.cursor()
+    cursor: CursorWrapper = getattr(database, "kept_cursor", database.cursor)()
     cursor.execute(statement, [adapt(value) if isinstance(value, datetime) else value for value in values])
     return cursor
 

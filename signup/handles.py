@@ -44,7 +44,7 @@ def write(response: HttpResponse, entries: Sequence[Entry]) -> None:
     rows = [(each.handle, each.link_proof, each.next) for each in entries[:MOST]]
     response.set_cookie(
         COOKIE,
-        signing.dumps(rows, salt=_SALT, compress=True),
+        signing.dumps(rows, salt=_SALT),
         max_age=settings.HANDLE_LIFETIME,
         secure=settings.SIGNUP_COOKIE_SECURE,
         httponly=True,
