@@ -27,12 +27,15 @@ def signup(bench: Bench) -> list[Row]:
     pages: dict[str, list[float]] = defaultdict(list)
     with ExitStack() as stack:
         running = bench.warm(stack, *sites)
-        for _ in range(bench.rounds):
+        for turn in range(-1, bench.rounds):
             for site in sites:
-                names = bench.names(bench.size(SLOW if site is shipped else VISITS))
+                many = bench.size(SLOW if site is shipped else VISITS)
+                names = bench.names(many if turn >= 0 else max(8, many // 4))  # at first, as many connections as clients
                 with using(pids(bench.rig, running[site.name])) as page:
                     bench.visit(site, names)
                 result, used = bench.sign_up_used(site, names, running[site.name])
+                if turn < 0:
+                    continue
                 pages[site.name].append(page.cpu / len(names) * 1e3)
                 rates[site.name].append(len(names) / result["seconds"])
                 costs[site.name].append(used.cpu / len(names) * 1e3)
@@ -74,12 +77,13 @@ def registered(bench: Bench) -> list[Row]:
 
 
 def _pairs(bench: Bench, site: Site, known: Sequence[str]) -> tuple[list[float], list[float]]:
-    """Seconds of posts with these known addresses, and of as many with new ones, in turn."""
+    """Seconds of posts with these known addresses, and of as many with new ones: in turn, and each as often the first."""
     taken: tuple[list[float], list[float]] = ([], [])
-    for address in known:
+    for turn, address in enumerate(known):
         names = bench.names(2)
         bench.visit(site, names)
-        for times, name, fixed in zip(taken, names, ({"email": address}, {}), strict=True):
+        pair = list(zip(taken, names, ({"email": address}, {}), strict=True))
+        for times, name, fixed in pair if turn % 2 else pair[::-1]:
             fields = {key: value.format(name) for key, value in site.fields.items()} | fixed
             result = bench.rig.load.run(site.port, "POST", site.path, [(name, fields)], expect=site.created, clients=1)
             times.append(result["took"][0])

@@ -92,7 +92,7 @@ def backlog(bench: Bench) -> list[Row]:
             busy.append(percentile(result["took"], 0.99) * 1e3)
             own.append((names, result))
         assert busy, "the backlog had drained before anything could be measured: give it more mails"
-        end = time.monotonic() + 120
+        end = time.monotonic() + 240
         total = bench.backlog + sum(len(names) for names, _ in own)
         while bench.rig.sink.count() < total and time.monotonic() < end:
             time.sleep(0.5)
