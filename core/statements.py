@@ -20,8 +20,8 @@ from django.db.models.sql import Query
 INSERT = "INSERT INTO {table} ({columns}) VALUES ({marks})"
 INSERTED = '{insertion} RETURNING "{key}"{asked}'
 ENSURED = '{insertion} ON CONFLICT ("{by}") DO UPDATE SET "{by}" = excluded."{by}" RETURNING {{columns}}'
-AS_THEY_ARE = {str, int, bool, type(None), datetime}  # the driver takes these from any field but JSON; `_run` adapts moments
 REPLACED = '{insertion} ON CONFLICT ("{by}") DO UPDATE SET {columns} WHERE {condition} RETURNING {{columns}}'
+AS_THEY_ARE = {str, int, bool, type(None), datetime}  # that fields but JSON give the driver; `_run` sees to moments
 
 Row = TypeVar("Row", bound=Model)
 

@@ -8,17 +8,16 @@ from email.utils import make_msgid, parseaddr
 from functools import cache, partial
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import DurationField, ExpressionWrapper, F, Q, QuerySet, Value
-from django.db.models.functions import Coalesce, Now
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
 
 from core import addresses, clock, statements
-from verification import lookup
 from verification import services as verification
 from verification.models import CaptchaModel
 
-from . import bell, budgets, counts
-from .models import UNCHARGED, Delivery
+from . import bell, budgets, counts, due
+from .models import Delivery
 from .smtp import Outcome, Reply
 
 State = Delivery.State
@@ -33,8 +32,6 @@ SERVICE_PAUSE = 10  # seconds; the breaker before the mail server decides when o
 
 Result = tuple[Delivery, Reply]
 
-# A backlog comes faster than the planner learns of it: for a handful of rows it would collect and sort all that wait.
-ALONG_THE_INDEX = "SET LOCAL enable_bitmapscan = off"
 SETTLE = """
     UPDATE worker_delivery
     SET state = 'sent', sent_at = %s, lease_token = '', lease_until = NULL, last_reply = CASE id {replies} END
@@ -119,7 +116,7 @@ def claim(*, limit: int) -> list[Delivery]:
     with transaction.atomic():
         room = budgets.site_room(at=now)
         limit = limit if room is None else min(limit, room or limit)
-        rows = _take(_due(uncharged=room == 0), limit)
+        rows = due.take(limit=limit, uncharged=room == 0)
         if len(rows) == limit:
             ring_after_commit(rows[-1].pk)  # there may be more: another thread shall look
         stale = [row.pk for row in rows if row.captcha and not verification.is_wanted(row.captcha, row.generation)]
@@ -132,31 +129,10 @@ def claim(*, limit: int) -> list[Delivery]:
             mine = [row for row in mine if row.pk not in waits]
         token = secrets.token_hex(16)
         if mine:
-            Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
-                state=State.SENDING,
-                admitted_at=Coalesce(F("admitted_at"), Value(now)),
-                attempts=F("attempts") + 1,
-                lease_token=token,
-                lease_until=Now() + timedelta(seconds=LEASE),
-            )
+            due.lease(ids=[row.pk for row in mine], token=token, seconds=LEASE, at=now)
     for row in mine:
         row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
     return mine
-
-
-def _take(due: QuerySet[Delivery], limit: int) -> list[Delivery]:
-    """Lock and return the newest and the oldest of these, with their requests."""
-    if connection.vendor == "postgresql":
-        statements.change(ALONG_THE_INDEX)
-    free = due.select_for_update(skip_locked=True, no_key=True)
-    newest = (limit + 1) // 2
-    rows = list(free.order_by("-next_attempt_at")[:newest])
-    if len(rows) == newest and limit > newest:
-        rows += free.exclude(pk__in=[row.pk for row in rows]).order_by("next_attempt_at")[: limit - newest]
-    captchas = lookup.by_id(ids=[row.captcha_id for row in rows if row.captcha_id])
-    for row in rows:
-        row.captcha = captchas.get(row.captcha_id or 0)
-    return rows
 
 
 def _put_off(rows: Sequence[Delivery], until: Mapping[int, datetime]) -> None:
@@ -228,28 +204,6 @@ def take_back() -> int:
             Delivery.objects.filter(pk__in=ids).update(state=State.PENDING, next_attempt_at=Now(), lease_token="")
     counts.reclaimed.add(number=len(ids))
     return len(ids)
-
-
-def longest_due() -> tuple[int, timedelta] | None:
-    """Return which delivery has been due for longest, of those that may be sent now, and for how long."""
-    waited = ExpressionWrapper(Now() - F("next_attempt_at"), output_field=DurationField())
-    due = _due_now().order_by("next_attempt_at")
-    return due.values_list("pk", waited).first()
-
-
-def count_due() -> int:
-    """How many deliveries could be sent now."""
-    return _due_now().count()
-
-
-def _due_now() -> QuerySet[Delivery]:
-    return _due(uncharged=budgets.site_room(at=clock.now()) == 0)
-
-
-def _due(*, uncharged: bool) -> QuerySet[Delivery]:
-    """What may be sent now. `uncharged`: only what needs no place in the site's budget, as that is used up."""
-    pending = Q(state=State.PENDING, next_attempt_at__lte=Now())
-    return Delivery.objects.filter(pending & UNCHARGED if uncharged else pending)
 
 
 def _mine(delivery: Delivery) -> QuerySet[Delivery]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from . import bell, heartbeat, outbox, sender, smtp
+from . import bell, due, heartbeat, outbox, sender, smtp
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ def sweep() -> int:
     if smtp.breaker.is_open():
         return 0
     outbox.take_back()
-    due = outbox.longest_due()
-    if due is None or (bell.ring(due[0]) and due[1] < DEAF):
+    longest = due.longest()
+    if longest is None or (bell.ring(longest[0]) and longest[1] < DEAF):
         return 0
     return sender.deliver()
 

@@ -30,7 +30,9 @@ def signup(bench: Bench) -> list[Row]:
         for turn in range(-1, bench.rounds):
             for site in sites:
                 many = bench.size(SLOW if site is shipped else VISITS)
-                names = bench.names(many if turn >= 0 else max(8, many // 4))  # at first, as many connections as clients
+                names = bench.names(
+                    many if turn >= 0 else max(8, many // 4)
+                )  # at first, as many connections as clients
                 with using(pids(bench.rig, running[site.name])) as page:
                     bench.visit(site, names)
                 result, used = bench.sign_up_used(site, names, running[site.name])

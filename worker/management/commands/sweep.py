@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from core import operators
-from worker import heartbeat, outbox, sweeper
+from worker import due, heartbeat, sweeper
 
 
 class Command(operators.Command):
@@ -22,7 +22,7 @@ class Command(operators.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             while True:
-                found = outbox.count_due()
+                found = due.count()
                 while sweeper.sweep():
                     heartbeat.beat()
                 heartbeat.beat()
