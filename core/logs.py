@@ -93,7 +93,7 @@ def configure() -> None:
     """Have loggers collect no more than our lines tell, and structlog's end in the handlers of LOGGING."""
     # What Python's manual says under "Optimization": a third of a line's cost was to find out where it comes from.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # type: ignore[attr-defined]
+    logging._srcfile = None
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

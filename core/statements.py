@@ -92,12 +92,14 @@ def replace(row: Row, *, by: str, only: Sequence[str], where: str) -> Row | None
 
 def _insertion(row: Model) -> tuple[str, list[Any]]:
     database = _database()
-    columns, marks, values = [], [], []
+    columns, marks = [], []
+    values: list[Any] = []
     for field, is_json in _fields(type(row)):
         value = field.pre_save(row, True)
         if value is None and field.primary_key:
             continue  # the database chooses it
-        mark, held = "%s", [value]
+        mark: str = "%s"
+        held: Sequence[Any] = [value]
         if isinstance(value, Expression):
             mark, held = _compiled(type(row), value, database.vendor)
         elif is_json or type(value) not in AS_THEY_ARE:
@@ -116,7 +118,8 @@ def _fields(model: type[Model]) -> list[tuple[Any, bool]]:
 
 @lru_cache(maxsize=64)  # by the object: constants gain from it
 def _compiled(model: type[Model], expression: Expression, vendor: str) -> tuple[str, Sequence[Any]]:
-    return Query(model).get_compiler(connection=_database()).compile(expression)
+    compiled: tuple[str, Sequence[Any]] = Query(model).get_compiler(connection=_database()).compile(expression)
+    return compiled
 
 
 @cache

@@ -29,7 +29,7 @@ class MomentLoader(TimestamptzLoader):
             return super().load(data).replace(tzinfo=UTC)
 
 
-class Cursor(base.Cursor):
+class Cursor(base.Cursor):  # type: ignore[misc, name-defined] # the stubs know none of Django's cursors
     """Begins Django's transaction in the message of its first statement."""
 
     database: "DatabaseWrapper | None" = None  # the pool's own looks at a connection have none, and no transaction
@@ -105,7 +105,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return cursor
         if self.is_to_begin():
             self.connection.execute("BEGIN")
-        return base.ServerSideCursor(self.connection, name=name, scrollable=False, withhold=self.autocommit)
+        server_side: Any = base.ServerSideCursor  # type: ignore[attr-defined]
+        return server_side(self.connection, name=name, scrollable=False, withhold=self.autocommit)
 
     def kept_cursor(self) -> Any:
         """The connection's KeptCursor, as `cursor()` would give one."""
@@ -114,10 +115,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         held = vars(self.connection)
         kept = held.get("kept_cursor") or held.setdefault("kept_cursor", KeptCursor(self.connection))
         kept.database = self
-        return self._prepare_cursor(kept)
+        return self._prepare_cursor(kept)  # type: ignore[attr-defined]
 
     def _set_autocommit(self, autocommit: bool) -> None:
-        super()._set_autocommit(True)
+        super()._set_autocommit(True)  # type: ignore[misc]
 
 
 def is_broken(connection: "psycopg.Connection[Any]") -> bool:
