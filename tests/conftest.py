@@ -5,17 +5,15 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
 import time_machine
 from django.core.cache import cache
-from django.db.models import DateTimeField, Expression, Value
 from django.utils import translation
 
 from core import ratelimit, tallies
-from tests import servers
+from tests import clocks, servers
 from tests.factories import Hands
 from worker import bell, smtp
 
@@ -72,40 +70,11 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
     return hands
 
 
-class StillNow(Expression):
-    """The moment of a clock that stands still, wherever it is moved to."""
-
-    def __init__(self, hands: Hands) -> None:
-        super().__init__(output_field=DateTimeField())
-        self._hands = hands
-
-    @property
-    def identity(self) -> tuple[Any, ...]:
-        return (StillNow, self._hands.now())
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
-        return Value(self._hands.now(), DateTimeField()).as_sql(compiler, connection)
-
-
-class StillText:
-    """The same within SQL for SQLite."""
-
-    def __init__(self, hands: Hands, text: str) -> None:
-        self._hands, self._text = hands, text
-
-    def __getitem__(self, vendor: str) -> str:
-        return self._text.format(f"{self._hands.now():%Y-%m-%d %H:%M:%S.%f}")
-
-
 @pytest.fixture
 def all_hands(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> Hands:
     """The domain's clock and the database's, as the outbox asks for it: both standing still."""
-    for name in ("worker.outbox.Now", "worker.due.Now"):
-        monkeypatch.setattr(name, lambda: Value(hands.now(), DateTimeField()))
-    monkeypatch.setattr("worker.outbox.NOW", StillNow(hands))
-    monkeypatch.setattr("worker.due.NOW", StillText(hands, "'{}'"))
-    later = "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', '{}', %s || ' seconds')"
-    monkeypatch.setattr("worker.due.LATER", StillText(hands, later))
+    for name, stand_in in clocks.of_the_outbox(hands.now).items():
+        monkeypatch.setattr(name, stand_in)
     return hands
 
 

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from unittest.mock import patch
 
@@ -14,10 +15,9 @@ django.setup()
 
 import time_machine
 from django.conf import settings
-from django.db.models import DateTimeField, Value
 from django.test.utils import get_runner, override_settings, setup_test_environment
 
-from core import clock
+from tests import clocks
 from tests.attacks import attacker
 from tests.attacks.conftest import DEFAULTS
 from tests.attacks.people import Crowd
@@ -35,9 +35,12 @@ def main() -> None:
     runner = get_runner(settings)(verbosity=0)
     databases = runner.setup_databases()
     quiet = {"LOGGING_CONFIG": None, "LIMIT_MAILS_SITE": [(options.mails, 3_600)]}
-    now = patch("worker.outbox.Now", lambda: Value(clock.now(), DateTimeField()))
     apart = patch("core.tallies._schedule", lambda: None)  # its thread and ours share one database in memory
-    with override_settings(**DEFAULTS | quiet), now, apart, patch("worker.bell.ring", lambda delivery_id: True):
+    with ExitStack() as patched:
+        for name, stand_in in clocks.of_the_outbox().items():
+            patched.enter_context(patch(name, stand_in))
+        for each in (override_settings(**DEFAULTS | quiet), apart, patch("worker.bell.ring", lambda delivery_id: True)):
+            patched.enter_context(each)
         with override_settings(**DEFAULTS):  # first: what an attack leaves would be in these people's future, and count
             _live(options.people, options.seed)
         _attack(options.mails)

@@ -1,9 +1,8 @@
 """The limits as a site has them by default, and the whole system on both databases."""
 
 import pytest
-from django.db.models import DateTimeField, Value
 
-from core import clock
+from tests import clocks
 from tests.journeys.conftest import system  # noqa: F401 - the fixture, once more for this folder
 
 DEFAULTS = {
@@ -22,6 +21,7 @@ DEFAULTS = {
 @pytest.fixture
 def limited(settings, still: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """All limits at their defaults; and the outbox's clock stands still with the wall's, or a slow test sees late mail."""
-    monkeypatch.setattr("worker.outbox.Now", lambda: Value(clock.now(), DateTimeField()))
+    for name, stand_in in clocks.of_the_outbox().items():
+        monkeypatch.setattr(name, stand_in)
     for name, value in DEFAULTS.items():
         setattr(settings, name, value)

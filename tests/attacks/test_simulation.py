@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 import time_machine
-from django.db.models import DateTimeField, Value
 
-from core import clock
+from tests import clocks
 from tests.attacks import attacker
 from tests.attacks.conftest import DEFAULTS
 from tests.attacks.people import Crowd
@@ -43,7 +42,8 @@ def test_the_hijacks_at_all_addresses_stay_under_their_bound(all_hands: Hands, s
 def test_honest_people_meet_no_limit(monkeypatch) -> None:
     """Two hundred of them, from one network: typos, slow mail, double clicks, two tabs, the back button."""
     crowd = Crowd(people=200, seed=7)
-    monkeypatch.setattr("worker.outbox.Now", lambda: Value(clock.now(), DateTimeField()))
+    for name, stand_in in clocks.of_the_outbox().items():
+        monkeypatch.setattr(name, stand_in)
     with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as moment:
         crowd.run(moment.shift)
     assert crowd.harmed == {}

@@ -9,7 +9,7 @@ from typing import Any
 from .measure import Used, using
 from .systems import Rig, Site, pids, visits
 
-WARM = 24  # visitors before anything is measured
+WARM = 16  # visitors before anything is measured
 
 
 class Bench:

@@ -11,7 +11,7 @@ from tests.bench.result import Goal, Row, ratio, spread
 from tests.bench.systems import visits
 from tests.servers import free_port
 
-PEOPLE = 500  # a round
+PEOPLE = 300  # a round
 
 
 def crowd(bench: Bench) -> list[Row]:

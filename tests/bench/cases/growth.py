@@ -1,6 +1,7 @@
 """What a registration costs with 1,000 and with 1,000,000 rows in each of its tables."""
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from tests.bench.bench import WARM, Bench
@@ -44,17 +45,15 @@ def growth(bench: Bench) -> list[Row]:
     figures: dict[str, list[float]] = defaultdict(list)
     requests: dict[str, list[float]] = defaultdict(list)
     with ExitStack() as stack:
-        sites, running = [], {}
-        for rows_in in (few, many):
-            for kind, statements in (("doorcode", _DOORCODE), ("allauth", PEER_ROWS)):
-                name = f"{kind}-{rows_in}"
-                site = _site(bench, kind, name)
-                site.rows(statements.format(rows=rows_in))
-                site.rows("VACUUM ANALYZE")
-                sites.append((kind, rows_in, site))
-                running[name] = list(bench.warm(stack, site).values())
-                if kind == "doorcode":
-                    running[name].append(stack.enter_context(site.worker("worker")))
+        kinds = ("doorcode", "allauth")
+        sites = [(kind, size, _site(bench, kind, f"{kind}-{size}")) for size in (few, many) for kind in kinds]
+        running = {}
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(_fill, sites))
+        for kind, _, site in sites:
+            running[site.name] = list(bench.warm(stack, site).values())
+            if kind == "doorcode":
+                running[site.name].append(stack.enter_context(site.worker("worker")))
         bench.rig.sink.wait_for(WARM * len(sites))
         for turn in range(-1, bench.rounds):
             for kind, _, site in sites:
@@ -74,6 +73,12 @@ def growth(bench: Bench) -> list[Row]:
     size = sites[-2][2].rows("SELECT pg_database_size(current_database())")[0][0]
     bench.units["database_bytes_a_registration"] = size / many
     return rows
+
+
+def _fill(site: tuple[str, int, Site]) -> None:
+    kind, rows, where = site
+    where.rows((_DOORCODE if kind == "doorcode" else PEER_ROWS).format(rows=rows))
+    where.rows("VACUUM ANALYZE")
 
 
 def _site(bench: Bench, kind: str, name: str) -> Site:

@@ -10,7 +10,7 @@ from tests.bench.measure import using
 from tests.bench.result import Goal, Row, ratio, spread
 from tests.bench.systems import Site, pids
 
-PEOPLE = 120  # a system and a round
+PEOPLE = 100  # a system and a round
 SLOW = 20
 
 Figures = dict[str, list[float]]
@@ -30,7 +30,8 @@ def journey(bench: Bench) -> list[Row]:
         bench.rig.sink.wait_for(WARM * len(sites))
         for turn in range(-1, bench.rounds):
             for site in sites:
-                number = 8 if turn < 0 else bench.size(SLOW if site is peer_shipped else PEOPLE)
+                many = bench.size(SLOW if site is peer_shipped else PEOPLE)
+                number = many if turn >= 0 else max(8, many // 3)
                 before = _wal(site)
                 costs = register(bench, site, number, running[site.name])
                 written[site.name].append((_wal(site) - before) / number)

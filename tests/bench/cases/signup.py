@@ -13,7 +13,7 @@ from tests.bench.systems import Site, pids
 from .growth import PEER_ROWS
 
 VISITS = 400  # a system and a round
-SLOW = 24  # of one that takes 200 ms a visit
+SLOW = 16  # of one that takes 200 ms a visit
 
 
 def signup(bench: Bench) -> list[Row]:
@@ -70,7 +70,7 @@ def registered(bench: Bench) -> list[Row]:
         bench.warm(stack, doorcode, peer)
         few = bench.size(16)
         peer.rows(PEER_ROWS.format(rows=few))
-        ours = _pairs(bench, doorcode, ["known@example.com"] * bench.size(200))
+        ours = _pairs(bench, doorcode, ["known@example.com"] * bench.size(150))
         theirs = _pairs(bench, peer, [f"old{number}@example.com" for number in range(1, few + 1)])
     return [
         _known_against_new("time for a registered against a new address", ours, Goal(0.9, 1.1)),

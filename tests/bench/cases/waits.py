@@ -13,7 +13,7 @@ from tests.bench.systems import Site, freeze
 from .mails import fill
 
 PACE = 20.0  # sign-ups a second
-SECONDS = 6  # a round
+SECONDS = 5  # a round
 THREADS = 32
 
 
