@@ -51,7 +51,8 @@ def rows(model: type[Row], statement: str, *values: Any, only: tuple[str, ...] =
     """Return what a statement answers in which `{columns}` stands for all columns of `model`, or for these alone."""
     shape = _shape(model, only, _database().vendor)
     with _run(statement.replace("{columns}", shape.columns), values) as cursor:
-        return [model.from_db(DEFAULT_DB_ALIAS, shape.names, shape.convert(row)) for row in cursor.fetchall()]
+        answer = shape.convert(cursor.fetchall())
+    return [model.from_db(DEFAULT_DB_ALIAS, shape.names, row) for row in answer]
 
 
 def places(values: Sized) -> str:
@@ -133,14 +134,15 @@ class _Shape(NamedTuple):
     names: Sequence[str]
     converted: Sequence[tuple[int, Col]]  # columns that the driver doesn't give as the model has them
 
-    def convert(self, row: Sequence[Any]) -> Sequence[Any]:
+    def convert(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         if not self.converted:
-            return row
-        database, values = _database(), list(row)
+            return rows
+        database, converted = _database(), [list(row) for row in rows]
         for place, column in self.converted:
             for convert in _converters(column):
-                values[place] = convert(values[place], column, database)
-        return values
+                for row in converted:
+                    row[place] = convert(row[place], column, database)
+        return converted
 
 
 @cache
