@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models import JSONField, Model
@@ -30,6 +30,22 @@ def change(statement: str, *values: Any) -> int:
     """Run a statement that answers nothing; return the number of rows that it changed."""
     with _run(statement, values) as cursor:
         return int(cursor.rowcount)
+
+
+def together(*changes: Sequence[Any]) -> list[int]:
+    """
+    Run several statements that answer nothing, each with its values after it, in one transaction, and in one message
+    where the database takes one; return the numbers of rows that they changed.
+    """
+    if _database().vendor != "postgresql":
+        with transaction.atomic(using=_database().alias):
+            return [change(*each) for each in changes]
+    texts, values = [each[0] for each in changes], [value for each in changes for value in each[1:]]
+    with _run("; ".join(texts), values) as cursor:
+        changed = [int(cursor.rowcount)]
+        while cursor.nextset():
+            changed.append(int(cursor.rowcount))
+    return changed
 
 
 def ask(statement: str, *values: Any) -> tuple[Any, ...] | None:

@@ -103,11 +103,16 @@ def charge_guess(*, address: str, length: int, at: datetime) -> list[float]:
     return charged
 
 
+def returning(*, address: str, charged: list[float]) -> tuple[str, str, str, str]:
+    """The statement for `return_guess`, with its values. It changes a row where nobody guessed meanwhile."""
+    return RETURN, _text(charged[:-1]), address, _text(charged)
+
+
 def return_guess(*, address: str, charged: list[float]) -> None:
     """Take back the guess that was charged last when `charged` were all: it was right. Needs a transaction."""
-    *others, mine = charged
-    if statements.change(RETURN, _text(others), address, _text(charged)):
-        return  # nobody guessed meanwhile
+    if statements.change(*returning(address=address, charged=charged)):
+        return
+    mine = charged[-1]
     budget = AddressBudget.objects.select_for_update().filter(address=address).first()
     if budget and mine in budget.guesses:
         budget.guesses.remove(mine)

@@ -243,13 +243,17 @@ def _count(captcha: CaptchaModel) -> _Counted | None:
 
 def _consume(captcha: CaptchaModel, *, by: str, counted: _Counted | None = None) -> None:
     """Record the proof, once, and give a counted try back. A parallel post that proved first is as good."""
-    now, back = clock.now(), 1 if counted else 0
-    with transaction.atomic():
-        if counted:
-            limits.return_guess(address=captcha.address, charged=counted.guesses)
-        first = statements.change(PROVE, now, by, back, captcha.pk, captcha.generation)
-        if not first and back:
-            statements.change(GIVE_BACK, captcha.pk, captcha.generation)
+    now, this = clock.now(), (captcha.pk, captcha.generation)
+    if counted is None:
+        first = statements.change(PROVE, now, by, 0, *this)
+    else:
+        give_back = limits.returning(address=captcha.address, charged=counted.guesses)
+        returned, first = statements.together(give_back, (PROVE, now, by, 1, *this))
+        with transaction.atomic():  # which is nothing, unless others guessed or proved meanwhile
+            if not returned:
+                limits.return_guess(address=captcha.address, charged=counted.guesses)
+            if not first:
+                statements.change(GIVE_BACK, *this)
     if first:
         counts.codes.add("proven")
         if captcha.first_accepted_at:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connections, models, transaction
+from django.db import DatabaseError, IntegrityError, connections, models, transaction
 from django.db.models.functions import Now
 
 from core import clock, statements
@@ -138,3 +138,31 @@ def test_change_and_ask_say_what_came_of_it(here: str) -> None:
     assert statements.change(later, MOMENTS[0]) == 2
     assert statements.ask("SELECT COUNT(*) FROM verification_captchamodel WHERE attempts = %s", 3) == (2,)
     assert statements.ask("SELECT id FROM verification_captchamodel WHERE attempts = %s", 4) is None
+
+
+def test_several_statements_run_together(here: str) -> None:
+    """Each says how many rows it changed; where one fails none has changed anything."""
+    for moment in MOMENTS:
+        statements.insert(captcha(moment))
+    later = "UPDATE verification_captchamodel SET attempts = %s WHERE created_at > %s"
+    one = (
+        "UPDATE verification_captchamodel SET decoy = %s WHERE attempts = %s AND created_at = %s",
+        True,
+        3,
+        MOMENTS[1],
+    )
+    assert statements.together((later, 3, MOMENTS[0]), one, (later, 4, MOMENTS[3])) == [2, 1, 0]
+    with pytest.raises(DatabaseError):
+        statements.together((later, 5, MOMENTS[0]), ("UPDATE verification_captchamodel SET handle = NULL",))
+    counted = "SELECT COUNT(*) FROM verification_captchamodel WHERE attempts = %s"
+    assert (statements.ask(counted, 3), statements.ask(counted, 5)) == ((2,), (0,))
+
+
+def test_several_statements_run_together_within_a_transaction(here: str) -> None:
+    """Whose first ones they may be; it takes them back."""
+    statements.insert(captcha(MOMENTS[0]))
+    with transaction.atomic(using=here):
+        done = ("UPDATE verification_captchamodel SET attempts = 3",)
+        assert statements.together(done, done) == [1, 1]
+        transaction.set_rollback(True, using=here)
+    assert statements.ask("SELECT attempts FROM verification_captchamodel") == (0,)
