@@ -55,8 +55,8 @@ class Cursor(base.Cursor):  # type: ignore[misc, name-defined] # the stubs know 
         return self.database is not None and self.database.is_to_begin()
 
     def _begin(self) -> None:
-        if self._is_to_begin():
-            self.connection.execute("BEGIN")
+        if self.database is not None:
+            self.database.begin()
 
 
 class KeptCursor(Cursor):
@@ -98,13 +98,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Whether Django is in a transaction of which the server doesn't know yet."""
         return not self.autocommit and self.connection.pgconn.transaction_status == TransactionStatus.IDLE
 
+    def begin(self) -> None:
+        """Tell the server at once, by a message of its own."""
+        if self.is_to_begin():
+            self.connection.execute("BEGIN")
+
     def create_cursor(self, name: str | None = None) -> Any:
         if name is None:
             cursor = super().create_cursor()
             cursor.database = self
             return cursor
-        if self.is_to_begin():
-            self.connection.execute("BEGIN")
+        self.begin()
         server_side: Any = base.ServerSideCursor  # type: ignore[attr-defined]
         return server_side(self.connection, name=name, scrollable=False, withhold=self.autocommit)
 
