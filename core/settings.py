@@ -62,6 +62,8 @@ LIMIT_GUESSES_SITE = env.tiers("LIMIT_GUESSES_SITE", default="100:6,1000:8")
 # Mails that wait until they may go; nobody's answer changes.
 LIMIT_MAILS_MAILBOX = env.rates("LIMIT_MAILS_MAILBOX", default="1/60s,5/h,10/d")
 LIMIT_MAILS_SITE = env.rates("LIMIT_MAILS_SITE", default="2000/h")
+LIMIT_RESETS_MAILBOX = env.rates("LIMIT_RESETS_MAILBOX", default="1/60s,3/h,6/d")
+LIMIT_RESETS_SITE = env.rates("LIMIT_RESETS_SITE", default="1000/h")
 # Requests that are answered 429: per IPv4 address or IPv6 /64, and for passwords per account.
 LIMIT_REQUESTS_NETWORK = env.rates("LIMIT_REQUESTS_NETWORK", default="30/m,200/h")
 LIMIT_VERIFY_NETWORK = env.rates("LIMIT_VERIFY_NETWORK", default="300/10m")

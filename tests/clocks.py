@@ -24,9 +24,8 @@ def of_the_outbox(now: Clock = _domains) -> dict[str, Any]:
     return {
         "worker.outbox.Now": expression,
         "worker.outbox.NOW": _Now(now),
-        "worker.due.Now": expression,
-        "worker.due.NOW": _Text(now, "'{}'"),
-        "worker.due.LATER": _Text(now, "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', '{}', %s || ' seconds')"),
+        "worker.models.Now": expression,
+        "worker.sweeper.Now": expression,
     }
 
 
@@ -43,13 +42,3 @@ class _Now(Expression):
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
         return Value(self._now(), DateTimeField()).as_sql(compiler, connection)
-
-
-class _Text:
-    """The moment within SQL, for whatever make of database."""
-
-    def __init__(self, now: Clock, text: str) -> None:
-        self._now, self._text = now, text
-
-    def __getitem__(self, vendor: str) -> str:
-        return self._text.format(f"{self._now():%Y-%m-%d %H:%M:%S.%f}")

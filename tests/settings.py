@@ -15,6 +15,7 @@ os.environ.update(
         # Tests share one process, one network and one clock; those about limits set their own.
         "LIMIT_GUESSES_SITE": "",
         "LIMIT_MAILS_MAILBOX": "",
+        "LIMIT_RESETS_MAILBOX": "",
         "LIMIT_REQUESTS_NETWORK": "",
         "LIMIT_VERIFY_NETWORK": "",
         "LIMIT_LOGIN_NETWORK": "",

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from core import clock
 
-from . import bell, budgets, counts
+from . import bell, counts, mail_limits
 from .heartbeat import ALIVE
 from .models import Delivery, Heartbeat
 
@@ -31,7 +31,7 @@ def mails() -> Iterator[Metric]:
     yield waiting
     oldest = max(due[1], left[1])
     yield GaugeMetricFamily("doorcode_mail_oldest_due_seconds", "How long the longest has been due", value=oldest)
-    room = budgets.site_room(at=clock.now())
+    room = mail_limits.site_room(mail_limits.SIGN_UPS, at=clock.now())
     if room is not None:
         yield GaugeMetricFamily("doorcode_mail_budget_left", "Mails that the site's budget allows yet", value=room)
 

@@ -1,17 +1,48 @@
-"""The outbox. A row is the truth about one mail; the broker only rings the bell."""
+"""The outbox. A row is the truth about one mail; the broker only wakes the workers."""
+
+from datetime import datetime
+from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from verification import services as verification
 from verification.models import CaptchaModel
 
-UNCHARGED = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the budgets of mails, or in them already
+EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
+ACCOUNT_KINDS = ("password_reset", "password_changed")  # mails to people who have an account; the others are sign-up's
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def due(self) -> Self:
+        """Mails that may be sent now, by the database's clock."""
+        return self.filter(state=Delivery.State.PENDING, next_attempt_at__lte=Now())
+
+    def exempt(self) -> Self:
+        """Mails that need no place in a mail limit: outside the limits, or admitted before."""
+        return self.filter(EXEMPT)
+
+    def supersede(self) -> int:
+        """Take mails out of the outbox that would not help any more; return their number."""
+        return self.update(state=Delivery.State.EXPIRED, last_reply="superseded")
+
+    def lock(self) -> Self:
+        """Lock what is read until the transaction ends, and pass over what others hold. (SQLite locks as a whole.)"""
+        return self.select_for_update(skip_locked=True, no_key=True, of=("self",))
+
+    def with_mutes(self, *, at: datetime) -> Self:
+        """Set `is_muted` on each: the owner of the address wants no sign-up mail now, so none is handed over."""
+        mute = Mute.objects.filter(address=OuterRef("recipient"), until__gt=at)
+        return self.annotate(is_muted=Q(Exists(mute)) & ~Q(kind__in=ACCOUNT_KINDS))
 
 
 class Delivery(models.Model):
     """One mail on its way. It says what the mail is about, never what is in it: that is derived at the send."""
+
+    is_muted = False  # see DeliveryQuerySet.with_mutes
 
     class Kind(models.TextChoices):
         CODE = "code", _("code")
@@ -34,7 +65,7 @@ class Delivery(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
-    # What the budgets count by: the mailbox, empty for a mail outside them, and a fingerprint of who asked.
+    # What the mail limits count by: the mailbox, empty for a mail outside them, and a pseudonym of the network that asked.
     mailbox = models.CharField(max_length=254, blank=True, default="", db_default="")
     network = models.CharField(max_length=16, blank=True, default="", db_default="")
     admitted_at = models.DateTimeField(_("within the budget"), null=True, blank=True)
@@ -47,6 +78,8 @@ class Delivery(models.Model):
     sent_at = models.DateTimeField(_("accepted by the mail server"), null=True, blank=True)
     last_reply = models.CharField(_("last reply"), max_length=255, blank=True)
 
+    objects = DeliveryQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("delivery")
         verbose_name_plural = _("deliveries")
@@ -54,7 +87,15 @@ class Delivery(models.Model):
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="delivery_due"),
             models.Index(fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"),
             models.Index(
-                fields=["next_attempt_at"], condition=Q(state="pending") & UNCHARGED, name="delivery_uncharged"
+                fields=["next_attempt_at"], condition=Q(state="pending") & EXEMPT, name="delivery_uncharged"
+            ),
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(state="pending", kind__in=ACCOUNT_KINDS),
+                name="delivery_account_due",
+            ),
+            models.Index(
+                fields=["mailbox", "-id"], condition=Q(state="pending", admitted_at=None), name="delivery_waiting"
             ),
             models.Index(
                 fields=["mailbox", "admitted_at"], condition=Q(admitted_at__isnull=False), name="delivery_mailbox"
@@ -68,12 +109,28 @@ class Delivery(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} #{self.pk}"
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it would still help: True for what is about no code, else by the state of that code."""
+        return self.captcha is None or verification.is_wanted(self.captcha, self.generation)
+
+    @property
+    def is_for_nobody(self) -> bool:
+        """Whether a reset was asked for at an address without an account: the row is there, and nothing is sent."""
+        return self.kind == self.Kind.PASSWORD_RESET and self.user_id is None
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether nothing will be handed over, so that it takes no place in a mail limit."""
+        return self.is_muted or self.is_for_nobody
+
 
 class MailTally(models.Model):
-    """The mails of one minute, over the whole site."""
+    """The mails of one minute, over the whole site, by the limit that they count for."""
 
     minute = models.DateTimeField(_("minute"), primary_key=True)
-    mails = models.PositiveIntegerField(_("mails"), default=0)
+    mails = models.PositiveIntegerField(_("sign-up mails"), default=0)
+    resets = models.PositiveIntegerField(_("password resets"), default=0, db_default=0)
 
     class Meta:
         verbose_name = _("mail tally")

@@ -1,20 +1,18 @@
 """Mute sign-up mail to an address for a while, by a link in a mail that its owner didn't ask for."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.core import signing
 from django.db import transaction
 
-from core import clock, statements
+from core import clock
 from verification import services as verification
 from verification.models import CaptchaModel
 
 from .models import Delivery, Mute
 
 DAYS = 30
-MUTED = "SELECT {{columns}} FROM worker_mute WHERE until > %s AND address IN ({addresses})"
 KINDS = (Delivery.Kind.CODE, Delivery.Kind.REGISTERED)  # what a stranger can have sent; all else the owner asked for
 
 
@@ -61,16 +59,6 @@ def lift(*, address: str) -> bool:
 def unmute(*, notice: Notice) -> None:
     """Send sign-up mail to the address again. The request stays spent."""
     lift(address=notice.address)
-
-
-def among(deliveries: Iterable[Delivery]) -> set[int]:
-    """Return the ids of the deliveries that a mute holds back."""
-    able = [each for each in deliveries if each.kind in KINDS]
-    recipients = {each.recipient for each in able}
-    muted = MUTED.format(addresses=statements.places(recipients))
-    rows = statements.rows(Mute, muted, clock.now(), *recipients) if able else []
-    addresses = {row.address for row in rows}
-    return {each.pk for each in able if each.recipient in addresses}
 
 
 def _signer() -> signing.Signer:

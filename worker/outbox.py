@@ -2,22 +2,23 @@
 
 import random
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.utils import make_msgid, parseaddr
 from functools import cache, partial
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db import connection, transaction
+from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Now
 
 from core import addresses, clock, statements
 from verification import services as verification
 from verification.models import CaptchaModel
 
-from . import bell, budgets, counts, due
-from .models import Delivery
+from . import bell, counts, mail_limits
+from .mail_limits import MailLimit
+from .models import Delivery, DeliveryQuerySet
 from .smtp import Outcome, Reply
 
 State = Delivery.State
@@ -32,12 +33,6 @@ SERVICE_PAUSE = 10  # seconds; the breaker before the mail server decides when o
 
 Result = tuple[Delivery, Reply]
 
-SETTLE = """
-    UPDATE worker_delivery
-    SET state = 'sent', sent_at = %s, lease_token = '', lease_until = NULL, last_reply = CASE id {replies} END
-    WHERE id IN ({ids}) AND state = 'sending' AND lease_token = %s
-"""
-
 
 def post(
     *,
@@ -51,7 +46,7 @@ def post(
     """
     Write one mail into the outbox, in the caller's transaction; its bell rings after the commit.
 
-    `network` is the fingerprint of who asked for it; None for a mail that nobody asked for, outside all budgets.
+    `network` is the fingerprint of who asked for it; None for a mail that nobody asked for, outside all limits.
     """
     delivery = Delivery(
         kind=kind,
@@ -68,7 +63,7 @@ def post(
         message_id=new_message_id(),
     )
     statements.insert(delivery)
-    ring_after_commit(delivery.pk)
+    notify_after_commit(delivery.pk)
     return delivery
 
 
@@ -90,8 +85,7 @@ def hold(*, captcha: CaptchaModel) -> list[Delivery]:
 
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
     """Take held mails of a dead code out of the outbox."""
-    waiting = Delivery.objects.filter(pk__in=[each.pk for each in deliveries], state=State.PENDING)
-    waiting.update(state=State.EXPIRED, last_reply="superseded")
+    Delivery.objects.filter(pk__in=[each.pk for each in deliveries], state=State.PENDING).supersede()
 
 
 def hasten(*, delivery: Delivery, language: str) -> None:
@@ -100,45 +94,66 @@ def hasten(*, delivery: Delivery, language: str) -> None:
     its time goes on waiting.
     """
     Delivery.objects.filter(pk=delivery.pk).update(language=language)
-    ring_after_commit(delivery.pk)
+    notify_after_commit(delivery.pk)
 
 
 def claim(*, limit: int) -> list[Delivery]:
     """
-    Take up to `limit` due deliveries under one lease of LEASE seconds: half of them the newest, so that who asks now
-    does not wait for a backlog, half the oldest, so that nobody waits for ever.
+    Lease up to `limit` due mails to the caller for LEASE seconds, by the database's clock: the workers' own may disagree.
+    Nobody else sends these until the lease ends; whoever settles must show its token.
 
-    In one transaction, passing over what others hold, by the database's clock: the workers' own may disagree. Nobody
-    else sends these until the lease ends; whoever settles must show its token. What the budgets don't allow yet is put
-    off.
+    Mails about accounts are claimed apart, and first: how long they take tells nobody's neighbour who has an account,
+    and a password reset waits for no backlog. What the mail limits don't allow now is put off.
     """
-    now = clock.now()
+    at = clock.now()
     with transaction.atomic():
-        room = budgets.site_room(at=now)
-        limit = limit if room is None else min(limit, room or limit)
-        rows = due.take(limit=limit, uncharged=room == 0)
-        if len(rows) == limit:
-            ring_after_commit(rows[-1].pk)  # there may be more: another thread shall look
-        stale = [row.pk for row in rows if row.captcha and not verification.is_wanted(row.captcha, row.generation)]
-        if stale:
-            Delivery.objects.filter(pk__in=stale).update(state=State.EXPIRED, last_reply="superseded")
-        mine = [row for row in rows if row.pk not in stale]
-        waits = budgets.admit(deliveries=mine, at=now)
-        if waits:
-            _put_off([row for row in mine if row.pk in waits], waits)
-            mine = [row for row in mine if row.pk not in waits]
-        token = secrets.token_hex(16)
-        if mine:
-            due.lease(ids=[row.pk for row in mine], token=token, seconds=LEASE, at=now)
-    for row in mine:
-        row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
+        return _claim(mail_limits.RESETS, limit, at) or _claim(mail_limits.SIGN_UPS, limit, at)
+
+
+def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
+    due = mail_limits.admissible(Delivery.objects.due().filter(mail_limits.of_kind(group)), group, at=at)
+    rows = _take(due.with_mutes(at=at).select_related("captcha"), limit)
+    if len(rows) == limit:
+        notify_after_commit(rows[-1].pk)  # there may be more, for another thread
+    superseded = [row.pk for row in rows if not row.is_wanted]
+    if superseded:
+        Delivery.objects.filter(pk__in=superseded).supersede()
+    mine = mail_limits.admit([row for row in rows if row.pk not in superseded], group, at=at)
+    if mine:
+        _lease(mine, secrets.token_hex(16), at)
     return mine
 
 
-def _put_off(rows: Sequence[Delivery], until: Mapping[int, datetime]) -> None:
-    for row in rows:
-        row.next_attempt_at = until[row.pk]
-    Delivery.objects.bulk_update(rows, ["next_attempt_at"])
+def _take(due: DeliveryQuerySet, limit: int) -> list[Delivery]:
+    """
+    Lock and return up to `limit` mails: half of them the newest, so that a visitor does not wait behind a backlog, half
+    the oldest, so that no mail waits forever.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # A backlog comes faster than the planner learns of it: for a handful of rows it would collect and sort all.
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+    locked, half = due.lock(), (limit + 1) // 2
+    rows = list(locked.order_by("-next_attempt_at")[:half])
+    if len(rows) == half < limit:
+        others = locked.exclude(pk__in=[row.pk for row in rows])
+        rows += others.order_by("next_attempt_at")[: limit - half]
+    return rows
+
+
+def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
+    new = [row.pk for row in mine if row.admitted_at == at]
+    lease = {
+        "state": State.SENDING,
+        "attempts": F("attempts") + 1,
+        "lease_token": token,
+        "lease_until": Now() + timedelta(seconds=LEASE),
+    }
+    Delivery.objects.filter(pk__in=new).update(admitted_at=at, **lease)
+    if len(new) < len(mine):
+        Delivery.objects.filter(pk__in=[row.pk for row in mine]).exclude(pk__in=new).update(**lease)
+    for row in mine:
+        row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
 
 
 def settle(*, results: Sequence[Result]) -> list[Delivery]:
@@ -160,21 +175,17 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
 
 
 def _settle_accepted(results: Sequence[Result]) -> list[Delivery]:
-    """
-    Record acceptances under one lease in one go, as they are nearly all there is; return those whose lease had passed
-    on. Written out: Django takes as long to compose it as a mail to be sent.
-    """
+    """Record acceptances under one lease in one statement; return those whose lease had passed on."""
     if not results:
         return []
-    now, token = clock.now(), results[0][0].lease_token
-    ids = [delivery.pk for delivery, _ in results]
-    replies = [part for delivery, reply in results for part in (delivery.pk, reply.text[:255])]
-    settle = SETTLE.format(replies="WHEN %s THEN %s " * len(ids), ids=statements.places(ids))
-    if statements.change(settle, now, *replies, *ids, token) == len(results):
+    now, ids = clock.now(), [delivery.pk for delivery, _ in results]
+    replies = [When(pk=delivery.pk, then=Value(reply.text[:255])) for delivery, reply in results]
+    mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token=results[0][0].lease_token)
+    accepted = mine.update(state=State.SENT, sent_at=now, lease_token="", lease_until=None, last_reply=Case(*replies))
+    if accepted == len(results):
         return []
-    held = Delivery.objects.filter(pk__in=ids, sent_at=now, state=State.SENT)
-    mine = set(held.values_list("pk", flat=True))
-    return [delivery for delivery, _ in results if delivery.pk not in mine]
+    held = set(Delivery.objects.filter(pk__in=ids, sent_at=now, state=State.SENT).values_list("pk", flat=True))
+    return [delivery for delivery, _ in results if delivery.pk not in held]
 
 
 def release(*, deliveries: Sequence[Delivery]) -> None:
@@ -223,7 +234,7 @@ def _settled(delivery: Delivery, reply: Reply) -> dict[str, object]:
 
 
 def _is_old(delivery: Delivery) -> bool:
-    """Whether it has been tried for long enough; what the budgets made it wait is not held against it."""
+    """Whether it has been tried for long enough; what the mail limits made it wait is not held against it."""
     return clock.now() - (delivery.admitted_at or delivery.created_at) >= GIVE_UP
 
 
@@ -235,7 +246,7 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
     return BACKOFF[failures] if failures < len(BACKOFF) else BACKOFF_LATER
 
 
-def ring_after_commit(delivery_id: int) -> None:
+def notify_after_commit(delivery_id: int) -> None:
     """Ring for a delivery once the caller's transaction is committed."""
     # robust: an error after COMMIT must not become the visitor's 500; the row is there, the sweeper will find it.
     transaction.on_commit(partial(bell.ring, delivery_id), robust=True)

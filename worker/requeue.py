@@ -46,7 +46,7 @@ def _requeue(delivery_id: int) -> bool:
         message_id=row.message_id,
     )
     if freed:
-        outbox.ring_after_commit(row.pk)
+        outbox.notify_after_commit(row.pk)
     return bool(freed)
 
 

@@ -1,7 +1,9 @@
-"""Send what is due: claim, build, hand over, settle in small groups."""
+"""Send what is due: claim, build, hand over, settle."""
 
 import logging
+import random
 import time
+from collections import deque
 from dataclasses import replace
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -9,8 +11,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from core import clock
 from core.breaker import Leave
 
-from . import counts, mail, mutes, outbox, smtp
-from .models import Delivery
+from . import counts, mail, outbox, smtp
+from .models import ACCOUNT_KINDS, Delivery
 from .outbox import Result
 from .smtp import Outcome, Reply
 
@@ -19,23 +21,30 @@ logger = logging.getLogger(__name__)
 BATCH = 50  # mails in one claim, at the most, and about
 BATCH_TIME = 0.25  # seconds that it takes to send them
 RESERVE = 35.0  # seconds of lease that a send may need: none begins with less
-GROUP = 10  # mails, or
+GROUP = 10  # sign-up mails, or
 GROUP_TIME = 1.0  # seconds, after which outcomes are recorded: no crash repeats more than these
+REMEMBERED = 100  # durations of the last sends
 RETRY = 0.5  # seconds between tries to record them while the database is away
 
 
 class _Pace:
-    """Seconds that a mail takes of late, in this process; what is lost between two threads is no harm."""
+    """How long sends take now, in this process; what is lost between two threads is no harm."""
 
     def __init__(self) -> None:
-        self.seconds = 0.02
+        self.seconds = 0.02  # the mean, recent sends weighing more
+        self._last = deque([self.seconds], maxlen=REMEMBERED)
 
     def note(self, seconds: float) -> None:
         self.seconds += (seconds - self.seconds) / 10
+        self._last.append(seconds)
 
     def batch(self) -> int:
         """Mails that one claim should take: a slow mail server is better asked by many threads at once."""
         return max(1, min(BATCH, int(BATCH_TIME / max(self.seconds, 1e-6))))
+
+    def like_another(self) -> float:
+        """Seconds that one of the last sends took."""
+        return random.choice(list(self._last))  # noqa: S311 - imitates a spread of times
 
 
 _pace = _Pace()
@@ -62,17 +71,16 @@ def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
     results: list[Result] = []
     group_ends = time.monotonic() + GROUP_TIME
     rest: list[Delivery] = []
-    muted = mutes.among(claimed)
     try:
         for position, delivery in enumerate(claimed):
             broken = position > 0 and smtp.breaker.is_open()  # the first may be the probe of an open breaker
             if broken or lease_ends - time.monotonic() < RESERVE:
                 rest = claimed[position:]
                 break
-            begun = time.monotonic()
-            results.append((delivery, _hand_over(delivery, muted=delivery.pk in muted)))
-            _pace.note(time.monotonic() - begun)
-            if len(results) >= GROUP or time.monotonic() >= group_ends:
+            results.append((delivery, _hand_over(delivery)))
+            # No mail about an account waits for a neighbour's to be recorded: it would tell how long that took.
+            alone = delivery.kind in ACCOUNT_KINDS
+            if alone or len(results) >= GROUP or time.monotonic() >= group_ends:
                 _record(results, lease_ends)
                 results, group_ends = [], time.monotonic() + GROUP_TIME
     finally:  # whatever happened, these mails are out
@@ -80,7 +88,17 @@ def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
     outbox.release(deliveries=rest)
 
 
-def _hand_over(delivery: Delivery, *, muted: bool) -> Reply:
+def _hand_over(delivery: Delivery) -> Reply:
+    if delivery.is_for_nobody:
+        time.sleep(_pace.like_another())  # or the next mail of this claim would tell that there is no account
+        return Reply(Outcome.DROPPED, "the address has no account")
+    begun = time.monotonic()
+    reply = _send(delivery)
+    _pace.note(time.monotonic() - begun)
+    return reply
+
+
+def _send(delivery: Delivery) -> Reply:
     try:
         message = mail.build(delivery)
     except mail.Unbuildable as error:
@@ -88,7 +106,7 @@ def _hand_over(delivery: Delivery, *, muted: bool) -> Reply:
     except Exception as error:  # a broken template must neither stop the batch nor lose the mail
         logger.exception("delivery %s can't be built", delivery.pk)
         return Reply(Outcome.DEFERRED, f"{type(error).__name__} while building")
-    if not muted:
+    if not delivery.is_muted:
         return smtp.send(sender=mail.sender(), recipient=delivery.recipient, message=message)
     # Whoever asked for this mail sees it fare as any other: late while the mail server is down, "sent" when it is back.
     reply = smtp.send(sender=mail.sender(), recipient=delivery.recipient, message=None)

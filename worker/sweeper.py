@@ -6,8 +6,12 @@ import threading
 from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
 
-from . import bell, due, heartbeat, outbox, sender, smtp
+from core import clock
+
+from . import bell, heartbeat, mail_limits, outbox, sender, smtp
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +29,16 @@ def sweep() -> int:
     if smtp.breaker.is_open():
         return 0
     outbox.take_back()
-    longest = due.longest()
+    longest = longest_due()
     if longest is None or (bell.ring(longest[0]) and longest[1] < DEAF):
         return 0
     return sender.deliver()
+
+
+def longest_due() -> tuple[int, timedelta] | None:
+    """Return which mail has been due for longest, of those that may be sent now, and for how long."""
+    age = ExpressionWrapper(Now() - F("next_attempt_at"), output_field=DurationField())
+    return mail_limits.claimable(at=clock.now()).order_by("next_attempt_at").values_list("pk", age).first()
 
 
 class Sweeper(threading.Thread):

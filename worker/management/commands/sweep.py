@@ -7,8 +7,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from core import operators
-from worker import due, heartbeat, sweeper
+from core import clock, operators
+from worker import heartbeat, mail_limits, sweeper
 
 
 class Command(operators.Command):
@@ -22,7 +22,7 @@ class Command(operators.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             while True:
-                found = due.count()
+                found = mail_limits.claimable(at=clock.now()).count()
                 while sweeper.sweep():
                     heartbeat.beat()
                 heartbeat.beat()

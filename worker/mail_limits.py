@@ -1,0 +1,240 @@
+"""
+How many mails: limits of a mailbox and of the site. They delay mails, at the claim, and never change an answer.
+
+Sign-up mails and password resets have limits of their own, so that neither can starve the other. A mail takes its place
+when it is first claimed: a retry of it is free, and so is one that is held back or superseded.
+
+No order of service can protect a mailbox from a stranger with any number of networks. What does is that every sign-up
+mail serves its reader, whoever asked for it, and so the next place must never be far: places are spread over the longest
+window, and each goes to the network that had the fewest, and there to the newest request.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, F, Q
+
+from .models import ACCOUNT_KINDS, EXEMPT, Delivery, DeliveryQuerySet, MailTally
+
+MINUTE = timedelta(minutes=1)  # what a row of the site's tally counts
+# A sign-up and one more mail, as people need them, are sent at once. Then NEWCOMERS further networks wait for a 24th of
+# the window (an hour), and all others so long that the mails of a day are used up at its end and not before.
+AT_ONCE = 2
+NEWCOMERS = 2
+NEWCOMER_WAIT = 24
+PUT_OFF = 1_000  # rows of a mailbox in one statement; the next claim sees the rest
+
+Rates = list[tuple[int, int]]  # (mails, seconds)
+Sent = list[tuple[str, datetime]]  # the (network, time) of a mailbox's mails, oldest first
+
+
+@dataclass(frozen=True)
+class MailLimit:
+    """The limits of a group of mails: the settings that hold their rates, and their column of MailTally."""
+
+    mailbox_setting: str
+    site_setting: str
+    column: str
+
+    @property
+    def mailbox_rates(self) -> Rates:
+        """Shortest window first."""
+        return sorted(getattr(settings, self.mailbox_setting), key=lambda rate: rate[1])
+
+    @property
+    def site_rates(self) -> Rates:
+        rates: Rates = getattr(settings, self.site_setting)
+        return rates
+
+
+SIGN_UPS = MailLimit("LIMIT_MAILS_MAILBOX", "LIMIT_MAILS_SITE", "mails")
+RESETS = MailLimit("LIMIT_RESETS_MAILBOX", "LIMIT_RESETS_SITE", "resets")
+
+
+def of_kind(limit: MailLimit) -> Q:
+    """The deliveries that a limit is about."""
+    account = Q(kind__in=ACCOUNT_KINDS)
+    return account if limit is RESETS else ~account
+
+
+def next_place(sent: Sent, network: str | None, rates: Rates, *, at: datetime) -> datetime:
+    """
+    Return when a mailbox takes another mail that `network` asked for; None stands for any that had no mail yet.
+
+    `rates` are sorted by their windows. However many networks ask for mails all the time, two mails are at most
+    (window - NEWCOMERS * window / 24) / (mails - 3) apart, 3 h 9 min at 10 a day; a third network waits for at most
+    window / 24.
+    """
+    free = at
+    for most, seconds in rates:
+        window = timedelta(seconds=seconds)
+        inside = [(name, time) for name, time in sent if time > at - window]
+        if len(inside) >= most:
+            free = max(free, inside[-most][1] + window)
+        if seconds == rates[-1][1] and len(inside) >= AT_ONCE:
+            free = max(free, inside[-1][1] + _wait({name for name, _ in inside}, network, most, window))
+    return free
+
+
+def _wait(known: set[str], network: str | None, most: int, window: timedelta) -> timedelta:
+    """The pause after a mailbox's last mail, in its longest window."""
+    spread_over = most - (AT_ONCE - 1) - NEWCOMERS
+    if spread_over <= 0:
+        return timedelta(0)  # so few that the rate alone spreads them
+    soon = window / NEWCOMER_WAIT
+    if network not in known and len(known) <= NEWCOMERS:
+        return soon
+    return (window - NEWCOMERS * soon) / spread_over
+
+
+def admit(candidates: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> list[Delivery]:
+    """
+    Return the mails that may be sent now, marked as admitted `at`; put the others off.
+
+    To be called in the transaction that locked the candidates and is going to save `admitted_at`. Where a mailbox has a
+    place and other mails wait for it too, one of them may be returned instead. Exact: claims that meet at a mailbox, or
+    at the site's last places, wait for each other's commits.
+    """
+    asking = [each for each in candidates if each.mailbox and not each.admitted_at and not each.is_held_back]
+    admitted = [each for each in candidates if each not in asking]
+    passed = _admit_to_mailboxes(asking, limit, at) if limit.mailbox_rates else asking
+    for delivery in _admit_to_site(passed, limit, at) if limit.site_rates else passed:
+        delivery.admitted_at = at
+        admitted.append(delivery)
+    return admitted
+
+
+def _admit_to_mailboxes(asking: Sequence[Delivery], limit: MailLimit, at: datetime) -> list[Delivery]:
+    mailboxes: dict[str, list[Delivery]] = {}
+    for delivery in asking:
+        mailboxes.setdefault(delivery.mailbox, []).append(delivery)
+    _lock(mailboxes)
+    sent: dict[str, Sent] = {mailbox: [] for mailbox in mailboxes}
+    longest = timedelta(seconds=limit.mailbox_rates[-1][1])
+    recent = Delivery.objects.filter(of_kind(limit), mailbox__in=mailboxes, admitted_at__gt=at - longest)
+    for mailbox, network, time in recent.order_by("admitted_at").values_list("mailbox", "network", "admitted_at"):
+        sent[mailbox].append((network, time or at))
+    return [each for mailbox, mine in mailboxes.items() for each in _admit_to(mailbox, mine, sent[mailbox], limit, at)]
+
+
+def _admit_to(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, at: datetime) -> list[Delivery]:
+    """Return which mails go to a mailbox now, and put off all others that wait for it."""
+    if not sent and len(mine) == 1:
+        return mine  # nearly always
+    chosen: list[Delivery] = []
+    waiting = Delivery.objects.due().with_mutes(at=at).filter(of_kind(limit), mailbox=mailbox, admitted_at=None)
+    waiting = waiting.filter(is_muted=False)
+    while winner := _choose(waiting.exclude(pk__in=[each.pk for each in chosen]), sent, limit.mailbox_rates, at):
+        chosen.append(winner)
+        sent.append((winner.network, at))
+    until: dict[datetime, list[int]] = {}
+    others = waiting.exclude(pk__in=[each.pk for each in chosen]).lock()
+    for pk, network in others.values_list("pk", "network")[:PUT_OFF]:
+        until.setdefault(next_place(sent, network, limit.mailbox_rates, at=at), []).append(pk)
+    for time, pks in until.items():
+        Delivery.objects.filter(pk__in=pks).update(next_attempt_at=time)
+    return chosen
+
+
+def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -> Delivery | None:
+    """Return the mail that gets the mailbox's next place, if it has one: of the network that had the fewest, the newest."""
+    newest = waiting.select_related("captcha").lock().order_by("-pk")
+    turns = Counter(network for network, _ in sent)
+    if next_place(sent, None, rates, at=at) <= at and (found := _wanted(newest.exclude(network__in=turns))):
+        return found
+    for network, _ in reversed(turns.most_common()):
+        if next_place(sent, network, rates, at=at) <= at and (found := _wanted(newest.filter(network=network))):
+            return found
+    return None
+
+
+def _wanted(rows: DeliveryQuerySet) -> Delivery | None:
+    """The first of these that would still help; those before it are superseded."""
+    while (delivery := rows.first()) and not delivery.is_wanted:
+        Delivery.objects.filter(pk=delivery.pk).supersede()
+    return delivery
+
+
+def site_room(limit: MailLimit, *, at: datetime) -> int | None:
+    """
+    Mails that the site may send now; None where nothing limits them. Half of a rate may go at once, the other half
+    comes back evenly over its window.
+    """
+    return min((_room(most, seconds, limit.column, at) for most, seconds in limit.site_rates), default=None)
+
+
+def _room(most: int, seconds: int, column: str, at: datetime) -> int:
+    minute, window = _minute(at), timedelta(seconds=seconds)
+    at_once = math.ceil(most / 2)
+    back = (most - at_once) / seconds  # mails a second
+    room, total, last = float(at_once), 0, minute - window
+    counted = MailTally.objects.filter(minute__gt=at - window - MINUTE).order_by("minute")
+    for then, mails in counted.values_list("minute", column):
+        room = min(at_once, room + back * (then - last).total_seconds()) - mails
+        total, last = total + mails, then
+    room = min(at_once, room + back * (minute - last).total_seconds())
+    return max(0, min(int(room + 1e-6), most - total))
+
+
+def admissible(rows: DeliveryQuerySet, limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
+    """
+    Return which of `rows` the site's limit lets pass now. Its last places are for networks that asked for few mails: a
+    stranger who fills the site's limit from some networks does not stop the others.
+    """
+    room = site_room(limit, at=at)
+    if room == 0:
+        return rows.exempt()
+    if room is None or room > min(limit.site_rates)[0] // 4:
+        return rows
+    return rows.filter(EXEMPT | ~Q(network__in=_busy_networks(limit, at)))
+
+
+def claimable(*, at: datetime) -> DeliveryQuerySet:
+    """The due mails that the site's limits let pass now."""
+    due = Delivery.objects.due()
+    return admissible(due.filter(of_kind(RESETS)), RESETS, at=at) | admissible(
+        due.filter(of_kind(SIGN_UPS)), SIGN_UPS, at=at
+    )
+
+
+def _busy_networks(limit: MailLimit, at: datetime) -> list[str]:
+    """The networks that asked for more than a hundredth of the site's mails in its window."""
+    most, seconds = min(limit.site_rates)
+    asked = Delivery.objects.filter(of_kind(limit), created_at__gt=at - timedelta(seconds=seconds)).exclude(mailbox="")
+    busy = asked.values("network").annotate(mails=Count("pk")).filter(mails__gt=max(1, most // 100))
+    return list(busy.values_list("network", flat=True))
+
+
+def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -> Sequence[Delivery]:
+    if not passed:
+        return passed
+    minute = _minute(at)
+    MailTally.objects.bulk_create([MailTally(minute=minute)], ignore_conflicts=True)
+    MailTally.objects.select_for_update().get(minute=minute)  # held until the commit: no two claims take the same place
+    room = site_room(limit, at=at)
+    admitted, surplus = passed[:room], passed[len(passed[:room]) :]
+    MailTally.objects.filter(minute=minute).update(**{limit.column: F(limit.column) + len(admitted)})
+    if surplus:
+        Delivery.objects.filter(pk__in=[each.pk for each in surplus]).update(next_attempt_at=at + MINUTE)
+    return admitted
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
+
+
+def _lock(mailboxes: Iterable[str]) -> None:
+    """
+    Hold these mailboxes until the transaction ends: a mailbox has no row that the ORM could lock. On SQLite the
+    transaction itself is the lock.
+    """
+    if connection.vendor == "postgresql":
+        keys = sorted(int.from_bytes(blake2b(each.encode(), digest_size=8).digest(), signed=True) for each in mailboxes)
+        with connection.cursor() as cursor:  # one order for all: no two claims wait for each other in a circle
+            cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
