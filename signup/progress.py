@@ -1,5 +1,7 @@
 """How a sign-up stands: what its page and its status tell the browser that holds it."""
 
+import math
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -32,6 +34,7 @@ def page_context(captcha: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     return {
         "captcha": captcha,
         "delivery": _state(captcha, delivery),
+        "leaves_in": _minutes_until(status.leaves_at(delivery)),
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
         "minutes": lookup.minutes_left(captcha),
@@ -44,9 +47,16 @@ def page_context(captcha: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     }
 
 
+def _minutes_until(time: datetime | None) -> int | None:
+    """Rounded up."""
+    return math.ceil((time - clock.now()).total_seconds() / 60) if time else None
+
+
 def _state(captcha: CaptchaModel, delivery: Delivery | None) -> dict[str, Any]:
+    leaves_at = status.leaves_at(delivery)
     return {
         "state": status.visible_state(delivery),
-        "sent_at": delivery.sent_at.isoformat() if delivery and delivery.sent_at else None,
+        "sent_at": clock.told(delivery.sent_at) if delivery and delivery.sent_at else None,
         "resend_after": lookup.resend_wait(captcha),
+        **({"leaves_at": clock.told(leaves_at)} if leaves_at else {}),
     }

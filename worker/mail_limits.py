@@ -5,8 +5,8 @@ Sign-up mails and password resets have limits of their own, so that neither can 
 when it is first claimed: a retry of it is free, and so is one that is held back or superseded.
 
 No order of service can protect a mailbox from a stranger with any number of networks. What does is that every sign-up
-mail serves its reader, whoever asked for it, and so the next place must never be far: places are spread over the longest
-window, and each goes to the network that had the fewest, and there to the newest request.
+mail serves its reader, whoever asked for it, and so the next place must never be far: places are spread over the
+longest window, and each goes to the network that had the fewest, and there to the newest request.
 """
 
 import math
@@ -128,8 +128,7 @@ def _admit_to(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, 
     if not sent and len(mine) == 1:
         return mine  # nearly always
     chosen: list[Delivery] = []
-    waiting = Delivery.objects.due().with_mutes(at=at).filter(of_kind(limit), mailbox=mailbox, admitted_at=None)
-    waiting = waiting.filter(is_muted=False)
+    waiting = Delivery.objects.due().unmuted(at=at).filter(of_kind(limit), mailbox=mailbox, admitted_at=None)
     while winner := _choose(waiting.exclude(pk__in=[each.pk for each in chosen]), sent, limit.mailbox_rates, at):
         chosen.append(winner)
         sent.append((winner.network, at))
@@ -143,7 +142,7 @@ def _admit_to(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, 
 
 
 def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -> Delivery | None:
-    """Return the mail that gets the mailbox's next place, if it has one: of the network that had the fewest, the newest."""
+    """Return the mail that gets the mailbox's next place, if it has one: the newest of the network that had fewest."""
     newest = waiting.select_related("captcha").lock().order_by("-pk")
     turns = Counter(network for network, _ in sent)
     if next_place(sent, None, rates, at=at) <= at and (found := _wanted(newest.exclude(network__in=turns))):

@@ -35,8 +35,16 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def with_mutes(self, *, at: datetime) -> Self:
         """Set `is_muted` on each: the owner of the address wants no sign-up mail now, so none is handed over."""
-        mute = Mute.objects.filter(address=OuterRef("recipient"), until__gt=at)
-        return self.annotate(is_muted=Q(Exists(mute)) & ~Q(kind__in=ACCOUNT_KINDS))
+        return self.annotate(is_muted=_muted(at))
+
+    def unmuted(self, *, at: datetime) -> Self:
+        """Mails that no mute holds back."""
+        return self.exclude(_muted(at))
+
+
+def _muted(at: datetime) -> Q:
+    mute = Mute.objects.filter(address=OuterRef("recipient"), until__gt=at)
+    return Q(Exists(mute)) & ~Q(kind__in=ACCOUNT_KINDS)
 
 
 class Delivery(models.Model):
@@ -65,7 +73,7 @@ class Delivery(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
-    # What the mail limits count by: the mailbox, empty for a mail outside them, and a pseudonym of the network that asked.
+    # What the mail limits count by: the mailbox, empty for a mail outside them, and a pseudonym of who asked.
     mailbox = models.CharField(max_length=254, blank=True, default="", db_default="")
     network = models.CharField(max_length=16, blank=True, default="", db_default="")
     admitted_at = models.DateTimeField(_("within the budget"), null=True, blank=True)
@@ -86,9 +94,7 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="delivery_due"),
             models.Index(fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"),
-            models.Index(
-                fields=["next_attempt_at"], condition=Q(state="pending") & EXEMPT, name="delivery_uncharged"
-            ),
+            models.Index(fields=["next_attempt_at"], condition=Q(state="pending") & EXEMPT, name="delivery_uncharged"),
             models.Index(
                 fields=["next_attempt_at"],
                 condition=Q(state="pending", kind__in=ACCOUNT_KINDS),

@@ -99,8 +99,8 @@ def hasten(*, delivery: Delivery, language: str) -> None:
 
 def claim(*, limit: int) -> list[Delivery]:
     """
-    Lease up to `limit` due mails to the caller for LEASE seconds, by the database's clock: the workers' own may disagree.
-    Nobody else sends these until the lease ends; whoever settles must show its token.
+    Lease up to `limit` due mails to the caller for LEASE seconds, by the database's clock, as the workers' own may
+    disagree. Nobody else sends these until the lease ends; whoever settles must show its token.
 
     Mails about accounts are claimed apart, and first: how long they take tells nobody's neighbour who has an account,
     and a password reset waits for no backlog. What the mail limits don't allow now is put off.
@@ -113,7 +113,7 @@ def claim(*, limit: int) -> list[Delivery]:
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     due = mail_limits.admissible(Delivery.objects.due().filter(mail_limits.of_kind(group)), group, at=at)
     rows = _take(due.with_mutes(at=at).select_related("captcha"), limit)
-    if len(rows) == limit:
+    if len(rows) == limit or (rows and group is mail_limits.RESETS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread
     superseded = [row.pk for row in rows if not row.is_wanted]
     if superseded:

@@ -1,6 +1,6 @@
 """What a visitor may know of a mail."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from core import clock
 from verification.models import CaptchaModel
@@ -10,7 +10,7 @@ from .models import Delivery
 State = Delivery.State
 
 PATIENCE = timedelta(seconds=10)  # a mail that waits longer than this is late, tried or not
-SOON = timedelta(seconds=5)  # one that may not be tried before this is late already: a budget makes it wait
+SOON = timedelta(seconds=5)  # one that may not be tried before this is late already: a mail limit makes it wait
 
 
 def latest(*, captcha: CaptchaModel) -> Delivery | None:
@@ -23,10 +23,16 @@ def is_sending(*, captcha: CaptchaModel) -> bool:
     return Delivery.objects.filter(captcha=captcha, state=State.SENDING).exists()
 
 
+def leaves_at(delivery: Delivery | None) -> datetime | None:
+    """When a mail may leave that a mail limit holds back; None for any other."""
+    held = delivery is not None and delivery.state == State.PENDING and delivery.attempts == 0
+    return delivery.next_attempt_at if delivery and held and delivery.next_attempt_at - clock.now() > SOON else None
+
+
 def visible_state(delivery: Delivery | None) -> str:
     """
-    Return queued, sending, sent, delayed (a try failed, a budget makes it wait, or it waits for longer than usual) or
-    failed (refused for good, or given up). The same for every address.
+    Return queued, sending, sent, delayed (a try failed, a mail limit makes it wait, or it waits for longer than usual)
+    or failed (refused for good, or given up). The same for every address.
     """
     if delivery is None or delivery.state in (State.FAILED, State.EXPIRED):
         return "failed"

@@ -46,6 +46,9 @@ class DeliveryState(drf.Serializer[Any]):
     )
     sent_at = drf.DateTimeField(allow_null=True)
     resend_after = drf.IntegerField(help_text=_("Seconds until the email may be asked for again"))
+    leaves_at = drf.DateTimeField(
+        required=False, help_text=_("When it is delayed because too many emails were asked for")
+    )
 
 
 class NewAccount(drf.Serializer[Any]):

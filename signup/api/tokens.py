@@ -49,4 +49,4 @@ def issue(*, user: User) -> Issued | None:
     others = AuthToken.objects.filter(user=now).exclude(pk=row.pk).order_by("-created")
     kept = list(others.values_list("pk", flat=True)[: knox_settings.TOKEN_LIMIT_PER_USER - 1])
     others.exclude(pk__in=kept).delete()
-    return Issued(token, row.expiry)
+    return Issued(token, row.expiry.replace(microsecond=0))  # as every time that is told

@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
 
 from signup import services
-from tests.factories import Hands, wrong
+from tests.factories import PASSWORD, Hands, wrong
 from tests.visits import accept, deliver
+from verification import keys
+from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import CodeMismatch, VerificationError
+from worker.models import Delivery
 
 DAY = timedelta(hours=24)
 
@@ -103,6 +107,84 @@ def at_many_addresses(hands: Hands, *, hours: int = 24) -> Chances:
                         pass
         hands.move(minutes=1)
     return chances
+
+
+@dataclass
+class Siege:
+    """
+    A stranger who uses up an address's mails: from each of so many networks they ask for one every ten minutes, a
+    sign-up's and a reset's alike, as long as the owner is out. `networks` None: from another network each time.
+
+    The owner comes now and then, asks once, from their own network, and opens whichever mail is in the mailbox.
+    """
+
+    hands: Hands
+    address: str
+    networks: int | None
+    step: int = 10  # minutes
+
+    def waits(self, *, hours: int, every: int) -> list[float]:
+        """The minutes that an owner waits who comes every so many hours of the siege: each as if none came before."""
+        waits = []
+        for step in range(hours * 60 // self.step):
+            self._ask(step)
+            if step and step % (every * 60 // self.step) == 0:
+                waits.append(self._owner_waits(step))
+            self.hands.move(minutes=self.step)
+        return waits
+
+    def mails_in_a_day(self) -> int:
+        """The most that any 24 hours of the siege brought."""
+        sent = sorted(Delivery.objects.filter(state=Delivery.State.SENT).values_list("sent_at", flat=True))
+        return max(sum(start <= time < start + DAY for time in sent) for start in sent)
+
+    def _ask(self, step: int) -> None:
+        names = [f"n{step}"] if self.networks is None else [f"n{number}" for number in range(self.networks)]
+        for name in names:
+            self.want(network=name)
+        while deliver():
+            pass
+
+    def _owner_waits(self, step: int) -> float:
+        start = self.hands.moment
+        with transaction.atomic():
+            self.want(network="owner")
+            while deliver():
+                pass
+            while not self.gets_in():
+                self.hands.move(minutes=self.step)
+                step += 1
+                self._ask(step)
+            waited = self.hands.moment - start
+            transaction.set_rollback(True)
+        self.hands.moment = start
+        return waited.total_seconds() / 60
+
+    def want(self, *, network: str) -> None:
+        services.request_code(address=self.address, language="en", held={}, network=network)
+
+    def gets_in(self) -> bool:
+        """Finish the sign-up by the link of a mail in the mailbox, if one works; whether it did."""
+        for mail in Delivery.objects.filter(state=Delivery.State.SENT).order_by("-sent_at")[:3]:
+            proof = mail.captcha and keys.link_proof_of(mail.captcha)
+            if mail.captcha and verification.holds_proof(mail.captcha, link_proof=proof):
+                services.prove(captcha=mail.captcha, address=self.address, code="", link_proof=proof)
+                account = {"username": "owner", "password": PASSWORD, "language": "en"}
+                return services.register(captcha=mail.captcha, **account).is_active
+        return False
+
+
+class SiegeOfResets(Siege):
+    """The same for the mails that reset a password; the address has an account."""
+
+    def want(self, *, network: str) -> None:
+        services.request_code(address=self.address, language="en", held={}, network=network)
+        services.request_password_reset(address=self.address, language="en", network=network)
+
+    def gets_in(self) -> bool:
+        """Whether a reset's link is in the mailbox that works: it does for PASSWORD_RESET_TIMEOUT, whoever asked."""
+        since = self.hands.moment - timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
+        return Delivery.objects.filter(kind=Delivery.Kind.PASSWORD_RESET, sent_at__gt=since).exists()
 
 
 def _names() -> Iterator[str]:

@@ -1,23 +1,30 @@
-"""Who has an account is nobody's business: attacks 1 to 6."""
+"""Who has an account is nobody's business: attacks 1 to 6, 74 and 75."""
 
+import random
 import re
+import time
+from datetime import datetime
+from functools import partial
 
 import pytest
 from django.http import HttpResponse
 from django.test import Client
 
 from core import clock
-from signup import handles
+from signup import handles, services
 from tests.attacks import timing
+from tests.attacks.statistics import p_value
 from tests.factories import BOB, PASSWORD, Hands, make_pending, make_user, right, text_of, wrong
 from tests.servers import System
 from tests.visits import accept, ask, verify
 from verification.models import CaptchaModel
-from worker import outbox
+from worker import outbox, sender, smtp
+from worker.models import Delivery
 from worker.smtp import Outcome, Reply
 
 pytestmark = pytest.mark.django_db
 
+ask_code = partial(services.request_code, language="en", held={})
 RANDOM = {"Content-Length", "X-Request-ID"}
 PEOPLE = {"new": "anna@example.com", "pending": "anne@example.com", "registered": "anni@example.com"}
 
@@ -189,3 +196,74 @@ def test_06_a_taken_username_is_told_only_to_who_proved_the_mailbox(client: Clie
     assert taken not in text_of(verify(client, captcha, username="bob", captcha=wrong(captcha)))
     assert taken not in text_of(verify(client, captcha, username="bob", captcha=""))
     assert taken in text_of(verify(client, captcha, username="bob", captcha=right(captcha)))
+
+
+def test_74_a_neighbours_mail_says_nothing_of_an_account(monkeypatch) -> None:
+    """
+    A stranger asks for a reset of their own and then for one of an address; both are sent in one claim, the later
+    first. When their own comes tells nothing: a reset for nobody takes as long as another. 60 of each, interleaved.
+    """
+    make_user("mallory", "mallory@example.com")
+    make_user("owner", "owner@example.com")
+    arrived: dict[str, float] = {}
+
+    def send(*, sender: str, recipient: str, message: bytes | None) -> Reply:
+        time.sleep(random.uniform(0.004, 0.008))
+        arrived[recipient] = time.perf_counter()
+        return Reply(Outcome.ACCEPTED, "250 OK")
+
+    def wait(asked_for: str) -> float:
+        for address in ("mallory@example.com", asked_for):
+            services.request_password_reset(address=address, language="en", network=address)
+        start = time.perf_counter()
+        assert sender.deliver() == 2
+        return arrived["mallory@example.com"] - start
+
+    def p_of_a_round() -> float:
+        known, unknown = [], []
+        for _ in range(60):
+            known.append(wait("owner@example.com"))
+            unknown.append(wait("nobody@example.com"))
+        return p_value(known, unknown)
+
+    monkeypatch.setattr(smtp, "send", send)
+    for _ in range(20):
+        wait("owner@example.com")
+    assert any(p_of_a_round() > 0.01 for _ in range(3))
+
+
+def test_74_each_reset_is_on_record_before_the_next_is_sent(monkeypatch) -> None:
+    """Or a mail of somebody else's would be recorded later by as long as it took."""
+    make_user("mallory", "mallory@example.com")
+    recorded = []
+
+    def send(*, sender: str, recipient: str, message: bytes | None) -> Reply:
+        recorded.append(Delivery.objects.filter(state=Delivery.State.SENT).count())
+        return Reply(Outcome.ACCEPTED, "250 OK")
+
+    monkeypatch.setattr(smtp, "send", send)
+    for _ in range(3):
+        services.request_password_reset(address="mallory@example.com", language="en", network="")
+    sender.deliver()
+    assert recorded == [0, 1, 2]
+
+
+def test_74_mails_about_accounts_are_claimed_apart() -> None:
+    """No sign-up's mail is sent behind a reset's in one claim: its page tells when it was."""
+    make_user("mallory", "mallory@example.com")
+    ask_code(address="anna@example.com")
+    services.request_password_reset(address="mallory@example.com", language="en", network="")
+    ask_code(address="anne@example.com")
+    kinds = [{each.kind for each in outbox.claim(limit=50)} for _ in range(2)]
+    assert kinds == [{"password_reset"}, {"code"}]
+
+
+def test_75_times_are_told_in_whole_seconds(client: Client) -> None:
+    """By the page's status and the API; finer, they would tell what else was sent at that time."""
+    ask(client, "mallory@example.com")
+    Delivery.objects.update(state=Delivery.State.SENT, sent_at=clock.now().replace(microsecond=123_456))
+    times = [client.get("/signup/status/").json()["sent_at"]]
+    make_user("mallory", "mallory@example.com")
+    login = {"username": "mallory", "password": PASSWORD}
+    times.append(client.post("/api/login/", login, content_type="application/json").json()["expires_at"])
+    assert [datetime.fromisoformat(time).microsecond for time in times] == [0, 0]

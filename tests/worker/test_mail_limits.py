@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from core import clock
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
 from tests.visits import deliver
-from worker import mail_limits, outbox, status, sweeper
 from verification.models import CaptchaModel
+from worker import mail_limits, outbox, status, sweeper
 from worker.models import Delivery, MailTally
 from worker.smtp import Outcome, Reply
 

@@ -10,5 +10,6 @@ from .edges import EDGES
 from .enumeration import ENUMERATION
 from .guessing import GUESSING
 from .input import INPUT
+from .starvation import STARVATION
 
-DEFECTS = [*ENUMERATION, *GUESSING, *INPUT, *ACCOUNTS, *EDGES]
+DEFECTS = [*ENUMERATION, *GUESSING, *INPUT, *ACCOUNTS, *EDGES, *STARVATION]

@@ -71,8 +71,8 @@ EDGES = [
         ),
         Edit(
             "worker/outbox.py",
-            "(delivery.pk, reply.text[:255])",
-            '(delivery.pk, f"{reply.text} {keys.code_of(delivery.captcha) if delivery.captcha else None}")',
+            "then=Value(reply.text[:255]))",
+            'then=Value(f"{reply.text} {keys.code_of(delivery.captcha) if delivery.captcha else None}"))',
         ),
         SECRETS,
     ),
@@ -159,19 +159,13 @@ EDGES = [
     ),
     defect(
         50,
-        "Reset mails are outside the budgets",
+        "Reset mails are outside the mail limits",
         Edit(
             "signup/services.py",
             "            network=network,\n        )\n\n\ndef _post",
             "        )\n\n\ndef _post",
         ),
         "test_edges.py::test_50_a_mailbox_can_not_be_bombed",
-    ),
-    defect(
-        50,
-        "No mail of the day is kept for another network",
-        Edit("worker/budgets.py", "reserved = 1 if known and", "reserved = 0 if known and"),
-        "test_edges.py::test_50_the_owner_still_gets_a_code",
     ),
     defect(
         51,

@@ -60,6 +60,12 @@ ATTACKS = {
     49: "open databases",
     50: "mail bombing",
     51: "framing, scripts, the admin, error pages",
+    71: "a mailbox whose mails a stranger uses up",
+    72: "resets starved by other mails",
+    73: "places used up by what is not sent",
+    74: "told apart by a neighbour's mail",
+    75: "times finer than a second",
+    76: "the site's mails used up",
 }
 
 _HEAD = """\
