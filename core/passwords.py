@@ -1,4 +1,4 @@
-"""How passwords are hashed and judged."""
+"""How passwords are hashed, judged and reset."""
 
 import os
 import threading
@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth import password_validation
 from django.contrib.auth.hashers import Argon2PasswordHasher
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -78,3 +79,23 @@ class SimilarityValidator(password_validation.UserAttributeSimilarityValidator):
 
     def get_error_message(self) -> str:
         return _("Choose a password that is less like your username or email address")
+
+
+class ResetTokens(PasswordResetTokenGenerator):
+    """Tokens of reset links. They also end when the account is disabled, and activating it does not bring them back."""
+
+    def make_token(self, user: Any) -> str:
+        return _generator(user).make_token(user)
+
+    def check_token(self, user: Any, token: str | None) -> bool:
+        return bool(user) and user.is_active and _generator(user).check_token(user, token)
+
+
+def _generator(user: Any) -> PasswordResetTokenGenerator:
+    """Django's own, whose key belongs to what also ends the sessions of the account."""
+    generator = PasswordResetTokenGenerator()
+    generator.key_salt += user.session_salt
+    return generator
+
+
+reset_tokens = ResetTokens()

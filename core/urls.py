@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from signup.admin.dashboard import dashboard
 from signup.languages import set_language
@@ -12,6 +13,8 @@ from . import views
 urlpatterns = [
     path("", include("signup.urls")),
     path("admin/dashboard/", admin.site.admin_view(dashboard), name="dashboard"),
+    # The site's own page: the admin's neither limits guesses nor tells the mailbox.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password_change")),
     path("admin/", admin.site.urls),
     path("i18n/setlang/", set_language, name="set_language"),
 ]

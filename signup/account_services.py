@@ -8,9 +8,16 @@ from worker.models import Delivery
 from .models import User
 
 
-def change_password(*, user: User, password: str, language: str) -> None:
-    """Give an account another password, and tell its mailbox: whoever didn't do it learns of it there."""
-    user.set_password(password)  # before the transaction: it takes longer than all of its statements
+def change_password(*, user: User, password: str | None, language: str) -> None:
+    """
+    Give an account another password, or none, and tell its mailbox: an owner who didn't do it learns of it there.
+
+    `language` is that of the mail where the account has chosen none.
+    """
+    if password is None:
+        user.set_unusable_password()
+    else:
+        user.set_password(password)  # before the transaction: it takes longer than all of its statements
     with transaction.atomic():
         user.save(update_fields=["password"])
         outbox.post(

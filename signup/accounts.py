@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from core import network
+from core import network, passwords
 
 from . import account_services, devices, drafts, limits, services
 from .account_forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
@@ -70,6 +70,7 @@ class PasswordChange(FormPage, auth.PasswordChangeView):
 class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
     template_name = "account/password_reset_confirm.html"
     form_class = NewPasswordForm
+    token_generator = passwords.reset_tokens
     success_url = reverse_lazy("login")
 
     def form_valid(self, form: Any) -> HttpResponse:

@@ -1,5 +1,6 @@
 """The account."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
@@ -7,6 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, Permis
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
+from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 from knox.models import get_token_model
 
@@ -15,9 +17,45 @@ from core import addresses, clock
 from . import usernames
 
 UNUSABLE_PASSWORD = "!"  # noqa: S105 - Django's prefix of passwords that never match
+SALT_LENGTH = 12  # letters and digits: two disablings of an account never get the same
+
+PENDING = Q(activated_at=None, is_active=False, is_staff=False)
+STILL_PENDING = "signup_user.activated_at IS NULL AND NOT signup_user.is_active AND NOT signup_user.is_staff"  # as SQL
+PRIVILEGED = Q(is_staff=True) | Q(is_superuser=True)
+PROVEN = Q(is_active=True) | Q(activated_at__isnull=False, username__isnull=False)
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def pending(self) -> "UserQuerySet":
+        """Accounts that wait for their first proof. Everything else is *registered*, whether active or disabled."""
+        return self.filter(PENDING)
+
+    def proven(self) -> "UserQuerySet":
+        """Accounts that may be active; see `User.is_proven`."""
+        return self.filter(PROVEN)
+
+    def ordinary(self) -> "UserQuerySet":
+        """Accounts that others than superusers may change; see `User.is_privileged`."""
+        return self.exclude(PRIVILEGED)
+
+    def update(self, **values: Any) -> int:
+        """Update the rows. Disabling and activating end the sessions of accounts, and delete their API tokens."""
+        if "is_active" not in values:
+            return super().update(**values)
+        salt = get_random_string(SALT_LENGTH)
+        with transaction.atomic(using=self.db):
+            rows = super().update(**values, session_salt=salt)
+            get_token_model().objects.using(self.db).filter(user__session_salt=salt).delete()
+        return rows
 
 
 class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def pending(self) -> UserQuerySet:
+        return self.get_queryset().pending()
+
     @transaction.atomic
     def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
         """Create an account that needs no code: somebody with authority vouches for it."""
@@ -46,14 +84,6 @@ class UserManager(BaseUserManager["User"]):
         """Fold what a person calls an account. Raises ValidationError for what no address can be."""
         return addresses.canonical(name) if "@" in name else usernames.key(name)
 
-    def pending(self) -> "models.QuerySet[User]":
-        """Accounts that wait for their first proof. Everything else is *registered*, whether active or disabled."""
-        return self.filter(PENDING)
-
-
-PENDING = Q(activated_at=None, is_active=False, is_staff=False)
-STILL_PENDING = "signup_user.activated_at IS NULL AND NOT signup_user.is_active AND NOT signup_user.is_staff"  # as SQL
-
 
 class User(AbstractBaseUser, PermissionsMixin):
     """An account: inactive and nameless until its mailbox is proven."""
@@ -68,8 +98,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     created_at = models.DateTimeField(_("created"), default=clock.now)
     activated_at = models.DateTimeField(_("activated"), null=True, blank=True)
+    # Part of what sessions and reset links are checked against, and no secret. A new value ends them.
+    session_salt = models.CharField(max_length=SALT_LENGTH, default="", db_default="", editable=False)
 
     objects = UserManager()
+    _password_removed = False  # and not saved yet
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -87,14 +120,48 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.username or self.email
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """A new password, whoever set it, takes back the API tokens of the old one, as it ends the sessions."""
-        renewed = self.pk is not None and self._password is not None  # type: ignore[attr-defined]
+        """Save the row. Another password, none, and disabling end the account's sessions, and delete its API tokens."""
+        written = kwargs.get("update_fields")
+        disabled = self.pk is not None and not self.is_active and (written is None or "is_active" in written)
+        if disabled:
+            self.session_salt = get_random_string(SALT_LENGTH)
+            kwargs["update_fields"] = written and {*written, "session_salt"}
+        renewed = self._password is not None or self._password_removed  # type: ignore[attr-defined]
+        ended = self.pk is not None and (renewed or disabled)
         with transaction.atomic():
             super().save(*args, **kwargs)
-            if renewed:
+            if ended:
                 get_token_model().objects.filter(user=self).delete()
+        self._password_removed = False
+
+    def set_unusable_password(self) -> None:
+        super().set_unusable_password()
+        self._password_removed = True
+
+    def get_session_auth_hash(self) -> str:
+        """What each of the account's sessions carries: one with another value has ended."""
+        return super().get_session_auth_hash() + self.session_salt
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """The same for the keys that are being rotated out."""
+        for value in super().get_session_auth_fallback_hash():
+            yield value + self.session_salt
 
     @property
     def is_registered(self) -> bool:
         """False only while the account waits for its first proof."""
         return bool(self.activated_at or self.is_active or self.is_staff)
+
+    @property
+    def is_privileged(self) -> bool:
+        """Whether the account has rights in the admin, so that only a superuser may change it."""
+        return self.is_staff or self.is_superuser
+
+    @property
+    def is_proven(self) -> bool:
+        """
+        Whether somebody has proven the mailbox, or an operator vouches for it.
+
+        An account that was disabled while it waited for its proof is registered and not proven: it has no username.
+        """
+        return self.is_active or bool(self.activated_at and self.username)

@@ -9,13 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
-from django.contrib.auth.tokens import default_token_generator
 from django.urls import reverse
 from django.utils import translation
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from core import clock
+from core import clock, passwords
 from verification import keys
 from verification.models import CaptchaModel
 
@@ -85,8 +84,10 @@ def _request(captcha: CaptchaModel) -> Context:
 def _password_reset(delivery: Delivery) -> Context:
     if delivery.user is None:
         raise Unbuildable("the account is gone")
+    if not delivery.user.is_active:
+        raise Unbuildable("the account is disabled")
     uid = urlsafe_base64_encode(force_bytes(delivery.user.pk))
-    token = default_token_generator.make_token(delivery.user)
+    token = passwords.reset_tokens.make_token(delivery.user)
     return {
         "username": delivery.user.get_username(),
         "link": _url("password_reset_confirm", uid, token),

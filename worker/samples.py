@@ -29,7 +29,7 @@ def build(*, kind: str, language: str) -> bytes:
         created_at=now - timedelta(seconds=1),
         requested_at=now,
     )
-    user = get_user_model()(pk=0, email=RECIPIENT, username=NAME, password="")
+    user = get_user_model()(pk=0, email=RECIPIENT, username=NAME, password="", is_active=True)
     about_signup = kind in mutes.KINDS
     return mail.build(
         Delivery(

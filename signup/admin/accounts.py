@@ -1,12 +1,14 @@
-"""Accounts: added and changed by the rules that visitors meet, switched off and on."""
+"""Accounts: added and changed by the rules that visitors meet, disabled and activated. Groups of staff."""
 
 from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import forms as auth_forms
-from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -15,14 +17,18 @@ from django.utils.translation import ngettext
 from knox.models import AuthToken
 
 from core import addresses, clock
-from signup import services, usernames, words
-from signup.models import PENDING, User
+from signup import account_services, services, usernames, words
+from signup.models import PENDING, User, UserQuerySet
 from worker.models import Delivery
 
 from .careful import ask_first
-from .lists import BoundedAdmin, Choice, beginning, starting
+from .lists import BoundedAdmin, Choice, StrictAdmin, beginning, starting
 
 admin.site.unregister(AuthToken)  # its page shows hashes, and makes tokens for anybody
+admin.site.unregister(Group)
+
+PERMISSIONS = ("is_staff", "is_superuser", "groups", "user_permissions")
+UNPROVEN = _("This is not possible: nobody has shown whose mailbox it is")
 
 
 class _NamesMixin(forms.ModelForm):
@@ -38,6 +44,12 @@ class _NamesMixin(forms.ModelForm):
         if usernames.key(username) != self.instance.username_key and not services.is_username_free(username=username):
             raise words.explain(services.UsernameTaken())
         return username
+
+
+def _require(username: str | None) -> str:
+    if username is None:
+        raise ValidationError(_("Enter a username"), code="required")
+    return username
 
 
 class AccountCreationForm(_NamesMixin, auth_forms.AdminUserCreationForm):
@@ -57,13 +69,27 @@ class AccountCreationForm(_NamesMixin, auth_forms.AdminUserCreationForm):
         fields = ("email", "username")
 
     def clean_username(self) -> str:
-        username = super().clean_username()
-        if username is None:
-            raise ValidationError(_("Enter a username"), code="required")
-        return username
+        return _require(super().clean_username())
 
 
 class AccountChangeForm(_NamesMixin, auth_forms.UserChangeForm):
+    """An account that nobody has proven stays without a name, and inactive."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "username" in self.fields:
+            self.fields["username"].disabled = not self.instance.is_proven
+
+    def clean_username(self) -> str | None:
+        username = super().clean_username()
+        return _require(username) if self.instance.is_proven else None
+
+    def clean_is_active(self) -> bool:
+        active: bool = self.cleaned_data["is_active"]
+        if active and not self.instance.is_proven:
+            raise ValidationError(UNPROVEN, code="unproven")
+        return active
+
     class Meta:
         model = User
         fields = (
@@ -72,11 +98,25 @@ class AccountChangeForm(_NamesMixin, auth_forms.UserChangeForm):
             "password",
             "language",
             "is_active",
-            "is_staff",
-            "is_superuser",
-            "groups",
-            "user_permissions",
+            *PERMISSIONS,
         )
+
+
+class AccountPasswordForm(auth_forms.AdminPasswordChangeForm):
+    """A password that an operator sets. The mailbox is told, as it is of every new password."""
+
+    user: User
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if not self.user.is_proven:
+            self.add_error("password1", ValidationError(UNPROVEN, code="unproven"))
+        return cleaned
+
+    def save(self, commit: bool = True) -> User:
+        password = self.cleaned_data["password1"] if self.cleaned_data["set_usable_password"] else None
+        account_services.change_password(user=self.user, password=password, language=settings.LANGUAGE_CODE)
+        return self.user
 
 
 class Standing(Choice):
@@ -93,9 +133,12 @@ class Standing(Choice):
 
 
 @admin.register(User)
-class AccountAdmin(BoundedAdmin, UserAdmin):
+class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
+    """Only a superuser gives permissions, and changes accounts of staff, their own included."""
+
     form = AccountChangeForm
     add_form = AccountCreationForm
+    change_password_form = AccountPasswordForm
     ordering = ("-pk",)
     sortable_by = ("email",)
     list_display = ("email", "username", "standing", "is_staff", "language", "activated_at", "created_at")
@@ -106,12 +149,21 @@ class AccountAdmin(BoundedAdmin, UserAdmin):
     readonly_fields = ("created_at", "activated_at", "last_login")
     fieldsets = (
         (None, {"fields": ("email", "username", "password", "language")}),
-        (_("Permissions"), {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        (_("Permissions"), {"fields": ("is_active", *PERMISSIONS)}),
         (_("Moments"), {"fields": ("created_at", "activated_at", "last_login")}),
     )
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("email", "username", "usable_password", "password1", "password2")}),
     )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *PERMISSIONS)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and _is_below(request.user, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and _is_below(request.user, obj)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """What an operator has saved is no sign-up any more: active or disabled, no code changes it."""
@@ -138,11 +190,11 @@ class AccountAdmin(BoundedAdmin, UserAdmin):
         return to_delete, count, needed - {Delivery._meta.verbose_name}, protected
 
     @admin.action(description=_("Activate again what was disabled"), permissions=["change"])
-    def activate(self, request: HttpRequest, chosen: QuerySet[User]) -> HttpResponse | None:
+    def activate(self, request: HttpRequest, chosen: UserQuerySet) -> HttpResponse | None:
         return ask_first(
             self,
             request,
-            self._theirs(request, chosen).filter(is_active=False).exclude(PENDING),
+            self._theirs(request, chosen).proven().filter(is_active=False),
             question=_("Activate these accounts?"),
             warning=_(
                 "Their owners can sign in again. An account that waits for its proof is not among them: nobody has "
@@ -153,20 +205,42 @@ class AccountAdmin(BoundedAdmin, UserAdmin):
         )
 
     @admin.action(description=_("Disable"), permissions=["change"])
-    def disable(self, request: HttpRequest, chosen: QuerySet[User]) -> HttpResponse | None:
+    def disable(self, request: HttpRequest, chosen: UserQuerySet) -> HttpResponse | None:
         return ask_first(
             self,
             request,
             self._theirs(request, chosen).filter(is_active=True).exclude(pk=request.user.pk or 0),
             question=_("Disable these accounts?"),
-            warning=_("Nobody can sign in with them, and no code makes them work again. You can activate them here."),
+            warning=_(
+                "Their sessions and API tokens end, nobody can sign in with them, and no code makes them work again. "
+                "You can activate them here."
+            ),
             describe=lambda user: (user.email, user.username),
             act=_switch(False),
         )
 
-    def _theirs(self, request: HttpRequest, chosen: QuerySet[User]) -> QuerySet[User]:
-        """Only a superuser switches superusers and staff."""
-        return chosen if request.user.is_superuser else chosen.filter(is_superuser=False, is_staff=False)
+    def _theirs(self, request: HttpRequest, chosen: UserQuerySet) -> UserQuerySet:
+        """The accounts below an operator."""
+        return chosen if request.user.is_superuser else chosen.ordinary()
+
+
+@admin.register(Group)
+class GroupAdmin(StrictAdmin, auth_admin.GroupAdmin):
+    """A group gives permissions, so only a superuser changes one; others may look."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return request.user.is_superuser
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return request.user.is_superuser
+
+
+def _is_below(operator: Any, user: User | None) -> bool:
+    """Whether the account is one that the operator may change; also where no certain account is meant."""
+    return operator.is_superuser or user is None or not user.is_privileged
 
 
 def _switch(active: bool) -> Callable[[list[int]], str]:

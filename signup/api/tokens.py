@@ -1,6 +1,6 @@
 """
-Tokens: knox keeps their hash alone. A token dies at sign-out, by age, with its account's password (`User.save`), and
-when more than TOKEN_LIMIT_PER_USER newer ones exist.
+Tokens: knox keeps their hash alone. A token dies at sign-out, by age, with its account's password or when that is
+disabled (`User.save`, `UserQuerySet.update`), and when more than TOKEN_LIMIT_PER_USER newer ones exist.
 """
 
 import re
@@ -40,10 +40,10 @@ def issue(*, user: User) -> Issued | None:
     """
     Return a new token of an account; None where since `user` was read its password changed, or it was disabled.
 
-    The row is held, so that a change of the password comes before (and refuses) or after (and takes the token back).
+    The row is locked, so that either change comes before (and refuses) or after (and deletes the token).
     """
     now = User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
-    if now is None or now.password != user.password or not now.is_active:
+    if now is None or not now.is_active or now.get_session_auth_hash() != user.get_session_auth_hash():
         return None
     row, token = AuthToken.objects.create(user=now)
     others = AuthToken.objects.filter(user=now).exclude(pk=row.pk).order_by("-created")

@@ -4,12 +4,14 @@ import re
 from io import StringIO
 
 import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.tokens import default_token_generator
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
+from core.passwords import reset_tokens
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_pending, make_user, text_of
 from worker import mail
@@ -72,6 +74,28 @@ def test_changing_the_password(client: Client) -> None:
     )
     assert "Your password is changed" in text_of(client.get("/account/"))
     assert User.objects.get().check_password("another horse b")
+
+
+def test_a_session_outlives_a_rotated_key_unless_it_ended(client: Client, settings) -> None:
+    """Also one of an account that was disabled before; and disabling ends it under the old key too."""
+    alice = make_user(is_active=False)
+    User.objects.update(is_active=True)
+    alice.refresh_from_db()
+    client.force_login(alice)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another-key-that-only-tests-know-0123456789"
+    assert client.get("/account/").status_code == 200
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = settings.SECRET_KEY_FALLBACKS[0], [settings.SECRET_KEY]
+    for active in (False, True):
+        User.objects.update(is_active=active)
+    assert client.get("/account/").status_code == 302
+
+
+def test_sessions_outlive_the_deploy_that_can_end_them() -> None:
+    """The hash of an account that was never disabled is Django's own."""
+    alice = make_user()
+    assert alice.get_session_auth_hash() == AbstractBaseUser.get_session_auth_hash(alice)
+    assert default_token_generator.check_token(alice, reset_tokens.make_token(alice))
 
 
 @pytest.mark.parametrize("way", ["change", "reset"])

@@ -269,6 +269,17 @@ def test_the_admin_adds_accounts_by_the_same_rules(admin: Client) -> None:
     assert (alice.username, alice.username_key, alice.is_active, alice.is_registered) == ("Alice", "alice", True, True)
 
 
+def test_an_account_keeps_a_username(admin: Client) -> None:
+    """It may be changed, but not taken away: what has none counts as proven by nobody."""
+    alice = make_user()
+    fields = {"email": ALICE, "username": "", "language": "", "is_active": "on"}
+    page = admin.post(f"{ACCOUNTS}{alice.pk}/change/", fields)
+    assert "Enter a username" in text_of(page)
+    assert admin.post(f"{ACCOUNTS}{alice.pk}/change/", fields | {"username": "Alicia"}).status_code == 302
+    alice.refresh_from_db()
+    assert (alice.username, alice.username_key) == ("Alicia", "alicia")
+
+
 def test_the_admin_speaks_chinese(admin: Client) -> None:
     """Labels of our models too."""
     make_delivery()

@@ -6,10 +6,11 @@ docs/reference/defects.md is made from these tables.
 """
 
 from .accounts import ACCOUNTS
+from .admin import ADMIN
 from .edges import EDGES
 from .enumeration import ENUMERATION
 from .guessing import GUESSING
 from .input import INPUT
 from .starvation import STARVATION
 
-DEFECTS = [*ENUMERATION, *GUESSING, *INPUT, *ACCOUNTS, *EDGES, *STARVATION]
+DEFECTS = [*ENUMERATION, *GUESSING, *INPUT, *ACCOUNTS, *EDGES, *ADMIN, *STARVATION]

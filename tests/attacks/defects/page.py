@@ -66,6 +66,11 @@ ATTACKS = {
     74: "told apart by a neighbour's mail",
     75: "times finer than a second",
     76: "the site's mails used up",
+    59: "staff makes itself superuser, or takes an account of staff over",
+    60: "the admin activates an account that nobody has proven",
+    61: "guessing, and changing a password unseen, in the admin",
+    62: "sessions, tokens and links of a disabled account",
+    63: "secrets found out by the admin's lists",
 }
 
 _HEAD = """\

@@ -78,6 +78,14 @@ def test_a_password_that_an_operator_sets_takes_tokens_back(api: Api, alice: Use
     assert refused(api)
 
 
+def test_an_account_without_a_password_has_no_tokens(api: Api, alice: User) -> None:
+    """Whoever took it away."""
+    alice.set_unusable_password()
+    alice.save()
+    assert refused(api)
+    assert not AuthToken.objects.exists()
+
+
 def test_nothing_else_takes_tokens_back(api: Api, alice: User, settings) -> None:
     """Saving the account, signing in, or a better hash of the same password."""
     alice.save()

@@ -1,0 +1,144 @@
+"""Mistakes about who works in the admin: attacks 59 to 63."""
+
+from .model import Edit, defect
+
+ACCOUNTS, MODELS, PASSWORDS = "signup/admin/accounts.py", "signup/models.py", "core/passwords.py"
+
+ADMIN = [
+    defect(
+        59,
+        "The form gives permissions to whoever may change accounts",
+        Edit(
+            ACCOUNTS,
+            "return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *PERMISSIONS)",
+            "return self.readonly_fields",
+        ),
+        "test_admin.py::test_59_staff_gives_nobody_permissions[somebody else]",
+    ),
+    defect(
+        59,
+        "Whoever may change groups changes what a group may do",
+        Edit(
+            ACCOUNTS,
+            "    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:\n"
+            "        return request.user.is_superuser",
+            "    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:\n"
+            "        return super().has_change_permission(request, obj)",
+        ),
+        "test_admin.py::test_59_staff_gives_its_group_no_permissions",
+    ),
+    defect(
+        59,
+        "Whoever may change accounts changes those of superusers",
+        Edit(
+            ACCOUNTS,
+            "super().has_change_permission(request, obj) and _is_below(request.user, obj)",
+            "super().has_change_permission(request, obj)",
+        ),
+        "test_admin.py::test_59_staff_touches_no_other_staff[superuser-password]",
+        "test_admin.py::test_59_staff_touches_no_other_staff[staff-address]",
+    ),
+    defect(
+        59,
+        "Whoever may delete accounts deletes those of superusers",
+        Edit(
+            ACCOUNTS,
+            "super().has_delete_permission(request, obj) and _is_below(request.user, obj)",
+            "super().has_delete_permission(request, obj)",
+        ),
+        "test_admin.py::test_59_staff_touches_no_other_staff[superuser-deleted as one of many]",
+    ),
+    defect(
+        59,
+        "An action looks at nobody's rank",
+        Edit(
+            ACCOUNTS,
+            "return chosen if request.user.is_superuser else chosen.ordinary()",
+            "return chosen",
+        ),
+        "test_admin.py::test_59_staff_touches_no_other_staff[staff-disabled as one of many]",
+        "test_admin.py::test_59_staff_brings_no_disabled_staff_back",
+    ),
+    defect(
+        60,
+        "A tick in the form activates an account that nobody has proven",
+        Edit(ACCOUNTS, "if active and not self.instance.is_proven:", "if active is None:"),
+        "test_admin.py::test_60_the_form_activates_no_unproven_account",
+        "test_admin.py::test_60_nor_does_it_in_two_steps[form]",
+    ),
+    defect(
+        60,
+        "What an operator disabled is taken for proven: in the form",
+        Edit(MODELS, "bool(self.activated_at and self.username)", "self.activated_at is not None"),
+        "test_admin.py::test_60_nor_does_it_in_two_steps[form]",
+    ),
+    defect(
+        60,
+        "What an operator disabled is taken for proven: in the action",
+        Edit(MODELS, "Q(activated_at__isnull=False, username__isnull=False)", "Q(activated_at__isnull=False)"),
+        "test_admin.py::test_60_nor_does_it_in_two_steps[action]",
+    ),
+    defect(
+        61,
+        "The admin has Django's own page for a new password",
+        Edit("core/urls.py", 'path("admin/password_change/",', 'path("admin/another_password/",'),
+        "test_admin.py::test_61_the_admins_password_page_is_the_sites_own",
+    ),
+    defect(
+        61,
+        "Nobody is told of a password that an operator set",
+        Edit(ACCOUNTS, "    change_password_form = AccountPasswordForm\n", ""),
+        "test_admin.py::test_61_a_password_that_an_operator_sets_is_told_to_the_mailbox",
+    ),
+    defect(
+        62,
+        "A session ends with the password alone",
+        Edit(
+            MODELS,
+            "return super().get_session_auth_hash() + self.session_salt",
+            "return super().get_session_auth_hash()",
+        ),
+        "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links",
+        "test_admin.py::test_62_each_disabling_ends_what_began_since_the_last",
+    ),
+    defect(
+        62,
+        "Only a saved account is looked at, not an updated one",
+        Edit(MODELS, 'if "is_active" not in values:', "if values:"),
+        "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links[by_action]",
+        "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links[by_bulk_update]",
+    ),
+    defect(
+        62,
+        "A disabled account keeps its API tokens",
+        Edit(MODELS, "self.pk is not None and (renewed or disabled)", "self.pk is not None and renewed"),
+        "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links[by_form]",
+    ),
+    defect(
+        62,
+        "An old reset link works again once the account does",
+        Edit(PASSWORDS, "    generator.key_salt += user.session_salt\n", ""),
+        "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links",
+    ),
+    defect(
+        63,
+        "Lists answer whatever Django lets them answer",
+        Edit(
+            "signup/admin/lists.py",
+            "        return lookup in [",
+            "        if super().lookup_allowed(lookup, value, request):\n            return True\n        return lookup in [",
+        ),
+        "test_admin.py::test_63_a_list_answers_its_own_filters_alone[verification.captchamodel]",
+        "test_admin.py::test_63_a_list_answers_its_own_filters_alone[signup.user]",
+    ),
+    defect(
+        63,
+        "A search looks through handles too",
+        Edit(
+            "signup/admin/signups.py",
+            "| referring(rows, word, keys.reference_of)",
+            "| referring(rows, word, keys.reference_of) | Q(handle__startswith=word)",
+        ),
+        "test_admin.py::test_63_no_search_finds_a_row_by_a_secret",
+    ),
+]
