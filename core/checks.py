@@ -12,6 +12,8 @@ from . import addresses
 
 CheckMessages = list[checks.CheckMessage]
 
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what no header of a mail can hold
+
 
 def register() -> None:
     checks.register(captcha_settings, "doorcode")
@@ -53,6 +55,11 @@ def captcha_settings(app_configs: Any, **kwargs: Any) -> CheckMessages:
             all(re.fullmatch(r"https?://[^/\s*]+", origin) for origin in settings.CORS_ALLOWED_ORIGINS),
             "E011",
             _("CORS_ALLOWED_ORIGINS must be origins like https://app.example.com"),
+        ),
+        (
+            not _UNPRINTABLE.search(settings.SITE_NAME + settings.DEFAULT_FROM_EMAIL),
+            "E021",
+            _("SITE_NAME and DEFAULT_FROM_EMAIL must be one line of text, without control characters"),
         ),
         (settings.TRUSTED_PROXIES >= 0, "E006", _("TRUSTED_PROXIES must not be negative")),
     ]

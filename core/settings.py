@@ -1,8 +1,10 @@
 """All settings, in sections, from the environment; docs/reference/environment.md lists every variable."""
 
+import re
 import warnings
 from datetime import timedelta
-from email.utils import formataddr, parseaddr
+from email.headerregistry import Address
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -220,15 +222,18 @@ EMAIL_USE_SSL = EMAIL_CONFIG.get("EMAIL_USE_SSL", False)
 EMAIL_HOST = EMAIL_CONFIG["EMAIL_HOST"]
 EMAIL_PORT = EMAIL_CONFIG["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 EMAIL_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="") or formataddr(
-    (
-        " ".join(SITE_NAME.split()),
-        f"noreply@{'localhost' if ':' in _site.hostname else _site.hostname.encode('idna').decode()}",
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="") or str(
+    Address(
+        display_name=" ".join(SITE_NAME.split()),
+        username="noreply",
+        domain="localhost" if ":" in _site.hostname else _site.hostname.encode("idna").decode(),
     )
 )
-if "@" not in parseaddr(DEFAULT_FROM_EMAIL)[1] or not parseaddr(DEFAULT_FROM_EMAIL)[1].isascii():
+if not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.:\[\]-]+", parseaddr(DEFAULT_FROM_EMAIL)[1]):
     raise ImproperlyConfigured(
-        "DEFAULT_FROM_EMAIL must hold an ASCII address / DEFAULT_FROM_EMAIL 须包含 ASCII 邮箱地址"
+        "DEFAULT_FROM_EMAIL must hold an ASCII address, like name@example.com or Name <name@example.com>; put a name "
+        "with a comma in double quotes / DEFAULT_FROM_EMAIL 须包含 ASCII 邮箱地址，例如 name@example.com 或 "
+        "名称 <name@example.com>；名称中有逗号时须加英文双引号"
     )
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 

@@ -16,9 +16,11 @@ class SignupConfig(AppConfig):
         user_logged_in.disconnect(dispatch_uid="update_last_login")
         user_logged_in.connect(_note_sign_in, dispatch_uid="update_last_login")  # in the place of Django's own
 
+        from . import mails
         from .api import problems
 
         register_errors("/api/", problems.page)
+        mails.register()
 
 
 def _note_sign_in(user: Any, **kwargs: Any) -> None:

@@ -15,7 +15,7 @@ from django.utils import translation
 from core import ratelimit, tallies
 from tests import clocks, servers
 from tests.factories import Hands
-from worker import bell, smtp
+from worker import bell, sender, smtp
 
 hypothesis.settings.register_profile("doorcode", deadline=None)  # how fast this machine is, is no property of ours
 hypothesis.settings.load_profile("doorcode")
@@ -103,8 +103,9 @@ def still() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_counted() -> None:
-    """What one test did must not limit another, nor what one broke be left alone by another."""
+def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test did must not limit another, nor what one broke be left alone by another, nor slow mails be minded."""
+    monkeypatch.setattr("worker.sender._pace", sender._Pace())
     cache.clear()
     for each in (ratelimit.breaker, bell.breaker, smtp.breaker):
         each.ok()

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 
 from django.contrib.auth.tokens import default_token_generator
 from django.http import HttpResponse
@@ -18,7 +16,7 @@ from core import clock, views
 from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_delivery, make_user, muted, right, wrong
 from verification import keys, services
 from verification.models import AddressBudget, CaptchaModel
-from worker import mail, mutes
+from worker import messages, mutes
 from worker.models import Delivery
 
 SCREENS: dict[str, Callable[[Client], HttpResponse]] = {}
@@ -34,8 +32,7 @@ def screen(make: Callable[[Client], HttpResponse]) -> Callable[[Client], HttpRes
 def html_of(name: str, language: str) -> str:
     """The page of a screen, or the HTML part of a mail ("mail_code"), in a language."""
     if name.startswith("mail_"):
-        message = message_from_bytes(mail.build(_delivery(name, language)), _class=EmailMessage, policy=policy.default)
-        return message.get_body(("html",)).get_content()
+        return str(messages.build(_delivery(name, language)).alternatives[0].content)
     return SCREENS[name](Client(headers={"accept-language": language}, raise_request_exception=False)).content.decode()
 
 

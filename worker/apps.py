@@ -10,8 +10,9 @@ class WorkerConfig(AppConfig):
         from core import health
         from core import metrics as exposition
 
-        from . import bell, metrics
+        from . import bell, checks, metrics
 
+        checks.register()
         health.register("broker", bell.probe)
         exposition.register(metrics.mails, needs="database")
         exposition.register(metrics.workers, needs="database")

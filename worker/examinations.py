@@ -1,21 +1,18 @@
 """What the doctor asks of all that is between the commit and the mailbox."""
 
 import ssl
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import formatdate
 
 from celery import current_app
 from django.conf import settings
 from django.db.models import Max, Min
 from django.db.models.functions import Now
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from core.checks import is_local
 from core.doctor import Finding, failed, ok, skipped, warning
 
-from . import bell, heartbeat, mail, outbox, smtp
+from . import bell, checks, heartbeat, messages, smtp
 from .models import Delivery, Heartbeat
 from .smtp import Outcome
 
@@ -71,14 +68,17 @@ def mail_server() -> Finding:
     return ok(", ".join(facts)) if tls or is_local(settings.EMAIL_HOST) else warning(", ".join(facts))
 
 
+def mails() -> Finding:
+    """Each kind in each language, built as for a delivery."""
+    faults = list(checks.faults())
+    return failed("; ".join(faults)) if faults else ok(_("every kind of mail can be built in every language"))
+
+
 def send(recipient: str) -> Finding:
     """Hand one mail to the mail server, past the outbox: what is asked is whether the server takes it."""
-    message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
-    message["Subject"] = _("Test mail from %(site)s") % {"site": settings.SITE_NAME}
-    message["From"], message["To"], message["Date"] = settings.DEFAULT_FROM_EMAIL, recipient, formatdate()
-    message["Message-ID"] = outbox.new_message_id()
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(_("The mail server takes mail from %(url)s.") % {"url": settings.SITE_URL} + "\n")
-    reply = smtp.send(sender=mail.sender(), recipient=recipient, message=message.as_bytes())
+    language = get_language() or settings.LANGUAGE_CODE
+    message = messages.build(messages.sample(kind=messages.TEST, language=language, recipient=recipient))
+    content = message.message().as_bytes(linesep="\r\n")
+    reply = smtp.send(sender=message.from_email, recipient=recipient, message=content)
     smtp.drop_connection()
     return (ok if reply.outcome is Outcome.ACCEPTED else failed)(f"{reply.outcome.value}: {reply.text}")

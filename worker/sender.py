@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from core import clock
 from core.breaker import Leave
 
-from . import counts, mail, outbox, smtp
+from . import counts, messages, outbox, smtp
 from .models import ACCOUNT_KINDS, Delivery
 from .outbox import Result
 from .smtp import Outcome, Reply
@@ -100,16 +100,17 @@ def _hand_over(delivery: Delivery) -> Reply:
 
 def _send(delivery: Delivery) -> Reply:
     try:
-        message = mail.build(delivery)
-    except mail.Unbuildable as error:
+        message = messages.build(delivery)
+        content = message.message().as_bytes(linesep="\r\n")
+    except messages.Unbuildable as error:
         return Reply(Outcome.DROPPED, str(error))
     except Exception as error:  # a broken template must neither stop the batch nor lose the mail
         logger.exception("delivery %s can't be built", delivery.pk)
         return Reply(Outcome.DEFERRED, f"{type(error).__name__} while building")
     if not delivery.is_muted:
-        return smtp.send(sender=mail.sender(), recipient=delivery.recipient, message=message)
+        return smtp.send(sender=message.from_email, recipient=delivery.recipient, message=content)
     # Whoever asked for this mail sees it fare as any other: late while the mail server is down, "sent" when it is back.
-    reply = smtp.send(sender=mail.sender(), recipient=delivery.recipient, message=None)
+    reply = smtp.send(sender=message.from_email, recipient=delivery.recipient, message=None)
     return replace(reply, text="muted") if reply.outcome is Outcome.ACCEPTED else reply
 
 

@@ -11,7 +11,7 @@ from tests.factories import ALICE, BOB, PASSWORD, Hands, make_pending, make_user
 from tests.visits import accept, ask, verify
 from verification import keys
 from verification.models import CaptchaModel
-from worker import mail
+from worker import messages
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -158,8 +158,8 @@ def test_35_nobody_signs_in_before_the_proof(client: Client) -> None:
         assert client.post("/login/", {"username": ALICE, "password": password}).status_code == 400
     client.post("/password-reset/", {"email": ALICE})
     assert Delivery.objects.get().user is None
-    with pytest.raises(mail.Unbuildable):
-        mail.build(Delivery.objects.get())
+    with pytest.raises(messages.Unbuildable):
+        messages.build(Delivery.objects.get())
     user.set_password(PASSWORD)  # not even where one got there
     user.save()
     assert client.post("/login/", {"username": ALICE, "password": PASSWORD}).status_code == 400
@@ -258,7 +258,7 @@ def test_39_another_host_reaches_no_mail(client: Client, settings, header: str) 
     make_user("bob", BOB)
     for page, email in (("/signup/", ALICE), ("/signup/", BOB), ("/password-reset/", BOB)):
         client.post(page, {"email": email}, **{header: "evil.example"})
-    built = [mail.build(each) for each in Delivery.objects.select_related("captcha", "user")]
+    built = [messages.build(each).message().as_bytes() for each in Delivery.objects.select_related("captcha", "user")]
     assert len(built) == 3
     for each in built:
         assert b"evil" not in each

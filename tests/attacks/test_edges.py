@@ -1,4 +1,4 @@
-"""Around the flow: networks, caches, logs, the broker, deployment. Attacks 42 to 51."""
+"""Around the flow: networks, caches, logs, the broker, deployment. Attacks 42 to 51, and 58."""
 
 import html
 import json
@@ -32,7 +32,8 @@ from tests.factories import (
 )
 from tests.servers import ROOT, MailServer, Redis, System, Visitor, link_in
 from tests.visits import ask, deliver, verify
-from worker import bell, outbox
+from tests.worker.sink import Sink
+from worker import bell, outbox, sender, smtp
 from worker.celery import app
 from worker.models import Delivery
 
@@ -325,3 +326,34 @@ def test_51_the_admin_is_for_staff_and_errors_show_nothing(client: Client, monke
     answer = client.post("/signup/", {"email": ALICE})
     assert answer.status_code == 500
     assert not re.search(r"Traceback|RuntimeError|secret|core/settings|site-packages", text_of(answer))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("DEFAULT_FROM_EMAIL", "华东师范大学附属第一实验中学校友会 <a@b.cn>"),
+        ("DEFAULT_FROM_EMAIL", '"Smith, Smith and Smith, the oldest of all ironmongers, of London" <a@b.cn>'),
+        ("SITE_NAME", "华东师范大学附属第一实验中学校友会" * 15),
+        ("SITE_NAME", "x" * 254),
+        ("SITE_NAME", "Door\r\nBcc: eve@evil.example"),
+    ],
+)
+def test_58_no_name_stops_the_mail_or_adds_a_header(settings, setting: str, value: str) -> None:
+    """A mail server gets it, in lines of the standard's length, with the headers that every mail has."""
+    server = Sink()
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
+    setattr(settings, setting, value)
+    make_delivery(make_captcha(accepted=False), language="zh-hans")
+    try:
+        sender.deliver()
+    finally:
+        smtp.drop_connection()
+        server.close()
+    assert Delivery.objects.get().state == "sent"
+    [mail] = server.mails
+    lines = mail.partition(b"\r\n\r\n")[0].decode("ascii").split("\r\n")
+    assert max(map(len, lines)) <= 78
+    assert max(len(word) for line in lines for word in line.split() if word.startswith("=?")) <= 75
+    names = [line.partition(":")[0] for line in lines if not line.startswith(" ")]
+    assert len(names) == len(set(names)) == 9
+    assert "Bcc" not in names

@@ -107,15 +107,26 @@ def test_options_of_the_database_url_are_kept() -> None:
 
 
 def test_the_sender_has_a_proper_name_and_domain() -> None:
-    """Commas are quoted, other scripts encoded; an address that no envelope takes refuses to start."""
+    """Commas are quoted."""
     given = GOOD | {"SITE_NAME": "Acme, Inc.", "SITE_URL": "https://bücher.example"}
     assert json.loads(load("DEFAULT_FROM_EMAIL", **given).stdout) == ['"Acme, Inc." <noreply@xn--bcher-kva.example>']
-    assert "DEFAULT_FROM_EMAIL must hold an ASCII address" in load("DEBUG", **GOOD, DEFAULT_FROM_EMAIL="nobody").stderr
+
+
+@pytest.mark.parametrize("sender", ["nobody", "Shop <a@>", "Smith, Sons <a@b.cn>", "Shop <a b@b.cn>", "张 <张@b.cn>"])
+def test_a_sender_without_an_address_refuses_to_start(sender: str) -> None:
+    """It says what to write."""
+    assert "DEFAULT_FROM_EMAIL must hold an ASCII address" in load("DEBUG", **GOOD, DEFAULT_FROM_EMAIL=sender).stderr
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("CAPTCHA_LENGTH", "3"), ("CAPTCHA_LENGTH", "x"), ("LANGUAGE_CODE", "fr"), ("PURGE_USERS_AFTER", "1w")],
+    [
+        ("CAPTCHA_LENGTH", "3"),
+        ("CAPTCHA_LENGTH", "x"),
+        ("LANGUAGE_CODE", "fr"),
+        ("PURGE_USERS_AFTER", "1w"),
+        ("DEFAULT_FROM_EMAIL", "Shop\nBcc: eve@evil.example <a@example.com>"),
+    ],
 )
 def test_impossible_settings_refuse_to_start(name: str, value: str) -> None:
     """Web and worker alike: whatever sets Django up."""

@@ -4,10 +4,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from signup import devices
+from signup import devices, mails
 from tests.factories import ALICE, BOB, PASSWORD, make_user, text_of
 from tests.visits import ask, verify
-from worker import mail
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -120,7 +119,7 @@ def test_a_reset_opens_the_door_again(client: Client) -> None:
     user = make_user()
     fail(51)
     client.post("/password-reset/", {"email": ALICE})
-    context = mail._CONTEXTS["password_reset"](Delivery.objects.select_related("user").get())
+    context = mails.password_reset(Delivery.objects.select_related("user").get())
     form = client.get(context["link"].removeprefix("http://testserver"), follow=True).redirect_chain[-1][0]
     assert client.post(form, {"password": "another horse c"}).status_code == 302
     assert sign_in(client, password="another horse c", network="9.9.9.9").status_code == 302

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 from django.test import Client, RequestFactory
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -16,6 +17,7 @@ from core.doctor import Finding, State
 from tests.core.test_settings import load
 from tests.factories import make_delivery
 from tests.worker.sink import Sink
+from worker import checks
 from worker import examinations as post
 from worker.management.commands import doctor as command
 from worker.models import Delivery, Heartbeat
@@ -192,6 +194,46 @@ def test_one_test_mail_is_sent_where_it_was_asked_for(sink: Sink) -> None:
         assert post.send("ops@example.com").state is State.OK
     [mail] = sink.parsed("ops@example.com")
     assert mail["Subject"] == "来自 Doorcode 的测试邮件"
+
+
+def test_a_mail_that_cant_be_built_has_failed(settings, tmp_path: Path) -> None:
+    """It says which and why, and the check before a deployment does too."""
+    assert post.mails().state is State.OK
+    (tmp_path / "mail/registered").mkdir(parents=True)
+    (tmp_path / "mail/registered/subject.txt").write_text("{% if %}")
+    [engine] = settings.TEMPLATES
+    settings.TEMPLATES = [engine | {"DIRS": [tmp_path, *engine["DIRS"]]}]
+    found = post.mails()
+    assert found.state is State.FAILED
+    for language in ("en", "zh-hans", "zh-hant"):
+        assert f"The mail registered in {language}: TemplateSyntaxError" in found.text
+    assert "in mail/registered/subject.txt" in found.text
+    with pytest.raises(SystemCheckError, match=r"doorcode\.E020\) The mail registered in zh-hant"):
+        call_command("check", deploy=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("body.txt", "Enter this code: {{ code }}", "no line with the code alone"),
+        ("subject.txt", "{% load i18n %}{{ sbuject }}", "its subject is empty"),
+        ("body.html", "{% extends 'mail/bsae.html' %}", "TemplateDoesNotExist: mail/bsae.html in mail/code/body.html"),
+    ],
+)
+def test_a_template_that_says_nothing_is_seen(settings, tmp_path: Path, name: str, content: str, words: str) -> None:
+    """Of the site's own: nobody could sign up by such a mail."""
+    (tmp_path / "mail/code").mkdir(parents=True)
+    (tmp_path / "mail/code" / name).write_text(content)
+    [engine] = settings.TEMPLATES
+    settings.TEMPLATES = [engine | {"DIRS": [tmp_path, *engine["DIRS"]]}]
+    assert [words in fault for fault in checks.faults()] == [True] * 3
+
+
+def test_mails_are_checked_with_the_configured_names(settings) -> None:
+    """Without the database. A sender that can't be written down fails for all."""
+    assert list(checks.faults()) == []
+    settings.DEFAULT_FROM_EMAIL = "=?utf-8?b?a?= <noreply@example.com>"
+    assert len(list(checks.faults())) == 15
 
 
 def test_the_command_fails_where_something_does(monkeypatch, capsys) -> None:

@@ -189,4 +189,22 @@ EDGES = [
         ),
         "test_edges.py::test_51_the_admin_is_for_staff_and_errors_show_nothing",
     ),
+    defect(
+        58,
+        "A long name is folded twice, by us and by Django",
+        Edit("worker/messages.py", '.encode(linesep="")', ".encode()"),
+        "test_edges.py::test_58_no_name_stops_the_mail_or_adds_a_header",
+    ),
+    defect(
+        58,
+        "Encoded words are as long as what they encode",
+        Edit("worker/messages.py", "maxlinelen=LINE", "maxlinelen=998"),
+        "test_edges.py::test_58_no_name_stops_the_mail_or_adds_a_header",
+    ),
+    defect(
+        58,
+        "The subject is sent as it was rendered",
+        Edit("worker/messages.py", 'subject=" ".join(subject.split())', "subject=subject"),
+        "test_edges.py::test_58_no_name_stops_the_mail_or_adds_a_header",
+    ),
 ]

@@ -71,6 +71,7 @@ ATTACKS = {
     61: "guessing, and changing a password unseen, in the admin",
     62: "sessions, tokens and links of a disabled account",
     63: "secrets found out by the admin's lists",
+    58: "a name that stops all mail, or adds a header",
 }
 
 _HEAD = """\

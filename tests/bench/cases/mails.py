@@ -60,8 +60,8 @@ def mails(bench: Bench) -> list[Row]:
         return ratio(what, rates[ours], rates[other], goal, **{ours: said[ours], other: said[other]})
 
     return [
-        against("mails/s against Celery + Django's backend", "Celery + Django's backend", Goal(least=12)),
-        against("mails/s against smtplib alone", "smtplib", Goal(least=0.6)),
+        against("mails/s against Celery + Django's backend", "Celery + Django's backend", Goal(least=6)),
+        against("mails/s against smtplib alone", "smtplib", Goal(least=0.35)),
         against("mails/s against an empty Celery task", "empty Celery task", None),
         against("mails/s of one process against smtplib alone", "smtplib", None, ours="doorcode, one process"),
     ]

@@ -1,9 +1,6 @@
 """`manage.py preview_mail`: look at a mail before anybody gets it."""
 
 from argparse import ArgumentParser
-from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +8,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from core import operators
-from worker import samples
+from worker import messages
 from worker.models import Delivery
 
 PARTS = ("text", "html", "raw")
@@ -29,19 +26,14 @@ class Command(operators.Command):
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        content = samples.build(kind=options["kind"], language=get_language() or "en")
-        message = message_from_bytes(content, _class=EmailMessage, policy=default)
-        parts = {"text": _body(message, "plain"), "html": _body(message, "html"), "raw": content.decode("ascii")}
-        subject = str(message["Subject"])
+        message = messages.build(messages.sample(kind=options["kind"], language=get_language() or "en"))
+        html, _type = message.alternatives[0]
+        parts = {"text": message.body, "html": str(html), "raw": message.message().as_string()}
         chosen = parts[options["part"]]
-        shown = f"Subject: {subject}\n\n{chosen}" if options["part"] == "text" else chosen
+        shown = f"Subject: {message.subject}\n\n{chosen}" if options["part"] == "text" else chosen
         if options["output"]:
             options["output"].write_text(chosen, encoding="utf-8")
             shown = str(options["output"])
-        data = {"kind": options["kind"], "language": str(message["Content-Language"]), "subject": subject}
+        language = message.extra_headers["Content-Language"]
+        data = {"kind": options["kind"], "language": language, "subject": message.subject}
         self.tell(options, data | {name: parts[name] for name in ("text", "html")}, [shown])
-
-
-def _body(message: EmailMessage, kind: str) -> str:
-    part = message.get_body((kind,))
-    return str(part.get_content()) if part else ""

@@ -1,0 +1,144 @@
+"""The mail of a delivery: templates/mail/<kind>/ in its language, with headers that every mail server takes."""
+
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from email.encoders import encode_base64
+from email.header import Header, decode_header, make_header
+from email.utils import formataddr, parseaddr
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.utils import translation
+
+from core import clock
+from verification import keys
+from verification.models import CaptchaModel
+
+from . import outbox
+from .models import Delivery
+
+PARTS = ("subject.txt", "body.txt", "body.html")
+LINE = 76  # characters: the longest line of a header that holds encoded words (RFC 2047 §2)
+PLAIN = 60  # characters of a subject or name that need no encoding: with the header's name they fit into a line
+TEST = "test"  # the doctor's mail, which no delivery in the database has
+
+Context = dict[str, Any]
+_contexts: dict[str, Callable[[Delivery], Context]] = {TEST: lambda delivery: {}}
+
+
+class Unbuildable(Exception):
+    """What the mail is about is gone, or the key of its code has left the settings: it can never be sent."""
+
+
+class SevenBitMessage(EmailMultiAlternatives):
+    """
+    A message in 7 bits, with a folded subject. A relay re-encodes 8-bit text for a server that does not take it, which
+    breaks the DKIM signature. Only Django 5.2 needs this class; Django 6 takes an email policy instead.
+    """
+
+    def message(self) -> Any:
+        message = super().message()
+        message.policy = message.policy.clone(max_line_length=LINE)
+        # Random, so that no part holds it. Letting Python search for one takes a seventh of a mail's building time.
+        message.set_boundary(secrets.token_hex(16))
+        message.replace_header("Subject", _in_ascii("Subject", str(self.subject)))
+        for part in message.walk():
+            if part["Content-Transfer-Encoding"] == "8bit":
+                del part["Content-Transfer-Encoding"]
+                encode_base64(part)
+        return message
+
+
+def register(kind: str, context: Callable[[Delivery], Context]) -> None:
+    """Name the function that makes what the templates of a kind of mail print. It may raise Unbuildable."""
+    _contexts[kind] = context
+
+
+def build(delivery: Delivery) -> EmailMultiAlternatives:
+    """
+    Return the mail of a delivery, in its language. Its secrets are made here, and are stored nowhere.
+
+    Raises Unbuildable, and whatever a broken template raises.
+    """
+    language = translation.to_locale(delivery.language).replace("_", "-")
+    with translation.override(delivery.language):
+        context = {
+            "site_name": settings.SITE_NAME,
+            "site_url": settings.SITE_URL,
+            "email": delivery.recipient,
+            "rtl": translation.get_language_bidi(),
+            "language": language,
+            **_contexts[delivery.kind](delivery),
+        }
+        subject, text, html = (_render(f"mail/{delivery.kind}/{part}", context) for part in PARTS)
+    sender, address = _sender(settings.DEFAULT_FROM_EMAIL)
+    message = SevenBitMessage(
+        subject=" ".join(subject.split()),
+        body=text,
+        from_email=address,  # as SMTP's MAIL command takes it; the header has the name too
+        to=[delivery.recipient],
+        headers={
+            "From": sender,
+            "Message-ID": delivery.message_id,
+            "Auto-Submitted": "auto-generated",
+            "Content-Language": language,
+        },
+    )
+    message.attach_alternative(html, "text/html")
+    return message
+
+
+def sample(*, kind: str, language: str, recipient: str = "name@example.com") -> Delivery:
+    """Return a delivery that is about nobody and not saved. The code and the links of its mail open nothing."""
+    now = clock.now()
+    captcha = CaptchaModel(
+        pk=0,
+        handle=secrets.token_urlsafe(18),
+        address=recipient,
+        nonce=secrets.token_hex(16),
+        key_id=keys.current_key_id(),
+        length=settings.CAPTCHA_LENGTH,
+        created_at=now - timedelta(seconds=1),
+        requested_at=now,
+    )
+    return Delivery(
+        kind=kind,
+        recipient=recipient,
+        language=language,
+        captcha=captcha,
+        generation=captcha.generation,
+        user=get_user_model()(pk=0, email=recipient, username="name", password="", is_active=True),
+        created_at=now,
+        message_id=outbox.new_message_id(),
+    )
+
+
+def _render(template: str, context: Context) -> str:
+    try:
+        return render_to_string(template, context).strip() + "\n"
+    except Exception as error:
+        error.add_note(f"in {template}")
+        raise
+
+
+@cache
+def _sender(value: str) -> tuple[str, str]:
+    """Return the From header of a sender, and its bare address. `value` may hold encoded words already."""
+    name, address = parseaddr(value)
+    return formataddr((_in_ascii("From", str(make_header(decode_header(name)))), address)), address
+
+
+def _in_ascii(header: str, value: str) -> str:
+    """
+    Return the text of a header in one line of ASCII that can be folded. A long text, or one of another script, becomes
+    encoded words of at most 75 characters (RFC 2047 §2); Django 5.2 makes them too long for their line.
+    """
+    text = " ".join(value.split())
+    if text.isascii() and len(text) <= PLAIN:
+        return text
+    return Header(text, "utf-8", maxlinelen=LINE, header_name=header).encode(linesep="")
