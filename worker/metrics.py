@@ -18,7 +18,7 @@ __all__ = ["broker", "counts", "mails", "workers"]
 
 
 def mails() -> Iterator[Metric]:
-    """How many mails wait, how long the longest has been due, and how many the site may send yet."""
+    """How many mails wait, how long the longest has been due, and how many the site may send now."""
     pending = Delivery.objects.filter(state=State.PENDING)
     due = _summary(pending.filter(next_attempt_at__lte=Now()), "next_attempt_at")
     later = _summary(pending.filter(next_attempt_at__gt=Now()), "next_attempt_at")
@@ -33,7 +33,7 @@ def mails() -> Iterator[Metric]:
     yield GaugeMetricFamily("doorcode_mail_oldest_due_seconds", "How long the longest has been due", value=oldest)
     room = mail_limits.site_room(mail_limits.SIGN_UPS, at=clock.now())
     if room is not None:
-        yield GaugeMetricFamily("doorcode_mail_budget_left", "Mails that the site's budget allows yet", value=room)
+        yield GaugeMetricFamily("doorcode_mail_budget_left", "Sign-up mails that the site's limit lets pass now", value=room)
 
 
 def workers() -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from core import passwords
 from signup.api import tokens
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_delivery, make_pending, make_user, text_of
-from worker import mail
+from worker import messages
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -322,8 +322,8 @@ def test_62_a_disabled_account_is_sent_no_reset_link(root: User) -> None:
     waiting = make_delivery(kind="password_reset", user_id=alice.pk)
     by_update(Client(), alice, False)
     waiting = Delivery.objects.select_related("user").get(pk=waiting.pk)
-    with pytest.raises(mail.Unbuildable):
-        mail.build(waiting)
+    with pytest.raises(messages.Unbuildable):
+        messages.build(waiting)
     alice.refresh_from_db()
     assert not link_works(reset_link(alice))
 

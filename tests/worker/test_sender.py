@@ -65,8 +65,10 @@ def test_an_unknown_outcome_keeps_the_lease(sent: list[str]) -> None:
 
 
 def test_what_cant_be_built_ends_and_stops_nobody(sent: list[str]) -> None:
-    """The account of a reset mail is gone; the next mail goes out."""
-    make_delivery(kind="password_reset")
+    """A code's key left the settings; the next mail goes out."""
+    lost = make_captcha(accepted=False)
+    CaptchaModel.objects.filter(pk=lost.pk).update(key_id="another")
+    make_delivery(lost)
     make_delivery(make_captcha(accepted=False))
     sender.deliver()
     assert states() == ["expired", "sent"]

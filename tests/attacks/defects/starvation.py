@@ -61,7 +61,9 @@ STARVATION = [
     defect(
         76,
         "All of the site's mails go to whoever asks first",
-        Edit(LIMITS, "    if room is None or room > min(limit.site_rates)[0] // 4:\n", "    if room is None or room:\n"),
+        Edit(
+            LIMITS, "    if room is None or room > min(limit.site_rates)[0] // 4:\n", "    if room is None or room:\n"
+        ),
         "test_starvation.py::test_76_a_stranger_fills_only_part_of_the_sites_mails",
     ),
 ]
