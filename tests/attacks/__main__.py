@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
@@ -15,13 +15,14 @@ django.setup()
 
 import time_machine
 from django.conf import settings
+from django.db import transaction
 from django.test.utils import get_runner, override_settings, setup_test_environment
 
 from tests import clocks
 from tests.attacks import attacker
 from tests.attacks.conftest import DEFAULTS
 from tests.attacks.people import Crowd
-from tests.factories import ALICE, Hands
+from tests.factories import ALICE, BOB, Hands, make_user
 
 
 def main() -> None:
@@ -43,6 +44,8 @@ def main() -> None:
             patched.enter_context(each)
         with override_settings(**DEFAULTS):  # first: what an attack leaves would be in these people's future, and count
             _live(options.people, options.seed)
+        with override_settings(**DEFAULTS):
+            _besiege()
         _attack(options.mails)
     runner.teardown_databases(databases)
 
@@ -60,6 +63,28 @@ def _attack(mails: int) -> None:
             f"bound W/N {attacker.bound_of_site():.5f}",
             flush=True,
         )
+
+
+def _besiege() -> None:
+    """A stranger uses up the mails of a mailbox; its owner comes every hour, each time as if never before."""
+    hands = Hands(datetime.now(UTC) + timedelta(days=10))
+    networks = {1: "1 network", 2: "2 networks", None: "another network each time"}
+    sieges = {f"sign-up, {name}": attacker.Siege(hands, ALICE, number, step=5) for number, name in networks.items()}
+    make_user(email=BOB)
+    sieges |= {
+        f"reset, {name}": attacker.SiegeOfResets(hands, BOB, number, step=5) for number, name in networks.items()
+    }
+    with patch("core.clock.now", hands.now):
+        for name, siege in sieges.items():
+            with transaction.atomic():
+                waits = siege.waits(hours=30, every=1)
+                mails = siege.mails_in_a_day()
+                transaction.set_rollback(True)
+            worst, mean = max(waits), sum(waits) / len(waits)
+            print(
+                f"besieged, {name}: in after {worst:.0f} min at most, {mean:.0f} on average; {mails} mails in a day",
+                flush=True,
+            )
 
 
 def _live(people: int, seed: int) -> None:

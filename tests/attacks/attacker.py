@@ -121,7 +121,7 @@ class Siege:
     hands: Hands
     address: str
     networks: int | None
-    step: int = 10  # minutes
+    step: int = 10  # minutes, of ten at most
 
     def waits(self, *, hours: int, every: int) -> list[float]:
         """The minutes that an owner waits who comes every so many hours of the siege: each as if none came before."""
@@ -134,8 +134,9 @@ class Siege:
         return waits
 
     def mails_in_a_day(self) -> int:
-        """The most that any 24 hours of the siege brought."""
-        sent = sorted(Delivery.objects.filter(state=Delivery.State.SENT).values_list("sent_at", flat=True))
+        """The most that any 24 hours of the siege brought, of all kinds."""
+        brought = Delivery.objects.filter(recipient=self.address, state=Delivery.State.SENT)
+        sent = sorted(brought.values_list("sent_at", flat=True))
         return max(sum(start <= time < start + DAY for time in sent) for start in sent)
 
     def _ask(self, step: int) -> None:
