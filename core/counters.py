@@ -1,7 +1,6 @@
 """Django's caches, with counts that end by themselves: however many are asked for, Redis is asked once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from django.core.cache.backends.locmem import LocMemCache
@@ -38,6 +37,10 @@ class LocalCounters(LocMemCache):
 class RedisCounters(RedisCache):
     """Of all processes, by one round trip. Raises RedisError or OSError where Redis is away."""
 
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        super().__init__(server, params)
+        self._redis = Redis.from_url(server, **params.get("OPTIONS", {}))
+
     def count(self, seconds: Mapping[str, int]) -> Sequence[int]:
         """As LocalCounters.count."""
         return self._change(seconds, 0, "INCR")
@@ -64,9 +67,3 @@ class RedisCounters(RedisCache):
                 run(command, key)
             counts: list[int] = pipe.execute()[1::2]
         return counts
-
-    @cached_property
-    def _redis(self) -> Redis:
-        """A client over the cache's own pool, kept: making one takes longer than asking it."""
-        client: Redis = self._cache.get_client(None, write=True)  # type: ignore[attr-defined]
-        return client

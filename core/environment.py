@@ -15,6 +15,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+) ?([smhd]?)")
 _RATE = re.compile(r"([1-9]\d*)/(\d*[smhd])")
 _TIER = re.compile(r"(\d+):(link|\d+)")
+_POOL_OPTION = re.compile(r"pool_(min_size|max_size|timeout|max_waiting|max_lifetime|max_idle|reconnect_timeout)")
 SECRETS = (
     "SECRET_KEY",
     "SECRET_KEY_FALLBACKS",
@@ -47,6 +48,16 @@ class Env(environ.Env):  # type: ignore[misc]
             return super().get_value(var, *args, **kwargs)
         except ValueError as error:
             raise ImproperlyConfigured(f"{var} can't be read / 无法读取 {var}：{error}") from error
+
+    def database(self, var: str, default: str) -> dict[str, Any]:
+        """
+        Return Django's settings for the database of a URL. For PostgreSQL, `OPTIONS["pool"]` has what the query sets of
+        psycopg's pool, such as `pool_max_size=10`.
+        """
+        database: dict[str, Any] = self.db_url(var, default=default)
+        given = database.get("OPTIONS", {})
+        is_sqlite = database["ENGINE"] == "django.db.backends.sqlite3"
+        return {**database, "OPTIONS": given if is_sqlite else _postgresql_options(var, given)}
 
     def names(self, var: str) -> list[str]:
         """Return the entries of a list, trimmed, empty ones left out."""
@@ -87,6 +98,26 @@ def _tier(text: str) -> tuple[int, int | None] | None:
     if match is None or not (match[2] == "link" or 4 <= int(match[2]) <= 10):
         return None
     return int(match[1]), None if match[2] == "link" else int(match[2])
+
+
+def _postgresql_options(var: str, given: dict[str, Any]) -> dict[str, Any]:
+    options = dict(given)
+    # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it again.
+    # Under any stricter level PostgreSQL raises an error instead, which the visitor would see.
+    level = str(options.pop("isolation_level", "read committed"))
+    if level.lower().replace("_", " ") != "read committed":
+        raise ImproperlyConfigured(
+            f"{var} asks for isolation_level={level}; Doorcode runs under read committed only: remove it from {var}."
+            f" / {var} 要求 isolation_level={level}，而 Doorcode 只能在 read committed 下运行：请将其从 {var} 中去掉。"
+        )
+    pool = {}
+    for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
+        value = options.pop(name)
+        match = _POOL_OPTION.fullmatch(name)
+        if match is None or not isinstance(value, int):
+            _refuse(f"{name} in {var}", "an option of psycopg's pool like pool_max_size=10", "pool_max_size=10")
+        pool[match[1]] = value
+    return {**options, "pool": pool}
 
 
 def _refuse(var: str, looks: str, looks_zh: str) -> NoReturn:

@@ -1,9 +1,8 @@
 """What the doctor asks of the ground: database, migrations, Redis, clocks, keys, catalogues."""
 
-import gettext as mo
+import struct
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import redis
 from django.conf import settings
@@ -131,10 +130,16 @@ def _is_weak(key: str) -> bool:
     return known or len(key) < SECRET_KEY_MIN_LENGTH or len(set(key)) < SECRET_KEY_MIN_UNIQUE_CHARACTERS
 
 
-def _texts(path: Path) -> set[str]:
-    """The texts that a compiled catalogue translates; plurals by their first form."""
+def _texts(path: Path) -> set[bytes]:
+    """The texts that a compiled catalogue translates: the GNU gettext manual, "The Format of GNU MO Files"."""
     if not path.exists():
         return set()
-    with path.open("rb") as file:
-        catalogue: dict[Any, str] = mo.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
-    return {str(key[0] if isinstance(key, tuple) else key) for key, text in catalogue.items() if key and text}
+    data = path.read_bytes()
+    number, originals, translations = struct.unpack_from("<III", data, 8)
+
+    def strings(table: int) -> list[bytes]:
+        entries = struct.iter_unpack("<II", data[table : table + 8 * number])
+        return [data[begin : begin + length] for length, begin in entries]
+
+    pairs = zip(strings(originals), strings(translations), strict=True)
+    return {original for original, translation in pairs if translation.strip(b"\0")}

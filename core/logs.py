@@ -5,7 +5,6 @@ What never gets into a line: the tokens of links, the handles of sign-up request
 stands.
 """
 
-import json
 import logging
 import re
 import socket
@@ -57,13 +56,6 @@ def _scrub_event(logger: WrappedLogger, name: str, event: EventDict) -> EventDic
     return {key: value if key.startswith("_") else scrub_all(value) for key, value in event.items()}
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)  # json.dumps would make one a line
-
-
-def _json(event: EventDict, **kwargs: Any) -> str:
-    return _ENCODER.encode(event)
-
-
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -77,7 +69,7 @@ def formatter(style: str) -> logging.Formatter:
     """Return the formatter of all handlers; `style` is "json" or "text"."""
     last: Processor = structlog.dev.ConsoleRenderer(colors=False)
     if style == "json":
-        last = structlog.processors.JSONRenderer(serializer=_json)
+        last = structlog.processors.JSONRenderer(ensure_ascii=False, default=repr)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[
@@ -90,10 +82,7 @@ def formatter(style: str) -> logging.Formatter:
 
 
 def configure() -> None:
-    """Have loggers collect no more than our lines tell, and structlog's end in the handlers of LOGGING."""
-    # What Python's manual says under "Optimization": a third of a line's cost was to find out where it comes from.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None
+    """Have structlog's lines end in the handlers of LOGGING."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -137,24 +137,38 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # bytes
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
 # --- Database ---------------------------------------------------------------------------------------------------------
-_database: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'doorcode.sqlite3'}")
+_database = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'doorcode.sqlite3'}")
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         # IMMEDIATE: a transaction that reads and then writes takes its place in the queue at once, instead of failing.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
-        **_database.get("OPTIONS", {}),
+        **_database["OPTIONS"],
     }
 else:
-    _database["ENGINE"] = "core.postgresql"
+    _database["CONN_HEALTH_CHECKS"] = True  # the pool checks a connection each time that it hands it out
     _database["OPTIONS"] = {
-        # Seconds: to wait for a connection, and how long a pool pauses at most between tries after an outage.
-        "pool": {"min_size": 1, "max_size": 20, "timeout": 5, "reconnect_timeout": 5},
-        "connect_timeout": 5,
-        "tcp_user_timeout": 10_000,
-        "options": "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000",
-        **_database.get("OPTIONS", {}),
+        "connect_timeout": 5,  # seconds
+        "tcp_user_timeout": 10_000,  # milliseconds
+        "options": " ".join(
+            (
+                "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s",
+                r"-c default_transaction_isolation=read\ committed",  # whatever the server's default is
+            )
+        ),
+        **_database["OPTIONS"],
+        "pool": {
+            "min_size": 1,
+            "max_size": 20,
+            # Seconds: to wait for a connection, and to keep trying to reconnect after an outage.
+            "timeout": 5,
+            "reconnect_timeout": 5,
+            # Seconds after which one unused connection is closed. After a restart of PostgreSQL a request meets the
+            # dead connections one after the other, and the pool pauses longer before each (docs/decisions/0080).
+            "max_idle": 5,
+            **_database["OPTIONS"]["pool"],
+        },
     }
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -310,7 +324,6 @@ STORAGES = {
 _https = _site.scheme == "https"
 CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc}"]
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SIGNUP_COOKIE_SECURE = _https
-SESSION_ENGINE = "signup.sessions"
 CSRF_FAILURE_VIEW = "core.views.csrf_failure"
 SECURE_SSL_REDIRECT = _https and not DEBUG
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]

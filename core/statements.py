@@ -34,18 +34,11 @@ def change(statement: str, *values: Any) -> int:
 
 def together(*changes: Sequence[Any]) -> list[int]:
     """
-    Run several statements that answer nothing, each with its values after it, in one transaction, and in one message
-    where the database takes one; return the numbers of rows that they changed.
+    Run several statements that answer nothing, each with its values after it, in one transaction; return the numbers of
+    rows that they changed.
     """
-    if _database().vendor != "postgresql":
-        with transaction.atomic(using=_database().alias):
-            return [change(*each) for each in changes]
-    texts, values = [each[0] for each in changes], [value for each in changes for value in each[1:]]
-    with _run("; ".join(texts), values) as cursor:
-        changed = [int(cursor.rowcount)]
-        while cursor.nextset():
-            changed.append(int(cursor.rowcount))
-    return changed
+    with transaction.atomic(using=_database().alias):
+        return [change(*each) for each in changes]
 
 
 def ask(statement: str, *values: Any) -> tuple[Any, ...] | None:
@@ -177,7 +170,7 @@ def _converters(column: Col) -> list[Any]:
 def _run(statement: str, values: Sequence[Any]) -> CursorWrapper:
     database = _database()
     adapt = database.ops.adapt_datetimefield_value
-    cursor: CursorWrapper = getattr(database, "kept_cursor", database.cursor)()
+    cursor = database.cursor()
     cursor.execute(statement, [adapt(value) if isinstance(value, datetime) else value for value in values])
     return cursor
 

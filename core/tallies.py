@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models import F
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from .models import Tally
@@ -22,10 +23,6 @@ from .models import Tally
 logger = logging.getLogger(__name__)
 
 PAUSE = 2.0  # seconds between a count and its way to the database
-ADD = """
-    INSERT INTO core_tally (name, labels, value) VALUES (%s, %s, %s)
-    ON CONFLICT (name, labels) DO UPDATE SET value = core_tally.value + excluded.value
-"""
 
 Key = tuple[str, str]
 
@@ -94,15 +91,17 @@ def collect() -> list[Metric]:
 def flush() -> None:
     """Add what this process gathered to the database. What that doesn't take now waits for the next time."""
     with _lock:
-        rows = sorted(
-            (*key, number) for key, number in _gathered.items()
-        )  # one order for all: nobody waits in a circle
+        # Sorted: processes that flush at the same time lock rows in the same order, so there is no deadlock.
+        rows = sorted((*key, number) for key, number in _gathered.items())
         _gathered.clear()
     if not rows:
         return
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.executemany(ADD, rows)
+        with transaction.atomic():
+            new = [Tally(name=name, labels=labels) for name, labels, _ in rows]
+            Tally.objects.bulk_create(new, ignore_conflicts=True)
+            for name, labels, number in rows:
+                Tally.objects.filter(name=name, labels=labels).update(value=F("value") + number)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("counts wait for the database: %s", type(error).__name__)
         _gather({(name, labels): number for name, labels, number in rows})

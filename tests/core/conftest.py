@@ -17,8 +17,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: A
         url = request.getfixturevalue("postgres").new_database()
     template = connections.databases["default"]
     given = environ.Env.db_url_config(url)
-    engine = {"ENGINE": "core.postgresql"} if request.param == "postgresql" else {}
-    connections.databases["made"] = {**template, "OPTIONS": {}, **given, **engine}
+    connections.databases["made"] = {**template, "OPTIONS": {}, **given}
     with django_db_blocker.unblock():
         executor = MigrationExecutor(connections["made"])
         executor.migrate(executor.loader.graph.leaf_nodes())

@@ -55,13 +55,12 @@ CLAIM = """
 import json
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
-from tests.plans import statements
 from worker import outbox
 plans = []
 with transaction.atomic(), connection.cursor() as cursor:
     with CaptureQueriesContext(connection) as queries:
         assert len(outbox.claim(limit=50)) == 50
-    for sql in [sql for sql in statements(queries) if sql.startswith("SELECT")]:
+    for sql in [query["sql"] for query in queries if query["sql"].startswith("SELECT")]:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
         plans.append({"step": "claim", "sql": sql, "plan": cursor.fetchone()[0][0]["Plan"]})
 print("PLANS" + json.dumps(plans))
@@ -73,7 +72,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from signup import purge
 from tests.factories import right
-from tests.plans import statements
 from verification.models import CaptchaModel
 from worker import bell, sender, smtp, sweeper
 from worker.smtp import Outcome, Reply
@@ -84,7 +82,7 @@ steps = {}
 def step(name, do):
     with CaptureQueriesContext(connection) as queries:
         answer = do()
-    steps[name] = statements(queries)
+    steps[name] = [query["sql"] for query in queries]
     return answer
 
 client, other = Client(), Client()

@@ -32,14 +32,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from core import metrics
 from core.metrics import _collectors
-from tests.plans import statements
 with CaptureQueriesContext(connection) as queries:
     for needs, collect in _collectors:
         if needs == "database":
             list(collect())
 plans = []
 with connection.cursor() as cursor:
-    for sql in statements(queries):
+    for sql in [query["sql"] for query in queries]:
         cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql)
         plans.append({"sql": sql, "plan": cursor.fetchone()[0][0]})
 print("PLANS" + json.dumps(plans))

@@ -1,0 +1,105 @@
+"""PostgreSQL as the settings have it: Django's backend, its pool, and the options of DATABASE_URL."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connections, transaction
+
+from tests.core.test_settings import GOOD, load
+from tests.servers import Postgres, wait_until
+
+READ_COMMITTED = "read committed"
+Connect = Callable[..., Any]
+
+
+@pytest.fixture
+def connect(django_db_blocker: Any) -> Iterator[Connect]:
+    """Django's connection to the database of a URL, with the product's settings."""
+    with ExitStack() as stack:
+
+        def connect(url: str) -> Any:
+            made = json.loads(load("DATABASES", **GOOD, DATABASE_URL=url).stdout)[0]["default"]
+            connections.databases["made"] = {**connections.databases["default"], **made}
+            stack.callback(lambda: connections.databases.pop("made"))
+            stack.callback(lambda: connections.__delitem__("made"))
+            stack.callback(connections["made"].close_pool)
+            stack.callback(connections["made"].close)
+            return connections["made"]
+
+        with django_db_blocker.unblock():
+            yield connect
+
+
+def shown(connection: Any, name: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {name}")
+        return str(cursor.fetchone()[0])
+
+
+def end_all_connections(url: str) -> None:
+    """What a restart of the server does to them."""
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+@pytest.mark.postgres
+def test_options_of_the_url_arrive(postgres: Postgres, connect: Connect) -> None:
+    """Those of the driver at the server, those of the pool at the pool."""
+    url = f"{postgres.new_database()}?application_name=here&pool_max_size=7&pool_max_lifetime=600"
+    connection = connect(url)
+    assert shown(connection, "application_name") == "here"
+    assert (connection.pool.max_size, connection.pool.max_lifetime, connection.pool.timeout) == (7, 600, 5)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("query", ["", "?isolation_level=read%20committed", "?isolation_level=READ_COMMITTED"])
+def test_every_statement_runs_under_read_committed(postgres: Postgres, connect: Connect, query: str) -> None:
+    """Within a transaction and without one, whatever the server's default is."""
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as other:
+        name = url.rpartition("/")[2]
+        other.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    connection = connect(url + query)
+    assert shown(connection, "transaction_isolation") == READ_COMMITTED
+    with transaction.atomic(using="made"):
+        assert shown(connection, "transaction_isolation") == READ_COMMITTED
+
+
+@pytest.mark.parametrize("level", ["serializable", "repeatable%20read", "REPEATABLE_READ", "read%20uncommitted", "4"])
+def test_another_isolation_level_refuses_to_start(level: str) -> None:
+    """It says what to do, in both languages."""
+    done = load("DATABASES", **GOOD, DATABASE_URL=f"postgres://db.example.com/d?isolation_level={level}")
+    assert done.returncode != 0
+    assert "read committed only: remove it from DATABASE_URL" in done.stderr
+    assert "请将其从 DATABASE_URL 中去掉" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["pool=true", "pool_max_size=many", "pool_size=5"])
+def test_an_option_that_the_pool_does_not_have_refuses_to_start(option: str) -> None:
+    """Rather than fail at the first request."""
+    done = load("DATABASES", **GOOD, DATABASE_URL=f"postgres://db.example.com/d?{option}")
+    assert done.returncode != 0
+    assert f"{option.partition('=')[0]} in DATABASE_URL must be an option of psycopg's pool" in done.stderr
+
+
+@pytest.mark.postgres
+def test_a_restart_of_the_server_costs_no_query(postgres: Postgres, connect: Connect) -> None:
+    """The pool meets dead connections one by one and pauses between them: so it keeps few after a burst."""
+    url = postgres.new_database()
+    connection = connect(url)
+    connection.ensure_connection()
+    pool = connection.pool
+    burst = [pool.getconn() for _ in range(4)]
+    for each in burst:
+        pool.putconn(each)
+    connection.close()
+    wait_until(lambda: pool.get_stats()["pool_size"] <= 3, "the pool's shrinking")
+    end_all_connections(url)
+    assert shown(connection, "application_name") == ""
