@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count, F, Q
 
+from . import mutes
 from .models import ACCOUNT_KINDS, EXEMPT, Delivery, DeliveryQuerySet, MailTally
 
 MINUTE = timedelta(minutes=1)  # what a row of the site's tally counts
@@ -128,7 +129,7 @@ def _admit_to(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, 
     if not sent and len(mine) == 1:
         return mine  # nearly always
     chosen: list[Delivery] = []
-    waiting = Delivery.objects.due().unmuted(at=at).filter(of_kind(limit), mailbox=mailbox, admitted_at=None)
+    waiting = Delivery.objects.due().filter(of_kind(limit), mailbox=mailbox, admitted_at=None)
     while winner := _choose(waiting.exclude(pk__in=[each.pk for each in chosen]), sent, limit.mailbox_rates, at):
         chosen.append(winner)
         sent.append((winner.network, at))
@@ -145,18 +146,23 @@ def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
     """Return the mail that gets the mailbox's next place, if it has one: the newest of the network that had fewest."""
     newest = waiting.select_related("captcha").lock().order_by("-pk")
     turns = Counter(network for network, _ in sent)
-    if next_place(sent, None, rates, at=at) <= at and (found := _wanted(newest.exclude(network__in=turns))):
+    if next_place(sent, None, rates, at=at) <= at and (found := _first(newest.exclude(network__in=turns), at)):
         return found
     for network, _ in reversed(turns.most_common()):
-        if next_place(sent, network, rates, at=at) <= at and (found := _wanted(newest.filter(network=network))):
+        if next_place(sent, network, rates, at=at) <= at and (found := _first(newest.filter(network=network), at)):
             return found
     return None
 
 
-def _wanted(rows: DeliveryQuerySet) -> Delivery | None:
-    """The first of these that would still help; those before it are superseded."""
-    while (delivery := rows.first()) and not delivery.is_wanted:
-        Delivery.objects.filter(pk=delivery.pk).supersede()
+def _first(rows: DeliveryQuerySet, at: datetime) -> Delivery | None:
+    """The first of these that would help and is not held back; what would not help any more leaves the outbox."""
+    while delivery := rows.first():
+        mutes.mark([delivery], at=at)
+        if delivery.is_wanted and not delivery.is_held_back:
+            break
+        if not delivery.is_wanted:
+            Delivery.objects.filter(pk=delivery.pk).supersede()
+        rows = rows.exclude(pk=delivery.pk)
     return delivery
 
 

@@ -33,7 +33,9 @@ def mails() -> Iterator[Metric]:
     yield GaugeMetricFamily("doorcode_mail_oldest_due_seconds", "How long the longest has been due", value=oldest)
     room = mail_limits.site_room(mail_limits.SIGN_UPS, at=clock.now())
     if room is not None:
-        yield GaugeMetricFamily("doorcode_mail_budget_left", "Sign-up mails that the site's limit lets pass now", value=room)
+        yield GaugeMetricFamily(
+            "doorcode_mail_budget_left", "Sign-up mails that the site's limit lets pass now", value=room
+        )
 
 
 def workers() -> Iterator[Metric]:

@@ -1,11 +1,10 @@
 """The outbox. A row is the truth about one mail; the broker only wakes the workers."""
 
-from datetime import datetime
 from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -33,24 +32,11 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Lock what is read until the transaction ends, and pass over what others hold. (SQLite locks as a whole.)"""
         return self.select_for_update(skip_locked=True, no_key=True, of=("self",))
 
-    def with_mutes(self, *, at: datetime) -> Self:
-        """Set `is_muted` on each: the owner of the address wants no sign-up mail now, so none is handed over."""
-        return self.annotate(is_muted=_muted(at))
-
-    def unmuted(self, *, at: datetime) -> Self:
-        """Mails that no mute holds back."""
-        return self.exclude(_muted(at))
-
-
-def _muted(at: datetime) -> Q:
-    mute = Mute.objects.filter(address=OuterRef("recipient"), until__gt=at)
-    return Q(Exists(mute)) & ~Q(kind__in=ACCOUNT_KINDS)
-
 
 class Delivery(models.Model):
     """One mail on its way. It says what the mail is about, never what is in it: that is derived at the send."""
 
-    is_muted = False  # see DeliveryQuerySet.with_mutes
+    is_muted = False  # mutes.mark sets it
 
     class Kind(models.TextChoices):
         CODE = "code", _("code")

@@ -1,5 +1,6 @@
 """Mute sign-up mail to an address for a while, by a link in a mail that its owner didn't ask for."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -59,6 +60,17 @@ def lift(*, address: str) -> bool:
 def unmute(*, notice: Notice) -> None:
     """Send sign-up mail to the address again. The request stays spent."""
     lift(address=notice.address)
+
+
+def mark(deliveries: Iterable[Delivery], *, at: datetime) -> None:
+    """Set `is_muted` on the mails that a mute holds back: their owner wants none, and none is sent."""
+    able = [each for each in deliveries if each.kind in KINDS]
+    if not able:
+        return
+    muted = Mute.objects.filter(address__in={each.recipient for each in able}, until__gt=at)
+    addresses = set(muted.values_list("address", flat=True))
+    for each in able:
+        each.is_muted = each.recipient in addresses
 
 
 def _signer() -> signing.Signer:

@@ -16,7 +16,7 @@ from core import addresses, clock, statements
 from verification import services as verification
 from verification.models import CaptchaModel
 
-from . import bell, counts, mail_limits
+from . import bell, counts, mail_limits, mutes
 from .mail_limits import MailLimit
 from .models import Delivery, DeliveryQuerySet
 from .smtp import Outcome, Reply
@@ -112,7 +112,8 @@ def claim(*, limit: int) -> list[Delivery]:
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     due = mail_limits.admissible(Delivery.objects.due().filter(mail_limits.of_kind(group)), group, at=at)
-    rows = _take(due.with_mutes(at=at).select_related("captcha"), limit)
+    rows = _take(due.select_related("captcha"), limit)
+    mutes.mark(rows, at=at)
     if len(rows) == limit or (rows and group is mail_limits.RESETS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread
     superseded = [row.pk for row in rows if not row.is_wanted]
