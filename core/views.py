@@ -20,6 +20,7 @@ _TEXTS = {
     400: (_("There is a problem with the request"), _("Go back and try again")),
     403: (_("You can't open this page"), _("Sign in with an account that may open it")),
     404: (_("Page not found"), _("Check the address, or start from the beginning")),
+    411: (_("There is a problem with the request"), _("Go back and try again")),
     413: (_("The request is too large"), _("Go back and send less")),
     503: (_("There's a problem with the service. Try again later"), _("Wait a minute, then send it again")),
     415: (_("There is a problem with the request"), _("Go back and try again")),
@@ -98,8 +99,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Readiness: each dependency by name, "ok" or "down"; 503 when one is down."""
-    states = health.run()
+    """Readiness: each dependency by name, "ok" or "down"; 503 when one is down. Asked at most once a second."""
+    states = health.latest()
     ready = all(state == "ok" for state in states.values())
     return JsonResponse({"status": "ok" if ready else "down", "checks": states}, status=200 if ready else 503)
 

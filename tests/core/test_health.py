@@ -1,5 +1,7 @@
 """Liveness and readiness."""
 
+import threading
+
 import fakeredis
 import pytest
 from django.test import Client
@@ -11,6 +13,8 @@ from core import health
 def own_probes(monkeypatch: pytest.MonkeyPatch) -> dict[str, health.Probe]:
     probes: dict[str, health.Probe] = {}
     monkeypatch.setattr(health, "_probes", probes)
+    monkeypatch.setattr(health, "_states", {})
+    monkeypatch.setattr(health, "_asked_at", float("-inf"))
     return probes
 
 
@@ -64,3 +68,54 @@ def test_not_ready_when_one_is_down(client: Client, caplog) -> None:
 def test_probes_are_for_reading(client: Client) -> None:
     """Nothing else than GET and HEAD."""
     assert client.post("/readyz").status_code == 405
+
+
+@pytest.fixture
+def moment(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic clock, standing still."""
+    moment = [1_000.0]
+    monkeypatch.setattr("core.health.time.monotonic", lambda: moment[0])
+    return moment
+
+
+def test_dependencies_are_asked_at_most_once_a_second(client: Client, moment: list[float]) -> None:
+    """However many ask; a second later the answer is new."""
+    asked: list[int] = []
+    health.register("counted", lambda: asked.append(1))
+    assert [client.get("/readyz").status_code for _ in range(20)] == [200] * 20
+    assert len(asked) == 1
+    health.register("bad", lambda: 1 / 0)
+    moment[0] += 0.9
+    assert client.get("/readyz").status_code == 200
+    moment[0] += 0.1
+    assert client.get("/readyz").json()["checks"] == {"counted": "ok", "bad": "down"}
+
+
+def test_while_one_asks_all_others_have_the_last_answer(moment: list[float]) -> None:
+    """At once, however long a probe hangs."""
+    hangs, goes = threading.Event(), threading.Event()
+
+    def frozen() -> None:
+        hangs.set()
+        goes.wait(10)
+
+    health.register("frozen", lambda: None)
+    assert health.latest() == {"frozen": "ok"}
+    health.register("frozen", frozen)
+    moment[0] += 5
+    first = threading.Thread(target=health.latest)
+    first.start()
+    try:
+        assert hangs.wait(10)
+        assert [health.latest() for _ in range(10)] == [{"frozen": "ok"}] * 10
+    finally:
+        goes.set()
+        first.join()
+
+
+def test_a_process_that_has_asked_nobody_yet_is_not_ready() -> None:
+    """Its first question is under way in another thread."""
+    health.register("slow", lambda: None)
+    with health._asking:
+        assert health.latest() == {"slow": "down"}
+    assert health.latest() == {"slow": "ok"}
