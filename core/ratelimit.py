@@ -1,5 +1,5 @@
 """
-The outer layer of limits: how often a network, an account or a browser may do something. django-ratelimit counts.
+The outer layer of limits: how often a network, an account or a browser may do something, counted in Redis.
 
 It counts in fixed windows, so a burst across a window's edge may reach twice a rate; budgets that must be exact are
 in the database (verification/limits.py, worker/budgets.py). With Redis away this layer opens: nobody is refused for
@@ -13,15 +13,16 @@ from typing import NamedTuple, cast
 
 from django.conf import settings
 from django.core.cache import caches
-from django_ratelimit import core as django_ratelimit
 from redis.exceptions import RedisError
 
 from .breaker import Breaker, Leave
 from .counters import LocalCounters, RedisCounters
+from .fingerprints import fingerprint
 from .tallies import Counter
 
 logger = logging.getLogger(__name__)
 
+MARGIN = 5  # seconds that a count outlives its window: machines' clocks differ
 SILENCE = 5.0  # seconds without asking Redis after a failure: a frozen one costs its time-out once
 
 breaker = Breaker(first=SILENCE, longest=SILENCE)
@@ -112,14 +113,15 @@ class _Window(NamedTuple):
 
 def _windows(limit: Limit, key: str) -> list[_Window]:
     """
-    Windows and names are django-ratelimit's, which begin at another moment for each key; its own `get_usage` asks Redis
-    up to three times a rate (docs/decisions/0060).
+    Return the present window of each rate. Windows of different keys end at different times, so that those who wait do
+    not all come back in the same second. Redis learns no address and no name: a keyed hash stands for the key.
     """
-    windows = []
+    hashed = fingerprint(f"limit.{limit.name}", key)
+    now, windows = int(time.time()), []
     for most, seconds in limit.rates:
-        ends = django_ratelimit._get_window(key, seconds)
-        name = django_ratelimit._make_cache_key(limit.name, ends, (most, seconds), key, django_ratelimit.ALL)
-        windows.append(_Window(name, seconds + django_ratelimit.EXPIRATION_FUDGE, ends, most))
+        ends = now + seconds - (now + int(hashed, 16)) % seconds
+        name = f"limit:{limit.name}:{hashed}:{seconds}:{ends}"
+        windows.append(_Window(name, seconds + MARGIN, ends, most))
     return windows
 
 

@@ -1,5 +1,7 @@
 """The outer layer: counts, refuses, gives back, and opens when Redis is away."""
 
+import time
+
 import fakeredis
 import pytest
 import time_machine
@@ -131,3 +133,25 @@ def test_no_count_lives_for_ever(redis_cache) -> None:
     assert len(lives) == 4
     assert all(60 <= life <= 65 for life in lives[:2])
     assert all(3_600 <= life <= 3_605 for life in lives[2:])
+
+
+def test_redis_learns_no_address(redis_cache, settings) -> None:
+    """A key of a limit is a keyed hash: whoever reads Redis can't try all addresses."""
+    charge(DOORS, key="203.0.113.7")
+    redis = fakeredis.FakeRedis(server=redis_cache)
+    names = [name.decode() for name in redis.scan_iter()]
+    assert len(names) == 2
+    assert not [name for name in names if "203.0.113.7" in name]
+    settings.SECRET_KEY = "another-key-that-only-this-test-knows-0123456789"
+    charge(DOORS, key="203.0.113.7")
+    assert len(list(redis.scan_iter())) == 4
+
+
+def test_windows_of_different_keys_end_at_different_times(settings) -> None:
+    """Or all who wait would come again in the same second."""
+    settings.LIMIT_DOORS = [(1, 3_600)]
+    with time_machine.travel("2026-01-01T12:00:00Z", tick=False):
+        windows = [ratelimit._windows(DOORS, f"10.0.0.{number}")[0] for number in range(50)]
+        now = int(time.time())
+    assert all(now < each.ends <= now + 3_600 for each in windows)
+    assert len({each.ends for each in windows}) > 40
