@@ -20,6 +20,7 @@ def register() -> None:
     checks.register(short_code, "doorcode", deploy=True)
     checks.register(redirect_loop, "doorcode", deploy=True)
     checks.register(unsafe_here, "doorcode", deploy=True)
+    checks.register(closed_metrics, "doorcode", deploy=True)
 
 
 def refuse_impossible() -> None:
@@ -122,6 +123,19 @@ def unsafe_here(app_configs: Any, **kwargs: Any) -> CheckMessages:
         ),
     ]
     return [checks.Warning(text, hint=hint, id=f"doorcode.{code}") for holds, code, text, hint in rules if not holds]
+
+
+def closed_metrics(app_configs: Any, **kwargs: Any) -> CheckMessages:
+    """Safe, but the alerts have nothing to read."""
+    if settings.METRICS_TOKEN:
+        return []
+    return [
+        checks.Info(
+            _("METRICS_TOKEN is not set: /metrics answers nobody, and no alert can fire"),
+            hint=_("Set METRICS_TOKEN to a long random value, and give it to Prometheus"),
+            id="doorcode.I001",
+        )
+    ]
 
 
 def is_local(host: str) -> bool:

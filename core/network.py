@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import re
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
@@ -15,10 +16,8 @@ logger = logging.getLogger(__name__)
 Address = IPv4Address | IPv6Address
 LONGEST = 64  # characters that may be an address
 
-_FORWARDED = [  # what proxies add
-    f"HTTP_{name}"
-    for name in ("FORWARDED", "VIA", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP")
-]
+# As IIS and Azure's gateways write their peer: 203.0.113.7:49152, [2001:db8::1]:443 or [2001:db8::1].
+_WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::\d{1,5})?|([^:\[\]]+):\d{1,5}")
 
 
 def client_address(request: HttpRequest, *, quiet: bool = False) -> str:
@@ -32,25 +31,15 @@ def client_address(request: HttpRequest, *, quiet: bool = False) -> str:
     socket = request.META.get("REMOTE_ADDR", "")
     hops = settings.TRUSTED_PROXIES
     if hops:
-        entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
-        forwarded = _parse(entries[-hops]) if len(entries) >= hops else None
+        entries = request.META.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", hops)
+        forwarded = parse(entries[-hops]) if len(entries) >= hops else None
         if forwarded:
             return str(forwarded)
         if not quiet:
             _warn("TRUSTED_PROXIES is %d, but X-Forwarded-For has no such entry: is there one proxy less?", hops)
     elif "HTTP_X_FORWARDED_FOR" in request.META and not quiet:
         _warn("TRUSTED_PROXIES is %d, but a request has X-Forwarded-For: all clients behind that proxy are one", hops)
-    return str(_parse(socket) or socket)
-
-
-def is_this_machine(request: HttpRequest) -> bool:
-    """
-    Whether a request comes straight from this machine, with no proxy between.
-
-    What a proxy says of its client is not asked: whoever can reach the socket could write it.
-    """
-    socket = _parse(request.META.get("REMOTE_ADDR", ""))
-    return bool(socket and socket.is_loopback) and not any(name in request.META for name in _FORWARDED)
+    return str(parse(socket) or socket)
 
 
 @cache
@@ -61,7 +50,7 @@ def _warn(text: str, hops: int) -> None:
 
 def client_network(request: HttpRequest) -> str:
     """The network that a limit counts by: the IPv4 address, or the /64 that an IPv6 subscriber owns whole."""
-    address = _parse(client_address(request))
+    address = parse(client_address(request))
     if isinstance(address, IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
@@ -72,15 +61,17 @@ def fingerprint(request: HttpRequest) -> str:
     return fingerprints.fingerprint("network", client_network(request))
 
 
-def _parse(text: str) -> Address | None:
-    """The address in `text`, IPv4-mapped IPv6 unwrapped; None for garbage."""
+def parse(text: str) -> Address | None:
+    """The address in `text`, without brackets and port, IPv4-mapped IPv6 unwrapped; None for garbage."""
     return _parse_short(text) if len(text) <= LONGEST else None
 
 
 @lru_cache(maxsize=1_024)  # a request asks several times
 def _parse_short(text: str) -> Address | None:
+    text = text.strip()
+    with_port = _WITH_PORT.fullmatch(text)
     try:
-        address = ipaddress.ip_address(text.strip())
+        address = ipaddress.ip_address(with_port[1] or with_port[2] if with_port else text)
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

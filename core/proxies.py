@@ -28,6 +28,7 @@ def seen(request: HttpRequest) -> dict[str, Any]:
     except signing.BadSignature:
         return {}
     entries = [entry.strip() for entry in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if entry.strip()]
+    entries = [str(network.parse(entry) or entry) for entry in entries]  # some proxies add a port
     client = network.client_address(request, quiet=True)
     return {"seen": {"client": client, "forwarded": entries, "secure": request.is_secure()}}
 

@@ -17,6 +17,7 @@ SHORT = {
     "worker.smtp": {"AFTER_DOT": 2.0, "DEADLINE": 3.0},
 }
 WORKER = ("-m", "tests.faults.worker")
+METRICS_TOKEN = "what-prometheus-shows"
 
 
 @pytest.fixture
@@ -37,5 +38,6 @@ def system(postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path) -> Iter
     """The web alone, on a Redis and a mail server of its own; workers are the test's."""
     patch = json.dumps(SHORT)
     database = postgres.new_database()
-    with System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=patch).run(worker=False) as it:
+    more = {"TEST_PATCH": patch, "METRICS_TOKEN": METRICS_TOKEN}
+    with System(database=database, redis=redis.url, mail=sink, logs=tmp_path, **more).run(worker=False) as it:
         yield it

@@ -10,7 +10,7 @@ import pytest
 import requests
 import yaml
 
-from tests.faults.conftest import WORKER
+from tests.faults.conftest import METRICS_TOKEN, WORKER
 from tests.servers import ROOT, Redis, Server, System, Visitor, listens, wait_until
 from tests.worker.sink import Sink
 
@@ -28,7 +28,8 @@ class Prometheus(Server):
         self.folder = folder
         rules = re.sub(r"\bfor: \w+", "for: 0s", RULES.read_text())
         (folder / "alerts.yml").write_text(rules)
-        job = {"job_name": "doorcode", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}
+        targets, token = [{"targets": [f"127.0.0.1:{target}"]}], {"credentials": METRICS_TOKEN}
+        job = {"job_name": "doorcode", "authorization": token, "static_configs": targets}
         often = {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "1s"}
         config = {"global": often, "rule_files": ["alerts.yml"], "scrape_configs": [job]}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))

@@ -76,6 +76,8 @@ def test_the_site_tells_what_it_saw_to_the_doctor_alone(client: Client, settings
     settings.TRUSTED_PROXIES = 1
     answer = client.get("/healthz", headers={proxies.HEADER: header, "X-Forwarded-For": forwarded}).json()
     assert answer["seen"] == {"client": "203.0.113.9", "forwarded": forwarded.split(", "), "secure": False}
+    with_port = "192.0.2.1, 203.0.113.9:49152"
+    assert client.get("/healthz", headers={proxies.HEADER: header, "X-Forwarded-For": with_port}).json() == answer
     for strange in ("", "seen", header[:-1], header + "x"):
         assert client.get("/healthz", headers={proxies.HEADER: strange}).json() == {"status": "ok"}
     settings.SECRET_KEY = "another"
