@@ -7,6 +7,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from email_validator import EmailNotValidError, validate_email
 
+from . import lengths
+
 MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets
 
 # Control, format (zero-width, soft hyphen, direction marks), surrogate, private-use and unassigned characters,
@@ -24,6 +26,8 @@ def canonical(address: str) -> str:
     Raises ValidationError (code "invalid") for whatever is not a plain mailbox at a domain: quoted local parts,
     literal domains, zero-width characters, local parts outside ASCII, over 64 or 254 characters (RFC 5321).
     """
+    if len(address) > lengths.ADDRESS:
+        raise ValidationError(BAD_FORMAT, code="invalid")
     address = address.strip()
     if any(unicodedata.category(char) in _FORBIDDEN_CATEGORIES for char in address):
         raise ValidationError(BAD_FORMAT, code="invalid")

@@ -8,9 +8,9 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
-from . import network
+from . import lengths, network
 from .ratelimit import RateLimited
 from .views import error_page, healthz, metrics_page, readyz, too_many_requests
 
@@ -79,7 +79,10 @@ def _tell(request: HttpRequest, response: HttpResponse, **told: Any) -> None:
 
 
 def limit_body(get_response: GetResponse) -> GetResponse:
-    """Answer 413 to a body over DATA_UPLOAD_MAX_MEMORY_SIZE bytes, 415 to one that isn't UTF-8, before it is read."""
+    """
+    Answer 413 to a body over DATA_UPLOAD_MAX_MEMORY_SIZE bytes, 415 to one that isn't UTF-8, before it is read; 411 to
+    one that came in chunks which the server did not read (core/wsgi.py).
+    """
 
     def middleware(request: HttpRequest) -> HttpResponse:
         try:
@@ -88,8 +91,29 @@ def limit_body(get_response: GetResponse) -> GetResponse:
             return error_page(request, 400)
         if (request.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
             return error_page(request, 415)  # others decode to what no text is, half surrogates for one
+        if "HTTP_TRANSFER_ENCODING" in request.META:
+            return error_page(request, 411)
         if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return error_page(request, 413)
+        return get_response(request)
+
+    return middleware
+
+
+def limit_fields(get_response: GetResponse) -> GetResponse:
+    """
+    Bound the fields of query and form (core/lengths.py) before a view, or Django's own code, reads them. A query or a
+    body that is short as a whole has no long field.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if len(request.META.get("QUERY_STRING", "")) > lengths.NEXT:
+            request.GET = lengths.bound_fields(request.GET)  # type: ignore[assignment]
+        if int(request.META.get("CONTENT_LENGTH") or 0) > lengths.NEXT:
+            try:
+                request.POST = lengths.bound_fields(request.POST)  # type: ignore[assignment]
+            except UnreadablePostError:  # the client left
+                return error_page(request, 400)
         return get_response(request)
 
     return middleware

@@ -11,7 +11,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-MIN_LENGTH, MAX_LENGTH = 8, 128  # characters; OWASP ASVS 5.0 6.2.1 asks for at least 8, 6.2.9 to allow at least 64
+from . import lengths
+
+# Characters; OWASP ASVS 5.0 6.2.1 asks for at least 8, 6.2.9 to allow at least 64.
+MIN_LENGTH, MAX_LENGTH = 8, lengths.PASSWORD
 
 # Hashes at a time in a process, of which a machine runs two or more. What is more than the processors are takes turns
 # anyway, and each turn finds its 19 MiB out of their caches: 30 ms of processor a hash instead of 24.

@@ -41,7 +41,7 @@ if _site.scheme not in ("http", "https") or not _site.hostname:
     raise ImproperlyConfigured("SITE_URL must look like https://example.com / SITE_URL 的格式应如 https://example.com")
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS") or [_site.hostname, *(["localhost", "127.0.0.1"] if DEBUG else [])]
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # opens /metrics to others than this machine
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # opens /metrics, which without it is closed
 DEMO = DEBUG and env.bool("DEMO", default=False)
 DEMO_DATA = Path(env.str("DEMO_DATA", default=str(BASE_DIR / ".demo")))
 
@@ -72,7 +72,6 @@ LIMIT_VERIFY_NETWORK = env.rates("LIMIT_VERIFY_NETWORK", default="300/10m")
 LIMIT_LOGIN_NETWORK = env.rates("LIMIT_LOGIN_NETWORK", default="60/m")
 LIMIT_LOGIN_PAIR = env.rates("LIMIT_LOGIN_PAIR", default="5/5m")
 LIMIT_LOGIN_ACCOUNT = env.rates("LIMIT_LOGIN_ACCOUNT", default="50/h")
-RATELIMIT_FAIL_OPEN = True  # a count that expires while it is read refuses nobody
 
 # --- What is kept, and for how long -----------------------------------------------------------------------------------
 PURGE_USERS_AFTER = env.duration("PURGE_USERS_AFTER", default="24h")  # accounts that were never activated
@@ -108,6 +107,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "core.middleware.limit_body",
+    "core.middleware.limit_fields",
     "core.middleware.RateLimits",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

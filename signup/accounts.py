@@ -11,6 +11,7 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
@@ -32,6 +33,7 @@ class FormPage:
         return response
 
 
+@method_decorator(limits.counted(limits.charge_sign_in), name="dispatch")
 class Login(FormPage, auth.LoginView):
     template_name = "account/login.html"
     authentication_form = LoginForm
@@ -54,6 +56,7 @@ class Login(FormPage, auth.LoginView):
         return response
 
 
+@method_decorator(limits.counted(limits.charge_sign_in), name="dispatch")
 class PasswordChange(FormPage, auth.PasswordChangeView):
     template_name = "account/password_change.html"
     form_class = PasswordChangeForm
@@ -81,10 +84,9 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
         return response
 
 
+@limits.counted(limits.charge_request)
 def password_reset(request: HttpRequest) -> HttpResponse:
     """Ask for a reset mail: one answer for all addresses."""
-    if request.method == "POST":
-        limits.charge_request(request)
     form = PasswordResetForm(request.POST if request.method == "POST" else None, initial=drafts.read(request))
     if request.method != "POST" or not form.is_valid():
         page = render(request, "account/password_reset.html", {"form": form}, status=400 if form.errors else 200)
@@ -102,6 +104,7 @@ def password_reset_done(request: HttpRequest) -> HttpResponse:
 
 
 @sensitive_post_parameters("old_password")
+@limits.counted(limits.charge_sign_in)
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest) -> HttpResponse:

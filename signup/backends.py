@@ -9,7 +9,7 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from core import passwords
+from core import lengths
 
 from . import limits
 from .models import User
@@ -24,10 +24,13 @@ class EmailOrUsernameBackend(ModelBackend):
         identifier = username or kwargs.get(User.USERNAME_FIELD)
         if not identifier or password is None:
             return None
+        if request:
+            limits.charge_sign_in(request)
+        # Nobody's. Refused before the account is looked up, or the time would tell whether there is one.
+        if len(identifier) > lengths.LOGIN_NAME or len(password) > lengths.PASSWORD:
+            return None
         name, user = _find(identifier)
         attempt = limits.PasswordTry(request, name=name, user=user) if request else None
-        if len(password) > passwords.MAX_LENGTH:
-            return None  # nobody's, and hashing what is that long is work for nothing
         nobody = _nobody()  # made for a known account too, or a process's first unknown one would take longer
         if user is None:
             nobody.check_password(password)  # an unknown account takes as long as a wrong password

@@ -1,12 +1,20 @@
 """The names of the outer limits, and whom they count; numbers are in the settings, the mechanism in core."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
 from django.http import HttpRequest
+from django_ratelimit import UNSAFE
 
 from core import network, ratelimit
 from core.ratelimit import Limit
 
 from . import devices
 from .models import User
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 REQUESTS = Limit("requests_network", "LIMIT_REQUESTS_NETWORK")  # whatever makes a mail
 VERIFY = Limit("verify_network", "LIMIT_VERIFY_NETWORK")
@@ -25,6 +33,34 @@ def charge_verify(request: HttpRequest) -> None:
     ratelimit.charge(VERIFY, key=network.client_network(request))
 
 
+def charge_sign_in(request: HttpRequest) -> None:
+    """
+    Count a request that brings a password, once however often it is asked for. Raises RateLimited.
+
+    A view does so before it looks at anything; the authentication backend does so too, for a view that forgets it.
+    """
+    if not getattr(request, "is_sign_in_counted", False):
+        request.is_sign_in_counted = True  # type: ignore[attr-defined]
+        ratelimit.charge(LOGIN_NETWORK, key=network.client_network(request))
+
+
+def counted(
+    charge: Callable[[HttpRequest], None],
+) -> Callable[[Callable[Concatenate[HttpRequest, P], R]], Callable[Concatenate[HttpRequest, P], R]]:
+    """Decorate a view: `charge` each request that sends something, before the view normalizes or queries anything."""
+
+    def decorate(view: Callable[Concatenate[HttpRequest, P], R]) -> Callable[Concatenate[HttpRequest, P], R]:
+        @wraps(view)
+        def count_first(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            if request.method in UNSAFE:
+                charge(request)
+            return view(request, *args, **kwargs)
+
+        return count_first
+
+    return decorate
+
+
 class PasswordTry:
     """
     One try of a password for an account, by the name under which somebody calls it. Raises RateLimited.
@@ -38,7 +74,6 @@ class PasswordTry:
         where = network.client_network(request)
         device = devices.read(request)
         own = device is not None and user is not None and user.pk in device.accounts
-        ratelimit.charge(LOGIN_NETWORK, key=where)
         self._charged = [
             (LOGIN_PAIR, f"{name}|{where}"),
             (LOGIN_ACCOUNT, f"{device.name}|{name}" if device and own else name),

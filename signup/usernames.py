@@ -6,6 +6,8 @@ import unicodedata
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from core import lengths
+
 MIN_LENGTH, MAX_LENGTH = 2, 20  # characters
 
 _SCRIPTS = (
@@ -32,7 +34,8 @@ def clean(username: str) -> str:
     Raises ValidationError: "length" outside 2 to 20 characters; "characters" for what could pass for an address or a
     link, hides (zero-width), or mixes scripts so as to look like another name.
     """
-    username = unicodedata.normalize("NFKC", username.strip())
+    if len(username) <= lengths.USERNAME:  # a longer one is refused as it is
+        username = unicodedata.normalize("NFKC", username.strip())
     if not MIN_LENGTH <= len(username) <= MAX_LENGTH:
         raise ValidationError(_("Username must be between 2 and 20 characters"), code="length")
     if not _WORD.fullmatch(username):
@@ -44,7 +47,13 @@ def clean(username: str) -> str:
 
 
 def key(username: str) -> str:
-    """Return the key under which a username is unique: NFKC, case-folded, composed again (Unicode §3.13 D146)."""
+    """
+    Return the key under which a username is unique: NFKC, case-folded, composed again (Unicode §3.13 D146).
+
+    A text that is too long for a name is nobody's, and is returned as it is.
+    """
+    if len(username) > lengths.USERNAME:
+        return username
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).casefold())
 
 

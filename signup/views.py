@@ -39,6 +39,7 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect("account" if request.user.is_authenticated else "signup")
 
 
+@limits.counted(limits.charge_request)
 @require_http_methods(["GET", "HEAD", "POST"])
 def signup(request: HttpRequest) -> HttpResponse:
     """Ask for a code."""
@@ -47,8 +48,6 @@ def signup(request: HttpRequest) -> HttpResponse:
     if not settings.SIGNUP_OPEN:
         return render(request, "signup/closed.html", status=403)
     after = _local_next(request)
-    if request.method == "POST":
-        limits.charge_request(request)
     form = EmailForm(request.POST if request.method == "POST" else None, initial=drafts.read(request))
     if request.method != "POST" or not form.is_valid():
         return _page(request, "signup/signup.html", form, next=after, once=secrets.token_urlsafe(12))
@@ -98,10 +97,10 @@ def verify(request: HttpRequest) -> HttpResponse:
 
 
 @sensitive_post_parameters("password", "captcha")
+@limits.counted(limits.charge_request)
 @require_POST
 def resend(request: HttpRequest) -> HttpResponse:
     """Another mail for this browser's request."""
-    limits.charge_request(request)
     entries, captchas = _held(request)
     address = request.POST.get("email", "")
     captcha = next((each for each in captchas if each.address == address), captchas[0] if captchas else None)
@@ -127,10 +126,10 @@ def resend(request: HttpRequest) -> HttpResponse:
 
 
 @sensitive_post_parameters("password", "captcha")
+@limits.counted(limits.charge_request)
 @require_POST
 def change(request: HttpRequest) -> HttpResponse:
     """Another address for this sign-up: a request of its own, while that of the old address stays in the cookie."""
-    limits.charge_request(request)
     if not settings.SIGNUP_OPEN:
         return render(request, "signup/closed.html", status=403)
     entries, captchas = _held(request)

@@ -8,6 +8,8 @@ import unicodedata
 from functools import lru_cache
 from hashlib import sha256
 
+from core import lengths
+
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015\u2212.·]+")
 _DIGITS = re.compile(r"[0-9]+")
 _LETTERS = "BCDFGHJKMNPQRSTVWXYZ"  # no vowel, so no word; nothing that could be taken for a digit
@@ -60,8 +62,11 @@ def normalize(typed: str) -> str | None:
     """
     Return the ASCII digits that a person meant: full-width digits folded, spaces, dashes and dots off.
 
-    None for anything else: other scripts' digits, signs and underscores (which Python's int() would take) included.
+    None for anything else: other scripts' digits, signs and underscores (which Python's int() would take), and what is
+    too long for a code.
     """
+    if len(typed) > lengths.CODE:
+        return None
     digits = _SEPARATORS.sub("", unicodedata.normalize("NFKC", typed))
     return digits if _DIGITS.fullmatch(digits) else None
 

@@ -12,10 +12,13 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
+from core import lengths
+
 from .codes import FIELDS, Code
 from .problems import Refusal
 
 DEPTH = 16  # of nested lists and objects; no call needs more than one
+PARTS = 1_000  # commas and opening brackets; no call needs more than a few, and each costs time to look at
 
 
 class StrictJSON(BaseParser):
@@ -28,9 +31,10 @@ class StrictJSON(BaseParser):
 
     def parse(self, stream: IO[Any], media_type: Any = None, parser_context: Any = None) -> dict[str, Any]:
         try:
-            parsed = json.loads(
-                stream.read().decode(), object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite
-            )
+            text = stream.read().decode()
+            if sum(map(text.count, ",[{")) > PARTS:
+                _refuse("too many parts")
+            parsed = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
             _check(parsed)
         except (ValueError, RecursionError) as error:
             raise ParseError from error
@@ -59,7 +63,7 @@ def refuse_other_types(request: Request) -> None:
     Where there is no body, clients and servers name some type for it all the same.
     """
     posted = request._request
-    empty = posted.META.get("CONTENT_LENGTH", "0") in ("", "0") and "HTTP_TRANSFER_ENCODING" not in posted.META
+    empty = posted.META.get("CONTENT_LENGTH", "0") in ("", "0")
     if not empty and posted.content_type not in ("", StrictJSON.media_type):
         raise UnsupportedMediaType(posted.content_type or "")
 
@@ -67,14 +71,14 @@ def refuse_other_types(request: Request) -> None:
 def texts(request: Request, shape: type[Serializer[Any]]) -> dict[str, str]:
     """
     Return the fields of a call that its body has, unknown ones left out. Each must be a string: 1234 is no code, nor
-    is true a name. What they must hold is for the forms to say.
+    is true a name. What they must hold is for the forms to say, which refuse one that was cut as too long.
     """
     found = {name: request.data[name] for name in shape._declared_fields if name in request.data}
     entry = {"code": str(Code.NOT_A_STRING), "message": str(FIELDS[Code.NOT_A_STRING])}
     errors = {name: [entry] for name, value in found.items() if not isinstance(value, str)}
     if errors:
         raise Refusal(Code.VALIDATION, detail=entry["message"], errors=errors)
-    return found
+    return {name: value[: lengths.FIELD] for name, value in found.items()}
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -84,8 +88,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
+def _refuse(what: str) -> NoReturn:
+    raise ValueError(what)
 
 
 def _finite(number: str) -> float:

@@ -63,7 +63,7 @@ def respond(refusal: Refusal) -> HttpResponse:
 def page(request: HttpRequest, status: int) -> HttpResponse:
     """What stands for an error page below /api/, where no call was reached, or one failed."""
     with translation.override(spoken(request)):
-        answer = respond(Refusal(BY_STATUS[status]))
+        answer = respond(Refusal(BY_STATUS.get(status, Code.BAD_REQUEST), status=status))
         answer["Content-Language"] = translation.get_language()
     return answer
 

@@ -113,6 +113,7 @@ class Login(OpenCall):
     @describe("sign_in")
     @method_decorator(sensitive_variables())
     def post(self, request: Request) -> Response:
+        limits.charge_sign_in(request._request)
         form = LoginForm(request._request, parsing.texts(request, shapes.SignIn))
         if not form.is_valid():
             raise Refusal(Code.LOGIN_FAILED) if form.has_error("__all__") else problems.of_form(form)

@@ -50,7 +50,7 @@ def run(*, port: int, mail_port: int) -> int:
     catcher = Controller(Catcher(settings.DEMO_DATA / "inbox"), hostname="127.0.0.1", port=mail_port)
     catcher.start()
     worker = _start_worker()
-    server.set_app(StaticFilesHandler(application))
+    server.set_app(StaticFilesHandler(application))  # type: ignore[arg-type] # any WSGI application will do
     web = threading.Thread(target=server.serve_forever, name="web", daemon=True)
     web.start()
     _welcome(port)

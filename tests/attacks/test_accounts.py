@@ -184,6 +184,7 @@ POSTS = {
     "signup_change": [],
     "signup_mute": ["abcdefgh.ijklmn"],
     "login": [],
+    "admin_login": [],
     "logout": [],
     "account_delete": [],
     "password_change": [],

@@ -1,11 +1,19 @@
-"""Around the flow: networks, caches, logs, the broker, deployment. Attacks 42 to 51, and 58."""
+"""Around the flow: networks, caches, logs, the broker, deployment, the web server. Attacks 42 to 58."""
 
+import base64
+import hashlib
 import html
 import json
 import re
+import signal
+import socket
 import sqlite3
 import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import kombu.exceptions
@@ -15,10 +23,12 @@ import requests
 import yaml
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
-from django.test import Client
+from django.test import Client, override_settings
 from django.views.debug import ExceptionReporter
 from kombu import Connection
 
+from core import ratelimit
+from signup.limits import LOGIN_ACCOUNT, LOGIN_NETWORK, LOGIN_PAIR, REQUESTS
 from tests.factories import (
     ALICE,
     BOB,
@@ -30,7 +40,7 @@ from tests.factories import (
     right,
     text_of,
 )
-from tests.servers import ROOT, MailServer, Redis, System, Visitor, link_in
+from tests.servers import ROOT, MailServer, Redis, System, Visitor, link_in, wait_until
 from tests.visits import ask, deliver, verify
 from tests.worker.sink import Sink
 from worker import bell, outbox, sender, smtp
@@ -86,6 +96,7 @@ def test_44_pages_are_private(client: Client, page: str) -> None:
     assert client.get(page).headers["Cache-Control"] in ("private, no-store", PRIVATE_OF_DJANGO)
 
 
+LIMITS = (REQUESTS, LOGIN_NETWORK, LOGIN_PAIR, LOGIN_ACCOUNT)
 PRIVATE_OF_DJANGO = "max-age=0, no-cache, no-store, must-revalidate, private"
 
 
@@ -326,6 +337,157 @@ def test_51_the_admin_is_for_staff_and_errors_show_nothing(client: Client, monke
     answer = client.post("/signup/", {"email": ALICE})
     assert answer.status_code == 500
     assert not re.search(r"Traceback|RuntimeError|secret|core/settings|site-packages", text_of(answer))
+
+
+def test_53_a_proxy_that_adds_a_port_makes_nobody_one_network(client: Client, limited, settings) -> None:
+    """Azure's gateways and IIS write 203.0.113.7:49152, each connection with another port; IPv6 in brackets."""
+    settings.TRUSTED_PROXIES = 1
+
+    def asks(number: int, peer: str) -> int:
+        headers = {"X-Forwarded-For": f"10.9.9.{number}, {peer}"}
+        return client.post("/signup/", {"email": f"p{number}@example.com"}, headers=headers).status_code
+
+    assert [asks(number, f"203.0.113.7:{49_152 + number}") for number in range(31)] == [303] * 30 + [429]
+    assert asks(31, "203.0.113.8:49152") == 303
+    assert [asks(40 + number, f"[2001:db8::{number}]:443") for number in range(31)] == [303] * 30 + [429]
+    assert asks(71, "[2001:db8:0:1::1]") == 303
+    assert asks(72, "2001:db8::1") == 429  # the same network, however it is written
+
+
+CHUNKED = pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/signup/", "application/x-www-form-urlencoded", "email=%s"),
+        ("/api/captchas/", "application/json", '{"email": "%s"}'),
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """gunicorn, met without a proxy before it."""
+    folder = tmp_path_factory.mktemp("web")
+    mail, database = SimpleNamespace(url="smtp://127.0.0.1:1"), f"sqlite:///{folder / 'db.sqlite3'}"
+    with System(database=database, redis="memory://", mail=mail, logs=folder).run(worker=False) as system:
+        yield system
+
+
+def post_chunks(web: System, path: str, kind: str, chunks: Iterable[bytes]) -> requests.Response:
+    """A body without Content-Length: requests sends a generator's parts as chunks."""
+    visitor = Visitor(web.url)
+    visitor.get("/signup/")
+    headers = {"Content-Type": kind, "X-CSRFToken": visitor.session.cookies["csrftoken"]}
+    return visitor.session.post(web.url + path, data=iter(chunks), headers=headers, allow_redirects=False, timeout=30)
+
+
+@CHUNKED
+def test_54_a_body_in_chunks_is_read(web: System, path: str, kind: str, body: str) -> None:
+    """As any other, not taken for an empty one."""
+    text = (body % ALICE).encode()
+    answer = post_chunks(web, path, kind, [text[:5], text[5:9], text[9:]])
+    assert answer.status_code == (202 if path.startswith("/api/") else 303), answer.text
+
+
+@CHUNKED
+@pytest.mark.parametrize("size", [70_000, 3_000_000])
+def test_54_chunks_have_the_limit_of_bodies(web: System, path: str, kind: str, body: str, size: int) -> None:
+    """Over 64 KiB: 413, in the form that the caller expects, and no more is read than shows it."""
+    answer = post_chunks(web, path, kind, [b"email=", *[b"a" * 1_000] * (size // 1_000)])
+    assert answer.status_code == 413
+    expected = "application/problem+json" if path.startswith("/api/") else "text/html"
+    assert answer.headers["Content-Type"].startswith(expected)
+
+
+@CHUNKED
+def test_54_broken_chunks_are_a_bad_request(web: System, path: str, kind: str, body: str) -> None:
+    """No size that can be read: 400, no traceback."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", web.port), timeout=10) as connection:
+        connection.sendall(head.encode() + b"what\r\nemail\r\n")
+        status = connection.recv(1_000).split(b"\r\n")[0]
+    assert b" 400 " in status
+    assert "Traceback" not in web.log("web")
+
+
+@CHUNKED
+def test_54_chunks_that_the_server_leaves_need_a_length(client: Client, path: str, kind: str, body: str) -> None:
+    """A server that doesn't read them passes on an empty body: 411 instead of "Enter your email address"."""
+    answer = client.generic("POST", path, b"", kind, headers={"Transfer-Encoding": "chunked"})
+    assert answer.status_code == 411
+    assert answer.headers["Content-Type"].startswith(
+        "application/problem+json" if path.startswith("/api/") else "text/html"
+    )
+
+
+@pytest.mark.redis
+def test_55_a_flood_of_readiness_delays_nobody(tmp_path: Path) -> None:
+    """64 hits of /readyz while Redis is frozen occupy no more than one thread of a process: /signup/ answers on."""
+    mail, database = SimpleNamespace(url="smtp://127.0.0.1:1"), f"sqlite:///{tmp_path / 'db.sqlite3'}"
+    with Redis() as server:
+        system = System(database=database, redis=server.url, mail=mail, logs=tmp_path)
+        with system.run(worker=False), ThreadPoolExecutor(max_workers=64) as pool:
+            wait_until(lambda: requests.get(f"{system.url}/readyz", timeout=10).status_code == 200, "readiness")
+            server.send(signal.SIGSTOP)
+            visitors = [Visitor(system.url) for _ in range(6)]
+            for each in visitors:
+                each.get("/signup/")
+            for number in range(4):  # each process pays for the broken broker once
+                visitors[number].post("/signup/", email=f"before{number}@example.com")
+            hits = [pool.submit(requests.get, f"{system.url}/readyz", timeout=60) for _ in range(64)]
+            begun = time.monotonic()
+            times = []
+            for each in visitors:
+                each.get("/signup/verify/")
+                times.append(time.monotonic() - begun)
+            took = max(times)
+            states = [hit.result().json()["checks"]["redis"] for hit in hits]
+            server.send(signal.SIGCONT)
+    print(f"six pages within {took:.2f} s")
+    assert took < 2.0
+    assert set(states) <= {"ok", "down"}
+
+
+@pytest.mark.redis
+def test_56_redis_holds_no_address(limited) -> None:
+    """Whoever reads Redis, or a dump of it, can't try all IPv4 addresses or known names: keys are keyed hashes."""
+    network, name = "203.0.113.7", "alice"
+    words = [network, name, f"{name}|{network}"]
+    plain = [form for word in words for form in _plain_forms(word)]
+    with Redis() as server, override_settings(CACHES=_cache(server.url)), redis.Redis.from_url(server.url) as reader:
+        Client().post("/signup/", {"email": ALICE}, REMOTE_ADDR=network)
+        Client().post("/login/", {"username": name, "password": "wrong"}, REMOTE_ADDR=network)
+        names = [each.decode() for each in reader.scan_iter()]
+    assert len(names) >= 5  # two rates of requests, one each of sign-ins, pair and account
+    assert [each for each in names for form in plain if form in each] == []
+    assert not set(names) & set(_as_anybody_would_name_them(words))
+
+
+def _cache(url: str) -> dict:
+    return {"default": {"BACKEND": "core.counters.RedisCounters", "LOCATION": url}}
+
+
+def _plain_forms(word: str) -> list[str]:
+    """A word, and its hashes without a key, by their beginnings."""
+    hashes = [hashlib.new(kind, word.encode()).hexdigest()[:16] for kind in ("md5", "sha1", "sha256")]
+    return [word, *hashes, base64.urlsafe_b64encode(hashlib.sha256(word.encode()).digest()).decode()[:16]]
+
+
+def _as_anybody_would_name_them(words: list[str]) -> list[str]:
+    """The names that a stranger with this code, and another SECRET_KEY, gives to the same counts."""
+    with override_settings(SECRET_KEY="a-strangers-key-0123456789-0123456789-0123456789"):
+        named = [each.name for limit in LIMITS for word in words for each in ratelimit._windows(limit, word)]
+    return [f":1:{name}" for name in named]
+
+
+def test_57_a_local_proxy_opens_no_metrics(client: Client, settings) -> None:
+    """A proxy on this machine that adds no header makes every visitor look local: that alone opens nothing."""
+    for token in ("", "a-token"):
+        settings.METRICS_TOKEN = token
+        for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
+            for host in ("testserver", "localhost", "127.0.0.1:8000"):
+                answer = client.get("/metrics", REMOTE_ADDR=address, headers={"Host": host})
+                assert answer.status_code == 404
+                assert b"doorcode_" not in answer.content
 
 
 @pytest.mark.parametrize(

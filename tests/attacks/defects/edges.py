@@ -1,4 +1,4 @@
-"""Mistakes around the flow: attacks 42 to 51."""
+"""Mistakes around the flow: attacks 42 to 51, and 53 to 58."""
 
 from .model import Edit, defect
 
@@ -9,7 +9,7 @@ EDGES = [
     defect(
         42,
         "The leftmost address of X-Forwarded-For is taken",
-        Edit("core/network.py", "_parse(entries[-hops]) if", "_parse(entries[0]) if"),
+        Edit("core/network.py", "parse(entries[-hops]) if", "parse(entries[0]) if"),
         "test_edges.py::test_42_rotating_forwarded_addresses_is_one_network",
     ),
     defect(
@@ -206,5 +206,60 @@ EDGES = [
         "The subject is sent as it was rendered",
         Edit("worker/messages.py", 'subject=" ".join(subject.split())', "subject=subject"),
         "test_edges.py::test_58_no_name_stops_the_mail_or_adds_a_header",
+    ),
+    defect(
+        53,
+        "An address is read without looking for a port",
+        Edit("core/network.py", "ip_address(with_port[1] or with_port[2] if with_port else text)", "ip_address(text)"),
+        "test_edges.py::test_53_a_proxy_that_adds_a_port_makes_nobody_one_network",
+    ),
+    defect(
+        54,
+        "Chunks are left to Django, which reads none",
+        Edit(
+            "core/wsgi.py",
+            '    if environ.get("wsgi.input_terminated") and',
+            '    if environ.get("no.such.server") and',
+        ),
+        "test_edges.py::test_54_a_body_in_chunks_is_read",
+    ),
+    defect(
+        54,
+        "Of a body in chunks as much is read as bodies may have, and the rest forgotten",
+        Edit("core/wsgi.py", "DATA_UPLOAD_MAX_MEMORY_SIZE + 1)", "DATA_UPLOAD_MAX_MEMORY_SIZE)"),
+        "test_edges.py::test_54_chunks_have_the_limit_of_bodies",
+    ),
+    defect(
+        54,
+        "What has no length is empty",
+        Edit("core/middleware.py", 'if "HTTP_TRANSFER_ENCODING" in request.META:', "if False:"),
+        "test_edges.py::test_54_chunks_that_the_server_leaves_need_a_length",
+    ),
+    defect(
+        55,
+        "Each hit of /readyz asks all dependencies",
+        Edit("core/views.py", "states = health.latest()", "states = health.run()"),
+        "test_edges.py::test_55_a_flood_of_readiness_delays_nobody",
+    ),
+    defect(
+        56,
+        "Keys of limits are plain hashes",
+        Edit("core/ratelimit.py", "import logging\n", "import hashlib\nimport logging\n"),
+        Edit(
+            "core/ratelimit.py",
+            'hashed = fingerprint(f"limit.{limit.name}", key)',
+            "hashed = hashlib.sha256(key.encode()).hexdigest()[:16]",
+        ),
+        "test_edges.py::test_56_redis_holds_no_address",
+    ),
+    defect(
+        57,
+        "What comes from this machine's own address needs no token",
+        Edit(
+            "core/metrics.py",
+            "        return bool(settings.DEBUG)\n",
+            '        return request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")\n',
+        ),
+        "test_edges.py::test_57_a_local_proxy_opens_no_metrics",
     ),
 ]

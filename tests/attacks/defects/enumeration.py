@@ -87,9 +87,14 @@ ENUMERATION = [
         "Requests for registered addresses are not charged to the network: they make no code",
         Edit(
             "signup/views.py",
-            '    if request.method == "POST":\n        limits.charge_request(request)\n    form = EmailForm(',
+            '@limits.counted(limits.charge_request)\n@require_http_methods(["GET", "HEAD", "POST"])\ndef signup(',
+            '@require_http_methods(["GET", "HEAD", "POST"])\ndef signup(',
+        ),
+        Edit(
+            "signup/views.py",
+            "    form = EmailForm(request",
             '    if request.method == "POST" and not services.is_registered(address=request.POST.get("email", "")):\n'
-            "        limits.charge_request(request)\n    form = EmailForm(",
+            "        limits.charge_request(request)\n    form = EmailForm(request",
         ),
         "test_enumeration.py::test_05_the_limits_trip_alike",
     ),

@@ -1,4 +1,4 @@
-"""Mistakes in what is made of hostile input: attacks 19 to 30."""
+"""Mistakes in what is made of hostile input: attacks 19 to 30, and 52."""
 
 from .model import Edit, defect
 
@@ -157,8 +157,8 @@ INPUT = [
         "A sign-in hashes whatever it gets",
         Edit(
             "signup/backends.py",
-            "        if len(password) > passwords.MAX_LENGTH:\n            return None",
-            "        if len(password) > 1_000_000:\n            return None",
+            "or len(password) > lengths.PASSWORD:",
+            "or len(password) > 1_000_000:",
         ),
         "test_input.py::test_29_long_passwords_are_never_hashed",
     ),
@@ -199,5 +199,63 @@ INPUT = [
             "return username",
         ),
         "test_input.py::test_30_names_of_one_script_are_fine",
+    ),
+    defect(
+        52,
+        "Addresses are normalized however long they are",
+        Edit("core/addresses.py", "if len(address) > lengths.ADDRESS:", "if len(address) > 1_000_000:"),
+        "test_cost.py::test_52_nothing_long_is_normalized",
+    ),
+    defect(
+        52,
+        "Neither a field nor an address has a longest",
+        Edit("core/addresses.py", "if len(address) > lengths.ADDRESS:", "if len(address) > 1_000_000:"),
+        Edit("core/lengths.py", "FIELD = 4_096 ", "FIELD = 1_000_000 "),
+        "test_cost.py::test_52_no_form_field_is_expensive",
+        "test_cost.py::test_52_no_body_of_json_is_expensive",
+    ),
+    defect(
+        52,
+        "Codes are normalized however long they are",
+        Edit("verification/codes.py", "if len(typed) > lengths.CODE:", "if len(typed) > 1_000_000:"),
+        "test_cost.py::test_52_nothing_long_is_normalized",
+    ),
+    defect(
+        52,
+        "Fields are bounded one by one, and those that Django reads not at all",
+        Edit("core/settings.py", '    "core.middleware.limit_fields",\n', ""),
+        "test_cost.py::test_52_nothing_long_is_normalized",
+    ),
+    defect(
+        52,
+        "Headers are parsed however long they are",
+        Edit("core/wsgi.py", "    lengths.bound_headers(environ)\n", ""),
+        "test_cost.py::test_52_no_header_is_expensive",
+    ),
+    defect(
+        52,
+        "JSON may have any number of parts",
+        Edit(PARSING, "PARTS = 1_000 ", "PARTS = 1_000_000 "),
+        "test_cost.py::test_52_no_body_of_json_is_expensive[/api/users/]",
+    ),
+    defect(
+        52,
+        "Sign-ins are counted where the password is checked, after a session was looked up",
+        Edit(
+            "signup/accounts.py",
+            '@method_decorator(limits.counted(limits.charge_sign_in), name="dispatch")\nclass Login(',
+            "class Login(",
+        ),
+        "test_cost.py::test_52_a_network_over_its_limit_costs_nothing[/login/]",
+    ),
+    defect(
+        52,
+        "The admin's door is Django's own",
+        Edit(
+            "core/urls.py",
+            '    path("admin/login/", counted(charge_sign_in)(admin.site.login), name="admin_login"),\n',
+            "",
+        ),
+        "test_cost.py::test_52_a_network_over_its_limit_costs_nothing[/admin/login/]",
     ),
 ]

@@ -1,0 +1,53 @@
+"""What is too long before anything looks at it."""
+
+from django.http import QueryDict
+from django.test import Client
+
+from core import lengths
+from core.lengths import bound_fields, bound_headers
+
+
+def test_a_header_that_is_too_long_counts_as_not_sent() -> None:
+    """Each by its own limit; what is no header stays."""
+    environ = {
+        "HTTP_ACCEPT": "a" * 1_001,
+        "HTTP_COOKIE": "a" * 8_190,
+        "HTTP_X_STRANGE": "a" * 8_191,
+        "CONTENT_TYPE": "a" * 256,
+        "QUERY_STRING": "a" * 4_095,
+        "PATH_INFO": "/" * 9_000,
+        "wsgi.errors": object(),
+    }
+    before = dict(environ)
+    bound_headers(environ)
+    changed = {name for name, value in environ.items() if value != before[name]}
+    assert changed == {"HTTP_ACCEPT", "HTTP_X_STRANGE", "CONTENT_TYPE", "QUERY_STRING"}
+    assert {environ[name] for name in changed} == {""}
+
+
+def test_a_field_is_cut_to_what_every_form_still_refuses() -> None:
+    """All values of it; shorter ones stay as they are."""
+    short = bound_fields(QueryDict(f"a={'x' * 5_000}&a=1&b=2"))
+    assert short.getlist("a") == ["x" * lengths.FIELD, "1"]
+    assert short["b"] == "2"
+    assert max(lengths.ADDRESS, lengths.LOGIN_NAME, lengths.PASSWORD, lengths.USERNAME, lengths.CODE) < lengths.FIELD
+
+
+def test_half_a_path_leads_nowhere() -> None:
+    """A `next` that is too long is left out."""
+    assert "next" not in bound_fields(QueryDict(f"next=/{'x' * lengths.NEXT}"))
+    assert bound_fields(QueryDict("next=/account/"))["next"] == "/account/"
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_form_gets_no_server_error(client: Client) -> None:
+    """The rest of the body never comes."""
+
+    class Broken:
+        def read(self, *args: int) -> bytes:
+            raise OSError("the client left")
+
+        readline = read
+
+    kind = "application/x-www-form-urlencoded"
+    answer = client.post("/signup/", {}, content_type=kind, **{"wsgi.input": Broken(), "CONTENT_LENGTH": "1000"})
+    assert answer.status_code == 400
