@@ -180,7 +180,7 @@ def test_what_is_down_is_said_and_what_needs_it_left_out(db, client: Client, all
 
 def test_one_broken_group_spares_the_others(db, client: Client, monkeypatch, caplog) -> None:
     """It is counted, and the log says why."""
-    monkeypatch.setattr("worker.budgets.site_room", lambda at: 1 / 0)
+    monkeypatch.setattr("worker.mail_limits.site_room", lambda *args, **kwargs: 1 / 0)
     seen = scrape(client)
     assert seen["doorcode_scrape_errors",] == 1
     assert seen["doorcode_workers",] == 0
