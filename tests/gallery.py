@@ -137,6 +137,12 @@ def verify_delayed(client: Client) -> HttpResponse:
 
 
 @screen
+def verify_held_by_a_limit(client: Client) -> HttpResponse:
+    _ask(client, state="pending", next_attempt_at=clock.now() + timedelta(minutes=130))
+    return client.get(VERIFY)
+
+
+@screen
 def verify_failed(client: Client) -> HttpResponse:
     _ask(client, state="failed")
     return client.get(VERIFY)
