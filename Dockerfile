@@ -2,7 +2,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /build
 COPY requirements/base.txt .
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r base.txt
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r base.txt
 
 FROM python:3.13-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

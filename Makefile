@@ -4,6 +4,8 @@ VENV ?= .venv
 PORT ?= 8000
 BIN = $(VENV)/bin
 TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
+LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(ARGS) \
+  --custom-compile-command 'make lock' pyproject.toml
 
 .PHONY: help install demo test test-all check docs chaos attack defects screenshots bench lock messages language schema format
 .DEFAULT_GOAL := help
@@ -11,15 +13,18 @@ TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-install: $(VENV)/.installed  ## the virtual environment, from the locked and hashed requirements
+install: $(VENV)/.dev  ## the virtual environment, with everything needed to run and to test
 
-$(VENV)/.installed: requirements/dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Doorcode needs Python 3.11 or newer: make PYTHON=python3.12 … / 需要 Python 3.11 或更高版本'; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+# The locks are complete and hashed, so pip has nothing to resolve: no pip, old or new, can choose other versions.
+$(VENV)/.%: requirements/%.txt | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
-demo: install  ## the whole system on http://127.0.0.1:8000 (PORT=…)
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Doorcode needs Python 3.11 or newer: make PYTHON=python3.12 … / 需要 Python 3.11 或更高版本'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+demo: $(VENV)/.demo  ## the whole system on http://127.0.0.1:8000 (PORT=…)
 	@$(BIN)/python -m signup.demo --port $(PORT)
 
 test: install  ## the test suite; what needs a server that the machine lacks is skipped and said
@@ -75,8 +80,7 @@ format: install  ## ruff's formatting and safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: install  ## new requirements/*.txt from pyproject.toml (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
-	  --custom-compile-command 'make lock' pyproject.toml -o requirements/base.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
-	  --custom-compile-command 'make lock' pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt
+lock:  ## requirements/*.txt from pyproject.toml, keeping pins that still hold (needs uv; ARGS=--upgrade for newer ones)
+	$(LOCK) -o requirements/base.txt
+	$(LOCK) --group demo -c requirements/base.txt -o requirements/demo.txt
+	$(LOCK) --group dev -c requirements/demo.txt -o requirements/dev.txt

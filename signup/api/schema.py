@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Any
 
 from django.utils import translation
@@ -16,6 +15,12 @@ from . import examples, shapes
 from .calls import CALLS
 from .problems import CONTENT_TYPE
 
+# The names of RFC 9110 and RFC 6585. Python's own names for some of them differ between its versions.
+_REASONS = {
+    200: "OK", 201: "Created", 202: "Accepted", 204: "No Content",
+    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    413: "Content Too Large", 415: "Unsupported Media Type", 429: "Too Many Requests", 503: "Service Unavailable",
+}  # fmt: skip
 _RETRY_AFTER = {"Retry-After": {"description": "s", "schema": {"type": "integer", "minimum": 1}}}
 _CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}}}
 _HEADERS = {401: _CHALLENGE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
@@ -51,9 +56,9 @@ class TokenScheme(OpenApiAuthenticationExtension):
 def describe(call: str) -> Callable[[Any], Any]:
     """Say of a view's method which call it is."""
     doc = CALLS[call]
-    answers: dict[Any, Any] = {doc.status: OpenApiResponse(doc.gives, description=_phrase(doc.status))}
+    answers: dict[Any, Any] = {doc.status: OpenApiResponse(doc.gives, description=_REASONS[doc.status])}
     for status in sorted({examples.status_of(call, code) for code in doc.all_refusals}):
-        answers[(status, CONTENT_TYPE)] = OpenApiResponse(shapes.Problem, description=_phrase(status))
+        answers[(status, CONTENT_TYPE)] = OpenApiResponse(shapes.Problem, description=_REASONS[status])
     return extend_schema(
         operation_id=call, summary=doc.summary, description=doc.description, request=doc.takes, responses=answers
     )
@@ -106,7 +111,3 @@ def _exemplify(place: dict[str, Any], make: Callable[[str], Mapping[Any, Any]]) 
         for language, called in examples.LANGUAGES.items()
         for name, value in make(language).items()
     }
-
-
-def _phrase(status: int) -> str:
-    return HTTPStatus(status).phrase
