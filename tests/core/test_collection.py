@@ -1,0 +1,27 @@
+"""The suite is collected by several processes, which must come to the same tests."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.servers import ROOT
+
+COLLECT = "-m pytest --collect-only --quiet --no-header -n 0 -p no:cacheprovider -p no:randomly".split()
+
+
+def collect() -> list[str]:
+    """The ids of all tests, in their order, as a process of its own sees them."""
+    done = subprocess.run([sys.executable, *COLLECT], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+@pytest.mark.timeout(600)
+def test_two_processes_collect_the_same_tests() -> None:
+    """No id or order comes of the time, of chance or of a hash: pytest-xdist refuses to run what differs."""
+    first = collect()
+    time.sleep(1)  # signatures hold the time in seconds
+    assert len(first) > 1_000
+    assert first == collect()

@@ -1,0 +1,153 @@
+"""What is installed: complete locks with hashes, by one command that resolves nothing, with any pip."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.dependency_groups import resolve_dependency_groups
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.servers import ROOT
+
+LOCKS = ("base", "demo", "dev")  # each holds all of the one before it
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def lock_text(lock: str) -> str:
+    return (ROOT / "requirements" / f"{lock}.txt").read_text()
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Name and version of what a lock has for this Python on this system."""
+    lines = [Requirement(line) for line in re.findall(r"^(\S+==.*?) \\$", lock_text(lock), re.MULTILINE)]
+    here = [pin for pin in lines if pin.marker is None or pin.marker.evaluate()]
+    return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in here}
+
+
+def wanted(lock: str) -> list[Requirement]:
+    """What pyproject.toml asks for."""
+    groups = () if lock == "base" else resolve_dependency_groups(PROJECT["dependency-groups"], lock)
+    return [Requirement(str(line)) for line in (*PROJECT["project"]["dependencies"], *groups)]
+
+
+def needs(package: Requirement) -> Iterable[Requirement]:
+    """What an installed package requires here, with the extras that it is asked for with."""
+    for need in map(Requirement, metadata.requires(package.name) or []):
+        if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *package.extras)):
+            yield need
+
+
+def walk(lock: str) -> dict[str, list[Requirement]]:
+    """Everything that the wanted packages lead to, by name: each requirement on it."""
+    pinned, found, todo = pins(lock), {}, wanted(lock)
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        known = found.setdefault(name, [])
+        if not any(requirement.extras <= other.extras for other in known) and name in pinned:
+            todo += needs(requirement)
+        known.append(requirement)
+    return found
+
+
+def run(*command: str | Path, **environment: str) -> str:
+    """Run a command at the root; return what it prints, and fail with what it says."""
+    done = subprocess.run(
+        [str(part) for part in command], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_has_hashes_and_no_line_names_an_index(lock: str) -> None:
+    """No line is a URL or an option either."""
+    pinned = re.findall(r"^\S+==.*\\\n    --hash=sha256:[0-9a-f]{64}", lock_text(lock), re.MULTILINE)
+    assert len(pinned) == len(re.findall(r"^[^\s#]", lock_text(lock), re.MULTILINE)) > 30
+    assert "://" not in lock_text(lock)
+    assert "index" not in lock_text(lock)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_all_that_its_packages_require_and_nothing_else(lock: str) -> None:
+    """It is installed without resolving, so nothing else would bring what it lacks: markers and extras count."""
+    pinned, found = pins(lock), walk(lock)
+    assert sorted(found) == sorted(pinned)
+    refused = [
+        f"{requirement} is pinned to {pinned[name]}"
+        for name, requirements in found.items()
+        for requirement in requirements
+        if not requirement.specifier.contains(pinned[name], prereleases=True)
+    ]
+    assert refused == []
+    assert {name: metadata.version(name) for name in pinned} == pinned  # so it was the pins' metadata that we read
+
+
+def test_the_locks_agree() -> None:
+    """The demo has the pins of production, and the tests run on those of the demo: one environment serves all."""
+    assert pins("base").items() < pins("demo").items() < pins("dev").items()
+
+
+def test_whatever_installs_a_lock_resolves_nothing() -> None:
+    """Makefile, image, docs and CI: a resolver of some version would leave a pin sooner or later."""
+    files = [ROOT / "Makefile", ROOT / "Dockerfile", ROOT / ".ci" / "run", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    lines = [line for path in files for line in path.read_text().splitlines()]
+    commands = [line for line in lines if re.search(r"\bpip3? install\b", line)]
+    assert len(commands) >= 3
+    assert [line for line in commands if "--no-deps --require-hashes" not in line] == []
+
+
+def test_the_readmes_say_which_python_and_nothing_about_pip() -> None:
+    """A Python that the project takes, as pyproject.toml has it."""
+    oldest = PROJECT["project"]["requires-python"].removeprefix(">=")
+    for name in ("README.md", "README.zh-Hans.md"):
+        text = (ROOT / name).read_text()
+        assert f"Python {oldest}" in text
+        assert not re.search(r"\bpip\b", text)
+
+
+@pytest.mark.index
+@pytest.mark.xdist_group("install")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "pip",
+    [
+        pytest.param(
+            "pip==23.0.1",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="no Python from 3.12 on runs pip 23.0.1"),
+        ),
+        None,
+        "pip",
+    ],
+    ids=["pip 23.0.1", "this Python's pip", "the newest pip"],
+)
+def test_each_lock_installs_and_is_enough(pip: str | None, tmp_path: Path) -> None:
+    """One after the other into one environment, by the Makefile's own command: each adds its own, and touches no file."""
+    venv = tmp_path / "venv"
+    make = ("make", "--silent", f"VENV={venv}", f"PYTHON={sys.executable}")
+    python = venv / "bin" / "python"
+    run(*make, venv / "bin" / "pip")
+    if pip:
+        run(python, "-m", "pip", "install", "--quiet", "--upgrade", pip)
+    settings = {"SECRET_KEY": "", "DEBUG": "true", "DEMO": "true", "DJANGO_SETTINGS_MODULE": "core.settings"}
+    written: dict[Path, int] = {}
+    for lock in LOCKS:
+        run(*make, venv / f".{lock}")
+        packages = json.loads(run(python, "-m", "pip", "list", "--format=json"))
+        installed = {canonicalize_name(each["name"]): each["version"] for each in packages}
+        assert {name: installed[name] for name in installed if name not in {"pip", "setuptools"}} == pins(lock)
+        run(python, "-m", "pip", "check")
+        run(python, "manage.py", "check", **settings)
+        before, written = written, {path: path.stat().st_mtime_ns for path in venv.glob("lib/*/site-packages/*/RECORD")}
+        assert before.items() <= written.items()
+    run(python, "-c", "import django; django.setup(); import signup.demo.system", **settings)
+    (venv / ".demo").unlink()
+    run(*make, venv / ".demo", PIP_NO_INDEX="1", PIP_FIND_LINKS="")  # all is there already
