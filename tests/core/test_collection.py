@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers import ROOT
 
-COLLECT = "-m pytest --collect-only --quiet --no-header -n 0 -p no:cacheprovider -p no:randomly".split()
+COLLECT = ["-m", "pytest", "--collect-only", "--quiet", "-n0", "-pno:cacheprovider", "-pno:randomly"]
 
 
 def collect() -> list[str]:
