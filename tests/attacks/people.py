@@ -57,11 +57,11 @@ class Crowd:
         """A worker that looks every ten seconds; a slow mail server keeps some mails back."""
         while True:
             waiting = Delivery.objects.filter(state=Delivery.State.PENDING)
-            for row in waiting.filter(
-                attempts=0, recipient__in=self.late, created_at__gt=clock.now() - timedelta(seconds=LATE)
-            ):
-                Delivery.objects.filter(pk=row.pk).update(next_attempt_at=row.created_at + timedelta(seconds=LATE))
             if waiting.exists():
+                for row in waiting.filter(
+                    attempts=0, recipient__in=self.late, created_at__gt=clock.now() - timedelta(seconds=LATE)
+                ):
+                    Delivery.objects.filter(pk=row.pk).update(next_attempt_at=row.created_at + timedelta(seconds=LATE))
                 deliver()
             yield 10.0
 

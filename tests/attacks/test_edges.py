@@ -101,7 +101,6 @@ PRIVATE_OF_DJANGO = "max-age=0, no-cache, no-store, must-revalidate, private"
 
 
 @pytest.mark.redis
-@pytest.mark.timeout(400)
 def test_45_46_a_secret_is_in_no_log_page_row_or_message(tmp_path: Path) -> None:
     """
     One whole registration, every message to the broker listened to; then look for its code, its link and its password

@@ -92,7 +92,6 @@ def test_01_new_pending_and_registered_addresses_answer_alike(people, limited) -
 
 
 @pytest.mark.redis
-@pytest.mark.timeout(300)
 def test_02_time_tells_nothing(system: System) -> None:
     """
     200 requests for known and unknown accounts, interleaved at random, at sign-up, sign-in and reset: the rank test

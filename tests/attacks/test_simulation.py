@@ -29,7 +29,6 @@ def test_the_chance_at_one_address_stays_under_its_bound(all_hands: Hands, regis
     assert 9e-4 <= reached <= attacker.bound_of_address() + 1e-12 <= 9.1e-4
 
 
-@pytest.mark.timeout(600)
 def test_the_hijacks_at_all_addresses_stay_under_their_bound(all_hands: Hands, settings) -> None:
     """A day with a twentieth of the site's mails: W/N holds; at the defaults the bound itself is under 0.0134."""
     assert attacker.bound_of_site() == pytest.approx(0.01329)
@@ -38,7 +37,6 @@ def test_the_hijacks_at_all_addresses_stay_under_their_bound(all_hands: Hands, s
     assert 0.0105 < reached <= attacker.bound_of_site(hours=6) * 1.001
 
 
-@pytest.mark.timeout(600)
 def test_honest_people_meet_no_limit(monkeypatch) -> None:
     """Two hundred of them, from one network: typos, slow mail, double clicks, two tabs, the back button."""
     crowd = Crowd(people=200, seed=7)

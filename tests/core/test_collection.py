@@ -4,8 +4,6 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from tests.servers import ROOT
 
 COLLECT = ["-m", "pytest", "--collect-only", "--quiet", "-n0", "-pno:cacheprovider", "-pno:randomly"]
@@ -18,7 +16,6 @@ def collect() -> list[str]:
     return [line for line in done.stdout.splitlines() if "::" in line]
 
 
-@pytest.mark.timeout(600)
 def test_two_processes_collect_the_same_tests() -> None:
     """No id or order comes of the time, of chance or of a hash: pytest-xdist refuses to run what differs."""
     first = collect()

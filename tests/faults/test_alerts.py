@@ -69,7 +69,6 @@ def sign_up(system: System, email: str) -> None:
     assert Visitor(system.url).post("/signup/", email=email).status_code == 303
 
 
-@pytest.mark.timeout(600)
 def test_prometheus_sees_redis_and_the_mail_server_go(
     system: System, prometheus: Prometheus, redis: Redis, sink: Sink
 ) -> None:

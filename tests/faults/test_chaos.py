@@ -9,7 +9,6 @@ from tests.faults.chaos import Chaos
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 
 
-@pytest.mark.timeout(600)
 def test_nothing_is_lost(tmp_path: Path) -> None:
     """Every mail ends, each that was asked for was seen, repeats have their reasons, and no visitor saw an error."""
     result = Chaos(seed=20, seconds=25, folder=tmp_path).run()
