@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from . import addresses
 
+TOKEN_LENGTH = 16  # characters: 64 bits in hex, too many to try over HTTP
 CheckMessages = list[checks.CheckMessage]
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what no header of a mail can hold
@@ -98,12 +99,6 @@ def unsafe_here(app_configs: Any, **kwargs: Any) -> CheckMessages:
     tls = settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL
     rules = [
         (
-            not any(key.startswith("replace-me") for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)),
-            "W003",
-            _("SECRET_KEY is the example of the documentation: codes, links and sessions can be forged"),
-            _("Set SECRET_KEY to a long random value"),
-        ),
-        (
             tls or is_local(settings.EMAIL_HOST),
             "W004",
             _("Mails, codes in them, and the mail server's password travel unencrypted"),
@@ -120,6 +115,12 @@ def unsafe_here(app_configs: Any, **kwargs: Any) -> CheckMessages:
             "W006",
             _("Wrong guesses at codes have no limit"),
             _("Unset LIMIT_GUESSES_ADDRESS and LIMIT_GUESSES_SITE to have their defaults back"),
+        ),
+        (
+            len(settings.METRICS_TOKEN) >= TOKEN_LENGTH or not settings.METRICS_TOKEN,
+            "W007",
+            _("METRICS_TOKEN can be guessed: it is shorter than 16 characters"),
+            _("Set METRICS_TOKEN to a long random value"),
         ),
     ]
     return [checks.Warning(text, hint=hint, id=f"doorcode.{code}") for holds, code, text, hint in rules if not holds]

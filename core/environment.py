@@ -1,5 +1,6 @@
 """Reading the environment: django-environ, with times, rates and tiers, and errors that name the variable."""
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -16,6 +17,8 @@ _DURATION = re.compile(r"(\d+) ?([smhd]?)")
 _RATE = re.compile(r"([1-9]\d*)/(\d*[smhd])")
 _TIER = re.compile(r"(\d+):(link|\d+)")
 _POOL_OPTION = re.compile(r"pool_(min_size|max_size|timeout|max_waiting|max_lifetime|max_idle|reconnect_timeout)")
+KEY_LENGTH, KEY_CHARACTERS = 32, 8  # the least of a key, and of different characters in it: 128 bits in hex have both
+KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # how keys that anybody can read begin
 SECRETS = (
     "SECRET_KEY",
     "SECRET_KEY_FALLBACKS",
@@ -63,6 +66,18 @@ class Env(environ.Env):  # type: ignore[misc]
         """Return the entries of a list, trimmed, empty ones left out."""
         return [entry.strip() for entry in self.str(var, default="").split(",") if entry.strip()]
 
+    def keys(self, var: str) -> list[str]:
+        """Return the entries of a list of keys. One that has a comma in it needs a JSON list: `["a,b", "c"]`."""
+        text = self.str(var, default="").strip()
+        if not text.startswith("["):
+            return self.names(var)
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = [None]
+        strings = all(isinstance(each, str) for each in found)
+        return found if strings else _refuse(var, 'a list like ["first key", "second key"]', '["密钥一", "密钥二"]')
+
     def duration(self, var: str, default: str) -> int:
         """Return the seconds of "90", "90s", "15m", "24h" or "7d"."""
         seconds = _seconds(self.str(var, default=default).strip())
@@ -80,6 +95,11 @@ class Env(environ.Env):  # type: ignore[misc]
         entries = [entry.strip() for entry in os.environ.get(var, default).split(",") if entry.strip()]
         found = [parsed for parsed in map(parse, entries) if parsed is not None]
         return found if len(found) == len(entries) else _refuse(var, looks, looks_zh)
+
+
+def is_weak_key(key: str) -> bool:
+    """Whether a key may be guessed: it is short, has few different characters, or stands in somebody's documentation."""
+    return len(key) < KEY_LENGTH or len(set(key)) < KEY_CHARACTERS or key.startswith(KNOWN_KEYS)
 
 
 def _seconds(text: str) -> int | None:

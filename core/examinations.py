@@ -6,12 +6,13 @@ from pathlib import Path
 
 import redis
 from django.conf import settings
-from django.core.checks.security.base import SECRET_KEY_MIN_LENGTH, SECRET_KEY_MIN_UNIQUE_CHARACTERS
+from django.core.checks.security.base import SECRET_KEY_MIN_LENGTH
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, to_locale
 
+from .environment import is_weak_key
 from .doctor import Finding, failed, ok, skipped, warning
 
 PATIENCE = 2.0  # seconds that Redis may take
@@ -126,8 +127,7 @@ def _keys() -> list[tuple[str, str]]:
 
 
 def _is_weak(key: str) -> bool:
-    known = key == settings.DEVELOPMENT_KEY or key.startswith(("replace-me", "django-insecure-"))
-    return known or len(key) < SECRET_KEY_MIN_LENGTH or len(set(key)) < SECRET_KEY_MIN_UNIQUE_CHARACTERS
+    return is_weak_key(key) or len(key) < SECRET_KEY_MIN_LENGTH
 
 
 def _texts(path: Path) -> set[bytes]:

@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import to_language
 
-from core.environment import Env
+from core.environment import Env, is_weak_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
@@ -24,12 +24,22 @@ env = Env()
 DEBUG = env.bool("DEBUG", default=False)
 DEVELOPMENT_KEY = "doorcode-development-key-never-for-production"
 SECRET_KEY = env.str("SECRET_KEY", default=DEVELOPMENT_KEY if DEBUG else "")
-SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
-if not DEBUG and SECRET_KEY in ("", DEVELOPMENT_KEY):
+SECRET_KEY_FALLBACKS = env.keys("SECRET_KEY_FALLBACKS")
+if not DEBUG and is_weak_key(SECRET_KEY):
     raise ImproperlyConfigured(
-        "SECRET_KEY is missing or is the development key. Set SECRET_KEY to a long random value, for example from "
+        "SECRET_KEY is missing, shorter than 32 characters, made of few different characters, or an example that "
+        "everybody knows. Set SECRET_KEY to a long random value, for example from "
         "`python -c 'import secrets; print(secrets.token_urlsafe(50))'`, or set DEBUG=true on your own machine. / "
-        "缺少 SECRET_KEY，或仍在使用开发密钥。请将 SECRET_KEY 设为足够长的随机值；仅在本机开发时可设置 DEBUG=true。"
+        "缺少 SECRET_KEY，或其长度不足 32 个字符、字符种类过少、是众所周知的示例。请将 SECRET_KEY 设为足够长的随机值；"
+        "仅在本机开发时可设置 DEBUG=true。"
+    )
+if not DEBUG and any(map(is_weak_key, SECRET_KEY_FALLBACKS)):
+    raise ImproperlyConfigured(
+        "SECRET_KEY_FALLBACKS holds a key that is shorter than 32 characters, made of few different characters, or an "
+        "example that everybody knows: whoever guesses it can forge codes and sessions. Leave it out. A comma "
+        'separates keys; if a former key has a comma in it, write a JSON list: ["first,key", "second"]. / '
+        "SECRET_KEY_FALLBACKS 中有密钥长度不足 32 个字符、字符种类过少，或是众所周知的示例：猜中它的人可以伪造验证码和会话。请将其删除。"
+        '密钥以逗号分隔；若旧密钥本身含有逗号，请写成 JSON 列表：["first,key", "second"]。'
     )
 
 # --- The site ---------------------------------------------------------------------------------------------------------

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import html
 import json
+import os
 import re
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -268,16 +270,35 @@ def test_48_pickled_tasks_are_refused() -> None:
 
 
 def test_49_compose_hides_its_databases() -> None:
-    """Passwords that must be given, and no public port but the web's."""
+    """Passwords that must be given, and no public port."""
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     services = compose["services"]
     open_to_all = [name for name, each in services.items() if "network_mode" in each or not _is_local(each)]
-    assert open_to_all == ["web"]
+    assert open_to_all == []
     assert "--requirepass" in services["redis"]["command"]
     for word in ("REDIS_PASSWORD", "POSTGRES_PASSWORD", "SECRET_KEY"):
         uses = re.findall(rf"\${{{word}(\W[^}}]*)}}", (ROOT / "docker-compose.yml").read_text())
         assert uses
         assert all(use.startswith(":?") for use in uses)
+
+
+@pytest.mark.parametrize("weak", ["x", "replace-me-3fJ8kPq2vXw9mTz5bNc7RdLh4YgUs6Ae1Ko0iQxVtWnZy", "1234567" * 8])
+def test_65_a_key_that_can_be_guessed_starts_no_process(weak: str) -> None:
+    """Neither as the key nor as a former one: with it anybody computes codes, links and sessions."""
+    former = {"SECRET_KEY": SYSTEM_KEY, "SECRET_KEY_FALLBACKS": weak}
+    for environment in ({"SECRET_KEY": weak}, former):
+        env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **environment}
+        done = subprocess.run(
+            [sys.executable, "-c", "import django; django.setup()"], cwd=ROOT, env=env, capture_output=True, text=True
+        )
+        assert done.returncode != 0
+        assert "ImproperlyConfigured: SECRET_KEY" in done.stderr
+
+
+def test_66_compose_publishes_the_web_to_the_proxy_alone() -> None:
+    """Whoever reached the web past the proxy could name any network as theirs in X-Forwarded-For."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert compose["services"]["web"]["ports"] == ["127.0.0.1:${PORT:-8000}:8000"]
 
 
 def _is_local(service: dict) -> bool:

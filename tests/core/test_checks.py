@@ -58,8 +58,8 @@ def test_a_short_code_is_a_deployment_warning(settings, length: int, expected: l
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("SECRET_KEY", "replace-me-3fJ8kPq2vXw9mTz5bNc7RdLh4YgUs6Ae1Ko0iQxVtWnZy", ["doorcode.W003"]),
-        ("SECRET_KEY_FALLBACKS", ["replace-me-too"], ["doorcode.W003"]),
+        ("METRICS_TOKEN", "prometheus", ["doorcode.W007"]),
+        ("METRICS_TOKEN", "0123456789abcdef", []),
         ("EMAIL_HOST", "mail.example.com", ["doorcode.W004"]),
         ("EMAIL_HOST", "mailpit", []),
         ("DEMO", True, ["doorcode.W005"]),
@@ -68,7 +68,7 @@ def test_a_short_code_is_a_deployment_warning(settings, length: int, expected: l
     ],
 )
 def test_what_is_fine_only_at_home_is_a_deployment_warning(settings, name: str, value, expected: list[str]) -> None:
-    """Example keys, plain SMTP to another machine, the demo's inbox, no budget of guesses."""
+    """A short token, plain SMTP to another machine, the demo's inbox, no budget of guesses."""
     settings.LIMIT_GUESSES_SITE = [(100, 6)]
     setattr(settings, name, value)
     assert ids(checks.unsafe_here(None)) == expected

@@ -72,6 +72,14 @@ def test_tiers_are_guesses_and_digits(monkeypatch) -> None:
             Env().tiers("LIMIT", default="")
 
 
+@pytest.mark.parametrize("text", ["[", "[5]", '["a", null]'])
+def test_a_list_of_keys_that_is_none_refuses_to_start(monkeypatch, text: str) -> None:
+    """With a word on how to write it, and never with a key."""
+    monkeypatch.setenv("KEYS", text)
+    with pytest.raises(ImproperlyConfigured, match="KEYS must be a list like"):
+        Env().keys("KEYS")
+
+
 def test_a_secret_may_come_in_a_file(monkeypatch, tmp_path) -> None:
     """As orchestrators mount it; it goes before a variable of the name, and what is no secret has no file."""
     (tmp_path / "key").write_text("from the file$\n")

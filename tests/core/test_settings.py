@@ -20,13 +20,53 @@ def load(*names: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("key", [None, "", "doorcode-development-key-never-for-production"])
-def test_without_debug_a_missing_or_default_key_refuses_to_start(key: str | None) -> None:
+WEAK_KEYS = [
+    "x",
+    "doorcode-development-key-never-for-production",
+    "replace-me-3fJ8kPq2vXw9mTz5bNc7RdLh4YgUs6Ae1Ko0iQxVtWnZy",  # of docs/production.env
+    "django-insecure-0123456789abcdefghijklmnopqrstuvwxyz",
+    "only-31-characters-0123456789ab",
+    "1234567" * 8,
+]
+
+
+@pytest.mark.parametrize("key", [None, "", *WEAK_KEYS])
+def test_without_debug_a_missing_or_weak_key_refuses_to_start(key: str | None) -> None:
     """It says what to do, in both languages."""
     done = load("DEBUG", **({} if key is None else {"SECRET_KEY": key}))
     assert done.returncode != 0
     assert "Set SECRET_KEY to a long random value" in done.stderr
     assert "请将 SECRET_KEY 设为足够长的随机值" in done.stderr
+    assert load("DEBUG", DEBUG="true", **({} if key is None else {"SECRET_KEY": key})).returncode == 0
+
+
+@pytest.mark.parametrize("key", ["0123456789abcdef" * 2, GOOD["SECRET_KEY"]])
+def test_a_random_key_starts(key: str) -> None:
+    """128 bits in hex are enough."""
+    assert load("DEBUG", **GOOD | {"SECRET_KEY": key}).returncode == 0
+
+
+@pytest.mark.parametrize("fallbacks", [*WEAK_KEYS, f"{GOOD['SECRET_KEY']},x", '["x"]'])
+def test_a_weak_former_key_refuses_to_start(fallbacks: str) -> None:
+    """It forges as well as the present one. The sentence names the variable and not the key, in both languages."""
+    done = load("DEBUG", **GOOD, SECRET_KEY_FALLBACKS=fallbacks)
+    assert done.returncode != 0
+    assert "SECRET_KEY_FALLBACKS holds a key that is shorter" in done.stderr
+    assert "SECRET_KEY_FALLBACKS 中有密钥长度不足" in done.stderr
+    assert load("DEBUG", DEBUG="true", SECRET_KEY_FALLBACKS=fallbacks).returncode == 0
+
+
+def test_a_comma_in_a_former_key_splits_nothing_unseen() -> None:
+    """As a plain list its pieces are refused, with the way out; as JSON it stays one key."""
+    first, second = "an-old-key,with-a-comma-0123456789-abcdef", "another-old-key-0123456789-abcdefghij"
+    done = load("DEBUG", **GOOD, SECRET_KEY_FALLBACKS=first)
+    assert done.returncode != 0
+    assert 'write a JSON list: ["first,key", "second"]' in done.stderr
+    for given in (json.dumps([first, second]), f" {json.dumps([first, second])}\n"):
+        assert json.loads(load("SECRET_KEY_FALLBACKS", **GOOD, SECRET_KEY_FALLBACKS=given).stdout) == [[first, second]]
+    plain = f"{second}, {GOOD['SECRET_KEY']}"
+    shown = load("SECRET_KEY_FALLBACKS", **GOOD, SECRET_KEY_FALLBACKS=plain)
+    assert json.loads(shown.stdout) == [[second, GOOD["SECRET_KEY"]]]
 
 
 def test_a_site_url_that_is_none_refuses_to_start() -> None:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from core import clock, doctor, examinations, proxies
 from core.doctor import Finding, State
-from tests.core.test_settings import load
+from tests.core.test_settings import GOOD, load
 from tests.factories import make_delivery
 from tests.worker.sink import Sink
 from worker import checks
@@ -264,5 +264,4 @@ def test_every_finding_has_a_name_for_people() -> None:
 @pytest.mark.parametrize(("value", "ok"), [("json", True), ("text", True), ("xml", False)])
 def test_log_format_is_one_of_two(value: str, ok: bool) -> None:
     """Any other is refused at the start."""
-    good = {"SECRET_KEY": "x" * 50, "SITE_URL": "https://a.example.com"}
-    assert (load("LOG_FORMAT", **good, LOG_FORMAT=value).returncode == 0) is ok
+    assert (load("LOG_FORMAT", **GOOD, LOG_FORMAT=value).returncode == 0) is ok
