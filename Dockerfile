@@ -16,7 +16,7 @@ COPY worker worker
 COPY signup signup
 COPY templates templates
 COPY locale locale
-RUN SECRET_KEY=only-to-collect-static-files python manage.py collectstatic --noinput
+RUN DEBUG=true python manage.py collectstatic --noinput
 USER doorcode
 EXPOSE 8000
 CMD ["gunicorn", "core.wsgi", "--bind", "0.0.0.0:8000", "--worker-tmp-dir", "/dev/shm"]

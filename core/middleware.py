@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from . import lengths, network
 from .ratelimit import RateLimited
@@ -19,6 +20,12 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 logger = structlog.stdlib.get_logger("doorcode.requests")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class StaticFiles(WhiteNoiseMiddleware):
+    """Serve the static files. Those with a hash in their name are kept for a year, as long as HTTP knows "for ever"."""
+
+    FOREVER = 31_536_000  # seconds
 
 
 def private_pages(get_response: GetResponse) -> GetResponse:

@@ -108,7 +108,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",  # first, so that a refusal can be read across origins too
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "core.middleware.StaticFiles",
     "csp.middleware.CSPMiddleware",
     "core.middleware.private_pages",
     "core.middleware.probes",
@@ -319,16 +319,12 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [Path(_brand) / "static"] if _brand and (Path(_brand) / "static").is_dir() else []
-# Collected (the Docker image): hashed names, cached for ever. Not collected (a checkout): served where they stand.
-WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").exists()
-if WHITENOISE_USE_FINDERS:
-    warnings.filterwarnings("ignore", "No directory at", UserWarning)
-_static = "django.contrib.staticfiles" if WHITENOISE_USE_FINDERS else "whitenoise"
-_static_class = "StaticFilesStorage" if WHITENOISE_USE_FINDERS else "CompressedManifestStaticFilesStorage"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": f"{_static}.storage.{_static_class}"},
+    "staticfiles": {"BACKEND": "core.storage.StaticFilesStorage"},  # hashed names for what collectstatic has hashed
 }
+WHITENOISE_USE_FINDERS = True  # and what it has not is served from where it stands
+warnings.filterwarnings("ignore", "No directory at", UserWarning)  # nothing is collected in a checkout
 
 # --- Headers and cookies; https follows from SITE_URL -----------------------------------------------------------------
 _https = _site.scheme == "https"

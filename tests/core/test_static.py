@@ -1,0 +1,93 @@
+"""Static files, collected as the image collects them and served as production serves them; and a checkout's."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+from django.contrib.staticfiles import finders
+from django.test import Client
+
+from tests.core.test_settings import GOOD
+from tests.servers import ROOT, free_port, listens, process, wait_until
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+FOREVER = "max-age=31536000, public, immutable"
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the image: what the Dockerfile copies into it, and its own command run there."""
+    app = tmp_path_factory.mktemp("image")
+    for line in re.findall(r"^COPY (\w.*) \S+$", DOCKERFILE.partition("WORKDIR /app")[2], re.MULTILINE):
+        for name in line.split():
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, app / name)
+    [command] = re.findall(r"^RUN (.*collectstatic.*)$", DOCKERFILE, re.MULTILINE)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", command], cwd=app, env={"PATH": path}, check=True, stdout=subprocess.DEVNULL)
+    return app
+
+
+@pytest.fixture(scope="module")
+def site(image: Path) -> Iterator[str]:
+    """gunicorn in that folder; return its URL."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    given = {"PATH": os.environ["PATH"], **GOOD, "SITE_URL": url, "REDIS_URL": "memory://", "LOG_LEVEL": "WARNING"}
+    command = ("-m", "gunicorn", "core.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "1")
+    with process(sys.executable, *command, cwd=image, env=given):
+        wait_until(lambda: listens(port), "gunicorn")
+        yield url
+
+
+def files_in(page: str) -> list[str]:
+    return re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
+
+
+def test_production_serves_hashed_and_compressed_files_for_a_year(site: str) -> None:
+    """Each file of a page has its content's hash in its name, and comes compressed."""
+    files = files_in(requests.get(f"{site}/signup/", timeout=30).text)
+    assert {Path(each).suffix for each in files} == {".css", ".js", ".svg"}
+    for file in files:
+        assert re.fullmatch(r"/static/doorcode/\w+\.[0-9a-f]{12}\.\w+", file), file
+        answer = requests.get(site + file, headers={"Accept-Encoding": "gzip"}, timeout=30)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, FOREVER)
+        assert answer.headers["Content-Encoding"] == "gzip", file
+
+
+def test_the_admins_files_are_hashed_too(site: str) -> None:
+    """Those of packages, whose style sheets name others: none leads nowhere."""
+    files = files_in(requests.get(f"{site}/admin/login/", timeout=30).text)
+    assert any("/static/admin/" in each for each in files)
+    for file in files:
+        answer = requests.get(site + file, timeout=30)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, FOREVER), file
+
+
+def test_a_file_by_its_own_name_is_soon_asked_for_again(site: str) -> None:
+    """Its content may change with the next release."""
+    answer = requests.get(f"{site}/static/doorcode/site.css", timeout=30)
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "max-age=60, public")
+
+
+def test_the_image_has_its_manifest(image: Path) -> None:
+    """Without it every name would be the file's own."""
+    assert (image / "staticfiles" / "staticfiles.json").exists()
+
+
+def test_without_collectstatic_pages_have_their_files(db, client: Client, settings, tmp_path: Path) -> None:
+    """In a checkout, by their own names."""
+    settings.STATIC_ROOT = tmp_path
+    files = files_in(client.get("/signup/").content.decode())
+    assert "/static/doorcode/site.css" in files
+    for file in files:
+        assert finders.find(file.removeprefix("/static/")), file
+        with closing(client.get(file)) as answer:
+            assert answer.status_code == 200
