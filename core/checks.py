@@ -97,6 +97,7 @@ def redirect_loop(app_configs: Any, **kwargs: Any) -> CheckMessages:
 def unsafe_here(app_configs: Any, **kwargs: Any) -> CheckMessages:
     """What is fine on one's own machine, and nowhere else."""
     tls = settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL
+    servers = settings.REDIS_URL, settings.CELERY_BROKER_URL, settings.CELERY_BROKER_USE_SSL
     rules = [
         (
             tls or is_local(settings.EMAIL_HOST),
@@ -121,6 +122,12 @@ def unsafe_here(app_configs: Any, **kwargs: Any) -> CheckMessages:
             "W007",
             _("METRICS_TOKEN can be guessed: it is shorter than 16 characters"),
             _("Set METRICS_TOKEN to a long random value"),
+        ),
+        (
+            not re.search(r"ssl_cert_reqs\W+(CERT_)?none", f"{servers}", re.IGNORECASE),
+            "W008",
+            _("TLS to Redis or the broker trusts any certificate"),
+            _("Take ssl_cert_reqs out of the URL; name a private authority by ssl_ca_certs=/path"),
         ),
     ]
     return [checks.Warning(text, hint=hint, id=f"doorcode.{code}") for holds, code, text, hint in rules if not holds]

@@ -98,7 +98,7 @@ class Env(environ.Env):  # type: ignore[misc]
 
 
 def is_weak_key(key: str) -> bool:
-    """Whether a key may be guessed: it is short, has few different characters, or stands in somebody's documentation."""
+    """Whether a key can be guessed: it is short, has few different characters, or stands in some documentation."""
     return len(key) < KEY_LENGTH or len(set(key)) < KEY_CHARACTERS or key.startswith(KNOWN_KEYS)
 
 

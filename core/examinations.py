@@ -12,8 +12,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, to_locale
 
-from .environment import is_weak_key
 from .doctor import Finding, failed, ok, skipped, warning
+from .environment import is_weak_key
 
 PATIENCE = 2.0  # seconds that Redis may take
 SKEW = 5.0  # seconds that clocks may differ: leases are by the database's, codes by ours

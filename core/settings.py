@@ -1,6 +1,7 @@
 """All settings, in sections, from the environment; docs/reference/environment.md lists every variable."""
 
 import re
+import ssl
 import warnings
 from datetime import timedelta
 from email.headerregistry import Address
@@ -38,7 +39,8 @@ if not DEBUG and any(map(is_weak_key, SECRET_KEY_FALLBACKS)):
         "SECRET_KEY_FALLBACKS holds a key that is shorter than 32 characters, made of few different characters, or an "
         "example that everybody knows: whoever guesses it can forge codes and sessions. Leave it out. A comma "
         'separates keys; if a former key has a comma in it, write a JSON list: ["first,key", "second"]. / '
-        "SECRET_KEY_FALLBACKS 中有密钥长度不足 32 个字符、字符种类过少，或是众所周知的示例：猜中它的人可以伪造验证码和会话。请将其删除。"
+        "SECRET_KEY_FALLBACKS 中有密钥长度不足 32 个字符、字符种类过少，或是众所周知的示例："
+        "猜中它的人可以伪造验证码和会话。请将其删除。"
         '密钥以逗号分隔；若旧密钥本身含有逗号，请写成 JSON 列表：["first,key", "second"]。'
     )
 
@@ -225,9 +227,27 @@ if CELERY_BROKER_URL.startswith(("redis", "sentinel", "valkey", "unix")):
     }
 elif CELERY_BROKER_URL.startswith("memory"):
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
-if CELERY_BROKER_URL.startswith("sentinel"):  # sentinel://one:26379;sentinel://two:26379?master_name=…
-    CELERY_BROKER_URL, _separator, _query = CELERY_BROKER_URL.partition("?")
-    CELERY_BROKER_TRANSPORT_OPTIONS["master_name"] = dict(parse_qsl(_query)).get("master_name", "mymaster")
+# TLS: the server proves its name to web and workers, as redis-py has it; Celery's own default for rediss:// is to trust
+# any. Options such as ?ssl_ca_certs=… come with the URL: for rediss:// Celery reads them there.
+_broker, _separator, _query = CELERY_BROKER_URL.partition("?")
+_options = dict(parse_qsl(_query))
+_tls = {name: value for name, value in _options.items() if name.startswith("ssl_")}
+CELERY_BROKER_USE_SSL: dict[str, Any] | bool = False
+if CELERY_BROKER_URL.startswith("rediss"):
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+elif CELERY_BROKER_URL.startswith("amqps"):
+    CELERY_BROKER_URL = _broker
+    _authority = {"ca_certs": _tls["ssl_ca_certs"]} if "ssl_ca_certs" in _tls else {}
+    # The name to look for in the certificate: None stands for that of the URL.
+    CELERY_BROKER_USE_SSL = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **_authority}
+elif CELERY_BROKER_URL.startswith("sentinel"):  # sentinel://one:26379;sentinel://two:26379?master_name=…
+    CELERY_BROKER_URL = _broker
+    CELERY_BROKER_TRANSPORT_OPTIONS["master_name"] = _options.get("master_name", "mymaster")
+    if _tls:
+        CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": "required", **_tls}
+        CELERY_BROKER_TRANSPORT_OPTIONS["sentinel_kwargs"] = {"ssl": True, **CELERY_BROKER_USE_SSL}
+# Celery reads the variable CELERY_BROKER_URL by itself, options and all; these two go before it.
+CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 16

@@ -9,11 +9,14 @@ import re
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -22,6 +25,7 @@ import kombu.exceptions
 import pytest
 import redis
 import requests
+import trustme
 import yaml
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
@@ -299,6 +303,57 @@ def test_66_compose_publishes_the_web_to_the_proxy_alone() -> None:
     """Whoever reached the web past the proxy could name any network as theirs in X-Forwarded-For."""
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     assert compose["services"]["web"]["ports"] == ["127.0.0.1:${PORT:-8000}:8000"]
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "sentinel", "amqps"])
+def test_67_a_server_with_a_strange_certificate_gets_no_word(scheme: str) -> None:
+    """Who stands between us and Redis or the broker, with a certificate of their own, sees neither password nor message."""
+    with _listener() as (port, heard):
+        url = f"{scheme}://:secret@127.0.0.1:{port}/0" + ("?ssl_cert_reqs=required" if scheme == "sentinel" else "")
+        cache = {"REDIS_URL": url if scheme == "rediss" else "memory://"}
+        given = {"SECRET_KEY": SYSTEM_KEY, "CELERY_BROKER_URL": url, **cache}
+        env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **given}
+        command = [sys.executable, "-W", "ignore", "-c", _SPEAK]
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["publisher", "worker", *(["cache"] if scheme == "rediss" else [])], done.stderr
+    assert heard == []
+
+
+_SPEAK = """
+import django; django.setup()
+from core import health
+from worker import bell, celery_app
+def worker():
+    celery_app.connection_for_read().ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)
+for name, act in (("publisher", bell.probe), ("worker", worker), ("cache", health.redis)):
+    try:
+        act()
+    except Exception:
+        print(name)
+"""
+
+
+@contextmanager
+def _listener() -> Iterator[tuple[int, list[bytes]]]:
+    """A TLS server whose certificate nobody trusts; yield its port, and what it gets to read."""
+    context, heard = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), []
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with suppress(OSError), context.wrap_socket(connection, server_side=True) as secure:
+                    secure.settimeout(1)
+                    if data := secure.recv(1_000):
+                        heard.append(data)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1], heard
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def _is_local(service: dict) -> bool:

@@ -60,6 +60,10 @@ def test_a_short_code_is_a_deployment_warning(settings, length: int, expected: l
     [
         ("METRICS_TOKEN", "prometheus", ["doorcode.W007"]),
         ("METRICS_TOKEN", "0123456789abcdef", []),
+        ("REDIS_URL", "rediss://r.example.com/0?ssl_cert_reqs=none", ["doorcode.W008"]),
+        ("CELERY_BROKER_URL", "rediss://r.example.com/0?ssl_cert_reqs=CERT_NONE", ["doorcode.W008"]),
+        ("CELERY_BROKER_USE_SSL", {"ssl_cert_reqs": "none"}, ["doorcode.W008"]),
+        ("CELERY_BROKER_USE_SSL", {"ssl_cert_reqs": "required"}, []),
         ("EMAIL_HOST", "mail.example.com", ["doorcode.W004"]),
         ("EMAIL_HOST", "mailpit", []),
         ("DEMO", True, ["doorcode.W005"]),
@@ -68,7 +72,7 @@ def test_a_short_code_is_a_deployment_warning(settings, length: int, expected: l
     ],
 )
 def test_what_is_fine_only_at_home_is_a_deployment_warning(settings, name: str, value, expected: list[str]) -> None:
-    """A short token, plain SMTP to another machine, the demo's inbox, no budget of guesses."""
+    """A short token, TLS that trusts anybody, plain SMTP to another machine, the demo's inbox, no budget of guesses."""
     settings.LIMIT_GUESSES_SITE = [(100, 6)]
     setattr(settings, name, value)
     assert ids(checks.unsafe_here(None)) == expected

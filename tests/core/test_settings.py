@@ -184,6 +184,33 @@ def test_sentinels_name_their_master() -> None:
     assert (broker, options["master_name"]) == ("sentinel://one:26379;sentinel://two:26379", "main")
 
 
+@pytest.mark.parametrize(
+    ("url", "broker", "tls"),
+    [
+        ("redis://r.example.com/0", "redis://r.example.com/0", None),
+        ("rediss://r.example.com/0", "rediss://r.example.com/0", {"ssl_cert_reqs": 2}),
+        ("amqps://mq.example.com", "amqps://mq.example.com", {"cert_reqs": 2, "server_hostname": None}),
+        (
+            "amqps://mq.example.com?ssl_ca_certs=/ca.pem",
+            "amqps://mq.example.com",
+            {"cert_reqs": 2, "server_hostname": None, "ca_certs": "/ca.pem"},
+        ),
+        ("sentinel://s:1?master_name=m", "sentinel://s:1", None),
+        (
+            "sentinel://s:1?master_name=m&ssl_ca_certs=/ca.pem",
+            "sentinel://s:1",
+            {"ssl_cert_reqs": "required", "ssl_ca_certs": "/ca.pem"},
+        ),
+    ],
+)
+def test_a_broker_over_tls_must_prove_its_name(url: str, broker: str, tls: dict | None) -> None:
+    """Whatever Celery's default is for a scheme. And Celery connects to what we made of the URL, not to the variable."""
+    shown = load("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", **GOOD, CELERY_BROKER_URL=url)
+    assert json.loads(shown.stdout) == [broker, broker]
+    shown = load("CELERY_BROKER_USE_SSL", **GOOD, CELERY_BROKER_URL=url)
+    assert json.loads(shown.stdout) == [tls or False]
+
+
 def test_the_broker_may_be_another() -> None:
     """Redis options stay with Redis."""
     shown = load(
