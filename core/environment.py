@@ -72,7 +72,7 @@ class Env(environ.Env):  # type: ignore[misc]
         if not text.startswith("["):
             return self.names(var)
         try:
-            found = json.loads(text)
+            found: list[Any] = json.loads(text)
         except ValueError:
             found = [None]
         strings = all(isinstance(each, str) for each in found)

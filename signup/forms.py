@@ -65,6 +65,7 @@ class RegisterForm(forms.Form):
         super().__init__(*args, **kwargs)
         self._captchas, self.link_proofs = captchas, dict(link_proofs or {})
         self.chosen: CaptchaModel | None = captchas[0] if captchas else None
+        self.proven_handle = ""  # of the request whose code or link this post has proven
 
     @property
     def as_shown(self) -> list[forms.BoundField]:
@@ -108,6 +109,7 @@ class RegisterForm(forms.Form):
             raise words.explain(error) from error
         if self.chosen:
             self.link_proofs[self.chosen.handle] = proof
+            self.proven_handle = self.chosen.handle
 
     def clean(self) -> None:
         """Only who proved the mailbox is told whether a username is taken."""

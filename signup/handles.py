@@ -8,23 +8,24 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
-from verification import keys
-
 COOKIE = "doorcode_signup"
 MOST = 5  # requests
 NEXT_LENGTH = 300  # characters; longer ones are dropped, a cookie holds 4 KiB
 _HANDLE = re.compile(r"[A-Za-z0-9_-]{24}")
-_LINK_PROOF = re.compile(r"[A-Za-z0-9_-]{32}")
 _SALT = "doorcode.signup.handles"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One request: its handle, the proof from the mail's link if this browser opened it, and where to go after."""
+    """
+    One request: its handle, the proof from the mail's link if this browser opened it, and where to go after. It is this
+    browser's own if it was begun or proven here; else a link brought it, and strangers can make people open links.
+    """
 
     handle: str
     link_proof: str = ""
     next: str = ""
+    own: bool = True
 
 
 def read(request: HttpRequest) -> list[Entry]:
@@ -37,11 +38,12 @@ def read(request: HttpRequest) -> list[Entry]:
 
 
 def write(response: HttpResponse, entries: Sequence[Entry]) -> None:
-    """Put the newest MOST entries into the browser, or take the cookie away where none is left."""
+    """Put MOST of these entries, newest first, into the browser, or take the cookie away where none is left."""
     if not entries:
         response.delete_cookie(COOKIE, samesite="Lax")
         return
-    rows = [(each.handle, each.link_proof, each.next) for each in entries[:MOST]]
+    # Older releases know three columns, so the fourth is only there where it says something.
+    rows = [(each.handle, each.link_proof, each.next, *([] if each.own else [False])) for each in _kept(entries)]
     response.set_cookie(
         COOKIE,
         signing.dumps(rows, salt=_SALT),
@@ -50,6 +52,15 @@ def write(response: HttpResponse, entries: Sequence[Entry]) -> None:
         httponly=True,
         samesite="Lax",
     )
+
+
+def _kept(entries: Sequence[Entry]) -> list[Entry]:
+    """
+    The entries that stay: the first, which the page is about; then this browser's own, proven ones before others; what
+    links brought goes first, so that no number of links ends a sign-up that was begun here.
+    """
+    wanted = [entries[0], *sorted(entries[1:], key=lambda each: (not each.own, not each.link_proof))][:MOST]
+    return [each for each in entries if each in wanted]
 
 
 def is_handle(text: str) -> bool:
@@ -63,8 +74,11 @@ def find(entries: Sequence[Entry], handle: str) -> Entry | None:
 
 
 def link_proofs(entries: Sequence[Entry]) -> dict[str, str]:
-    """What the browser holds of each request: handle -> link proof or ""."""
-    return {each.handle: each.link_proof for each in entries}
+    """
+    What the browser holds of its own requests, which asking again goes on with: handle -> link proof or "". One that a
+    link brought is somebody else's as well, who could use up the tries of its code.
+    """
+    return {each.handle: each.link_proof for each in entries if each.own}
 
 
 def without(entries: Sequence[Entry], handle: str) -> list[Entry]:
@@ -74,12 +88,3 @@ def without(entries: Sequence[Entry], handle: str) -> list[Entry]:
 def first(entries: Sequence[Entry], handle: str) -> list[Entry]:
     """The same entries, with this handle's before all others."""
     return sorted(entries, key=lambda each: each.handle != handle)
-
-
-def from_token(token: str) -> Entry | None:
-    """
-    Return the entry that a mail link's token makes, None for what is no token of ours; whether it proves anything is
-    for the services to say.
-    """
-    handle, link_proof = keys.split_link(token)
-    return Entry(handle, link_proof) if _HANDLE.fullmatch(handle) and _LINK_PROOF.fullmatch(link_proof) else None

@@ -61,7 +61,7 @@ def signup(request: HttpRequest) -> HttpResponse:
     )
     response = SeeOther(resolve_url("signup_verify"))
     known = handles.find(entries, captcha.handle) or Entry(captcha.handle)
-    newest = Entry(captcha.handle, known.link_proof, after or known.next)
+    newest = replace(known, next=after or known.next, own=True)
     handles.write(response, [newest, *handles.without(entries, captcha.handle)])
     return response
 
@@ -83,15 +83,17 @@ def verify(request: HttpRequest) -> HttpResponse:
     user = form.save(language=_language()) if form.is_valid() else None
     if user is None or form.chosen is None:
         page = _verify_page(request, form)
-        proven = [replace(each, link_proof=form.link_proofs.get(each.handle, "")) for each in entries]
-        if proven != entries:  # the code was right, and something else was not
-            handles.write(page, proven)
+        kept = [replace(each, link_proof=form.link_proofs.get(each.handle, "")) for each in entries]
+        kept = [replace(each, own=True) if each.handle == form.proven_handle else each for each in kept]
+        if kept != entries:  # the code was right, and something else was not
+            handles.write(page, kept)
         return page
     login(request, user, backend=BACKEND)
     messages.success(request, _("Your account is ready. You're signed in"))
     mine = handles.find(entries, form.chosen.handle) or Entry("")
     response = SeeOther(mine.next or resolve_url(settings.LOGIN_REDIRECT_URL))
-    handles.write(response, handles.without(entries, form.chosen.handle))
+    done = {each.handle for each in captchas if each.address == form.chosen.address}
+    handles.write(response, [each for each in entries if each.handle not in done])
     devices.remember(request, response, user)
     return response
 
@@ -171,38 +173,58 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 
     The redirect takes the token out of the address bar, the history entry and any Referer.
     """
-    marked = handles.from_token(token)
-    entries = handles.read(request)
+    handle, link_proof = keys.split_link(token)
+    captcha = lookup.by_link(handle=handle, link_proof=link_proof) if handles.is_handle(handle) else None
     response = SeeOther(resolve_url("signup_verify"))
     response["Referrer-Policy"] = "no-referrer"
-    if marked:
-        known = handles.find(entries, marked.handle)
-        if known is None:
-            messages.info(request, _("You can finish here and close the page where you began"))
-            known = marked
-        newest = replace(known, link_proof=_better_proof(known, marked))
-        handles.write(response, [newest, *handles.without(entries, marked.handle)])
+    if captcha:
+        _mark(request, response, captcha, link_proof)
     return response
 
 
+def _mark(request: HttpRequest, response: HttpResponse, captcha: CaptchaModel, link_proof: str) -> None:
+    """
+    Have this browser hold a request, whose mail's link it opened, before all others. Whoever asked for that mail, the
+    link proves; a request that was begun here, for the same address or for another, stays.
+    """
+    entries, captchas = _held(request)
+    same = {each.handle for each in captchas if each.address == captcha.address}
+    known = handles.find(entries, captcha.handle)
+    if known is None:
+        begun = next((each for each in entries if each.own and each.handle in same), None)
+        if begun and not verification.holds_proof(captcha, link_proof=link_proof):
+            return  # a link that is over is worth less than the code of the request that was begun here
+        known = Entry(captcha.handle, next=begun.next if begun else "", own=False)
+        messages.info(request, _("You can finish here and close the page where you began"))
+    if link_proof == keys.link_proof_of(captcha):
+        known = replace(known, link_proof=link_proof)
+    others = [each for each in handles.without(entries, captcha.handle) if each.own or each.handle not in same]
+    handles.write(response, [known, *others])
+
+
 def _held(request: HttpRequest) -> tuple[list[Entry], list[CaptchaModel]]:
-    """The requests of this browser, newest first; before them the one that this page is about, if it says which."""
+    """
+    The requests of this browser, newest first; before them those that this page is about, if it says which. Of two for
+    one address, one that is proven comes first, then the one that was begun here: its code is what people type.
+    """
     entries = handles.read(request)
     captchas = lookup.find(handles=[each.handle for each in entries])
+    held = {each.handle: each for each in entries}
+    addresses = [each.address for each in captchas]
     address = request.POST.get("email") or drafts.read(request).get("email")
     reference = request.GET.get("ref")
-    captchas.sort(key=lambda each: each.address != address and keys.reference_of(each) != reference)
-    return entries, captchas
 
+    def order(captcha: CaptchaModel) -> tuple[bool | int, ...]:
+        entry = held[captcha.handle]
+        return (
+            keys.reference_of(captcha) != reference,
+            captcha.address != address,
+            addresses.index(captcha.address),
+            not verification.holds_proof(captcha, link_proof=entry.link_proof),
+            not entry.own,
+        )
 
-def _better_proof(known: Entry, marked: Entry) -> str:
-    """What this browser keeps: a link that proves nothing must not take the place of a proof that it holds."""
-    if known.link_proof in ("", marked.link_proof):
-        return marked.link_proof
-    captchas = lookup.find(handles=[marked.handle])
-    if captchas and verification.holds_proof(captchas[0], link_proof=known.link_proof):
-        return known.link_proof
-    return marked.link_proof
+    return entries, sorted(captchas, key=order)
 
 
 def _once(request: HttpRequest, form: EmailForm) -> str | None:

@@ -50,6 +50,16 @@ def link_token(captcha: CaptchaModel) -> str | None:
     return f"{captcha.handle}.{proof}" if proof else None
 
 
+def is_link_proof(captcha: CaptchaModel, link_proof: str) -> bool:
+    """Whether a mail of this request, of the current generation or of an earlier one, had a link with this proof."""
+    key = _key_of(captcha)
+    if key is None:
+        return False
+    row = {"key": key, "handle": captcha.handle, "nonce": captcha.nonce}
+    generations = range(captcha.generation, 0, -1)
+    return any(codes.same(codes.link_proof(**row, generation=each), link_proof) for each in generations)
+
+
 def split_link(token: str) -> tuple[str, str]:
     """Return the (handle, link proof) of a token, both unchecked."""
     handle, _, proof = token.partition(".")

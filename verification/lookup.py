@@ -8,7 +8,7 @@ from django.conf import settings
 
 from core import clock, statements
 
-from . import limits
+from . import keys, limits
 from .models import CaptchaModel
 from .states import AlreadyRedeemed, HandleLost, State, state_of
 
@@ -21,6 +21,12 @@ def find(*, handles: Iterable[str]) -> list[CaptchaModel]:
     rows = {row.handle: row for row in _those("handle", wanted)}
     now = clock.now()
     return [rows[handle] for handle in wanted if state_of(rows.get(handle), at=now) is not State.LOST]
+
+
+def by_link(*, handle: str, link_proof: str) -> CaptchaModel | None:
+    """Return the request whose mail had this link; None for a forged link, and for a request that is over."""
+    found = find(handles=[handle])
+    return found[0] if found and keys.is_link_proof(found[0], link_proof) else None
 
 
 def by_id(*, ids: Iterable[int]) -> dict[int, CaptchaModel]:

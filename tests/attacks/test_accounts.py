@@ -1,16 +1,17 @@
-"""Whose account it becomes, and who may use it: attacks 31 to 41. The API's are in test_api.py."""
+"""Whose account it becomes, and who may use it: attacks 31 to 41 and 64. The API's are in test_api.py."""
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core import signing
 from django.test import Client
 from django.urls import get_resolver, reverse
 
 from core import clock
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_pending, make_user, right, text_of, wrong
+from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
 from tests.visits import accept, ask, verify
 from verification import keys
-from verification.models import CaptchaModel
+from verification.models import AddressBudget, CaptchaModel
 from worker import messages
 from worker.models import Delivery
 
@@ -304,3 +305,101 @@ def test_41_reading_changes_nothing(client: Client) -> None:
     assert scanner.post(f"/signup/link/{token}/", {"_method": "GET"}).status_code == 405
     assert list(CaptchaModel.objects.values()) == before
     assert accept()
+
+
+def link_to(captcha: CaptchaModel, proof: str | None = None) -> str:
+    """The path of a mail's link; with another `proof`, of a forged one."""
+    return f"/signup/link/{captcha.handle}.{proof or keys.link_proof_of(captcha)}/"
+
+
+def entries_of(client: Client) -> list[list]:
+    return signing.loads(client.cookies["doorcode_signup"].value, salt="doorcode.signup.handles")
+
+
+def test_64_a_forged_link_changes_nothing(client: Client) -> None:
+    """Made-up handles, a stranger's, the browser's own: the cookie stays, the right code is right, nothing is counted."""
+    captcha = ask(client)
+    before = entries_of(client)
+    stranger = ask(Client())
+    forged = [f"/signup/link/{number:024}.{'x' * 32}/" for number in range(5)]
+    for path in (*forged, link_to(stranger, "x" * 32), link_to(captcha, "x" * 32)):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/signup/verify/")
+        assert "doorcode_signup" not in answer.cookies
+    assert entries_of(client) == before
+    assert verify(client, captcha).status_code == 303
+    assert not AddressBudget.objects.exclude(guesses=[]).exists()
+
+
+def test_64_a_forged_link_tells_nothing_of_a_handle(client: Client) -> None:
+    """A handle that exists, one that is over, a decoy's and one that nobody has are answered alike."""
+    over, decoy, mine = make_captcha(BOB), make_captcha(decoy=True), make_captcha()
+    CaptchaModel.objects.filter(pk=over.pk).update(redeemed_at=clock.now())
+    paths = [link_to(each, "x" * 32) for each in (over, decoy, mine)]
+    answers = [client.get(path) for path in [*paths, f"/signup/link/{'y' * 24}.{'x' * 32}/"]]
+    for answer in answers:
+        answer.headers.pop("X-Request-ID")
+    assert (
+        len({(answer.status_code, str(sorted(answer.headers.items())), str(answer.cookies)) for answer in answers}) == 1
+    )
+
+
+@pytest.mark.parametrize("proven", [False, True])
+def test_64_links_end_no_sign_up_that_was_begun_here(client: Client, proven: bool) -> None:
+    """A stranger has six mails sent to mailboxes of their own, and lures Alice's browser onto the links."""
+    make_user("taken", BOB)
+    captcha = ask(client)
+    if proven:
+        assert "That username is taken" in text_of(verify(client, captcha, username="taken"))
+    for number in range(6):
+        theirs = make_captcha(f"eve{number}@example.com")
+        client.get(link_to(theirs))
+        assert "eve" in text_of(client.get("/signup/verify/"))  # the link that was opened last works here
+    assert len(entries_of(client)) == 5
+    assert verify(client, captcha, captcha="" if proven else right(captcha)).status_code == 303
+
+
+@pytest.mark.parametrize("way", ["code", "link"])
+def test_64_a_strangers_mail_to_the_same_address_spoils_nothing(client: Client, way: str) -> None:
+    """
+    Alice asked, Eve asked for the same address, and Alice opened the link of Eve's mail. The link finishes the sign-up,
+    and the code of Alice's own mail is still right; neither costs a try.
+    """
+    captcha = ask(client, next="/shop/")
+    theirs = ask(Client())
+    client.get(link_to(theirs))
+    assert f"{ALICE} is confirmed" in text_of(client.get("/signup/verify/"))
+    answer = verify(client, captcha, captcha="" if way == "link" else right(captcha))
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/shop/")
+    assert User.objects.get(email=ALICE).is_active
+    assert not AddressBudget.objects.exclude(guesses=[]).exists()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_64_when_the_strangers_link_is_over_the_own_code_is_right(client: Client, hands: Hands, when: str) -> None:
+    """Opened too late, or opened in time and used too late: what people type is the code of their own request."""
+    theirs = ask(Client())
+    if when == "before":
+        hands.move(seconds=700)
+    captcha = ask(client)
+    client.get(link_to(theirs))
+    if when == "after":
+        hands.move(seconds=590)
+        captcha.refresh_from_db()
+        client.post("/signup/resend/", {"email": ALICE})
+        accept(captcha)
+        hands.move(seconds=20)
+    assert "Enter the 4-digit code" in text_of(verify(client, captcha, captcha=""))
+    assert "can try" in text_of(verify(client, captcha, captcha=wrong(captcha)))
+    captcha.refresh_from_db()
+    theirs.refresh_from_db()
+    assert (captcha.attempts, theirs.attempts) == (1, 0)
+    assert verify(client, captcha).status_code == 303
+
+
+def test_64_asking_again_goes_on_with_ones_own_request(client: Client, hands: Hands) -> None:
+    """Never with one that a link brought: whoever asked for it could use up the tries of its code."""
+    theirs = ask(Client())
+    hands.move(seconds=700)
+    client.get(link_to(theirs))
+    assert ask(client).pk != theirs.pk
