@@ -27,10 +27,13 @@ COUNT = """
     RETURNING attempts
 """
 PROVE = """
-    UPDATE verification_captchamodel SET proven_at = %s, proven_by = %s, attempts = attempts - %s
+    UPDATE verification_captchamodel
+    SET proven_at = %s, proven_by = %s, attempts = attempts - CASE WHEN length = %s THEN 1 ELSE 0 END
     WHERE id = %s AND generation = %s AND proven_at IS NULL
 """
-GIVE_BACK = "UPDATE verification_captchamodel SET attempts = attempts - 1 WHERE id = %s AND generation = %s"
+GIVE_BACK = """
+    UPDATE verification_captchamodel SET attempts = attempts - 1 WHERE id = %s AND generation = %s AND length = %s
+"""
 REDEEM = """
     UPDATE verification_captchamodel SET redeemed_at = %s
     WHERE id = %s AND proven_at IS NOT NULL AND redeemed_at IS NULL
@@ -242,18 +245,21 @@ def _count(captcha: CaptchaModel) -> _Counted | None:
 
 
 def _consume(captcha: CaptchaModel, *, by: str, counted: _Counted | None = None) -> None:
-    """Record the proof, once, and give a counted try back. A parallel post that proved first is as good."""
+    """
+    Record the proof, once, and give a counted try back: to the code of this length, as the tries of a longer one began
+    anew. A parallel post that proved first is as good.
+    """
     now, this = clock.now(), (captcha.pk, captcha.generation)
     if counted is None:
-        first = statements.change(PROVE, now, by, 0, *this)
+        first = statements.change(PROVE, now, by, 0, *this)  # no code is that short: nothing was counted
     else:
         give_back = limits.returning(address=captcha.address, charged=counted.guesses)
-        returned, first = statements.together(give_back, (PROVE, now, by, 1, *this))
+        returned, first = statements.together(give_back, (PROVE, now, by, captcha.length, *this))
         with transaction.atomic():  # which is nothing, unless others guessed or proved meanwhile
             if not returned:
                 limits.return_guess(address=captcha.address, charged=counted.guesses)
             if not first:
-                statements.change(GIVE_BACK, *this)
+                statements.change(GIVE_BACK, *this, captcha.length)
     if first:
         counts.codes.add("proven")
         if captcha.first_accepted_at:

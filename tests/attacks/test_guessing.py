@@ -1,4 +1,4 @@
-"""Guessing codes, one after the other: attacks 9 to 18. Parallel ones are in test_races.py."""
+"""Guessing codes, one after the other: attacks 9 to 18, and 69. Parallel ones are in test_races.py."""
 
 from collections import Counter
 from datetime import timedelta
@@ -13,7 +13,7 @@ from tests.factories import ALICE, BOB, Hands, make_captcha, make_user, right, t
 from tests.visits import accept, ask, verify
 from verification import codes, limits
 from verification.models import AddressBudget, CaptchaModel
-from verification.services import prove
+from verification.services import lengthen, prove
 from verification.states import CodeExpired, CodeMismatch, CodeTooShort, HandleLost, LinkOnly, TooManyAttempts
 from worker import outbox
 from worker.models import Delivery
@@ -198,3 +198,26 @@ def test_17_a_variant_is_still_somebody_else() -> None:
     client = Client()
     assert ask(client, "alice+work@gmail.com").decoy is False
     assert verify(client, accept(), username="alice2").status_code == 303
+
+
+@pytest.mark.parametrize("meanwhile", ["lengthened", "lengthened and proven"])
+def test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count(settings, monkeypatch, meanwhile: str) -> None:
+    """
+    A right code is counted, then replaced by a longer one, then compared: the tries of the longer code began at none,
+    and none of them is given back.
+    """
+    captcha, same = make_captcha(), codes.same
+
+    def compare(left: str, right: str) -> bool:
+        settings.CAPTCHA_LENGTH = 8
+        lengthen(captcha=CaptchaModel.objects.get())
+        if "proven" in meanwhile:
+            CaptchaModel.objects.update(proven_at=captcha.created_at)
+        return same(left, right)
+
+    monkeypatch.setattr("verification.codes.same", compare)
+    assert prove(captcha=captcha, address=ALICE, code=right(captcha))
+    captcha = CaptchaModel.objects.get()
+    assert captcha.proven_at
+    assert (captcha.length, captcha.attempts) == (8, 0)
+    assert AddressBudget.objects.get().guesses == []

@@ -1,4 +1,4 @@
-"""Parallel posts against gunicorn on both databases: what must happen once happens once. Attacks 7, 8, 10, 13, 23."""
+"""Parallel posts against gunicorn on both databases: what must happen once happens once. Attacks 7, 8, 10, 13, 23, 69."""
 
 import re
 from collections import Counter
@@ -118,6 +118,12 @@ def test_23_parallel_sign_ups_of_one_address_make_one_user(system: System) -> No
     assert system.manage("shell", "-v", "0", "-c", _COUNTS % (email, email)).split() == ["1", "20"]
 
 
+def test_69_tries_never_fall_below_none(system: System) -> None:
+    """A lengthening meets a right code, on both databases; then the longer code has all of its tries, and no more."""
+    shown = system.manage("shell", "-v", "0", "-c", _LENGTHENED)
+    assert shown.split() == ["8", "0", "True"] * 2
+
+
 def test_a_double_click_makes_one_request(system: System) -> None:
     """One code, one mail, one handle: whichever answer the browser keeps, the code fits."""
     grace, email = Visitor(system.url), "grace-race@example.com"
@@ -173,4 +179,26 @@ _COUNTS = """
 from signup.models import User
 from verification.models import CaptchaModel
 print(User.objects.filter(email="%s").count(), CaptchaModel.objects.filter(address="%s").count())
+"""
+_LENGTHENED = """
+from unittest.mock import patch
+from django.test import override_settings
+from core import clock
+from verification import codes, keys, services
+from verification.models import CaptchaModel
+real = codes.same
+for proven in (False, True):
+    captcha = services.issue(address="judy-race@example.com", decoy=False)
+    services.accept(mails=[(captcha.pk, 1)], at=clock.now())
+    captcha.refresh_from_db()
+    row = CaptchaModel.objects.filter(pk=captcha.pk)
+    def same(left, right):
+        with override_settings(CAPTCHA_LENGTH=8):
+            services.lengthen(captcha=row.get())
+        if proven:
+            row.update(proven_at=clock.now())
+        return real(left, right)
+    with patch("verification.codes.same", same):
+        services.prove(captcha=captcha, address=captcha.address, code=keys.code_of(captcha))
+    print(row.get().length, row.get().attempts, row.get().proven_at is not None)
 """
