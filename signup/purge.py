@@ -16,6 +16,8 @@ from worker.models import Delivery, MailTally, Mute
 from .models import User
 
 BATCH = 500  # rows in one transaction
+DAY = 86_400  # seconds; how far back it is looked for mails with longer codes
+MAIL_LIMITS = ("LIMIT_MAILS_MAILBOX", "LIMIT_RESETS_MAILBOX")  # which count the rows of mails
 COUNTED = 2 * 86_400  # seconds; guesses count for 24 hours
 State = Delivery.State
 
@@ -46,9 +48,11 @@ def _delete(rows: Callable[[], Rows]) -> int:
 
 
 def _deliveries() -> Rows:
-    """Mails that are sent, refused or given up, of old."""
+    """Mails that are sent, refused or given up, of old; but none that a mail limit still counts."""
     settled = Delivery.objects.exclude(state__in=[State.PENDING, State.SENDING])
-    return settled.filter(created_at__lt=_before(settings.PURGE_DELIVERIES_AFTER))
+    old = settled.filter(created_at__lt=_before(max(settings.PURGE_DELIVERIES_AFTER, DAY)))
+    window = max([seconds for name in MAIL_LIMITS for _, seconds in getattr(settings, name, [])], default=0)
+    return old.exclude(admitted_at__gte=_before(window))
 
 
 def _codes() -> Rows:

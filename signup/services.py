@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 
 from django.contrib.auth.hashers import make_password
@@ -21,6 +22,7 @@ from .signals import user_activated
 
 TAKEN = "SELECT 1 FROM signup_user WHERE username_key = %s"
 ACTIVATED = ("username", "username_key", "password", "language", "is_active", "activated_at", "last_login")
+DAY = timedelta(days=1)
 SETTLING = 0.5  # seconds; recording an acceptance takes a few milliseconds
 
 
@@ -143,12 +145,21 @@ def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: 
 
 @transaction.atomic
 def _lengthen(captcha: CaptchaModel) -> None:
-    """Replace a code that became too short. Its mail is outside the budgets: nobody asked for it."""
+    """
+    Replace a code that became too short, by one more mail. The first of a day to a mailbox leaves at once: its owner
+    did nothing wrong. More of them count as mails of the one who asked for the code, and wait for the mail limit.
+    """
     locked = lookup.lock(captcha=captcha)
     if locked and verification.lengthen(captcha=locked):
+        list(User.objects.select_for_update(no_key=True).filter(email=locked.address))  # one at a time of an address
         last = status.latest(captcha=locked)
+        first = not status.has_unlimited(address=locked.address, since=clock.now() - DAY)
         outbox.post(
-            kind=_kind(locked), recipient=locked.address, language=last.language if last else "", captcha=locked
+            kind=_kind(locked),
+            recipient=locked.address,
+            language=last.language if last else "",
+            captcha=locked,
+            network=None if first else last.network if last else "",
         )
     captcha.refresh_from_db()
 

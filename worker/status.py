@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from core import clock
+from core import addresses, clock
 from verification.models import CaptchaModel
 
 from .models import Delivery
@@ -16,6 +16,16 @@ SOON = timedelta(seconds=5)  # one that may not be tried before this is late alr
 def latest(*, captcha: CaptchaModel) -> Delivery | None:
     """The newest mail about a captcha."""
     return Delivery.objects.filter(captcha=captcha).order_by("-pk").first()
+
+
+def has_unlimited(*, address: str, since: datetime) -> bool:
+    """
+    Whether a mail about a sign-up went past the mail limit to the mailbox of `address`. The mailbox of such a mail is
+    that of the limited mail before it, which was admitted within a day of it: longer no code lives.
+    """
+    limited = Delivery.objects.filter(mailbox=addresses.mailbox(address), admitted_at__gt=since - timedelta(days=1))
+    beside = Delivery.objects.filter(mailbox="", captcha__in=limited.values("captcha"), created_at__gt=since)
+    return beside.exists()
 
 
 def is_sending(*, captcha: CaptchaModel) -> bool:

@@ -1,4 +1,4 @@
-"""Around the flow: networks, caches, logs, the broker, deployment, the web server. Attacks 42 to 58."""
+"""Around the flow: networks, caches, logs, the broker, deployment, the web server. Attacks 42 to 58, 65 to 70."""
 
 import base64
 import hashlib
@@ -34,6 +34,7 @@ from django.views.debug import ExceptionReporter
 from kombu import Connection
 
 from core import ratelimit
+from signup import services
 from signup.limits import LOGIN_ACCOUNT, LOGIN_NETWORK, LOGIN_PAIR, REQUESTS
 from tests.factories import (
     ALICE,
@@ -45,10 +46,12 @@ from tests.factories import (
     make_user,
     right,
     text_of,
+    wrong,
 )
 from tests.servers import ROOT, MailServer, Redis, System, Visitor, link_in, wait_until
 from tests.visits import ask, deliver, verify
 from tests.worker.sink import Sink
+from verification.states import VerificationError
 from worker import bell, outbox, sender, smtp
 from worker.celery import app
 from worker.models import Delivery
@@ -380,6 +383,34 @@ def test_50_a_mailbox_can_not_be_bombed(all_hands: Hands, limited) -> None:
     assert 4 <= resets <= 6
     assert 8 <= len(arrived) - resets <= 10
     assert Delivery.objects.filter(state="pending").count() > 600
+
+
+@pytest.mark.parametrize(
+    "spellings", [[ALICE], ["alice@gmail.com", "a.lice@gmail.com", "alice+1@gmail.com"]], ids=["one", "many"]
+)
+def test_68_longer_codes_are_no_way_to_bomb_a_mailbox(all_hands: Hands, limited, spellings: list[str]) -> None:
+    """
+    A stranger asks from many networks, and as each mail leaves guesses at its code, until codes have to be longer: one
+    mail with a longer code arrives in a day beside those of the mail limit, whatever the spelling.
+    """
+    for number in range(15):
+        services.request_code(
+            address=spellings[number % len(spellings)], language="en", held={}, network=f"network {number}"
+        )
+    arrived: list[Delivery] = []
+    for pause in [60] * 8 + [1_800] * 47:
+        for _ in range(2):  # the second has what the guesses at the first have made
+            mails = deliver()
+            arrived += mails
+            for captcha in [mail.captcha for mail in mails for _ in range(6)]:
+                captcha.refresh_from_db()
+                with suppress(VerificationError):
+                    services.prove(captcha=captcha, address=captcha.address, code=wrong(captcha), link_proof=None)
+        if pause == 60:
+            assert len(arrived) <= 5 + 1
+        all_hands.move(seconds=pause)
+    assert len([each for each in arrived if not each.mailbox]) == 1
+    assert len(arrived) <= 10 + 1
 
 
 @pytest.mark.parametrize("page", PUBLIC)

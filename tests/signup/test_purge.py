@@ -21,6 +21,7 @@ from tests.factories import (
     right,
     wrong,
 )
+from tests.visits import deliver
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import CodeMismatch
@@ -88,6 +89,30 @@ def test_codes_go_after_a_week_and_mails_after_a_month(hands: Hands) -> None:
     assert (done["deliveries"], done["codes"], done["users"]) == (0, 1, 0)
     assert Delivery.objects.get().captcha is None
     hands.move(days=23)
+    assert run()["deliveries"] == 1
+
+
+def test_no_mail_goes_that_a_limit_still_counts(all_hands: Hands, settings) -> None:
+    """However short PURGE_DELIVERIES_AFTER is: the day's mails to a mailbox are known by their rows."""
+    settings.PURGE_DELIVERIES_AFTER, settings.LIMIT_MAILS_MAILBOX = 60, [(1, 2 * 86_400)]
+    make_delivery(make_captcha(), network="here")
+    deliver()
+    all_hands.move(hours=47)
+    assert run()["deliveries"] == 0
+    make_delivery(make_captcha(), network="there")
+    assert deliver() == []  # the limit is reached
+    all_hands.move(hours=2)
+    assert run()["deliveries"] == 1
+
+
+def test_mails_past_the_limit_stay_for_a_day(hands: Hands, settings) -> None:
+    """The first longer code of a day is one of them."""
+    settings.PURGE_DELIVERIES_AFTER = 60
+    make_delivery(make_captcha())
+    Delivery.objects.update(state="sent")
+    hands.move(hours=24)
+    assert run()["deliveries"] == 0
+    hands.move(seconds=1)
     assert run()["deliveries"] == 1
 
 
