@@ -144,7 +144,7 @@ TEMPLATES = [
         },
     }
 ]
-MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"  # a visitor needs no session row
+MESSAGE_STORAGE = "core.storage.MessageStorage"  # a visitor needs no session row
 DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # bytes
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
@@ -350,6 +350,13 @@ warnings.filterwarnings("ignore", "No directory at", UserWarning)  # nothing is 
 _https = _site.scheme == "https"
 CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc}"]
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SIGNUP_COOKIE_SECURE = _https
+# Browsers take a cookie of such a name from this very host alone: a neighbouring subdomain can't set or replace it.
+COOKIE_PREFIX = "__Host-" if _https else ""
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrftoken"
+LANGUAGE_COOKIE_NAME = f"{COOKIE_PREFIX}django_language"
+SIGNUP_COOKIE_NAME = f"{COOKIE_PREFIX}doorcode_signup"
+DEVICE_COOKIE_NAME = f"{COOKIE_PREFIX}doorcode_device"
 CSRF_FAILURE_VIEW = "core.views.csrf_failure"
 SECURE_SSL_REDIRECT = _https and not DEBUG
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]

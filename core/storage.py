@@ -1,5 +1,7 @@
-"""How static files are named and found."""
+"""Where static files and messages are kept, and under which names."""
 
+from django.conf import settings
+from django.contrib.messages.storage.cookie import CookieStorage
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
@@ -15,3 +17,9 @@ class StaticFilesStorage(CompressedManifestStaticFilesStorage):
         except ValueError:  # it is not in the manifest
             return name
         return stored
+
+
+class MessageStorage(CookieStorage):
+    """Messages to the next page, in a cookie that only this host can set."""
+
+    cookie_name = f"{settings.COOKIE_PREFIX}messages"

@@ -9,7 +9,6 @@ from django.http import HttpRequest, HttpResponse
 
 from .models import User
 
-COOKIE = "doorcode_device"
 LIFETIME = 180 * 86_400  # seconds
 MOST = 5  # accounts
 _SALT = "doorcode.signup.devices"
@@ -26,7 +25,9 @@ class Device:
 def read(request: HttpRequest) -> Device | None:
     """Return the browser's device; None for a cookie that is missing, forged or too old."""
     try:
-        name, *accounts = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=LIFETIME)
+        name, *accounts = signing.loads(
+            request.COOKIES.get(settings.DEVICE_COOKIE_NAME, ""), salt=_SALT, max_age=LIFETIME
+        )
     except (signing.BadSignature, TypeError, ValueError):
         return None
     return Device(str(name), tuple(accounts))
@@ -37,7 +38,7 @@ def remember(request: HttpRequest, response: HttpResponse, user: User) -> None:
     known = read(request) or Device(secrets.token_urlsafe(12))
     accounts = [user.pk, *(each for each in known.accounts if each != user.pk)][:MOST]
     response.set_cookie(
-        COOKIE,
+        settings.DEVICE_COOKIE_NAME,
         signing.dumps([known.name, *accounts], salt=_SALT),
         max_age=LIFETIME,
         secure=settings.SIGNUP_COOKIE_SECURE,

@@ -1,7 +1,8 @@
 """
 What a visitor has typed, carried over a change of language or address, in a cookie of their own browser.
 
-Nothing is kept on the server, and never a password. A draft is for one page, once.
+Nothing is kept on the server, and never a password. A draft is for one page, once. Its cookie goes to that page alone,
+so its name can't have the prefix __Host-: a neighbouring subdomain could fill a form with a draft of its own, no more.
 """
 
 from collections.abc import Mapping

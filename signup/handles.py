@@ -8,7 +8,6 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
-COOKIE = "doorcode_signup"
 MOST = 5  # requests
 NEXT_LENGTH = 300  # characters; longer ones are dropped, a cookie holds 4 KiB
 _HANDLE = re.compile(r"[A-Za-z0-9_-]{24}")
@@ -31,7 +30,9 @@ class Entry:
 def read(request: HttpRequest) -> list[Entry]:
     """Return the entries, newest first; none for a cookie that is missing, forged, too old or of another make."""
     try:
-        rows = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=settings.HANDLE_LIFETIME)
+        rows = signing.loads(
+            request.COOKIES.get(settings.SIGNUP_COOKIE_NAME, ""), salt=_SALT, max_age=settings.HANDLE_LIFETIME
+        )
         return [Entry(*row) for row in rows if _HANDLE.fullmatch(row[0])]
     except (signing.BadSignature, LookupError, TypeError, ValueError):
         return []
@@ -40,12 +41,12 @@ def read(request: HttpRequest) -> list[Entry]:
 def write(response: HttpResponse, entries: Sequence[Entry]) -> None:
     """Put MOST of these entries, newest first, into the browser, or take the cookie away where none is left."""
     if not entries:
-        response.delete_cookie(COOKIE, samesite="Lax")
+        response.delete_cookie(settings.SIGNUP_COOKIE_NAME, samesite="Lax")
         return
     # Older releases know three columns, so the fourth is only there where it says something.
     rows = [(each.handle, each.link_proof, each.next, *([] if each.own else [False])) for each in _kept(entries)]
     response.set_cookie(
-        COOKIE,
+        settings.SIGNUP_COOKIE_NAME,
         signing.dumps(rows, salt=_SALT),
         max_age=settings.HANDLE_LIFETIME,
         secure=settings.SIGNUP_COOKIE_SECURE,

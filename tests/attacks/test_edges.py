@@ -359,6 +359,53 @@ def _listener() -> Iterator[tuple[int, list[bytes]]]:
         thread.join()
 
 
+def test_70_a_neighbouring_subdomain_can_set_none_of_our_cookies() -> None:
+    """
+    With https each cookie of a whole sign-up is __Host- with all that browsers ask of such a name, and a plain cookie,
+    which evil.example.com could set for example.com and all below it, is not looked at.
+    """
+    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", "LOG_LEVEL": "ERROR"}
+    env |= {"SECRET_KEY": SYSTEM_KEY, "SITE_URL": "https://accounts.example.com", "DATABASE_URL": "sqlite://:memory:"}
+    env |= {"REDIS_URL": "memory://", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([sys.executable, "-c", _SIGN_UP], cwd=ROOT, env=env, capture_output=True, text=True)
+    cookies, lost = json.loads(done.stdout or "[[], false]")
+    names = {cookie.partition("=")[0] for cookie in cookies}
+    kept = {"doorcode_signup", "doorcode_device", "csrftoken", "sessionid", "messages", "django_language"}
+    assert names == {f"__Host-{name}" for name in kept}, done.stderr
+    for cookie in cookies:
+        assert "; Path=/;" in f"{cookie};", cookie
+        assert "; Secure" in cookie, cookie
+        assert "Domain" not in cookie
+    assert lost
+
+
+_SIGN_UP = """
+import django, json; django.setup()
+from unittest.mock import patch
+from django.core.management import call_command
+from django.test import Client
+call_command("migrate", verbosity=0)
+from tests.factories import right
+from tests.visits import accept
+client, cookies = Client(headers={"Host": "accounts.example.com"}), []
+def note(answer):
+    cookies.extend(morsel.OutputString() for morsel in answer.cookies.values())
+    return answer
+with patch("worker.bell.ring", lambda delivery_id: True):
+    note(client.get("/signup/", secure=True))
+    note(client.post("/i18n/setlang/", {"language": "en"}, secure=True))
+    note(client.post("/signup/", {"email": "alice@example.com"}, secure=True))
+    captcha = accept()
+    neighbour = Client(headers={"Host": "accounts.example.com"})
+    neighbour.cookies["doorcode_signup"] = client.cookies["__Host-doorcode_signup"].value
+    lost = b"timed out" in neighbour.get("/signup/verify/", secure=True).content
+    fields = {"email": captcha.address, "captcha": right(captcha), "username": "alice", "password": "correct horse b"}
+    note(client.post("/signup/verify/", fields, secure=True))
+    note(client.get("/account/", secure=True))
+print(json.dumps([cookies, lost]))
+"""
+
+
 def _is_local(service: dict) -> bool:
     """Whether nobody but this machine reaches its ports."""
     return all(port.startswith("127.0.0.1:") for port in service.get("ports", []))

@@ -148,9 +148,9 @@ def test_04_an_unknown_handle_says_nothing(client: Client) -> None:
     for handle in ("A" * 24, over.handle):
         response = HttpResponse()
         handles.write(response, [handles.Entry(handle)])
-        client.cookies[handles.COOKIE] = response.cookies[handles.COOKIE].value
+        client.cookies["doorcode_signup"] = response.cookies["doorcode_signup"].value
         answers.append(_tries(client, over))
-    client.cookies[handles.COOKIE] = "forged:cookie"
+    client.cookies["doorcode_signup"] = "forged:cookie"
     answers.append(_tries(client, over))
     assert answers[0] == answers[1] == answers[2]
 

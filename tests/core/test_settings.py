@@ -103,6 +103,20 @@ def test_https_follows_from_the_site_url() -> None:
     assert json.loads(load(*names, **plain).stdout) == [False, False, False, False, ["127.0.0.1"]]
 
 
+def test_cookies_have_the_prefix_of_their_host_with_https_alone() -> None:
+    """Browsers refuse such a name from plain HTTP."""
+    names = (
+        "SESSION_COOKIE_NAME",
+        "CSRF_COOKIE_NAME",
+        "LANGUAGE_COOKIE_NAME",
+        "SIGNUP_COOKIE_NAME",
+        "DEVICE_COOKIE_NAME",
+    )
+    plain = ["sessionid", "csrftoken", "django_language", "doorcode_signup", "doorcode_device"]
+    assert json.loads(load(*names, **GOOD).stdout) == [f"__Host-{name}" for name in plain]
+    assert json.loads(load(*names, **GOOD | {"SITE_URL": "http://127.0.0.1:9000"}).stdout) == plain
+
+
 def test_demo_parts_need_debug() -> None:
     """DEMO alone does nothing."""
     assert json.loads(load("DEMO", **GOOD, DEMO="true").stdout) == [False]

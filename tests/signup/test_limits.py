@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from signup import devices, mails
+from signup import mails
 from tests.factories import ALICE, BOB, PASSWORD, make_user, text_of
 from tests.visits import ask, verify
 from worker.models import Delivery
@@ -144,7 +144,7 @@ def test_a_forged_device_is_none(client: Client) -> None:
     sign_in(bob, "bob")
     bob.post("/logout/")
     fail(51)
-    client.cookies[devices.COOKIE] = "garbage"
+    client.cookies["doorcode_device"] = "garbage"
     assert sign_in(client, network="9.9.9.9").status_code == 429
     assert sign_in(bob, "alice", network="9.9.9.9").status_code == 429
 

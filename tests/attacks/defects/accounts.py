@@ -216,11 +216,10 @@ ACCOUNTS = [
         "Looking at the mail's link proves",
         Edit(
             VIEWS,
-            "    if marked:\n        known = handles.find(",
-            "    if marked:\n"
-            "        for each in lookup.find(handles=[marked.handle]):\n"
-            '            verification.prove(captcha=each, address=each.address, code="", link_proof=marked.link_proof)\n'
-            "        known = handles.find(",
+            "    if captcha:\n        _mark(",
+            "    if captcha:\n"
+            '        verification.prove(captcha=captcha, address=captcha.address, code="", link_proof=link_proof)\n'
+            "        _mark(",
         ),
         "test_accounts.py::test_41_reading_changes_nothing",
     ),
@@ -262,5 +261,38 @@ ACCOUNTS = [
             "        return Response(progress.delivery_state(captcha))",
         ),
         "test_api.py::test_41_reading_changes_nothing",
+    ),
+    defect(
+        64,
+        "Any well-formed link marks the browser",
+        Edit(
+            "verification/lookup.py",
+            "return found[0] if found and keys.is_link_proof(found[0], link_proof) else None",
+            "return found[0] if found else None",
+        ),
+        "test_accounts.py::test_64_a_forged_link_changes_nothing",
+        "test_accounts.py::test_64_a_forged_link_tells_nothing_of_a_handle",
+    ),
+    defect(
+        64,
+        "The oldest request leaves the cookie, whoever began it",
+        Edit("signup/handles.py", "key=lambda each: (not each.own, not each.link_proof)", "key=lambda each: 0"),
+        "test_accounts.py::test_64_links_end_no_sign_up_that_was_begun_here",
+    ),
+    defect(
+        64,
+        "A typed code is compared with the request that a link brought",
+        Edit(
+            VIEWS,
+            "            not verification.holds_proof(captcha, link_proof=entry.link_proof),\n            not entry.own,\n",
+            "",
+        ),
+        "test_accounts.py::test_64_when_the_strangers_link_is_over_the_own_code_is_right",
+    ),
+    defect(
+        64,
+        "Asking again goes on with a request that a link brought",
+        Edit("signup/handles.py", "for each in entries if each.own}", "for each in entries}"),
+        "test_accounts.py::test_64_asking_again_goes_on_with_ones_own_request",
     ),
 ]

@@ -1,9 +1,9 @@
-"""Mistakes around the flow: attacks 42 to 51, and 53 to 58."""
+"""Mistakes around the flow: attacks 42 to 51, 53 to 58, and 65 to 70."""
 
 from .model import Edit, defect
 
 SECRETS = "test_edges.py::test_45_46_a_secret_is_in_no_log_page_row_or_message"
-COMPOSE = "docker-compose.yml"
+COMPOSE, SERVICES = "docker-compose.yml", "signup/services.py"
 
 EDGES = [
     defect(
@@ -261,5 +261,53 @@ EDGES = [
             '        return request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")\n',
         ),
         "test_edges.py::test_57_a_local_proxy_opens_no_metrics",
+    ),
+    defect(
+        65,
+        "Any key but the missing one starts",
+        Edit("core/settings.py", "if not DEBUG and is_weak_key(SECRET_KEY):", "if not DEBUG and not SECRET_KEY:"),
+        "test_edges.py::test_65_a_key_that_can_be_guessed_starts_no_process",
+    ),
+    defect(
+        65,
+        "A weak former key goes on opening",
+        Edit("core/settings.py", "if not DEBUG and any(map(is_weak_key, SECRET_KEY_FALLBACKS)):", "if False:"),
+        "test_edges.py::test_65_a_key_that_can_be_guessed_starts_no_process",
+    ),
+    defect(
+        65,
+        "The documentation's example is a key as any",
+        Edit("core/environment.py", '"replace-me", ', ""),
+        "test_edges.py::test_65_a_key_that_can_be_guessed_starts_no_process",
+    ),
+    defect(
+        66,
+        "Compose publishes the web on all interfaces",
+        Edit(COMPOSE, '"127.0.0.1:${PORT:-8000}:8000"', '"${PORT:-8000}:8000"'),
+        "test_edges.py::test_66_compose_publishes_the_web_to_the_proxy_alone",
+    ),
+    defect(
+        67,
+        "TLS to Redis is as Celery has it by default",
+        Edit("core/settings.py", 'CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}', "pass"),
+        "test_edges.py::test_67_a_server_with_a_strange_certificate_gets_no_word[rediss]",
+    ),
+    defect(
+        67,
+        "Sentinels are asked without TLS",
+        Edit("core/settings.py", '{"ssl": True, **CELERY_BROKER_USE_SSL}', "{}"),
+        "test_edges.py::test_67_a_server_with_a_strange_certificate_gets_no_word[sentinel]",
+    ),
+    defect(
+        68,
+        "Mails with longer codes are outside all limits",
+        Edit(SERVICES, "network=None if first else last.network if last else", "network=None if True else"),
+        "test_edges.py::test_68_longer_codes_are_no_way_to_bomb_a_mailbox",
+    ),
+    defect(
+        70,
+        "Cookies have plain names",
+        Edit("core/settings.py", '"__Host-" if _https else ""', '""'),
+        "test_edges.py::test_70_a_neighbouring_subdomain_can_set_none_of_our_cookies",
     ),
 ]

@@ -228,4 +228,16 @@ GUESSING = [
         ),
         "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
     ),
+    defect(
+        69,
+        "A right code gives a try back whatever the length",
+        Edit(SERVICES, "CASE WHEN length = %s THEN 1", "CASE WHEN %s > 0 THEN 1"),
+        "test_guessing.py::test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count",
+    ),
+    defect(
+        69,
+        "A try is given back to whatever code there is",
+        Edit(SERVICES, 'generation = %s AND length = %s\n"""\nREDEEM', 'generation = %s AND %s > 0\n"""\nREDEEM'),
+        "test_guessing.py::test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count",
+    ),
 ]

@@ -78,6 +78,13 @@ ATTACKS = {
     74: "told apart by a neighbour's mail",
     75: "times finer than a second",
     76: "the site's mails used up",
+    64: "links that evict or spoil the browser's own request",
+    65: "keys that can be guessed",
+    66: "the web process reached past its proxy",
+    67: "Redis and the broker behind a false certificate",
+    68: "longer codes as a mail bomb",
+    69: "a lengthening meets a right code",
+    70: "cookies from a neighbouring subdomain",
 }
 
 _HEAD = """\
