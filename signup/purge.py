@@ -11,13 +11,13 @@ from knox.models import AuthToken
 
 from core import clock
 from verification.models import AddressBudget, CaptchaModel, GuessTally
+from worker.mail_limits import RESETS, SIGN_UPS
 from worker.models import Delivery, MailTally, Mute
 
 from .models import User
 
 BATCH = 500  # rows in one transaction
-DAY = 86_400  # seconds; how far back it is looked for mails with longer codes
-MAIL_LIMITS = ("LIMIT_MAILS_MAILBOX", "LIMIT_RESETS_MAILBOX")  # which count the rows of mails
+UNLIMITED = 86_400  # seconds in which one mail with a longer code goes past the mail limit
 COUNTED = 2 * 86_400  # seconds; guesses count for 24 hours
 State = Delivery.State
 
@@ -50,9 +50,10 @@ def _delete(rows: Callable[[], Rows]) -> int:
 def _deliveries() -> Rows:
     """Mails that are sent, refused or given up, of old; but none that a mail limit still counts."""
     settled = Delivery.objects.exclude(state__in=[State.PENDING, State.SENDING])
-    old = settled.filter(created_at__lt=_before(max(settings.PURGE_DELIVERIES_AFTER, DAY)))
-    window = max([seconds for name in MAIL_LIMITS for _, seconds in getattr(settings, name, [])], default=0)
-    return old.exclude(admitted_at__gte=_before(window))
+    rates = [rate for limit in (SIGN_UPS, RESETS) for rate in (*limit.mailbox_rates, *limit.site_rates)]
+    counted = max([UNLIMITED, *(seconds for _, seconds in rates)])
+    old = settled.filter(created_at__lt=_before(max(settings.PURGE_DELIVERIES_AFTER, counted)))
+    return old.exclude(admitted_at__gte=_before(counted))
 
 
 def _codes() -> Rows:
