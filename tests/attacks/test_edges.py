@@ -338,7 +338,7 @@ for name, act in (("publisher", bell.probe), ("worker", worker), ("cache", healt
 
 @contextmanager
 def _listener() -> Iterator[tuple[int, list[bytes]]]:
-    """A TLS server whose certificate nobody trusts; yield its port, and what it gets to read."""
+    """A TLS server whose certificate nobody trusts; yield its port, and what it gets to read, encrypted or plain."""
     context, heard = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), []
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
 
@@ -346,6 +346,8 @@ def _listener() -> Iterator[tuple[int, list[bytes]]]:
         with suppress(OSError):
             while True:
                 connection, _ = server.accept()
+                if connection.recv(1, socket.MSG_PEEK) != b"\x16":  # which begins TLS
+                    heard.append(connection.recv(1_000))
                 with suppress(OSError), context.wrap_socket(connection, server_side=True) as secure:
                     secure.settimeout(1)
                     if data := secure.recv(1_000):
