@@ -26,7 +26,7 @@ WEAK_KEYS = [
     "replace-me-3fJ8kPq2vXw9mTz5bNc7RdLh4YgUs6Ae1Ko0iQxVtWnZy",  # of docs/production.env
     "django-insecure-0123456789abcdefghijklmnopqrstuvwxyz",
     "only-31-characters-0123456789ab",
-    "1234567" * 8,
+    "1234" * 12,
 ]
 
 
