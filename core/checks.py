@@ -63,6 +63,7 @@ def captcha_settings(app_configs: Any, **kwargs: Any) -> CheckMessages:
             "E021",
             _("SITE_NAME and DEFAULT_FROM_EMAIL must be one line of text, without control characters"),
         ),
+        (settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1")),
         (settings.TRUSTED_PROXIES >= 0, "E006", _("TRUSTED_PROXIES must not be negative")),
     ]
     return [checks.Error(text, id=f"doorcode.{code}") for holds, code, text in rules if not holds]

@@ -27,13 +27,14 @@ NEEDS = {
     "chromium": (Path(CHROMIUM).exists(), "Chromium"),
     "curl": (shutil.which("curl"), "curl"),
     "prometheus": (shutil.which("prometheus") and shutil.which("promtool"), "Prometheus"),
+    "postfix": ((servers.POSTFIX / "master").exists() and os.geteuid() == 0, "Postfix (or root, to start it)"),
     "rabbitmq": (Path("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(), "RabbitMQ"),
     "index": (False, "DOORCODE_ALL=1 and a package index"),  # builds environments for minutes: only when asked
 }
 
 
 APART = ("attacks", "faults", "journeys")  # what starts servers: never two of these at once
-SERVERS = ("redis", "postgres", "rabbitmq", "prometheus")
+SERVERS = ("redis", "postgres", "rabbitmq", "prometheus", "postfix")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -106,8 +107,9 @@ def still() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test did must not limit another, nor what one broke be left alone by another, nor slow mails be minded."""
-    monkeypatch.setattr("worker.sender._pace", sender._Pace())
     cache.clear()
+    monkeypatch.setattr(smtp, "_pool", smtp.Pool())
+    monkeypatch.setattr(sender, "_pace", sender._Pace())
     for each in (ratelimit.breaker, bell.breaker, smtp.breaker):
         each.ok()
 

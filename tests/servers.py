@@ -2,12 +2,15 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,6 +21,7 @@ from typing import Any
 
 import psycopg
 import requests
+import yaml
 from aiosmtpd.controller import Controller
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -170,6 +174,170 @@ class Postgres(Server):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+POSTFIX = Path("/usr/lib/postfix/sbin")  # of Debian; the master process is no command
+
+MASTER = """
+127.0.0.1:{port} inet n - n - 100 smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+class Postfix(Server):
+    """
+    A Postfix that relays all mail to a sink, with queues and settings of its own; `settings` are those of main.cf.
+
+    It limits this machine as it would any client (by default it exempts those that it relays for).
+    """
+
+    def __init__(self, sink: int, **settings: str) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="doorcode-postfix-"))
+        self.folder.chmod(0o755)  # its processes are of another user
+        for name in ("data", "queue", "settings"):
+            (self.folder / name).mkdir()
+        shutil.chown(self.folder / "data", "postfix")
+        self.log = self.folder / "log"
+        main = {
+            "compatibility_level": "3.6",
+            "queue_directory": self.folder / "queue",
+            "data_directory": self.folder / "data",
+            "maillog_file": self.log,
+            "maillog_file_prefixes": self.folder,
+            "inet_interfaces": "127.0.0.1",
+            "inet_protocols": "ipv4",
+            "myhostname": "mx.doorcode.test",
+            "mydestination": "",
+            "mynetworks": "127.0.0.1/32",
+            "relayhost": f"[127.0.0.1]:{sink}",
+            "disable_dns_lookups": "yes",
+            "smtpd_peername_lookup": "no",
+            "smtpd_client_event_limit_exceptions": "",
+            "smtpd_relay_restrictions": "permit_mynetworks, reject",
+            **settings,
+        }
+        lines = "".join(f"{name} = {value}\n" for name, value in main.items())
+        (self.folder / "settings" / "main.cf").write_text(lines)
+        (self.folder / "settings" / "master.cf").write_text(MASTER.format(port=self.port))
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(["postfix", "-c", self.folder / "settings", "check"], check=True, **quiet)  # makes its queues
+        # A session of its own: at the end the master process signals its group.
+        command = [POSTFIX / "master", "-c", self.folder / "settings", "-d"]
+        return command, {**quiet, "start_new_session": True}
+
+    def said(self, words: str) -> int:
+        """How many lines of its log have these words."""
+        return sum(words in line for line in self.log.read_text().splitlines()) if self.log.exists() else 0
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Greylist:
+    """
+    A policy service for Postfix: a recipient's first mail is put off, and so is each that comes less than `seconds`
+    later. While `closed` is set, every mail is.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.closed = seconds, False
+        self.first: dict[str, float] = {}
+        self.asked = 0
+        self._lock = threading.Lock()
+        answer = self._answer
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                asked: dict[str, str] = {}
+                for line in self.rfile:
+                    name, _, value = line.decode().strip().partition("=")
+                    asked[name] = value
+                    if not name:
+                        self.wfile.write(f"action={answer(asked['recipient'])}\n\n".encode())
+                        asked = {}
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads, self._server.block_on_close = True, False
+        self.port: int = self._server.server_address[1]
+
+    def _answer(self, recipient: str) -> str:
+        with self._lock:
+            now = time.monotonic()
+            self.asked += 1
+            waits = now - self.first.setdefault(recipient, now) < self.seconds
+        return "defer_if_permit greylisted" if waits or self.closed else "dunno"
+
+    def __enter__(self) -> "Greylist":
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Prometheus(Server):
+    """
+    A Prometheus with our rules, that asks every two seconds, looks back for twenty at the most, and waits for nothing:
+    `for` is none.
+    """
+
+    def __init__(self, target: int, folder: Path, *, token: str) -> None:
+        super().__init__()
+        self.folder = folder
+        rules = (ROOT / "docs" / "operations" / "alerts.yml").read_text()
+        rules = re.sub(r"\bfor: \w+", "for: 0s", re.sub(r"\[\d+[mh]\]", "[20s]", rules))
+        (folder / "alerts.yml").write_text(rules)
+        job = {
+            "job_name": "doorcode",
+            "authorization": {"credentials": token},
+            "static_configs": [{"targets": [f"127.0.0.1:{target}"]}],
+        }
+        often = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"}
+        config = {"global": often, "rule_files": ["alerts.yml"], "scrape_configs": [job]}
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        options = [
+            f"--config.file={self.folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+        ]
+        return ["prometheus", *options], {"stderr": subprocess.DEVNULL, "cwd": self.folder}
+
+    def answers(self) -> bool:
+        return listens(self.port) and requests.get(f"http://127.0.0.1:{self.port}/-/ready", timeout=10).ok
+
+    def ask(self, path: str, **query: str) -> Any:
+        return requests.get(f"http://127.0.0.1:{self.port}/api/v1/{path}", params=query, timeout=10).json()["data"]
+
+    def value(self, query: str) -> float | None:
+        """The only value of an expression."""
+        found = self.ask("query", query=query)["result"]
+        return float(found[0]["value"][1]) if found else None
+
+    def firing(self) -> set[str]:
+        return {each["labels"]["alertname"] for each in self.ask("alerts")["alerts"] if each["state"] == "firing"}
+
+
 class MailServer:
     """An SMTP server that keeps every mail."""
 
@@ -251,9 +419,11 @@ class System:
             yield self
 
     @contextmanager
-    def worker(self, name: str = "worker", *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    def worker(
+        self, name: str = "worker", *command: str, threads: int = 4, **environment: str
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Start a Celery worker, by `command` if given, and wait until it is ready."""
-        options = ("worker", "--concurrency", "4", "--hostname", f"{name}@%h")
+        options = ("worker", "--concurrency", str(threads), "--hostname", f"{name}@%h")
         command = command or ("-m", "celery", "-A", "worker")
         with self.start(name, *command, *options, **environment) as running:
             wait_until(lambda: "ready." in self.log(name), f"the worker {name}")

@@ -80,5 +80,5 @@ def send(recipient: str) -> Finding:
     message = messages.build(messages.sample(kind=messages.TEST, language=language, recipient=recipient))
     content = message.message().as_bytes(linesep="\r\n")
     reply = smtp.send(sender=message.from_email, recipient=recipient, message=content)
-    smtp.drop_connection()
+    smtp.close_connections()
     return (ok if reply.outcome is Outcome.ACCEPTED else failed)(f"{reply.outcome.value}: {reply.text}")

@@ -27,7 +27,7 @@ def beat() -> None:
         name=_name,
         defaults={
             "beat_at": Now(),
-            "mail_server_broken": smtp.breaker.is_open(),
+            "mail_server_broken": smtp.is_broken(),
             "broker_broken": bell.breaker.is_open(),
         },
     )

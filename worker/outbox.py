@@ -241,7 +241,7 @@ def _is_old(delivery: Delivery) -> bool:
 
 def _pause(delivery: Delivery, reply: Reply) -> int:
     """Seconds until the next try: by the failures of this mail, but soon where the service itself was at fault."""
-    if reply.outcome is Outcome.UNAVAILABLE:
+    if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
         return SERVICE_PAUSE
     failures = delivery.attempts - 1
     return BACKOFF[failures] if failures < len(BACKOFF) else BACKOFF_LATER

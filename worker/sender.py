@@ -56,19 +56,23 @@ def deliver() -> int:
 
     Nothing is claimed while the mail server is known to be broken; after a pause one mail finds out.
     """
+    if not smtp.can_send():
+        return 0
     leave = smtp.breaker.ask()
     if leave is Leave.WAIT:
         return 0
     lease_ends = time.monotonic() + outbox.LEASE
     claimed = outbox.claim(limit=_pace.batch() if leave is Leave.GO else 1)
-    if leave is Leave.PROBE and not claimed:
+    tried = _send_all(claimed, lease_ends)
+    if leave is Leave.PROBE and not tried:
         smtp.breaker.unused()
-    _send_all(claimed, lease_ends)
     return len(claimed)
 
 
-def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
+def _send_all(claimed: list[Delivery], lease_ends: float) -> list[Outcome]:
+    """Return what came of those that were tried."""
     results: list[Result] = []
+    tried: list[Outcome] = []
     group_ends = time.monotonic() + GROUP_TIME
     rest: list[Delivery] = []
     try:
@@ -77,7 +81,13 @@ def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
             if broken or lease_ends - time.monotonic() < RESERVE:
                 rest = claimed[position:]
                 break
-            results.append((delivery, _hand_over(delivery)))
+            reply = _hand_over(delivery)
+            if reply.outcome is Outcome.BUSY:
+                counts.count_try(delivery, reply)
+                rest = claimed[position:]
+                break
+            results.append((delivery, reply))
+            tried.append(reply.outcome)
             # No mail about an account waits for a neighbour's to be recorded: it would tell how long that took.
             alone = delivery.kind in ACCOUNT_KINDS
             if alone or len(results) >= GROUP or time.monotonic() >= group_ends:
@@ -86,6 +96,7 @@ def _send_all(claimed: list[Delivery], lease_ends: float) -> None:
     finally:  # whatever happened, these mails are out
         _record(results, lease_ends)
     outbox.release(deliveries=rest)
+    return tried
 
 
 def _hand_over(delivery: Delivery) -> Reply:

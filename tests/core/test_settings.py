@@ -177,6 +177,7 @@ def test_a_sender_without_an_address_refuses_to_start(sender: str) -> None:
     [
         ("CAPTCHA_LENGTH", "3"),
         ("CAPTCHA_LENGTH", "x"),
+        ("EMAIL_MAX_CONNECTIONS", "0"),
         ("LANGUAGE_CODE", "fr"),
         ("PURGE_USERS_AFTER", "1w"),
         ("DEFAULT_FROM_EMAIL", "Shop\nBcc: eve@evil.example <a@example.com>"),

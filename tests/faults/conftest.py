@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Postgres, Redis, System
+from tests.servers import Postgres, Prometheus, Redis, System
 from tests.worker.sink import Sink
 
 # Leases and pauses as short as a test, all else as shipped.
@@ -41,3 +41,11 @@ def system(postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path) -> Iter
     more = {"TEST_PATCH": patch, "METRICS_TOKEN": METRICS_TOKEN}
     with System(database=database, redis=redis.url, mail=sink, logs=tmp_path, **more).run(worker=False) as it:
         yield it
+
+
+@pytest.fixture
+def prometheus(system: System, tmp_path: Path) -> Iterator[Prometheus]:
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    with Prometheus(system.port, folder, token=METRICS_TOKEN) as server:
+        yield server

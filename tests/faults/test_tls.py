@@ -56,9 +56,8 @@ def start(settings, monkeypatch) -> Iterator[Callable[..., Catcher]]:
         settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = (USER, PASSWORD) if login else ("", "")
         return catcher
 
-    smtp.drop_connection()
     yield start
-    smtp.drop_connection()
+    smtp.close_connections()
     for controller in running:
         controller.stop()
 

@@ -17,7 +17,7 @@ import django
 
 POINTS = {
     "after claim": ("worker.outbox", "claim", "after"),
-    "after MAIL": ("worker.envelope", "announce", "after"),
+    "after MAIL": ("smtplib", "SMTP.mail", "after"),
     "after the dot": ("worker.smtp", "_after_dot", "before"),
     "after the 250": ("worker.smtp", "_after_dot", "after"),
     "before settling": ("worker.outbox", "settle", "before"),

@@ -25,7 +25,7 @@ class Sink:
         self.said: list[str] = []
         self.mails: list[bytes] = []
         self._lock = threading.Lock()
-        self.connections = 0
+        self.connections = self.open = self.most = 0
         self.moments: list[float] = []  # of each mail's final dot, by the monotonic clock
         self._server = socket.create_server(("127.0.0.1", port))
         self.port: int = self._server.getsockname()[1]
@@ -51,25 +51,24 @@ class Sink:
                 connection, _ = self._server.accept()
             except OSError:
                 return
-            self.connections += 1
+            with self._lock:
+                self.connections, self.open = self.connections + 1, self.open + 1
+                self.most = max(self.most, self.open)
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):  # the other side may die at any moment
             self._dialogue(connection)
+        with self._lock:
+            self.open -= 1
 
     def _dialogue(self, connection: socket.socket) -> None:
-        answer: str | None = ""
         with connection, connection.makefile("rb") as lines:
             if not self._answer(connection, "CONNECT"):
                 return
             for line in lines:
                 verb = line.split()[0].decode().upper()
                 self.said.append(line.decode().strip())
-                if verb == "DATA" and answer and answer[0] != "2" and "DATA" not in self.script:
-                    answer = "503 no recipient"  # to a client that did not wait for the answer to RCPT
-                    connection.sendall(answer.encode() + b"\r\n")
-                    continue
                 answer = None if verb == "QUIT" else self._answer(connection, verb)
                 if answer is None:
                     return

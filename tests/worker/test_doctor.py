@@ -171,9 +171,9 @@ def sink(settings, request: pytest.FixtureRequest):
 
 
 def test_the_mail_server_is_greeted_and_sent_nothing(sink: Sink) -> None:
-    """EHLO, and no MAIL."""
+    """EHLO and QUIT, and no MAIL."""
     assert post.mail_server() == Finding(State.OK, f"127.0.0.1:{sink.port}, without TLS")
-    assert [line.split()[0].upper() for line in sink.said] == ["EHLO"]
+    assert [line.split()[0].upper() for line in sink.said] == ["EHLO", "QUIT"]
 
 
 @pytest.mark.parametrize("sink", [{"CONNECT": ["hang"]}, {"EHLO": ["trickle"]}], indirect=True)

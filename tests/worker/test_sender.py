@@ -6,7 +6,7 @@ import pytest
 from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
-from core.breaker import Breaker
+from core.breaker import Breaker, Leave
 from tests.factories import Hands, make_captcha, make_delivery
 from verification.models import CaptchaModel
 from worker import outbox, sender, smtp, sweeper
@@ -214,6 +214,43 @@ def test_after_the_pause_one_mail_finds_out(broken, monkeypatch) -> None:
     Delivery.objects.update(next_attempt_at=Now())
     assert [sender.deliver(), sender.deliver()] == [1, 2]
     assert states() == ["sent"] * 3
+
+
+@pytest.fixture
+def crowded(monkeypatch) -> None:
+    """A mail server that takes two mails, and then no more connections."""
+    replies = iter([Reply(Outcome.ACCEPTED, "250 OK")] * 2)
+    monkeypatch.setattr(smtp, "send", lambda **_: next(replies, Reply(Outcome.BUSY, "421 too many connections")))
+
+
+def test_mails_that_get_no_connection_are_given_back_untried(crowded) -> None:
+    """For whoever has one; the try is not counted."""
+    for _ in range(5):
+        make_delivery(make_captcha(accepted=False))
+    sender.deliver()
+    assert sorted(states()) == ["pending"] * 3 + ["sent"] * 2
+    assert set(Delivery.objects.filter(state="pending").values_list("attempts", flat=True)) == {0}
+    assert not smtp.breaker.is_open()
+
+
+def test_nothing_is_claimed_while_no_connection_can_be_had(sent: list[str], monkeypatch) -> None:
+    """Another process has them; it sends the mails."""
+    make_delivery(make_captcha(accepted=False))
+    monkeypatch.setattr(smtp, "can_send", lambda: False)
+    assert (sender.deliver(), states()) == (0, ["pending"])
+    monkeypatch.setattr(smtp, "can_send", lambda: True)
+    assert (sender.deliver(), states()) == (1, ["sent"])
+
+
+def test_a_probe_that_got_no_connection_is_for_the_next(broken, crowded) -> None:
+    """The breaker is asked again at once."""
+    smtp.breaker.failed()
+    broken[0] += 5
+    for _ in range(3):
+        smtp.send()
+    make_delivery(make_captcha(accepted=False))
+    assert (sender.deliver(), states()) == (1, ["pending"])
+    assert smtp.breaker.ask() is Leave.PROBE
 
 
 def test_a_lost_lease_is_logged(sent: list[str], monkeypatch, caplog) -> None:

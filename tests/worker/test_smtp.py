@@ -1,10 +1,15 @@
 """What a mail server may say, and what it means."""
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 
 import pytest
 
+from core.breaker import Breaker
+from tests.servers import wait_until
 from tests.worker.sink import Sink
 from worker import smtp
 from worker.smtp import Outcome
@@ -12,21 +17,19 @@ from worker.smtp import Outcome
 MESSAGE = b"Subject: hello\r\n\r\n.dot\r\n..two\r\nend\r\n"
 
 
-@pytest.fixture(params=["250 sink", "250-sink\r\n250 PIPELINING"], ids=["one by one", "pipelining"])
-def sink(settings, request) -> Iterator[Callable[..., Sink]]:
-    """Mail servers that take commands one by one, and such as take them together."""
+@pytest.fixture
+def sink(settings) -> Iterator[Callable[..., Sink]]:
+    """Start a mail server."""
     sinks: list[Sink] = []
 
     def start(**script: list[str]) -> Sink:
-        sinks.append(Sink({"EHLO": [request.param], **script}))
+        sinks.append(Sink(script))
         settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = sinks[-1].port, 1
         return sinks[-1]
 
-    smtp.drop_connection()
     smtp.breaker.ok()
     yield start
     smtp.breaker.ok()
-    smtp.drop_connection()
     for each in sinks:
         each.close()
 
@@ -72,6 +75,11 @@ def test_the_connection_stays_open(sink) -> None:
         ({"DOT": ["451 try later"]}, Outcome.DEFERRED),
         ({"MAIL": ["550 not this sender"]}, Outcome.UNAVAILABLE),
         ({"MAIL": ["451 busy"]}, Outcome.UNAVAILABLE),
+        ({"MAIL": ["450 4.7.1 Error: too much mail from 192.0.2.1"]}, Outcome.THROTTLED),
+        ({"MAIL": ["421 4.4.2 Message submission rate for this client has exceeded its limit"]}, Outcome.THROTTLED),
+        ({"CONNECT": ["421 4.7.0 mx.example.com Error: too many connections from 192.0.2.1"]}, Outcome.BUSY),
+        ({"CONNECT": ["421 4.3.2 The maximum number of concurrent connections has exceeded a limit"]}, Outcome.BUSY),
+        ({"CONNECT": ["421 going down"]}, Outcome.UNAVAILABLE),
         ({"CONNECT": ["554 no service"]}, Outcome.UNAVAILABLE),
         ({"CONNECT": ["hang"]}, Outcome.UNAVAILABLE),
         ({"CONNECT": ["close"]}, Outcome.UNAVAILABLE),
@@ -188,6 +196,136 @@ def test_a_server_that_takes_so_many_mails_and_no_more(sink, verb: str) -> None:
     assert not smtp.breaker.is_open()
 
 
+def in_thread(call: Callable[[], smtp.Reply]) -> "Future[smtp.Reply]":
+    """Run it beside this test."""
+    future: Future[smtp.Reply] = Future()
+    threading.Thread(target=lambda: future.set_result(call()), daemon=True).start()
+    return future
+
+
+def test_threads_share_connections(sink, settings) -> None:
+    """No more than EMAIL_MAX_CONNECTIONS are open, however many threads send."""
+    settings.EMAIL_MAX_CONNECTIONS = 2
+    server = sink()
+    sends = [in_thread(send) for _ in range(12)]
+    assert {each.result(20).outcome for each in sends} == {Outcome.ACCEPTED}
+    assert (len(server.mails), server.most) == (12, 2)
+
+
+def test_idle_connections_are_closed_though_no_mail_comes(sink, monkeypatch) -> None:
+    """In time and with QUIT; the one that is used stays."""
+    monkeypatch.setattr(smtp, "IDLE", 0.3)
+    server = sink()
+    held = [smtp._pool.take(until=time.monotonic() + 5) for _ in range(3)]
+    for each in held[1:]:
+        smtp._pool.give_back(each)
+    wait_until(lambda: server.open == 1, "the end of the idle ones")
+    smtp._pool.give_back(held[0])
+    wait_until(lambda: server.open == 0, "the end of the last one")
+    assert server.said.count("quit") == 3
+    assert send().outcome is Outcome.ACCEPTED
+
+
+@pytest.mark.parametrize("script", [{"CONNECT": ["220 sink", "421 too many"]}, {"CONNECT": ["220 sink", "close"]}])
+def test_where_no_more_connections_are_taken_those_that_are_open_serve_all(sink, script: dict) -> None:
+    """A refused connection is no broken server while another is open: the mail waits for that one."""
+    server = sink(**script)
+    held = smtp._pool.take(until=time.monotonic() + 5)
+    waiting = [in_thread(send) for _ in range(3)]
+    wait_until(lambda: server.connections >= 2, "a refused connection")
+    assert smtp.can_send()
+    smtp._pool.give_back(held)
+    assert {each.result(20).outcome for each in waiting} == {Outcome.ACCEPTED}
+    assert not smtp.breaker.is_open()
+    assert server.connections <= 4  # none is tried again at once
+
+
+def test_more_connections_are_tried_after_a_pause(sink, monkeypatch) -> None:
+    """The limit may have been another's."""
+    server = sink(CONNECT=["220 sink", "421 too many", "220 sink"])
+    monkeypatch.setattr(smtp._pool, "_more", Breaker(first=0.2, longest=0.2))
+    held = smtp._pool.take(until=time.monotonic() + 5)
+    assert send().outcome is Outcome.ACCEPTED
+    smtp._pool.give_back(held)
+    assert (server.connections, server.open) == (3, 2)
+
+
+def test_threads_wait_in_turn(sink, settings) -> None:
+    """Who sends one mail after another keeps nobody waiting."""
+    settings.EMAIL_MAX_CONNECTIONS = 1
+    sink()
+    busy = in_thread(lambda: [send() for _ in range(200)][-1])
+    times = []
+    for _ in range(5):
+        begun = time.monotonic()
+        assert send().outcome is Outcome.ACCEPTED
+        times.append(time.monotonic() - begun)
+    assert not busy.done()
+    assert max(times) < 2
+    busy.result(30)
+
+
+def test_nobody_waits_for_ever(sink, settings, monkeypatch) -> None:
+    """The mail is given back, and the breaker stays closed."""
+    settings.EMAIL_MAX_CONNECTIONS = 1
+    monkeypatch.setattr(smtp, "PATIENCE", 0.2)
+    sink()
+    held = smtp._pool.take(until=time.monotonic() + 5)
+    assert send() == smtp.Reply(Outcome.BUSY, "no connection was free")
+    smtp._pool.give_back(held)
+    assert send().outcome is Outcome.ACCEPTED
+    assert not smtp.breaker.is_open()
+
+
+def test_a_process_that_gets_no_connection_leaves_the_server_alone(sink) -> None:
+    """Others have them all: it is no outage, and nothing is tried for a moment."""
+    server = sink(CONNECT=["421 too many connections"])
+    assert [send().outcome for _ in range(3)] == [Outcome.BUSY] * 3
+    assert server.connections == 1
+    assert not smtp.can_send()
+    assert not smtp.breaker.is_open()
+
+
+def test_a_server_that_throttles_is_left_alone_and_not_broken(sink) -> None:
+    """Until it takes mails again."""
+    server = sink(MAIL=["450 too much mail", "250 fine"])
+    assert send().outcome is Outcome.THROTTLED
+    assert (smtp.breaker.is_open(), smtp.is_broken()) == (True, False)
+    assert send().outcome is Outcome.ACCEPTED
+    assert not smtp.breaker.is_open()
+    server.script = {"MAIL": ["550 not this sender"]}
+    assert send().outcome is Outcome.UNAVAILABLE
+    assert smtp.is_broken()
+
+
+def test_after_a_hang_up_no_other_old_connection_is_tried(sink) -> None:
+    """A server that was restarted has closed them all."""
+    server = sink()
+    held = [smtp._pool.take(until=time.monotonic() + 5) for _ in range(3)]
+    for each in held:
+        each.smtp.sock.shutdown(socket.SHUT_RDWR)
+        each.mails = 1
+        smtp._pool.give_back(each)
+    assert send().outcome is Outcome.ACCEPTED
+    assert server.connections == 4
+
+
+def test_a_mistake_of_ours_leaves_no_connection_half_way(sink, monkeypatch) -> None:
+    """Nor does it use up a place: the next mail goes over a new one."""
+    server = sink()
+    with monkeypatch.context() as patch:
+        patch.setattr(smtp, "_after_dot", lambda connection: {}["mistake"])
+        with pytest.raises(KeyError):
+            send()
+        patch.setattr(smtp, "_tls", lambda: {}["mistake"])
+        patch.setattr(smtp.settings, "EMAIL_USE_SSL", True)
+        with pytest.raises(KeyError):
+            send()
+    assert send().outcome is Outcome.ACCEPTED
+    assert server.connections == 2
+    wait_until(lambda: server.open == 1, "the end of the first one")
+
+
 @pytest.mark.parametrize("answer", ["25", "hello"])
 def test_garbage_after_the_dot_is_unknown(sink, answer: str) -> None:
     """The mail may have been taken."""
@@ -204,5 +342,4 @@ def test_a_password_that_cant_be_sent_is_the_services_fault(sink, settings) -> N
 
 def test_nobody_there_is_the_services_fault(settings) -> None:
     """Refused connections say nothing about the recipient."""
-    smtp.drop_connection()
     assert send().outcome is Outcome.UNAVAILABLE
