@@ -15,7 +15,7 @@ from django.utils import translation
 from core import ratelimit, tallies
 from tests import clocks, servers
 from tests.factories import Hands
-from worker import bell, sender, smtp
+from worker import bell, outbox, sender, smtp
 
 hypothesis.settings.register_profile("doorcode", deadline=None)  # how fast this machine is, is no property of ours
 hypothesis.settings.load_profile("doorcode")
@@ -108,6 +108,7 @@ def still() -> Iterator[None]:
 def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test did must not limit another, nor what one broke be left alone by another, nor slow mails be minded."""
     cache.clear()
+    monkeypatch.setattr(outbox, "_next_look", float("-inf"))
     monkeypatch.setattr(smtp, "_pool", smtp.Pool())
     monkeypatch.setattr(sender, "_pace", sender._Pace())
     for each in (ratelimit.breaker, bell.breaker, smtp.breaker):

@@ -20,6 +20,12 @@ tries = Counter(
 replies = Counter(
     "doorcode_mail_replies", "Answers of the mail server", ["reply"], known=[(reply,) for reply in REPLIES]
 )
+failed = Counter(
+    "doorcode_mails_failed",
+    "Mails that ended without being delivered, by why",
+    ["reason"],
+    known=[("refused",), ("given_up",)],
+)
 accepted_after = Histogram("doorcode_mail_acceptance_seconds", "From the request of a mail to its acceptance", WAITS)
 reclaimed = Counter("doorcode_leases_reclaimed", "Mails taken over from a worker whose lease had ended")
 fenced = Counter("doorcode_settles_fenced", "Outcomes that came after another worker had taken the mail over")

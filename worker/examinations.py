@@ -1,14 +1,16 @@
 """What the doctor asks of all that is between the commit and the mailbox."""
 
+import smtplib
 import ssl
 
 from celery import current_app
 from django.conf import settings
-from django.db.models import Max, Min
-from django.db.models.functions import Now
+from django.db.models import Count, Max, Min
+from django.db.models.functions import Coalesce, Now
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
+from core import logs
 from core.checks import is_local
 from core.doctor import Finding, failed, ok, skipped, warning
 
@@ -46,19 +48,39 @@ def sweeper() -> Finding:
 
 
 def waiting_mails() -> Finding:
-    """How late the latest is."""
-    due = Delivery.objects.filter(state=Delivery.State.PENDING, next_attempt_at__lte=Now())
-    oldest = due.aggregate(since=Min("next_attempt_at"), now=Max(Now()))
-    if oldest["since"] is None:
-        return ok(_("none is due"))
-    number, age = due.count(), int((oldest["now"] - oldest["since"]).total_seconds())
-    text = ngettext("%(n)d is due, for %(seconds)d s", "%(n)d are due, the oldest for %(seconds)d s", number)
-    text %= {"n": number, "seconds": age}
-    return ok(text) if age <= WAIT else warning(text)
+    """How late the latest is, and how many the mail server put off."""
+    due, deferred = Delivery.objects.due(), Delivery.objects.deferred()
+    late = due.aggregate(n=Count("pk"), since=Min("next_attempt_at"), now=Max(Now()))
+    put_off = deferred.aggregate(n=Count("pk"), since=Min(Coalesce("admitted_at", "created_at")), now=Max(Now()))
+    texts, longest = [_("none is due")], 0
+    if late["n"]:
+        longest = int((late["now"] - late["since"]).total_seconds())
+        text = ngettext("%(n)d is due, for %(seconds)d s", "%(n)d are due, the oldest for %(seconds)d s", late["n"])
+        texts = [text % {"n": late["n"], "seconds": longest}]
+    if put_off["n"]:
+        age = int((put_off["now"] - put_off["since"]).total_seconds())
+        text = ngettext(
+            "the mail server deferred %(n)d, which has waited for %(seconds)d s",
+            "the mail server deferred %(n)d, the oldest of which has waited for %(seconds)d s",
+            put_off["n"],
+        )
+        reply = deferred.order_by("-next_attempt_at").values_list("last_reply", flat=True).first() or ""
+        texts += [text % {"n": put_off["n"], "seconds": age}, logs.scrub(reply)]
+        longest = max(longest, age)
+    return (ok if longest <= WAIT else warning)("; ".join(texts))
 
 
 def mail_server() -> Finding:
     """EHLO, TLS and AUTH by EMAIL_URL, as a worker does it; nothing is sent."""
+    try:
+        return _greet()
+    except smtplib.SMTPResponseException as error:
+        if smtp.says_too_many(error):
+            return warning(_("it takes no more connections from here now: %(reply)s") % {"reply": smtp.reason(error)})
+        raise
+
+
+def _greet() -> Finding:
     with smtp.session() as connection:
         connection.ehlo_or_helo_if_needed()
         socket = connection.sock

@@ -1,16 +1,17 @@
 """What `/metrics` shows of mails and workers; read at the scrape, and by an index of what waits, not of what was."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
-from django.db.models import Count, F, Max, Min, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Count, Max, Min, Q
+from django.db.models.functions import Coalesce, Now
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from core import clock
 
 from . import bell, counts, mail_limits
 from .heartbeat import ALIVE
-from .models import Delivery, Heartbeat
+from .models import DEFERRED, EXEMPT, Delivery, Heartbeat
 
 State = Delivery.State
 
@@ -19,18 +20,31 @@ __all__ = ["broker", "counts", "mails", "workers"]
 
 def mails() -> Iterator[Metric]:
     """How many mails wait, how long the longest has been due, and how many the site may send now."""
-    pending = Delivery.objects.filter(state=State.PENDING)
-    due = _summary(pending.filter(next_attempt_at__lte=Now()), "next_attempt_at")
-    later = _summary(pending.filter(next_attempt_at__gt=Now()), "next_attempt_at")
-    sending = _summary(Delivery.objects.filter(state=State.SENDING, lease_until__gt=Now()), "lease_until")
-    left = _summary(Delivery.objects.filter(state=State.SENDING, lease_until__lte=Now()), "lease_until")
-
+    is_due, is_left = Q(next_attempt_at__lte=Now()), Q(lease_until__lte=Now())
+    admitted = Min(Coalesce("admitted_at", "created_at"), filter=EXEMPT)
+    pending = Delivery.objects.filter(state=State.PENDING).aggregate(
+        due=Count("pk", filter=is_due),
+        deferred=Count("pk", filter=DEFERRED),
+        later=Count("pk", filter=~is_due & ~DEFERRED),
+        due_since=Min("next_attempt_at", filter=is_due),
+        since=admitted,
+    )
+    taken = Delivery.objects.filter(state=State.SENDING).aggregate(
+        sending=Count("pk", filter=~is_left),
+        left=Count("pk", filter=is_left),
+        left_since=Min("lease_until", filter=is_left),
+        since=admitted,
+    )
     waiting = GaugeMetricFamily("doorcode_mails_waiting", "Mails in the outbox", labels=["state"])
-    for state, (number, _) in {"due": due, "later": later, "sending": sending, "left": left}.items():
-        waiting.add_metric([state], number)
+    for state, number in (pending | taken).items():
+        if not state.endswith("since"):
+            waiting.add_metric([state], number)
     yield waiting
-    oldest = max(due[1], left[1])
-    yield GaugeMetricFamily("doorcode_mail_oldest_due_seconds", "How long the longest has been due", value=oldest)
+    oldest_due = max(_age(pending["due_since"]), _age(taken["left_since"]))
+    yield GaugeMetricFamily("doorcode_mail_oldest_due_seconds", "How long the longest has been due", value=oldest_due)
+    oldest = max(oldest_due, _age(pending["since"]), _age(taken["since"]))
+    text = "Age of the oldest mail that is not delivered, though no limit holds it back"
+    yield GaugeMetricFamily("doorcode_mail_oldest_undelivered_seconds", text, value=oldest)
     room = mail_limits.site_room(mail_limits.SIGN_UPS, at=clock.now())
     if room is not None:
         yield GaugeMetricFamily(
@@ -60,8 +74,6 @@ def broker() -> Iterator[Metric]:
     yield GaugeMetricFamily("doorcode_broker_messages", "Bells that wait in the broker", value=bell.waiting())
 
 
-def _summary(rows: "QuerySet[Delivery]", moment: str) -> tuple[int, float]:
-    """The number of rows, and seconds since the earliest of their moments."""
-    found = rows.aggregate(number=Count("pk"), first=Min(F(moment)))
-    first = found["first"]
-    return found["number"], max(0.0, (clock.now() - first).total_seconds()) if first else 0.0
+def _age(since: datetime | None) -> float:
+    """Seconds since then; 0 for nothing."""
+    return max(0.0, (clock.now() - since).total_seconds()) if since else 0.0

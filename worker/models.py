@@ -12,6 +12,7 @@ from verification import services as verification
 from verification.models import CaptchaModel
 
 EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
+DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
 ACCOUNT_KINDS = ("password_reset", "password_changed")  # mails to people who have an account; the others are sign-up's
 
 
@@ -19,6 +20,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def due(self) -> Self:
         """Mails that may be sent now, by the database's clock."""
         return self.filter(state=Delivery.State.PENDING, next_attempt_at__lte=Now())
+
+    def deferred(self) -> Self:
+        """Mails that wait for their next try, after one that failed."""
+        return self.filter(DEFERRED, state=Delivery.State.PENDING)
 
     def exempt(self) -> Self:
         """Mails that need no place in a mail limit: outside the limits, or admitted before."""

@@ -2,6 +2,7 @@
 
 import random
 import secrets
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.utils import make_msgid, parseaddr
@@ -10,7 +11,7 @@ from functools import cache, partial
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Case, F, QuerySet, Value, When
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 
 from core import addresses, clock, statements
 from verification import services as verification
@@ -29,6 +30,11 @@ LEASE = 60  # seconds; longer than one send, shorter than the broker's visibilit
 GIVE_UP = timedelta(hours=2)
 BACKOFF = (20, 70, 180, 330, 480)  # seconds after the 1st … 5th failure: greylisting opens after 1 to 5 minutes
 BACKOFF_LATER = 600
+HASTENED = 2  # deferred mails that each accepted one brings forward
+SOON = timedelta(seconds=5)  # what is tried so soon by itself needs no help
+HASTEN_AGAIN = 60  # seconds between two early tries of the same mail, at the least
+OWN_TROUBLE = "while building"  # what the last reply of a mail that can't be built ends with
+LOOK_AGAIN = 10.0  # seconds without a look for them after there were none
 SERVICE_PAUSE = 10  # seconds; the breaker before the mail server decides when one of all is tried
 
 Result = tuple[Delivery, Reply]
@@ -170,7 +176,7 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
         verification.accept(mails=codes, at=clock.now())
         fenced = _settle_accepted(accepted)
         for delivery, reply in results:
-            if reply.outcome is not Outcome.ACCEPTED and not _mine(delivery).update(**_settled(delivery, reply)):
+            if reply.outcome is not Outcome.ACCEPTED and not _record(delivery, reply):
                 fenced.append(delivery)
     return fenced
 
@@ -201,10 +207,38 @@ def leave(*, delivery: Delivery, reply: Reply) -> None:
     each time the lease is as long as the pause after a failure. After GIVE_UP it ends.
     """
     if _is_old(delivery):
-        _mine(delivery).update(state=State.FAILED, last_reply=reply.text[:255], lease_token="", lease_until=None)
+        if _mine(delivery).update(state=State.FAILED, last_reply=reply.text[:255], lease_token="", lease_until=None):
+            counts.failed.add_after_commit("given_up")
     else:
         lease = timedelta(seconds=max(LEASE, _pause(delivery, reply)))
         _mine(delivery).update(last_reply=reply.text[:255], lease_until=Now() + lease)
+
+
+_next_look = float("-inf")
+
+
+def hasten_deferred(*, accepted: int) -> None:
+    """
+    The mail server took so many mails: bring forward those that it deferred, whose time comes next, HASTENED for each.
+
+    After an outage twice as many leave each time, at the pace at which the server takes them. One that still defers
+    them, as greylisting does, sees at most HASTENED early tries for each mail that it takes.
+    """
+    global _next_look  # noqa: PLW0603
+    if not accepted or time.monotonic() < _next_look:
+        return
+    with transaction.atomic():
+        later = {"next_attempt_at__gt": Now() + SOON, "published_at__lt": Now() - timedelta(seconds=HASTEN_AGAIN)}
+        deferred = Delivery.objects.deferred().exempt().filter(**later).exclude(last_reply__endswith=OWN_TROUBLE)
+        rows = deferred.lock().order_by("next_attempt_at")[: accepted * HASTENED]
+        ids = list(rows.values_list("pk", flat=True))
+        if ids:
+            # An early try that fails must not make the next wait longer, so it is not counted.
+            attempts = Greatest(F("attempts") - 1, 1)
+            Delivery.objects.filter(pk__in=ids).update(attempts=attempts, next_attempt_at=Now(), published_at=Now())
+            notify_after_commit(ids[0])
+        else:
+            _next_look = time.monotonic() + LOOK_AGAIN
 
 
 def take_back() -> int:
@@ -221,6 +255,15 @@ def take_back() -> int:
 def _mine(delivery: Delivery) -> QuerySet[Delivery]:
     """The row, if the lease under which it was claimed still holds."""
     return Delivery.objects.filter(pk=delivery.pk, state=State.SENDING, lease_token=delivery.lease_token)
+
+
+def _record(delivery: Delivery, reply: Reply) -> bool:
+    """Record a reply other than an acceptance; return whether the lease still held."""
+    columns = _settled(delivery, reply)
+    is_mine = bool(_mine(delivery).update(**columns))
+    if is_mine and columns.get("state") == State.FAILED:
+        counts.failed.add_after_commit("refused" if reply.outcome is Outcome.REFUSED else "given_up")
+    return is_mine
 
 
 def _settled(delivery: Delivery, reply: Reply) -> dict[str, object]:

@@ -66,6 +66,7 @@ def deliver() -> int:
     tried = _send_all(claimed, lease_ends)
     if leave is Leave.PROBE and not tried:
         smtp.breaker.unused()
+    outbox.hasten_deferred(accepted=tried.count(Outcome.ACCEPTED))
     return len(claimed)
 
 
@@ -117,7 +118,7 @@ def _send(delivery: Delivery) -> Reply:
         return Reply(Outcome.DROPPED, str(error))
     except Exception as error:  # a broken template must neither stop the batch nor lose the mail
         logger.exception("delivery %s can't be built", delivery.pk)
-        return Reply(Outcome.DEFERRED, f"{type(error).__name__} while building")
+        return Reply(Outcome.DEFERRED, f"{type(error).__name__} {outbox.OWN_TROUBLE}")
     if not delivery.is_muted:
         return smtp.send(sender=message.from_email, recipient=delivery.recipient, message=content)
     # Whoever asked for this mail sees it fare as any other: late while the mail server is down, "sent" when it is back.

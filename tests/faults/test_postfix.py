@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import WORKER
-from tests.servers import Postfix, Postgres, Redis, System, Visitor, wait_until
+from tests.faults.conftest import METRICS_TOKEN, WORKER
+from tests.servers import Greylist, Postfix, Postgres, Prometheus, Redis, System, Visitor, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres, pytest.mark.postfix]
@@ -24,7 +24,8 @@ STATES = "SELECT state, count(*) FROM worker_delivery GROUP BY state"
 def running(postgres: Postgres, redis: Redis, postfix: Postfix, logs: Path, **patch: Any) -> Iterator[System]:
     """The web and two workers of sixteen threads, as shipped but for `patch`."""
     database, shorter = postgres.new_database(), json.dumps(patch)
-    system = System(database=database, redis=redis.url, mail=postfix, logs=logs, TEST_PATCH=shorter)
+    more = {"TEST_PATCH": shorter, "METRICS_TOKEN": METRICS_TOKEN}
+    system = System(database=database, redis=redis.url, mail=postfix, logs=logs, **more)
     with ExitStack() as stack:
         stack.enter_context(system.run(worker=False))
         for name in ("one", "two"):
@@ -75,3 +76,54 @@ def test_idle_connections_leave_room_and_too_many_are_no_outage(
             wait_until(lambda: states(system) == {"sent": 121}, "a mail after that", patience=10)
         wait_until(lambda: len(sink.mails) >= 121, "the relaying")
     assert set(delivered(sink).values()) == {1}
+
+
+MAIL_ALERTS = {"MailBacklog", "MailServerDown", "MailsDeferred", "MailsFailed", "LeasesLost", "WorkersGone"}
+LIMITS = {
+    "smtpd_client_connection_count_limit": "10",
+    "smtpd_client_connection_rate_limit": "60",
+    "smtpd_client_message_rate_limit": "150",
+    "anvil_rate_time_unit": "5s",
+}
+
+
+@pytest.mark.prometheus
+@pytest.mark.timeout(300)
+def test_a_greylisting_mail_server_with_limits_gets_every_mail_once(
+    postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path
+) -> None:
+    """
+    It puts off everything for a while, then only what it does not know yet: people see their mail delayed, operators
+    an alert. Every mail arrives once, soon after the server takes mails again, and the alert ends.
+    """
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    patch = {"worker.outbox": {"BACKOFF": [2, 15, 30, 30, 30, 30], "HASTEN_AGAIN": 6, "LOOK_AGAIN": 1}}
+    people = [f"alice{n}@example.com" for n in range(300)]
+    with ExitStack() as stack:
+        greylist = stack.enter_context(Greylist(4.0))
+        policy = f"check_policy_service inet:127.0.0.1:{greylist.port}"
+        postfix = stack.enter_context(Postfix(sink.port, smtpd_recipient_restrictions=policy, **LIMITS))
+        system = stack.enter_context(running(postgres, redis, postfix, tmp_path, **patch))
+        prometheus = stack.enter_context(Prometheus(system.port, folder, token=METRICS_TOKEN))
+
+        greylist.closed = True
+        alice, email = Visitor(system.url), "alice@example.net"
+        alice.post("/signup/", email=email)
+        sign_up(system, people[:150])
+        wait_until(lambda: "MailsDeferred" in prometheus.firing(), "the alert", patience=60)
+        wait_until(lambda: alice.get("/signup/status/").json()["state"] == "delayed", "the delay")
+        assert "MailServerDown" not in prometheus.firing()
+        time.sleep(15)
+        assert not sink.mails
+
+        greylist.closed = False
+        begun = time.monotonic()
+        sign_up(system, people[150:])
+        wait_until(lambda: states(system) == {"sent": 301}, "the last mail", patience=90)
+        print(f"301 mails {time.monotonic() - begun:.1f} s after the server took mails again; {greylist.asked} tries")
+        assert alice.get("/signup/status/").json()["state"] == "sent"
+        wait_until(lambda: len(sink.mails) >= 301, "the relaying")
+        wait_until(lambda: not prometheus.firing() & MAIL_ALERTS, "the end of the alerts", patience=60)
+    assert set(delivered(sink).values()) == {1}
+    assert len(delivered(sink)) == 301

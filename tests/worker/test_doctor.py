@@ -162,6 +162,21 @@ def test_late_mails_are_a_note() -> None:
     assert post.waiting_mails().text == "none is due"
 
 
+@pytest.mark.django_db
+def test_mails_that_the_mail_server_puts_off_are_told() -> None:
+    """How many, since when, and in its words; no address is printed. A note after a minute, though none is due."""
+    make_delivery()
+    make_delivery()
+    columns = {"attempts": 2, "last_reply": "450 4.2.0 <alice@example.com> greylisted"}
+    later = clock.now() + timedelta(minutes=5)
+    Delivery.objects.update(next_attempt_at=later, created_at=clock.now() - timedelta(seconds=40), **columns)
+    text = "none is due; the mail server deferred 2, the oldest of which has waited for 40 s; 450 4.2.0 <address-"
+    assert (post.waiting_mails().state, post.waiting_mails().text[: len(text)]) == (State.OK, text)
+    Delivery.objects.update(admitted_at=clock.now() - timedelta(seconds=400))
+    assert post.waiting_mails().state is State.WARNING
+    assert "400 s" in post.waiting_mails().text
+
+
 @pytest.fixture
 def sink(settings, request: pytest.FixtureRequest):
     server = Sink(getattr(request, "param", None))
@@ -188,6 +203,13 @@ def test_a_mail_server_that_refuses_has_failed(sink: Sink) -> None:
     """By its own words."""
     found = dict(doctor.examine({"mail": post.mail_server}, late="late"))
     assert (found["mail"].state, "go away" in found["mail"].text) == (State.FAILED, True)
+
+
+@pytest.mark.parametrize("sink", [{"CONNECT": ["421 4.7.0 too many connections"]}], indirect=True)
+def test_a_mail_server_whose_connections_the_workers_have_is_a_note(sink: Sink) -> None:
+    """It is well, and full."""
+    found = post.mail_server()
+    assert (found.state, "421 4.7.0 too many connections" in found.text) == (State.WARNING, True)
 
 
 def test_one_test_mail_is_sent_where_it_was_asked_for(sink: Sink) -> None:

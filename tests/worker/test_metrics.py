@@ -44,10 +44,12 @@ def test_an_empty_outbox_waits_for_nothing() -> None:
     """Zeros, so that an alert on absent series can tell."""
     assert shown(metrics.mails) == {
         ("mails_waiting", "due"): 0,
+        ("mails_waiting", "deferred"): 0,
         ("mails_waiting", "later"): 0,
         ("mails_waiting", "sending"): 0,
         ("mails_waiting", "left"): 0,
         ("mail_oldest_due_seconds",): 0,
+        ("mail_oldest_undelivered_seconds",): 0,
         ("mail_budget_left",): 1000,
     }
 
@@ -57,6 +59,7 @@ def test_what_waits_is_told_by_why(settings) -> None:
     put("pending", 90)
     put("pending", 30)
     put("pending", -600)
+    put("pending", -500, attempts=2)
     put("sending", -50)
     put("sending", 10)
     put("sent", 5_000)
@@ -64,8 +67,10 @@ def test_what_waits_is_told_by_why(settings) -> None:
     settings.LIMIT_MAILS_SITE = []
     seen = shown(metrics.mails)
     assert 89 < seen.pop(("mail_oldest_due_seconds",)) < 120
+    assert 89 < seen.pop(("mail_oldest_undelivered_seconds",)) < 120
     assert seen == {
         ("mails_waiting", "due"): 2,
+        ("mails_waiting", "deferred"): 1,
         ("mails_waiting", "later"): 1,
         ("mails_waiting", "sending"): 1,
         ("mails_waiting", "left"): 1,
@@ -76,6 +81,56 @@ def test_a_mail_that_a_dead_worker_left_is_due_since_its_lease_ended() -> None:
     """It waits too."""
     put("sending", 300)
     assert 299 < shown(metrics.mails)["mail_oldest_due_seconds",] < 330
+
+
+@pytest.mark.parametrize(
+    ("fields", "age"),
+    [
+        ({"attempts": 3, "admitted_at": True}, 4_000),
+        ({"attempts": 1, "state": "sending", "admitted_at": True}, 4_000),  # silence after the dot: a long lease
+        ({}, 0),  # a budget holds it back
+        ({"state": "failed", "admitted_at": True}, 0),
+    ],
+)
+def test_a_mail_that_waits_for_its_next_try_grows_old(hands: Hands, fields: dict, age: int) -> None:
+    """Nothing is due, and a mail that the server defers again and again is undelivered all the same."""
+    begin = hands.now() - timedelta(seconds=4_000)
+    fields |= {"admitted_at": begin} if "admitted_at" in fields else {}
+    make_delivery(network="n")
+    later = hands.now() + timedelta(minutes=5)
+    Delivery.objects.update(created_at=begin, next_attempt_at=later, lease_until=later, **fields)
+    seen = shown(metrics.mails)
+    assert (seen["mail_oldest_due_seconds",], seen["mail_oldest_undelivered_seconds",]) == (0, age)
+
+
+@pytest.mark.parametrize(
+    ("hours", "reply", "state", "reason"),
+    [
+        (0, Reply(Outcome.REFUSED, "550 no"), "failed", "refused"),
+        (2, Reply(Outcome.DEFERRED, "450 later"), "failed", "given_up"),
+        (2, Reply(Outcome.UNKNOWN, "TimeoutError"), "failed", "given_up"),
+        (0, Reply(Outcome.DEFERRED, "450 later"), "pending", None),
+        (0, Reply(Outcome.UNKNOWN, "TimeoutError"), "sending", None),
+    ],
+)
+def test_a_mail_that_ends_undelivered_is_counted_by_why(
+    replies: list[Reply],
+    hands: Hands,
+    django_capture_on_commit_callbacks,
+    hours: int,
+    reply: Reply,
+    state: str,
+    reason: str | None,
+) -> None:
+    """Refused, or given up after two hours; not what will be tried again."""
+    make_delivery(make_captcha(accepted=False))
+    Delivery.objects.update(created_at=hands.now() - timedelta(hours=hours))
+    replies.append(reply)
+    with django_capture_on_commit_callbacks(execute=True):
+        sender.deliver()
+    assert Delivery.objects.get().state == state
+    failed = {labels: number for (name, labels), number in tallies._gathered.items() if name == "doorcode_mails_failed"}
+    assert failed == ({reason: 1} if reason else {})
 
 
 def test_the_room_is_what_came_back_since(hands: Hands) -> None:

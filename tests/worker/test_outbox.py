@@ -153,6 +153,77 @@ def test_a_deferral_waits_in_the_row(failures: int, pause: int) -> None:
     assert outbox.claim(limit=1) == []
 
 
+@pytest.fixture
+def deferred() -> list[Delivery]:
+    """Five mails that the server deferred, which wait for one to five minutes; each was last brought forward long ago."""
+    mails = [make_delivery() for _ in range(5)]
+    for minutes, each in enumerate(mails, 1):
+        Delivery.objects.filter(pk=each.pk).update(
+            attempts=3,
+            last_reply="450 later",
+            next_attempt_at=Now() + timedelta(minutes=minutes),
+            published_at=Now() - timedelta(minutes=2),
+        )
+    return mails
+
+
+def due_now() -> list[int]:
+    return list(Delivery.objects.filter(next_attempt_at__lte=Now()).order_by("pk").values_list("pk", flat=True))
+
+
+def test_each_acceptance_brings_two_deferred_mails_forward(
+    deferred: list[Delivery], rung: list[int], django_capture_on_commit_callbacks
+) -> None:
+    """Those that come next; so after an outage twice as many leave each time. The bell rings for them."""
+    with django_capture_on_commit_callbacks(execute=True):
+        outbox.hasten_deferred(accepted=1)
+    assert due_now() == [each.pk for each in deferred[:2]]
+    assert rung == [deferred[0].pk]
+    outbox.hasten_deferred(accepted=2)
+    assert len(due_now()) == 5
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+def test_an_early_try_that_fails_makes_no_wait_longer(deferred: list[Delivery], attempts: int) -> None:
+    """It is not counted; but the mail stays one that was tried."""
+    Delivery.objects.update(attempts=attempts)
+    outbox.hasten_deferred(accepted=1)
+    [early, _] = outbox.claim(limit=5)
+    assert early.attempts == max(2, attempts)
+
+
+def test_without_an_acceptance_none_comes_forward(deferred: list[Delivery]) -> None:
+    """A server that takes nothing is not asked more often."""
+    outbox.hasten_deferred(accepted=0)
+    assert due_now() == []
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"published_at": timedelta(seconds=-50)},  # brought forward a moment ago: it was deferred again
+        {"next_attempt_at": timedelta(seconds=4)},  # it comes by itself
+        {"attempts": 0, "mailbox": "bob@example.com"},  # a budget holds it back
+        {"last_reply": "KeyError while building"},  # the mail server is not to blame
+        {"state": "sending"},
+        {"state": "failed"},
+    ],
+)
+def test_what_an_acceptance_says_nothing_about_waits_on(deferred: list[Delivery], columns: dict) -> None:
+    """It is no sign that these would be taken."""
+    moments = {name: Now() + value for name, value in columns.items() if isinstance(value, timedelta)}
+    Delivery.objects.update(**columns | moments)
+    outbox.hasten_deferred(accepted=5)
+    assert due_now() == []
+
+
+def test_where_none_is_deferred_nobody_looks_for_a_while(django_assert_num_queries, monkeypatch) -> None:
+    """A good day pays nothing for it."""
+    outbox.hasten_deferred(accepted=1)
+    with django_assert_num_queries(0):
+        outbox.hasten_deferred(accepted=1)
+
+
 def test_after_two_hours_it_is_given_up(hands: Hands) -> None:
     """A code that late helps nobody."""
     make_delivery()

@@ -253,6 +253,16 @@ def test_a_probe_that_got_no_connection_is_for_the_next(broken, crowded) -> None
     assert smtp.breaker.ask() is Leave.PROBE
 
 
+def test_an_acceptance_shortens_the_wait_of_deferred_mails(sent: list[str]) -> None:
+    """The mail server takes mails again: two others are due now."""
+    for _ in range(4):
+        make_delivery(make_captcha(accepted=False))
+    hour = timedelta(hours=1)
+    Delivery.objects.update(attempts=3, next_attempt_at=Now() + hour, published_at=Now() - hour, last_reply="450 later")
+    Delivery.objects.filter(pk=Delivery.objects.earliest("pk").pk).update(next_attempt_at=Now())
+    assert [sender.deliver() for _ in range(3)] == [1, 2, 1]
+
+
 def test_a_lost_lease_is_logged(sent: list[str], monkeypatch, caplog) -> None:
     """Somebody else settled it."""
     monkeypatch.setattr(outbox, "settle", lambda *, results: [delivery for delivery, _ in results])
