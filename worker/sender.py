@@ -4,6 +4,7 @@ import logging
 import random
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -82,7 +83,7 @@ def _send_all(claimed: list[Delivery], lease_ends: float) -> list[Outcome]:
             if broken or lease_ends - time.monotonic() < RESERVE:
                 rest = claimed[position:]
                 break
-            reply = _hand_over(delivery)
+            reply = _hand_over(delivery, before=claimed[position + 1 :])
             if reply.outcome is Outcome.BUSY:
                 counts.count_try(delivery, reply)
                 rest = claimed[position:]
@@ -100,9 +101,10 @@ def _send_all(claimed: list[Delivery], lease_ends: float) -> list[Outcome]:
     return tried
 
 
-def _hand_over(delivery: Delivery) -> Reply:
+def _hand_over(delivery: Delivery, *, before: Sequence[Delivery]) -> Reply:
     if delivery.is_for_nobody:
-        time.sleep(_pace.like_another())  # or the next mail of this claim would tell that there is no account
+        if not all(each.is_for_nobody for each in before):
+            time.sleep(_pace.like_another())  # or how soon the next is sent would tell that there is no account
         return Reply(Outcome.DROPPED, "the address has no account")
     begun = time.monotonic()
     reply = _send(delivery)

@@ -56,6 +56,15 @@ def test_a_slow_mail_server_gets_small_batches() -> None:
         assert pace.batch() == most
 
 
+def test_resets_for_nobody_hold_up_no_worker(sent: list[str], monkeypatch) -> None:
+    """They only wait where a mail is to be sent behind them: a stranger may ask for any number of them."""
+    monkeypatch.setattr(sender.time, "sleep", lambda seconds: 1 / 0)
+    for number in range(20):
+        make_delivery(kind="password_reset", recipient=f"nobody{number}@example.com")
+    assert sender.deliver() > 0
+    assert sent == []
+
+
 def test_an_unknown_outcome_keeps_the_lease(sent: list[str]) -> None:
     """It may be on its way: nobody repeats it before the lease ends."""
     make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
