@@ -20,7 +20,6 @@ UNUSABLE_PASSWORD = "!"  # noqa: S105 - Django's prefix of passwords that never 
 SALT_LENGTH = 12  # letters and digits: two disablings of an account never get the same
 
 PENDING = Q(activated_at=None, is_active=False, is_staff=False)
-STILL_PENDING = "signup_user.activated_at IS NULL AND NOT signup_user.is_active AND NOT signup_user.is_staff"  # as SQL
 PRIVILEGED = Q(is_staff=True) | Q(is_superuser=True)
 PROVEN = Q(is_active=True) | Q(activated_at__isnull=False, username__isnull=False)
 
@@ -37,6 +36,10 @@ class UserQuerySet(models.QuerySet["User"]):
     def ordinary(self) -> "UserQuerySet":
         """Accounts that others than superusers may change; see `User.is_privileged`."""
         return self.exclude(PRIVILEGED)
+
+    def activate(self, **values: Any) -> int:
+        """Update rows of pending accounts: they have neither sessions nor tokens that `update` would end."""
+        return super().update(**values)
 
     def update(self, **values: Any) -> int:
         """Update the rows. Disabling and activating end the sessions of accounts, and delete their API tokens."""
@@ -55,6 +58,17 @@ class UserManager(BaseUserManager["User"]):
 
     def pending(self) -> UserQuerySet:
         return self.get_queryset().pending()
+
+    def lock_or_create(self, *, email: str) -> "User":
+        """
+        Return the row of a canonical address, locked; a new one is pending. The same statements run for every address.
+        Needs a transaction.
+        """
+        while True:
+            self.bulk_create([self.model(email=email)], ignore_conflicts=True)
+            user = self.get_queryset().select_for_update(no_key=True).filter(email=email).first()
+            if user:  # else a purge took it in between
+                return user
 
     @transaction.atomic
     def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":

@@ -8,7 +8,7 @@ from functools import partial
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 
-from core import clock, statements
+from core import clock
 from verification import lookup
 from verification import services as verification
 from verification.models import CaptchaModel
@@ -17,11 +17,9 @@ from worker import outbox, status
 from worker.models import Delivery
 
 from . import usernames
-from .models import STILL_PENDING, User
+from .models import User
 from .signals import user_activated
 
-TAKEN = "SELECT 1 FROM signup_user WHERE username_key = %s"
-ACTIVATED = ("username", "username_key", "password", "language", "is_active", "activated_at", "last_login")
 DAY = timedelta(days=1)
 SETTLING = 0.5  # seconds; recording an acceptance takes a few milliseconds
 
@@ -50,7 +48,7 @@ def is_registered(*, address: str) -> bool:
 
 
 def is_username_free(*, username: str) -> bool:
-    return not statements.ask(TAKEN, usernames.key(username))
+    return not User.objects.filter(username_key=usernames.key(username)).exists()
 
 
 def request_code(
@@ -86,7 +84,7 @@ def request_code(
 
 @transaction.atomic
 def _begin(*, address: str, language: str, network: str, handle: str | None) -> CaptchaModel:
-    user = statements.ensure(User(email=address), by="email")
+    user = User.objects.lock_or_create(email=address)
     captcha = verification.issue(address=address, decoy=user.is_registered, handle=handle)
     _post(captcha, user, language, network)
     return captcha
@@ -183,20 +181,19 @@ def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) 
     if not verification.redeem(captcha=captcha):
         raise HandleLost
     now = clock.now()
-    account = User(
-        email=captcha.address,
-        username=username,
-        username_key=usernames.key(username),
-        password=hashed,
-        language=language,
-        is_active=True,
-        activated_at=now,
-        last_login=now,  # who registers is signed in
-    )
-    # Over the row that waits; a purge may have taken that, and there is a new one.
-    user = statements.replace(account, by="email", only=ACTIVATED, where=STILL_PENDING)
-    if user is None:
+    account = {
+        "username": username,
+        "username_key": usernames.key(username),
+        "password": hashed,
+        "language": language,
+        "is_active": True,
+        "activated_at": now,
+        "last_login": now,  # whoever registers is signed in
+    }
+    user = User.objects.lock_or_create(email=captcha.address)  # a purge may have taken the row that waited
+    if not User.objects.pending().filter(pk=user.pk).activate(**account):
         raise AlreadyRegistered
+    user.refresh_from_db()
     transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
     return user
 

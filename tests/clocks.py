@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from django.db.models import DateTimeField, Expression, Value
+from django.db.models import DateTimeField, Value
 
 from core import clock
 
@@ -23,22 +23,6 @@ def of_the_outbox(now: Clock = _domains) -> dict[str, Any]:
 
     return {
         "worker.outbox.Now": expression,
-        "worker.outbox.NOW": _Now(now),
         "worker.models.Now": expression,
         "worker.sweeper.Now": expression,
     }
-
-
-class _Now(Expression):
-    """As Now(); what it compiles to is remembered for its moment alone."""
-
-    def __init__(self, now: Clock) -> None:
-        super().__init__(output_field=DateTimeField())
-        self._now = now
-
-    @property
-    def identity(self) -> tuple[Any, ...]:
-        return (_Now, self._now())
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
-        return Value(self._now(), DateTimeField()).as_sql(compiler, connection)

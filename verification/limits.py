@@ -7,42 +7,20 @@ day. Over the whole site, 100 wrong guesses at 4 digits, 900 at 6 and at most 23
 each) make 0.0133 expected hijacks a day. A reached tier never locks anybody out: codes get longer, and links go on.
 """
 
-import json
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connection
-from django.db.models import Sum
+from django.db.models import F, Sum
 
-from core import clock, statements
+from core import clock
 
-from .models import AddressBudget, CaptchaModel, GuessTally
+from .models import AddressBudget, GuessTally
 from .states import CodeTooShort, LinkOnly
 
 WINDOW = timedelta(hours=24)  # rolling
-GUESSES = """
-    (SELECT guesses FROM verification_addressbudget WHERE address = %s),
-    (SELECT SUM(guesses) FROM verification_guesstally WHERE hour >= %s)
-"""
-DEMAND = "SELECT" + GUESSES
-LENGTHEN = "UPDATE verification_captchamodel SET length = %s WHERE id = %s"
-CHARGE = """
-    INSERT INTO verification_addressbudget AS known (address, guesses, updated_at) VALUES (%s, %s, %s)
-    ON CONFLICT (address) DO UPDATE SET guesses = {appended}, updated_at = excluded.updated_at
-    RETURNING guesses, (SELECT SUM(guesses) FROM verification_guesstally WHERE hour >= %s)
-"""
-APPENDED = {
-    "postgresql": "known.guesses || excluded.guesses",
-    "sqlite": "json_insert(known.guesses, '$[#]', json_extract(excluded.guesses, '$[0]'))",
-}
-RETURN = "UPDATE verification_addressbudget SET guesses = %s WHERE address = %s AND guesses = %s"
-TALLY = """
-    INSERT INTO verification_guesstally AS known (hour, shard, guesses) VALUES (%s, %s, 1)
-    ON CONFLICT (hour, shard) DO UPDATE SET guesses = known.guesses + 1
-"""
 SHARDS = 8  # rows that share the count of an hour, so that parallel guesses seldom wait for each other
 
 
@@ -57,20 +35,8 @@ def demand(*, address: str, at: datetime) -> Demand:
     """What the codes of a canonical address must be now."""
     if not (settings.LIMIT_GUESSES_ADDRESS or settings.LIMIT_GUESSES_SITE):
         return _demand([], 0)
-    return _demand_of(*statements.one(DEMAND, address, _hour(at) - WINDOW), at=at)
-
-
-def insert(captcha: CaptchaModel) -> None:
-    """
-    Insert the row of a new request, with a code as long as it must be now. What that is comes back with the row, and
-    nearly always it is what it was inserted with.
-    """
-    captcha.length, at = settings.CAPTCHA_LENGTH, captcha.created_at
-    asked = statements.insert(captcha, captcha.address, _hour(at) - WINDOW, asked=GUESSES)
-    length = _demand_of(*asked, at=at).length
-    if length != captcha.length:
-        captcha.length = length
-        statements.change(LENGTHEN, length, captcha.pk)
+    guesses = AddressBudget.objects.filter(address=address).values_list("guesses", flat=True).first()
+    return _demand(_recent(guesses or [], at), _of_site(at))
 
 
 def code_length(*, address: str, at: datetime) -> int:
@@ -78,44 +44,34 @@ def code_length(*, address: str, at: datetime) -> int:
     return demand(address=address, at=at).length
 
 
-def charge_guess(*, address: str, length: int, at: datetime) -> list[float]:
+def count_guess(*, address: str, length: int, at: datetime) -> float:
     """
     Count a guess at a code of `length` digits against its address, in the caller's transaction (`tally`: for the site).
-    Return the moments that count now, this one the last of them.
+    Return what `undo_guess` needs.
 
-    The address's row is held until that ends, so its count is exact. The site's is read without a lock: it may be
-    overshot by the guesses under way at that moment, at most one for each web thread. Raises CodeTooShort or LinkOnly
+    The address's row is locked until that ends, so its count is exact. The site's is read without a lock: it may be
+    overshot by the guesses under way at that time, at most one for each web thread. Raises CodeTooShort or LinkOnly
     where no such guess is to be had any more.
     """
-    mine = int(at.timestamp() * 1e3) / 1e3  # SQLite keeps no more digits
-    charge = CHARGE.format(appended=APPENDED[connection.vendor])
-    known, site = statements.one(charge, address, _text([mine]), at, _hour(at) - WINDOW)
-    guesses = json.loads(known)
-    asked = _demand(_recent(guesses[:-1], at), site or 0)
+    budget, _ = AddressBudget.objects.select_for_update().get_or_create(address=address)
+    recent = _recent(budget.guesses, at)
+    asked = _demand(recent, _of_site(at))
     if asked.link_only:
         raise LinkOnly
     if length < asked.length:
         raise CodeTooShort
+    guess = at.timestamp()
     most = max((threshold for threshold, _ in settings.LIMIT_GUESSES_ADDRESS), default=1)  # no rule looks further
-    charged = _recent(guesses, at)[-most:]
-    if charged != guesses:
-        statements.change(RETURN, _text(charged), address, known)
-    return charged
+    budget.guesses, budget.updated_at = [*recent, guess][-most:], at
+    budget.save(update_fields=["guesses", "updated_at"])
+    return guess
 
 
-def returning(*, address: str, charged: list[float]) -> tuple[str, str, str, str]:
-    """The statement for `return_guess`, with its values. It changes a row where nobody guessed meanwhile."""
-    return RETURN, _text(charged[:-1]), address, _text(charged)
-
-
-def return_guess(*, address: str, charged: list[float]) -> None:
-    """Take back the guess that was charged last when `charged` were all: it was right. Needs a transaction."""
-    if statements.change(*returning(address=address, charged=charged)):
-        return
-    mine = charged[-1]
+def undo_guess(*, address: str, guess: float) -> None:
+    """Take back a guess that was counted: it was right. Needs a transaction."""
     budget = AddressBudget.objects.select_for_update().filter(address=address).first()
-    if budget and mine in budget.guesses:
-        budget.guesses.remove(mine)
+    if budget and guess in budget.guesses:
+        budget.guesses.remove(guess)
         budget.save(update_fields=["guesses"])
 
 
@@ -130,9 +86,13 @@ def forget(*, address: str) -> int:
 
 def tally(*, at: datetime) -> None:
     """Count a wrong guess for the site, before anybody is told that it was wrong."""
-    if settings.LIMIT_GUESSES_SITE:
-        shard = random.randrange(SHARDS)  # noqa: S311 - spreads load
-        statements.change(TALLY, _hour(at), shard)
+    if not settings.LIMIT_GUESSES_SITE:
+        return
+    row = {"hour": _hour(at), "shard": random.randrange(SHARDS)}  # noqa: S311 - spreads load
+    more = {"guesses": F("guesses") + 1}
+    if not GuessTally.objects.filter(**row).update(**more):
+        GuessTally.objects.bulk_create([GuessTally(**row)], ignore_conflicts=True)
+        GuessTally.objects.filter(**row).update(**more)
 
 
 def site_length(*, at: datetime) -> int:
@@ -152,21 +112,11 @@ def _demand(guesses: Sequence[float], site: int) -> Demand:
     return Demand(length=max([settings.CAPTCHA_LENGTH, *lengths]), link_only=None in reached)
 
 
-def _demand_of(guesses: str | None, site: int | None, *, at: datetime) -> Demand:
-    """The same, of what GUESSES answers."""
-    return _demand(_recent(json.loads(guesses) if guesses else [], at), site or 0)
-
-
 def _of_site(at: datetime) -> int:
     """Wrong guesses of the last 24 hours, and of the hour in which these began: 25 hours' rows at the most."""
     if not settings.LIMIT_GUESSES_SITE:
         return 0
     return GuessTally.objects.filter(hour__gte=_hour(at) - WINDOW).aggregate(total=Sum("guesses"))["total"] or 0
-
-
-def _text(guesses: list[float]) -> str:
-    """As SQLite writes it too."""
-    return json.dumps(guesses, separators=(",", ":"))
 
 
 def _hour(at: datetime) -> datetime:

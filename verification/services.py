@@ -10,34 +10,12 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Least
 
-from core import clock, statements
+from core import clock
 
 from . import codes, counts, keys, limits
 from .lookup import resend_wait
 from .models import CaptchaModel
 from .states import CodeMismatch, HandleLost, State, TooManyAttempts, VerificationError, refuse, state_of
-
-BEGIN_LIFE = """
-    UPDATE verification_captchamodel SET first_accepted_at = %s, expires_at = %s
-    WHERE generation = %s AND id IN ({ids}) AND first_accepted_at IS NULL
-"""
-COUNT = """
-    UPDATE verification_captchamodel SET attempts = attempts + 1
-    WHERE id = %s AND generation = %s AND length = %s AND attempts < %s AND redeemed_at IS NULL AND expires_at > %s
-    RETURNING attempts
-"""
-PROVE = """
-    UPDATE verification_captchamodel
-    SET proven_at = %s, proven_by = %s, attempts = attempts - CASE WHEN length = %s THEN 1 ELSE 0 END
-    WHERE id = %s AND generation = %s AND proven_at IS NULL
-"""
-GIVE_BACK = """
-    UPDATE verification_captchamodel SET attempts = attempts - 1 WHERE id = %s AND generation = %s AND length = %s
-"""
-REDEEM = """
-    UPDATE verification_captchamodel SET redeemed_at = %s
-    WHERE id = %s AND proven_at IS NOT NULL AND redeemed_at IS NULL
-"""
 
 
 class ResendTooSoon(VerificationError):
@@ -57,16 +35,16 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
     The handle is random unless one is given (see `keys.handle_for`). Raises IntegrityError for one that exists.
     """
     now = clock.now()
-    captcha = CaptchaModel(
+    captcha = CaptchaModel.objects.create(
         handle=handle or secrets.token_urlsafe(18),  # 144 bits
         address=address,
         nonce=secrets.token_hex(16),
         key_id=keys.current_key_id(),
+        length=limits.code_length(address=address, at=now),
         decoy=decoy,
         created_at=now,
         requested_at=now,
     )
-    limits.insert(captcha)
     counts.codes.add_after_commit("requested")
     return captcha
 
@@ -152,11 +130,11 @@ def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
         by_generation.setdefault(generation, []).append(pk)
     ttl, cap = timedelta(seconds=settings.CAPTCHA_TTL), timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
     for generation, pks in sorted(by_generation.items()):
-        begin = BEGIN_LIFE.format(ids=statements.places(pks))
-        first = statements.change(begin, at, at + ttl, generation, *pks)
+        mailed = CaptchaModel.objects.filter(generation=generation, pk__in=pks)
+        first = mailed.filter(first_accepted_at=None).update(first_accepted_at=at, expires_at=at + ttl)
         counts.codes.add_after_commit("accepted", number=first)
         if first < len(pks):
-            again = CaptchaModel.objects.filter(generation=generation, pk__in=pks, first_accepted_at__lt=at)
+            again = mailed.filter(first_accepted_at__lt=at)
             again.update(expires_at=Least(at + ttl, F("first_accepted_at") + cap))
 
 
@@ -213,7 +191,8 @@ def _prove_by_code(captcha: CaptchaModel, address: str, code: str) -> None:
 
 def redeem(*, captcha: CaptchaModel) -> bool:
     """Spend the proof; False when somebody spent it first. To be called in the transaction that uses it."""
-    redeemed = statements.change(REDEEM, clock.now(), captcha.pk)
+    proven = CaptchaModel.objects.filter(pk=captcha.pk, proven_at__isnull=False, redeemed_at=None)
+    redeemed = proven.update(redeemed_at=clock.now())
     counts.codes.add_after_commit("registered", number=redeemed)
     return bool(redeemed)
 
@@ -224,44 +203,38 @@ def void(*, handle: str) -> None:
 
 
 class _Counted(NamedTuple):
-    """A try: when, which it is of its code, and what counts for its address with it."""
+    """A guess that was counted: when, which it is of its code, and what undoes it at its address."""
 
     at: datetime
     attempts: int
-    guesses: list[float]
+    guess: float
 
 
 def _count(captcha: CaptchaModel) -> _Counted | None:
-    """Count one try of this code and its address, committed on its own; None where no try is left."""
+    """Count one guess at this code and its address, committed on its own; None where no try is left."""
     with transaction.atomic(durable=True):
         now = clock.now()
-        guesses = limits.charge_guess(address=captcha.address, length=captcha.length, at=now)
-        this = (captcha.pk, captcha.generation, captcha.length)
-        counted = statements.ask(COUNT, *this, settings.CAPTCHA_MAX_ATTEMPTS, now)
-        if counted:
-            return _Counted(now, counted[0], guesses)
+        guess = limits.count_guess(address=captcha.address, length=captcha.length, at=now)
+        this = CaptchaModel.objects.filter(pk=captcha.pk, generation=captcha.generation, length=captcha.length)
+        left = this.filter(attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS, redeemed_at=None, expires_at__gt=now)
+        if left.update(attempts=F("attempts") + 1):
+            return _Counted(now, this.values_list("attempts", flat=True).get(), guess)
         transaction.set_rollback(True)
     return None
 
 
+@transaction.atomic
 def _consume(captcha: CaptchaModel, *, by: str, counted: _Counted | None = None) -> None:
     """
-    Record the proof, once, and give a counted try back: to the code of this length, as the tries of a longer one began
+    Record the proof, once, and undo a counted guess: of the code of this length, as the tries of a longer one began
     anew. A parallel post that proved first is as good.
     """
-    now, this = clock.now(), (captcha.pk, captcha.generation)
-    if counted is None:
-        first = statements.change(PROVE, now, by, 0, *this)  # no code is that short: nothing was counted
-    else:
-        give_back = limits.returning(address=captcha.address, charged=counted.guesses)
-        returned, first = statements.together(give_back, (PROVE, now, by, captcha.length, *this))
-        with transaction.atomic():  # which is nothing, unless others guessed or proved meanwhile
-            if not returned:
-                limits.return_guess(address=captcha.address, charged=counted.guesses)
-            if not first:
-                statements.change(GIVE_BACK, *this, captcha.length)
-    if first:
-        counts.codes.add("proven")
+    now, this = clock.now(), CaptchaModel.objects.filter(pk=captcha.pk, generation=captcha.generation)
+    if counted:
+        limits.undo_guess(address=captcha.address, guess=counted.guess)
+        this.filter(length=captcha.length).update(attempts=F("attempts") - 1)
+    if this.filter(proven_at=None).update(proven_at=now, proven_by=by):
+        counts.codes.add_after_commit("proven")
         if captcha.first_accepted_at:
             counts.proven_after.observe((now - captcha.first_accepted_at).total_seconds())
     captcha.proven_at = captcha.proven_at or now

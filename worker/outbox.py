@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Greatest, Now
 
-from core import addresses, clock, statements
+from core import addresses, clock
 from verification import services as verification
 from verification.models import CaptchaModel
 
@@ -23,7 +23,6 @@ from .models import Delivery, DeliveryQuerySet
 from .smtp import Outcome, Reply
 
 State = Delivery.State
-NOW = Now()  # the database's clock; one object, as what it compiles to is remembered by it
 
 TAKE_BACK = 1_000  # leases that are over, in one statement
 LEASE = 60  # seconds; longer than one send, shorter than the broker's visibility timeout
@@ -64,11 +63,11 @@ def post(
         mailbox="" if network is None else addresses.mailbox(recipient),
         network=network or "",
         created_at=clock.now(),
-        next_attempt_at=NOW,
-        published_at=NOW,
+        next_attempt_at=Now(),
+        published_at=Now(),
         message_id=new_message_id(),
     )
-    statements.insert(delivery)
+    delivery.save(force_insert=True)
     notify_after_commit(delivery.pk)
     return delivery
 

@@ -12,7 +12,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 django.setup()
 
-from core import statements  # noqa: E402
+from django.db import connection  # noqa: E402
+
 from verification import keys  # noqa: E402
 from worker import bell  # noqa: E402
 
@@ -35,7 +36,9 @@ FILL = """
 
 
 def fill(number: int, tag: str) -> None:
-    (newest,) = statements.one(FILL, keys.current_key_id(), tag, number)
+    with connection.cursor() as cursor:
+        cursor.execute(FILL, [keys.current_key_id(), tag, number])
+        (newest,) = cursor.fetchone()
     bell.ring(newest)
 
 

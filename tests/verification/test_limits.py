@@ -22,7 +22,7 @@ def tiers(settings) -> None:
 def guess(hands: Hands, number: int = 1, *, address: str = ALICE, length: int = 4) -> None:
     for _ in range(number):
         with transaction.atomic():
-            limits.charge_guess(address=address, length=length, at=hands.moment)
+            limits.count_guess(address=address, length=length, at=hands.moment)
             limits.tally(at=hands.moment)
 
 
@@ -75,25 +75,25 @@ def test_a_refused_guess_is_not_counted(hands: Hands) -> None:
     guess(hands)
 
 
-def test_a_returned_guess_makes_room(hands: Hands) -> None:
+def test_an_undone_guess_makes_room(hands: Hands) -> None:
     """The right code costs its owner nothing."""
     guess(hands, 8)
     for _ in range(20):
         hands.move(seconds=1)
         guess(hands)
         with transaction.atomic():
-            limits.return_guess(address=ALICE, charged=AddressBudget.objects.get().guesses)
+            limits.undo_guess(address=ALICE, guess=AddressBudget.objects.get().guesses[-1])
     assert length(hands) == 4
 
 
-def test_a_returned_guess_takes_no_other_along(hands: Hands) -> None:
-    """Somebody guessed between the charge and its return: that one goes on counting."""
+def test_an_undone_guess_takes_no_other_along(hands: Hands) -> None:
+    """Somebody guessed after it: that one goes on counting."""
     guess(hands, 3)
-    mine = AddressBudget.objects.get().guesses
+    mine = AddressBudget.objects.get().guesses[-1]
     hands.move(seconds=1)
     guess(hands)
     with transaction.atomic():
-        limits.return_guess(address=ALICE, charged=mine)
+        limits.undo_guess(address=ALICE, guess=mine)
     left = AddressBudget.objects.get().guesses
     assert len(left) == 3
     assert left[-1] == pytest.approx(hands.moment.timestamp(), abs=0.001)
@@ -129,10 +129,10 @@ def test_the_site_forgets_after_a_day_to_the_hour(hands: Hands) -> None:
 
 
 def test_old_hours_are_not_read(hands: Hands, django_assert_num_queries) -> None:
-    """One statement for a new code, and it looks at no more than a day."""
+    """The length of a new code takes two queries, and they look at no more than a day."""
     rows = [GuessTally(hour=hands.moment - timedelta(days=days), shard=0, guesses=10**6) for days in range(2, 50)]
     GuessTally.objects.bulk_create(rows)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         assert length(hands) == 4
 
 

@@ -31,7 +31,7 @@ ACCOUNTS = [
             "            person.save()\n"
             "        try:\n",
         ),
-        Edit(SERVICES, '"username_key", "password",', '"username_key",'),
+        Edit(SERVICES, '        "password": hashed,\n', ""),
         "test_accounts.py::test_31_a_stranger_prepares_nothing_for_the_owner",
     ),
     defect(
@@ -39,9 +39,9 @@ ACCOUNTS = [
         "A new request takes the earlier ones of its address away",
         Edit(
             "verification/services.py",
-            "    limits.insert(captcha)\n",
+            "    captcha = CaptchaModel.objects.create(\n",
             "    CaptchaModel.objects.filter(address=address, redeemed_at=None).update(redeemed_at=now)\n"
-            "    limits.insert(captcha)\n",
+            "    captcha = CaptchaModel.objects.create(\n",
         ),
         "test_accounts.py::test_32_asking_again_changes_nothing_of_the_first_asker",
     ),

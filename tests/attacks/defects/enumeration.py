@@ -77,8 +77,8 @@ ENUMERATION = [
         "Guesses at decoys are not charged to the address: they can't be right anyway",
         Edit(
             "verification/services.py",
-            "        guesses = limits.charge_guess(address",
-            "        guesses = [] if captcha.decoy else limits.charge_guess(address",
+            "        guess = limits.count_guess(address",
+            "        guess = 0.0 if captcha.decoy else limits.count_guess(address",
         ),
         "test_enumeration.py::test_05_the_limits_trip_alike",
     ),

@@ -11,22 +11,22 @@ ATOMIC_REQUESTS = Edit(
 )
 ANY_ACCOUNT = Edit(
     "signup/services.py",
-    "where=STILL_PENDING)",
-    'where="TRUE")',
+    "User.objects.pending().filter(pk=user.pk).activate(**account)",
+    "User.objects.get_queryset().filter(pk=user.pk).activate(**account)",
 )
 
 GUESSING = [
     defect(
         7,
-        "The statement that counts a try does not look at the tries left",
-        Edit(SERVICES, "length = %s AND attempts < %s AND", "length = %s AND %s > 0 AND"),
+        "The update that counts a guess does not look at the tries left",
+        Edit(SERVICES, "this.filter(attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS, ", "this.filter("),
         "test_races.py::test_07_of_200_parallel_wrong_codes_five_are_compared[sqlite]",
         "test_api.py::test_07_of_200_parallel_wrong_codes_at_most_five_are_compared",
     ),
     defect(
         8,
         "Neither the spending of the proof nor the activation is conditional (each alone is caught by the other)",
-        Edit(SERVICES, "proven_at IS NOT NULL AND redeemed_at IS NULL", "proven_at IS NOT NULL"),
+        Edit(SERVICES, "proven_at__isnull=False, redeemed_at=None)", "proven_at__isnull=False)"),
         ANY_ACCOUNT,
         "test_races.py::test_08_of_50_parallel_right_codes_one_makes_an_account[postgresql]",
         "test_api.py::test_08_of_50_parallel_right_codes_one_makes_an_account",
@@ -58,8 +58,8 @@ GUESSING = [
         "Guesses are counted by code, not by address",
         Edit(
             SERVICES,
-            "limits.charge_guess(address=captcha.address, length",
-            "limits.charge_guess(address=captcha.handle, length",
+            "limits.count_guess(address=captcha.address, length",
+            "limits.count_guess(address=captcha.handle, length",
         ),
         "test_guessing.py::test_10_resending_gives_no_new_guesses",
     ),
@@ -68,8 +68,8 @@ GUESSING = [
         "A new code begins with an empty budget",
         Edit(
             SERVICES,
-            "    limits.insert(captcha)\n",
-            "    limits.AddressBudget.objects.filter(address=address).delete()\n    limits.insert(captcha)\n",
+            "    captcha = CaptchaModel.objects.create(\n",
+            "    limits.AddressBudget.objects.filter(address=address).delete()\n    captcha = CaptchaModel.objects.create(\n",
         ),
         "test_guessing.py::test_10_resending_gives_no_new_guesses",
     ),
@@ -78,12 +78,8 @@ GUESSING = [
         "The address's row is not held while a guess is counted",
         Edit(
             LIMITS,
-            "    known, site = statements.one(charge, address, _text([mine]), at, _hour(at) - WINDOW)\n"
-            "    guesses = json.loads(known)\n",
-            "    AddressBudget.objects.get_or_create(address=address)\n"
-            "    known, site = statements.one(DEMAND, address, _hour(at) - WINDOW)\n"
-            "    guesses = [*json.loads(known), mine]\n"
-            "    AddressBudget.objects.filter(address=address).update(guesses=guesses)\n",
+            "    budget, _ = AddressBudget.objects.select_for_update().get_or_create(address=address)\n",
+            "    budget, _ = AddressBudget.objects.get_or_create(address=address)\n",
         ),
         "test_races.py::test_10_on_many_handles_at_once_nine_wrong_codes_are_compared[postgresql]",
     ),
@@ -154,13 +150,13 @@ GUESSING = [
         ),
         Edit(
             LIMITS,
-            "    guesses = json.loads(known)\n",
-            "    guesses = [*cache.get(address, []), mine]\n",
+            "    recent = _recent(budget.guesses, at)\n",
+            "    recent = _recent(cache.get(address, []), at)\n",
         ),
         Edit(
             LIMITS,
-            "    return charged\n",
-            "    cache.set(address, charged, 86_400)\n    return charged\n",
+            "    return guess\n",
+            "    cache.set(address, budget.guesses, 86_400)\n    return guess\n",
         ),
         "test_guessing.py::test_14_an_empty_redis_forgets_no_guess",
     ),
@@ -231,13 +227,7 @@ GUESSING = [
     defect(
         69,
         "A right code gives a try back whatever the length",
-        Edit(SERVICES, "CASE WHEN length = %s THEN 1", "CASE WHEN %s > 0 THEN 1"),
-        "test_guessing.py::test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count",
-    ),
-    defect(
-        69,
-        "A try is given back to whatever code there is",
-        Edit(SERVICES, 'generation = %s AND length = %s\n"""\nREDEEM', 'generation = %s AND %s > 0\n"""\nREDEEM'),
+        Edit(SERVICES, "        this.filter(length=captcha.length).update(attempts", "        this.update(attempts"),
         "test_guessing.py::test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count",
     ),
 ]

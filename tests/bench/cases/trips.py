@@ -63,7 +63,7 @@ def counting(port: int) -> Iterator[Counter]:
 def trips(bench: Bench) -> list[Row]:
     doorcode = bench.rig.doorcode("doorcode-trips")
     sites = [
-        (doorcode, Goal(most=8)),
+        (doorcode, Goal(most=10)),
         (bench.rig.floor(doorcode, "full"), None),
         (bench.rig.peer("allauth-trips", hashes=False, mails="celery"), None),
     ]
