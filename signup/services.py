@@ -1,6 +1,5 @@
 """The visitor's journey: ask for a code, ask again, register. Each verb owns its transaction."""
 
-import time
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
@@ -12,7 +11,7 @@ from core import clock
 from verification import lookup
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import CodeTooShort, HandleLost, is_waiting
+from verification.states import CodeTooShort, HandleLost
 from worker import outbox, status
 from worker.models import Delivery
 
@@ -21,7 +20,6 @@ from .models import User
 from .signals import user_activated
 
 DAY = timedelta(days=1)
-SETTLING = 0.5  # seconds; recording an acceptance takes a few milliseconds
 
 
 class SignupError(Exception):
@@ -122,17 +120,7 @@ def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: 
     """
     Prove the mailbox by the typed code or the mail's link; see `verification.services.prove` for what it returns and
     raises. Where that is CodeTooShort, a mail with a longer code is on its way.
-
-    A mail can be read, and its code pasted, before the mail server's answer is on record here. So while a first mail
-    is being handed over, wait for that record, at most SETTLING seconds.
     """
-    end = time.monotonic() + SETTLING
-    while captcha and is_waiting(captcha):
-        sending = status.is_sending(captcha=captcha)
-        captcha.refresh_from_db()  # after asking: the record may have come between
-        if not sending or time.monotonic() > end:
-            break
-        time.sleep(0.02)
     try:
         return verification.prove(captcha=captcha, address=address, code=code, link_proof=link_proof)
     except CodeTooShort:

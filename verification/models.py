@@ -29,7 +29,9 @@ class CaptchaModel(models.Model):
     decoy = models.BooleanField(_("decoy"), default=False)
     created_at = models.DateTimeField(_("created"))
     requested_at = models.DateTimeField(_("last asked for"))
-    # Both are of this generation, and null until a mail server accepted a mail of it.
+    # These are of this generation: when a send of its mail last began that no mail server has accepted or put off, and
+    # from the first acceptance on, which starts the code's lifetime.
+    mailed_at = models.DateTimeField(_("mailed"), null=True, blank=True)
     first_accepted_at = models.DateTimeField(_("first accepted by the mail server"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     proven_at = models.DateTimeField(_("proven"), null=True, blank=True)

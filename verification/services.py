@@ -15,7 +15,7 @@ from core import clock
 from . import codes, counts, keys, limits
 from .lookup import resend_wait
 from .models import CaptchaModel
-from .states import CodeMismatch, HandleLost, State, TooManyAttempts, VerificationError, refuse, state_of
+from .states import CodeMismatch, HandleLost, State, TooManyAttempts, VerificationError, refuse, state_of, valid
 
 
 class ResendTooSoon(VerificationError):
@@ -102,7 +102,7 @@ def _save(captcha: CaptchaModel, *, new_generation: bool) -> bool:
     if new_generation:
         captcha.generation += 1
         captcha.key_id, captcha.attempts = keys.current_key_id(), 0
-        captcha.first_accepted_at, captcha.expires_at = None, None
+        captcha.mailed_at, captcha.first_accepted_at, captcha.expires_at = None, None, None
         captcha.length = limits.code_length(address=captcha.address, at=clock.now())
         counts.codes.add_after_commit("requested")
     longer = not new_generation and lengthen(captcha=captcha)
@@ -115,6 +115,32 @@ def is_wanted(captcha: CaptchaModel, generation: int) -> bool:
     ends = (captcha.first_accepted_at or clock.now()) + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
     over = captcha.created_at + timedelta(seconds=settings.HANDLE_LIFETIME)
     return captcha.generation == generation and captcha.redeemed_at is None and clock.now() < min(ends, over)
+
+
+def begin_send(*, captchas: Iterable[CaptchaModel], at: datetime) -> set[int]:
+    """
+    Open the codes whose mail is about to be sent, unless one was accepted before; return the ids of those that may be
+    sent now. The others are locked, as somebody asks for them again right now. Needs a transaction.
+    """
+    new = [each.pk for each in captchas if each.first_accepted_at is None]
+    ready = {each.pk for each in captchas} - set(new)
+    if new:
+        rows = CaptchaModel.objects.filter(pk__in=new).select_for_update(skip_locked=True, no_key=True)
+        locked = list(rows.values_list("pk", flat=True))
+        CaptchaModel.objects.filter(pk__in=locked).update(mailed_at=at)
+        ready.update(locked)
+    return ready
+
+
+def call_off_sends(*, mails: Iterable[tuple[int, int]]) -> None:
+    """
+    The mail server took none of these mails, (captcha id, generation) pairs: nobody has read them, so their codes wait
+    for the next send. Passes over rows that somebody asks for again right now. Needs a transaction.
+    """
+    for pk, generation in mails:
+        unread = CaptchaModel.objects.filter(pk=pk, generation=generation, first_accepted_at=None)
+        if unread.select_for_update(skip_locked=True, no_key=True).first():
+            unread.update(mailed_at=None)
 
 
 def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
@@ -216,7 +242,7 @@ def _count(captcha: CaptchaModel) -> _Counted | None:
         now = clock.now()
         guess = limits.count_guess(address=captcha.address, length=captcha.length, at=now)
         this = CaptchaModel.objects.filter(pk=captcha.pk, generation=captcha.generation, length=captcha.length)
-        left = this.filter(attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS, redeemed_at=None, expires_at__gt=now)
+        left = this.filter(valid(at=now), attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS, redeemed_at=None)
         if left.update(attempts=F("attempts") + 1):
             return _Counted(now, this.values_list("attempts", flat=True).get(), guess)
         transaction.set_rollback(True)

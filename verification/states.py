@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from django.conf import settings
+from django.db.models import Q
 
 from . import keys
 from .models import CaptchaModel
@@ -66,7 +67,7 @@ class LinkOnly(VerificationError):
 
 class State(Enum):
     LOST = "lost"  # unknown, forged, too old or redeemed
-    WAITING = "waiting"  # no mail of this generation was accepted yet
+    WAITING = "waiting"  # no send of a mail of this generation has begun
     EXPIRED = "expired"
     EXHAUSTED = "exhausted"
     OPEN = "open"
@@ -78,18 +79,43 @@ def state_of(captcha: CaptchaModel | None, *, at: datetime) -> State:
         return State.LOST
     if not keys.is_known(captcha):
         return State.EXPIRED
-    if captcha.expires_at is None:
+    ends = ends_at(captcha)
+    if ends is None:
         return State.WAITING
-    if captcha.expires_at <= at:
+    if ends <= at:
         return State.EXPIRED
     if captcha.attempts >= settings.CAPTCHA_MAX_ATTEMPTS:
         return State.EXHAUSTED
     return State.OPEN
 
 
-def is_waiting(captcha: CaptchaModel) -> bool:
-    """Whether no mail of the current generation was accepted yet."""
-    return captcha.expires_at is None
+def ends_at(captcha: CaptchaModel) -> datetime | None:
+    """
+    When the code expires; None before the first send of its mail. It can be typed from then on, as a mail may be read
+    before the mail server's answer is on record, or though that was lost.
+    """
+    if captcha.expires_at or not captcha.mailed_at:
+        return captcha.expires_at
+    return captcha.mailed_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+
+
+def valid(*, at: datetime) -> Q:
+    """The rows whose code can expire, and has not: those with `ends_at` to come."""
+    mailed = at - timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+    return Q(expires_at__gt=at) | Q(expires_at=None, mailed_at__gt=mailed)
+
+
+def matching(state: State, *, at: datetime) -> Q:
+    """The rows in a state, as `state_of` says it; but rows whose key has left the settings are not seen."""
+    living = Q(redeemed_at=None, created_at__gt=at - timedelta(seconds=settings.HANDLE_LIFETIME))
+    waiting, tried_out = Q(expires_at=None, mailed_at=None), Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)
+    return {
+        State.LOST: ~living,
+        State.WAITING: living & waiting,
+        State.EXPIRED: living & ~waiting & ~valid(at=at),
+        State.EXHAUSTED: living & valid(at=at) & tried_out,
+        State.OPEN: living & valid(at=at) & ~tried_out,
+    }[state]
 
 
 def refuse(state: State, *, address_fits: bool) -> None:

@@ -3,7 +3,7 @@
 import random
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from email.utils import make_msgid, parseaddr
 from functools import cache, partial
@@ -125,6 +125,8 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     if superseded:
         Delivery.objects.filter(pk__in=superseded).supersede()
     mine = mail_limits.admit([row for row in rows if row.pk not in superseded], group, at=at)
+    ready = verification.begin_send(captchas=[row.captcha for row in mine if row.captcha], at=at)
+    mine = [row for row in mine if row.captcha_id is None or row.captcha_id in ready]
     if mine:
         _lease(mine, secrets.token_hex(16), at)
     return mine
@@ -170,14 +172,18 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
     An acceptance starts the code's life in the same transaction, even for one whose lease was lost: the mail is out.
     """
     accepted = [result for result in results if result[1].outcome is Outcome.ACCEPTED]
-    codes = [(each.captcha_id, each.generation) for each, _ in accepted if each.captcha_id]
     with transaction.atomic():
-        verification.accept(mails=codes, at=clock.now())
+        verification.accept(mails=_codes(delivery for delivery, _ in accepted), at=clock.now())
         fenced = _settle_accepted(accepted)
-        for delivery, reply in results:
-            if reply.outcome is not Outcome.ACCEPTED and not _record(delivery, reply):
-                fenced.append(delivery)
-    return fenced
+        others = [result for result in results if result[1].outcome is not Outcome.ACCEPTED]
+        recorded = [delivery for delivery, reply in others if _record(delivery, reply)]
+        verification.call_off_sends(mails=_codes(recorded))
+    return fenced + [delivery for delivery, _ in others if delivery not in recorded]
+
+
+def _codes(deliveries: Iterable[Delivery]) -> list[tuple[int, int]]:
+    """The (captcha id, generation) pairs that these mails are about."""
+    return [(each.captcha_id, each.generation) for each in deliveries if each.captcha_id]
 
 
 def _settle_accepted(results: Sequence[Result]) -> list[Delivery]:
@@ -196,8 +202,10 @@ def _settle_accepted(results: Sequence[Result]) -> list[Delivery]:
 
 def release(*, deliveries: Sequence[Delivery]) -> None:
     """Give claimed deliveries back unsent: their attempt is not counted, and the sweeper finds them at once."""
-    for delivery in deliveries:
-        _mine(delivery).update(state=State.PENDING, attempts=F("attempts") - 1, lease_token="", lease_until=None)
+    unsent = {"state": State.PENDING, "attempts": F("attempts") - 1, "lease_token": "", "lease_until": None}
+    with transaction.atomic():
+        mine = [delivery for delivery in deliveries if _mine(delivery).update(**unsent)]
+        verification.call_off_sends(mails=_codes(mine))
 
 
 def leave(*, delivery: Delivery, reply: Reply) -> None:

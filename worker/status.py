@@ -28,11 +28,6 @@ def has_unlimited(*, address: str, since: datetime) -> bool:
     return beside.exists()
 
 
-def is_sending(*, captcha: CaptchaModel) -> bool:
-    """Whether a mail about a captcha is being handed over, or was and its outcome is not on record yet."""
-    return Delivery.objects.filter(captcha=captcha, state=State.SENDING).exists()
-
-
 def leaves_at(delivery: Delivery | None) -> datetime | None:
     """When a mail may leave that a mail limit holds back; None for any other."""
     held = delivery is not None and delivery.state == State.PENDING and delivery.attempts == 0

@@ -19,7 +19,7 @@ from signup import services
 from verification import keys, limits, lookup
 from verification import services as verification
 from verification.models import AddressBudget, CaptchaModel
-from verification.states import HandleLost, State
+from verification.states import HandleLost, State, matching
 from worker import status
 
 from .careful import ask_first
@@ -47,15 +47,14 @@ class Outcome(Choice):
     @staticmethod
     def table() -> dict[str, tuple[Any, Q]]:
         now = clock.now()
-        live = Q(redeemed_at=None, proven_at=None, created_at__gt=now - timedelta(seconds=settings.HANDLE_LIFETIME))
-        tried_out = Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)
+        unproven = Q(proven_at=None)
         return {
             "account": (ACCOUNT, Q(redeemed_at__isnull=False, proven_at__isnull=False)),
             "proven": (PROVEN, Q(redeemed_at=None, proven_at__isnull=False)),
-            "open": (WORDS[State.OPEN], live & Q(expires_at__gt=now) & ~tried_out),
-            "waiting": (WORDS[State.WAITING], live & Q(expires_at=None)),
-            "exhausted": (WORDS[State.EXHAUSTED], live & Q(expires_at__gt=now) & tried_out),
-            "expired": (WORDS[State.EXPIRED], live & Q(expires_at__lte=now)),
+            "open": (WORDS[State.OPEN], unproven & matching(State.OPEN, at=now)),
+            "waiting": (WORDS[State.WAITING], unproven & matching(State.WAITING, at=now)),
+            "exhausted": (WORDS[State.EXHAUSTED], unproven & matching(State.EXHAUSTED, at=now)),
+            "expired": (WORDS[State.EXPIRED], unproven & matching(State.EXPIRED, at=now)),
             "disowned": (DISOWNED, Q(redeemed_at__isnull=False, proven_at=None)),
             "decoy": (_("address already registered"), Q(decoy=True)),
         }
@@ -71,8 +70,8 @@ class CaptchaAdmin(LogAdmin):
         (None, {"fields": ("address", "state", "tries", "length", "generation", "registered", "reference", "mails")}),
         (
             _("Moments"),
-            {"fields": ("created_at", "requested_at", "first_accepted_at", "expires_at", "proven_at", "proven_by",
-                        "redeemed_at")},
+            {"fields": ("created_at", "requested_at", "mailed_at", "first_accepted_at", "expires_at", "proven_at",
+                        "proven_by", "redeemed_at")},
         ),
     )  # fmt: skip
 

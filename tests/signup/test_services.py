@@ -1,8 +1,5 @@
 """The journey's verbs."""
 
-import time
-from types import SimpleNamespace
-
 import pytest
 from django.contrib.auth import authenticate
 from django.db import connection
@@ -15,7 +12,7 @@ from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pend
 from verification import keys
 from verification.models import CaptchaModel
 from verification.services import ResendTooSoon, prove
-from verification.states import HandleLost
+from verification.states import CodeExpired, CodeMismatch, HandleLost
 from worker import outbox
 from worker.models import Delivery
 from worker.smtp import Outcome, Reply
@@ -286,12 +283,45 @@ def test_a_reset_mail_is_for_active_accounts_alone() -> None:
     assert list(rows) == [(user.pk, "password_reset", "zh-hant"), *[(None, "password_reset", "en")] * 3]
 
 
-def test_a_code_typed_faster_than_its_record_waits_for_it(monkeypatch) -> None:
-    """The mail server shows the mail before its acceptance is on record here."""
+def test_a_code_can_be_typed_as_soon_as_its_send_has_begun() -> None:
+    """The mail can be read before its acceptance is on record here; before the send, no code is looked at or counted."""
     captcha = ask()
     code = right(captcha)
+    with pytest.raises(CodeMismatch) as refused:
+        services.prove(captcha=captcha, address=ALICE, code=code, link_proof=None)
+    assert refused.value.attempts_left is None
+    outbox.claim(limit=1)
+    captcha.refresh_from_db()
+    assert services.prove(captcha=captcha, address=ALICE, code=code, link_proof=None)
+
+
+def test_after_silence_behind_the_dot_the_code_works(hands: Hands) -> None:
+    """The mail may be there; the code lives for as long as it could at the most."""
+    captcha = ask()
     [delivery] = outbox.claim(limit=1)
-    settle = lambda _: outbox.settle(results=[(delivery, Reply(Outcome.ACCEPTED, "250 OK"))])  # noqa: E731
-    monkeypatch.setattr(services, "time", SimpleNamespace(monotonic=time.monotonic, sleep=settle))
-    services.prove(captcha=captcha, address=ALICE, code=code, link_proof=None)
-    assert CaptchaModel.objects.get().proven_by == "code"
+    outbox.leave(delivery=delivery, reply=Reply(Outcome.UNKNOWN, "silence"))
+    hands.move(minutes=29)
+    captcha.refresh_from_db()
+    assert services.prove(captcha=captcha, address=ALICE, code=right(captcha), link_proof=None)
+
+
+def test_a_code_expires_though_no_answer_ever_came(hands: Hands) -> None:
+    """CAPTCHA_MAX_LIFETIME after its send began."""
+    captcha = ask()
+    outbox.claim(limit=1)
+    hands.move(minutes=30)
+    captcha.refresh_from_db()
+    with pytest.raises(CodeExpired):
+        services.prove(captcha=captcha, address=ALICE, code=right(captcha), link_proof=None)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.UNAVAILABLE, Outcome.REFUSED])
+def test_a_mail_that_nobody_took_opens_no_code(outcome: Outcome) -> None:
+    """Nobody has read it: guesses are neither compared nor counted until the next send."""
+    captcha = ask()
+    [delivery] = outbox.claim(limit=1)
+    outbox.settle(results=[(delivery, Reply(outcome, "no"))])
+    captcha.refresh_from_db()
+    with pytest.raises(CodeMismatch) as refused:
+        services.prove(captcha=captcha, address=ALICE, code=right(captcha), link_proof=None)
+    assert refused.value.attempts_left is None

@@ -1,12 +1,15 @@
 """Post, claim, settle."""
 
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.db.models.functions import Now
 
 from core import clock
 from tests.factories import ALICE, Hands, make_captcha, make_delivery
+from tests.servers import Postgres, System
 from verification.models import CaptchaModel
 from worker import outbox, status
 from worker.models import Delivery
@@ -270,3 +273,25 @@ def test_a_mail_keeps_its_message_id() -> None:
     assert again.message_id == delivery.message_id
     assert again.message_id.endswith("@doorcode.test>")
     assert status.latest(captcha=make_captcha(ALICE)) is None
+
+
+LOCKED = """
+import os, psycopg
+from signup import services
+from worker import outbox
+captcha = services.request_code(address="alice@example.com", language="en", held={})
+with psycopg.connect(os.environ["DATABASE_URL"]) as other:
+    other.execute("SELECT 1 FROM verification_captchamodel WHERE id = %s FOR NO KEY UPDATE", [captcha.pk])
+    print("CLAIMED", len(outbox.claim(limit=5)), end=" ")
+print(len(outbox.claim(limit=5)))
+"""
+
+
+@pytest.mark.postgres
+def test_a_claim_passes_over_a_request_that_is_locked(postgres: Postgres, tmp_path: Path) -> None:
+    """Who asks for a mail again holds its request, and then its mails: waiting for it could be a deadlock."""
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
+    system = System(database=postgres.new_database(), mail=nowhere, logs=tmp_path, **memory)
+    system.manage("migrate", "--verbosity", "0")
+    assert "CLAIMED 0 1" in system.manage("shell", "-v", "0", "-c", LOCKED)
