@@ -1,9 +1,9 @@
 """
 The outer layer of limits: how often a network, an account or a browser may do something, counted in Redis.
 
-It counts in fixed windows, so a burst across a window's edge may reach twice a rate; budgets that must be exact are
-in the database (verification/limits.py, worker/budgets.py). With Redis away this layer opens: nobody is refused for
-our trouble, it is logged and counted, and those budgets still hold.
+It counts in fixed windows, so a burst across a window's edge may reach twice a rate; limits that must be exact are
+in the database (verification/limits.py, worker/mail_limits.py). With Redis away this layer opens: nobody is refused for
+our trouble, it is logged and counted, and those limits still hold.
 """
 
 import logging

@@ -664,7 +664,7 @@ def test_58_no_name_stops_the_mail_or_adds_a_header(settings, setting: str, valu
     try:
         sender.deliver()
     finally:
-        smtp.drop_connection()
+        smtp.close_connections()
         server.close()
     assert Delivery.objects.get().state == "sent"
     [mail] = server.mails
