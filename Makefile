@@ -43,7 +43,7 @@ check: install  ## lint, types, import contract, catalogues, migrations, deploym
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(TEST_ENV) $(BIN)/python manage.py catalogues --check
+	$(BIN)/python -m tests.tools.catalogues --check
 	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/bandit -q -r core verification worker signup -ll  # what is lower, ruff's S rules say where it stands
 	env $$(grep -v '^#' docs/production.env) SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
@@ -68,10 +68,10 @@ bench: install  ## Doorcode beside the floor and beside a peer, as ratios (ONLY=
 	@$(BIN)/python -m tests.bench $(ONLY) --scale $(or $(SCALE),1) $(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(PUBLISH),--publish)
 
 messages: install  ## bring the catalogues up to date with the sources, and compile them
-	$(TEST_ENV) $(BIN)/python manage.py catalogues --update
+	$(BIN)/python -m tests.tools.catalogues --update
 
 language: install  ## begin a new language: make language CODE=ar
-	$(TEST_ENV) $(BIN)/python manage.py catalogues --add $(CODE)
+	$(BIN)/python -m tests.tools.catalogues --add $(CODE)
 
 schema: install  ## bring docs/reference/openapi.yaml up to date with the API
 	$(TEST_ENV) $(BIN)/python manage.py spectacular --lang en --validate --fail-on-warn --file docs/reference/openapi.yaml

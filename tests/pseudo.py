@@ -13,7 +13,7 @@ from django.conf import settings
 from django.conf.locale import LANG_INFO
 from django.test import override_settings
 
-from core.management.commands import catalogues
+from tests.tools import catalogues
 
 CODE = "xx"
 OPEN, CLOSE = "⟦", "⟧"

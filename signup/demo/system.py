@@ -16,7 +16,7 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from core import operators
+from core.management import base
 from core.wsgi import application
 from worker import celery_app
 
@@ -37,7 +37,7 @@ class QuietHandler(WSGIRequestHandler):
 
 def run(*, port: int, mail_port: int) -> int:
     """Run until Ctrl-C or SIGTERM; return the exit status."""
-    translation.activate(operators.language())
+    translation.activate(base.language())
     try:
         server = ThreadedWSGIServer(("127.0.0.1", port), QuietHandler, ipv6=False)
     except OSError:

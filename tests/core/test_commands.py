@@ -1,4 +1,4 @@
-"""The page of commands says what their parsers say; all share the same manners."""
+"""The page of commands lists what the parsers take; what all commands share works in each."""
 
 import argparse
 import io
@@ -8,7 +8,7 @@ import sys
 import pytest
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 
-from core import operators
+from core.management import base
 from tests.servers import ROOT
 
 APPS = ("core", "verification", "worker", "signup")
@@ -74,7 +74,7 @@ def test_a_terminal_is_asked(monkeypatch, answer: str, goes_on: bool) -> None:
     """No answer is a no."""
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     monkeypatch.setattr(sys, "stderr", Terminal())
-    command = operators.Command()
+    command = base.Command()
     if goes_on:
         command.confirm({"yes": False}, "Really?")
     else:
@@ -86,14 +86,14 @@ def test_a_terminal_is_asked(monkeypatch, answer: str, goes_on: bool) -> None:
 def test_a_script_is_not_asked(monkeypatch) -> None:
     """It would wait for ever."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    operators.Command().confirm({"yes": False}, "Really?")
+    base.Command().confirm({"yes": False}, "Really?")
 
 
 def test_progress_is_for_a_terminal(monkeypatch) -> None:
     """A log wants no carriage returns."""
     for stream, shown in ((Terminal(), "2 / 2"), (io.StringIO(), "")):
         monkeypatch.setattr(sys, "stderr", stream)
-        assert list(operators.Command(stderr=stream).progress([7, 8], total=2)) == [7, 8]
+        assert list(base.Command(stderr=stream).progress([7, 8], total=2)) == [7, 8]
         assert shown in stream.getvalue()
         assert bool(stream.getvalue()) == bool(shown)
 
@@ -104,3 +104,24 @@ def test_lang_chooses_the_language(db, capsys) -> None:
     assert "注册请求: 0" in capsys.readouterr().out
     with pytest.raises(CommandError, match="zh-hans"):
         call_command("stats", "--lang", "tlh")
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, "zh-hans"),
+        ({"LANG": "zh_TW.UTF-8"}, "zh-hant"),
+        ({"LANG": "en_GB.UTF-8"}, "en"),
+        ({"LANG": "C.UTF-8"}, "en"),
+        ({"LANG": "de_DE@euro"}, "en"),
+        ({"LC_ALL": "zh_CN", "LANG": "en_US"}, "zh-hans"),
+        ({}, "en"),
+    ],
+)
+def test_the_locale_decides(monkeypatch, environment: dict[str, str], language: str) -> None:
+    """LC_ALL before LC_MESSAGES before LANG; English where the catalogue lacks the language."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert base.language() == language

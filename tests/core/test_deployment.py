@@ -90,13 +90,6 @@ def test_the_docs_production_environment_is_enough() -> None:
     assert names <= read_by_settings()
 
 
-def test_catalogues_are_complete() -> None:
-    """No text without its translation, nothing stale, all compiled."""
-    from django.core.management import call_command
-
-    call_command("catalogues", "--check")
-
-
 def test_every_language_has_a_catalogue() -> None:
     """What the switch offers is there."""
     folders = {path.parent.parent.name for path in (ROOT / "locale").rglob("django.mo")}

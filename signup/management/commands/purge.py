@@ -6,11 +6,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from core import operators
+from core.management import base
 from signup.purge import purge
 
 
-class Command(operators.Command):
+class Command(base.Command):
     def describe(self) -> str:
         return _("Delete accounts that were never activated, old codes and settled mails")
 
@@ -40,4 +40,4 @@ class Command(operators.Command):
                 self.stdout.write(f"{names[kind]}: {rows}")
                 self.stdout.flush()
         if options["json"]:
-            self.tell(options, {"dry_run": options["dry_run"], "rows": done}, [])
+            self.print_result(options, {"dry_run": options["dry_run"], "rows": done}, [])

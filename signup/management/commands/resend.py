@@ -6,18 +6,19 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
-from core import fingerprints, operators
+from core import fingerprints
+from core.management import base
 from signup import support
 from verification.services import ResendTooSoon
 from verification.states import HandleLost
 
 
-class Command(operators.Command):
+class Command(base.Command):
     def describe(self) -> str:
         return _("Send the mail of a sign-up again, as its resend button does")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("address", type=operators.address, metavar="ADDRESS", help=_("Whose sign-up"))
+        parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("Whose sign-up"))
         self.add_dry_run(parser)
         self.add_json(parser)
 
@@ -46,4 +47,4 @@ class Command(operators.Command):
             text % {"email": address, "number": delivery and delivery.pk},
             _("In logs: %(hash)s") % {"hash": hashed},
         ]
-        self.tell(options, data, lines)
+        self.print_result(options, data, lines)

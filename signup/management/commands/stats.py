@@ -5,11 +5,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from core import operators
+from core.management import base
 from signup import stats
 
 
-class Command(operators.Command):
+class Command(base.Command):
     def describe(self) -> str:
         return _("Show how sign-ups and mails fared in the last hours")
 
@@ -31,7 +31,7 @@ class Command(operators.Command):
             (_("the oldest for, seconds"), waiting["oldest_seconds"]),
             (_("languages of new accounts"), _listed(found["languages"])),
         ]
-        self.tell(options, found, [f"{label}: {value}" for label, value in rows])
+        self.print_result(options, found, [f"{label}: {value}" for label, value in rows])
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -6,16 +6,17 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from core import fingerprints, operators
+from core import fingerprints
+from core.management import base
 from signup import support
 
 
-class Command(operators.Command):
+class Command(base.Command):
     def describe(self) -> str:
         return _("Forget wrong codes and wrong passwords of an address, so that its owner can try again")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("address", type=operators.address, metavar="ADDRESS", help=_("Whose"))
+        parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("Whose"))
         unmute = _('Send sign-up mail again, although its owner said "This wasn\'t me"')
         parser.add_argument("--unmute", action="store_true", help=unmute)
         self.add_dry_run(parser)
@@ -34,4 +35,4 @@ class Command(operators.Command):
         lines += [_("Nothing was changed")] if options["dry_run"] else []
         lines.append(_("In logs: %(hash)s") % {"hash": hashed})
         data = {"address": address, "in_logs": hashed, "dry_run": options["dry_run"], **vars(lifted)}
-        self.tell(options, data, lines)
+        self.print_result(options, data, lines)

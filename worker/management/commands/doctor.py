@@ -8,14 +8,15 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
-from core import doctor, operators, proxies
+from core import doctor, proxies
 from core import examinations as ground
 from core.doctor import Finding, Probe, State
+from core.management import base
 from worker import examinations as post
 from worker.smtp import DEADLINE
 
 
-class Command(operators.Command):
+class Command(base.Command):
     requires_system_checks = []  # what a check would refuse, a line here may explain
 
     def describe(self) -> str:
@@ -25,7 +26,7 @@ class Command(operators.Command):
         url = _("Where to ask the site which proxies it is behind; SITE_URL if none is given")
         parser.add_argument("--url", metavar="URL", help=url)
         send = _("Send one test mail to this address, straight to the mail server")
-        parser.add_argument("--send-to", type=operators.address, metavar="ADDRESS", help=send)
+        parser.add_argument("--send-to", type=base.address, metavar="ADDRESS", help=send)
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -40,7 +41,7 @@ class Command(operators.Command):
                 self.stdout.flush()
         broken = [each["name"] for each in found if each["state"] == State.FAILED.value]
         if options["json"]:
-            self.tell(options, {"ok": not broken, "findings": found}, [])
+            self.print_result(options, {"ok": not broken, "findings": found}, [])
         if broken:
             raise CommandError(_("Not well: %(names)s") % {"names": ", ".join(_label(name) for name in broken)})
 

@@ -7,14 +7,14 @@ from typing import Any
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from core import operators
+from core.management import base
 from worker import messages
 from worker.models import Delivery
 
 PARTS = ("text", "html", "raw")
 
 
-class Command(operators.Command):
+class Command(base.Command):
     def describe(self) -> str:
         return _("Show a mail as it would be sent, in the language of --lang; its code and links open nothing")
 
@@ -36,4 +36,4 @@ class Command(operators.Command):
             shown = str(options["output"])
         language = message.extra_headers["Content-Language"]
         data = {"kind": options["kind"], "language": language, "subject": message.subject}
-        self.tell(options, data | {name: parts[name] for name in ("text", "html")}, [shown])
+        self.print_result(options, data | {name: parts[name] for name in ("text", "html")}, [shown])

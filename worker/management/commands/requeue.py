@@ -7,12 +7,12 @@ from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from core import operators
+from core.management import base
 from worker.models import Delivery
 from worker.requeue import requeue
 
 
-class Command(operators.Command):
+class Command(base.Command):
     def describe(self) -> str:
         return _("Send mails again that failed for good; a code that died meanwhile is replaced")
 
@@ -38,4 +38,4 @@ class Command(operators.Command):
             done = sum(requeue(delivery_ids=[each]) for each in self.progress(ids, total=len(ids)))
         text = ngettext("%(n)d of %(all)d delivery is sent again", "%(n)d of %(all)d deliveries are sent again", done)
         found = {"found": len(ids), "sent_again": done, "dry_run": options["dry_run"]}
-        self.tell(options, found, [text % {"n": done, "all": len(ids)}])
+        self.print_result(options, found, [text % {"n": done, "all": len(ids)}])

@@ -7,11 +7,12 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from core import clock, operators
+from core import clock
+from core.management import base
 from worker import heartbeat, mail_limits, sweeper
 
 
-class Command(operators.Command):
+class Command(base.Command):
     def describe(self) -> str:
         return _("Ring for deliveries that wait, and send them where the broker is down")
 
@@ -28,7 +29,7 @@ class Command(operators.Command):
                 heartbeat.beat()
                 if found or options["once"]:
                     text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found)
-                    self.tell(options, {"waiting": found}, [text % {"n": found}])
+                    self.print_result(options, {"waiting": found}, [text % {"n": found}])
                     self.stdout.flush()
                 if options["once"]:
                     return

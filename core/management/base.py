@@ -1,4 +1,4 @@
-"""Speak to whoever runs a command in their own language, or to their program in JSON."""
+"""The base class of the management commands: output in the operator's language, or in JSON for a program."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from . import addresses
+from core import addresses
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def language() -> str:
 
 
 def known_language(name: str) -> str:
-    """Return our code of a language, as "zh_CN" or "zh-Hans". Raises ArgumentTypeError for one that we don't have."""
+    """Return the language code in LANGUAGES for a name like "zh_CN" or "zh-Hans". Raises ArgumentTypeError."""
     try:
         return translation.get_supported_language_variant(translation.to_language(name))
     except LookupError as error:
@@ -48,12 +48,12 @@ class Command(BaseCommand):
     """
     A management command whose help and output follow the operator's locale, or `--lang`.
 
-    What more than one command has is here: `--json`, `--dry-run`, `--yes`, the question before much is changed, and
-    the progress of long work on a terminal.
+    It offers what several commands share: `--json`, `--dry-run`, `--yes`, the question before a large change, and the
+    progress of long work on a terminal.
     """
 
     def describe(self) -> str:
-        """What the command is for, translated: `help` as a class attribute would be too early to know the locale."""
+        """The translated help text. A class attribute `help` would be translated before the locale is known."""
         raise NotImplementedError
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -77,15 +77,15 @@ class Command(BaseCommand):
     def add_yes(self, parser: ArgumentParser) -> None:
         parser.add_argument("--yes", action="store_true", help=_("Don't ask before much is changed"))
 
-    def tell(self, options: dict[str, Any], data: Any, lines: Iterable[str]) -> None:
-        """Print `data` as JSON where that was asked for, else `lines`."""
+    def print_result(self, options: dict[str, Any], data: Any, lines: Iterable[str]) -> None:
+        """Print `data` as JSON if `--json` was given, else `lines`."""
         if options["json"]:
             self.stdout.write(json.dumps(data, ensure_ascii=False, default=str))
         else:
             self.stdout.write("\n".join(lines))
 
     def confirm(self, options: dict[str, Any], question: str) -> None:
-        """Ask whoever sits at a terminal; a script has decided. Raises CommandError where the answer isn't yes."""
+        """Ask the operator at a terminal; a script isn't asked. Raises CommandError unless the answer is yes."""
         if options["yes"] or not (sys.stdin.isatty() and sys.stderr.isatty()):
             return
         self.stderr.write(f"{question} [y/N] ", ending="")
@@ -94,7 +94,7 @@ class Command(BaseCommand):
             raise CommandError(_("Nothing was changed"))
 
     def progress(self, items: Iterable[T], *, total: int) -> Iterator[T]:
-        """Go through `items`, and count them on the terminal, if there is one."""
+        """Yield from `items`, and show their count on the terminal, if there is one."""
         shown = sys.stderr.isatty()
         for number, item in enumerate(items, 1):
             yield item

@@ -4,7 +4,7 @@ import pytest
 from babel.messages.catalog import Message
 from django.conf import settings
 
-from core import wording
+from tests.tools import wording
 
 
 def found(locale: str, source: str | tuple[str, str], text: str | tuple[str, ...], flags: tuple[str, ...] = ()) -> str:

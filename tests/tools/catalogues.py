@@ -1,12 +1,13 @@
-"""`manage.py catalogues`: the translations held against the sources, without GNU gettext."""
+"""The translations of all languages: compare them with the sources, bring them up to date, begin a new one."""
 
 import io
+import os
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
@@ -14,12 +15,10 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.conf import settings
 from django.conf.locale import LANG_INFO
-from django.core.management.base import CommandError
-from django.utils.translation import gettext as _
 from django.utils.translation import to_locale
 from django.utils.translation.template import templatize
 
-from core import operators, wording
+from tests.tools import wording
 
 KEYWORDS = {
     "gettext": None,
@@ -33,28 +32,29 @@ KEYWORDS = {
 _NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class Command(operators.Command):
-    def describe(self) -> str:
-        return _("Check, or bring up to date, the translations of all languages")
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        action = parser.add_mutually_exclusive_group(required=True)
-        action.add_argument("--check", action="store_true", help=_("Say what is missing, and fail"))
-        action.add_argument("--update", action="store_true", help=_("Take over new texts, and compile"))
-        action.add_argument("--add", metavar="CODE", choices=sorted(LANG_INFO), help=_("Begin a new language"))
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        sources = extract_all()
-        problems: list[str] = []
-        for code in sorted({*dict(settings.LANGUAGES), *filter(None, [options["add"]])}):
-            path = Path(settings.LOCALE_PATHS[0]) / to_locale(code) / "LC_MESSAGES" / "django.po"
-            if options["update"] or code == options["add"]:
-                _update(path, sources, code)
-            problems += [f"{to_locale(code)}: {problem}" for problem in _problems(path, sources)]
-        for problem in problems:
-            self.stderr.write(problem)
-        if problems and options["check"]:
-            raise CommandError(_("The catalogues are not complete: make messages, then translate"))
+def main(arguments: list[str] | None = None) -> int:
+    """Run the tool; return its exit code."""
+    parser = ArgumentParser(prog="python -m tests.tools.catalogues", description=__doc__)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument(
+        "--check", action="store_true", help="print what is missing or wrong; exit with 1 if anything is"
+    )
+    action.add_argument(
+        "--update", action="store_true", help="bring the catalogues up to date with the sources, and compile"
+    )
+    action.add_argument("--add", metavar="CODE", choices=sorted(LANG_INFO), help="begin a new language")
+    options = parser.parse_args(arguments)
+    sources = extract_all()
+    problems: list[str] = []
+    for code in sorted({*dict(settings.LANGUAGES), *filter(None, [options.add])}):
+        path = Path(settings.LOCALE_PATHS[0]) / to_locale(code) / "LC_MESSAGES" / "django.po"
+        if options.update or code == options.add:
+            _update(path, sources, code)
+        problems += [f"{to_locale(code)}: {problem}" for problem in _problems(path, sources)]
+    if problems and options.check:
+        problems.append("The catalogues are not complete: run make messages, then translate")
+    print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
+    return 1 if problems and options.check else 0
 
 
 def extract_all() -> Catalog:
@@ -122,3 +122,8 @@ def _problems(path: Path, sources: Catalog) -> Iterator[str]:
     compiled = path.with_suffix(".mo")
     if not compiled.exists() or compiled.read_bytes() != _compiled(catalog):
         yield "django.mo is not compiled from django.po"
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    sys.exit(main())
