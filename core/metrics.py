@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from . import health, tallies
+from . import tallies
+from .health import registry
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ _collectors: list[tuple[str, Collect]] = []
 
 
 def register(collect: Collect, *, needs: str) -> None:
-    """Have `collect` asked at each scrape, unless the probe `needs` (core/health.py) says that this is down."""
+    """Have `collect` called at each scrape, unless the quick health check `needs` fails."""
     _collectors.append((needs, collect))
 
 
@@ -77,7 +78,7 @@ class _Scrape:
     """What prometheus_client calls a registry: something to collect from."""
 
     def collect(self) -> Iterator[Metric]:
-        states = health.run()
+        states = registry.readiness()
         up = GaugeMetricFamily("doorcode_dependency_up", "Whether it answers", labels=["dependency"])
         for name, state in states.items():
             up.add_metric([name], state == "ok")

@@ -12,7 +12,8 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from . import health, metrics, proxies
+from . import metrics
+from .health import proxies, registry
 
 RETRY_AFTER = 30  # seconds: a database restart is over by then
 
@@ -99,8 +100,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Readiness: each dependency by name, "ok" or "down"; 503 when one is down. Asked at most once a second."""
-    states = health.latest()
+    """Readiness: each dependency by name, "ok" or "down"; 503 when one is down. Checked at most once a second."""
+    states = registry.latest()
     ready = all(state == "ok" for state in states.values())
     return JsonResponse({"status": "ok" if ready else "down", "checks": states}, status=200 if ready else 503)
 

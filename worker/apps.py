@@ -7,13 +7,18 @@ class WorkerConfig(AppConfig):
     verbose_name = _("Mail")
 
     def ready(self) -> None:
-        from core import health
         from core import metrics as exposition
+        from core.health import registry
 
-        from . import bell, checks, metrics
+        from . import checks, health, metrics
 
         checks.register()
-        health.register("broker", bell.probe)
+        registry.register("broker", health.broker, _("broker"), quick=True)
+        registry.register("workers", health.workers, _("workers"))
+        registry.register("sweeper", health.sweeper, _("sweeper"))
+        registry.register("waiting_mails", health.waiting_mails, _("waiting mails"))
+        registry.register("mails", health.mails, _("mail templates"))
+        registry.register("mail_server", health.mail_server, _("mail server"))
         exposition.register(metrics.mails, needs="database")
         exposition.register(metrics.workers, needs="database")
         exposition.register(metrics.broker, needs="broker")

@@ -87,12 +87,6 @@ def _cache_is_mine_alone() -> bool:
     return settings.REDIS_URL.startswith("memory") and not settings.CELERY_BROKER_URL.startswith("memory")
 
 
-def probe() -> None:
-    """Raise where the broker can't be reached (readiness)."""
-    with current_app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)
-
-
 def waiting() -> int:
     """Bells in the broker's queue that no worker has taken. Raises where the broker can't be reached."""
     with current_app.connection_for_write() as connection:

@@ -324,11 +324,11 @@ def test_67_a_server_with_a_strange_certificate_gets_no_word(scheme: str) -> Non
 
 _SPEAK = """
 import django; django.setup()
-from core import health
-from worker import bell, celery_app
+from core.health import checks
+from worker import celery_app, health
 def worker():
     celery_app.connection_for_read().ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)
-for name, act in (("publisher", bell.probe), ("worker", worker), ("cache", health.redis)):
+for name, act in (("publisher", health.broker), ("worker", worker), ("cache", checks.redis_server)):
     try:
         act()
     except Exception:

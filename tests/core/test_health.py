@@ -1,35 +1,80 @@
-"""Liveness and readiness."""
+"""The registry of health checks, as `/readyz` and the doctor run it; liveness."""
 
 import threading
+from collections.abc import Callable
 
 import fakeredis
 import pytest
 from django.test import Client
+from django.utils import translation
+from django.utils.translation import gettext as _
 
-from core import health
+from core.health import checks, registry
+from core.health.registry import Check, Finding
+
+
+def well() -> Finding:
+    return registry.ok("fine")
+
+
+def hang() -> Finding:
+    threading.Event().wait(30)
+    return well()
+
+
+def broken() -> Finding:
+    raise ConnectionError("redis://:hunter2@10.0.0.1 of alice@example.com")
+
+
+def named(**checks: Callable[[], Finding]) -> dict[str, Check]:
+    return {name: Check(check, name) for name, check in checks.items()}
+
+
+def add_quick(name: str, check: Callable[[], Finding]) -> None:
+    registry.register(name, check, name, quick=True)
 
 
 @pytest.fixture(autouse=True)
-def own_probes(monkeypatch: pytest.MonkeyPatch) -> dict[str, health.Probe]:
-    probes: dict[str, health.Probe] = {}
-    monkeypatch.setattr(health, "_probes", probes)
-    monkeypatch.setattr(health, "_states", {})
-    monkeypatch.setattr(health, "_asked_at", float("-inf"))
-    return probes
+def own_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry without checks that has not run yet."""
+    monkeypatch.setattr(registry, "_checks", {})
+    monkeypatch.setattr(registry, "_states", {})
+    monkeypatch.setattr(registry, "_run_at", float("-inf"))
 
 
-def test_liveness_asks_nobody(client: Client, own_probes) -> None:
+def test_none_waits_for_or_hides_another() -> None:
+    """One hangs, one raises, the others answer, in their order; what is raised is told without a secret."""
+    checks = named(a=hang, b=broken, c=well, d=hang, e=lambda: registry.warning("hm"))
+    found = dict(registry.run(checks, limit=0.3))
+    assert list(found) == list(checks)
+    assert [each.state.value for each in found.values()] == ["failed", "failed", "ok", "failed", "warning"]
+    assert found["a"].text.startswith("no answer within")
+    assert found["b"].text.startswith("ConnectionError: redis://…@10.0.0.1 of address-")
+    assert found["c"].text == "fine"
+
+
+def test_findings_are_in_the_operators_language() -> None:
+    """In each thread too."""
+    with translation.override("zh-hans"):
+        found = dict(registry.run(named(a=lambda: registry.ok(_("all applied")))))
+    assert found["a"].text == "已全部执行"
+
+
+def test_liveness_asks_nobody(client: Client) -> None:
     """A dead dependency restarts no web process."""
-    health.register("broken", lambda: 1 / 0)
+    add_quick("broken", broken)
     assert client.get("/healthz").status_code == 200
 
 
 def test_ready_when_all_are_well(db, client: Client) -> None:
-    """200, each by name."""
-    health.register("database", health.database)
-    health.register("redis", health.redis)
+    """200, each quick check by name, and none else; a note or what is skipped is no failure."""
+    registry.register("slow", broken, "slow")
+    add_quick("database", checks.database)
+    add_quick("redis", checks.redis_server)
+    add_quick("note", lambda: registry.warning("hm"))
     answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["checks"]) == (200, {"database": "ok", "redis": "ok"})
+    assert answer.status_code == 200
+    assert answer.json()["checks"] == {"database": "ok", "redis": "ok", "note": "ok"}
 
 
 @pytest.fixture
@@ -50,64 +95,65 @@ def redis_cache(settings) -> fakeredis.FakeServer:
 @pytest.mark.parametrize(("connected", "state"), [(True, "ok"), (False, "down")])
 def test_redis_is_asked(client: Client, redis_cache: fakeredis.FakeServer, connected: bool, state: str) -> None:
     """By a read; a refused connection is down."""
-    health.register("redis", health.redis)
+    add_quick("redis", checks.redis_server)
     redis_cache.connected = connected
     assert client.get("/readyz").json()["checks"] == {"redis": state}
 
 
 def test_not_ready_when_one_is_down(client: Client, caplog) -> None:
     """503 names it; why is for the log."""
-    health.register("good", lambda: None)
-    health.register("bad", lambda: 1 / 0)
+    add_quick("good", well)
+    add_quick("bad", lambda: 1 / 0)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["checks"]) == (503, {"good": "ok", "bad": "down"})
     assert "ZeroDivisionError" in caplog.text
     assert "ZeroDivisionError" not in answer.text
 
 
-def test_probes_are_for_reading(client: Client) -> None:
+def test_readiness_is_only_read(client: Client) -> None:
     """Nothing else than GET and HEAD."""
     assert client.post("/readyz").status_code == 405
 
 
 @pytest.fixture
-def moment(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The monotonic clock, standing still."""
-    moment = [1_000.0]
-    monkeypatch.setattr("core.health.time.monotonic", lambda: moment[0])
-    return moment
+    clock = [1_000.0]
+    monkeypatch.setattr("core.health.registry.time.monotonic", lambda: clock[0])
+    return clock
 
 
-def test_dependencies_are_asked_at_most_once_a_second(client: Client, moment: list[float]) -> None:
+def test_dependencies_are_asked_at_most_once_a_second(client: Client, clock: list[float]) -> None:
     """However many ask; a second later the answer is new."""
     asked: list[int] = []
-    health.register("counted", lambda: asked.append(1))
+    add_quick("counted", lambda: asked.append(1) or well())
     assert [client.get("/readyz").status_code for _ in range(20)] == [200] * 20
     assert len(asked) == 1
-    health.register("bad", lambda: 1 / 0)
-    moment[0] += 0.9
+    add_quick("bad", lambda: 1 / 0)
+    clock[0] += 0.9
     assert client.get("/readyz").status_code == 200
-    moment[0] += 0.1
+    clock[0] += 0.1
     assert client.get("/readyz").json()["checks"] == {"counted": "ok", "bad": "down"}
 
 
-def test_while_one_asks_all_others_have_the_last_answer(moment: list[float]) -> None:
-    """At once, however long a probe hangs."""
+def test_while_one_asks_all_others_have_the_last_answer(clock: list[float]) -> None:
+    """At once, however long a check hangs."""
     hangs, goes = threading.Event(), threading.Event()
 
-    def frozen() -> None:
+    def frozen() -> Finding:
         hangs.set()
         goes.wait(10)
+        return well()
 
-    health.register("frozen", lambda: None)
-    assert health.latest() == {"frozen": "ok"}
-    health.register("frozen", frozen)
-    moment[0] += 5
-    first = threading.Thread(target=health.latest)
+    add_quick("frozen", well)
+    assert registry.latest() == {"frozen": "ok"}
+    add_quick("frozen", frozen)
+    clock[0] += 5
+    first = threading.Thread(target=registry.latest)
     first.start()
     try:
         assert hangs.wait(10)
-        assert [health.latest() for _ in range(10)] == [{"frozen": "ok"}] * 10
+        assert [registry.latest() for _ in range(10)] == [{"frozen": "ok"}] * 10
     finally:
         goes.set()
         first.join()
@@ -115,7 +161,7 @@ def test_while_one_asks_all_others_have_the_last_answer(moment: list[float]) -> 
 
 def test_a_process_that_has_asked_nobody_yet_is_not_ready() -> None:
     """Its first question is under way in another thread."""
-    health.register("slow", lambda: None)
-    with health._asking:
-        assert health.latest() == {"slow": "down"}
-    assert health.latest() == {"slow": "ok"}
+    add_quick("slow", well)
+    with registry._running:
+        assert registry.latest() == {"slow": "down"}
+    assert registry.latest() == {"slow": "ok"}

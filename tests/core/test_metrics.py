@@ -8,7 +8,8 @@ import yaml
 from django.test import Client, RequestFactory
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from core import health, metrics
+from core import metrics
+from core.health import registry
 from tests.servers import ROOT
 
 RULES = ROOT / "docs" / "operations" / "alerts.yml"
@@ -17,12 +18,13 @@ RUNBOOKS = {f"docs/runbooks/{name}.md" for name in ("attack", "backlog", "databa
 
 
 @pytest.fixture(autouse=True)
-def all_well(monkeypatch: pytest.MonkeyPatch) -> dict[str, health.Probe]:
-    """Probes that say so, and a broker with seven bells."""
-    probes: dict[str, health.Probe] = dict.fromkeys(["database", "redis", "broker"], lambda: None)
-    monkeypatch.setattr(health, "_probes", probes)
+def all_well(monkeypatch: pytest.MonkeyPatch) -> dict[str, registry.Check]:
+    """Health checks that say so, and a broker with seven bells."""
+    well = registry.Check(lambda: registry.ok(""), "", quick=True)
+    checks = dict.fromkeys(["database", "redis", "broker"], well)
+    monkeypatch.setattr(registry, "_checks", checks)
     monkeypatch.setattr("worker.bell.waiting", lambda: 7)
-    return probes
+    return checks
 
 
 def scrape(client: Client) -> dict[tuple[str, ...], float]:
@@ -169,7 +171,7 @@ def test_routes_are_names_and_methods_are_few(db, client: Client) -> None:
 def test_what_is_down_is_said_and_what_needs_it_left_out(db, client: Client, all_well) -> None:
     """No number is made up."""
     assert scrape(client)["doorcode_broker_messages",] == 7
-    all_well["broker"] = all_well["database"] = lambda: 1 / 0
+    all_well["broker"] = all_well["database"] = registry.Check(lambda: 1 / 0, "", quick=True)
     seen = scrape(client)
     assert [seen["doorcode_dependency_up", name] for name in ("database", "redis", "broker")] == [0, 1, 0]
     assert not {"doorcode_broker_messages", "doorcode_workers", "doorcode_publish_failures_total"} & {

@@ -232,3 +232,9 @@ def test_the_broker_may_be_another() -> None:
         "CELERY_BROKER_URL", "CELERY_BROKER_TRANSPORT_OPTIONS", **GOOD, CELERY_BROKER_URL="amqp://mq.example.com"
     )
     assert json.loads(shown.stdout) == ["amqp://mq.example.com", {}]
+
+
+@pytest.mark.parametrize(("value", "ok"), [("json", True), ("text", True), ("xml", False)])
+def test_log_format_is_one_of_two(value: str, ok: bool) -> None:
+    """Any other is refused at the start."""
+    assert (load("LOG_FORMAT", **GOOD, LOG_FORMAT=value).returncode == 0) is ok

@@ -104,8 +104,3 @@ def test_a_failure_silences_it_for_five_seconds(monkeypatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert not REAL_RING(3)
     assert len(calls) == 2
-
-
-def test_the_probe_reaches_the_broker() -> None:
-    """The in-memory one is always there."""
-    bell.probe()

@@ -1,6 +1,6 @@
 """
-What the site saw of a request, told to the doctor alone: whether its proxies are as many as TRUSTED_PROXIES says can
-only be seen by a request that came through them.
+Health check of the proxies in front of the site: only a request that came through them shows whether there are as many
+as TRUSTED_PROXIES says. `/healthz` reports what it saw of a request, to the doctor alone.
 """
 
 import json
@@ -12,19 +12,20 @@ from django.core import signing
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from . import network
-from .doctor import Finding, failed, ok, warning
+from core import network
+
+from .registry import Finding, failed, ok, warning
 
 HEADER = "X-Doorcode-Doctor"
-INVENTED = "192.0.2.1"  # a client's lie about itself (RFC 5737: an address of nobody)
-AGE = 60  # seconds for which the doctor's question is answered
-PATIENCE = 5.0  # seconds
+INVENTED = "192.0.2.1"  # as a client would forge it (RFC 5737: an address of nobody)
+MAX_AGE = 60  # seconds for which the doctor's signed request is answered
+TIMEOUT = 5.0  # seconds
 
 
 def seen(request: HttpRequest) -> dict[str, Any]:
-    """What this request looks like from here; nothing for who doesn't hold SECRET_KEY."""
+    """What the site saw of this request; empty unless SECRET_KEY signed it."""
     try:
-        _signer().unsign(request.headers.get(HEADER, ""), max_age=AGE)
+        _signer().unsign(request.headers.get(HEADER, ""), max_age=MAX_AGE)
     except signing.BadSignature:
         return {}
     entries = [entry.strip() for entry in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if entry.strip()]
@@ -33,23 +34,24 @@ def seen(request: HttpRequest) -> dict[str, Any]:
     return {"seen": {"client": client, "forwarded": entries, "secure": request.is_secure()}}
 
 
-def examine(url: str, *, asked: bool) -> Finding:
+def check(url: str | None = None) -> Finding:
     """
-    Send a request to the site at `url` with an invented X-Forwarded-For, and judge what arrived. `asked`: the operator
-    named this URL, so that it must answer.
+    Send a request with an invented X-Forwarded-For to the site, and judge what arrived. A `url` that the operator named
+    must answer; SITE_URL may be out of reach from this machine.
     """
+    named, url = url is not None, url or settings.SITE_URL
     try:
-        answer = _ask(url)
+        answer = _request(url)
     except (OSError, ValueError) as error:
         text = _("%(url)s doesn't answer from here: %(error)s") % {"url": url, "error": error}
-        return failed(text) if asked else warning(text + "; " + _("name another by --url"))
+        return failed(text) if named else warning(text + "; " + _("name another by --url"))
     if not isinstance(answer.get("seen"), dict):
         return warning(_("%(url)s doesn't say what it saw: its SECRET_KEY or version is another") % {"url": url})
     return judge(url, answer["seen"])
 
 
 def judge(url: str, seen: dict[str, Any]) -> Finding:
-    """Compare the proxies that a request came through with TRUSTED_PROXIES."""
+    """Compare the number of proxies that a request came through with TRUSTED_PROXIES."""
     entries = seen["forwarded"]
     hops = len(entries) - (entries.index(INVENTED) + 1 if INVENTED in entries else 0)
     facts = {"hops": hops, "setting": settings.TRUSTED_PROXIES, "url": url, "client": seen["client"]}
@@ -64,12 +66,12 @@ def judge(url: str, seen: dict[str, Any]) -> Finding:
     return ok(_("%(hops)d, as TRUSTED_PROXIES says; this request came from %(client)s") % facts)
 
 
-def _ask(url: str) -> dict[str, Any]:
+def _request(url: str) -> dict[str, Any]:
     if not url.startswith(("http://", "https://")):
         raise ValueError("http or https")
     headers = {HEADER: _signer().sign("seen"), "X-Forwarded-For": INVENTED, "Accept": "application/json"}
     request = urllib.request.Request(f"{url.rstrip('/')}/healthz", headers=headers)  # noqa: S310 - http or https
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310  # nosec B310
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  # nosec B310
         found: dict[str, Any] = json.loads(answer.read(10_000))
         return found
 

@@ -1,0 +1,141 @@
+"""
+Health checks: whether everything that a registration needs is there and works.
+
+Each app registers its checks in its AppConfig. `/readyz` and `/metrics` run the quick ones, `manage.py doctor` all.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from django.db import connection
+from django.utils import translation
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from core import logs
+
+logger = logging.getLogger(__name__)
+
+TIME_LIMIT = 8.0  # seconds for all checks of `run`; most drivers have shorter time limits of their own
+FRESH = 1.0  # seconds for which `latest` repeats its answer
+
+
+class State(Enum):
+    OK = "ok"
+    WARNING = "warning"  # it works, and somebody should know
+    FAILED = "failed"
+    SKIPPED = "skipped"  # nothing to check here
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check, in the operator's language."""
+
+    state: State
+    text: str
+
+
+def ok(text: str) -> Finding:
+    return Finding(State.OK, text)
+
+
+def warning(text: str) -> Finding:
+    return Finding(State.WARNING, text)
+
+
+def failed(text: str) -> Finding:
+    return Finding(State.FAILED, text)
+
+
+def skipped(text: str) -> Finding:
+    return Finding(State.SKIPPED, text)
+
+
+@dataclass(frozen=True)
+class Check:
+    check: Callable[[], Finding]
+    label: str | Promise
+    quick: bool = False
+
+    def run(self) -> Finding:
+        """The check's finding; an exception counts as FAILED, without the secrets and addresses in its text."""
+        try:
+            return self.check()
+        except Exception as error:
+            text = " ".join(str(error).split())
+            return failed(logs.scrub(f"{type(error).__name__}: {text}"[:300]))
+
+
+_checks: dict[str, Check] = {}
+
+
+def register(name: str, check: Callable[[], Finding], label: str | Promise, *, quick: bool = False) -> None:
+    """
+    Add a check: `name` is for programs, `label` for people. A quick check has a time limit of about a second: it also
+    runs in the web process, which reports it as "down" where it fails.
+    """
+    _checks[name] = Check(check, label, quick)
+
+
+def registered() -> dict[str, Check]:
+    return dict(_checks)
+
+
+def run(checks: Mapping[str, Check], *, limit: float = TIME_LIMIT) -> Iterator[tuple[str, Finding]]:
+    """
+    Run all checks at once, each in a thread of its own; yield (name, finding) in their order. A check that has no
+    result `limit` seconds after the beginning has failed: one that hangs neither delays nor hides the others.
+    """
+    language, findings = translation.get_language(), dict[str, Finding]()
+
+    def run_one(name: str) -> None:
+        with translation.override(language):
+            findings[name] = checks[name].run()
+        connection.close()
+
+    deadline = time.monotonic() + limit
+    # Daemons, so that the process can exit while a check hangs.
+    threads = {name: threading.Thread(target=run_one, args=[name], daemon=True) for name in checks}
+    for thread in threads.values():
+        thread.start()
+    for name, thread in threads.items():
+        thread.join(max(0.0, deadline - time.monotonic()))
+        yield name, findings.get(name) or failed(_("no answer within %(seconds)d s") % {"seconds": limit})
+
+
+def readiness() -> dict[str, str]:
+    """Run the quick checks, one after the other; return name -> "ok" or "down". The reasons go to the log alone."""
+    states = {}
+    for name, check in _checks.items():
+        if check.quick:
+            finding = check.run()
+            states[name] = "down" if finding.state is State.FAILED else "ok"
+            if finding.state is State.FAILED:
+                logger.warning("not ready: %s: %s", name, finding.text)
+    return states
+
+
+_running = threading.Lock()
+_states: dict[str, str] = {}
+_run_at = float("-inf")
+
+
+def latest() -> dict[str, str]:
+    """
+    The readiness, at most FRESH seconds old. Where it is older, one caller runs the checks again, and all others get
+    the previous states at once: however slow a dependency is, a flood of requests occupies one thread. Before the
+    first result everything is "down".
+    """
+    global _states, _run_at  # noqa: PLW0603
+    if _running.acquire(blocking=False):
+        try:
+            if time.monotonic() - _run_at >= FRESH:
+                _states = readiness()
+                _run_at = time.monotonic()
+        finally:
+            _running.release()
+    return _states or {name: "down" for name, check in _checks.items() if check.quick}

@@ -1,0 +1,113 @@
+"""The health checks of core: what each finds, and when it fails."""
+
+from pathlib import Path
+
+import pytest
+import redis
+from django.test import Client, RequestFactory
+
+from core.health import checks, proxies
+from core.health.registry import State
+
+
+@pytest.mark.parametrize(
+    ("setting", "forwarded", "client", "secure", "state", "words"),
+    [
+        (0, ["192.0.2.1"], "127.0.0.1", True, "ok", "0, as"),
+        (1, ["192.0.2.1", "203.0.113.9"], "203.0.113.9", True, "ok", "1, as"),
+        (1, ["203.0.113.9"], "203.0.113.9", True, "ok", "1, as"),  # a proxy that replaces what it was sent
+        (2, ["192.0.2.1", "203.0.113.9"], "192.0.2.1", True, "failed", "choose their address"),
+        (1, ["192.0.2.1"], "192.0.2.1", True, "failed", "choose their address"),
+        (0, ["192.0.2.1", "203.0.113.9"], "10.0.0.1", True, "failed", "count as one"),
+        (1, ["192.0.2.1", "203.0.113.9", "10.0.0.2"], "10.0.0.2", True, "failed", "count as one"),
+        (1, ["192.0.2.1", "203.0.113.9"], "203.0.113.9", False, "failed", "X-Forwarded-Proto"),
+    ],
+)
+def test_proxies_are_held_against_the_setting(settings, setting, forwarded, client, secure, state, words) -> None:
+    """As many as the request came through."""
+    settings.TRUSTED_PROXIES = setting
+    found = proxies.judge("https://x.test", {"client": client, "forwarded": forwarded, "secure": secure})
+    assert found.state.value == state
+    assert words in found.text
+
+
+def test_the_site_tells_what_it_saw_to_the_doctor_alone(client: Client, settings) -> None:
+    """To a question signed with its key, of the last minute."""
+    header, forwarded = proxies._signer().sign("seen"), "192.0.2.1, 203.0.113.9"
+    settings.TRUSTED_PROXIES = 1
+    answer = client.get("/healthz", headers={proxies.HEADER: header, "X-Forwarded-For": forwarded}).json()
+    assert answer["seen"] == {"client": "203.0.113.9", "forwarded": forwarded.split(", "), "secure": False}
+    with_port = "192.0.2.1, 203.0.113.9:49152"
+    assert client.get("/healthz", headers={proxies.HEADER: header, "X-Forwarded-For": with_port}).json() == answer
+    for strange in ("", "seen", header[:-1], header + "x"):
+        assert client.get("/healthz", headers={proxies.HEADER: strange}).json() == {"status": "ok"}
+    settings.SECRET_KEY = "another"
+    assert client.get("/healthz", headers={proxies.HEADER: header}).json() == {"status": "ok"}
+
+
+def test_an_old_question_is_not_answered(monkeypatch) -> None:
+    """Nobody keeps one for later."""
+    header = proxies._signer().sign("seen")
+    monkeypatch.setattr(proxies, "MAX_AGE", -1)
+    assert proxies.seen(RequestFactory().get("/healthz", headers={proxies.HEADER: header})) == {}
+
+
+@pytest.mark.parametrize(("named", "state"), [(True, State.FAILED), (False, State.WARNING)])
+def test_a_site_that_is_not_reached_from_here(settings, named: bool, state: State) -> None:
+    """It fails where the operator named the URL; else it may be the network of containers."""
+    settings.SITE_URL = "http://127.0.0.1:1"
+    assert proxies.check(settings.SITE_URL if named else None).state is state
+
+
+def test_only_http_is_asked() -> None:
+    """A file is no site."""
+    assert proxies.check("file:///etc/passwd").state is State.FAILED
+
+
+@pytest.mark.parametrize(
+    ("key", "fallbacks", "state"),
+    [
+        ("0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOP", [], State.OK),
+        ("short", [], State.FAILED),
+        ("a" * 60, [], State.FAILED),
+        ("replace-me-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEF", [], State.FAILED),
+        ("0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOP", ["short"], State.FAILED),
+        ("0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOP", ["9876543210-" + "zyxwvutsrq" * 5], State.WARNING),
+    ],
+)
+def test_weak_and_former_keys_are_seen(settings, key: str, fallbacks: list[str], state: State) -> None:
+    """A former one is worth a note; none is printed."""
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = key, fallbacks
+    found = checks.keys()
+    assert found.state is state
+    assert key not in found.text
+
+
+def test_a_catalogue_that_lacks_texts_is_seen(settings, tmp_path: Path) -> None:
+    """By its compiled form, as babel is not on a production machine."""
+    assert checks.catalogues().state is State.OK
+    target = tmp_path / "en" / "LC_MESSAGES"
+    target.mkdir(parents=True)
+    (target / "django.mo").write_bytes((Path(settings.LOCALE_PATHS[0]) / "en/LC_MESSAGES/django.mo").read_bytes())
+    settings.LOCALE_PATHS = [tmp_path]
+    found = checks.catalogues()
+    assert found.state is State.FAILED
+    assert "zh-hans" in found.text
+
+
+@pytest.mark.django_db
+def test_migrations_and_the_database_are_asked() -> None:
+    """All is applied in a test."""
+    assert checks.database().text.startswith("SQLite 3")
+    assert checks.migrations().state is State.OK
+
+
+def test_redis_that_permits_no_info_is_well(monkeypatch) -> None:
+    """An ACL may allow the commands of limits alone; whether Redis is down doesn't depend on it."""
+
+    class Restricted(redis.Redis):
+        def info(self) -> None:
+            raise redis.exceptions.NoPermissionError
+
+    monkeypatch.setattr(checks, "_redis_client", Restricted)
+    assert checks.redis_server().state is State.OK

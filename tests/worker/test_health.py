@@ -1,0 +1,144 @@
+"""The health checks of the way from the commit to the mailbox."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.utils import translation
+
+from core import clock
+from core.health import registry
+from core.health.registry import Finding, State
+from tests.core.test_health import named
+from tests.factories import make_delivery
+from tests.worker.sink import Sink
+from worker import checks, health
+from worker.models import Delivery, Heartbeat
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("age", "state"), [(None, State.FAILED), (3, State.OK), (300, State.FAILED)])
+def test_a_sweeper_that_is_silent_is_seen(age: int | None, state: State) -> None:
+    """The newest of all workers' counts."""
+    if age is not None:
+        Heartbeat.objects.create(name="dead:1", beat_at=clock.now() - timedelta(days=1))
+        Heartbeat.objects.create(name="live:2", beat_at=clock.now() - timedelta(seconds=age))
+    assert health.sweeper().state is state
+
+
+@pytest.mark.django_db
+def test_late_mails_are_a_note() -> None:
+    """After a minute; one that waits for its time is not late."""
+    assert health.waiting_mails().text == "no mail is due"
+    delivery = make_delivery()
+    assert health.waiting_mails().state is State.OK
+    Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=clock.now() - timedelta(minutes=5))
+    assert health.waiting_mails().state is State.WARNING
+    Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=clock.now() + timedelta(minutes=5))
+    assert health.waiting_mails().text == "no mail is due"
+
+
+@pytest.mark.django_db
+def test_mails_that_the_mail_server_puts_off_are_told() -> None:
+    """How many, since when, and in its words; no address is printed. A note after a minute, though none is due."""
+    make_delivery()
+    make_delivery()
+    columns = {"attempts": 2, "last_reply": "450 4.2.0 <alice@example.com> greylisted"}
+    later = clock.now() + timedelta(minutes=5)
+    Delivery.objects.update(next_attempt_at=later, created_at=clock.now() - timedelta(seconds=40), **columns)
+    text = "no mail is due; the mail server deferred 2, the oldest of which has waited for 40 s; 450 4.2.0 <address-"
+    assert (health.waiting_mails().state, health.waiting_mails().text[: len(text)]) == (State.OK, text)
+    Delivery.objects.update(admitted_at=clock.now() - timedelta(seconds=400))
+    assert health.waiting_mails().state is State.WARNING
+    assert "400 s" in health.waiting_mails().text
+
+
+@pytest.fixture
+def sink(settings, request: pytest.FixtureRequest):
+    server = Sink(getattr(request, "param", None))
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
+    yield server
+    server.close()
+
+
+def test_the_mail_server_is_greeted_and_sent_nothing(sink: Sink) -> None:
+    """EHLO and QUIT, and no MAIL."""
+    assert health.mail_server() == Finding(State.OK, f"127.0.0.1:{sink.port}, without TLS")
+    assert [line.split()[0].upper() for line in sink.said] == ["EHLO", "QUIT"]
+
+
+@pytest.mark.parametrize("sink", [{"CONNECT": ["hang"]}, {"EHLO": ["trickle"]}], indirect=True)
+def test_a_silent_mail_server_is_late(sink: Sink) -> None:
+    """And keeps nobody."""
+    found = dict(registry.run(named(mail=health.mail_server, other=lambda: registry.ok("")), limit=0.5))
+    assert found["mail"].text.startswith("no answer within")
+    assert (found["mail"].state, found["other"]) == (State.FAILED, registry.ok(""))
+
+
+@pytest.mark.parametrize("sink", [{"CONNECT": ["554 go away"]}], indirect=True)
+def test_a_mail_server_that_refuses_has_failed(sink: Sink) -> None:
+    """By its own words."""
+    found = dict(registry.run(named(mail=health.mail_server)))
+    assert (found["mail"].state, "go away" in found["mail"].text) == (State.FAILED, True)
+
+
+@pytest.mark.parametrize("sink", [{"CONNECT": ["421 4.7.0 too many connections"]}], indirect=True)
+def test_a_mail_server_whose_connections_the_workers_have_is_a_note(sink: Sink) -> None:
+    """It is well, and full."""
+    found = health.mail_server()
+    assert (found.state, "421 4.7.0 too many connections" in found.text) == (State.WARNING, True)
+
+
+def test_one_test_mail_is_sent_where_it_was_asked_for(sink: Sink) -> None:
+    """In the operator's language, past the outbox."""
+    with translation.override("zh-hans"):
+        assert health.test_mail("ops@example.com").state is State.OK
+    [mail] = sink.parsed("ops@example.com")
+    assert mail["Subject"] == "来自 Doorcode 的测试邮件"
+
+
+def test_a_mail_that_cant_be_built_has_failed(settings, tmp_path: Path) -> None:
+    """It says which and why, and the check before a deployment does too."""
+    assert health.mails().state is State.OK
+    (tmp_path / "mail/registered").mkdir(parents=True)
+    (tmp_path / "mail/registered/subject.txt").write_text("{% if %}")
+    [engine] = settings.TEMPLATES
+    settings.TEMPLATES = [engine | {"DIRS": [tmp_path, *engine["DIRS"]]}]
+    found = health.mails()
+    assert found.state is State.FAILED
+    for language in ("en", "zh-hans", "zh-hant"):
+        assert f"The mail registered in {language}: TemplateSyntaxError" in found.text
+    assert "in mail/registered/subject.txt" in found.text
+    with pytest.raises(SystemCheckError, match=r"doorcode\.E020\) The mail registered in zh-hant"):
+        call_command("check", deploy=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("body.txt", "Enter this code: {{ code }}", "no line with the code alone"),
+        ("subject.txt", "{% load i18n %}{{ sbuject }}", "its subject is empty"),
+        ("body.html", "{% extends 'mail/bsae.html' %}", "TemplateDoesNotExist: mail/bsae.html in mail/code/body.html"),
+    ],
+)
+def test_a_template_that_says_nothing_is_seen(settings, tmp_path: Path, name: str, content: str, words: str) -> None:
+    """Of the site's own: nobody could sign up by such a mail."""
+    (tmp_path / "mail/code").mkdir(parents=True)
+    (tmp_path / "mail/code" / name).write_text(content)
+    [engine] = settings.TEMPLATES
+    settings.TEMPLATES = [engine | {"DIRS": [tmp_path, *engine["DIRS"]]}]
+    assert [words in fault for fault in checks.faults()] == [True] * 3
+
+
+def test_mails_are_checked_with_the_configured_names(settings) -> None:
+    """Without the database. A sender that can't be written down fails for all."""
+    assert list(checks.faults()) == []
+    settings.DEFAULT_FROM_EMAIL = "=?utf-8?b?a?= <noreply@example.com>"
+    assert len(list(checks.faults())) == 15
+
+
+def test_the_broker_is_reached() -> None:
+    """The in-memory one is always there."""
+    assert health.broker() == registry.ok("memory")
