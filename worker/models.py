@@ -1,19 +1,23 @@
 """The outbox. A row is the truth about one mail; the broker only wakes the workers."""
 
-from typing import Self
+from datetime import timedelta
+from typing import ClassVar, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from core import clock
 from verification import services as verification
 from verification.models import CaptchaModel
 
 EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
 DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
+WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
 ACCOUNT_KINDS = ("password_reset", "password_changed")  # mails to people who have an account; the others are sign-up's
+CLAIM = timedelta(seconds=5)  # a mail that is admitted later than this after its creation waited for a mail limit
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -24,6 +28,21 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def deferred(self) -> Self:
         """Mails that wait for their next try, after one that failed."""
         return self.filter(DEFERRED, state=Delivery.State.PENDING)
+
+    def delayed_by_limit(self) -> Self:
+        """Mails that waited, or wait now, for a mail limit."""
+        return self.exclude(mailbox="").filter(WAITS_FOR_LIMIT | Q(admitted_at__gt=F("created_at") + CLAIM))
+
+    def with_reason(self, reason: str) -> Self:
+        """Mails that have this `Delivery.reason`."""
+        if reason == Delivery.Reason.LIMIT:
+            return self.filter(WAITS_FOR_LIMIT, last_reply="")
+        if reason != Delivery.Reason.TROUBLE:
+            return self.filter(last_reply__startswith=Delivery.REPLY_BEGINS[reason])
+        rows = self.exclude(last_reply="")
+        for beginning in Delivery.REPLY_BEGINS.values():
+            rows = rows.exclude(last_reply__startswith=beginning)
+        return rows
 
     def exempt(self) -> Self:
         """Mails that need no place in a mail limit: outside the limits, or admitted before."""
@@ -56,6 +75,26 @@ class Delivery(models.Model):
         FAILED = "failed", _("failed")
         EXPIRED = "expired", _("expired")
 
+    class Reason(models.TextChoices):
+        LIMIT = "limit", _("waits for the mail limit")
+        ACCEPTED = "accepted", _("accepted")
+        DEFERRED = "deferred", _("not now, said the mail server")
+        REFUSED = "refused", _("refused by the mail server")
+        MUTED = "muted", _("muted by the owner")
+        SUPERSEDED = "superseded", _("another code took its place")
+        OVER = "over", _("nothing to send any more")
+        TROUBLE = "trouble", _("no answer from the mail server, or own trouble")
+
+    # `last_reply` begins with the first digit of an SMTP reply (RFC 5321 §4.2.1), or with the outbox's own word.
+    REPLY_BEGINS: ClassVar[dict[str, str]] = {
+        Reason.ACCEPTED: "2",
+        Reason.DEFERRED: "4",
+        Reason.REFUSED: "5",
+        Reason.MUTED: "muted",
+        Reason.SUPERSEDED: "superseded",
+        Reason.OVER: "the ",
+    }
+
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     recipient = models.CharField(_("recipient"), max_length=254)
     language = models.CharField(_("language"), max_length=16)
@@ -67,7 +106,7 @@ class Delivery(models.Model):
     # What the mail limits count by: the mailbox, empty for a mail outside them, and a pseudonym of who asked.
     mailbox = models.CharField(max_length=254, blank=True, default="", db_default="")
     network = models.CharField(max_length=16, blank=True, default="", db_default="")
-    admitted_at = models.DateTimeField(_("within the budget"), null=True, blank=True)
+    admitted_at = models.DateTimeField(_("within the mail limit"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
     next_attempt_at = models.DateTimeField(_("next attempt"))
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
@@ -105,6 +144,19 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} #{self.pk}"
+
+    @property
+    def waits_for_limit(self) -> bool:
+        """Whether it waits for its first try because of a mail limit."""
+        return self.state == self.State.PENDING and self.attempts == 0 and self.next_attempt_at > clock.now()
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it has the state that it has; None before the first try."""
+        if not self.last_reply:
+            return self.Reason.LIMIT if self.waits_for_limit else None
+        known = (reason for reason, begin in self.REPLY_BEGINS.items() if self.last_reply.startswith(begin))
+        return self.Reason(next(known, self.Reason.TROUBLE))
 
     @property
     def is_wanted(self) -> bool:

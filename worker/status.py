@@ -30,8 +30,8 @@ def has_unlimited(*, address: str, since: datetime) -> bool:
 
 def leaves_at(delivery: Delivery | None) -> datetime | None:
     """When a mail may leave that a mail limit holds back; None for any other."""
-    held = delivery is not None and delivery.state == State.PENDING and delivery.attempts == 0
-    return delivery.next_attempt_at if delivery and held and delivery.next_attempt_at - clock.now() > SOON else None
+    held = delivery is not None and delivery.waits_for_limit and delivery.next_attempt_at - clock.now() > SOON
+    return delivery.next_attempt_at if delivery and held else None
 
 
 def visible_state(delivery: Delivery | None) -> str:

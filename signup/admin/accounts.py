@@ -21,14 +21,13 @@ from signup import account_services, services, usernames, words
 from signup.models import PENDING, User, UserQuerySet
 from worker.models import Delivery
 
-from .careful import ask_first
-from .lists import BoundedAdmin, Choice, StrictAdmin, beginning, starting
+from .base import BoundedAdmin, Choice, StrictAdmin, by_address, by_prefix, confirm
 
 admin.site.unregister(AuthToken)  # its page shows hashes, and makes tokens for anybody
 admin.site.unregister(Group)
 
 PERMISSIONS = ("is_staff", "is_superuser", "groups", "user_permissions")
-UNPROVEN = _("This is not possible: nobody has shown whose mailbox it is")
+UNPROVEN = _("This is not possible: the email address is not verified")
 
 
 class _NamesMixin(forms.ModelForm):
@@ -126,7 +125,7 @@ class Standing(Choice):
     def table() -> dict[str, tuple[Any, Q]]:
         return {
             "active": (_("active"), Q(is_active=True)),
-            "pending": (_("waits for its proof"), PENDING),
+            "pending": (_("waits for verification"), PENDING),
             "disabled": (_("disabled"), Q(is_active=False) & ~PENDING),
             "staff": (_("staff"), Q(is_staff=True)),
         }
@@ -150,7 +149,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     fieldsets = (
         (None, {"fields": ("email", "username", "password", "language")}),
         (_("Permissions"), {"fields": ("is_active", *PERMISSIONS)}),
-        (_("Moments"), {"fields": ("created_at", "activated_at", "last_login")}),
+        (_("Times"), {"fields": ("created_at", "activated_at", "last_login")}),
     )
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("email", "username", "usable_password", "password1", "password2")}),
@@ -174,13 +173,13 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         super().save_model(request, obj, form, change)
 
     def search_word(self, rows: QuerySet, word: str) -> Q:
-        return starting(rows, "email", beginning(word)) | starting(rows, "username_key", usernames.key(word))
+        return by_address(rows, "email", word) | by_prefix(rows, "username_key", usernames.key(word))
 
     @admin.display(description=_("state"))
     def standing(self, user: User) -> Any:
         if user.is_active:
             return _("active")
-        return _("disabled") if user.is_registered else _("waits for its proof")
+        return _("disabled") if user.is_registered else _("waits for verification")
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
@@ -189,24 +188,21 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         to_delete, count, needed, protected = super().get_deleted_objects(objs, request)
         return to_delete, count, needed - {Delivery._meta.verbose_name}, protected
 
-    @admin.action(description=_("Activate again what was disabled"), permissions=["change"])
+    @admin.action(description=_("Activate disabled accounts"), permissions=["change"])
     def activate(self, request: HttpRequest, chosen: UserQuerySet) -> HttpResponse | None:
-        return ask_first(
+        return confirm(
             self,
             request,
             self._theirs(request, chosen).proven().filter(is_active=False),
             question=_("Activate these accounts?"),
-            warning=_(
-                "Their owners can sign in again. An account that waits for its proof is not among them: nobody has "
-                "shown yet whose mailbox it is."
-            ),
+            warning=_("Their owners can sign in again. Accounts whose email address is not verified are left out."),
             describe=lambda user: (user.email, user.username),
             act=_switch(True),
         )
 
     @admin.action(description=_("Disable"), permissions=["change"])
     def disable(self, request: HttpRequest, chosen: UserQuerySet) -> HttpResponse | None:
-        return ask_first(
+        return confirm(
             self,
             request,
             self._theirs(request, chosen).filter(is_active=True).exclude(pk=request.user.pk or 0),

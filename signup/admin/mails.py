@@ -12,22 +12,23 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from verification import keys
-from worker.models import Delivery, Mute
-from worker.reasons import Reason, matching, reason_of
+from worker.models import Delivery, DeliveryQuerySet, Mute
 from worker.requeue import requeue
 
-from .careful import ask_first
-from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, moment, number, referring, starting
+from .base import AddressAdmin, Choice, LogAdmin, Since, by_address, by_number, by_reference, confirm, timestamp
 
 State = Delivery.State
 
 
-class ReasonFilter(Choice):
+class ReasonFilter(admin.SimpleListFilter):
     title, parameter_name = _("reason"), "reason"
 
-    @staticmethod
-    def table() -> dict[str, tuple[Any, Q]]:
-        return {reason.value: (reason.label, matching(reason)) for reason in Reason}
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return Delivery.Reason.choices
+
+    def queryset(self, request: HttpRequest, queryset: DeliveryQuerySet) -> DeliveryQuerySet:  # type: ignore[override]
+        chosen = self.value()
+        return queryset.with_reason(chosen) if chosen and chosen in Delivery.Reason else queryset
 
 
 class LanguageFilter(Choice):
@@ -45,7 +46,7 @@ def reference_of(delivery: Delivery) -> str:
 
 @admin.register(Delivery)
 class DeliveryAdmin(LogAdmin):
-    list_display = ("recipient", "kind", "shown_state", "what_was_said", "attempts", "wait", "posted", "reference")
+    list_display = ("recipient", "kind", "shown_state", "reason_and_reply", "attempts", "wait", "created", "reference")
     list_filter = (Since, "state", ReasonFilter, "kind", LanguageFilter)
     list_select_related = ("captcha",)
     search_fields = ("recipient",)
@@ -54,14 +55,14 @@ class DeliveryAdmin(LogAdmin):
         (None, {"fields": ("recipient", "kind", "language", "reference", "captcha", "user")}),
         (_("What became of it"), {"fields": ("shown_state", "reason", "last_reply", "attempts", "message_id")}),
         (
-            _("Moments"),
+            _("Times"),
             {"fields": ("created_at", "admitted_at", "next_attempt_at", "published_at", "lease_until", "sent_at")},
         ),
     )
 
     def search_word(self, rows: QuerySet, word: str) -> Q:
         mails = rows.filter(captcha__isnull=False).select_related("captcha")
-        return starting(rows, "recipient", beginning(word)) | number(word) | referring(mails, word, reference_of)
+        return by_address(rows, "recipient", word) | by_number(word) | by_reference(mails, word, reference_of)
 
     @admin.display(description=_("state"))
     def shown_state(self, delivery: Delivery) -> SafeString:
@@ -69,16 +70,15 @@ class DeliveryAdmin(LogAdmin):
 
     @admin.display(description=_("reason"))
     def reason(self, delivery: Delivery) -> Any:
-        found = reason_of(delivery)
-        return found.label if found else None
+        return delivery.reason.label if delivery.reason else None
 
     @admin.display(description=_("reason"))
-    def what_was_said(self, delivery: Delivery) -> SafeString:
+    def reason_and_reply(self, delivery: Delivery) -> SafeString:
         return format_html('{} <small class="reply">{}</small>', self.reason(delivery) or "", delivery.last_reply)
 
     @admin.display(description=_("created"))
-    def posted(self, delivery: Delivery) -> str:
-        return moment(delivery.created_at)
+    def created(self, delivery: Delivery) -> str:
+        return timestamp(delivery.created_at)
 
     @admin.display(description=_("wait"))
     def wait(self, delivery: Delivery) -> str | None:
@@ -94,16 +94,16 @@ class DeliveryAdmin(LogAdmin):
         """Looking at the log is not enough to send mails."""
         return request.user.has_perm("worker.change_delivery")
 
-    @admin.action(description=_("Send again what failed"), permissions=["send_again"])
+    @admin.action(description=_("Send failed mails again"), permissions=["send_again"])
     def send_again(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> HttpResponse | None:
-        return ask_first(
+        return confirm(
             self,
             request,
             chosen.filter(state__in=[State.FAILED, State.EXPIRED]),
             question=_("Send these mails again?"),
             warning=_(
-                "A code that died meanwhile is replaced by a new one. What is over, or was sent again since, is left "
-                "alone. A mail that was refused will most likely be refused again: mend the reason first."
+                "An expired code is replaced by a new one. Mails of finished sign-ups, and mails that were sent again "
+                "since, are left out. A mail that was refused will most likely be refused again: fix the cause first."
             ),
             describe=lambda mail: (mail.recipient, mail.get_kind_display(), mail.get_state_display(), mail.last_reply),
             act=_send_again,
@@ -117,19 +117,8 @@ def _send_again(numbers: list[int]) -> str:
 
 
 @admin.register(Mute)
-class MuteAdmin(BoundedAdmin):
-    """To be read, and to be lifted where the owner of a mailbox asks for it."""
+class MuteAdmin(AddressAdmin):
+    """Muted addresses. Delete one where the owner of the mailbox asks for it."""
 
     fields = list_display = ("address", "until")
     search_fields = ("address",)
-    search_help_text = _("The beginning of an email address")
-    ordering = ("address",)
-
-    def search_word(self, rows: QuerySet, word: str) -> Q:
-        return Q(address__startswith=beginning(word))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

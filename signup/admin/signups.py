@@ -15,15 +15,13 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from core import clock
-from signup import services
+from signup import support
 from verification import keys, limits, lookup
-from verification import services as verification
 from verification.models import AddressBudget, CaptchaModel
+from verification.services import ResendTooSoon
 from verification.states import HandleLost, State, matching
-from worker import status
 
-from .careful import ask_first
-from .lists import BoundedAdmin, Choice, LogAdmin, Since, beginning, moment, number, referring, starting
+from .base import AddressAdmin, Choice, LogAdmin, Since, by_address, by_number, by_reference, confirm, timestamp
 
 WORDS = {
     State.LOST: _("too old"),
@@ -32,7 +30,7 @@ WORDS = {
     State.EXPIRED: _("expired"),
     State.EXHAUSTED: _("tries used up"),
 }
-ACCOUNT, DISOWNED, PROVEN = _("account made"), _("disowned by the owner"), _("proven, no account yet")
+ACCOUNT, DISOWNED, PROVEN = _("account created"), _("disowned by the owner"), _("verified, no account yet")
 
 
 def state_in_words(captcha: CaptchaModel) -> Any:
@@ -62,21 +60,21 @@ class Outcome(Choice):
 
 @admin.register(CaptchaModel)
 class CaptchaAdmin(LogAdmin):
-    list_display = ("address", "state", "tries", "length", "proven_by", "registered", "posted", "reference")
+    list_display = ("address", "state", "tries", "length", "proven_by", "registered", "created", "reference")
     list_filter = (Since, Outcome)
     search_fields = ("address",)
     actions = ("send_code",)
     fieldsets = (
         (None, {"fields": ("address", "state", "tries", "length", "generation", "registered", "reference", "mails")}),
         (
-            _("Moments"),
+            _("Times"),
             {"fields": ("created_at", "requested_at", "mailed_at", "first_accepted_at", "expires_at", "proven_at",
                         "proven_by", "redeemed_at")},
         ),
     )  # fmt: skip
 
     def search_word(self, rows: QuerySet, word: str) -> Q:
-        return starting(rows, "address", beginning(word)) | number(word) | referring(rows, word, keys.reference_of)
+        return by_address(rows, "address", word) | by_number(word) | by_reference(rows, word, keys.reference_of)
 
     @admin.display(description=_("state"))
     def state(self, captcha: CaptchaModel) -> Any:
@@ -87,8 +85,8 @@ class CaptchaAdmin(LogAdmin):
         return _("%(n)d of %(all)d") % {"n": captcha.attempts, "all": settings.CAPTCHA_MAX_ATTEMPTS}
 
     @admin.display(description=_("created"))
-    def posted(self, captcha: CaptchaModel) -> str:
-        return moment(captcha.created_at)
+    def created(self, captcha: CaptchaModel) -> str:
+        return timestamp(captcha.created_at)
 
     @admin.display(description=_("address already registered"), boolean=True)
     def registered(self, captcha: CaptchaModel) -> bool:
@@ -110,14 +108,14 @@ class CaptchaAdmin(LogAdmin):
     @admin.action(description=_("Send the code again"), permissions=["send_code"])
     def send_code(self, request: HttpRequest, chosen: QuerySet[CaptchaModel]) -> HttpResponse | None:
         live = clock.now() - timedelta(seconds=settings.HANDLE_LIFETIME)
-        return ask_first(
+        return confirm(
             self,
             request,
             chosen.filter(proven_at=None, redeemed_at=None, created_at__gt=live),
             question=_("Send these codes again?"),
             warning=_(
-                "A code that works yet is mailed again; one that died is replaced. The visitor goes on in the browser "
-                "that asked for it. Budgets of mails hold here too."
+                "A code that still works is mailed again; an expired one is replaced. The visitor continues in the "
+                "browser that asked for it. The mail limits apply here too."
             ),
             describe=lambda captcha: (captcha.address, state_in_words(captcha)),
             act=_send_codes,
@@ -131,33 +129,21 @@ def _send_codes(numbers: list[int]) -> str:
 
 
 def _send_code(captcha: CaptchaModel) -> bool:
-    last = status.latest(captcha=captcha)
     try:
-        services.resend(captcha=captcha, language=last.language if last else settings.LANGUAGE_CODE)
-    except (HandleLost, verification.ResendTooSoon):
+        return support.resend(captcha=captcha) is not None
+    except (HandleLost, ResendTooSoon):
         return False
-    return True
 
 
 @admin.register(AddressBudget)
-class AddressBudgetAdmin(BoundedAdmin):
+class AddressBudgetAdmin(AddressAdmin):
     """How many wrong guesses an address has taken. Deleting a row gives whoever guesses there a new budget."""
 
     fields = list_display = ("address", "recent", "updated_at")
     search_fields = ("address",)
-    search_help_text = _("The beginning of an email address")
     ordering = ("-updated_at",)
-
-    def search_word(self, rows: QuerySet, word: str) -> Q:
-        return Q(address__startswith=beginning(word))
 
     @admin.display(description=_("wrong guesses in 24 hours"))
     def recent(self, budget: AddressBudget) -> int:
         begin = (clock.now() - limits.WINDOW).timestamp()
-        return sum(moment > begin for moment in budget.guesses)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        return sum(guess > begin for guess in budget.guesses)

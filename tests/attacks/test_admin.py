@@ -149,7 +149,7 @@ def test_60_the_form_activates_no_unproven_account(client: Client, root: User) -
     """Eve begins with Alice's address: no operator, superuser or not, makes an account of it by a tick."""
     alice = make_pending()
     page = save(client, alice, is_active="on", username="eve")
-    assert "nobody has shown whose mailbox it is" in text_of(page)
+    assert "the email address is not verified" in text_of(page)
     alice.refresh_from_db()
     assert (alice.is_active, alice.is_registered, alice.username) == (False, False, None)
 
@@ -172,7 +172,7 @@ def test_60_an_unproven_account_gets_no_password(client: Client, root: User) -> 
     """And its mailbox no mail about one."""
     alice = make_pending()
     page = client.post(f"{ACCOUNTS}{alice.pk}/password/", NEW_PASSWORD)
-    assert "nobody has shown whose mailbox it is" in text_of(page)
+    assert "the email address is not verified" in text_of(page)
     assert not User.objects.get(pk=alice.pk).has_usable_password()
     assert not Delivery.objects.exists()
 

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from core import clock
-from signup.admin import lists
+from signup.admin import base
 from signup.models import User
 from tests.factories import (
     ALICE,
@@ -88,7 +88,7 @@ def test_every_label_is_translated(admin: Client, path: str, language: str) -> N
             ("failed", "refused by the mail server", "no such"),
         ),
         ({"last_reply": "451 later", "attempts": 3}, ("pending", "not now, said the mail server", ">3<")),
-        ({"next_attempt_at": clock.now() + timedelta(hours=1)}, ("pending", "waits for the mail budget")),
+        ({"next_attempt_at": clock.now() + timedelta(hours=1)}, ("pending", "waits for the mail limit")),
     ],
 )
 def test_the_mail_log_says_what_became_of_a_mail(admin: Client, columns: dict, words: tuple[str, ...]) -> None:
@@ -155,8 +155,8 @@ def test_a_search_for_nonsense_finds_nothing(admin: Client) -> None:
         ({"expires_at": None}, "waits for its mail"),
         ({"expires_at": clock.now() - timedelta(hours=1)}, "expired"),
         ({"attempts": 5}, "tries used up"),
-        ({"proven_at": clock.now()}, "proven, no account yet"),
-        ({"proven_at": clock.now(), "redeemed_at": clock.now()}, "account made"),
+        ({"proven_at": clock.now()}, "verified, no account yet"),
+        ({"proven_at": clock.now(), "redeemed_at": clock.now()}, "account created"),
         ({"redeemed_at": clock.now()}, "disowned by the owner"),
         ({"created_at": clock.now() - timedelta(days=2)}, "too old"),
     ],
@@ -175,7 +175,7 @@ def test_a_request_says_its_state_in_words(admin: Client, columns: dict, words: 
 
 def test_a_list_counts_no_further_than_it_shows(admin: Client, monkeypatch) -> None:
     """It says so, and the last page is there."""
-    monkeypatch.setattr(lists, "AT_MOST", 60)
+    monkeypatch.setattr(base, "AT_MOST", 60)
     Delivery.objects.bulk_create(
         [
             Delivery(recipient=f"p{n}@example.com", created_at=clock.now(), next_attempt_at=clock.now())
@@ -187,7 +187,7 @@ def test_a_list_counts_no_further_than_it_shows(admin: Client, monkeypatch) -> N
     assert shown(admin, f"{MAILS}?p=2").count('class="action-select"') == 10
     assert "80" not in re.sub(r"p80@|<[^>]*>", "", page.partition('class="paginator"')[2])
     Delivery.objects.filter(recipient__startswith="p7").delete()
-    monkeypatch.setattr(lists, "AT_MOST", 2_000)
+    monkeypatch.setattr(base, "AT_MOST", 2_000)
     assert "69 deliveries" in text_of(admin.get(MAILS))
 
 
@@ -226,7 +226,7 @@ def test_a_viewer_sees_what_was_granted(client: Client) -> None:
     viewer.user_permissions.add(Permission.objects.get(codename="view_delivery"))
     client.force_login(viewer)
     assert client.get(MAILS).status_code == 200
-    assert "Send again" not in text_of(client.get(MAILS))
+    assert "Send failed mails again" not in text_of(client.get(MAILS))
     assert client.get(SIGNUPS).status_code == 403
     assert client.get(ACCOUNTS).status_code == 403
 
@@ -281,11 +281,13 @@ def test_an_account_keeps_a_username(admin: Client) -> None:
 
 
 def test_the_admin_speaks_chinese(admin: Client) -> None:
-    """Labels of our models too."""
+    """Labels of our models too. Signing out is not called what deleting an account is."""
     make_delivery()
     page = text_of(admin.get("/admin/worker/delivery/", headers={"accept-language": "zh-CN"}))
     assert "邮件投递" in page
     assert "收件人" in page
+    assert "退出登录" in page
+    assert "注销" not in page
 
 
 def test_an_operator_may_lift_a_mute_and_make_none(admin: Client) -> None:

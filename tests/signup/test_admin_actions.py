@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from core import clock
-from signup.admin import careful
+from signup.admin import base
 from tests.factories import ALICE, BOB, make_captcha, make_delivery, make_pending, make_user, text_of
 from verification.models import CaptchaModel
 from worker.models import Delivery
@@ -76,7 +76,7 @@ def test_what_failed_after_the_question_is_not_sent(admin: Client) -> None:
 
 def test_no_more_than_a_few_at_once(admin: Client, monkeypatch) -> None:
     """However many were chosen."""
-    monkeypatch.setattr(careful, "AT_ONCE", 2)
+    monkeypatch.setattr(base, "AT_ONCE", 2)
     rows = [fail(make_delivery(make_captcha(f"p{n}@example.com"))) for n in range(3)]
     page = choose(admin, MAILS, "send_again", *rows)
     assert "2 rows of those that you chose" in text_of(page)

@@ -108,16 +108,17 @@ def test_unlock_leaves_a_mute_unless_told(capsys) -> None:
 def test_stats_count_what_became_of_sign_ups(client: Client, capsys) -> None:
     """Of the last hours, for people and for programs."""
     verify(client, ask(client))
-    make_captcha(BOB, accepted=False)
+    make_captcha(BOB, accepted=False), make_captcha(BOB, decoy=True)
     make_delivery()
     call_command("stats", "--json")
     found = told(capsys)
+    assert list(found) == ["hours", "sign_ups", "mails", "seconds_to_acceptance", "waiting", "languages"]
     assert found["sign_ups"] == {"asked": 2, "mailed": 1, "proven": 1, "registered": 1}
     assert found["mails"] == {"pending": 2}
     assert found["waiting"]["due"] == 2
     assert found["languages"] == {"en": 1}
     call_command("stats")
-    assert "sign-ups asked for: 2" in capsys.readouterr().out
+    assert "asked for a code: 2" in capsys.readouterr().out
 
 
 def test_stats_of_nothing() -> None:

@@ -7,7 +7,6 @@ import pytest
 from core import clock
 from tests.factories import make_delivery
 from worker.models import Delivery
-from worker.reasons import Reason, matching, reason_of
 
 pytestmark = pytest.mark.django_db
 
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.django_db
     ("columns", "reason"),
     [
         ({}, None),
-        ({"next_attempt_at": clock.now() + timedelta(hours=1)}, "budget"),
+        ({"next_attempt_at": clock.now() + timedelta(hours=1)}, "limit"),
         ({"state": "sent", "last_reply": "250 2.0.0 OK"}, "accepted"),
         ({"last_reply": "451 4.7.1 greylisted"}, "deferred"),
         ({"state": "failed", "last_reply": "550 5.1.1 no such user"}, "refused"),
@@ -32,5 +31,6 @@ def test_the_word_of_a_row_and_the_rows_of_a_word_agree(columns: dict, reason: s
     delivery = make_delivery()
     Delivery.objects.update(**columns)
     delivery.refresh_from_db()
-    assert reason_of(delivery) == reason
-    assert [each for each in Reason if Delivery.objects.filter(matching(each)).exists()] == ([reason] if reason else [])
+    assert delivery.reason == reason
+    found = [each for each in Delivery.Reason if Delivery.objects.with_reason(each).exists()]
+    assert found == ([reason] if reason else [])

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='delivery',
             name='admitted_at',
-            field=models.DateTimeField(blank=True, null=True, verbose_name='within the budget'),
+            field=models.DateTimeField(blank=True, null=True, verbose_name='within the mail limit'),
         ),
         migrations.AddField(
             model_name='delivery',

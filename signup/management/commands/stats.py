@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from core.management import base
-from signup import stats
+from signup import statistics
 
 
 class Command(base.Command):
@@ -18,13 +18,10 @@ class Command(base.Command):
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = stats.figures(hours=options["hours"])
-        signups, waits, waiting = found["sign_ups"], found["seconds_to_acceptance"], found["waiting"]
+        found = statistics.summary(hours=options["hours"])
+        waits, waiting = found["seconds_to_acceptance"], found["waiting"]
         rows = [
-            (_("sign-ups asked for"), signups["asked"]),
-            (_("of them mailed"), signups["mailed"]),
-            (_("of them proven"), signups["proven"]),
-            (_("accounts activated"), signups["registered"]),
+            *zip(statistics.FUNNEL_LABELS.values(), found["sign_ups"].values(), strict=True),
             (_("mails by state"), _listed(found["mails"])),
             (_("seconds to acceptance, p50 / p95"), f"{waits.get('p50', '-')} / {waits.get('p95', '-')}"),
             (_("mails due now"), waiting["due"]),

@@ -124,7 +124,7 @@ ADMIN = [
         63,
         "Lists answer whatever Django lets them answer",
         Edit(
-            "signup/admin/lists.py",
+            "signup/admin/base.py",
             "        return lookup in [",
             "        if super().lookup_allowed(lookup, value, request):\n            return True\n        return lookup in [",
         ),
@@ -136,8 +136,8 @@ ADMIN = [
         "A search looks through handles too",
         Edit(
             "signup/admin/signups.py",
-            "| referring(rows, word, keys.reference_of)",
-            "| referring(rows, word, keys.reference_of) | Q(handle__startswith=word)",
+            "| by_reference(rows, word, keys.reference_of)",
+            "| by_reference(rows, word, keys.reference_of) | Q(handle__startswith=word)",
         ),
         "test_admin.py::test_63_no_search_finds_a_row_by_a_secret",
     ),

@@ -1,19 +1,22 @@
 """
-Lists that cost the same at a million rows: newest first, along an index, counted only as far as anybody pages.
+What the pages of operators share: lists that cost the same at a million rows, filters, searches, and confirmed actions.
 
-See docs/decisions/0040-lists-count-only-as-far-as-they-show.md.
+Lists show the newest rows first, along an index, and count only as far as anybody pages: see
+docs/decisions/0040-lists-count-only-as-far-as-they-show.md.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +24,9 @@ from django.utils.translation import gettext_lazy as _
 from core import addresses, clock
 
 AT_MOST = 2_000  # rows that a list counts and pages through
-REFERENCES = 5_000  # newest rows among which a reference is looked for: it is derived, no column holds it
+REFERENCES = 5_000  # newest rows among which a reference is searched: it is derived, no column holds it
+AT_ONCE = 200  # rows of one confirmed action; the others stay for the next
+NAMED = 20  # rows that a confirmation names
 
 
 class BoundedPaginator(Paginator):
@@ -69,14 +74,28 @@ class BoundedAdmin(StrictAdmin):
         return queryset, False
 
 
-class LogAdmin(BoundedAdmin):
-    """A log to look at: nobody adds to it, changes it, or deletes from it but the purge."""
+class FixedAdmin(BoundedAdmin):
+    """Rows that nobody adds or changes. Deleting one lifts what it does."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+class AddressAdmin(FixedAdmin):
+    """Rows with an email address as their primary key."""
+
+    search_help_text = _("The beginning of an email address")
+    ordering = ("address",)
+
+    def search_word(self, rows: QuerySet, word: str) -> Q:
+        return by_address(rows, "address", word)
+
+
+class LogAdmin(FixedAdmin):
+    """A log: only the purge deletes from it."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -124,38 +143,82 @@ class Choice(admin.SimpleListFilter):
         return queryset.filter(chosen[1]) if chosen else queryset
 
 
-def beginning(word: str) -> str:
-    """What a typed address, or the beginning of one, is in a column of canonical addresses."""
-    try:
-        return addresses.canonical(word)
-    except ValidationError:
-        return word.lower()
-
-
-def starting(rows: QuerySet, column: str, text: str) -> Q:
-    """
-    Rows whose column begins so, AT_MOST of them. They are looked up first: in one query with the list's order the
-    planner would rather read the list from its newest row on, to the end where few begin so.
-    """
-    return Q(
-        pk__in=list(rows.order_by().filter(**{f"{column}__startswith": text}).values_list("pk", flat=True)[:AT_MOST])
-    )
-
-
-def moment(at: datetime) -> str:
-    """A moment in a list: of one width in every language."""
+def timestamp(at: datetime) -> str:
+    """A time in a list, of one width in every language."""
     return date_format(at, "Y-m-d H:i:s")
 
 
-def number(word: str) -> Q:
+def by_address(rows: QuerySet, column: str, word: str) -> Q:
+    """The rows of an address, or of addresses that begin with this word; see `by_prefix`."""
+    try:
+        text = addresses.canonical(word)
+    except ValidationError:
+        text = word.lower()
+    return by_prefix(rows, column, text)
+
+
+def by_prefix(rows: QuerySet, column: str, text: str) -> Q:
+    """
+    AT_MOST rows whose column begins with `text`. They are looked up first: in one query with the list's order the
+    planner would read the list from its newest row on, to the end where few rows match.
+    """
+    found = rows.order_by().filter(**{f"{column}__startswith": text}).values_list("pk", flat=True)
+    return Q(pk__in=list(found[:AT_MOST]))
+
+
+def by_number(word: str) -> Q:
     """The row of a number, "12" or "#12"; no row for any other word."""
     digits = word.removeprefix("#")
     return Q(pk=int(digits)) if digits.isdecimal() and len(digits) < 19 else Q(pk__in=[])
 
 
-def referring(rows: QuerySet, word: str, reference: Callable[[Any], str]) -> Q:
+def by_reference(rows: QuerySet, word: str, reference: Callable[[Any], str]) -> Q:
     """The newest rows whose mail shows these four letters; no row for any other word."""
     if not (len(word) == 4 and word.isascii() and word.isalpha()):
         return Q(pk__in=[])
     newest = rows.order_by("-pk")[:REFERENCES]
     return Q(pk__in=[row.pk for row in newest if reference(row) == word.upper()])
+
+
+def confirm(
+    page: admin.ModelAdmin,
+    request: HttpRequest,
+    able: QuerySet,
+    *,
+    question: Any,
+    warning: Any,
+    describe: Callable[[Any], Iterable[Any]],
+    act: Callable[[list[int]], str],
+) -> HttpResponse | None:
+    """
+    Show the chosen rows that the action is `able` to change; once that is confirmed, call `act` with the primary keys
+    of those that were shown.
+
+    `act` returns the message for the operator. `describe` returns the words that name a row.
+    """
+    if request.POST.get("confirmed"):
+        shown = [int(number) for number in request.POST["confirmed"].split(",") if number.isdecimal()][:AT_ONCE]
+        still = able.filter(pk__in=shown).order_by("pk").values_list("pk", flat=True)
+        page.message_user(request, act(list(still)))
+        return None
+    rows = list(able.order_by("pk")[: AT_ONCE + 1])
+    return TemplateResponse(
+        request,
+        "admin/confirmation.html",
+        {
+            **page.admin_site.each_context(request),
+            "opts": page.opts,
+            "title": question,
+            "warning": warning,
+            "numbers": ",".join(str(row.pk) for row in rows[:AT_ONCE]),
+            "count": len(rows[:AT_ONCE]),
+            "is_cut": len(rows) > AT_ONCE,
+            "rows": [tuple(describe(row)) for row in rows[:NAMED]],
+            "unnamed": max(0, len(rows[:AT_ONCE]) - NAMED),
+            "action": request.POST["action"],
+            "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "across": request.POST.get("select_across", "0"),
+            "list_url": request.get_full_path(),
+        },
+    )

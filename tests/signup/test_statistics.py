@@ -1,0 +1,98 @@
+"""The figures of the dashboard and of `manage.py stats`."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core import clock
+from signup import statistics
+from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery
+from verification.models import CaptchaModel, GuessTally
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def noon(hands: Hands) -> Hands:
+    hands.moment = NOON
+    return hands
+
+
+def sent(wait: float, recipient: str = ALICE, **columns: object) -> None:
+    delivery = make_delivery(recipient=recipient)
+    when = {"state": "sent", "sent_at": delivery.created_at + timedelta(seconds=wait)}
+    Delivery.objects.filter(pk=delivery.pk).update(**{**when, **columns})
+
+
+def test_the_funnel_counts_how_far_the_requests_of_an_hour_came(noon: Hands) -> None:
+    """Each step is a part of the one before; decoys are left out, and what is older than the span."""
+    make_captcha(accepted=False), make_captcha(decoy=True), make_captcha(BOB)
+    proven, done, disowned = make_captcha(), make_captcha(), make_captcha()
+    CaptchaModel.objects.filter(pk__in=[proven.pk, done.pk]).update(proven_at=NOON)
+    CaptchaModel.objects.filter(pk__in=[disowned.pk, done.pk]).update(redeemed_at=NOON)
+    CaptchaModel.objects.filter(pk=make_captcha().pk).update(created_at=NOON - timedelta(hours=24))
+    steps = statistics.funnel_by_hour(statistics.full_hours(24))
+    assert len(steps) == 24
+    assert steps[-1] == (NOON.replace(minute=0), 5, 4, 2, 1)
+    assert sum(step.asked for step in steps) == 5
+
+
+def test_waits_are_ranked_by_the_hour(noon: Hands) -> None:
+    """Nearest rank, to a tenth of a second; no mail, no value."""
+    for wait in (0.3, 1.0, 2.0, 90.0):
+        sent(wait)
+    waits = statistics.waits_by_hour(statistics.full_hours(24))
+    assert waits[-1] == (NOON.replace(minute=0), 1.0, 90.0)
+    assert waits[-2][1:] == (None, None)
+    assert statistics.percentile([1.0] * 94 + [7.0] * 6, 95) == 7.0
+    assert statistics.percentile([1.0] * 95 + [7.0] * 5, 95) == 1.0
+
+
+def test_waits_of_many_mails_are_those_of_a_sample(noon: Hands, monkeypatch) -> None:
+    """Spread over the whole period: no hour is without a value."""
+    monkeypatch.setattr(statistics, "SAMPLE", 6)
+    for hour in range(4):
+        noon.moment = NOON - timedelta(hours=hour)
+        for _each in range(6):
+            sent(hour + 1)
+    noon.moment = NOON
+    waits = statistics.waits_by_hour(statistics.full_hours(4))
+    assert [wait.median for wait in waits] == [4.0, 3.0, 2.0, 1.0]
+    assert len(statistics._waits(statistics.full_hours(4))) <= 6
+
+
+def test_the_dashboard_and_the_command_count_alike(noon: Hands) -> None:
+    """Of the same hours."""
+    make_captcha(), make_captcha(decoy=True)
+    CaptchaModel.objects.filter(pk=make_captcha().pk).update(first_accepted_at=None, proven_at=NOON)
+    sent(3), sent(5)
+    found, [step] = statistics.summary(hours=1), statistics.funnel_by_hour(statistics.full_hours(1))
+    assert list(found["sign_ups"].values()) == [*step[1:]] == [2, 2, 1, 0]
+    [wait] = statistics.waits_by_hour(statistics.full_hours(1))
+    assert found["seconds_to_acceptance"] == {"p50": wait.median, "p95": wait.p95} == {"p50": 3.0, "p95": 5.0}
+
+
+def test_mails_are_counted_by_domain_and_language(noon: Hands) -> None:
+    """The busiest domains first, each by what became of its mails."""
+    sent(1), sent(1, state="failed", sent_at=None), sent(1, "x@other.example", language="zh-hans")
+    period = statistics.full_hours(24)
+    assert statistics.domains(period) == [("example.com", 2, 1, 0, 1, 0), ("other.example", 1, 1, 0, 0, 0)]
+    assert statistics.languages(period) == [("English", 2), ("简体中文", 1)]
+
+
+def test_limits_show_what_they_did(noon: Hands) -> None:
+    """Wrong codes, used-up tries, longer codes, mails delayed."""
+    GuessTally.objects.create(hour=NOON, shard=0, guesses=9)
+    GuessTally.objects.create(hour=NOON - timedelta(hours=30), shard=0, guesses=90)
+    CaptchaModel.objects.filter(pk=make_captcha().pk).update(attempts=5)
+    CaptchaModel.objects.filter(pk=make_captcha().pk).update(length=8)
+    make_delivery(network="n")
+    delayed = make_delivery(network="n")
+    Delivery.objects.update(next_attempt_at=NOON)  # which the outbox takes from the database's clock
+    Delivery.objects.filter(pk=delayed.pk).update(admitted_at=NOON + timedelta(minutes=1))
+    waiting, exempt = make_delivery(network="n"), make_delivery()
+    Delivery.objects.filter(pk__in=[waiting.pk, exempt.pk]).update(next_attempt_at=clock.now() + timedelta(days=3_650))
+    assert [figure.number for figure in statistics.limits(statistics.full_hours(24))] == [9, 1, 1, 2]
