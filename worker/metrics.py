@@ -11,7 +11,7 @@ from core import clock
 
 from . import bell, counts, mail_limits
 from .heartbeat import ALIVE
-from .models import DEFERRED, EXEMPT, Delivery, Heartbeat
+from .models import DEFERRED, EXEMPT, WAITS_FOR_LIMIT, Delivery, Heartbeat
 
 State = Delivery.State
 
@@ -25,7 +25,7 @@ def mails() -> Iterator[Metric]:
     pending = Delivery.objects.filter(state=State.PENDING).aggregate(
         due=Count("pk", filter=is_due),
         deferred=Count("pk", filter=DEFERRED),
-        later=Count("pk", filter=~is_due & ~DEFERRED),
+        later=Count("pk", filter=WAITS_FOR_LIMIT),
         due_since=Min("next_attempt_at", filter=is_due),
         since=admitted,
     )

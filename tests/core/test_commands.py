@@ -101,7 +101,7 @@ def test_progress_is_for_a_terminal(monkeypatch) -> None:
 def test_lang_chooses_the_language(db, capsys) -> None:
     """Whatever the shell's locale; and a language that we lack is an error."""
     call_command("stats", "--lang", "zh-CN")
-    assert "注册请求: 0" in capsys.readouterr().out
+    assert "申请验证码: 0" in capsys.readouterr().out
     with pytest.raises(CommandError, match="zh-hans"):
         call_command("stats", "--lang", "tlh")
 
