@@ -21,7 +21,7 @@ from signup import account_services, services, usernames, words
 from signup.models import PENDING, User, UserQuerySet
 from worker.models import Delivery
 
-from .base import BoundedAdmin, Choice, StrictAdmin, by_address, by_prefix, confirm
+from .base import BoundedAdmin, QFilter, StrictAdmin, by_address, by_prefix, confirm
 
 admin.site.unregister(AuthToken)  # its page shows hashes, and makes tokens for anybody
 admin.site.unregister(Group)
@@ -118,7 +118,7 @@ class AccountPasswordForm(auth_forms.AdminPasswordChangeForm):
         return self.user
 
 
-class Standing(Choice):
+class StateFilter(QFilter):
     title, parameter_name = _("state"), "standing"
 
     @staticmethod
@@ -141,7 +141,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     ordering = ("-pk",)
     sortable_by = ("email",)
     list_display = ("email", "username", "standing", "is_staff", "language", "activated_at", "created_at")
-    list_filter = (Standing,)
+    list_filter = (StateFilter,)
     search_fields = ("email", "username")
     search_help_text = _("The beginning of an email address or a username")
     actions = ("activate", "disable")

@@ -101,7 +101,7 @@ class LogAdmin(FixedAdmin):
         return False
 
 
-class Since(admin.SimpleListFilter):
+class SinceFilter(admin.SimpleListFilter):
     """The last day, as long as nobody searches: filters that no index serves then have few rows to look through."""
 
     title = _("time")
@@ -130,8 +130,8 @@ class Since(admin.SimpleListFilter):
         return queryset.filter(created_at__gte=clock.now() - span) if span else queryset
 
 
-class Choice(admin.SimpleListFilter):
-    """A filter by a table: value -> (label, rows)."""
+class QFilter(admin.SimpleListFilter):
+    """A filter by a table of value -> (label, condition)."""
 
     table: Callable[[], dict[str, tuple[Any, Q]]]
 
@@ -183,7 +183,7 @@ def by_reference(rows: QuerySet, word: str, reference: Callable[[Any], str]) -> 
 def confirm(
     page: admin.ModelAdmin,
     request: HttpRequest,
-    able: QuerySet,
+    possible: QuerySet,
     *,
     question: Any,
     warning: Any,
@@ -191,17 +191,17 @@ def confirm(
     act: Callable[[list[int]], str],
 ) -> HttpResponse | None:
     """
-    Show the chosen rows that the action is `able` to change; once that is confirmed, call `act` with the primary keys
+    Show the chosen rows for which the action is `possible`; once that is confirmed, call `act` with the primary keys
     of those that were shown.
 
     `act` returns the message for the operator. `describe` returns the words that name a row.
     """
     if request.POST.get("confirmed"):
         shown = [int(number) for number in request.POST["confirmed"].split(",") if number.isdecimal()][:AT_ONCE]
-        still = able.filter(pk__in=shown).order_by("pk").values_list("pk", flat=True)
+        still = possible.filter(pk__in=shown).order_by("pk").values_list("pk", flat=True)
         page.message_user(request, act(list(still)))
         return None
-    rows = list(able.order_by("pk")[: AT_ONCE + 1])
+    rows = list(possible.order_by("pk")[: AT_ONCE + 1])
     return TemplateResponse(
         request,
         "admin/confirmation.html",

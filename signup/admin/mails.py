@@ -15,7 +15,7 @@ from verification import keys
 from worker.models import Delivery, DeliveryQuerySet, Mute
 from worker.requeue import requeue
 
-from .base import AddressAdmin, Choice, LogAdmin, Since, by_address, by_number, by_reference, confirm, timestamp
+from .base import AddressAdmin, LogAdmin, QFilter, SinceFilter, by_address, by_number, by_reference, confirm, timestamp
 
 State = Delivery.State
 
@@ -31,7 +31,7 @@ class ReasonFilter(admin.SimpleListFilter):
         return queryset.with_reason(chosen) if chosen and chosen in Delivery.Reason else queryset
 
 
-class LanguageFilter(Choice):
+class LanguageFilter(QFilter):
     title, parameter_name = _("language"), "language"
 
     @staticmethod
@@ -47,7 +47,7 @@ def reference_of(delivery: Delivery) -> str:
 @admin.register(Delivery)
 class DeliveryAdmin(LogAdmin):
     list_display = ("recipient", "kind", "shown_state", "reason_and_reply", "attempts", "wait", "created", "reference")
-    list_filter = (Since, "state", ReasonFilter, "kind", LanguageFilter)
+    list_filter = (SinceFilter, "state", ReasonFilter, "kind", LanguageFilter)
     list_select_related = ("captcha",)
     search_fields = ("recipient",)
     actions = ("send_again",)

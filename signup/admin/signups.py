@@ -21,9 +21,9 @@ from verification.models import AddressBudget, CaptchaModel
 from verification.services import ResendTooSoon
 from verification.states import HandleLost, State, matching
 
-from .base import AddressAdmin, Choice, LogAdmin, Since, by_address, by_number, by_reference, confirm, timestamp
+from .base import AddressAdmin, LogAdmin, QFilter, SinceFilter, by_address, by_number, by_reference, confirm, timestamp
 
-WORDS = {
+STATES = {
     State.LOST: _("too old"),
     State.WAITING: _("waits for its mail"),
     State.OPEN: _("open"),
@@ -36,10 +36,10 @@ ACCOUNT, DISOWNED, PROVEN = _("account created"), _("disowned by the owner"), _(
 def state_in_words(captcha: CaptchaModel) -> Any:
     if captcha.redeemed_at:
         return ACCOUNT if captcha.proven_at else DISOWNED
-    return PROVEN if captcha.proven_at else WORDS[lookup.current_state(captcha)]
+    return PROVEN if captcha.proven_at else STATES[lookup.current_state(captcha)]
 
 
-class Outcome(Choice):
+class StateFilter(QFilter):
     title, parameter_name = _("state"), "outcome"
 
     @staticmethod
@@ -49,10 +49,10 @@ class Outcome(Choice):
         return {
             "account": (ACCOUNT, Q(redeemed_at__isnull=False, proven_at__isnull=False)),
             "proven": (PROVEN, Q(redeemed_at=None, proven_at__isnull=False)),
-            "open": (WORDS[State.OPEN], unproven & matching(State.OPEN, at=now)),
-            "waiting": (WORDS[State.WAITING], unproven & matching(State.WAITING, at=now)),
-            "exhausted": (WORDS[State.EXHAUSTED], unproven & matching(State.EXHAUSTED, at=now)),
-            "expired": (WORDS[State.EXPIRED], unproven & matching(State.EXPIRED, at=now)),
+            "open": (STATES[State.OPEN], unproven & matching(State.OPEN, at=now)),
+            "waiting": (STATES[State.WAITING], unproven & matching(State.WAITING, at=now)),
+            "exhausted": (STATES[State.EXHAUSTED], unproven & matching(State.EXHAUSTED, at=now)),
+            "expired": (STATES[State.EXPIRED], unproven & matching(State.EXPIRED, at=now)),
             "disowned": (DISOWNED, Q(redeemed_at__isnull=False, proven_at=None)),
             "decoy": (_("address already registered"), Q(decoy=True)),
         }
@@ -61,7 +61,7 @@ class Outcome(Choice):
 @admin.register(CaptchaModel)
 class CaptchaAdmin(LogAdmin):
     list_display = ("address", "state", "tries", "length", "proven_by", "registered", "created", "reference")
-    list_filter = (Since, Outcome)
+    list_filter = (SinceFilter, StateFilter)
     search_fields = ("address",)
     actions = ("send_code",)
     fieldsets = (

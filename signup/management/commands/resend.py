@@ -41,7 +41,9 @@ class Command(base.Command):
             "dry_run": delivery is None,
         }
         text = (
-            _("A mail to %(email)s is on its way: delivery %(number)s") if delivery else _("%(email)s can be sent one")
+            _("A mail to %(email)s is on its way: delivery %(number)s")
+            if delivery
+            else _("A mail can be sent to %(email)s")
         )
         lines = [
             text % {"email": address, "number": delivery and delivery.pk},

@@ -25,7 +25,7 @@ class Command(base.Command):
             (_("mails by state"), _listed(found["mails"])),
             (_("seconds to acceptance, p50 / p95"), f"{waits.get('p50', '-')} / {waits.get('p95', '-')}"),
             (_("mails due now"), waiting["due"]),
-            (_("the oldest for, seconds"), waiting["oldest_seconds"]),
+            (_("oldest due mail, seconds"), waiting["oldest_seconds"]),
             (_("languages of new accounts"), _listed(found["languages"])),
         ]
         self.print_result(options, found, [f"{label}: {value}" for label, value in rows])

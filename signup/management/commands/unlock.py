@@ -29,7 +29,9 @@ class Command(base.Command):
         guesses = ngettext("%(n)d wrong code is forgotten", "%(n)d wrong codes are forgotten", lifted.guesses)
         lines = [guesses % {"n": lifted.guesses}]
         lines.append(
-            _("Wrong passwords are forgotten") if lifted.sign_ins else _("Redis is away: wrong passwords stay")
+            _("Wrong passwords are forgotten")
+            if lifted.sign_ins
+            else _("Redis is down: wrong passwords are not forgotten")
         )
         lines += [_("Sign-up mail is sent again")] if lifted.muted else []
         lines += [_("Nothing was changed")] if options["dry_run"] else []
