@@ -10,7 +10,6 @@ from core import clock
 from verification import keys, lookup
 from verification.models import CaptchaModel
 from verification.states import State
-from worker import status
 from worker.models import Delivery
 
 from . import typos, words
@@ -18,7 +17,7 @@ from . import typos, words
 
 def delivery_state(captcha: CaptchaModel) -> dict[str, Any]:
     """How the newest mail of a request fares, and the seconds until another may be asked for."""
-    return _state(captcha, status.latest(captcha=captcha))
+    return _state(captcha, Delivery.objects.latest_about(captcha))
 
 
 def page_context(captcha: CaptchaModel, *, proven: bool) -> dict[str, Any]:
@@ -27,14 +26,14 @@ def page_context(captcha: CaptchaModel, *, proven: bool) -> dict[str, Any]:
 
     Who has `proven` it needs no code, and is not told what codes must be.
     """
-    delivery, state = status.latest(captcha=captcha), lookup.current_state(captcha)
+    delivery, state = Delivery.objects.latest_about(captcha), lookup.current_state(captcha)
     sent_at = (delivery.sent_at if delivery else None) or clock.now()
     ago = max(0, int((clock.now() - sent_at).total_seconds()))
     tries = settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts
     return {
         "captcha": captcha,
         "delivery": _state(captcha, delivery),
-        "leaves_in": _minutes_until(status.leaves_at(delivery)),
+        "leaves_in": _minutes_until(delivery.leaves_at if delivery else None),
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
         "minutes": lookup.minutes_left(captcha),
@@ -53,9 +52,9 @@ def _minutes_until(time: datetime | None) -> int | None:
 
 
 def _state(captcha: CaptchaModel, delivery: Delivery | None) -> dict[str, Any]:
-    leaves_at = status.leaves_at(delivery)
+    leaves_at = delivery.leaves_at if delivery else None
     return {
-        "state": status.visible_state(delivery),
+        "state": delivery.visible_state if delivery else "failed",
         "sent_at": clock.told(delivery.sent_at) if delivery and delivery.sent_at else None,
         "resend_after": lookup.resend_wait(captcha),
         **({"leaves_at": clock.told(leaves_at)} if leaves_at else {}),

@@ -12,7 +12,7 @@ from verification import lookup
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import CodeTooShort, HandleLost
-from worker import outbox, status
+from worker import outbox
 from worker.models import Delivery
 
 from . import usernames
@@ -138,8 +138,8 @@ def _lengthen(captcha: CaptchaModel) -> None:
     locked = lookup.lock(captcha=captcha)
     if locked and verification.lengthen(captcha=locked):
         list(User.objects.select_for_update(no_key=True).filter(email=locked.address))  # one at a time of an address
-        last = status.latest(captcha=locked)
-        first = not status.has_unlimited(address=locked.address, since=clock.now() - DAY)
+        last = Delivery.objects.latest_about(locked)
+        first = not Delivery.objects.beside_limit(address=locked.address, since=clock.now() - DAY).exists()
         outbox.post(
             kind=_kind(locked),
             recipient=locked.address,

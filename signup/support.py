@@ -8,7 +8,7 @@ from core import ratelimit
 from verification import limits as guesses
 from verification import lookup
 from verification.models import CaptchaModel
-from worker import mutes, status
+from worker import mutes
 from worker.models import Delivery
 from worker.requeue import requeue
 
@@ -45,11 +45,11 @@ def resend(*, captcha: CaptchaModel) -> Delivery | None:
 
     Raises HandleLost, or ResendTooSoon where a mail was asked for less than RESEND_COOLDOWN ago.
     """
-    last = status.latest(captcha=captcha)
+    last = Delivery.objects.latest_about(captcha)
     given_up = last is not None and last.state in (Delivery.State.FAILED, Delivery.State.EXPIRED)
     if not (last and given_up and requeue(delivery_ids=[last.pk])):
         services.resend(captcha=captcha, language=last.language if last else "")
-    return status.latest(captcha=captcha)
+    return Delivery.objects.latest_about(captcha)
 
 
 def unlock(*, address: str, unmute: bool, dry_run: bool) -> Lifted:

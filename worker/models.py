@@ -1,6 +1,6 @@
 """The outbox. A row is the truth about one mail; the broker only wakes the workers."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from django.conf import settings
@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from core import clock
+from core import addresses, clock
 from verification import services as verification
 from verification.models import CaptchaModel
 
@@ -17,7 +17,8 @@ EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits
 DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
 WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
 ACCOUNT_KINDS = ("password_reset", "password_changed")  # mails to people who have an account; the others are sign-up's
-CLAIM = timedelta(seconds=5)  # a mail that is admitted later than this after its creation waited for a mail limit
+SOON = timedelta(seconds=5)  # a mail that is not admitted, or may not be tried, within it is delayed by a mail limit
+PATIENCE = timedelta(seconds=10)  # a mail that waits longer than this is delayed, tried or not
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -31,7 +32,19 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def delayed_by_limit(self) -> Self:
         """Mails that waited, or wait now, for a mail limit."""
-        return self.exclude(mailbox="").filter(WAITS_FOR_LIMIT | Q(admitted_at__gt=F("created_at") + CLAIM))
+        return self.exclude(mailbox="").filter(WAITS_FOR_LIMIT | Q(admitted_at__gt=F("created_at") + SOON))
+
+    def latest_about(self, captcha: CaptchaModel) -> "Delivery | None":
+        """The newest mail about a sign-up request."""
+        return self.filter(captcha=captcha).order_by("-pk").first()
+
+    def beside_limit(self, *, address: str, since: datetime) -> Self:
+        """
+        Sign-up mails that went past the mail limit to the mailbox of `address`. The mailbox of such a mail is that of
+        the limited mail before it, which was admitted within a day of it: no code is valid for longer.
+        """
+        limited = self.filter(mailbox=addresses.mailbox(address), admitted_at__gt=since - timedelta(days=1))
+        return self.filter(mailbox="", captcha__in=limited.values("captcha"), created_at__gt=since)
 
     def with_reason(self, reason: str) -> Self:
         """Mails that have this `Delivery.reason`."""
@@ -149,6 +162,26 @@ class Delivery(models.Model):
     def waits_for_limit(self) -> bool:
         """Whether it waits for its first try because of a mail limit."""
         return self.state == self.State.PENDING and self.attempts == 0 and self.next_attempt_at > clock.now()
+
+    @property
+    def leaves_at(self) -> datetime | None:
+        """When a mail may leave that waits for a mail limit; None for any other."""
+        return self.next_attempt_at if self.waits_for_limit and self.next_attempt_at - clock.now() > SOON else None
+
+    @property
+    def visible_state(self) -> str:
+        """
+        What a visitor sees: queued, sending, sent, delayed (a try failed, a mail limit makes it wait, or it waits for
+        longer than usual) or failed (refused for good, or given up). The same for every address.
+        """
+        if self.state in (self.State.FAILED, self.State.EXPIRED):
+            return "failed"
+        if self.state == self.State.SENT:
+            return "sent"
+        now, first_try = clock.now(), self.attempts == (1 if self.state == self.State.SENDING else 0)
+        if not first_try or now - self.created_at > PATIENCE or self.next_attempt_at - now > SOON:
+            return "delayed"
+        return "sending" if self.state == self.State.SENDING else "queued"
 
     @property
     def reason(self) -> Reason | None:

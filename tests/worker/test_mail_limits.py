@@ -16,7 +16,7 @@ from core import clock
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
 from tests.visits import deliver
 from verification.models import CaptchaModel
-from worker import mail_limits, outbox, status, sweeper
+from worker import mail_limits, outbox, sweeper
 from worker.models import Delivery, MailTally
 from worker.smtp import Outcome, Reply
 
@@ -88,7 +88,7 @@ def test_what_waits_is_shown_as_delayed(all_hands: Hands) -> None:
     """At once, not only after a while."""
     post(), post()
     go()
-    assert [status.visible_state(each) for each in Delivery.objects.order_by("pk")] == ["delayed", "sent"]
+    assert [each.visible_state for each in Delivery.objects.order_by("pk")] == ["delayed", "sent"]
 
 
 def test_places_are_spread_over_the_day(all_hands: Hands) -> None:

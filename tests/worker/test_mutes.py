@@ -6,7 +6,7 @@ from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make
 from verification import keys, lookup, services
 from verification.models import CaptchaModel
 from verification.states import HandleLost
-from worker import mutes, sender, smtp, status
+from worker import mutes, sender, smtp
 from worker.models import Delivery, Mute
 from worker.smtp import Outcome, Reply
 
@@ -66,9 +66,7 @@ def test_whoever_asked_cant_tell(asked: Asked, server: list[Reply], hands: Hands
         sender.deliver()
         delivery.refresh_from_db()
         captcha.refresh_from_db()
-        seen.append(
-            (status.visible_state(delivery), delivery.sent_at, captcha.expires_at, lookup.current_state(captcha))
-        )
+        seen.append((delivery.visible_state, delivery.sent_at, captcha.expires_at, lookup.current_state(captcha)))
     assert seen[0] == seen[1]
 
 

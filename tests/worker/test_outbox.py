@@ -11,7 +11,7 @@ from core import clock
 from tests.factories import ALICE, Hands, make_captcha, make_delivery
 from tests.servers import Postgres, System
 from verification.models import CaptchaModel
-from worker import outbox, status
+from worker import outbox
 from worker.models import Delivery
 from worker.smtp import Outcome, Reply
 
@@ -261,7 +261,7 @@ def test_what_a_visitor_sees(columns: dict, seen: str) -> None:
     """Five states, in the words of the contract; a time is from now on."""
     next_attempt_at = clock.now() + columns.get("next_attempt_at", timedelta())
     row = Delivery(**{**columns, "created_at": clock.now(), "next_attempt_at": next_attempt_at})
-    assert status.visible_state(row) == seen
+    assert row.visible_state == seen
 
 
 def test_a_mail_keeps_its_message_id() -> None:
@@ -272,7 +272,7 @@ def test_a_mail_keeps_its_message_id() -> None:
     again = Delivery.objects.get()
     assert again.message_id == delivery.message_id
     assert again.message_id.endswith("@doorcode.test>")
-    assert status.latest(captcha=make_captcha(ALICE)) is None
+    assert Delivery.objects.latest_about(make_captcha(ALICE)) is None
 
 
 LOCKED = """
