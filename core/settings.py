@@ -302,11 +302,11 @@ REST_KNOX = {"TOKEN_TTL": timedelta(seconds=API_TOKEN_TTL), "TOKEN_LIMIT_PER_USE
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["signup.api.tokens.Authentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["signup.api.parsing.StrictJSON"],
+    "DEFAULT_PARSER_CLASSES": ["signup.api.parsing.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "signup.api.parsing.OnlyJSON",
-    "DEFAULT_SCHEMA_CLASS": "signup.api.schema.Describe",
-    "EXCEPTION_HANDLER": "signup.api.problems.handler",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "signup.api.parsing.NoContentNegotiation",
+    "DEFAULT_SCHEMA_CLASS": "signup.api.schema.Schema",
+    "EXCEPTION_HANDLER": "signup.api.problems.exception_handler",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Doorcode",
@@ -315,7 +315,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SORT_OPERATIONS": False,  # in the order of a sign-up
     "PATH_CONVERTER_OVERRIDES": {"handle": {"type": "string", "pattern": "^[A-Za-z0-9_-]{24}$"}},
-    "POSTPROCESSING_HOOKS": ["signup.api.schema.complete"],
+    "POSTPROCESSING_HOOKS": ["signup.api.schema.postprocess"],
 }
 CORS_ALLOWED_ORIGINS = env.names("CORS_ALLOWED_ORIGINS")  # other origins whose pages may call the API
 CORS_URLS_REGEX = r"^/api/"

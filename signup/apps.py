@@ -19,7 +19,7 @@ class SignupConfig(AppConfig):
         from . import mails
         from .api import problems
 
-        register_errors("/api/", problems.page)
+        register_errors("/api/", problems.error_page)
         mails.register()
 
 

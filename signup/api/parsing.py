@@ -1,4 +1,4 @@
-"""What a body may be: one JSON object that every parser in the world reads alike (RFC 8259, I-JSON's RFC 7493)."""
+"""Reads a body: one JSON object that every parser in the world reads alike (RFC 8259, and I-JSON of RFC 7493)."""
 
 import json
 import math
@@ -10,21 +10,15 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
-from rest_framework.serializers import Serializer
-
-from core import lengths
-
-from .codes import FIELDS, Code
-from .problems import Refusal
 
 DEPTH = 16  # of nested lists and objects; no call needs more than one
-PARTS = 1_000  # commas and opening brackets; no call needs more than a few, and each costs time to look at
+PARTS = 1_000  # commas and opening brackets; no call needs more than a few, and each takes time to check
 
 
-class StrictJSON(BaseParser):
+class StrictJSONParser(BaseParser):
     """
-    Refuses what parsers disagree about, which is where attacks hide: keys that come twice, NaN and Infinity, text that
-    is no Unicode (half surrogates, other encodings), numbers without end, and nesting that only costs.
+    Refuses what parsers disagree about, because attacks hide there: a key that comes twice, NaN and Infinity, text that
+    is not Unicode (half surrogates, other encodings), endless numbers, and nesting that only costs time.
     """
 
     media_type = "application/json"
@@ -43,11 +37,11 @@ class StrictJSON(BaseParser):
         return parsed
 
 
-class OnlyJSON(BaseContentNegotiation):
-    """The body has to say that it is JSON. Accept is not looked at: there is one kind of answer (RFC 9110 §12.1)."""
+class NoContentNegotiation(BaseContentNegotiation):
+    """One parser and one renderer: `refuse_other_types` checks Content-Type, and Accept is ignored (RFC 9110 §12.1)."""
 
-    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        return next((each for each in parsers if request._request.content_type == each.media_type), None)
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
+        return next(iter(parsers))
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: Any = None
@@ -58,27 +52,15 @@ class OnlyJSON(BaseContentNegotiation):
 
 def refuse_other_types(request: Request) -> None:
     """
-    Raise UnsupportedMediaType for a body that isn't said to be JSON: a page elsewhere can send forms and text.
+    Raise UnsupportedMediaType for a body without `Content-Type: application/json`. Browsers let the pages of other
+    sites post forms and text without a preflight.
 
-    Where there is no body, clients and servers name some type for it all the same.
+    Clients and servers name any type for an empty body, so an empty body passes.
     """
-    posted = request._request
-    empty = posted.META.get("CONTENT_LENGTH", "0") in ("", "0")
-    if not empty and posted.content_type not in ("", StrictJSON.media_type):
-        raise UnsupportedMediaType(posted.content_type or "")
-
-
-def texts(request: Request, shape: type[Serializer[Any]]) -> dict[str, str]:
-    """
-    Return the fields of a call that its body has, unknown ones left out. Each must be a string: 1234 is no code, nor
-    is true a name. What they must hold is for the forms to say, which refuse one that was cut as too long.
-    """
-    found = {name: request.data[name] for name in shape._declared_fields if name in request.data}
-    entry = {"code": str(Code.NOT_A_STRING), "message": str(FIELDS[Code.NOT_A_STRING])}
-    errors = {name: [entry] for name, value in found.items() if not isinstance(value, str)}
-    if errors:
-        raise Refusal(Code.VALIDATION, detail=entry["message"], errors=errors)
-    return {name: value[: lengths.FIELD] for name, value in found.items()}
+    content_type = request.content_type.partition(";")[0].strip().lower()
+    is_empty = request.META.get("CONTENT_LENGTH", "0") in ("", "0")
+    if not is_empty and content_type != StrictJSONParser.media_type:
+        raise UnsupportedMediaType(content_type)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,118 +1,185 @@
-"""Errors as RFC 9457 has them: application/problem+json, in the caller's language, with a code for programs."""
+"""Errors of the API: every code, and its response as RFC 9457 (application/problem+json) in the caller's language."""
 
 from collections.abc import Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Any, Self
 
-from django.core.exceptions import RequestDataTooBig, ValidationError
-from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import translation
+from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 
 from core.ratelimit import RateLimited
 from core.views import slow_down
 from signup import words
-from signup.services import SignupError
+from signup.services import AlreadyRegistered, UsernameTaken
+from signup.words import TEXTS
+from verification import states
 from verification.services import ResendTooSoon
-from verification.states import HandleLost, VerificationError
-
-from .codes import BY_STATUS, PROBLEMS, Code
-from .language import spoken
 
 CONTENT_TYPE = "application/problem+json"
 
-Errors = Mapping[str, list[dict[str, str]]]
+
+class ErrorCode(StrEnum):
+    """
+    Every code that a response may carry, with its HTTP status, its meaning, and advice where the meaning gives none.
+
+    The `code` of a problem is one of PROBLEMS, which have a status; that of a field's error is one of FIELD_ERRORS.
+    """
+
+    status: int | None
+    meaning: Any
+    advice: Any
+
+    # The request
+    BAD_REQUEST = "bad_request", 400, _("There is a problem with the request"), _("Check its address and its headers")
+    VALIDATION = "validation", 400, _("There is a problem"), _("Each field in errors says what is wrong with it")
+    MALFORMED = "malformed", 400, _("The body can't be read"), _("Send one JSON object in UTF-8, each key once")
+    # The sign-up
+    SESSION_LOST = "session_lost", 400, TEXTS[states.HandleLost]
+    ALREADY_REDEEMED = "already_redeemed", 400, TEXTS[states.AlreadyRedeemed]
+    MISMATCH = "mismatch", 400, TEXTS[states.CodeMismatch]
+    TOO_MANY = "too_many", 400, TEXTS[states.TooManyAttempts]
+    LENGTHENED = "lengthened", 400, TEXTS[states.CodeTooShort]
+    LINK_ONLY = "link_only", 400, TEXTS[states.LinkOnly]
+    EXPIRED = "expired", 400, TEXTS[states.CodeExpired]
+    EMAIL_REGISTERED = "email_registered", 400, TEXTS[AlreadyRegistered]
+    USERNAME_TAKEN = "username_taken", 400, TEXTS[UsernameTaken]
+    # The other statuses
+    NOT_AUTHENTICATED = "not_authenticated", 401, _("Sign in first"), _("Send the token: Authorization: Token …")
+    INVALID_TOKEN = "invalid_token", 401, _("The token doesn't work any more"), _("Sign in again")
+    LOGIN_FAILED = "login_failed", 401, _("Email, username or password is incorrect")
+    FORBIDDEN = "forbidden", 403, _("You can't do this")
+    SIGNUP_CLOSED = "signup_closed", 403, _("Sign-up is closed at the moment")
+    NOT_FOUND = "not_found", 404, _("No such call"), _("Check the path; each ends with a slash")
+    METHOD_NOT_ALLOWED = "method_not_allowed", 405, _("This path has no such method"), _("See Allow for its methods")
+    TOO_LARGE = "too_large", 413, _("The request is too large"), _("Send at most 64 KiB")
+    UNSUPPORTED_MEDIA_TYPE = (
+        "unsupported_media_type", 415,
+        _("The body is not JSON"), _("Send JSON in UTF-8, with Content-Type: application/json"),
+    )  # fmt: skip
+    RATE_LIMITED = "rate_limited", 429, _("Too many requests"), _("Retry-After says for how many seconds to wait")
+    RESEND_WAIT = "resend_wait", 429, _("It is too early for another email"), _("Wait for as long as Retry-After says")
+    SERVER_ERROR = "server_error", 500, _("There's a problem with the service. Try again later")
+    UNAVAILABLE = "unavailable", 503, _("There's a problem with the service. Try again later")
+    # The fields
+    REQUIRED = "required", None, _("The field is missing or empty")
+    NOT_A_STRING = "not_a_string", None, _("The field must be a string")
+    INVALID = "invalid", None, _("The field's format is not correct")
+    DOMAIN = "domain", None, _("The site excludes email addresses of this domain")
+    LENGTH = "length", None, _("Username must be between 2 and 20 characters")
+    MAX_LENGTH = "max_length", None, _("The field is too long")
+    CHARACTERS = "characters", None, _("The username has a character that can't be used, or mixes scripts")
+    NULL_CHARACTERS = "null_characters_not_allowed", None, _("The field has a character that can't be used")
+    PASSWORD_TOO_SHORT = "password_too_short", None, _("Password must be at least 8 characters")
+    PASSWORD_TOO_LONG = "password_too_long", None, _("Password must be at most 128 characters")
+    PASSWORD_TOO_COMMON = "password_too_common", None, _("Choose a password that is harder to guess")
+    PASSWORD_TOO_SIMILAR = (
+        "password_too_similar",
+        None,
+        _("Choose a password that is less like your username or email address"),
+    )
+
+    def __new__(cls, value: str, status: int | None = None, meaning: Any = "", advice: Any = "") -> Self:
+        code = str.__new__(cls, value)
+        code._value_ = value
+        code.status, code.meaning, code.advice = status, meaning, advice
+        return code
 
 
-class Refusal(Exception):
-    """A call that is answered with a problem. `headers` go with it; without a `status` it has the code's own."""
+PROBLEMS = [code for code in ErrorCode if code.status]
+REFUSALS = [ErrorCode(error.code) for error in TEXTS]  # by the services: at once a problem and the error of a field
+FIELD_ERRORS = [code for code in ErrorCode if not code.status] + REFUSALS
+BY_STATUS = {code.status: code for code in reversed(PROBLEMS)}  # the first of each: the general one
+_OTHER_CODES = {exceptions.ParseError: ErrorCode.MALFORMED, exceptions.AuthenticationFailed: ErrorCode.INVALID_TOKEN}
+
+
+class Problem(Exception):
+    """
+    A call that ends with an error. The texts are those of its code and in the active language, unless others are given;
+    `errors` are the errors by field, as `ValidationError.get_full_details()` of DRF returns them.
+    """
 
     def __init__(
-        self, code: Code, *, detail: str = "", errors: Errors | None = None, status: int | None = None, **headers: str
+        self,
+        code: ErrorCode,
+        *,
+        detail: str = "",
+        errors: Mapping[str, Any] | None = None,
+        status: int | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(code)
-        self.code, self.detail, self.errors, self.status, self.headers = code, detail, errors, status, headers
+        self.retry_after = retry_after  # seconds
+        self.members = {
+            "type": f"/api/docs/#{code}",
+            "title": str(code.meaning),
+            "status": status or code.status,
+            "detail": detail or str(code.advice or code.meaning),
+            "code": str(code),
+        } | ({"errors": dict(errors)} if errors else {})
+
+    def response(self) -> HttpResponse:
+        response = JsonResponse(
+            self.members,
+            status=self.members["status"],
+            content_type=CONTENT_TYPE,
+            json_dumps_params={"ensure_ascii": False},
+        )
+        if response.status_code == 401:
+            response["WWW-Authenticate"] = "Token"
+        if self.retry_after is not None:
+            response["Retry-After"] = str(self.retry_after)
+        return response
 
 
-def body(code: Code, *, detail: str = "", errors: Errors | None = None, status: int | None = None) -> dict[str, Any]:
-    """Return the members of a problem, in the active language."""
-    kind = PROBLEMS[code]
-    members = {
-        "type": f"/api/docs/#{code}",
-        "title": str(kind.title),
-        "status": status or kind.status,
-        "detail": detail or str(kind.detail or kind.title),
-        "code": str(code),
-    }
-    return members | ({"errors": dict(errors)} if errors else {})
+def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
+    """DRF's hook: the response to what a call raised. None re-raises a bug or an outage."""
+    problem = _problem(error)
+    return problem.response() if problem else None
 
 
-def respond(refusal: Refusal) -> HttpResponse:
-    """Return the answer to a refused call."""
-    members = body(refusal.code, detail=refusal.detail, errors=refusal.errors, status=refusal.status)
-    answer = JsonResponse(
-        members, status=members["status"], content_type=CONTENT_TYPE, json_dumps_params={"ensure_ascii": False}
-    )
-    if answer.status_code == 401:
-        answer["WWW-Authenticate"] = "Token"
-    for name, value in refusal.headers.items():
-        answer[name.replace("_", "-")] = value
-    return answer
+def error_page(request: HttpRequest, status: int) -> HttpResponse:
+    """Django's error page below /api/, for a request that reached no call, or a call that failed."""
+    with translation.override(accepted_language(request)):
+        response = Problem(BY_STATUS.get(status, ErrorCode.BAD_REQUEST), status=status).response()
+        response["Content-Language"] = translation.get_language()
+    return response
 
 
-def page(request: HttpRequest, status: int) -> HttpResponse:
-    """What stands for an error page below /api/, where no call was reached, or one failed."""
-    with translation.override(spoken(request)):
-        answer = respond(Refusal(BY_STATUS.get(status, Code.BAD_REQUEST), status=status))
-        answer["Content-Language"] = translation.get_language()
-    return answer
+def accepted_language(request: HttpRequest) -> str:
+    """The language by Accept-Language, else LANGUAGE_CODE. Cookies belong to the pages, and are not looked at."""
+    header_alone = HttpRequest()
+    header_alone.META["HTTP_ACCEPT_LANGUAGE"] = request.META.get("HTTP_ACCEPT_LANGUAGE", "")
+    return translation.get_language_from_request(header_alone)
 
 
-def handler(error: Exception, context: Any) -> HttpResponse | None:
-    """Answer what a call raised; None, which raises it again, for what is a bug or an outage."""
-    refusal = _translate(error)
-    return respond(refusal) if refusal else None
-
-
-def of_form(form: Form) -> Refusal:
-    """
-    Return what a form refuses, by its own codes and words. A single error that a service raised is the problem
-    itself; all others together are a failed validation.
-    """
-    errors = {name: [_entry(error) for error in found] for name, found in form.errors.as_data().items()}
-    (first, *others) = [entry for entries in errors.values() for entry in entries]
-    own = Code(first["code"])
-    code = own if own in PROBLEMS and not others else Code.VALIDATION
-    return Refusal(code, detail=first["message"], errors=errors)
-
-
-def _translate(error: Exception) -> Refusal | None:
+def _problem(error: Exception) -> Problem | None:
     match error:
-        case Refusal():
+        case Problem():
             return error
+        case exceptions.ValidationError():
+            return _validation_problem(error)
         case RateLimited(retry_after=seconds):
-            return Refusal(Code.RATE_LIMITED, detail=slow_down(seconds), Retry_After=str(seconds))
+            return Problem(ErrorCode.RATE_LIMITED, detail=slow_down(seconds), retry_after=seconds)
         case ResendTooSoon(retry_after=seconds):
-            return Refusal(Code.RESEND_WAIT, detail=" ".join(words.explain(error).messages), Retry_After=str(seconds))
-        case HandleLost():
-            return Refusal(Code(error.code), errors={"id": [_entry(words.explain(error))]})
-        case VerificationError() | SignupError():
-            return Refusal(Code(error.code))
-    code = next((code for kind, code in _FRAMEWORK.items() if isinstance(error, kind)), None)
-    return Refusal(code) if code else None
+            detail = " ".join(words.explain(error).messages)
+            return Problem(ErrorCode.RESEND_WAIT, detail=detail, retry_after=seconds)
+        case states.HandleLost():
+            code = ErrorCode(error.code)
+            return Problem(code, errors={"id": [{"code": str(code), "message": str(code.meaning)}]})
+        case exceptions.APIException(status_code=status):
+            return Problem(_OTHER_CODES.get(type(error), BY_STATUS[status]))
+        case Http404():
+            return Problem(ErrorCode.NOT_FOUND)
+    return None
 
 
-def _entry(error: ValidationError) -> dict[str, str]:
-    return {"code": error.code or Code.INVALID, "message": " ".join(error.messages)}
-
-
-_FRAMEWORK: dict[type[Exception], Code] = {
-    exceptions.ParseError: Code.MALFORMED,
-    exceptions.NotAuthenticated: Code.NOT_AUTHENTICATED,
-    exceptions.AuthenticationFailed: Code.INVALID_TOKEN,
-    exceptions.PermissionDenied: Code.FORBIDDEN,
-    exceptions.MethodNotAllowed: Code.METHOD_NOT_ALLOWED,
-    exceptions.UnsupportedMediaType: Code.UNSUPPORTED_MEDIA_TYPE,
-    RequestDataTooBig: Code.TOO_LARGE,
-    Http404: Code.NOT_FOUND,
-}
+def _validation_problem(error: exceptions.ValidationError) -> Problem:
+    """A single refusal of the sign-up is the problem itself; any other errors are a failed validation."""
+    errors: Any = error.get_full_details()
+    first, *others = [entry for entries in errors.values() for entry in entries]
+    code = ErrorCode(first["code"])
+    return Problem(
+        code if code in REFUSALS and not others else ErrorCode.VALIDATION, detail=first["message"], errors=errors
+    )

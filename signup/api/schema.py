@@ -1,31 +1,37 @@
-"""OpenAPI 3.1 of the calls: drf-spectacular reads the views; what it can't know comes from `calls` and `examples`."""
+"""OpenAPI 3.1 by drf-spectacular: what the decorators of the views need, the schema itself, and its page for people."""
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from django.utils import translation
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import build_bearer_security_scheme_object
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework.serializers import Serializer
 
-from . import examples, shapes
-from .calls import CALLS
-from .problems import CONTENT_TYPE
+from signup import words
+from verification.services import ResendTooSoon
+from verification.states import CodeMismatch
 
-# The names of RFC 9110 and RFC 6585. Python's own names for some of them differ between its versions.
-_REASONS = {
-    200: "OK", 201: "Created", 202: "Accepted", 204: "No Content",
-    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
-    413: "Content Too Large", 415: "Unsupported Media Type", 429: "Too Many Requests", 503: "Service Unavailable",
-}  # fmt: skip
-_RETRY_AFTER = {"Retry-After": {"description": "s", "schema": {"type": "integer", "minimum": 1}}}
-_CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}}}
-_HEADERS = {401: _CHALLENGE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
+from .problems import CONTENT_TYPE, REFUSALS, ErrorCode, Problem
+from .serializers import EXAMPLE_LANGUAGES, ProblemSerializer
+
+_FIELDS = {  # of the refusals; the others are at the code
+    ErrorCode.EMAIL_REGISTERED: "email",
+    ErrorCode.USERNAME_TAKEN: "username",
+    ErrorCode.SESSION_LOST: "id",
+    ErrorCode.ALREADY_REDEEMED: "id",
+}
+_BODY_ERRORS = (ErrorCode.MALFORMED, ErrorCode.VALIDATION, ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+_COMMON_ERRORS = (ErrorCode.BAD_REQUEST, ErrorCode.UNAVAILABLE)
+
 _ID = "$response.body#/id"
-_FOLLOWS: dict[str, dict[str, dict[str, Any]]] = {
+# Which calls may follow a call's success, with what of its request and response: drf-spectacular has no option for it.
+_LINKS: dict[str, dict[str, dict[str, Any]]] = {
     "ask_code": {
         "code_status": {"parameters": {"id": _ID}},
         "resend_code": {"parameters": {"id": _ID}},
@@ -36,78 +42,130 @@ _FOLLOWS: dict[str, dict[str, dict[str, Any]]] = {
         "sign_in": {"requestBody": {"username": "$response.body#/username", "password": "$request.body#/password"}}
     },
 }
+_CHOICE = re.compile(r"^\* `(.+?)` - (.+)$\n?", re.MULTILINE)  # how drf-spectacular describes the values of a field
 
 
-class Describe(AutoSchema):
-    """One tag for all: the API has one purpose."""
+class Schema(AutoSchema):
+    """One tag, as the API has one purpose, and the headers of errors."""
 
     def get_tags(self) -> list[str]:
         return ["Doorcode"]
 
-
-class TokenScheme(OpenApiAuthenticationExtension):
-    target_class = "signup.api.tokens.Authentication"
-    name = "token"
-
-    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
-        return build_bearer_security_scheme_object(header_name="Authorization", token_prefix="Token")  # noqa: S106
-
-
-def describe(call: str) -> Callable[[Any], Any]:
-    """Say of a view's method which call it is."""
-    doc = CALLS[call]
-    answers: dict[Any, Any] = {doc.status: OpenApiResponse(doc.gives, description=_REASONS[doc.status])}
-    for status in sorted({examples.status_of(call, code) for code in doc.all_refusals}):
-        answers[(status, CONTENT_TYPE)] = OpenApiResponse(shapes.Problem, description=_REASONS[status])
-    return extend_schema(
-        operation_id=call, summary=doc.summary, description=doc.description, request=doc.takes, responses=answers
-    )
+    def get_override_parameters(self) -> list[Any]:
+        return [
+            OpenApiParameter(
+                "Retry-After",
+                {"type": "integer", "minimum": 1},
+                OpenApiParameter.HEADER,
+                description=_("Seconds to wait"),
+                response=[429, 503],
+            ),
+            OpenApiParameter("WWW-Authenticate", str, OpenApiParameter.HEADER, response=[401]),
+        ]
 
 
-def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Add what drf-spectacular has no words for: examples in both languages, headers, and which call follows which."""
+def errors(
+    *codes: ErrorCode, body: type[Serializer[Any]] | None = None, in_path: Sequence[ErrorCode] = ()
+) -> dict[Any, OpenApiResponse]:
+    """
+    The problems of a call, for `responses` of `@extend_schema`, each with an example in English and Chinese.
+
+    `codes` are the call's own, and those `in_path` are a 404, as its path names a lost request. The codes of any call,
+    and of any call with a `body`, are added.
+    """
+    by_status: dict[int, list[ErrorCode]] = {404: list(in_path)} if in_path else {}
+    for code in (*codes, *(_BODY_ERRORS if body else ()), *_COMMON_ERRORS):
+        by_status.setdefault(code.status or 400, []).append(code)
+    return {
+        (status, CONTENT_TYPE): OpenApiResponse(
+            ProblemSerializer,
+            description=", ".join(found),
+            examples=[
+                OpenApiExample(
+                    f"{code}.{language}", _example(code, status, language, body), summary=f"{code} ({called})"
+                )
+                for language, called in EXAMPLE_LANGUAGES.items()
+                for code in found
+            ],
+        )
+        for status, found in sorted(by_status.items())
+    }
+
+
+def _example(code: ErrorCode, status: int, language: str, body: type[Serializer[Any]] | None) -> dict[str, Any]:
+    """The members of a problem, as the call would return them."""
+    with translation.override(language):
+        entry = {"code": str(code), "message": str(code.meaning)}
+        field = _FIELDS.get(code, "captcha") if code in REFUSALS and status == 400 else None
+        match code:
+            case ErrorCode.MISMATCH:
+                entry["message"] = " ".join(words.explain(CodeMismatch(attempts_left=4)).messages)
+            case ErrorCode.RESEND_WAIT:
+                entry["message"] = " ".join(words.explain(ResendTooSoon(42)).messages)
+            case ErrorCode.VALIDATION if body:
+                field = str(next(iter(body().fields)))
+                entry = {"code": str(ErrorCode.NOT_A_STRING), "message": str(ErrorCode.NOT_A_STRING.meaning)}
+        detail = entry["message"] if field or code is ErrorCode.RESEND_WAIT else ""
+        return Problem(code, status=status, detail=detail, errors={field: [entry]} if field else None).members
+
+
+def postprocess(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Add the links: a postprocessing hook of drf-spectacular."""
     for path in result["paths"].values():
         for operation in path.values():
-            _complete(operation)
-    for shape in result["components"]["schemas"].values():
-        for field in shape["properties"].values():
-            field.pop("x-spec-enum-id", None)  # a note of the generator to itself
+            links = _LINKS.get(operation["operationId"], {})
+            for status, response in operation["responses"].items():
+                if links and status < "300":
+                    response["links"] = {name: {"operationId": name, **link} for name, link in links.items()}
+    for component in result["components"]["schemas"].values():
+        for field in component["properties"].values():
+            field.pop("x-spec-enum-id", None)  # drf-spectacular's own note for its hook of enumerations
     return result
 
 
 @lru_cache(maxsize=8)
 def document(language: str) -> dict[str, Any]:
-    """Return the schema with its descriptions in a language."""
+    """The schema, its descriptions in a language."""
     with translation.override(language):
-        found: dict[str, Any] = SchemaGenerator().get_schema(public=True)
-        return found
+        schema: dict[str, Any] = SchemaGenerator().get_schema(public=True)
+        return schema
 
 
-def _complete(operation: dict[str, Any]) -> None:
-    call = operation["operationId"]
-    if "requestBody" in operation:
-        operation["requestBody"]["required"] = True
-        _exemplify(operation["requestBody"], lambda language: {call: examples.request_of(call, language)})
-    for key, answer in operation["responses"].items():
-        _complete_answer(call, int(key), answer)
+def calls(language: str) -> list[dict[str, Any]]:
+    """What the page shows of each call."""
+    schema = document(language)
+    return [
+        {
+            "id": operation["operationId"],
+            "method": method.upper(),
+            "path": path,
+            "summary": operation["summary"],
+            "description": operation["description"],
+            "token": bool(operation.get("security", [{}])[0]),
+            "request": _body(operation.get("requestBody", {}), schema, language),
+            "responses": {
+                status: _body(response, schema, language) for status, response in operation["responses"].items()
+            },
+        }
+        for path, operations in schema["paths"].items()
+        for method, operation in operations.items()
+    ]
 
 
-def _complete_answer(call: str, status: int, answer: dict[str, Any]) -> None:
-    if status in _HEADERS:
-        answer["headers"] = _HEADERS[status]
-    if status >= 400:
-        _exemplify(answer, lambda language: dict(examples.refusals_of(call, status, language)))
-    elif "content" in answer:
-        _exemplify(answer, lambda language: {call: examples.answer_of(call, language)})
-    if status < 400 and call in _FOLLOWS:
-        answer["links"] = {name: {"operationId": name, **link} for name, link in _FOLLOWS[call].items()}
-
-
-def _exemplify(place: dict[str, Any], make: Callable[[str], Mapping[Any, Any]]) -> None:
-    """Give the one content type of a body its examples, named after code and language."""
-    (content,) = place["content"].values()
-    content["examples"] = {
-        f"{name}.{language}": {"summary": f"{name} ({called})", "value": value}
-        for language, called in examples.LANGUAGES.items()
-        for name, value in make(language).items()
+def _body(part: dict[str, Any], schema: dict[str, Any], language: str) -> dict[str, Any]:
+    """What the page shows of a request or response: an example, the codes of the problems, and the described fields."""
+    if "content" not in part:
+        return {}
+    (content,) = part["content"].values()
+    shown = language if language in EXAMPLE_LANGUAGES else "zh-hans"
+    values = [example["value"] for name, example in content["examples"].items() if name.endswith(f".{shown}")]
+    fields = schema["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]["properties"]
+    return {
+        "example": json.dumps(values[0], ensure_ascii=False, indent=2),
+        "codes": [value["code"] for value in values if "code" in value],
+        "fields": [
+            {"name": name, "meaning": _CHOICE.sub("", said), "choices": _CHOICE.findall(said)}
+            for name, field in fields.items()
+            if (said := field.get("description", ""))
+        ],
     }

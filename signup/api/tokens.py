@@ -1,6 +1,7 @@
 """
-Tokens: knox keeps their hash alone. A token dies at sign-out, by age, with its account's password or when that is
-disabled (`User.save`, `UserQuerySet.update`), and when more than TOKEN_LIMIT_PER_USER newer ones exist.
+Tokens: knox stores their hash alone. A token ends when its owner signs out, when it expires, when the password of the
+account changes or the account is disabled (`User.save`, `UserQuerySet.update`), and when TOKEN_LIMIT_PER_USER newer
+ones exist.
 """
 
 import re
@@ -8,6 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from knox.auth import TokenAuthentication
 from knox.models import AuthToken
 from knox.settings import knox_settings
@@ -19,14 +21,14 @@ _TOKEN = re.compile(rb"[0-9a-f]{64}")
 
 
 class Issued(NamedTuple):
-    """A token as it is told once, and the moment from which it is dead."""
+    """A token, which is shown only once, and when it expires."""
 
     token: str
     expires_at: datetime
 
 
 class Authentication(TokenAuthentication):
-    """`Authorization: Token …`. What can't be a token never reaches the database, which takes no NUL."""
+    """`Authorization: Token …`. Only what can be a token reaches the database: PostgreSQL raises at a NUL."""
 
     def authenticate_credentials(self, token: bytes) -> tuple[Any, Any]:
         if not _TOKEN.fullmatch(token):
@@ -35,12 +37,19 @@ class Authentication(TokenAuthentication):
         return found
 
 
+class TokenScheme(KnoxTokenScheme):
+    """The same for the schema."""
+
+    target_class = "signup.api.tokens.Authentication"
+    name = "token"
+
+
 @transaction.atomic
 def issue(*, user: User) -> Issued | None:
     """
-    Return a new token of an account; None where since `user` was read its password changed, or it was disabled.
+    Return a new token of an account; None if its password changed or it was disabled since `user` was read.
 
-    The row is locked, so that either change comes before (and refuses) or after (and deletes the token).
+    The row is locked, so that either change comes before this (and refuses the token) or after it (and deletes it).
     """
     now = User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
     if now is None or not now.is_active or now.get_session_auth_hash() != user.get_session_auth_hash():
@@ -49,4 +58,4 @@ def issue(*, user: User) -> Issued | None:
     others = AuthToken.objects.filter(user=now).exclude(pk=row.pk).order_by("-created")
     kept = list(others.values_list("pk", flat=True)[: knox_settings.TOKEN_LIMIT_PER_USER - 1])
     others.exclude(pk__in=kept).delete()
-    return Issued(token, row.expiry.replace(microsecond=0))  # as every time that is told
+    return Issued(token, row.expiry.replace(microsecond=0))  # whole seconds, like every time in a response

@@ -1,7 +1,7 @@
 from django.urls import path, register_converter
 from django.views.generic import RedirectView
 
-from . import docs, views
+from . import views
 
 
 class HandleConverter:
@@ -27,7 +27,7 @@ urlpatterns = [
     path("login/", views.Login.as_view(), name="api_login"),
     path("logout/", views.Logout.as_view(), name="api_logout"),
     path("users/me/", views.Me.as_view(), name="api_me"),
-    path("schema/", docs.Schema.as_view(), name="api_schema"),
-    path("docs/", docs.Docs.as_view(), name="api_docs"),
+    path("schema/", views.Schema.as_view(), name="api_schema"),
+    path("docs/", views.Docs.as_view(), name="api_docs"),
     path("<path:rest>", views.Unknown.as_view()),
 ]

@@ -1,42 +1,51 @@
-"""The calls. Each translates between JSON and one service call, by the forms and limits of the pages."""
+"""The calls, in the order of a sign-up. Each is one serializer and one service, under the limits of the pages."""
 
 from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils import translation
-from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
+from drf_spectacular.utils import extend_schema
+from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core import network
-from signup import handles, limits, progress, services
-from signup.account_forms import LoginForm
-from signup.forms import EmailForm, RegisterForm
+from signup import limits, progress, services
 from signup.models import User
-from verification import lookup
 from verification.models import CaptchaModel
 from verification.states import HandleLost
 
-from . import parsing, problems, shapes, tokens
-from .codes import Code
-from .language import spoken
-from .problems import Refusal
-from .schema import describe
+from . import parsing, schema, tokens
+from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, accepted_language
+from .schema import errors
+from .serializers import (
+    AccountSerializer,
+    AskCodeSerializer,
+    CodeRequestSerializer,
+    DeliveryStateSerializer,
+    NewAccountSerializer,
+    NewUserSerializer,
+    SignInSerializer,
+    TokenSerializer,
+    find_sign_up,
+)
+
+LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
 
 
 class Call(APIView):
-    """A call with a token. It speaks the caller's language from its first error on."""
+    """A call with a token. The language is active before anything can fail."""
 
     http_method_names = ["get", "head", "post"]
 
     def language(self, request: HttpRequest) -> str:
-        return spoken(request)
+        return accepted_language(request)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         translation.activate(self.language(request))
@@ -49,97 +58,181 @@ class Call(APIView):
 
 
 class OpenCall(Call):
-    """A call that needs no token, and looks at none: an old one in an app's storage stands in nobody's way."""
+    """A call without a token. It ignores one that is sent, so that an expired one in an app's storage does no harm."""
 
     authentication_classes = ()
     permission_classes = ()
 
 
 class Captchas(OpenCall):
-    @describe("ask_code")
+    @extend_schema(
+        operation_id="ask_code",
+        summary=_("Ask for a code"),
+        description=_(
+            "A code goes to the address. The response is the same for every address, whether it has an account or not. "
+            "Asking again makes another request with another code."
+        ),
+        request=AskCodeSerializer,
+        responses={202: CodeRequestSerializer}
+        | errors(
+            ErrorCode.EMAIL_REGISTERED,
+            ErrorCode.SIGNUP_CLOSED,
+            ErrorCode.RATE_LIMITED,
+            body=AskCodeSerializer,
+        ),
+    )
     def post(self, request: Request) -> Response:
         if not settings.SIGNUP_OPEN:
-            raise Refusal(Code.SIGNUP_CLOSED)
-        limits.charge_request(request._request)
-        form = EmailForm(parsing.texts(request, shapes.AskCode))
-        if not form.is_valid():
-            raise problems.of_form(form)
+            raise Problem(ErrorCode.SIGNUP_CLOSED)
+        limits.charge_request(request)
+        serializer = AskCodeSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         captcha = services.request_code(
-            address=form.cleaned_data["email"],
+            address=serializer.validated_data["email"],
             language=_language(),
             held={},
-            network=network.fingerprint(request._request),
+            network=network.fingerprint(request),
         )
-        return Response(_code_request(request, captcha), status=202)
-
-
-class Resend(OpenCall):
-    @describe("resend_code")
-    def post(self, request: Request, id: str) -> Response:
-        limits.charge_request(request._request)
-        captcha = _in_path(id)
-        try:
-            services.resend(captcha=captcha, language=_language(), network=network.fingerprint(request._request))
-        except HandleLost as error:  # it is proven, and so over for who has no code
-            raise Refusal(Code.SESSION_LOST, status=404) from error
-        captcha.refresh_from_db()
-        return Response(_code_request(request, captcha), status=202)
+        return _code_request(request, captcha)
 
 
 class Captcha(OpenCall):
-    @describe("code_status")
+    @extend_schema(
+        operation_id="code_status",
+        summary=_("See whether the email has left"),
+        description=_(
+            "queued and sending become sent; delayed is tried again by itself; failed calls for another address."
+        ),
+        responses={200: DeliveryStateSerializer} | errors(in_path=LOST_ID),
+    )
     def get(self, request: Request, id: str) -> Response:
         return Response(progress.delivery_state(_in_path(id)))
 
 
+class Resend(OpenCall):
+    @extend_schema(
+        operation_id="resend_code",
+        summary=_("Ask for the email again"),
+        description=_("The code stays the same while it works, and works for longer; else a new one comes."),
+        request=None,
+        responses={202: CodeRequestSerializer}
+        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, in_path=LOST_ID),
+    )
+    def post(self, request: Request, id: str) -> Response:
+        limits.charge_request(request)
+        captcha = _in_path(id)
+        try:
+            services.resend(captcha=captcha, language=_language(), network=network.fingerprint(request))
+        except HandleLost as error:  # somebody proved it: without the code it is over
+            raise Problem(ErrorCode.SESSION_LOST, status=404) from error
+        captcha.refresh_from_db()
+        return _code_request(request, captcha)
+
+
 class Users(OpenCall):
-    @describe("register")
-    @method_decorator(sensitive_variables())
+    @extend_schema(
+        operation_id="register",
+        summary=_("Create the account"),
+        description=_(
+            "The id alone opens nothing: send the code with each try, also after the username was taken. A right code "
+            "is never counted. If a response was lost, repeat the call: already_redeemed means that the account "
+            "exists, so sign in."
+        ),
+        request=NewUserSerializer,
+        responses={201: NewAccountSerializer}
+        | errors(
+            ErrorCode.MISMATCH,
+            ErrorCode.TOO_MANY,
+            ErrorCode.EXPIRED,
+            ErrorCode.LENGTHENED,
+            ErrorCode.LINK_ONLY,
+            ErrorCode.USERNAME_TAKEN,
+            ErrorCode.EMAIL_REGISTERED,
+            *LOST_ID,
+            ErrorCode.RATE_LIMITED,
+            body=NewUserSerializer,
+        ),
+    )
+    @sensitive_variables()
     def post(self, request: Request) -> Response:
-        """A client without cookies shows its code again with each try of another username (docs/decisions/0001)."""
-        limits.charge_verify(request._request)
-        given = parsing.texts(request, shapes.NewUser)
-        handle = given.get("id", "")
-        form = RegisterForm(given, captchas=[_find(handle)])
-        user = form.save(language=_language()) if form.is_valid() else None
-        if user is None:
-            _find(handle)  # a parallel call may have made the account, and taken the username with it
-            raise problems.of_form(form)
+        """A client without cookies sends its code again with each try of another username (docs/decisions/0001)."""
+        limits.charge_verify(request)
+        serializer = NewUserSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        user = serializer.save(language=_language())
         token = _sign_in(request, user).token
         return Response({"id": user.pk, "username": user.username, "email": user.email, "token": token}, status=201)
 
 
 class Login(OpenCall):
-    @describe("sign_in")
-    @method_decorator(sensitive_variables())
+    @extend_schema(
+        operation_id="sign_in",
+        summary=_("Sign in"),
+        description=_("Returns a token, which works until it expires, is signed out, or the password changes."),
+        request=SignInSerializer,
+        responses={200: TokenSerializer}
+        | errors(ErrorCode.LOGIN_FAILED, ErrorCode.RATE_LIMITED, body=SignInSerializer),
+    )
+    @sensitive_variables()
     def post(self, request: Request) -> Response:
-        limits.charge_sign_in(request._request)
-        form = LoginForm(request._request, parsing.texts(request, shapes.SignIn))
-        if not form.is_valid():
-            raise Refusal(Code.LOGIN_FAILED) if form.has_error("__all__") else problems.of_form(form)
-        return Response(shapes.Token(_sign_in(request, form.get_user())._asdict()).data)
+        limits.charge_sign_in(request)
+        serializer = SignInSerializer(data=request.data, context={"request": request})
+        serializer.is_valid(raise_exception=True)
+        issued = _sign_in(request, serializer.form.get_user())
+        return Response(TokenSerializer(issued).data)
 
 
 class Logout(Call):
-    @describe("sign_out")
+    @extend_schema(
+        operation_id="sign_out",
+        summary=_("Sign out"),
+        description=_("The token stops working."),
+        request=None,
+        responses={204: None}
+        | errors(ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
+    )
     def post(self, request: Request) -> Response:
         request.auth.delete()
-        user_logged_out.send(sender=User, request=request._request, user=request.user)
+        user_logged_out.send(sender=User, request=request, user=request.user)
         return Response(status=204)
 
 
 class Me(Call):
-    @describe("me")
+    @extend_schema(
+        operation_id="me",
+        summary=_("Get the current account"),
+        description=_("The account of the token."),
+        responses={200: AccountSerializer} | errors(ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN),
+    )
     def get(self, request: Request) -> Response:
-        user = cast(User, request.user)
-        language = user.language or settings.LANGUAGE_CODE  # an operator's account may have chosen none
-        return Response({"id": user.pk, "username": user.username, "email": user.email, "language": language})
+        return Response(AccountSerializer(cast(User, request.user)).data)
 
 
+@extend_schema(exclude=True)
+class Schema(OpenCall):
+    """OpenAPI 3.1 as JSON, its descriptions in the caller's language."""
+
+    def get(self, request: Request) -> JsonResponse:
+        return JsonResponse(schema.document(_language()), json_dumps_params={"ensure_ascii": False})
+
+
+@extend_schema(exclude=True)
+class Docs(OpenCall):
+    """The schema as a page without scripts. It follows the language switch of the pages."""
+
+    renderer_classes = (TemplateHTMLRenderer,)
+
+    def language(self, request: HttpRequest) -> str:
+        return translation.get_language_from_request(request)
+
+    def get(self, request: Request) -> Response:
+        context = {"calls": schema.calls(_language()), "problems": PROBLEMS, "field_errors": FIELD_ERRORS}
+        return Response(context, template_name="api/docs.html")
+
+
+@extend_schema(exclude=True)
 class Unknown(OpenCall):
-    """Whatever else is below /api/."""
-
-    schema = None
+    """Any other path below /api/."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         raise Http404
@@ -148,36 +241,22 @@ class Unknown(OpenCall):
 def _sign_in(request: Request, user: User) -> tokens.Issued:
     issued = tokens.issue(user=user)
     if issued is None:
-        raise Refusal(Code.LOGIN_FAILED)
-    user_logged_in.send(sender=User, request=request._request, user=user)
+        raise Problem(ErrorCode.LOGIN_FAILED)
+    user_logged_in.send(sender=User, request=request, user=user)
     return issued
 
 
-def _find(handle: str) -> CaptchaModel:
-    """Raises HandleLost, or AlreadyRedeemed."""
-    if not handles.is_handle(handle):
-        raise HandleLost
-    return lookup.get(handle=handle)
-
-
 def _in_path(handle: str) -> CaptchaModel:
-    """The request that a path names. A lost one is a path that leads nowhere."""
+    """The sign-up request that a path names. A lost one makes it a path to nowhere: a 404."""
     try:
-        return _find(handle)
+        return find_sign_up(handle)
     except HandleLost as error:
-        raise Refusal(Code(error.code), status=404) from error
+        raise Problem(ErrorCode(error.code), status=404) from error
 
 
 def _language() -> str:
     return translation.get_language() or settings.LANGUAGE_CODE
 
 
-def _code_request(request: Request, captcha: CaptchaModel) -> dict[str, Any]:
-    """What a client may know of its request: the same for every address."""
-    return {
-        "id": captcha.handle,
-        "code_length": captcha.length,
-        "expires_in": lookup.seconds_left(captcha),
-        "resend_after": lookup.resend_wait(captcha),
-        "status_url": request.build_absolute_uri(reverse("api_captcha", args=[captcha.handle])),
-    }
+def _code_request(request: Request, captcha: CaptchaModel) -> Response:
+    return Response(CodeRequestSerializer(captcha, context={"request": request}).data, status=202)

@@ -147,16 +147,7 @@ ACCOUNTS = [
     defect(
         37,
         "A body is read as JSON, whatever it is said to be",
-        Edit(
-            PARSING,
-            "each for each in parsers if request._request.content_type == each.media_type), None)",
-            "iter(parsers)), None)",
-        ),
-        Edit(
-            PARSING,
-            '    if not empty and posted.content_type not in ("", StrictJSON.media_type):',
-            '    if posted.content_type == "text/xml":',
-        ),
+        Edit(PARSING, "    if not is_empty and content_type != StrictJSONParser.media_type:", "    if False:"),
         "test_api.py::test_37_a_page_elsewhere_can_post_nothing[text/plain]",
     ),
     defect(

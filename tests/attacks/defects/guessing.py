@@ -215,7 +215,7 @@ GUESSING = [
     defect(
         18,
         "The API's sign-in gives the form no request, so passwords are not limited",
-        Edit("signup/api/views.py", "LoginForm(request._request, ", "LoginForm(None, "),
+        Edit("signup/api/serializers.py", 'LoginForm(self.context["request"], ', "LoginForm(None, "),
         "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
     ),
     defect(
@@ -223,8 +223,8 @@ GUESSING = [
         "A code that is asked for by JSON is not charged to the network",
         Edit(
             "signup/api/views.py",
-            "        limits.charge_request(request._request)\n        form = EmailForm",
-            "        form = EmailForm",
+            "        limits.charge_request(request)\n        serializer",
+            "        serializer",
         ),
         "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
     ),

@@ -2,7 +2,7 @@
 
 from .model import Edit, defect
 
-PARSING = "signup/api/parsing.py"
+PARSING, SERIALIZERS = "signup/api/parsing.py", "signup/api/serializers.py"
 
 INPUT = [
     defect(
@@ -22,7 +22,7 @@ INPUT = [
     defect(
         19,
         "What is no string in JSON is made one",
-        Edit(PARSING, "{name: request.data[name] for", "{name: str(request.data[name]) for"),
+        Edit(SERIALIZERS, "{name: data[name] for", "{name: str(data[name]) for"),
         "test_api.py::test_19_what_only_resembles_a_code_is_refused_uncounted[int]",
     ),
     defect(
@@ -104,7 +104,11 @@ INPUT = [
     defect(
         25,
         "An id goes to the database as it came",
-        Edit("signup/api/views.py", "    if not handles.is_handle(handle):\n        raise HandleLost\n", ""),
+        Edit(
+            SERIALIZERS,
+            "    if not handles.is_handle(handle):  # PostgreSQL raises at a NUL\n        raise HandleLost\n",
+            "",
+        ),
         "test_api.py::test_25_nul_is_refused_before_the_database[/api/users/-fields1]",
     ),
     defect(

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from signup.api.calls import CALLS
-from signup.api.codes import FIELDS, PROBLEMS
+from signup.api.problems import FIELD_ERRORS, PROBLEMS
+from signup.api.schema import calls
 from tests.factories import text_of
 from tests.signup.api.conftest import Api
 
@@ -14,10 +14,10 @@ def test_the_page_shows_every_call_and_code(api: Api) -> None:
     """Each with a place that a link, and the `type` of a problem, leads to."""
     page = text_of(api.get("/api/docs/"))
     ids = re.findall(r'id="(\w+)"', page)
-    assert set(CALLS) <= set(ids)
+    assert {call["id"] for call in calls("en")} <= set(ids)
     assert set(PROBLEMS) <= set(ids)
     assert len(ids) == len(set(ids))
-    assert all(f"<code>{code}</code>" in page for code in FIELDS)
+    assert all(f"<code>{code}</code>" in page for code in FIELD_ERRORS)
     assert '"captcha": "0427"' in page
 
 

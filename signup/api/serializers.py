@@ -1,0 +1,229 @@
+"""
+What each call takes and returns. Fields document; the forms of the pages validate, so that pages and calls accept the
+same input and refuse it with the same messages.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.conf import settings
+from django.forms import Form
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+from core import lengths
+from signup import handles
+from signup.account_forms import LoginForm
+from signup.forms import EmailForm, RegisterForm
+from signup.models import User
+from verification import lookup
+from verification.models import CaptchaModel
+from verification.states import HandleLost
+
+from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem
+
+EXAMPLE_LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
+_PEOPLE = {
+    "en": {"username": "alice", "email": "alice@example.com", "language": "en"},
+    "zh-hans": {"username": "小明", "email": "xiaoming@example.com", "language": "zh-hans"},
+}
+_ID = "kX3vT0pQm7Rz1LbW9sYd4HcA"
+_TOKEN = "9f" * 32
+_TIME = "2030-01-31T09:30:00Z"
+_PASSWORD = "correct horse battery"  # noqa: S105 - an example
+
+
+def _example(*names: str, **values: Any) -> Callable[[type], type]:
+    """Document a serializer by an English and a Chinese example: the person's fields by `names`, and `values`."""
+    examples = [
+        OpenApiExample(
+            f"example.{language}",
+            {name: _PEOPLE[language][name] for name in names} | values,
+            summary=called,
+            status_codes=[200, 201, 202],
+        )
+        for language, called in EXAMPLE_LANGUAGES.items()
+    ]
+    return cast("Callable[[type], type]", extend_schema_serializer(examples=examples))
+
+
+# Serializers have no docstrings: drf-spectacular would publish them untranslated.
+class FormSerializer(serializers.Serializer[Any]):
+    form: Form
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        """The form that validates, bound to the fields of the body."""
+        raise NotImplementedError
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        """
+        The fields of the body; others are ignored. Each must be a string: 1234 is no code, and true is no name. A long
+        one is cut to a length that its form still refuses.
+        """
+        given = {name: data[name] for name in map(str, self.fields) if name in data}
+        not_a_string = [ErrorDetail(str(ErrorCode.NOT_A_STRING.meaning), ErrorCode.NOT_A_STRING)]
+        errors = {name: not_a_string for name, value in given.items() if not isinstance(value, str)}
+        if errors:
+            raise ValidationError(errors)
+        return {name: value[: lengths.FIELD] for name, value in given.items()}
+
+    def validate(self, attrs: dict[str, str]) -> dict[str, Any]:
+        self.form = self.get_form(attrs)
+        if not self.form.is_valid():
+            self.refuse()
+        return self.form.cleaned_data
+
+    def refuse(self) -> None:
+        """Raise the form's errors, under the form's own codes."""
+        raise ValidationError({
+            name: [ErrorDetail(" ".join(error.messages), error.code or ErrorCode.INVALID) for error in errors]
+            for name, errors in self.form.errors.as_data().items()
+        })  # fmt: skip
+
+
+@_example("email")
+class AskCodeSerializer(FormSerializer):
+    email = serializers.CharField(help_text=_("Where the code goes; the address of the account"))
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        return EmailForm(fields)
+
+
+@_example("email", "username", id=_ID, captcha="0427", password=_PASSWORD)
+class NewUserSerializer(FormSerializer):
+    id = serializers.CharField(help_text=_("The id from the response to the request for a code"))
+    email = serializers.CharField(help_text=_("The address that the code went to"))
+    captcha = serializers.CharField(help_text=_("The code: a string, as leading zeros count"))
+    username = serializers.CharField(help_text=_("2 to 20 letters or digits"))
+    password = serializers.CharField(help_text=_("At least 8 characters"))
+
+    form: RegisterForm
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        return RegisterForm(fields, captchas=[find_sign_up(fields.get("id", ""))])
+
+    def create(self, validated_data: dict[str, Any]) -> User:
+        """Activate the account, in the `language` given to `save`."""
+        user = self.form.save(language=validated_data["language"])
+        if user is None:
+            self.refuse()
+        return cast(User, user)
+
+    def refuse(self) -> None:
+        """A parallel call may have created the account, and taken the username: then say that, by AlreadyRedeemed."""
+        find_sign_up(self.initial_data.get("id", ""))
+        super().refuse()
+
+
+@_example("username", password=_PASSWORD)
+class SignInSerializer(FormSerializer):
+    username = serializers.CharField(help_text=_("Email address or username"))
+    password = serializers.CharField()
+
+    form: LoginForm
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        return LoginForm(self.context["request"], fields)
+
+    def refuse(self) -> None:
+        if self.form.non_field_errors():
+            raise Problem(ErrorCode.LOGIN_FAILED)
+        super().refuse()
+
+
+# What a client may know of its sign-up request: the same for every address.
+@_example(
+    id=_ID,
+    code_length=4,
+    expires_in=600,
+    resend_after=60,
+    status_url=f"https://accounts.example.com/api/captchas/{_ID}/",
+)
+class CodeRequestSerializer(serializers.Serializer[CaptchaModel]):
+    id = serializers.CharField(source="handle", help_text=_("Unguessable; keep it until the account is created"))
+    code_length = serializers.IntegerField(source="length", help_text=_("Digits of the code"))
+    expires_in = serializers.SerializerMethodField(
+        help_text=_("Seconds that the code works, from when its email has left")
+    )
+    resend_after = serializers.SerializerMethodField(help_text=_("Seconds until the email may be asked for again"))
+    status_url = serializers.HyperlinkedIdentityField(
+        view_name="api_captcha",
+        lookup_field="handle",
+        lookup_url_kwarg="id",
+        help_text=_("Where the email's state is told"),
+    )
+
+    def get_expires_in(self, captcha: CaptchaModel) -> int:
+        return lookup.seconds_left(captcha)
+
+    def get_resend_after(self, captcha: CaptchaModel) -> int:
+        return lookup.resend_wait(captcha)
+
+
+@_example(state="sent", sent_at=_TIME, resend_after=42)
+class DeliveryStateSerializer(serializers.Serializer[Any]):
+    state = serializers.ChoiceField(
+        choices=[
+            ("queued", _("it waits for its turn")),
+            ("sending", _("it is being handed to the mail server")),
+            ("sent", _("the mail server has it")),
+            ("delayed", _("it is tried again by itself")),
+            ("failed", _("it was refused for good, or given up")),
+        ]
+    )
+    sent_at = serializers.DateTimeField(allow_null=True)
+    resend_after = serializers.IntegerField(help_text=_("Seconds until the email may be asked for again"))
+    leaves_at = serializers.DateTimeField(
+        required=False, help_text=_("When it is delayed because too many emails were asked for")
+    )
+
+
+@_example("username", "email", id=7, token=_TOKEN)
+class NewAccountSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    username = serializers.CharField()
+    email = serializers.CharField(help_text=_("In its canonical form, which is where mail goes"))
+    token = serializers.CharField(help_text=_("Shown only once: the server keeps its hash alone"))
+
+
+@_example(token=_TOKEN, expires_at=_TIME)
+class TokenSerializer(serializers.Serializer[Any]):
+    token = serializers.CharField(help_text=_("Shown only once: the server keeps its hash alone"))
+    expires_at = serializers.DateTimeField()
+
+
+@_example("username", "email", "language", id=7)
+class AccountSerializer(serializers.Serializer[User]):
+    id = serializers.IntegerField()
+    username = serializers.CharField()
+    email = serializers.CharField()
+    language = serializers.ChoiceField(choices=settings.LANGUAGES)
+
+    def to_representation(self, instance: User) -> dict[str, Any]:
+        """An account that an operator created may have no language of its own."""
+        return super().to_representation(instance) | {"language": instance.language or settings.LANGUAGE_CODE}
+
+
+class FieldErrorSerializer(serializers.Serializer[Any]):
+    code = serializers.ChoiceField(choices=[(str(code), code.meaning) for code in FIELD_ERRORS])
+    message = serializers.CharField()
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """RFC 9457."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.ChoiceField(choices=[(str(code), code.meaning) for code in PROBLEMS])
+    errors = serializers.DictField(child=FieldErrorSerializer(many=True), required=False)  # type: ignore[assignment]
+
+
+def find_sign_up(handle: str) -> CaptchaModel:
+    """The sign-up request of a handle. Raises HandleLost, or AlreadyRedeemed."""
+    if not handles.is_handle(handle):  # PostgreSQL raises at a NUL
+        raise HandleLost
+    return lookup.get(handle=handle)
