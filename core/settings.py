@@ -314,7 +314,6 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SORT_OPERATIONS": False,  # in the order of a sign-up
-    "PATH_CONVERTER_OVERRIDES": {"handle": {"type": "string", "pattern": "^[A-Za-z0-9_-]{24}$"}},
     "POSTPROCESSING_HOOKS": ["signup.api.schema.postprocess"],
 }
 CORS_ALLOWED_ORIGINS = env.names("CORS_ALLOWED_ORIGINS")  # other origins whose pages may call the API

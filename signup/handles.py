@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 MOST = 5  # requests
 NEXT_LENGTH = 300  # characters; longer ones are dropped, a cookie holds 4 KiB
-_HANDLE = re.compile(r"[A-Za-z0-9_-]{24}")
+HANDLE = "[A-Za-z0-9_-]{24}"  # a handle, as a regular expression
 _SALT = "doorcode.signup.handles"
 
 
@@ -33,7 +33,7 @@ def read(request: HttpRequest) -> list[Entry]:
         rows = signing.loads(
             request.COOKIES.get(settings.SIGNUP_COOKIE_NAME, ""), salt=_SALT, max_age=settings.HANDLE_LIFETIME
         )
-        return [Entry(*row) for row in rows if _HANDLE.fullmatch(row[0])]
+        return [Entry(*row) for row in rows if is_handle(row[0])]
     except (signing.BadSignature, LookupError, TypeError, ValueError):
         return []
 
@@ -66,7 +66,7 @@ def _kept(entries: Sequence[Entry]) -> list[Entry]:
 
 def is_handle(text: str) -> bool:
     """Whether a text can be a handle at all."""
-    return bool(_HANDLE.fullmatch(text))
+    return bool(re.fullmatch(HANDLE, text))
 
 
 def find(entries: Sequence[Entry], handle: str) -> Entry | None:

@@ -13,10 +13,6 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework.serializers import Serializer
 
-from signup import words
-from verification.services import ResendTooSoon
-from verification.states import CodeMismatch
-
 from .problems import CONTENT_TYPE, REFUSALS, ErrorCode, Problem
 from .serializers import EXAMPLE_LANGUAGES, ProblemSerializer
 
@@ -95,18 +91,14 @@ def errors(
 def _example(code: ErrorCode, status: int, language: str, body: type[Serializer[Any]] | None) -> dict[str, Any]:
     """The members of a problem, as the call would return them."""
     with translation.override(language):
-        entry = {"code": str(code), "message": str(code.meaning)}
-        field = _FIELDS.get(code, "captcha") if code in REFUSALS and status == 400 else None
-        match code:
-            case ErrorCode.MISMATCH:
-                entry["message"] = " ".join(words.explain(CodeMismatch(attempts_left=4)).messages)
-            case ErrorCode.RESEND_WAIT:
-                entry["message"] = " ".join(words.explain(ResendTooSoon(42)).messages)
-            case ErrorCode.VALIDATION if body:
-                field = str(next(iter(body().fields)))
-                entry = {"code": str(ErrorCode.NOT_A_STRING), "message": str(ErrorCode.NOT_A_STRING.meaning)}
-        detail = entry["message"] if field or code is ErrorCode.RESEND_WAIT else ""
-        return Problem(code, status=status, detail=detail, errors={field: [entry]} if field else None).members
+        if code is ErrorCode.VALIDATION and body:
+            field, entry = str(next(iter(body().fields))), ErrorCode.NOT_A_STRING
+        elif code in REFUSALS and status == 400:
+            field, entry = _FIELDS.get(code, "captcha"), code
+        else:
+            return Problem(code, status=status).members
+        message = str(entry.meaning)
+        return Problem(code, detail=message, errors={field: [{"code": str(entry), "message": message}]}).members
 
 
 def postprocess(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:

@@ -1,28 +1,18 @@
-from django.urls import path, register_converter
+from django.urls import path, re_path
 from django.views.generic import RedirectView
+
+from signup.handles import HANDLE
 
 from . import views
 
-
-class HandleConverter:
-    """A handle in a path. Whatever else stands there is no path of ours, and never reaches the database."""
-
-    regex = "[A-Za-z0-9_-]{24}"
-
-    def to_python(self, value: str) -> str:
-        return value
-
-    def to_url(self, value: str) -> str:
-        return value
-
-
-register_converter(HandleConverter, "handle")
+# Any other id in a path is an unknown path, and never reaches the database.
+ID = rf"(?P<id>{HANDLE})"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="api_docs")),
     path("captchas/", views.Captchas.as_view(), name="api_captchas"),
-    path("captchas/<handle:id>/", views.Captcha.as_view(), name="api_captcha"),
-    path("captchas/<handle:id>/resend/", views.Resend.as_view(), name="api_resend"),
+    re_path(rf"^captchas/{ID}/$", views.Captcha.as_view(), name="api_captcha"),
+    re_path(rf"^captchas/{ID}/resend/$", views.Resend.as_view(), name="api_resend"),
     path("users/", views.Users.as_view(), name="api_users"),
     path("login/", views.Login.as_view(), name="api_login"),
     path("logout/", views.Logout.as_view(), name="api_logout"),

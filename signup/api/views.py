@@ -74,12 +74,7 @@ class Captchas(OpenCall):
         ),
         request=AskCodeSerializer,
         responses={202: CodeRequestSerializer}
-        | errors(
-            ErrorCode.EMAIL_REGISTERED,
-            ErrorCode.SIGNUP_CLOSED,
-            ErrorCode.RATE_LIMITED,
-            body=AskCodeSerializer,
-        ),
+        | errors(ErrorCode.EMAIL_REGISTERED, ErrorCode.SIGNUP_CLOSED, ErrorCode.RATE_LIMITED, body=AskCodeSerializer),
     )
     def post(self, request: Request) -> Response:
         if not settings.SIGNUP_OPEN:
