@@ -22,7 +22,7 @@ CONTENT_TYPE = "application/problem+json"
 
 class ErrorCode(StrEnum):
     """
-    Every code that a response may carry, with its HTTP status, its meaning, and advice where the meaning gives none.
+    Every code that a response may carry, with its HTTP status, its meaning, and advice if the meaning gives none.
 
     The `code` of a problem is one of PROBLEMS, which have a status; that of a field's error is one of FIELD_ERRORS.
     """
@@ -88,15 +88,15 @@ class ErrorCode(StrEnum):
 
 
 PROBLEMS = [code for code in ErrorCode if code.status]
-REFUSALS = [ErrorCode(error.code) for error in TEXTS]  # by the services: at once a problem and the error of a field
+REFUSALS = [ErrorCode(error.code) for error in TEXTS]  # by the services: both a problem and the error of a field
 FIELD_ERRORS = [code for code in ErrorCode if not code.status] + REFUSALS
-BY_STATUS = {code.status: code for code in reversed(PROBLEMS)}  # the first of each: the general one
+BY_STATUS = {code.status: code for code in reversed(PROBLEMS)}  # the first of each status is its general one
 _OTHER_CODES = {exceptions.ParseError: ErrorCode.MALFORMED, exceptions.AuthenticationFailed: ErrorCode.INVALID_TOKEN}
 
 
 class Problem(Exception):
     """
-    A call that ends with an error. The texts are those of its code and in the active language, unless others are given;
+    An error that a call responds with, in the active language. `detail` and `status` replace those of the code, and
     `errors` are the errors by field, as `ValidationError.get_full_details()` of DRF returns them.
     """
 
@@ -134,7 +134,7 @@ class Problem(Exception):
 
 
 def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
-    """DRF's hook: the response to what a call raised. None re-raises a bug or an outage."""
+    """DRF's hook: the response to an exception of a call. None lets a bug or an outage through to Django."""
     problem = _problem(error)
     return problem.response() if problem else None
 

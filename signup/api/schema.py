@@ -16,7 +16,7 @@ from rest_framework.serializers import Serializer
 from .problems import CONTENT_TYPE, REFUSALS, ErrorCode, Problem
 from .serializers import EXAMPLE_LANGUAGES, ProblemSerializer
 
-_FIELDS = {  # of the refusals; the others are at the code
+_FIELDS = {  # where the refusals of the services appear; all others appear at the code
     ErrorCode.EMAIL_REGISTERED: "email",
     ErrorCode.USERNAME_TAKEN: "username",
     ErrorCode.SESSION_LOST: "id",

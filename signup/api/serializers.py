@@ -4,7 +4,7 @@ same input and refuse it with the same messages.
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from django.conf import settings
 from django.forms import Form
@@ -75,12 +75,13 @@ class FormSerializer(serializers.Serializer[Any]):
             self.refuse()
         return self.form.cleaned_data
 
-    def refuse(self) -> None:
+    def refuse(self) -> NoReturn:
         """Raise the form's errors, under the form's own codes."""
-        raise ValidationError({
-            name: [ErrorDetail(" ".join(error.messages), error.code or ErrorCode.INVALID) for error in errors]
-            for name, errors in self.form.errors.as_data().items()
-        })  # fmt: skip
+        errors = {
+            name: [ErrorDetail(" ".join(error.messages), error.code or ErrorCode.INVALID) for error in found]
+            for name, found in self.form.errors.as_data().items()
+        }
+        raise ValidationError(errors)
 
 
 @_example("email")
@@ -107,12 +108,10 @@ class NewUserSerializer(FormSerializer):
     def create(self, validated_data: dict[str, Any]) -> User:
         """Activate the account, in the `language` given to `save`."""
         user = self.form.save(language=validated_data["language"])
-        if user is None:
-            self.refuse()
-        return cast(User, user)
+        return user or self.refuse()
 
-    def refuse(self) -> None:
-        """A parallel call may have created the account, and taken the username: then say that, by AlreadyRedeemed."""
+    def refuse(self) -> NoReturn:
+        """Raise AlreadyRedeemed instead if a parallel call created the account: it has the username, too."""
         find_sign_up(self.initial_data.get("id", ""))
         super().refuse()
 
@@ -127,7 +126,7 @@ class SignInSerializer(FormSerializer):
     def get_form(self, fields: dict[str, str]) -> Form:
         return LoginForm(self.context["request"], fields)
 
-    def refuse(self) -> None:
+    def refuse(self) -> NoReturn:
         if self.form.non_field_errors():
             raise Problem(ErrorCode.LOGIN_FAILED)
         super().refuse()
