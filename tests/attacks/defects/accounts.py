@@ -142,7 +142,7 @@ ACCOUNTS = [
             "from django.views.decorators.csrf import csrf_exempt\nfrom django.views.decorators.debug import",
         ),
         Edit(VIEWS, "@require_POST\ndef resend(", "@csrf_exempt\n@require_POST\ndef resend("),
-        "test_accounts.py::test_37_other_sites_can_post_nothing[/signup/resend/]",
+        "test_accounts.py::test_37_other_sites_can_post_nothing[signup_resend]",
     ),
     defect(
         37,
