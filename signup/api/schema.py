@@ -41,7 +41,7 @@ _LINKS: dict[str, dict[str, dict[str, Any]]] = {
 _CHOICE = re.compile(r"^\* `(.+?)` - (.+)$\n?", re.MULTILINE)  # how drf-spectacular describes the values of a field
 
 
-class Schema(AutoSchema):
+class OperationSchema(AutoSchema):
     """One tag, as the API has one purpose, and the headers of errors."""
 
     def get_tags(self) -> list[str]:

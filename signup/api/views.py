@@ -22,7 +22,7 @@ from verification.models import CaptchaModel
 from verification.states import HandleLost
 
 from . import parsing, schema, tokens
-from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, accepted_language
+from .problems import FIELD_ERRORS, PROBLEMS, REFUSALS, ErrorCode, Problem, accepted_language
 from .schema import errors
 from .serializers import (
     AccountSerializer,
@@ -134,19 +134,7 @@ class Users(OpenCall):
             "exists, so sign in."
         ),
         request=NewUserSerializer,
-        responses={201: NewAccountSerializer}
-        | errors(
-            ErrorCode.MISMATCH,
-            ErrorCode.TOO_MANY,
-            ErrorCode.EXPIRED,
-            ErrorCode.LENGTHENED,
-            ErrorCode.LINK_ONLY,
-            ErrorCode.USERNAME_TAKEN,
-            ErrorCode.EMAIL_REGISTERED,
-            *LOST_ID,
-            ErrorCode.RATE_LIMITED,
-            body=NewUserSerializer,
-        ),
+        responses={201: NewAccountSerializer} | errors(*REFUSALS, ErrorCode.RATE_LIMITED, body=NewUserSerializer),
     )
     @sensitive_variables()
     def post(self, request: Request) -> Response:
