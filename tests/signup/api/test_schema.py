@@ -11,7 +11,7 @@ from django.urls import get_resolver
 
 from signup.api.problems import BY_STATUS, FIELD_ERRORS, PROBLEMS, ErrorCode
 from signup.api.schema import document
-from signup.services import SignupError
+from signup.services import AlreadyRegistered, UsernameTaken
 from tests.servers import ROOT
 from tests.signup.api.conftest import Api
 from verification.states import VerificationError
@@ -122,7 +122,7 @@ def test_problems_of_the_examples_are_translated() -> None:
 def test_every_code_is_of_a_problem_or_a_field() -> None:
     """Whatever a service refuses has its code here, and each status has its general code."""
     assert set(PROBLEMS) | set(FIELD_ERRORS) == set(ErrorCode)
-    assert {error.code for error in (*kinds(VerificationError), *kinds(SignupError))} <= set(ErrorCode)
+    assert {error.code for error in (*kinds(VerificationError), AlreadyRegistered, UsernameTaken)} <= set(ErrorCode)
     assert {status: str(code) for status, code in BY_STATUS.items()} == {
         400: "bad_request",
         401: "not_authenticated",
