@@ -8,10 +8,11 @@ from typing import Any
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 8
 timeout = 60
-logger_class = "core.logs.GunicornLogger"
+logger_class = "core.observability.logs.GunicornLogger"
 control_socket_disable = True
 
-# Where the processes count HTTP requests together (core/metrics.py). prometheus_client wants it before it is imported.
+# Where the processes count HTTP requests together (core/observability/metrics.py). It must be set before
+# prometheus_client is imported.
 _counts = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="doorcode-metrics-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _counts
 

@@ -6,12 +6,13 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        from . import checks, logs, reports
+        from . import checks
         from .health import checks as health_checks
         from .health import proxies, registry
+        from .observability import error_reports, logs
 
         logs.configure()
-        reports.start()
+        error_reports.start()
         checks.refuse_impossible()
         checks.register()
         registry.register("database", health_checks.database, _("database"), quick=True)

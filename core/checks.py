@@ -8,7 +8,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 
-from . import addresses
+from . import email_addresses
 
 TOKEN_LENGTH = 16  # characters: 64 bits in hex, too many to try over HTTP
 CheckMessages = list[checks.CheckMessage]
@@ -48,7 +48,7 @@ def captcha_settings(app_configs: Any, **kwargs: Any) -> CheckMessages:
             _("PURGE_USERS_AFTER and PURGE_CODES_AFTER must be at least a day: a sign-up may take that long"),
         ),
         (
-            all(map(addresses.is_domain, settings.SIGNUP_ALLOWED_DOMAINS + settings.SIGNUP_DENIED_DOMAINS)),
+            all(map(email_addresses.is_domain, settings.SIGNUP_ALLOWED_DOMAINS + settings.SIGNUP_DENIED_DOMAINS)),
             "E008",
             _("SIGNUP_ALLOWED_DOMAINS and SIGNUP_DENIED_DOMAINS must be domains like example.com"),
         ),

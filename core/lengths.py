@@ -2,7 +2,7 @@
 How long input may be. Length comes before meaning: Unicode normalization takes time quadratic in the number of
 combining marks, and some header parsers in the length of a header. 64 KiB of either cost seconds of processor time.
 
-Pages, API, admin and commands share the functions that give a text its meaning: `core.addresses.canonical`,
+Pages, API, admin and commands share the functions that give a text its meaning: `core.email_addresses.canonical`,
 `signup.usernames`, `verification.codes.normalize` and the authentication backend. Each refuses a longer text before it
 looks at it. What Django's own code reads is bounded before that runs: headers and the query in core/wsgi.py, the fields
 of forms in `core.middleware.limit_fields`.

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from . import lengths, network
+from . import client_ip, lengths
 from .ratelimit import RateLimited
 from .views import error_page, healthz, metrics_page, readyz, too_many_requests
 
@@ -65,7 +65,7 @@ def request_log(get_response: GetResponse) -> GetResponse:
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = secrets.token_hex(16)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id, network=network.fingerprint(request))
+        structlog.contextvars.bind_contextvars(request_id=request_id, client_ip=client_ip.pseudonym(request))
         response = get_response(request)
         response.headers["X-Request-ID"] = request_id
         _tell(request, response, ms=round((time.monotonic() - begun) * 1000, 1))

@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
-class Tally(models.Model):
+class CounterValue(models.Model):
     """One count of all processes together, since the database was made."""
 
     name = models.CharField(_("name"), max_length=64)  # of the metric

@@ -1,9 +1,9 @@
 """
 The outer layer of limits: how often a network, an account or a browser may do something, counted in Redis.
 
-It counts in fixed windows, so a burst across a window's edge may reach twice a rate; limits that must be exact are
-in the database (verification/limits.py, worker/mail_limits.py). With Redis away this layer opens: nobody is refused for
-our trouble, it is logged and counted, and those limits still hold.
+It counts in fixed windows, so a burst across a window's edge may reach twice a rate. Limits that must be exact are in
+the database (verification/guess_limits.py, worker/mail_limits.py). Fails open when Redis is down: requests pass, which
+is logged and counted, and the limits in the database still hold.
 """
 
 import logging
@@ -15,17 +15,18 @@ from django.conf import settings
 from django.core.cache import caches
 from redis.exceptions import RedisError
 
-from .breaker import Breaker, Leave
-from .counters import LocalCounters, RedisCounters
-from .fingerprints import fingerprint
-from .tallies import Counter
+from core.observability.counters import Counter
+from core.observability.redaction import pseudonym
+
+from .circuit_breaker import CircuitBreaker
+from .rate_counters import LocalCounters, RedisCounters
 
 logger = logging.getLogger(__name__)
 
 MARGIN = 5  # seconds that a count outlives its window: machines' clocks differ
 SILENCE = 5.0  # seconds without asking Redis after a failure: a frozen one costs its time-out once
 
-breaker = Breaker(first=SILENCE, longest=SILENCE)
+breaker = CircuitBreaker(first=SILENCE, longest=SILENCE)
 
 tripped = Counter("doorcode_limits_tripped", "Requests that a limit refused", ["limit"])
 opened = Counter("doorcode_limits_open", "Requests that a limit let pass because Redis was away", ["limit"])
@@ -54,7 +55,7 @@ class RateLimited(Exception):
         self.limit, self.retry_after = limit, retry_after
 
 
-def charge(limit: Limit, *, key: str) -> None:
+def hit(limit: Limit, *, key: str) -> None:
     """Count one for `key`. Raises RateLimited where that is one too many for any of the limit's rates."""
     wait = _count(limit, key)
     if wait:
@@ -63,13 +64,13 @@ def charge(limit: Limit, *, key: str) -> None:
         raise RateLimited(limit, wait)
 
 
-def refund(limit: Limit, *, key: str) -> None:
+def undo(limit: Limit, *, key: str) -> None:
     """Take one back that was charged a moment ago: it turned out harmless."""
-    if not limit.rates or breaker.ask() is Leave.WAIT:
+    if not limit.rates or not breaker.allow():
         return
     try:
         counters().uncount({each.name: each.life for each in _windows(limit, key)})
-        breaker.ok()
+        breaker.succeeded()
     except (RedisError, OSError) as error:
         _away(limit, error)
 
@@ -88,7 +89,7 @@ def _count(limit: Limit, key: str) -> int:
     """Count one, by one round trip; return the seconds to wait, 0 where it may pass."""
     if not limit.rates:
         return 0
-    if breaker.ask() is Leave.WAIT:
+    if not breaker.allow():
         opened.add(limit.name)
         return 0
     windows = _windows(limit, key)
@@ -97,7 +98,7 @@ def _count(limit: Limit, key: str) -> int:
     except (RedisError, OSError) as error:
         _away(limit, error)
         return 0
-    breaker.ok()
+    breaker.succeeded()
     over = [each.ends for each, count in zip(windows, counts, strict=True) if count > each.most]
     return max(1, max(over) - int(time.time())) if over else 0
 
@@ -116,7 +117,7 @@ def _windows(limit: Limit, key: str) -> list[_Window]:
     Return the present window of each rate. Windows of different keys end at different times, so that those who wait do
     not all come back in the same second. Redis learns no address and no name: a keyed hash stands for the key.
     """
-    hashed = fingerprint(f"limit.{limit.name}", key)
+    hashed = pseudonym(f"limit.{limit.name}", key)
     now, windows = int(time.time()), []
     for most, seconds in limit.rates:
         ends = now + seconds - (now + int(hashed, 16)) % seconds

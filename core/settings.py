@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import to_language
 
-from core.environment import Env, is_weak_key
+from .env import Env, is_weak_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
@@ -114,7 +114,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "core.middleware.private_pages",
     "core.middleware.probes",
-    "core.metrics.count_requests",
+    "core.observability.metrics.count_requests",
     "core.middleware.request_log",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -188,11 +188,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Redis: cache and limits ------------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 if REDIS_URL.startswith("memory:"):
-    CACHES: dict[str, Any] = {"default": {"BACKEND": "core.counters.LocalCounters"}}
+    CACHES: dict[str, Any] = {"default": {"BACKEND": "core.rate_counters.LocalCounters"}}
 else:
     CACHES = {
         "default": {
-            "BACKEND": "core.counters.RedisCounters",
+            "BACKEND": "core.rate_counters.RedisCounters",
             "LOCATION": REDIS_URL,
             "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
         }
@@ -284,7 +284,7 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 # --- Accounts ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "signup.User"
-AUTHENTICATION_BACKENDS = ["signup.backends.EmailOrUsernameBackend"]
+AUTHENTICATION_BACKENDS = ["signup.accounts.backends.EmailOrUsernameBackend"]
 PASSWORD_HASHERS = ["core.passwords.Argon2idHasher", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "core.passwords.LengthValidator"},
@@ -379,17 +379,17 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-DEFAULT_EXCEPTION_REPORTER_FILTER = "core.errors.NoValues"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.NoValues"
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
-SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/reports.py says what may leave
+SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/observability/error_reports.py says what may leave
 LOG_FORMAT = env.str("LOG_FORMAT", default="text" if DEBUG else "json")
 if LOG_FORMAT not in ("json", "text"):
     raise ImproperlyConfigured("LOG_FORMAT must be json or text / LOG_FORMAT 只能是 json 或 text")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "core.logs.formatter", "style": LOG_FORMAT}},
+    "formatters": {"line": {"()": "core.observability.logs.formatter", "style": LOG_FORMAT}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO").upper()},
     # At DEBUG these tell the parameters of queries, and the whole context of a template: a mail's has the code in it.

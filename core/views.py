@@ -12,8 +12,8 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from . import metrics
 from .health import proxies, registry
+from .observability import metrics
 
 RETRY_AFTER = 30  # seconds: a database restart is over by then
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from core import lengths
+from . import lengths
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse

@@ -6,7 +6,7 @@ from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
 from django.utils.translation import gettext_lazy as _
 
-from core import addresses
+from core import email_addresses
 
 from . import usernames
 
@@ -32,7 +32,7 @@ class AddressField(forms.CharField):
     def clean(self, value: Any) -> str:
         typed = self.to_python(value)
         self.validate(typed)
-        return addresses.canonical(typed or "")
+        return email_addresses.canonical(typed or "")
 
 
 class UsernameField(forms.CharField):

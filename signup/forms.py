@@ -8,13 +8,13 @@ from django.conf import settings
 from django.contrib.auth import password_validation
 from django.utils.translation import gettext_lazy as _
 
-from core import addresses
+from core import email_addresses
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import VerificationError
 
-from . import services, words
+from . import error_messages, services
 from .fields import AddressField, CaptchaField, NewPasswordField, UsernameField
 from .models import User
 
@@ -26,7 +26,7 @@ class EmailForm(forms.Form):
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"]
-        addresses.check_domain(email)
+        email_addresses.check_domain(email)
         _refuse_registered(email)
         return email
 
@@ -38,7 +38,7 @@ class ChangeForm(forms.Form):
 
     def clean_new_email(self) -> str:
         email: str = self.cleaned_data["new_email"]
-        addresses.check_domain(email)
+        email_addresses.check_domain(email)
         _refuse_registered(email)
         return email
 
@@ -60,11 +60,11 @@ class RegisterForm(forms.Form):
     field_order = ("email", "username", "password", "captcha")
 
     def __init__(
-        self, *args: Any, captchas: Sequence[CaptchaModel], link_proofs: Mapping[str, str] | None = None, **kwargs: Any
+        self, *args: Any, sign_ups: Sequence[CaptchaModel], link_proofs: Mapping[str, str] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._captchas, self.link_proofs = captchas, dict(link_proofs or {})
-        self.chosen: CaptchaModel | None = captchas[0] if captchas else None
+        self._sign_ups, self.link_proofs = sign_ups, dict(link_proofs or {})
+        self.chosen: CaptchaModel | None = sign_ups[0] if sign_ups else None
         self.proven_handle = ""  # of the request whose code or link this post has proven
 
     @property
@@ -84,7 +84,7 @@ class RegisterForm(forms.Form):
     def clean_email(self) -> str:
         """Find the request of this address; with two tabs open, it need not be the newest."""
         email: str = self.cleaned_data["email"]
-        self.chosen = next((each for each in self._captchas if each.address == email), self.chosen)
+        self.chosen = next((each for each in self._sign_ups if each.address == email), self.chosen)
         _refuse_registered(email)
         return email
 
@@ -104,9 +104,9 @@ class RegisterForm(forms.Form):
     def _prove(self, code: str) -> None:
         address = self.cleaned_data["email"]
         try:
-            proof = services.prove(captcha=self.chosen, address=address, code=code, link_proof=self._link_proof)
+            proof = services.prove(sign_up=self.chosen, address=address, code=code, link_proof=self._link_proof)
         except VerificationError as error:
-            raise words.explain(error) from error
+            raise error_messages.explain(error) from error
         if self.chosen:
             self.link_proofs[self.chosen.handle] = proof
             self.proven_handle = self.chosen.handle
@@ -114,7 +114,7 @@ class RegisterForm(forms.Form):
     def clean(self) -> None:
         """Only who proved the mailbox is told whether a username is taken."""
         if not self.errors and not services.is_username_free(username=self.cleaned_data["username"]):
-            self.add_error("username", words.explain(services.UsernameTaken()))
+            self.add_error("username", error_messages.explain(services.UsernameTaken()))
 
     def save(self, *, language: str) -> User | None:
         """Activate the account of a valid form; None, with the error at its field, where somebody was faster."""
@@ -122,26 +122,26 @@ class RegisterForm(forms.Form):
             raise AssertionError("only a valid form can be saved")
         username, password = self.cleaned_data["username"], self.cleaned_data["password"]
         try:
-            return services.register(captcha=self.chosen, username=username, password=password, language=language)
+            return services.register(sign_up=self.chosen, username=username, password=password, language=language)
         except services.UsernameTaken as error:
-            self.add_error("username", words.explain(error))
+            self.add_error("username", error_messages.explain(error))
         except services.AlreadyRegistered as error:
-            self.add_error("email", words.explain(error))
+            self.add_error("email", error_messages.explain(error))
         except VerificationError as error:
-            self.add_error("captcha", words.explain(error))
+            self.add_error("captcha", error_messages.explain(error))
         return None
 
     def _shaped_code(self) -> str:
         length = self.chosen.length if self.chosen else settings.CAPTCHA_LENGTH
         typed = self.cleaned_data["captcha"]
         if not typed:
-            raise words.code_required(length)
+            raise error_messages.code_required(length)
         code = codes.normalize(typed)
         if code is None or len(code) != length:
-            raise words.code_format(length)
+            raise error_messages.code_format(length)
         return code
 
 
 def _refuse_registered(email: str) -> None:
     if settings.SIGNUP_REVEAL_REGISTERED and services.is_registered(address=email):
-        raise words.explain(services.AlreadyRegistered())
+        raise error_messages.explain(services.AlreadyRegistered())

@@ -7,7 +7,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from django.http import HttpRequest
 from django_ratelimit import UNSAFE
 
-from core import network, ratelimit
+from core import client_ip, ratelimit
 from core.ratelimit import Limit
 
 from . import devices
@@ -23,17 +23,17 @@ LOGIN_PAIR = Limit("login_pair", "LIMIT_LOGIN_PAIR")  # wrong passwords for one 
 LOGIN_ACCOUNT = Limit("login_account", "LIMIT_LOGIN_ACCOUNT")  # wrong passwords for one account
 
 
-def charge_request(request: HttpRequest) -> None:
+def count_request(request: HttpRequest) -> None:
     """Count a request that makes a mail. Raises RateLimited, alike for any address."""
-    ratelimit.charge(REQUESTS, key=network.client_network(request))
+    ratelimit.hit(REQUESTS, key=client_ip.client_network(request))
 
 
-def charge_verify(request: HttpRequest) -> None:
+def count_code(request: HttpRequest) -> None:
     """Count a post of a code. Raises RateLimited."""
-    ratelimit.charge(VERIFY, key=network.client_network(request))
+    ratelimit.hit(VERIFY, key=client_ip.client_network(request))
 
 
-def charge_sign_in(request: HttpRequest) -> None:
+def count_sign_in(request: HttpRequest) -> None:
     """
     Count a request that brings a password, once however often it is asked for. Raises RateLimited.
 
@@ -41,7 +41,7 @@ def charge_sign_in(request: HttpRequest) -> None:
     """
     if not getattr(request, "is_sign_in_counted", False):
         request.is_sign_in_counted = True  # type: ignore[attr-defined]
-        ratelimit.charge(LOGIN_NETWORK, key=network.client_network(request))
+        ratelimit.hit(LOGIN_NETWORK, key=client_ip.client_network(request))
 
 
 def counted(
@@ -71,7 +71,7 @@ class PasswordTry:
     """
 
     def __init__(self, request: HttpRequest, *, name: str, user: User | None) -> None:
-        where = network.client_network(request)
+        where = client_ip.client_network(request)
         device = devices.read(request)
         own = device is not None and user is not None and user.pk in device.accounts
         self._charged = [
@@ -79,8 +79,8 @@ class PasswordTry:
             (LOGIN_ACCOUNT, f"{device.name}|{name}" if device and own else name),
         ]
         for limit, key in self._charged:
-            ratelimit.charge(limit, key=key)
+            ratelimit.hit(limit, key=key)
 
     def was_right(self) -> None:
         for limit, key in self._charged:
-            ratelimit.refund(limit, key=key)
+            ratelimit.undo(limit, key=key)

@@ -8,9 +8,9 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from core import clock, passwords
-from verification import keys
+from verification import codes
 from verification.models import CaptchaModel
-from worker import messages, mutes
+from worker import messages, suppression
 from worker.messages import Context, Unbuildable
 from worker.models import Delivery
 
@@ -23,17 +23,17 @@ def register() -> None:
 
 
 def code(delivery: Delivery) -> Context:
-    captcha = delivery.captcha
-    digits = keys.code_of(captcha) if captcha else None
-    token = keys.link_token(captcha) if captcha else None
-    if captcha is None or digits is None or token is None:
+    sign_up = delivery.sign_up
+    digits = codes.code_of(sign_up) if sign_up else None
+    token = codes.link_token(sign_up) if sign_up else None
+    if sign_up is None or digits is None or token is None:
         raise Unbuildable("the code can't be derived any more")
-    return {"code": digits, "minutes": _minutes(captcha), "link": _url("signup_link", token), **_request(captcha)}
+    return {"code": digits, "minutes": _minutes(sign_up), "link": _url("signup_link", token), **_request(sign_up)}
 
 
 def registered(delivery: Delivery) -> Context:
     ways = {"login_url": _url("login"), "reset_url": _url("password_reset")}
-    return ways | (_request(delivery.captcha) if delivery.captcha else {})
+    return ways | (_request(delivery.sign_up) if delivery.sign_up else {})
 
 
 def password_reset(delivery: Delivery) -> Context:
@@ -54,18 +54,18 @@ def password_changed(delivery: Delivery) -> Context:
     return {"changed_at": delivery.created_at, "reset_url": _url("password_reset")}
 
 
-def _minutes(captcha: CaptchaModel) -> int:
+def _minutes(sign_up: CaptchaModel) -> int:
     """Minutes that the code works after this mail is accepted, rounded up."""
     life = timedelta(seconds=settings.CAPTCHA_TTL)
-    if captcha.first_accepted_at:
-        end = captcha.first_accepted_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+    if sign_up.first_accepted_at:
+        end = sign_up.first_accepted_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
         life = min(life, end - clock.now())
     return max(1, -int(-life.total_seconds() // 60))
 
 
-def _request(captcha: CaptchaModel) -> Context:
+def _request(sign_up: CaptchaModel) -> Context:
     """What tells the reader which request a mail is about, and lets them disown it."""
-    return {"reference": keys.reference_of(captcha), "mute_url": _url("signup_mute", mutes.token_for(captcha))}
+    return {"reference": codes.reference_of(sign_up), "mute_url": _url("signup_mute", suppression.token_for(sign_up))}
 
 
 def _url(name: str, *args: str) -> str:

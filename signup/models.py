@@ -12,7 +12,7 @@ from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 from knox.models import get_token_model
 
-from core import addresses, clock
+from core import clock, email_addresses
 
 from . import usernames
 
@@ -73,7 +73,7 @@ class UserManager(BaseUserManager["User"]):
     @transaction.atomic
     def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
         """Create an account that needs no code: somebody with authority vouches for it."""
-        address, name = addresses.canonical(email), usernames.clean(username)
+        address, name = email_addresses.canonical(email), usernames.clean(username)
         if self.filter(username_key=usernames.key(name)).exists():
             raise ValidationError(_("That username is taken. Choose another"), code="username_taken")
         # Somebody may have begun a sign-up with this address, and stands in nobody's way.
@@ -96,13 +96,13 @@ class UserManager(BaseUserManager["User"]):
 
     def natural_key(self, name: str) -> str:
         """Fold what a person calls an account. Raises ValidationError for what no address can be."""
-        return addresses.canonical(name) if "@" in name else usernames.key(name)
+        return email_addresses.canonical(name) if "@" in name else usernames.key(name)
 
 
 class User(AbstractBaseUser, PermissionsMixin):
     """An account: inactive and nameless until its mailbox is proven."""
 
-    email = models.EmailField(_("email address"), max_length=addresses.MAX_LENGTH, unique=True)  # canonical
+    email = models.EmailField(_("email address"), max_length=email_addresses.MAX_LENGTH, unique=True)  # canonical
     # Null until activation: a name belongs to nobody before a mailbox is proven.
     username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)  # noqa: DJ001
     username_key = models.CharField(max_length=usernames.MAX_LENGTH * 3, unique=True, null=True, editable=False)  # noqa: DJ001

@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from worker import mutes
+from worker import suppression
 
 from .views import SeeOther
 
@@ -15,15 +15,19 @@ from .views import SeeOther
 @require_http_methods(["GET", "HEAD", "POST"])
 def mute(request: HttpRequest, token: str) -> HttpResponse:
     """Say what the link does; on POST do it, or undo it, as often as its owner likes."""
-    notice = mutes.read(token)
+    notice = suppression.read(token)
     if notice is None:
         return render(request, "signup/mute_broken.html", status=404)
     if request.method != "POST":
-        page = {"email": notice.address, "until": mutes.muted_until(address=notice.address), "days": mutes.DAYS}
+        page = {
+            "email": notice.address,
+            "until": suppression.muted_until(address=notice.address),
+            "days": suppression.DAYS,
+        }
         return render(request, "signup/mute.html", page | {"site": settings.SITE_NAME})
     if "undo" in request.POST:
-        mutes.unmute(notice=notice)
+        suppression.unmute(notice=notice)
         messages.success(request, _("Undone. Sign-up email is sent to this address again"))
     else:
-        mutes.mute(notice=notice)
+        suppression.mute(notice=notice)
     return SeeOther(request.path)

@@ -8,7 +8,6 @@ from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 
 from core import clock
-from verification import lookup
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import CodeTooShort, HandleLost
@@ -61,10 +60,10 @@ def request_code(
     that a form sent twice gets twice: its second post makes no second request, whose code would make the first one's
     useless. `network` is the fingerprint of where it comes from.
     """
-    known = next((each for each in lookup.find(handles=held) if each.address == address), None)
+    known = next((each for each in CaptchaModel.objects.by_handles(held) if each.address == address), None)
     if known and not verification.holds_proof(known, link_proof=held[known.handle]):
         try:
-            resend(captcha=known, language=language, network=network)
+            resend(sign_up=known, language=language, network=network)
         except verification.ResendTooSoon:
             pass
         except HandleLost:
@@ -74,7 +73,7 @@ def request_code(
     try:
         return _begin(address=address, language=language, network=network, handle=once)
     except IntegrityError:
-        twin = lookup.find(handles=[once or ""])
+        twin = CaptchaModel.objects.by_handles([once or ""])
         if twin:
             return twin[0]
         return _begin(address=address, language=language, network=network, handle=None)
@@ -83,13 +82,13 @@ def request_code(
 @transaction.atomic
 def _begin(*, address: str, language: str, network: str, handle: str | None) -> CaptchaModel:
     user = User.objects.lock_or_create(email=address)
-    captcha = verification.issue(address=address, decoy=user.is_registered, handle=handle)
-    _post(captcha, user, language, network)
-    return captcha
+    sign_up = verification.issue(address=address, decoy=user.is_registered, handle=handle)
+    _post(sign_up, user, language, network)
+    return sign_up
 
 
 @transaction.atomic
-def resend(*, captcha: CaptchaModel, language: str, network: str = "") -> bool:
+def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> bool:
     """
     Have the mail of a request sent again. True: with a new code, as the old one was dead or too short; False: with the
     same.
@@ -97,46 +96,46 @@ def resend(*, captcha: CaptchaModel, language: str, network: str = "") -> bool:
     A mail that still waits in the outbox is hurried instead of doubled. Raises HandleLost, also for what is proven
     already, or ResendTooSoon.
     """
-    locked = lookup.lock(captcha=captcha)
+    locked = CaptchaModel.objects.lock(sign_up)
     if locked is None:
         raise HandleLost
     if locked.proven_at:  # whoever proved it needs no mail; to anybody else the request is over
         raise HandleLost
-    waiting = outbox.hold(captcha=locked)
+    waiting = outbox.hold(sign_up=locked)
     in_flight = any(each.state == Delivery.State.SENDING for each in waiting)
-    renewed = verification.renew(captcha=locked, in_flight=in_flight)
+    renewed = verification.renew(sign_up=locked, in_flight=in_flight)
     user = User.objects.filter(email=locked.address).first()
     if renewed:
         outbox.supersede(deliveries=waiting)
-        verification.set_decoy(captcha=locked, decoy=bool(user and user.is_registered))
+        verification.set_decoy(sign_up=locked, decoy=bool(user and user.is_registered))
     if waiting and not renewed:
-        outbox.hasten(delivery=waiting[-1], language=_mail_language(user, language))
+        outbox.send_sooner(delivery=waiting[-1], language=_mail_language(user, language))
     else:
         _post(locked, user, language, network)
     return renewed
 
 
-def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: str | None) -> str:
+def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: str | None) -> str:
     """
     Prove the mailbox by the typed code or the mail's link; see `verification.services.prove` for what it returns and
     raises. Where that is CodeTooShort, a mail with a longer code is on its way.
     """
     try:
-        return verification.prove(captcha=captcha, address=address, code=code, link_proof=link_proof)
+        return verification.prove(sign_up=sign_up, address=address, code=code, link_proof=link_proof)
     except CodeTooShort:
-        if captcha:
-            _lengthen(captcha)
+        if sign_up:
+            _lengthen(sign_up)
         raise
 
 
 @transaction.atomic
-def _lengthen(captcha: CaptchaModel) -> None:
+def _lengthen(sign_up: CaptchaModel) -> None:
     """
     Replace a code that became too short, by one more mail. The first of a day to a mailbox leaves at once: its owner
     did nothing wrong. More of them count as mails of the one who asked for the code, and wait for the mail limit.
     """
-    locked = lookup.lock(captcha=captcha)
-    if locked and verification.lengthen(captcha=locked):
+    locked = CaptchaModel.objects.lock(sign_up)
+    if locked and verification.lengthen(sign_up=locked):
         list(User.objects.select_for_update(no_key=True).filter(email=locked.address))  # one at a time of an address
         last = Delivery.objects.latest_about(locked)
         first = not Delivery.objects.beside_limit(address=locked.address, since=clock.now() - DAY).exists()
@@ -144,13 +143,13 @@ def _lengthen(captcha: CaptchaModel) -> None:
             kind=_kind(locked),
             recipient=locked.address,
             language=last.language if last else "",
-            captcha=locked,
+            sign_up=locked,
             network=None if first else last.network if last else "",
         )
-    captcha.refresh_from_db()
+    sign_up.refresh_from_db()
 
 
-def register(*, captcha: CaptchaModel, username: str, password: str, language: str) -> User:
+def register(*, sign_up: CaptchaModel, username: str, password: str, language: str) -> User:
     """
     Spend the proof of `captcha` and activate its account, both or neither; return the account.
 
@@ -160,13 +159,13 @@ def register(*, captcha: CaptchaModel, username: str, password: str, language: s
     hashed = make_password(password)  # before the transaction: it takes longer than all of its statements
     try:
         with transaction.atomic():
-            return _activate(captcha, username, hashed, language)
+            return _activate(sign_up, username, hashed, language)
     except IntegrityError as error:
         raise UsernameTaken from error
 
 
-def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) -> User:
-    if not verification.redeem(captcha=captcha):
+def _activate(sign_up: CaptchaModel, username: str, hashed: str, language: str) -> User:
+    if not verification.redeem(sign_up=sign_up):
         raise HandleLost
     now = clock.now()
     account = {
@@ -178,7 +177,7 @@ def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) 
         "activated_at": now,
         "last_login": now,  # whoever registers is signed in
     }
-    user = User.objects.lock_or_create(email=captcha.address)  # a purge may have taken the row that waited
+    user = User.objects.lock_or_create(email=sign_up.address)  # a purge may have taken the row that waited
     if not User.objects.pending().filter(pk=user.pk).activate(**account):
         raise AlreadyRegistered
     user.refresh_from_db()
@@ -186,31 +185,13 @@ def _activate(captcha: CaptchaModel, username: str, hashed: str, language: str) 
     return user
 
 
-def request_password_reset(*, address: str, language: str, network: str = "") -> None:
-    """
-    Have a reset mail sent where the canonical address has an active account; its token is made in the worker.
-
-    A row is written for any address, so that no stranger can tell by the time it takes; the worker drops it where
-    there is no account to reset.
-    """
-    with transaction.atomic():
-        user = User.objects.filter(email=address, is_active=True).first()
-        outbox.post(
-            kind=Delivery.Kind.PASSWORD_RESET,
-            recipient=address,
-            language=_mail_language(user, language),
-            user_id=user.pk if user and user.has_usable_password() else None,
-            network=network,
-        )
-
-
-def _post(captcha: CaptchaModel, user: User | None, language: str, network: str) -> None:
+def _post(sign_up: CaptchaModel, user: User | None, language: str, network: str) -> None:
     language = _mail_language(user, language)
-    outbox.post(kind=_kind(captcha), recipient=captcha.address, language=language, captcha=captcha, network=network)
+    outbox.post(kind=_kind(sign_up), recipient=sign_up.address, language=language, sign_up=sign_up, network=network)
 
 
-def _kind(captcha: CaptchaModel) -> str:
-    return Delivery.Kind.REGISTERED if captcha.decoy else Delivery.Kind.CODE
+def _kind(sign_up: CaptchaModel) -> str:
+    return Delivery.Kind.REGISTERED if sign_up.decoy else Delivery.Kind.CODE
 
 
 def _mail_language(user: User | None, asked: str) -> str:

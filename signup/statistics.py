@@ -11,7 +11,7 @@ from django.db.models.functions import Now, StrIndex, Substr, TruncHour
 from django.utils.translation import gettext_lazy as _
 
 from core import clock
-from verification.models import CaptchaModel, GuessTally
+from verification.models import CaptchaModel, SiteGuesses
 from worker.models import Delivery, DeliveryQuerySet
 
 from .models import User
@@ -164,7 +164,7 @@ def limits(period: Period) -> list[Figure]:
         used_up=Count("pk", filter=Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)),
         longer=Count("pk", filter=Q(length__gt=settings.CAPTCHA_LENGTH)),
     )
-    guesses = GuessTally.objects.filter(hour__gte=period.since).aggregate(wrong=Sum("guesses"))
+    guesses = SiteGuesses.objects.filter(hour__gte=period.since).aggregate(wrong=Sum("guesses"))
     return [
         Figure(_("wrong codes (kept for two days)"), max(0, guesses["wrong"] or 0)),
         Figure(_("codes whose tries are used up"), codes["used_up"]),

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from core import ratelimit
-from verification import limits as guesses
-from verification import lookup
+from verification import guess_limits as guesses
 from verification.models import CaptchaModel
-from worker import mutes
+from verification.states import State, state_of
+from worker import suppression
 from worker.models import Delivery
 from worker.requeue import requeue
 
@@ -33,23 +33,23 @@ class Lifted:
 
 def find(*, address: str) -> CaptchaModel:
     """Return the newest request of a canonical address that waits for its code. Raises NothingToSend."""
-    captcha = lookup.latest(address=address)
-    if captcha is None or captcha.proven_at:
+    sign_up = CaptchaModel.objects.filter(address=address).order_by("-pk").first()
+    if sign_up is None or sign_up.proven_at or state_of(sign_up) is State.LOST:
         raise NothingToSend
-    return captcha
+    return sign_up
 
 
-def resend(*, captcha: CaptchaModel) -> Delivery | None:
+def resend(*, sign_up: CaptchaModel) -> Delivery | None:
     """
     Have the mail of a request sent again, within the budgets of its mailbox; return the row that will carry it.
 
     Raises HandleLost, or ResendTooSoon where a mail was asked for less than RESEND_COOLDOWN ago.
     """
-    last = Delivery.objects.latest_about(captcha)
+    last = Delivery.objects.latest_about(sign_up)
     given_up = last is not None and last.state in (Delivery.State.FAILED, Delivery.State.EXPIRED)
     if not (last and given_up and requeue(delivery_ids=[last.pk])):
-        services.resend(captcha=captcha, language=last.language if last else "")
-    return Delivery.objects.latest_about(captcha)
+        services.resend(sign_up=sign_up, language=last.language if last else "")
+    return Delivery.objects.latest_about(sign_up)
 
 
 def unlock(*, address: str, unmute: bool, dry_run: bool) -> Lifted:
@@ -59,7 +59,7 @@ def unlock(*, address: str, unmute: bool, dry_run: bool) -> Lifted:
     """
     with transaction.atomic():
         count = guesses.forget(address=address)
-        muted = mutes.lift(address=address) if unmute else False
+        muted = suppression.lift(address=address) if unmute else False
         if dry_run:
             transaction.set_rollback(True)
     user = User.objects.filter(email=address).first()

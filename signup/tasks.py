@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import shared_task
 
-from . import purge as purging
+from . import retention as purging
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
-from . import accounts, views
+from . import views
+from .accounts import views as accounts
 from .mute import mute
 
 urlpatterns = [

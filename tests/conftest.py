@@ -12,10 +12,11 @@ import time_machine
 from django.core.cache import cache
 from django.utils import translation
 
-from core import ratelimit, tallies
+from core import ratelimit
+from core.observability import counters
 from tests import clocks, servers
 from tests.factories import Hands
-from worker import bell, outbox, sender, smtp
+from worker import notify, outbox, sending, smtp
 
 hypothesis.settings.register_profile("doorcode", deadline=None)  # how fast this machine is, is no property of ours
 hypothesis.settings.load_profile("doorcode")
@@ -84,17 +85,17 @@ def all_hands(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> Hands:
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The deliveries that the bell was rung for; no unit test has a broker."""
     ids: list[int] = []
-    monkeypatch.setattr("worker.bell.ring", lambda delivery_id: ids.append(delivery_id) or True)
+    monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: ids.append(delivery_id) or True)
     return ids
 
 
 @pytest.fixture(autouse=True)
 def gathered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What is counted waits in this process; a test that wants it in the database flushes it."""
-    monkeypatch.setattr("core.tallies._schedule", lambda: None)
-    tallies._gathered.clear()
+    monkeypatch.setattr("core.observability.counters._schedule", lambda: None)
+    counters._gathered.clear()
     yield
-    tallies._gathered.clear()
+    counters._gathered.clear()
 
 
 @pytest.fixture
@@ -110,9 +111,9 @@ def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     monkeypatch.setattr(outbox, "_next_look", float("-inf"))
     monkeypatch.setattr(smtp, "_pool", smtp.Pool())
-    monkeypatch.setattr(sender, "_pace", sender._Pace())
-    for each in (ratelimit.breaker, bell.breaker, smtp.breaker):
-        each.ok()
+    monkeypatch.setattr(sending, "_pace", sending._Pace())
+    for each in (ratelimit.breaker, notify.breaker, smtp.breaker):
+        each.succeeded()
 
 
 @pytest.fixture(autouse=True)

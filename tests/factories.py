@@ -7,9 +7,9 @@ from typing import Any
 from django.http import HttpResponse
 
 from signup.models import User
-from verification import keys, services
+from verification import codes, services
 from verification.models import CaptchaModel
-from worker import mutes, outbox
+from worker import outbox, suppression
 from worker.models import Delivery
 
 ALICE, BOB = "alice@example.com", "bob@example.com"
@@ -41,26 +41,26 @@ def make_pending(email: str = ALICE) -> User:
 
 def make_captcha(address: str = ALICE, *, accepted: bool = True, decoy: bool = False) -> CaptchaModel:
     """A request whose code is open, or waits for its mail."""
-    captcha = services.issue(address=address, decoy=decoy)
+    sign_up = services.issue(address=address, decoy=decoy)
     if accepted:
-        services.accept(mails=[(captcha.pk, captcha.generation)], at=captcha.created_at)
-        captcha.refresh_from_db()
-    return captcha
+        services.accept(mails=[(sign_up.pk, sign_up.generation)], at=sign_up.created_at)
+        sign_up.refresh_from_db()
+    return sign_up
 
 
-def make_delivery(captcha: CaptchaModel | None = None, **fields: Any) -> Delivery:
+def make_delivery(sign_up: CaptchaModel | None = None, **fields: Any) -> Delivery:
     """A mail that is due now."""
     given = {"kind": Delivery.Kind.CODE, "recipient": ALICE, "language": "en", **fields}
-    delivery = outbox.post(captcha=captcha, **given)
+    delivery = outbox.post(sign_up=sign_up, **given)
     delivery.refresh_from_db()
     return delivery
 
 
 def muted(address: str = ALICE) -> str:
     """Mute an address by a mail to it; return the path of that mail's link."""
-    captcha = make_captcha(address)
-    token = mutes.token_for(captcha)
-    mutes.mute(notice=mutes.Notice(captcha.handle, address))
+    sign_up = make_captcha(address)
+    token = suppression.token_for(sign_up)
+    suppression.mute(notice=suppression.Notice(sign_up.handle, address))
     return f"/signup/mute/{token}/"
 
 
@@ -69,13 +69,13 @@ def text_of(page: HttpResponse) -> str:
     return html.unescape(page.content.decode())
 
 
-def right(captcha: CaptchaModel) -> str:
+def right(sign_up: CaptchaModel) -> str:
     """The code of a request."""
-    code = keys.code_of(captcha)
+    code = codes.code_of(sign_up)
     assert code
     return code
 
 
-def wrong(captcha: CaptchaModel) -> str:
+def wrong(sign_up: CaptchaModel) -> str:
     """A code of the same length that is not it."""
-    return str((int(right(captcha)) + 1) % 10**captcha.length).zfill(captcha.length)
+    return str((int(right(sign_up)) + 1) % 10**sign_up.length).zfill(sign_up.length)

@@ -14,9 +14,9 @@ from django.utils.http import urlsafe_base64_encode
 
 from core import clock, views
 from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_delivery, make_user, muted, right, wrong
-from verification import keys, services
-from verification.models import AddressBudget, CaptchaModel
-from worker import messages, mutes
+from verification import codes, services
+from verification.models import AddressGuesses, CaptchaModel
+from worker import messages, suppression
 from worker.models import Delivery
 
 SCREENS: dict[str, Callable[[Client], HttpResponse]] = {}
@@ -38,31 +38,31 @@ def html_of(name: str, language: str) -> str:
 
 def _delivery(name: str, language: str) -> Delivery:
     kind, user = name.removeprefix("mail_"), make_user()
-    about = {} if kind in mutes.KINDS else {"user_id": user.pk}
-    captcha = make_captcha(decoy=kind == "registered") if kind in mutes.KINDS else None
-    return make_delivery(captcha, kind=kind, language=language, **about)
+    about = {} if kind in suppression.KINDS else {"user_id": user.pk}
+    sign_up = make_captcha(decoy=kind == "registered") if kind in suppression.KINDS else None
+    return make_delivery(sign_up, kind=kind, language=language, **about)
 
 
 def _ask(client: Client, email: str = ALICE, **columns: object) -> CaptchaModel:
     """A request whose mail was accepted three seconds ago, or is as `columns` say."""
     client.post("/signup/", {"email": email})
-    captcha = CaptchaModel.objects.latest("pk")
+    sign_up = CaptchaModel.objects.latest("pk")
     sent = {"state": "sent", "sent_at": clock.now() - timedelta(seconds=3)}
-    Delivery.objects.filter(captcha=captcha).update(**(columns or sent))
-    services.accept(mails=[(captcha.pk, 1)], at=clock.now())
-    captcha.refresh_from_db()
-    return captcha
+    Delivery.objects.filter(sign_up=sign_up).update(**(columns or sent))
+    services.accept(mails=[(sign_up.pk, 1)], at=clock.now())
+    sign_up.refresh_from_db()
+    return sign_up
 
 
-def _fill(client: Client, captcha: CaptchaModel, /, **fields: str) -> HttpResponse:
-    given = {"email": captcha.address, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
+def _fill(client: Client, sign_up: CaptchaModel, /, **fields: str) -> HttpResponse:
+    given = {"email": sign_up.address, "captcha": right(sign_up), "username": "alice", "password": PASSWORD}
     return client.post(VERIFY, given | fields)
 
 
 @contextmanager
 def _guessed(number: int) -> Iterator[None]:
     """So many wrong codes were typed for Alice's address today."""
-    AddressBudget.objects.create(address=ALICE, guesses=[clock.now().timestamp()] * number)
+    AddressGuesses.objects.create(address=ALICE, guesses=[clock.now().timestamp()] * number)
     with override_settings(LIMIT_GUESSES_ADDRESS=[(9, 8), (100, None)]):
         yield
 
@@ -181,8 +181,8 @@ def verify_common(client: Client) -> HttpResponse:
 
 @screen
 def verify_mismatch(client: Client) -> HttpResponse:
-    captcha = _ask(client)
-    return _fill(client, captcha, captcha=wrong(captcha))
+    sign_up = _ask(client)
+    return _fill(client, sign_up, captcha=wrong(sign_up))
 
 
 @screen
@@ -194,31 +194,31 @@ def verify_tries_left(client: Client) -> HttpResponse:
 
 @screen
 def verify_exhausted(client: Client) -> HttpResponse:
-    captcha = _ask(client)
+    sign_up = _ask(client)
     CaptchaModel.objects.update(attempts=5)
-    return _fill(client, captcha)
+    return _fill(client, sign_up)
 
 
 @screen
 def verify_expired(client: Client) -> HttpResponse:
-    captcha = _ask(client)
+    sign_up = _ask(client)
     CaptchaModel.objects.update(expires_at=clock.now() - timedelta(seconds=1))
-    return _fill(client, captcha)
+    return _fill(client, sign_up)
 
 
 @screen
 def verify_lengthened(client: Client) -> HttpResponse:
-    captcha = _ask(client)
+    sign_up = _ask(client)
     with _guessed(9):
-        return _fill(client, captcha)
+        return _fill(client, sign_up)
 
 
 @screen
 def verify_longer(client: Client) -> HttpResponse:
     """The same after a reload."""
-    captcha = _ask(client)
+    sign_up = _ask(client)
     with _guessed(9):
-        _fill(client, captcha)
+        _fill(client, sign_up)
         return client.get(VERIFY)
 
 
@@ -231,9 +231,9 @@ def verify_link_only(client: Client) -> HttpResponse:
 
 @screen
 def verify_link_only_error(client: Client) -> HttpResponse:
-    captcha = _ask(client)
+    sign_up = _ask(client)
     with _guessed(100):
-        return _fill(client, captcha)
+        return _fill(client, sign_up)
 
 
 @screen
@@ -275,17 +275,17 @@ def verify_lost(client: Client) -> HttpResponse:
 
 @screen
 def link_here(client: Client) -> HttpResponse:
-    return client.get(f"/signup/link/{keys.link_token(_ask(client))}/", follow=True)
+    return client.get(f"/signup/link/{codes.link_token(_ask(client))}/", follow=True)
 
 
 @screen
 def link_elsewhere(client: Client) -> HttpResponse:
-    return client.get(f"/signup/link/{keys.link_token(make_captcha())}/", follow=True)
+    return client.get(f"/signup/link/{codes.link_token(make_captcha())}/", follow=True)
 
 
 @screen
 def mute(client: Client) -> HttpResponse:
-    return client.get(reverse("signup_mute", args=[mutes.token_for(make_captcha())]))
+    return client.get(reverse("signup_mute", args=[suppression.token_for(make_captcha())]))
 
 
 @screen
@@ -305,8 +305,8 @@ def mute_broken(client: Client) -> HttpResponse:
 
 @screen
 def account_welcome(client: Client) -> HttpResponse:
-    captcha = _ask(client)
-    _fill(client, captcha)
+    sign_up = _ask(client)
+    _fill(client, sign_up)
     return client.get("/account/")
 
 

@@ -12,13 +12,13 @@ from worker.models import Delivery
 from worker.smtp import Outcome, Reply
 
 
-def accept(captcha: CaptchaModel | None = None) -> CaptchaModel:
+def accept(sign_up: CaptchaModel | None = None) -> CaptchaModel:
     """The mail of a request, the newest unless one is given, was accepted."""
-    captcha = captcha or CaptchaModel.objects.latest("pk")
-    captcha.refresh_from_db()
-    services.accept(mails=[(captcha.pk, captcha.generation)], at=clock.now())
-    captcha.refresh_from_db()
-    return captcha
+    sign_up = sign_up or CaptchaModel.objects.latest("pk")
+    sign_up.refresh_from_db()
+    services.accept(mails=[(sign_up.pk, sign_up.generation)], at=clock.now())
+    sign_up.refresh_from_db()
+    return sign_up
 
 
 def ask(client: Client, email: str = ALICE, **fields: str) -> CaptchaModel:
@@ -34,7 +34,7 @@ def deliver() -> list[Delivery]:
     return mine
 
 
-def verify(client: Client, captcha: CaptchaModel, /, **fields: str) -> HttpResponse:
+def verify(client: Client, sign_up: CaptchaModel, /, **fields: str) -> HttpResponse:
     """Post a code, the right one unless another is given, with a username and a password."""
-    given = {"email": captcha.address, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
+    given = {"email": sign_up.address, "captcha": right(sign_up), "username": "alice", "password": PASSWORD}
     return client.post("/signup/verify/", given | fields)

@@ -7,7 +7,7 @@ class VerificationConfig(AppConfig):
     verbose_name = _("Verification")
 
     def ready(self) -> None:
-        from core import metrics as exposition
+        from core.observability import metrics as exposition
 
         from . import metrics
 

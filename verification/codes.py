@@ -1,4 +1,9 @@
-"""Codes and links, derived from keys and never stored. Everything here is pure."""
+"""
+Codes, links and handles, derived from keys and never stored.
+
+The functions `derive_…` are pure. The functions `…_of` take a row, and derive by the key that made it: SECRET_KEY or
+one of SECRET_KEY_FALLBACKS.
+"""
 
 import base64
 import hmac
@@ -8,14 +13,18 @@ import unicodedata
 from functools import lru_cache
 from hashlib import sha256
 
+from django.conf import settings
+
 from core import lengths
+
+from .models import CaptchaModel
 
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015\u2212.·]+")
 _DIGITS = re.compile(r"[0-9]+")
 _LETTERS = "BCDFGHJKMNPQRSTVWXYZ"  # no vowel, so no word; nothing that could be taken for a digit
 
 
-def derive(*, key: str, nonce: str, address: str, generation: int, length: int) -> str:
+def derive_code(*, key: str, nonce: str, address: str, generation: int, length: int) -> str:
     """
     Return the code: `length` decimal digits, uniform over all of them, leading zeros kept.
 
@@ -31,17 +40,17 @@ def derive(*, key: str, nonce: str, address: str, generation: int, length: int) 
     raise AssertionError("unreachable")
 
 
-def link_proof(*, key: str, handle: str, nonce: str, generation: int) -> str:
+def derive_link_proof(*, key: str, handle: str, nonce: str, generation: int) -> str:
     """Return what the mail's link carries beside the handle: 192 bits, URL-safe, 32 characters."""
     return base64.urlsafe_b64encode(_mac(key, "link", f"{handle}|{nonce}|{generation}")[:24]).decode()
 
 
-def handle(*, key: str, seed: str) -> str:
+def derive_handle(*, key: str, seed: str) -> str:
     """Return the handle that belongs to a seed: 144 bits, URL-safe, 24 characters."""
     return base64.urlsafe_b64encode(_mac(key, "handle", seed)[:18]).decode()
 
 
-def reference(*, key: str, handle: str, generation: int) -> str:
+def derive_reference(*, key: str, handle: str, generation: int) -> str:
     """Return four letters that a mail and its page show both. They open nothing, and say nothing of code or link."""
     number = int.from_bytes(_mac(key, "reference", f"{handle}|{generation}"))
     return "".join(_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(4))
@@ -51,6 +60,71 @@ def reference(*, key: str, handle: str, generation: int) -> str:
 def key_id(key: str) -> str:
     """Return the name under which a row remembers its key: 64 bits that reveal nothing of it."""
     return _mac(key, "key", "").hex()[:16]
+
+
+def current_key_id() -> str:
+    """The name of the key that makes new codes."""
+    return key_id(settings.SECRET_KEY)
+
+
+def handle_for(*seeds: str) -> str:
+    """Return the handle of a request that must not be made twice: the same for the same seeds, unguessable without."""
+    return derive_handle(key=settings.SECRET_KEY, seed="|".join(seeds))
+
+
+def code_of(sign_up: CaptchaModel) -> str | None:
+    """Return the code of a row; None once its key has left the settings."""
+    key = _key_of(sign_up)
+    if key is None:
+        return None
+    return derive_code(
+        key=key,
+        nonce=sign_up.nonce,
+        address=sign_up.address,
+        generation=sign_up.generation,
+        length=sign_up.length,
+    )
+
+
+def link_proof_of(sign_up: CaptchaModel) -> str | None:
+    """Return the link proof of a row's current generation; None once its key has left the settings."""
+    key = _key_of(sign_up)
+    if key is None:
+        return None
+    return derive_link_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=sign_up.generation)
+
+
+def reference_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str:
+    """Return what tells the mails of a generation, the row's current one, from others; empty once its key has left."""
+    key = _key_of(sign_up)
+    return derive_reference(key=key, handle=sign_up.handle, generation=generation or sign_up.generation) if key else ""
+
+
+def link_token(sign_up: CaptchaModel) -> str | None:
+    """Return the token of the mail's link: the handle and its proof."""
+    proof = link_proof_of(sign_up)
+    return f"{sign_up.handle}.{proof}" if proof else None
+
+
+def is_link_proof(sign_up: CaptchaModel, link_proof: str) -> bool:
+    """Whether a mail of this request, of the current generation or of an earlier one, had a link with this proof."""
+    key = _key_of(sign_up)
+    if key is None:
+        return False
+    row = {"key": key, "handle": sign_up.handle, "nonce": sign_up.nonce}
+    generations = range(sign_up.generation, 0, -1)
+    return any(same(derive_link_proof(**row, generation=each), link_proof) for each in generations)
+
+
+def split_link(token: str) -> tuple[str, str]:
+    """Return the (handle, link proof) of a token, both unchecked."""
+    handle, _, proof = token.partition(".")
+    return handle, proof
+
+
+def is_known(sign_up: CaptchaModel) -> bool:
+    """Whether the settings still hold the key of this row."""
+    return _key_of(sign_up) is not None
 
 
 def same(left: str, right: str) -> bool:
@@ -69,6 +143,11 @@ def normalize(typed: str) -> str | None:
         return None
     digits = _SEPARATORS.sub("", unicodedata.normalize("NFKC", typed))
     return digits if _DIGITS.fullmatch(digits) else None
+
+
+def _key_of(sign_up: CaptchaModel) -> str | None:
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return next((key for key in keys if key_id(key) == sign_up.key_id), None)
 
 
 def _mac(key: str, purpose: str, message: str) -> bytes:

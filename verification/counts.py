@@ -1,6 +1,6 @@
 """What is counted of codes, for `/metrics`."""
 
-from core.tallies import Counter, Histogram
+from core.observability.counters import Counter, Histogram
 
 STEPS = ("requested", "accepted", "proven", "registered")
 DELAYS = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0)  # seconds

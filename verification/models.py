@@ -1,10 +1,33 @@
 """What is kept of a code, and of the guesses at it: enough to derive and judge it, never the code itself."""
 
+import math
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from core import clock
+
+
+class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
+    def unfinished(self) -> Self:
+        """Requests that can still become an account: not redeemed, and younger than HANDLE_LIFETIME."""
+        oldest = clock.now() - timedelta(seconds=settings.HANDLE_LIFETIME)
+        return self.filter(redeemed_at=None, created_at__gt=oldest)
+
+    def by_handles(self, handles: Iterable[str]) -> "list[CaptchaModel]":
+        """The unfinished requests behind these handles, in their order."""
+        wanted = list(handles)
+        rows = {row.handle: row for row in self.unfinished().filter(handle__in=wanted)}
+        return [rows[handle] for handle in wanted if handle in rows]
+
+    def lock(self, sign_up: "CaptchaModel") -> "CaptchaModel | None":
+        """The row as it is now, held until the caller's transaction ends; None when it is gone."""
+        return self.select_for_update(no_key=True).filter(pk=sign_up.pk).first()
 
 
 class CaptchaModel(models.Model):
@@ -38,6 +61,8 @@ class CaptchaModel(models.Model):
     proven_by = models.CharField(_("proven by"), max_length=4, choices=ProvenBy.choices, blank=True)
     redeemed_at = models.DateTimeField(_("redeemed"), null=True, blank=True)
 
+    objects = CaptchaQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("sign-up request")
         verbose_name_plural = _("sign-up requests")
@@ -46,8 +71,18 @@ class CaptchaModel(models.Model):
     def __str__(self) -> str:
         return f"{self.address} #{self.pk}"
 
+    @property
+    def resend_wait(self) -> int:
+        """Seconds until another mail of this request may be asked for, rounded up; 0 when it may be now."""
+        return _seconds_until(self.requested_at + timedelta(seconds=settings.RESEND_COOLDOWN))
 
-class AddressBudget(models.Model):
+    @property
+    def seconds_left(self) -> int:
+        """Remaining lifetime of the code in seconds, rounded up; before acceptance, the full lifetime."""
+        return _seconds_until(self.expires_at) if self.expires_at else settings.CAPTCHA_TTL
+
+
+class AddressGuesses(models.Model):
     """
     The wrong guesses at all codes of one canonical address. It belongs to no user and survives purges.
 
@@ -66,7 +101,7 @@ class AddressBudget(models.Model):
         return self.address
 
 
-class GuessTally(models.Model):
+class SiteGuesses(models.Model):
     """The wrong guesses of one hour, over the whole site, spread over several rows."""
 
     hour = models.DateTimeField(_("hour"))
@@ -80,3 +115,7 @@ class GuessTally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H} #{self.shard}"
+
+
+def _seconds_until(time: datetime) -> int:
+    return max(0, math.ceil((time - clock.now()).total_seconds()))

@@ -12,8 +12,7 @@ from django.db.models.functions import Least
 
 from core import clock
 
-from . import codes, counts, keys, limits
-from .lookup import resend_wait
+from . import codes, counts, guess_limits
 from .models import CaptchaModel
 from .states import CodeMismatch, HandleLost, State, TooManyAttempts, VerificationError, refuse, state_of, valid
 
@@ -32,24 +31,24 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
     """
     Create the code of a new request for a canonical `address`. No mail of it exists yet.
 
-    The handle is random unless one is given (see `keys.handle_for`). Raises IntegrityError for one that exists.
+    The handle is random unless one is given (see `codes.handle_for`). Raises IntegrityError for one that exists.
     """
     now = clock.now()
-    captcha = CaptchaModel.objects.create(
+    sign_up = CaptchaModel.objects.create(
         handle=handle or secrets.token_urlsafe(18),  # 144 bits
         address=address,
         nonce=secrets.token_hex(16),
-        key_id=keys.current_key_id(),
-        length=limits.code_length(address=address, at=now),
+        key_id=codes.current_key_id(),
+        length=guess_limits.code_length(address=address, at=now),
         decoy=decoy,
         created_at=now,
         requested_at=now,
     )
     counts.codes.add_after_commit("requested")
-    return captcha
+    return sign_up
 
 
-def renew(*, captcha: CaptchaModel, in_flight: bool) -> bool:
+def renew(*, sign_up: CaptchaModel, in_flight: bool) -> bool:
     """
     Make a locked request ready for another mail. True: a new code; False: the same code again, its life renewed
     once that mail is accepted. A code stays while it lives, or while a mail of it is `in_flight`, unless it became too
@@ -58,72 +57,72 @@ def renew(*, captcha: CaptchaModel, in_flight: bool) -> bool:
     Raises HandleLost, or ResendTooSoon within the cooldown.
     """
     now = clock.now()
-    state = state_of(captcha, at=now)
+    state = state_of(sign_up)
     if state is State.LOST:
         raise HandleLost
-    if wait := resend_wait(captcha):
+    if wait := sign_up.resend_wait:
         raise ResendTooSoon(retry_after=wait)
-    captcha.requested_at = now
+    sign_up.requested_at = now
     dead = state is State.EXHAUSTED or (state is State.EXPIRED and not in_flight)
-    return _save(captcha, new_generation=dead)
+    return _save(sign_up, new_generation=dead)
 
 
-def lengthen(*, captcha: CaptchaModel) -> bool:
+def lengthen(*, sign_up: CaptchaModel) -> bool:
     """
     Give a locked request the longer code that CodeTooShort asked for; False where it has one by now.
 
     It is the same generation: the link in the mails that are out goes on working.
     """
-    length = limits.code_length(address=captcha.address, at=clock.now())
-    if captcha.length >= length:
+    length = guess_limits.code_length(address=sign_up.address, at=clock.now())
+    if sign_up.length >= length:
         return False
-    captcha.length, captcha.attempts = length, 0
-    captcha.save(update_fields=["length", "attempts"])
+    sign_up.length, sign_up.attempts = length, 0
+    sign_up.save(update_fields=["length", "attempts"])
     return True
 
 
-def set_decoy(*, captcha: CaptchaModel, decoy: bool) -> None:
+def set_decoy(*, sign_up: CaptchaModel, decoy: bool) -> None:
     """A new generation may find that the address got an account meanwhile, or lost it."""
-    CaptchaModel.objects.filter(pk=captcha.pk).update(decoy=decoy)
-    captcha.decoy = decoy
+    CaptchaModel.objects.filter(pk=sign_up.pk).update(decoy=decoy)
+    sign_up.decoy = decoy
 
 
-def revive(*, captcha: CaptchaModel) -> bool:
+def revive(*, sign_up: CaptchaModel) -> bool:
     """Make a locked request ready for a mail that an operator sends again: True with a new code, where the old died."""
-    state = state_of(captcha, at=clock.now())
+    state = state_of(sign_up)
     if state is State.LOST:
         raise HandleLost
     dead = state in (State.EXHAUSTED, State.EXPIRED)
-    return _save(captcha, new_generation=dead)
+    return _save(sign_up, new_generation=dead)
 
 
-def _save(captcha: CaptchaModel, *, new_generation: bool) -> bool:
+def _save(sign_up: CaptchaModel, *, new_generation: bool) -> bool:
     """Save the row, with a code of the length that is asked for now; return whether the code is a new one."""
     if new_generation:
-        captcha.generation += 1
-        captcha.key_id, captcha.attempts = keys.current_key_id(), 0
-        captcha.mailed_at, captcha.first_accepted_at, captcha.expires_at = None, None, None
-        captcha.length = limits.code_length(address=captcha.address, at=clock.now())
+        sign_up.generation += 1
+        sign_up.key_id, sign_up.attempts = codes.current_key_id(), 0
+        sign_up.mailed_at, sign_up.first_accepted_at, sign_up.expires_at = None, None, None
+        sign_up.length = guess_limits.code_length(address=sign_up.address, at=clock.now())
         counts.codes.add_after_commit("requested")
-    longer = not new_generation and lengthen(captcha=captcha)
-    captcha.save()
+    longer = not new_generation and lengthen(sign_up=sign_up)
+    sign_up.save()
     return new_generation or longer
 
 
-def is_wanted(captcha: CaptchaModel, generation: int) -> bool:
+def is_wanted(sign_up: CaptchaModel, generation: int) -> bool:
     """Whether a mail of this generation would still help: the code is the current one, unspent, and can yet live."""
-    ends = (captcha.first_accepted_at or clock.now()) + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
-    over = captcha.created_at + timedelta(seconds=settings.HANDLE_LIFETIME)
-    return captcha.generation == generation and captcha.redeemed_at is None and clock.now() < min(ends, over)
+    ends = (sign_up.first_accepted_at or clock.now()) + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+    over = sign_up.created_at + timedelta(seconds=settings.HANDLE_LIFETIME)
+    return sign_up.generation == generation and sign_up.redeemed_at is None and clock.now() < min(ends, over)
 
 
-def begin_send(*, captchas: Iterable[CaptchaModel], at: datetime) -> set[int]:
+def begin_send(*, sign_ups: Iterable[CaptchaModel], at: datetime) -> set[int]:
     """
     Open the codes whose mail is about to be sent, unless one was accepted before; return the ids of those that may be
     sent now. The others are locked, as somebody asks for them again right now. Needs a transaction.
     """
-    new = [each.pk for each in captchas if each.first_accepted_at is None]
-    ready = {each.pk for each in captchas} - set(new)
+    new = [each.pk for each in sign_ups if each.first_accepted_at is None]
+    ready = {each.pk for each in sign_ups} - set(new)
     if new:
         rows = CaptchaModel.objects.filter(pk__in=new).select_for_update(skip_locked=True, no_key=True)
         locked = list(rows.values_list("pk", flat=True))
@@ -134,7 +133,7 @@ def begin_send(*, captchas: Iterable[CaptchaModel], at: datetime) -> set[int]:
 
 def call_off_sends(*, mails: Iterable[tuple[int, int]]) -> None:
     """
-    The mail server took none of these mails, (captcha id, generation) pairs: nobody has read them, so their codes wait
+    The mail server took none of these mails, (sign-up id, generation) pairs: nobody has read them, so their codes wait
     for the next send. Passes over rows that somebody asks for again right now. Needs a transaction.
     """
     for pk, generation in mails:
@@ -145,7 +144,7 @@ def call_off_sends(*, mails: Iterable[tuple[int, int]]) -> None:
 
 def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
     """
-    Start or renew the life of codes whose mail a mail server accepted: (captcha id, generation) pairs.
+    Start or renew the life of codes whose mail a mail server accepted: (sign-up id, generation) pairs.
 
     Life ends CAPTCHA_TTL after this acceptance, at most CAPTCHA_MAX_LIFETIME after the generation's first.
     """
@@ -164,22 +163,22 @@ def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
             again.update(expires_at=Least(at + ttl, F("first_accepted_at") + cap))
 
 
-def holds_proof(captcha: CaptchaModel, *, link_proof: str | None) -> bool:
+def holds_proof(sign_up: CaptchaModel, *, link_proof: str | None) -> bool:
     """
     Whether who shows this link proof needs no code: it came with the mail's link, or with a code typed before.
 
     The handle alone is never enough. A stranger who asked for this mail has it too, and would otherwise finish what
     the owner of the mailbox began. A proof outlives the code; before there is one, the link lives as long as the code.
     """
-    state = state_of(captcha, at=clock.now())
-    if state is State.LOST or captcha.decoy or not link_proof:
+    state = state_of(sign_up)
+    if state is State.LOST or sign_up.decoy or not link_proof:
         return False
-    if state is State.EXPIRED and not captcha.proven_at:
+    if state is State.EXPIRED and not sign_up.proven_at:
         return False
-    return codes.same(keys.link_proof_of(captcha) or "-", link_proof)
+    return codes.same(codes.link_proof_of(sign_up) or "-", link_proof)
 
 
-def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: str | None = None) -> str:
+def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: str | None = None) -> str:
     """
     Turn the right code, or the mail's link, into a proof that this request's mailbox is the visitor's.
 
@@ -188,36 +187,36 @@ def prove(*, captcha: CaptchaModel | None, address: str, code: str, link_proof: 
     code gives its count back. Raises HandleLost, CodeMismatch, TooManyAttempts, CodeExpired, CodeTooShort or LinkOnly,
     by the state of the handle and its address alone.
     """
-    if captcha is None:
+    if sign_up is None:
         raise HandleLost
-    if captcha.address != address or not holds_proof(captcha, link_proof=link_proof):
-        _prove_by_code(captcha, address, code)
-    elif not captcha.proven_at:
-        _consume(captcha, by=CaptchaModel.ProvenBy.LINK)
-    return keys.link_proof_of(captcha) or ""
+    if sign_up.address != address or not holds_proof(sign_up, link_proof=link_proof):
+        _prove_by_code(sign_up, address, code)
+    elif not sign_up.proven_at:
+        _consume(sign_up, by=CaptchaModel.ProvenBy.LINK)
+    return codes.link_proof_of(sign_up) or ""
 
 
-def _prove_by_code(captcha: CaptchaModel, address: str, code: str) -> None:
-    refuse(state_of(captcha, at=clock.now()), address_fits=captcha.address == address)
-    counted = _count(captcha)
+def _prove_by_code(sign_up: CaptchaModel, address: str, code: str) -> None:
+    refuse(state_of(sign_up), address_fits=sign_up.address == address)
+    counted = _count(sign_up)
     if counted is None:  # a parallel request changed the row: answer by its new state
-        known = (captcha.generation, captcha.length)
-        captcha.refresh_from_db()
-        refuse(state_of(captcha, at=clock.now()), address_fits=True)
-        if known == (captcha.generation, captcha.length):
+        known = (sign_up.generation, sign_up.length)
+        sign_up.refresh_from_db()
+        refuse(state_of(sign_up), address_fits=True)
+        if known == (sign_up.generation, sign_up.length):
             raise TooManyAttempts  # others held all tries, and have given one back since
         raise CodeMismatch
-    if not codes.same(keys.code_of(captcha) or "-", code) or captcha.decoy:
-        limits.tally(at=counted.at)
+    if not codes.same(codes.code_of(sign_up) or "-", code) or sign_up.decoy:
+        guess_limits.tally(at=counted.at)
         counts.wrong.add()
-        captcha.attempts = counted.attempts
-        raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - captcha.attempts)
-    _consume(captcha, by=CaptchaModel.ProvenBy.CODE, counted=counted)
+        sign_up.attempts = counted.attempts
+        raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts)
+    _consume(sign_up, by=CaptchaModel.ProvenBy.CODE, counted=counted)
 
 
-def redeem(*, captcha: CaptchaModel) -> bool:
+def redeem(*, sign_up: CaptchaModel) -> bool:
     """Spend the proof; False when somebody spent it first. To be called in the transaction that uses it."""
-    proven = CaptchaModel.objects.filter(pk=captcha.pk, proven_at__isnull=False, redeemed_at=None)
+    proven = CaptchaModel.objects.filter(pk=sign_up.pk, proven_at__isnull=False, redeemed_at=None)
     redeemed = proven.update(redeemed_at=clock.now())
     counts.codes.add_after_commit("registered", number=redeemed)
     return bool(redeemed)
@@ -236,12 +235,12 @@ class _Counted(NamedTuple):
     guess: float
 
 
-def _count(captcha: CaptchaModel) -> _Counted | None:
+def _count(sign_up: CaptchaModel) -> _Counted | None:
     """Count one guess at this code and its address, committed on its own; None where no try is left."""
     with transaction.atomic(durable=True):
         now = clock.now()
-        guess = limits.count_guess(address=captcha.address, length=captcha.length, at=now)
-        this = CaptchaModel.objects.filter(pk=captcha.pk, generation=captcha.generation, length=captcha.length)
+        guess = guess_limits.count_guess(address=sign_up.address, length=sign_up.length, at=now)
+        this = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)
         left = this.filter(valid(at=now), attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS, redeemed_at=None)
         if left.update(attempts=F("attempts") + 1):
             return _Counted(now, this.values_list("attempts", flat=True).get(), guess)
@@ -250,17 +249,17 @@ def _count(captcha: CaptchaModel) -> _Counted | None:
 
 
 @transaction.atomic
-def _consume(captcha: CaptchaModel, *, by: str, counted: _Counted | None = None) -> None:
+def _consume(sign_up: CaptchaModel, *, by: str, counted: _Counted | None = None) -> None:
     """
     Record the proof, once, and undo a counted guess: of the code of this length, as the tries of a longer one began
     anew. A parallel post that proved first is as good.
     """
-    now, this = clock.now(), CaptchaModel.objects.filter(pk=captcha.pk, generation=captcha.generation)
+    now, this = clock.now(), CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation)
     if counted:
-        limits.undo_guess(address=captcha.address, guess=counted.guess)
-        this.filter(length=captcha.length).update(attempts=F("attempts") - 1)
+        guess_limits.undo_guess(address=sign_up.address, guess=counted.guess)
+        this.filter(length=sign_up.length).update(attempts=F("attempts") - 1)
     if this.filter(proven_at=None).update(proven_at=now, proven_by=by):
         counts.codes.add_after_commit("proven")
-        if captcha.first_accepted_at:
-            counts.proven_after.observe((now - captcha.first_accepted_at).total_seconds())
-    captcha.proven_at = captcha.proven_at or now
+        if sign_up.first_accepted_at:
+            counts.proven_after.observe((now - sign_up.first_accepted_at).total_seconds())
+    sign_up.proven_at = sign_up.proven_at or now

@@ -6,7 +6,9 @@ from enum import Enum
 from django.conf import settings
 from django.db.models import Q
 
-from . import keys
+from core import clock
+
+from . import codes
 from .models import CaptchaModel
 
 
@@ -73,30 +75,31 @@ class State(Enum):
     OPEN = "open"
 
 
-def state_of(captcha: CaptchaModel | None, *, at: datetime) -> State:
-    """Return the state, from the row alone: never from what was typed, nor from whether it is a decoy."""
-    if captcha is None or captcha.redeemed_at or captcha.created_at <= at - timedelta(seconds=settings.HANDLE_LIFETIME):
+def state_of(sign_up: CaptchaModel | None) -> State:
+    """The state now, from the row alone: never from what was typed, nor from whether it is a decoy."""
+    at = clock.now()
+    if sign_up is None or sign_up.redeemed_at or sign_up.created_at <= at - timedelta(seconds=settings.HANDLE_LIFETIME):
         return State.LOST
-    if not keys.is_known(captcha):
+    if not codes.is_known(sign_up):
         return State.EXPIRED
-    ends = ends_at(captcha)
+    ends = ends_at(sign_up)
     if ends is None:
         return State.WAITING
     if ends <= at:
         return State.EXPIRED
-    if captcha.attempts >= settings.CAPTCHA_MAX_ATTEMPTS:
+    if sign_up.attempts >= settings.CAPTCHA_MAX_ATTEMPTS:
         return State.EXHAUSTED
     return State.OPEN
 
 
-def ends_at(captcha: CaptchaModel) -> datetime | None:
+def ends_at(sign_up: CaptchaModel) -> datetime | None:
     """
     When the code expires; None before the first send of its mail. It can be typed from then on, as a mail may be read
     before the mail server's answer is on record, or though that was lost.
     """
-    if captcha.expires_at or not captcha.mailed_at:
-        return captcha.expires_at
-    return captcha.mailed_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+    if sign_up.expires_at or not sign_up.mailed_at:
+        return sign_up.expires_at
+    return sign_up.mailed_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
 
 
 def valid(*, at: datetime) -> Q:
@@ -105,16 +108,17 @@ def valid(*, at: datetime) -> Q:
     return Q(expires_at__gt=at) | Q(expires_at=None, mailed_at__gt=mailed)
 
 
-def matching(state: State, *, at: datetime) -> Q:
+def matching(state: State) -> Q:
     """The rows in a state, as `state_of` says it; but rows whose key has left the settings are not seen."""
-    living = Q(redeemed_at=None, created_at__gt=at - timedelta(seconds=settings.HANDLE_LIFETIME))
+    at = clock.now()
+    unfinished = Q(redeemed_at=None, created_at__gt=at - timedelta(seconds=settings.HANDLE_LIFETIME))
     waiting, tried_out = Q(expires_at=None, mailed_at=None), Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)
     return {
-        State.LOST: ~living,
-        State.WAITING: living & waiting,
-        State.EXPIRED: living & ~waiting & ~valid(at=at),
-        State.EXHAUSTED: living & valid(at=at) & tried_out,
-        State.OPEN: living & valid(at=at) & ~tried_out,
+        State.LOST: ~unfinished,
+        State.WAITING: unfinished & waiting,
+        State.EXPIRED: unfinished & ~waiting & ~valid(at=at),
+        State.EXHAUSTED: unfinished & valid(at=at) & tried_out,
+        State.OPEN: unfinished & valid(at=at) & ~tried_out,
     }[state]
 
 

@@ -7,8 +7,8 @@ class WorkerConfig(AppConfig):
     verbose_name = _("Mail")
 
     def ready(self) -> None:
-        from core import metrics as exposition
         from core.health import registry
+        from core.observability import metrics as exposition
 
         from . import checks, health, metrics
 

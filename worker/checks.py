@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core import checks
 from django.utils.translation import gettext as _
 
-from verification import keys
+from verification import codes
 
 from . import messages
 from .models import Delivery
@@ -45,7 +45,7 @@ def _fault(kind: str, language: str) -> str:
     delivery = messages.sample(kind=kind, language=language)
     message = messages.build(delivery)
     message.message().as_bytes()
-    code = keys.code_of(delivery.captcha) if delivery.captcha and kind == Delivery.Kind.CODE else None
+    code = codes.code_of(delivery.sign_up) if delivery.sign_up and kind == Delivery.Kind.CODE else None
     if code and code not in message.body.splitlines():
         return _("its text has no line with the code alone")
     return "" if message.subject else _("its subject is empty")

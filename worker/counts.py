@@ -3,7 +3,7 @@
 import re
 from itertools import product
 
-from core.tallies import Counter, Histogram
+from core.observability.counters import Counter, Histogram
 
 from .models import Delivery
 from .smtp import Outcome, Reply
@@ -29,7 +29,7 @@ failed = Counter(
 accepted_after = Histogram("doorcode_mail_acceptance_seconds", "From the request of a mail to its acceptance", WAITS)
 reclaimed = Counter("doorcode_leases_reclaimed", "Mails taken over from a worker whose lease had ended")
 fenced = Counter("doorcode_settles_fenced", "Outcomes that came after another worker had taken the mail over")
-unrung = Counter("doorcode_publish_failures", "Bells that could not be rung: the broker is away")
+publish_failures = Counter("doorcode_publish_failures", "Bells that could not be rung: the broker is away")
 
 
 def count_try(delivery: Delivery, reply: Reply) -> None:

@@ -10,9 +10,9 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from core import logs
 from core.checks import is_local
 from core.health.registry import Finding, failed, ok, skipped, warning
+from core.observability import redaction
 
 from . import checks, heartbeat, messages, smtp
 from .models import Delivery, Heartbeat
@@ -67,7 +67,7 @@ def waiting_mails() -> Finding:
             waiting["n"],
         )
         reply = deferred.order_by("-next_attempt_at").values_list("last_reply", flat=True).first() or ""
-        texts += [text % {"n": waiting["n"], "seconds": age}, logs.scrub(reply)]
+        texts += [text % {"n": waiting["n"], "seconds": age}, redaction.scrub(reply)]
         longest = max(longest, age)
     return (ok if longest <= MAX_WAIT else warning)("; ".join(texts))
 

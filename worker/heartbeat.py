@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
-from . import bell, smtp
+from . import notify, smtp
 from .models import Heartbeat
 
 INTERVAL = 5.0  # seconds between two beats
@@ -28,7 +28,7 @@ def beat() -> None:
         defaults={
             "beat_at": Now(),
             "mail_server_broken": smtp.is_broken(),
-            "broker_broken": bell.breaker.is_open(),
+            "broker_broken": notify.breaker.is_open,
         },
     )
     Heartbeat.objects.filter(beat_at__lt=Now() - FORGOTTEN).delete()

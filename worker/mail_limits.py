@@ -20,8 +20,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count, F, Q
 
-from . import mutes
-from .models import ACCOUNT_KINDS, EXEMPT, Delivery, DeliveryQuerySet, MailTally
+from . import suppression
+from .models import ACCOUNT_KINDS, EXEMPT, Delivery, DeliveryQuerySet, SiteMails
 
 MINUTE = timedelta(minutes=1)  # what a row of the site's tally counts
 # A sign-up and one more mail, as people need them, are sent at once. Then NEWCOMERS further networks wait for a 24th of
@@ -37,7 +37,7 @@ Sent = list[tuple[str, datetime]]  # the (network, time) of a mailbox's mails, o
 
 @dataclass(frozen=True)
 class MailLimit:
-    """The limits of a group of mails: the settings that hold their rates, and their column of MailTally."""
+    """The limits of a group of mails: the settings that hold their rates, and their column of SiteMails."""
 
     mailbox_setting: str
     site_setting: str
@@ -144,7 +144,7 @@ def _admit_to(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, 
 
 def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -> Delivery | None:
     """Return the mail that gets the mailbox's next place, if it has one: the newest of the network that had fewest."""
-    newest = waiting.select_related("captcha").lock().order_by("-pk")
+    newest = waiting.select_related("sign_up").lock().order_by("-pk")
     turns = Counter(network for network, _ in sent)
     if next_place(sent, None, rates, at=at) <= at and (found := _first(newest.exclude(network__in=turns), at)):
         return found
@@ -157,7 +157,7 @@ def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
 def _first(rows: DeliveryQuerySet, at: datetime) -> Delivery | None:
     """The first of these that would help and is not held back; what would not help any more leaves the outbox."""
     while delivery := rows.first():
-        mutes.mark([delivery], at=at)
+        suppression.mark([delivery], at=at)
         if delivery.is_wanted and not delivery.is_held_back:
             break
         if not delivery.is_wanted:
@@ -179,7 +179,7 @@ def _room(most: int, seconds: int, column: str, at: datetime) -> int:
     at_once = math.ceil(most / 2)
     back = (most - at_once) / seconds  # mails a second
     room, total, last = float(at_once), 0, minute - window
-    counted = MailTally.objects.filter(minute__gt=at - window - MINUTE).order_by("minute")
+    counted = SiteMails.objects.filter(minute__gt=at - window - MINUTE).order_by("minute")
     for then, mails in counted.values_list("minute", column):
         room = min(at_once, room + back * (then - last).total_seconds()) - mails
         total, last = total + mails, then
@@ -220,11 +220,11 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     if not passed:
         return passed
     minute = _minute(at)
-    MailTally.objects.bulk_create([MailTally(minute=minute)], ignore_conflicts=True)
-    MailTally.objects.select_for_update().get(minute=minute)  # held until the commit: no two claims take the same place
+    SiteMails.objects.bulk_create([SiteMails(minute=minute)], ignore_conflicts=True)
+    SiteMails.objects.select_for_update().get(minute=minute)  # held until the commit: no two claims take the same place
     room = site_room(limit, at=at)
     admitted, surplus = passed[:room], passed[len(passed[:room]) :]
-    MailTally.objects.filter(minute=minute).update(**{limit.column: F(limit.column) + len(admitted)})
+    SiteMails.objects.filter(minute=minute).update(**{limit.column: F(limit.column) + len(admitted)})
     if surplus:
         Delivery.objects.filter(pk__in=[each.pk for each in surplus]).update(next_attempt_at=at + MINUTE)
     return admitted

@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from core import clock
-from verification import keys
+from verification import codes
 from verification.models import CaptchaModel
 
 from . import outbox
@@ -96,12 +96,12 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
 def sample(*, kind: str, language: str, recipient: str = "name@example.com") -> Delivery:
     """Return a delivery that is about nobody and not saved. The code and the links of its mail open nothing."""
     now = clock.now()
-    captcha = CaptchaModel(
+    sign_up = CaptchaModel(
         pk=0,
         handle=secrets.token_urlsafe(18),
         address=recipient,
         nonce=secrets.token_hex(16),
-        key_id=keys.current_key_id(),
+        key_id=codes.current_key_id(),
         length=settings.CAPTCHA_LENGTH,
         created_at=now - timedelta(seconds=1),
         requested_at=now,
@@ -110,8 +110,8 @@ def sample(*, kind: str, language: str, recipient: str = "name@example.com") -> 
         kind=kind,
         recipient=recipient,
         language=language,
-        captcha=captcha,
-        generation=captcha.generation,
+        sign_up=sign_up,
+        generation=sign_up.generation,
         user=get_user_model()(pk=0, email=recipient, username="name", password="", is_active=True),
         created_at=now,
         message_id=outbox.new_message_id(),

@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from core import clock
 
-from . import bell, counts, mail_limits
+from . import counts, mail_limits, notify
 from .heartbeat import ALIVE
 from .models import DEFERRED, EXEMPT, WAITS_FOR_LIMIT, Delivery, Heartbeat
 
@@ -71,7 +71,7 @@ def workers() -> Iterator[Metric]:
 
 def broker() -> Iterator[Metric]:
     """How many bells no worker has heard yet."""
-    yield GaugeMetricFamily("doorcode_broker_messages", "Bells that wait in the broker", value=bell.waiting())
+    yield GaugeMetricFamily("doorcode_broker_messages", "Bells that wait in the broker", value=notify.queue_length())
 
 
 def _age(since: datetime | None) -> float:

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from core import addresses, clock
+from core import clock, email_addresses
 from verification import services as verification
 from verification.models import CaptchaModel
 
@@ -34,17 +34,17 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Mails that waited, or wait now, for a mail limit."""
         return self.exclude(mailbox="").filter(WAITS_FOR_LIMIT | Q(admitted_at__gt=F("created_at") + SOON))
 
-    def latest_about(self, captcha: CaptchaModel) -> "Delivery | None":
+    def latest_about(self, sign_up: CaptchaModel) -> "Delivery | None":
         """The newest mail about a sign-up request."""
-        return self.filter(captcha=captcha).order_by("-pk").first()
+        return self.filter(sign_up=sign_up).order_by("-pk").first()
 
     def beside_limit(self, *, address: str, since: datetime) -> Self:
         """
         Sign-up mails that went past the mail limit to the mailbox of `address`. The mailbox of such a mail is that of
         the limited mail before it, which was admitted within a day of it: no code is valid for longer.
         """
-        limited = self.filter(mailbox=addresses.mailbox(address), admitted_at__gt=since - timedelta(days=1))
-        return self.filter(mailbox="", captcha__in=limited.values("captcha"), created_at__gt=since)
+        limited = self.filter(mailbox=email_addresses.mailbox(address), admitted_at__gt=since - timedelta(days=1))
+        return self.filter(mailbox="", sign_up__in=limited.values("sign_up"), created_at__gt=since)
 
     def with_reason(self, reason: str) -> Self:
         """Mails that have this `Delivery.reason`."""
@@ -73,7 +73,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 class Delivery(models.Model):
     """One mail on its way. It says what the mail is about, never what is in it: that is derived at the send."""
 
-    is_muted = False  # mutes.mark sets it
+    is_muted = False  # suppression.mark sets it
 
     class Kind(models.TextChoices):
         CODE = "code", _("code")
@@ -111,7 +111,7 @@ class Delivery(models.Model):
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     recipient = models.CharField(_("recipient"), max_length=254)
     language = models.CharField(_("language"), max_length=16)
-    captcha = models.ForeignKey(CaptchaModel, models.SET_NULL, null=True, blank=True, verbose_name=_("sign-up request"))
+    sign_up = models.ForeignKey(CaptchaModel, models.SET_NULL, null=True, blank=True, verbose_name=_("sign-up request"))
     generation = models.PositiveIntegerField(_("generation"), default=0)  # of the captcha
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.PENDING)
@@ -194,7 +194,7 @@ class Delivery(models.Model):
     @property
     def is_wanted(self) -> bool:
         """Whether it would still help: True for what is about no code, else by the state of that code."""
-        return self.captcha is None or verification.is_wanted(self.captcha, self.generation)
+        return self.sign_up is None or verification.is_wanted(self.sign_up, self.generation)
 
     @property
     def is_for_nobody(self) -> bool:
@@ -207,7 +207,7 @@ class Delivery(models.Model):
         return self.is_muted or self.is_for_nobody
 
 
-class MailTally(models.Model):
+class SiteMails(models.Model):
     """The mails of one minute, over the whole site, by the limit that they count for."""
 
     minute = models.DateTimeField(_("minute"), primary_key=True)
@@ -238,7 +238,7 @@ class Heartbeat(models.Model):
         return self.name
 
 
-class Mute(models.Model):
+class Suppression(models.Model):
     """An address whose owner wants no sign-up mail for a while. No page tells anybody else."""
 
     address = models.CharField(_("email address"), max_length=254, primary_key=True)

@@ -13,11 +13,11 @@ from django.db import connection, transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Greatest, Now
 
-from core import addresses, clock
+from core import clock, email_addresses
 from verification import services as verification
 from verification.models import CaptchaModel
 
-from . import bell, counts, mail_limits, mutes
+from . import counts, mail_limits, notify, suppression
 from .mail_limits import MailLimit
 from .models import Delivery, DeliveryQuerySet
 from .smtp import Outcome, Reply
@@ -44,7 +44,7 @@ def post(
     kind: str,
     recipient: str,
     language: str,
-    captcha: CaptchaModel | None = None,
+    sign_up: CaptchaModel | None = None,
     user_id: int | None = None,
     network: str | None = None,
 ) -> Delivery:
@@ -57,10 +57,10 @@ def post(
         kind=kind,
         recipient=recipient,
         language=language,
-        captcha=captcha,
-        generation=captcha.generation if captcha else 0,
+        sign_up=sign_up,
+        generation=sign_up.generation if sign_up else 0,
         user_id=user_id,
-        mailbox="" if network is None else addresses.mailbox(recipient),
+        mailbox="" if network is None else email_addresses.mailbox(recipient),
         network=network or "",
         created_at=clock.now(),
         next_attempt_at=Now(),
@@ -82,9 +82,9 @@ def _domain(sender: str) -> str:
     return parseaddr(sender)[1].rpartition("@")[2]
 
 
-def hold(*, captcha: CaptchaModel) -> list[Delivery]:
-    """Lock and return the unsettled deliveries of a captcha, so that no worker begins one before the commit."""
-    waiting = Delivery.objects.filter(captcha=captcha, state__in=[State.PENDING, State.SENDING])
+def hold(*, sign_up: CaptchaModel) -> list[Delivery]:
+    """Lock and return the unsettled deliveries of a sign-up request, so that no worker begins one before the commit."""
+    waiting = Delivery.objects.filter(sign_up=sign_up, state__in=[State.PENDING, State.SENDING])
     return list(waiting.select_for_update(no_key=True).order_by("pk"))
 
 
@@ -93,7 +93,7 @@ def supersede(*, deliveries: Sequence[Delivery]) -> None:
     Delivery.objects.filter(pk__in=[each.pk for each in deliveries], state=State.PENDING).supersede()
 
 
-def hasten(*, delivery: Delivery, language: str) -> None:
+def send_sooner(*, delivery: Delivery, language: str) -> None:
     """
     Somebody asked again for a mail that waits: ring for it once more instead of sending it twice. One that waits for
     its time goes on waiting.
@@ -117,16 +117,16 @@ def claim(*, limit: int) -> list[Delivery]:
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     due = mail_limits.admissible(Delivery.objects.due().filter(mail_limits.of_kind(group)), group, at=at)
-    rows = _take(due.select_related("captcha"), limit)
-    mutes.mark(rows, at=at)
+    rows = _take(due.select_related("sign_up"), limit)
+    suppression.mark(rows, at=at)
     if len(rows) == limit or (rows and group is mail_limits.RESETS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread
     superseded = [row.pk for row in rows if not row.is_wanted]
     if superseded:
         Delivery.objects.filter(pk__in=superseded).supersede()
     mine = mail_limits.admit([row for row in rows if row.pk not in superseded], group, at=at)
-    ready = verification.begin_send(captchas=[row.captcha for row in mine if row.captcha], at=at)
-    mine = [row for row in mine if row.captcha_id is None or row.captcha_id in ready]
+    ready = verification.begin_send(sign_ups=[row.sign_up for row in mine if row.sign_up], at=at)
+    mine = [row for row in mine if row.sign_up_id is None or row.sign_up_id in ready]
     if mine:
         _lease(mine, secrets.token_hex(16), at)
     return mine
@@ -182,8 +182,8 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
 
 
 def _codes(deliveries: Iterable[Delivery]) -> list[tuple[int, int]]:
-    """The (captcha id, generation) pairs that these mails are about."""
-    return [(each.captcha_id, each.generation) for each in deliveries if each.captcha_id]
+    """The (sign-up id, generation) pairs that these mails are about."""
+    return [(each.sign_up_id, each.generation) for each in deliveries if each.sign_up_id]
 
 
 def _settle_accepted(results: Sequence[Result]) -> list[Delivery]:
@@ -224,7 +224,7 @@ def leave(*, delivery: Delivery, reply: Reply) -> None:
 _next_look = float("-inf")
 
 
-def hasten_deferred(*, accepted: int) -> None:
+def retry_deferred_sooner(*, accepted: int) -> None:
     """
     The mail server took so many mails: bring forward those that it deferred, whose time comes next, HASTENED for each.
 
@@ -300,4 +300,4 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
 def notify_after_commit(delivery_id: int) -> None:
     """Ring for a delivery once the caller's transaction is committed."""
     # robust: an error after COMMIT must not become the visitor's 500; the row is there, the sweeper will find it.
-    transaction.on_commit(partial(bell.ring, delivery_id), robust=True)
+    transaction.on_commit(partial(notify.notify_workers, delivery_id), robust=True)

@@ -6,7 +6,6 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from core import clock
-from verification import lookup
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import HandleLost
@@ -29,11 +28,11 @@ def requeue(*, delivery_ids: Iterable[int]) -> int:
 
 @transaction.atomic
 def _requeue(delivery_id: int) -> bool:
-    row = Delivery.objects.select_related("captcha").filter(pk=delivery_id).first()
+    row = Delivery.objects.select_related("sign_up").filter(pk=delivery_id).first()
     if row is None or row.state not in (State.FAILED, State.EXPIRED):
         return False
     is_about_code = row.kind in (Delivery.Kind.CODE, Delivery.Kind.REGISTERED)
-    if is_about_code and not (row.captcha and _revive(row, row.captcha)):
+    if is_about_code and not (row.sign_up and _revive(row, row.sign_up)):
         return False
     freed = Delivery.objects.filter(pk=row.pk, state__in=[State.FAILED, State.EXPIRED]).update(
         state=State.PENDING,
@@ -50,14 +49,14 @@ def _requeue(delivery_id: int) -> bool:
     return bool(freed)
 
 
-def _revive(row: Delivery, captcha: CaptchaModel) -> bool:
+def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
     """Make the code of a mail live again, and the mail its own; False where nobody waits for it."""
-    locked = lookup.lock(captcha=captcha)
-    newer = Delivery.objects.filter(captcha=captcha, state=State.SENT, pk__gt=row.pk)
-    if locked is None or locked.proven_at or outbox.hold(captcha=locked) or newer.exists():
+    locked = CaptchaModel.objects.lock(sign_up)
+    newer = Delivery.objects.filter(sign_up=sign_up, state=State.SENT, pk__gt=row.pk)
+    if locked is None or locked.proven_at or outbox.hold(sign_up=locked) or newer.exists():
         return False
     try:
-        verification.revive(captcha=locked)
+        verification.revive(sign_up=locked)
     except HandleLost:
         return False
     if row.generation != locked.generation:

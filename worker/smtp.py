@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
-from core.breaker import Breaker, Leave
+from core.circuit_breaker import CircuitBreaker
 
 from .watchdog import guard
 
@@ -32,7 +32,9 @@ DEADLINE = 30.0  # seconds for one send in all, waiting and connecting included
 # How Postfix, Exim, Sendmail and Exchange say that it is about the number of connections or of mails.
 TOO_MUCH = re.compile(r"too (many|much)|concurrent|\b(rate|limit|frequen)", re.IGNORECASE)
 
-breaker = Breaker(first=5.0, longest=30.0)  # seconds without a try after a fault of the service, or while it throttles
+breaker = CircuitBreaker(
+    first=5.0, longest=30.0
+)  # seconds without a try after a fault of the service, or while it throttles
 _throttled = threading.Event()  # that is what opened it
 
 
@@ -152,7 +154,7 @@ class Pool:
         self._idle: list[_Connection] = []  # the newest last
         self._number = 0  # idle, in use, and being opened
         self._line: list[object] = []  # of threads that wait, the first first
-        self._more = Breaker(first=2.0, longest=10.0)  # seconds without another connection after one was refused
+        self._more = CircuitBreaker(first=2.0, longest=10.0)  # seconds without another connection after one was refused
         self._refusal = ""
         self._reaper: threading.Thread | None = None
 
@@ -200,7 +202,7 @@ class Pool:
 
     def can_send(self) -> bool:
         """Whether there is a connection, be it in use, or one may be opened."""
-        return self._number > 0 or not self._more.is_open()
+        return self._number > 0 or not self._more.is_open
 
     def _next(self, until: float) -> _Connection | None:
         """Wait in turn for an idle connection, or for leave to open one (None). Raises _Busy."""
@@ -223,7 +225,7 @@ class Pool:
                 self._changed.notify_all()
 
     def _may_open(self) -> bool:
-        return self._number < settings.EMAIL_MAX_CONNECTIONS and self._more.ask() is not Leave.WAIT
+        return self._number < settings.EMAIL_MAX_CONNECTIONS and self._more.allow()
 
     def _open(self, until: float) -> _Connection:
         try:
@@ -233,7 +235,7 @@ class Pool:
                 self._number -= 1
                 self._changed.notify_all()
             raise
-        self._more.ok()
+        self._more.succeeded()
         self._refusal = ""
         return connection
 
@@ -244,7 +246,7 @@ class Pool:
             self._refusal = reason(error)
             logger.info("the mail server takes no more than %d connections: %s", self._number, self._refusal)
             return True
-        self._more.unused()
+        self._more.cancelled()
         return False
 
     def _reap(self) -> None:
@@ -268,7 +270,7 @@ def can_send() -> bool:
 
 def is_broken() -> bool:
     """Whether the mail server is left alone as it can't be used: not only as it throttles."""
-    return breaker.is_open() and not _throttled.is_set()
+    return breaker.is_open and not _throttled.is_set()
 
 
 def close_connections() -> None:
@@ -294,7 +296,7 @@ def send(*, sender: str, recipient: str, message: bytes | None) -> Reply:
         breaker.failed()
         logger.warning("the mail server takes no more mails for a while: %s", reply.text)
     elif reply.outcome is not Outcome.BUSY:
-        breaker.ok()
+        breaker.succeeded()
     return reply
 
 

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from core import clock
 
-from . import bell, heartbeat, mail_limits, outbox, sender, smtp
+from . import heartbeat, mail_limits, notify, outbox, sending, smtp
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ def sweep() -> int:
 
     Nothing is done while the mail server is known to be broken: it would only be put back.
     """
-    if smtp.breaker.is_open():
+    if smtp.breaker.is_open:
         return 0
     outbox.take_back()
     longest = longest_due()
-    if longest is None or (bell.ring(longest[0]) and longest[1] < DEAF):
+    if longest is None or (notify.notify_workers(longest[0]) and longest[1] < DEAF):
         return 0
-    return sender.deliver()
+    return sending.deliver()
 
 
 def longest_due() -> tuple[int, timedelta] | None:

@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutting_down
 
-from . import bell, sender
+from . import notify, sending
 from .sweeper import Sweeper
 
 _sweepers: list[Sweeper] = []
@@ -17,8 +17,8 @@ def deliver(delivery_id: int, **later: Any) -> int:
     Send what is due; return how many were claimed. `delivery_id` is whose bell it was: a worker of an earlier version
     begins with that one. `later`: what a newer web process may say beside, while both run.
     """
-    bell.heard()
-    return sender.deliver()
+    notify.acknowledge()
+    return sending.deliver()
 
 
 @worker_init.connect  # before the broker answers, for it may not

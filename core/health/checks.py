@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, to_locale
 
-from core.environment import is_weak_key
+from core.env import is_weak_key
 
 from .registry import Finding, failed, ok, skipped, warning
 

@@ -12,7 +12,7 @@ from django.core import signing
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from core import network
+from core import client_ip
 
 from .registry import Finding, failed, ok, warning
 
@@ -29,8 +29,8 @@ def seen(request: HttpRequest) -> dict[str, Any]:
     except signing.BadSignature:
         return {}
     entries = [entry.strip() for entry in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if entry.strip()]
-    entries = [str(network.parse(entry) or entry) for entry in entries]  # some proxies add a port
-    client = network.client_address(request, quiet=True)
+    entries = [str(client_ip.parse(entry) or entry) for entry in entries]  # some proxies add a port
+    client = client_ip.client_address(request, quiet=True)
     return {"seen": {"client": client, "forwarded": entries, "secure": request.is_secure()}}
 
 

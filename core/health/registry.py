@@ -16,7 +16,7 @@ from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from core import logs
+from core.observability import redaction
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Check:
             return self.check()
         except Exception as error:
             text = " ".join(str(error).split())
-            return failed(logs.scrub(f"{type(error).__name__}: {text}"[:300]))
+            return failed(redaction.scrub(f"{type(error).__name__}: {text}"[:300]))
 
 
 _checks: dict[str, Check] = {}

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from core import addresses
+from core import email_addresses
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def known_language(name: str) -> str:
 def address(text: str) -> str:
     """Return the canonical form of a typed email address. Raises ArgumentTypeError."""
     try:
-        return addresses.canonical(text)
+        return email_addresses.canonical(text)
     except ValidationError as error:
         raise ArgumentTypeError("; ".join(error.messages)) from error
 

@@ -16,8 +16,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from knox.models import AuthToken
 
-from core import addresses, clock
-from signup import account_services, services, usernames, words
+from core import clock, email_addresses
+from signup import error_messages, services, usernames
+from signup.accounts import services as account_services
 from signup.models import PENDING, User, UserQuerySet
 from worker.models import Delivery
 
@@ -34,14 +35,14 @@ class _NamesMixin(forms.ModelForm):
     """The same rules for names that visitors meet."""
 
     def clean_email(self) -> str:
-        return addresses.canonical(self.cleaned_data["email"])
+        return email_addresses.canonical(self.cleaned_data["email"])
 
     def clean_username(self) -> str | None:
         if not self.cleaned_data.get("username"):
             return None
         username = usernames.clean(self.cleaned_data["username"])
         if usernames.key(username) != self.instance.username_key and not services.is_username_free(username=username):
-            raise words.explain(services.UsernameTaken())
+            raise error_messages.explain(services.UsernameTaken())
         return username
 
 

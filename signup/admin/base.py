@@ -21,7 +21,7 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from core import addresses, clock
+from core import clock, email_addresses
 
 AT_MOST = 2_000  # rows that a list counts and pages through
 REFERENCES = 5_000  # newest rows among which a reference is searched: it is derived, no column holds it
@@ -151,7 +151,7 @@ def timestamp(at: datetime) -> str:
 def by_address(rows: QuerySet, column: str, word: str) -> Q:
     """The rows of an address, or of addresses that begin with this word; see `by_prefix`."""
     try:
-        text = addresses.canonical(word)
+        text = email_addresses.canonical(word)
     except ValidationError:
         text = word.lower()
     return by_prefix(rows, column, text)

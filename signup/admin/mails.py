@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from verification import keys
-from worker.models import Delivery, DeliveryQuerySet, Mute
+from verification import codes
+from worker.models import Delivery, DeliveryQuerySet, Suppression
 from worker.requeue import requeue
 
 from .base import AddressAdmin, LogAdmin, QFilter, SinceFilter, by_address, by_number, by_reference, confirm, timestamp
@@ -41,18 +41,18 @@ class LanguageFilter(QFilter):
 
 def reference_of(delivery: Delivery) -> str:
     """What the mail and its page show."""
-    return keys.reference_of(delivery.captcha, generation=delivery.generation) if delivery.captcha else ""
+    return codes.reference_of(delivery.sign_up, generation=delivery.generation) if delivery.sign_up else ""
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(LogAdmin):
     list_display = ("recipient", "kind", "shown_state", "reason_and_reply", "attempts", "wait", "created", "reference")
     list_filter = (SinceFilter, "state", ReasonFilter, "kind", LanguageFilter)
-    list_select_related = ("captcha",)
+    list_select_related = ("sign_up",)
     search_fields = ("recipient",)
     actions = ("send_again",)
     fieldsets = (
-        (None, {"fields": ("recipient", "kind", "language", "reference", "captcha", "user")}),
+        (None, {"fields": ("recipient", "kind", "language", "reference", "sign_up", "user")}),
         (_("What became of it"), {"fields": ("shown_state", "reason", "last_reply", "attempts", "message_id")}),
         (
             _("Times"),
@@ -61,7 +61,7 @@ class DeliveryAdmin(LogAdmin):
     )
 
     def search_word(self, rows: QuerySet, word: str) -> Q:
-        mails = rows.filter(captcha__isnull=False).select_related("captcha")
+        mails = rows.filter(sign_up__isnull=False).select_related("sign_up")
         return by_address(rows, "recipient", word) | by_number(word) | by_reference(mails, word, reference_of)
 
     @admin.display(description=_("state"))
@@ -116,7 +116,7 @@ def _send_again(numbers: list[int]) -> str:
     return text % {"n": sent}
 
 
-@admin.register(Mute)
+@admin.register(Suppression)
 class MuteAdmin(AddressAdmin):
     """Muted addresses. Delete one where the owner of the mailbox asks for it."""
 

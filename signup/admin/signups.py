@@ -1,6 +1,5 @@
 """The sign-up requests in words, and the guesses at their codes. Neither code nor hash, nonce, handle or key."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,10 +15,10 @@ from django.utils.translation import ngettext
 
 from core import clock
 from signup import support
-from verification import keys, limits, lookup
-from verification.models import AddressBudget, CaptchaModel
+from verification import codes, guess_limits
+from verification.models import AddressGuesses, CaptchaModel, CaptchaQuerySet
 from verification.services import ResendTooSoon
-from verification.states import HandleLost, State, matching
+from verification.states import HandleLost, State, matching, state_of
 
 from .base import AddressAdmin, LogAdmin, QFilter, SinceFilter, by_address, by_number, by_reference, confirm, timestamp
 
@@ -33,10 +32,10 @@ STATES = {
 ACCOUNT, DISOWNED, PROVEN = _("account created"), _("disowned by the owner"), _("verified, no account yet")
 
 
-def state_in_words(captcha: CaptchaModel) -> Any:
-    if captcha.redeemed_at:
-        return ACCOUNT if captcha.proven_at else DISOWNED
-    return PROVEN if captcha.proven_at else STATES[lookup.current_state(captcha)]
+def state_in_words(sign_up: CaptchaModel) -> Any:
+    if sign_up.redeemed_at:
+        return ACCOUNT if sign_up.proven_at else DISOWNED
+    return PROVEN if sign_up.proven_at else STATES[state_of(sign_up)]
 
 
 class StateFilter(QFilter):
@@ -44,15 +43,14 @@ class StateFilter(QFilter):
 
     @staticmethod
     def table() -> dict[str, tuple[Any, Q]]:
-        now = clock.now()
         unproven = Q(proven_at=None)
         return {
             "account": (ACCOUNT, Q(redeemed_at__isnull=False, proven_at__isnull=False)),
             "proven": (PROVEN, Q(redeemed_at=None, proven_at__isnull=False)),
-            "open": (STATES[State.OPEN], unproven & matching(State.OPEN, at=now)),
-            "waiting": (STATES[State.WAITING], unproven & matching(State.WAITING, at=now)),
-            "exhausted": (STATES[State.EXHAUSTED], unproven & matching(State.EXHAUSTED, at=now)),
-            "expired": (STATES[State.EXPIRED], unproven & matching(State.EXPIRED, at=now)),
+            "open": (STATES[State.OPEN], unproven & matching(State.OPEN)),
+            "waiting": (STATES[State.WAITING], unproven & matching(State.WAITING)),
+            "exhausted": (STATES[State.EXHAUSTED], unproven & matching(State.EXHAUSTED)),
+            "expired": (STATES[State.EXPIRED], unproven & matching(State.EXPIRED)),
             "disowned": (DISOWNED, Q(redeemed_at__isnull=False, proven_at=None)),
             "decoy": (_("address already registered"), Q(decoy=True)),
         }
@@ -74,31 +72,31 @@ class CaptchaAdmin(LogAdmin):
     )  # fmt: skip
 
     def search_word(self, rows: QuerySet, word: str) -> Q:
-        return by_address(rows, "address", word) | by_number(word) | by_reference(rows, word, keys.reference_of)
+        return by_address(rows, "address", word) | by_number(word) | by_reference(rows, word, codes.reference_of)
 
     @admin.display(description=_("state"))
-    def state(self, captcha: CaptchaModel) -> Any:
-        return state_in_words(captcha)
+    def state(self, sign_up: CaptchaModel) -> Any:
+        return state_in_words(sign_up)
 
     @admin.display(description=_("wrong tries"))
-    def tries(self, captcha: CaptchaModel) -> str:
-        return _("%(n)d of %(all)d") % {"n": captcha.attempts, "all": settings.CAPTCHA_MAX_ATTEMPTS}
+    def tries(self, sign_up: CaptchaModel) -> str:
+        return _("%(n)d of %(all)d") % {"n": sign_up.attempts, "all": settings.CAPTCHA_MAX_ATTEMPTS}
 
     @admin.display(description=_("created"))
-    def created(self, captcha: CaptchaModel) -> str:
-        return timestamp(captcha.created_at)
+    def created(self, sign_up: CaptchaModel) -> str:
+        return timestamp(sign_up.created_at)
 
     @admin.display(description=_("address already registered"), boolean=True)
-    def registered(self, captcha: CaptchaModel) -> bool:
-        return captcha.decoy
+    def registered(self, sign_up: CaptchaModel) -> bool:
+        return sign_up.decoy
 
     @admin.display(description=_("reference"))
-    def reference(self, captcha: CaptchaModel) -> str:
-        return keys.reference_of(captcha)
+    def reference(self, sign_up: CaptchaModel) -> str:
+        return codes.reference_of(sign_up)
 
     @admin.display(description=_("mails"))
-    def mails(self, captcha: CaptchaModel) -> SafeString:
-        url = reverse("admin:worker_delivery_changelist") + "?" + urlencode({"q": captcha.address})
+    def mails(self, sign_up: CaptchaModel) -> SafeString:
+        url = reverse("admin:worker_delivery_changelist") + "?" + urlencode({"q": sign_up.address})
         return format_html('<a href="{}">{}</a>', url, _("The mail log of this address"))
 
     def has_send_code_permission(self, request: HttpRequest) -> bool:
@@ -106,37 +104,36 @@ class CaptchaAdmin(LogAdmin):
         return request.user.has_perm("worker.change_delivery")
 
     @admin.action(description=_("Send the code again"), permissions=["send_code"])
-    def send_code(self, request: HttpRequest, chosen: QuerySet[CaptchaModel]) -> HttpResponse | None:
-        live = clock.now() - timedelta(seconds=settings.HANDLE_LIFETIME)
+    def send_code(self, request: HttpRequest, chosen: CaptchaQuerySet) -> HttpResponse | None:
         return confirm(
             self,
             request,
-            chosen.filter(proven_at=None, redeemed_at=None, created_at__gt=live),
+            chosen.unfinished().filter(proven_at=None),
             question=_("Send these codes again?"),
             warning=_(
                 "A code that still works is mailed again; an expired one is replaced. The visitor continues in the "
                 "browser that asked for it. The mail limits apply here too."
             ),
-            describe=lambda captcha: (captcha.address, state_in_words(captcha)),
+            describe=lambda sign_up: (sign_up.address, state_in_words(sign_up)),
             act=_send_codes,
         )
 
 
 def _send_codes(numbers: list[int]) -> str:
-    sent = sum(_send_code(captcha) for captcha in CaptchaModel.objects.filter(pk__in=numbers))
+    sent = sum(_send_code(sign_up) for sign_up in CaptchaModel.objects.filter(pk__in=numbers))
     text = ngettext("%(n)d code is sent again", "%(n)d codes are sent again", sent)
     return text % {"n": sent}
 
 
-def _send_code(captcha: CaptchaModel) -> bool:
+def _send_code(sign_up: CaptchaModel) -> bool:
     try:
-        return support.resend(captcha=captcha) is not None
+        return support.resend(sign_up=sign_up) is not None
     except (HandleLost, ResendTooSoon):
         return False
 
 
-@admin.register(AddressBudget)
-class AddressBudgetAdmin(AddressAdmin):
+@admin.register(AddressGuesses)
+class AddressGuessesAdmin(AddressAdmin):
     """How many wrong guesses an address has taken. Deleting a row gives whoever guesses there a new budget."""
 
     fields = list_display = ("address", "recent", "updated_at")
@@ -144,6 +141,6 @@ class AddressBudgetAdmin(AddressAdmin):
     ordering = ("-updated_at",)
 
     @admin.display(description=_("wrong guesses in 24 hours"))
-    def recent(self, budget: AddressBudget) -> int:
-        begin = (clock.now() - limits.WINDOW).timestamp()
+    def recent(self, budget: AddressGuesses) -> int:
+        begin = (clock.now() - guess_limits.WINDOW).timestamp()
         return sum(guess > begin for guess in budget.guesses)

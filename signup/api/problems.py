@@ -11,9 +11,9 @@ from rest_framework import exceptions
 
 from core.ratelimit import RateLimited
 from core.views import slow_down
-from signup import words
+from signup import error_messages
+from signup.error_messages import TEXTS
 from signup.services import AlreadyRegistered, UsernameTaken
-from signup.words import TEXTS
 from verification import states
 from verification.services import ResendTooSoon
 
@@ -163,7 +163,7 @@ def _problem(error: Exception) -> Problem | None:
         case RateLimited(retry_after=seconds):
             return Problem(ErrorCode.RATE_LIMITED, detail=slow_down(seconds), retry_after=seconds)
         case ResendTooSoon(retry_after=seconds):
-            detail = " ".join(words.explain(error).messages)
+            detail = " ".join(error_messages.explain(error).messages)
             return Problem(ErrorCode.RESEND_WAIT, detail=detail, retry_after=seconds)
         case states.HandleLost():
             code = ErrorCode(error.code)

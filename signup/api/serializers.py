@@ -15,12 +15,11 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from core import lengths
 from signup import handles
-from signup.account_forms import LoginForm
+from signup.accounts.forms import LoginForm
 from signup.forms import EmailForm, RegisterForm
 from signup.models import User
-from verification import lookup
 from verification.models import CaptchaModel
-from verification.states import HandleLost
+from verification.states import AlreadyRedeemed, HandleLost, State, state_of
 
 from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem
 
@@ -103,7 +102,7 @@ class NewUserSerializer(FormSerializer):
     form: RegisterForm
 
     def get_form(self, fields: dict[str, str]) -> Form:
-        return RegisterForm(fields, captchas=[find_sign_up(fields.get("id", ""))])
+        return RegisterForm(fields, sign_ups=[find_sign_up(fields.get("id", ""))])
 
     def create(self, validated_data: dict[str, Any]) -> User:
         """Activate the account, in the `language` given to `save`."""
@@ -154,11 +153,11 @@ class CodeRequestSerializer(serializers.Serializer[CaptchaModel]):
         help_text=_("Where the email's state is told"),
     )
 
-    def get_expires_in(self, captcha: CaptchaModel) -> int:
-        return lookup.seconds_left(captcha)
+    def get_expires_in(self, sign_up: CaptchaModel) -> int:
+        return sign_up.seconds_left
 
-    def get_resend_after(self, captcha: CaptchaModel) -> int:
-        return lookup.resend_wait(captcha)
+    def get_resend_after(self, sign_up: CaptchaModel) -> int:
+        return sign_up.resend_wait
 
 
 @_example(state="sent", sent_at=_TIME, resend_after=42)
@@ -225,4 +224,7 @@ def find_sign_up(handle: str) -> CaptchaModel:
     """The sign-up request of a handle. Raises HandleLost, or AlreadyRedeemed."""
     if not handles.is_handle(handle):  # PostgreSQL raises at a NUL
         raise HandleLost
-    return lookup.get(handle=handle)
+    sign_up = CaptchaModel.objects.filter(handle=handle).first()
+    if sign_up is None or state_of(sign_up) is State.LOST:
+        raise AlreadyRedeemed if sign_up and sign_up.redeemed_at else HandleLost
+    return sign_up

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core import network
+from core import client_ip
 from signup import limits, progress, services
 from signup.models import User
 from verification.models import CaptchaModel
@@ -79,16 +79,16 @@ class Captchas(OpenCall):
     def post(self, request: Request) -> Response:
         if not settings.SIGNUP_OPEN:
             raise Problem(ErrorCode.SIGNUP_CLOSED)
-        limits.charge_request(request)
+        limits.count_request(request)
         serializer = AskCodeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        captcha = services.request_code(
+        sign_up = services.request_code(
             address=serializer.validated_data["email"],
             language=_language(),
             held={},
-            network=network.fingerprint(request),
+            network=client_ip.pseudonym(request),
         )
-        return _code_request(request, captcha)
+        return _code_request(request, sign_up)
 
 
 class Captcha(OpenCall):
@@ -114,14 +114,14 @@ class Resend(OpenCall):
         | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, in_path=LOST_ID),
     )
     def post(self, request: Request, id: str) -> Response:
-        limits.charge_request(request)
-        captcha = _in_path(id)
+        limits.count_request(request)
+        sign_up = _in_path(id)
         try:
-            services.resend(captcha=captcha, language=_language(), network=network.fingerprint(request))
+            services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
         except HandleLost as error:  # somebody proved it: without the code it is over
             raise Problem(ErrorCode.SESSION_LOST, status=404) from error
-        captcha.refresh_from_db()
-        return _code_request(request, captcha)
+        sign_up.refresh_from_db()
+        return _code_request(request, sign_up)
 
 
 class Users(OpenCall):
@@ -139,7 +139,7 @@ class Users(OpenCall):
     @sensitive_variables()
     def post(self, request: Request) -> Response:
         """A client without cookies sends its code again with each try of another username (docs/decisions/0001)."""
-        limits.charge_verify(request)
+        limits.count_code(request)
         serializer = NewUserSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         user = serializer.save(language=_language())
@@ -158,7 +158,7 @@ class Login(OpenCall):
     )
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        limits.charge_sign_in(request)
+        limits.count_sign_in(request)
         serializer = SignInSerializer(data=request.data, context={"request": request})
         serializer.is_valid(raise_exception=True)
         issued = _sign_in(request, serializer.form.get_user())
@@ -241,5 +241,5 @@ def _language() -> str:
     return translation.get_language() or settings.LANGUAGE_CODE
 
 
-def _code_request(request: Request, captcha: CaptchaModel) -> Response:
-    return Response(CodeRequestSerializer(captcha, context={"request": request}).data, status=202)
+def _code_request(request: Request, sign_up: CaptchaModel) -> Response:
+    return Response(CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)

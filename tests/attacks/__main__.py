@@ -36,11 +36,17 @@ def main() -> None:
     runner = get_runner(settings)(verbosity=0)
     databases = runner.setup_databases()
     quiet = {"LOGGING_CONFIG": None, "LIMIT_MAILS_SITE": [(options.mails, 3_600)]}
-    apart = patch("core.tallies._schedule", lambda: None)  # its thread and ours share one database in memory
+    apart = patch(
+        "core.observability.counters._schedule", lambda: None
+    )  # its thread and ours share one database in memory
     with ExitStack() as patched:
         for name, stand_in in clocks.of_the_outbox().items():
             patched.enter_context(patch(name, stand_in))
-        for each in (override_settings(**DEFAULTS | quiet), apart, patch("worker.bell.ring", lambda delivery_id: True)):
+        for each in (
+            override_settings(**DEFAULTS | quiet),
+            apart,
+            patch("worker.notify.notify_workers", lambda delivery_id: True),
+        ):
             patched.enter_context(each)
         with override_settings(**DEFAULTS):  # first: what an attack leaves would be in these people's future, and count
             _live(options.people, options.seed)

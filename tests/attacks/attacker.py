@@ -16,9 +16,10 @@ from django.conf import settings
 from django.db import transaction
 
 from signup import services
+from signup.accounts import services as account_services
 from tests.factories import PASSWORD, Hands, wrong
 from tests.visits import accept, deliver
-from verification import keys
+from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import CodeMismatch, VerificationError
@@ -44,12 +45,12 @@ class Chances:
         moments = sorted({at for at, _ in self.guesses})
         return moments[:: max(1, len(moments) // 200)]
 
-    def guess(self, captcha: CaptchaModel, hands: Hands) -> bool:
+    def guess(self, sign_up: CaptchaModel, hands: Hands) -> bool:
         """Type a wrong code; whether it was compared, which is when tries are told."""
-        captcha.refresh_from_db()
-        length = captcha.length
+        sign_up.refresh_from_db()
+        length = sign_up.length
         try:
-            services.prove(captcha=captcha, address=captcha.address, code=wrong(captcha), link_proof=None)
+            services.prove(sign_up=sign_up, address=sign_up.address, code=wrong(sign_up), link_proof=None)
         except CodeMismatch as error:
             if error.attempts_left is not None:
                 self.guesses.append((hands.moment, 10.0**-length))
@@ -71,11 +72,11 @@ def at_one_address(hands: Hands, *, address: str, hours: int = 48, browsers: int
     while hands.moment < end:
         for number in range(browsers):
             held += [services.request_code(address=address, language="en", held={}, network=str(number))]
-        for captcha in held[-3 * browsers :]:
+        for sign_up in held[-3 * browsers :]:
             with suppress(VerificationError):
-                services.resend(captcha=captcha, language="en")
-            accept(captcha)
-            while chances.guess(captcha, hands):
+                services.resend(sign_up=sign_up, language="en")
+            accept(sign_up)
+            while chances.guess(sign_up, hands):
                 hands.move(seconds=1)
         hands.move(seconds=_until_next(hands.moment))
     return chances
@@ -102,8 +103,8 @@ def at_many_addresses(hands: Hands, *, hours: int = 24) -> Chances:
             services.request_code(address=next(names), language="en", held={}, network="")
         while mails := deliver():
             for mail in mails:
-                if mail.captcha:
-                    while chances.guess(mail.captcha, hands):
+                if mail.sign_up:
+                    while chances.guess(mail.sign_up, hands):
                         pass
         hands.move(minutes=1)
     return chances
@@ -167,11 +168,11 @@ class Siege:
     def gets_in(self) -> bool:
         """Finish the sign-up by the link of a mail in the mailbox, if one works; whether it did."""
         for mail in Delivery.objects.filter(state=Delivery.State.SENT).order_by("-sent_at")[:3]:
-            proof = mail.captcha and keys.link_proof_of(mail.captcha)
-            if mail.captcha and verification.holds_proof(mail.captcha, link_proof=proof):
-                services.prove(captcha=mail.captcha, address=self.address, code="", link_proof=proof)
+            proof = mail.sign_up and codes.link_proof_of(mail.sign_up)
+            if mail.sign_up and verification.holds_proof(mail.sign_up, link_proof=proof):
+                services.prove(sign_up=mail.sign_up, address=self.address, code="", link_proof=proof)
                 account = {"username": "owner", "password": PASSWORD, "language": "en"}
-                return services.register(captcha=mail.captcha, **account).is_active
+                return services.register(captcha=mail.sign_up, **account).is_active
         return False
 
 
@@ -180,7 +181,7 @@ class SiegeOfResets(Siege):
 
     def want(self, *, network: str) -> None:
         services.request_code(address=self.address, language="en", held={}, network=network)
-        services.request_password_reset(address=self.address, language="en", network=network)
+        account_services.request_password_reset(address=self.address, language="en", network=network)
 
     def gets_in(self) -> bool:
         """Whether a reset's link is in the mailbox that works: it does for PASSWORD_RESET_TIMEOUT, whoever asked."""

@@ -122,12 +122,12 @@ class Browser:
 
     def verifies(self, number: int) -> Script:
         """Type the newest code, sometimes wrongly the first time."""
-        captcha = CaptchaModel.objects.filter(address=self.email).latest("pk")
+        sign_up = CaptchaModel.objects.filter(address=self.email).latest("pk")
         fields = {"email": self.email, "username": f"person{number}", "password": PASSWORD}
         while self.crowd.random.random() < TYPOS:
-            answer = self.post("/signup/verify/", captcha=wrong(captcha), **fields)
+            answer = self.post("/signup/verify/", captcha=wrong(sign_up), **fields)
             if "That code does not match" not in text_of(answer):
                 self.expects(answer, 0)
             yield 10.0
-        self.expects(self.post("/signup/verify/", captcha=right(captcha), **fields), 303)
+        self.expects(self.post("/signup/verify/", captcha=right(sign_up), **fields), 303)
         yield 1.0

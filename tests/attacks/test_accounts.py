@@ -10,8 +10,8 @@ from core import clock
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
 from tests.visits import accept, ask, verify
-from verification import keys
-from verification.models import AddressBudget, CaptchaModel
+from verification import codes
+from verification.models import AddressGuesses, CaptchaModel
 from worker import messages
 from worker.models import Delivery
 
@@ -29,8 +29,8 @@ def test_31_a_stranger_prepares_nothing_for_the_owner(client: Client) -> None:
     eve_request = ask(eve)
     for code in ("0000", wrong(eve_request)):
         verify(eve, eve_request, captcha=code, username="eve", password=EVE)
-    captcha = ask(client)
-    assert verify(client, captcha).status_code == 303
+    sign_up = ask(client)
+    assert verify(client, sign_up).status_code == 303
     assert verify(eve, eve_request, username="eve", password=EVE).status_code == 400
     user = User.objects.get()
     assert user.check_password(PASSWORD)
@@ -45,86 +45,86 @@ def test_31_the_owner_proves_a_strangers_request_and_stumbles(client: Client, by
     """
     make_user("bob", BOB)
     eve = Client()
-    captcha = ask(eve)
+    sign_up = ask(eve)
     if by == "link":
-        client.get(f"/signup/link/{keys.link_token(captcha)}/")
-        answer = verify(client, captcha, captcha="", username="bob")
+        client.get(f"/signup/link/{codes.link_token(sign_up)}/")
+        answer = verify(client, sign_up, captcha="", username="bob")
     else:
         client.cookies["doorcode_signup"] = eve.cookies["doorcode_signup"].value
-        answer = verify(client, captcha, username="bob")
+        answer = verify(client, sign_up, username="bob")
     assert "That username is taken" in text_of(answer)
     assert CaptchaModel.objects.get().proven_at
-    for code in ("", "0000", wrong(captcha)):
-        assert verify(eve, captcha, captcha=code, username="eve", password=EVE).status_code == 400
+    for code in ("", "0000", wrong(sign_up)):
+        assert verify(eve, sign_up, captcha=code, username="eve", password=EVE).status_code == 400
     assert not User.objects.get(email=ALICE).is_active
-    assert verify(client, captcha, captcha="").status_code == 303
+    assert verify(client, sign_up, captcha="").status_code == 303
 
 
 def test_32_asking_again_changes_nothing_of_the_first_asker(client: Client, hands: Hands) -> None:
     """Eve asks for Alice's address again and again, and guesses: Alice's handle, code and link stay as they are."""
-    captcha = ask(client)
-    code, link = right(captcha), keys.link_token(captcha)
+    sign_up = ask(client)
+    code, link = right(sign_up), codes.link_token(sign_up)
     for _ in range(5):
         eve = Client()
         theirs = ask(eve)
         verify(eve, theirs, captcha=wrong(theirs))
         hands.move(seconds=61)
         eve.post("/signup/resend/", {"email": ALICE})
-    captcha.refresh_from_db()
-    assert (right(captcha), keys.link_token(captcha), captcha.attempts) == (code, link, 0)
-    assert verify(client, captcha, captcha=code).status_code == 303
+    sign_up.refresh_from_db()
+    assert (right(sign_up), codes.link_token(sign_up), sign_up.attempts) == (code, link, 0)
+    assert verify(client, sign_up, captcha=code).status_code == 303
 
 
 def test_32_wrong_guesses_lengthen_and_the_old_link_still_opens(client: Client, all_hands: Hands, limited) -> None:
     """The most that Eve reaches: Alice's short code is replaced when she types it. Nobody mailed it for nothing."""
-    captcha = ask(client)
-    link = keys.link_token(captcha)
+    sign_up = ask(client)
+    link = codes.link_token(sign_up)
     for _ in range(2):
         eve = Client()
         theirs = ask(eve)
         for _ in range(5):
             verify(eve, theirs, captcha=wrong(theirs))
             theirs.refresh_from_db()
-    before = Delivery.objects.filter(captcha=captcha).count()
-    page = verify(client, captcha)
+    before = Delivery.objects.filter(sign_up=sign_up).count()
+    page = verify(client, sign_up)
     assert "For your safety we've sent a longer code" in text_of(page)
     assert 'name="captcha"' in text_of(page)
     assert "It has 8 digits" in text_of(page)
-    assert Delivery.objects.filter(captcha=captcha).count() == before + 1
+    assert Delivery.objects.filter(sign_up=sign_up).count() == before + 1
     assert Delivery.objects.latest("pk").mailbox == ""  # outside the budget
-    captcha.refresh_from_db()
-    assert len(right(captcha)) == 8
+    sign_up.refresh_from_db()
+    assert len(right(sign_up)) == 8
     other = Client()
     other.get(f"/signup/link/{link}/")
-    assert verify(other, captcha, captcha="").status_code == 303
+    assert verify(other, sign_up, captcha="").status_code == 303
 
 
 def test_32_the_longer_code_opens(client: Client, limited) -> None:
     """Under the same handle, once its mail is there; parallel posts make one mail."""
-    captcha = ask(client)
+    sign_up = ask(client)
     lengthen()
-    verify(client, captcha)
-    verify(client, captcha)
+    verify(client, sign_up)
+    verify(client, sign_up)
     assert Delivery.objects.count() == 2
-    captcha.refresh_from_db()
-    assert verify(client, captcha).status_code == 303
+    sign_up.refresh_from_db()
+    assert verify(client, sign_up).status_code == 303
 
 
 def lengthen(number: int = 9) -> None:
     """As many wrong guesses at Alice's address."""
-    from verification.models import AddressBudget
+    from verification.models import AddressGuesses
 
     guesses = [clock.now().timestamp()] * number
-    AddressBudget.objects.update_or_create(address=ALICE, defaults={"guesses": guesses})
+    AddressGuesses.objects.update_or_create(address=ALICE, defaults={"guesses": guesses})
 
 
 def test_32_when_only_the_link_proves_it_does(client: Client, limited) -> None:
     """After a hundred wrong guesses: the code is answered with the way out, the link opens."""
-    captcha = ask(client)
+    sign_up = ask(client)
     lengthen(100)
-    assert "Open the link in the email to continue" in text_of(verify(client, captcha))
-    client.get(f"/signup/link/{keys.link_token(captcha)}/")
-    assert verify(client, captcha, captcha="").status_code == 303
+    assert "Open the link in the email to continue" in text_of(verify(client, sign_up))
+    client.get(f"/signup/link/{codes.link_token(sign_up)}/")
+    assert verify(client, sign_up, captcha="").status_code == 303
 
 
 def test_33_nobody_squats_an_address_or_a_name(client: Client) -> None:
@@ -141,11 +141,11 @@ def test_33_nobody_squats_an_address_or_a_name(client: Client) -> None:
 def test_34_a_disabled_account_stays_disabled(client: Client, before: bool) -> None:
     """Disabled by an operator before or after its activation: no code, link or reset makes it active."""
     user = make_user(is_active=False) if before else make_user()
-    captcha = ask(client)
+    sign_up = ask(client)
     if not before:
         User.objects.update(is_active=False)
     CaptchaModel.objects.update(decoy=False)  # even if the request was no decoy
-    assert verify(client, captcha, username="alice2").status_code == 400
+    assert verify(client, sign_up, username="alice2").status_code == 400
     client.post("/password-reset/", {"email": ALICE})
     user.refresh_from_db()
     assert not user.is_active
@@ -245,8 +245,8 @@ def test_37_every_page_is_in_one_of_these_lists() -> None:
 )
 def test_38_next_leads_nowhere_else(client: Client, target: str) -> None:
     """At the sign-up, through the whole flow, and at the sign-in."""
-    captcha = ask(client, next=target)
-    assert verify(client, captcha).headers["Location"] == "/account/"
+    sign_up = ask(client, next=target)
+    assert verify(client, sign_up).headers["Location"] == "/account/"
     client.post("/logout/")
     fields = {"username": "alice", "password": PASSWORD, "next": target}
     assert client.post("/login/", fields).headers["Location"] == "/account/"
@@ -260,7 +260,7 @@ def test_39_another_host_reaches_no_mail(client: Client, settings, header: str) 
     make_user("bob", BOB)
     for page, email in (("/signup/", ALICE), ("/signup/", BOB), ("/password-reset/", BOB)):
         client.post(page, {"email": email}, **{header: "evil.example"})
-    built = [messages.build(each).message().as_bytes() for each in Delivery.objects.select_related("captcha", "user")]
+    built = [messages.build(each).message().as_bytes() for each in Delivery.objects.select_related("sign_up", "user")]
     assert len(built) == 3
     for each in built:
         assert b"evil" not in each
@@ -279,20 +279,20 @@ def test_40_extra_fields_are_ignored(client: Client) -> None:
         "user": "7",
         "activated_at": "2020-01-01",
     }
-    captcha = ask(client, **extra)
+    sign_up = ask(client, **extra)
     assert not get_user_model().objects.get().is_active
-    assert verify(client, captcha, **extra).status_code == 303
+    assert verify(client, sign_up, **extra).status_code == 303
     user = User.objects.get()
     assert (user.is_staff, user.is_superuser) == (False, False)
     assert user.pk != 7
-    assert user.activated_at > captcha.created_at
+    assert user.activated_at > sign_up.created_at
 
 
 def test_41_reading_changes_nothing(client: Client) -> None:
     """GET and HEAD on the mail's link by a scanner, and methods in disguise: the request stays as it was."""
-    captcha = ask(client)
+    sign_up = ask(client)
     before = list(CaptchaModel.objects.values())
-    token = keys.link_token(captcha)
+    token = codes.link_token(sign_up)
     scanner = Client()
     for _ in range(3):
         assert scanner.get(f"/signup/link/{token}/").status_code == 303
@@ -307,9 +307,9 @@ def test_41_reading_changes_nothing(client: Client) -> None:
     assert accept()
 
 
-def link_to(captcha: CaptchaModel, proof: str | None = None) -> str:
+def link_to(sign_up: CaptchaModel, proof: str | None = None) -> str:
     """The path of a mail's link; with another `proof`, of a forged one."""
-    return f"/signup/link/{captcha.handle}.{proof or keys.link_proof_of(captcha)}/"
+    return f"/signup/link/{sign_up.handle}.{proof or codes.link_proof_of(sign_up)}/"
 
 
 def entries_of(client: Client) -> list[list]:
@@ -318,17 +318,17 @@ def entries_of(client: Client) -> list[list]:
 
 def test_64_a_forged_link_changes_nothing(client: Client) -> None:
     """Made-up handles, a stranger's, the browser's own: the cookie stays, the right code is right, nothing is counted."""
-    captcha = ask(client)
+    sign_up = ask(client)
     before = entries_of(client)
     stranger = ask(Client())
     forged = [f"/signup/link/{number:024}.{'x' * 32}/" for number in range(5)]
-    for path in (*forged, link_to(stranger, "x" * 32), link_to(captcha, "x" * 32)):
+    for path in (*forged, link_to(stranger, "x" * 32), link_to(sign_up, "x" * 32)):
         answer = client.get(path)
         assert (answer.status_code, answer.headers["Location"]) == (303, "/signup/verify/")
         assert "doorcode_signup" not in answer.cookies
     assert entries_of(client) == before
-    assert verify(client, captcha).status_code == 303
-    assert not AddressBudget.objects.exclude(guesses=[]).exists()
+    assert verify(client, sign_up).status_code == 303
+    assert not AddressGuesses.objects.exclude(guesses=[]).exists()
 
 
 def test_64_a_forged_link_tells_nothing_of_a_handle(client: Client) -> None:
@@ -348,15 +348,15 @@ def test_64_a_forged_link_tells_nothing_of_a_handle(client: Client) -> None:
 def test_64_links_end_no_sign_up_that_was_begun_here(client: Client, proven: bool) -> None:
     """A stranger has six mails sent to mailboxes of their own, and lures Alice's browser onto the links."""
     make_user("taken", BOB)
-    captcha = ask(client)
+    sign_up = ask(client)
     if proven:
-        assert "That username is taken" in text_of(verify(client, captcha, username="taken"))
+        assert "That username is taken" in text_of(verify(client, sign_up, username="taken"))
     for number in range(6):
         theirs = make_captcha(f"eve{number}@example.com")
         client.get(link_to(theirs))
         assert "eve" in text_of(client.get("/signup/verify/"))  # the link that was opened last works here
     assert len(entries_of(client)) == 5
-    assert verify(client, captcha, captcha="" if proven else right(captcha)).status_code == 303
+    assert verify(client, sign_up, captcha="" if proven else right(sign_up)).status_code == 303
 
 
 @pytest.mark.parametrize("way", ["code", "link"])
@@ -365,14 +365,14 @@ def test_64_a_strangers_mail_to_the_same_address_spoils_nothing(client: Client, 
     Alice asked, Eve asked for the same address, and Alice opened the link of Eve's mail. The link finishes the sign-up,
     and the code of Alice's own mail is still right; neither costs a try.
     """
-    captcha = ask(client, next="/shop/")
+    sign_up = ask(client, next="/shop/")
     theirs = ask(Client())
     client.get(link_to(theirs))
     assert f"{ALICE} is confirmed" in text_of(client.get("/signup/verify/"))
-    answer = verify(client, captcha, captcha="" if way == "link" else right(captcha))
+    answer = verify(client, sign_up, captcha="" if way == "link" else right(sign_up))
     assert (answer.status_code, answer.headers["Location"]) == (303, "/shop/")
     assert User.objects.get(email=ALICE).is_active
-    assert not AddressBudget.objects.exclude(guesses=[]).exists()
+    assert not AddressGuesses.objects.exclude(guesses=[]).exists()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -381,20 +381,20 @@ def test_64_when_the_strangers_link_is_over_the_own_code_is_right(client: Client
     theirs = ask(Client())
     if when == "before":
         hands.move(seconds=700)
-    captcha = ask(client)
+    sign_up = ask(client)
     client.get(link_to(theirs))
     if when == "after":
         hands.move(seconds=590)
-        captcha.refresh_from_db()
+        sign_up.refresh_from_db()
         client.post("/signup/resend/", {"email": ALICE})
-        accept(captcha)
+        accept(sign_up)
         hands.move(seconds=20)
-    assert "Enter the 4-digit code" in text_of(verify(client, captcha, captcha=""))
-    assert "can try" in text_of(verify(client, captcha, captcha=wrong(captcha)))
-    captcha.refresh_from_db()
+    assert "Enter the 4-digit code" in text_of(verify(client, sign_up, captcha=""))
+    assert "can try" in text_of(verify(client, sign_up, captcha=wrong(sign_up)))
+    sign_up.refresh_from_db()
     theirs.refresh_from_db()
-    assert (captcha.attempts, theirs.attempts) == (1, 0)
-    assert verify(client, captcha).status_code == 303
+    assert (sign_up.attempts, theirs.attempts) == (1, 0)
+    assert verify(client, sign_up).status_code == 303
 
 
 def test_64_asking_again_goes_on_with_ones_own_request(client: Client, hands: Hands) -> None:

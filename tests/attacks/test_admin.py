@@ -376,21 +376,21 @@ SECRET = ("handle", "nonce", "key_id", "lease_token", "message_id", "password", 
 
 def test_63_no_search_finds_a_row_by_a_secret(client: Client, root: User) -> None:
     """In lists, nor in the choices of a form."""
-    alice, captcha = make_user(), make_captcha()
-    delivery = make_delivery(captcha, user_id=alice.pk)
+    alice, sign_up = make_user(), make_captcha()
+    delivery = make_delivery(sign_up, user_id=alice.pk)
     Delivery.objects.update(lease_token="f" * 32)
     alice.is_active = False
     alice.save()
-    for row in (alice, captcha, delivery):
+    for row in (alice, sign_up, delivery):
         row.refresh_from_db()
         for column in SECRET:
             secret = str(getattr(row, column, ""))[:8]
             for model in ADMINS if secret else ():
                 found = client.get(f"/admin/{model._meta.app_label}/{model._meta.model_name}/", {"q": secret})
                 assert ALICE not in text_of(found), (model, column)
-    for field in ("captcha", "user"):
+    for field in ("sign_up", "user"):
         names = {"app_label": "worker", "model_name": "delivery", "field_name": field}
-        for secret in (captcha.handle[:8], captcha.nonce[:8], alice.password[:8]):
+        for secret in (sign_up.handle[:8], sign_up.nonce[:8], alice.password[:8]):
             found = client.get("/admin/autocomplete/", {**names, "term": secret})
             assert found.json()["results"] == []
 

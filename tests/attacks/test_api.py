@@ -55,14 +55,14 @@ def post(path: str, body: Any, client: Client | None = None, **extra: Any) -> An
     return client.post(path, body, content_type="application/json", **extra)
 
 
-def try_code(captcha: CaptchaModel, code: Any, **fields: Any) -> Any:
-    given = {"id": captcha.handle, "email": captcha.address, "captcha": code, "username": "alice", "password": PASSWORD}
+def try_code(sign_up: CaptchaModel, code: Any, **fields: Any) -> Any:
+    given = {"id": sign_up.handle, "email": sign_up.address, "captcha": code, "username": "alice", "password": PASSWORD}
     return post("/api/users/", given | fields)
 
 
-def attempts(captcha: CaptchaModel) -> int:
-    captcha.refresh_from_db()
-    return captcha.attempts
+def attempts(sign_up: CaptchaModel) -> int:
+    sign_up.refresh_from_db()
+    return sign_up.attempts
 
 
 # --- Races ------------------------------------------------------------------------------------------------------------
@@ -103,10 +103,10 @@ def test_08_of_50_parallel_right_codes_one_makes_an_account(site: System) -> Non
 @pytest.mark.django_db(transaction=True)
 def test_09_a_try_is_counted_though_the_call_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """No rollback of the request takes the count back."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     monkeypatch.setattr("verification.codes.same", lambda *given: 1 / 0)
-    assert try_code(captcha, wrong(captcha)).status_code == 500
-    assert attempts(captcha) == 1
+    assert try_code(sign_up, wrong(sign_up)).status_code == 500
+    assert attempts(sign_up) == 1
 
 
 # --- Keys and shapes --------------------------------------------------------------------------------------------------
@@ -147,8 +147,8 @@ def test_18_json_spends_the_budgets_of_the_forms(settings: Any) -> None:
 ], ids=["full-width", "space", "dash"])  # fmt: skip
 def test_19_codes_as_people_write_them_are_right(write: Callable[[str], str]) -> None:
     """NFKC, separators off."""
-    captcha = make_captcha()
-    assert try_code(captcha, write(right(captcha))).status_code == 201
+    sign_up = make_captcha()
+    assert try_code(sign_up, write(right(sign_up))).status_code == 201
 
 
 @pytest.mark.django_db
@@ -168,10 +168,10 @@ def test_19_codes_as_people_write_them_are_right(write: Callable[[str], str]) ->
 ], ids=["arabic", "plus", "underscore", "decimal", "hex", "int", "float", "list", "digits", "object", "true", "null"])  # fmt: skip
 def test_19_what_only_resembles_a_code_is_refused_uncounted(write: Callable[[str], Any]) -> None:
     """Other scripts' digits, what int() would take, and values that are no strings."""
-    captcha = next(each for each in iter(make_captcha, None) if right(each)[0] != "0")  # so that int loses no digit
-    answer = try_code(captcha, write(right(captcha)))
+    sign_up = next(each for each in iter(make_captcha, None) if right(each)[0] != "0")  # so that int loses no digit
+    answer = try_code(sign_up, write(right(sign_up)))
     assert (answer.status_code, set(answer.json()["errors"])) == (400, {"captcha"})
-    assert attempts(captcha) == 0
+    assert attempts(sign_up) == 0
 
 
 FIELDS = {"id": "x" * 24, "email": "nul@example.com", "captcha": "1234", "username": "nul", "password": PASSWORD}
@@ -292,8 +292,8 @@ def test_40_extra_fields_are_ignored() -> None:
     pending = User.objects.get(email=ALICE)
     assert (pending.is_active, pending.is_staff, pending.is_superuser) == (False, False, False)
     assert not CaptchaModel.objects.filter(handle="x" * 24).exists()
-    captcha = make_captcha()
-    made = try_code(captcha, right(captcha), user_id=staff.pk, proven_at="2020-01-01", link_proof="x" * 32, **extra)
+    sign_up = make_captcha()
+    made = try_code(sign_up, right(sign_up), user_id=staff.pk, proven_at="2020-01-01", link_proof="x" * 32, **extra)
     assert made.status_code == 201
     assert made.json()["id"] == pending.pk
     alice = User.objects.get(email=ALICE)
@@ -315,23 +315,23 @@ OVERRIDES = [
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS"])
 def test_41_no_method_stands_for_another(method: str, override: dict[str, str]) -> None:
     """A GET with a header that says POST is a GET; none of them changes anything."""
-    captcha, client = make_captcha(), Client(raise_request_exception=False)
-    given = {"id": captcha.handle, "email": ALICE, "captcha": right(captcha), "username": "alice", "password": PASSWORD}
-    paths = {"/api/captchas/": {"email": BOB}, "/api/users/": given, f"/api/captchas/{captcha.handle}/resend/": {}}
+    sign_up, client = make_captcha(), Client(raise_request_exception=False)
+    given = {"id": sign_up.handle, "email": ALICE, "captcha": right(sign_up), "username": "alice", "password": PASSWORD}
+    paths = {"/api/captchas/": {"email": BOB}, "/api/users/": given, f"/api/captchas/{sign_up.handle}/resend/": {}}
     for path, body in paths.items():
         sent = client.generic(method, path, json.dumps(body), content_type="application/json", **override)
         assert sent.status_code == 405
         assert sent["Allow"] == "POST"
-    captcha.refresh_from_db()
-    assert (captcha.proven_at, captcha.attempts) == (None, 0)
+    sign_up.refresh_from_db()
+    assert (sign_up.proven_at, sign_up.attempts) == (None, 0)
     assert not User.objects.exists()
 
 
 @pytest.mark.django_db
 def test_41_reading_changes_nothing() -> None:
     """GET and HEAD of the delivery state, as often as one likes."""
-    captcha, client = make_captcha(), Client()
+    sign_up, client = make_captcha(), Client()
     before = CaptchaModel.objects.values().get()
     for method in (client.get, client.head):
-        assert method(f"/api/captchas/{captcha.handle}/").status_code == 200
+        assert method(f"/api/captchas/{sign_up.handle}/").status_code == 200
     assert CaptchaModel.objects.values().get() == before

@@ -52,7 +52,7 @@ from tests.servers import ROOT, MailServer, Redis, System, Visitor, link_in, wai
 from tests.visits import ask, deliver, verify
 from tests.worker.sink import Sink
 from verification.states import VerificationError
-from worker import bell, outbox, sender, smtp
+from worker import notify, outbox, sending, smtp
 from worker.celery import app
 from worker.models import Delivery
 
@@ -88,12 +88,12 @@ def test_43_with_redis_gone_sign_up_works(client: Client, limited, monkeypatch) 
     def gone(*args: object, **kwargs: object) -> None:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("core.counters.LocalCounters.count", gone)
-    monkeypatch.setattr("core.counters.LocalCounters.uncount", gone)
-    monkeypatch.setattr("worker.bell.ring", lambda delivery_id: False)
-    captcha = ask(client)
+    monkeypatch.setattr("core.rate_counters.LocalCounters.count", gone)
+    monkeypatch.setattr("core.rate_counters.LocalCounters.uncount", gone)
+    monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: False)
+    sign_up = ask(client)
     assert [each.recipient for each in outbox.claim(limit=1)] == [ALICE]
-    assert verify(client, captcha).status_code == 303
+    assert verify(client, sign_up).status_code == 303
     client.post("/logout/")
     assert client.post("/login/", {"username": "alice", "password": PASSWORD}).status_code == 302
 
@@ -218,10 +218,10 @@ def test_46_the_broker_gets_an_id_and_nothing_else(monkeypatch) -> None:
     """Arguments, their printed form and headers of the message."""
     sent: list[tuple] = []
     monkeypatch.undo()  # the bell of tests, which rings nowhere
-    captcha = make_captcha()
-    number = make_delivery(captcha).pk
+    sign_up = make_captcha()
+    number = make_delivery(sign_up).pk
     with patch.object(app.amqp, "send_task_message", lambda *args, **kwargs: sent.append((args, kwargs))):
-        assert bell.ring(number)
+        assert notify.notify_workers(number)
     [(args, kwargs)] = sent
     message = next(each for each in args if hasattr(each, "headers"))
     assert tuple(message.body[0]) == (number,)
@@ -229,14 +229,14 @@ def test_46_the_broker_gets_an_id_and_nothing_else(monkeypatch) -> None:
     assert message.headers["kwargsrepr"] == "{}"
     all_of_it = repr((message.body, message.headers, message.properties, kwargs))
     assert ALICE not in all_of_it
-    assert f"'{right(captcha)}'" not in all_of_it
+    assert f"'{right(sign_up)}'" not in all_of_it
 
 
 def test_47_error_reports_hide_what_was_typed(client: Client, settings, monkeypatch) -> None:
     """A crash in the middle of a verification: its report has neither code, password, key nor a service's URL."""
     settings.CELERY_BROKER_URL = f"redis://:{'secret' * 2}@redis.example.com/0"
-    captcha = ask(client)
-    code = right(captcha)
+    sign_up = ask(client)
+    code = right(sign_up)
     reports: list[str] = []
 
     def crash(*args: object) -> bool:
@@ -251,7 +251,7 @@ def test_47_error_reports_hide_what_was_typed(client: Client, settings, monkeypa
 
     got_request_exception.connect(note)
     try:
-        assert verify(client, captcha).status_code == 500
+        assert verify(client, sign_up).status_code == 500
     finally:
         got_request_exception.disconnect(note)
     [text] = reports
@@ -393,15 +393,15 @@ client, cookies = Client(headers={"Host": "accounts.example.com"}), []
 def note(answer):
     cookies.extend(morsel.OutputString() for morsel in answer.cookies.values())
     return answer
-with patch("worker.bell.ring", lambda delivery_id: True):
+with patch("worker.notify.notify_workers", lambda delivery_id: True):
     note(client.get("/signup/", secure=True))
     note(client.post("/i18n/setlang/", {"language": "en"}, secure=True))
     note(client.post("/signup/", {"email": "alice@example.com"}, secure=True))
-    captcha = accept()
+    sign_up = accept()
     neighbour = Client(headers={"Host": "accounts.example.com"})
     neighbour.cookies["doorcode_signup"] = client.cookies["__Host-doorcode_signup"].value
     lost = b"timed out" in neighbour.get("/signup/verify/", secure=True).content
-    fields = {"email": captcha.address, "captcha": right(captcha), "username": "alice", "password": "correct horse b"}
+    fields = {"email": sign_up.address, "captcha": right(sign_up), "username": "alice", "password": "correct horse b"}
     note(client.post("/signup/verify/", fields, secure=True))
     note(client.get("/account/", secure=True))
 print(json.dumps([cookies, lost]))
@@ -451,10 +451,10 @@ def test_68_longer_codes_are_no_way_to_bomb_a_mailbox(all_hands: Hands, limited,
         for _ in range(2):  # the second has what the guesses at the first have made
             mails = deliver()
             arrived += mails
-            for captcha in [mail.captcha for mail in mails for _ in range(6)]:
-                captcha.refresh_from_db()
+            for sign_up in [mail.sign_up for mail in mails for _ in range(6)]:
+                sign_up.refresh_from_db()
                 with suppress(VerificationError):
-                    services.prove(captcha=captcha, address=captcha.address, code=wrong(captcha), link_proof=None)
+                    services.prove(sign_up=sign_up, address=sign_up.address, code=wrong(sign_up), link_proof=None)
         if pause == 60:
             assert len(arrived) <= 5 + 1
         all_hands.move(seconds=pause)
@@ -618,7 +618,7 @@ def test_56_redis_holds_no_address(limited) -> None:
 
 
 def _cache(url: str) -> dict:
-    return {"default": {"BACKEND": "core.counters.RedisCounters", "LOCATION": url}}
+    return {"default": {"BACKEND": "core.rate_counters.RedisCounters", "LOCATION": url}}
 
 
 def _plain_forms(word: str) -> list[str]:
@@ -662,7 +662,7 @@ def test_58_no_name_stops_the_mail_or_adds_a_header(settings, setting: str, valu
     setattr(settings, setting, value)
     make_delivery(make_captcha(accepted=False), language="zh-hans")
     try:
-        sender.deliver()
+        sending.deliver()
     finally:
         smtp.close_connections()
         server.close()

@@ -12,13 +12,14 @@ from django.test import Client
 
 from core import clock
 from signup import handles, services
+from signup.accounts import services as account_services
 from tests.attacks import timing
 from tests.attacks.statistics import p_value
 from tests.factories import BOB, PASSWORD, Hands, make_pending, make_user, right, text_of, wrong
 from tests.servers import System
 from tests.visits import accept, ask, verify
 from verification.models import CaptchaModel
-from worker import outbox, sender, smtp
+from worker import outbox, sending, smtp
 from worker.models import Delivery
 from worker.smtp import Outcome, Reply
 
@@ -65,19 +66,19 @@ def journey(address: str) -> list[tuple]:
     note(client.post("/signup/", {"email": address}))
     look()
     note(client.post("/signup/verify/", {**fields, "captcha": "0000"}))
-    captcha = accept()
+    sign_up = accept()
     look()
     for _ in range(6):
-        note(client.post("/signup/verify/", {**fields, "captcha": wrong(captcha)}))
+        note(client.post("/signup/verify/", {**fields, "captcha": wrong(sign_up)}))
     note(client.post("/signup/verify/", {**fields, "captcha": ""}))
     note(client.post("/signup/resend/", {"email": address}))
     note(client.post("/signup/", {"email": address}))
-    CaptchaModel.objects.filter(pk=captcha.pk).update(requested_at=clock.now().replace(year=2000))
+    CaptchaModel.objects.filter(pk=sign_up.pk).update(requested_at=clock.now().replace(year=2000))
     note(client.post("/signup/resend/", {"email": address}))
-    captcha = accept()
+    sign_up = accept()
     for _ in range(6):
-        note(client.post("/signup/verify/", {**fields, "captcha": wrong(captcha)}))
-        captcha.refresh_from_db()
+        note(client.post("/signup/verify/", {**fields, "captcha": wrong(sign_up)}))
+        sign_up.refresh_from_db()
     look()
     note(client.post("/password-reset/", {"email": address}))
     note(client.post("/login/", {"username": address, "password": "wrong"}))
@@ -107,9 +108,9 @@ def test_03_trouble_makes_no_difference(people, limited, monkeypatch, broken: st
     """With the broker or Redis away, all kinds of addresses get what they always get."""
     well, unheard = journey("anno@example.com"), []
     if broken == "broker":
-        monkeypatch.setattr("worker.bell.ring", unheard.append)
+        monkeypatch.setattr("worker.notify.notify_workers", unheard.append)
     else:
-        monkeypatch.setattr("core.counters.LocalCounters.count", _refused)
+        monkeypatch.setattr("core.rate_counters.LocalCounters.count", _refused)
     assert [journey(address) for address in people.values()] == [well] * 3
     assert bool(unheard) == (broken == "broker")
 
@@ -155,8 +156,8 @@ def test_04_an_unknown_handle_says_nothing(client: Client) -> None:
     assert answers[0] == answers[1] == answers[2]
 
 
-def _tries(client: Client, captcha: CaptchaModel) -> list[tuple]:
-    posts = [client.post("/signup/resend/", {"email": BOB}), verify(client, captcha)]
+def _tries(client: Client, sign_up: CaptchaModel) -> list[tuple]:
+    posts = [client.post("/signup/resend/", {"email": BOB}), verify(client, sign_up)]
     assert all("Your sign-up timed out. Start again" in text_of(post) for post in posts)
     return [seen(post, BOB) for post in posts]
 
@@ -170,11 +171,11 @@ def test_05_the_limits_trip_alike(people, limited) -> None:
         for _ in range(3):
             client = Client()
             _ask(client, address, f"10.0.1.{number}")
-            captcha = accept()
+            sign_up = accept()
             for _ in range(5):
-                answer = verify(client, captcha, captcha=wrong(captcha))
+                answer = verify(client, sign_up, captcha=wrong(sign_up))
                 said.append(re.findall(r'<p class="error"[^>]*>([^<]+)', answer.content.decode()))
-                captcha.refresh_from_db()
+                sign_up.refresh_from_db()
         at[address] = (statuses, said)
     first, second, third = at.values()
     assert first == second == third
@@ -191,10 +192,10 @@ def test_06_a_taken_username_is_told_only_to_who_proved_the_mailbox(client: Clie
     make_user("bob", BOB)
     taken = "That username is taken"
     assert taken not in text_of(client.post("/signup/verify/", {"username": "bob"}))
-    captcha = ask(client)
-    assert taken not in text_of(verify(client, captcha, username="bob", captcha=wrong(captcha)))
-    assert taken not in text_of(verify(client, captcha, username="bob", captcha=""))
-    assert taken in text_of(verify(client, captcha, username="bob", captcha=right(captcha)))
+    sign_up = ask(client)
+    assert taken not in text_of(verify(client, sign_up, username="bob", captcha=wrong(sign_up)))
+    assert taken not in text_of(verify(client, sign_up, username="bob", captcha=""))
+    assert taken in text_of(verify(client, sign_up, username="bob", captcha=right(sign_up)))
 
 
 def test_74_a_neighbours_mail_says_nothing_of_an_account(monkeypatch) -> None:
@@ -213,9 +214,9 @@ def test_74_a_neighbours_mail_says_nothing_of_an_account(monkeypatch) -> None:
 
     def wait(asked_for: str) -> float:
         for address in ("mallory@example.com", asked_for):
-            services.request_password_reset(address=address, language="en", network=address)
+            account_services.request_password_reset(address=address, language="en", network=address)
         start = time.perf_counter()
-        assert sender.deliver() == 2
+        assert sending.deliver() == 2
         return arrived["mallory@example.com"] - start
 
     def p_of_a_round() -> float:
@@ -242,8 +243,8 @@ def test_74_each_reset_is_on_record_before_the_next_is_sent(monkeypatch) -> None
 
     monkeypatch.setattr(smtp, "send", send)
     for _ in range(3):
-        services.request_password_reset(address="mallory@example.com", language="en", network="")
-    sender.deliver()
+        account_services.request_password_reset(address="mallory@example.com", language="en", network="")
+    sending.deliver()
     assert recorded == [0, 1, 2]
 
 
@@ -251,7 +252,7 @@ def test_74_mails_about_accounts_are_claimed_apart() -> None:
     """No sign-up's mail is sent behind a reset's in one claim: its page tells when it was."""
     make_user("mallory", "mallory@example.com")
     ask_code(address="anna@example.com")
-    services.request_password_reset(address="mallory@example.com", language="en", network="")
+    account_services.request_password_reset(address="mallory@example.com", language="en", network="")
     ask_code(address="anne@example.com")
     kinds = [{each.kind for each in outbox.claim(limit=50)} for _ in range(2)]
     assert kinds == [{"password_reset"}, {"code"}]

@@ -11,8 +11,8 @@ from django.test import Client
 from signup import services
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_user, right, text_of, wrong
 from tests.visits import accept, ask, verify
-from verification import codes, limits
-from verification.models import AddressBudget, CaptchaModel
+from verification import codes, guess_limits
+from verification.models import AddressGuesses, CaptchaModel
 from verification.services import lengthen, prove
 from verification.states import CodeExpired, CodeMismatch, CodeTooShort, HandleLost, LinkOnly, TooManyAttempts
 from worker import outbox
@@ -23,11 +23,11 @@ pytestmark = pytest.mark.django_db
 Verdict = type[Exception] | str
 
 
-def verdict(captcha: CaptchaModel, code: str, *, address: str = "") -> Verdict:
+def verdict(sign_up: CaptchaModel, code: str, *, address: str = "") -> Verdict:
     """What a typed code is answered."""
-    captcha.refresh_from_db()
+    sign_up.refresh_from_db()
     try:
-        prove(captcha=captcha, address=address or captcha.address, code=code)
+        prove(sign_up=sign_up, address=address or sign_up.address, code=code)
     except (HandleLost, CodeMismatch, TooManyAttempts, CodeExpired, CodeTooShort, LinkOnly) as error:
         return type(error)
     return "proven"
@@ -36,34 +36,34 @@ def verdict(captcha: CaptchaModel, code: str, *, address: str = "") -> Verdict:
 @pytest.mark.django_db(transaction=True)
 def test_09_the_count_survives_a_failing_request(client: Client, monkeypatch) -> None:
     """A crash right after the comparison takes nothing back: no try is for nothing."""
-    captcha = ask(client)
+    sign_up = ask(client)
 
     def crash(*args: object) -> bool:
         raise RuntimeError
 
     monkeypatch.setattr("verification.codes.same", crash)
     client.raise_request_exception = False
-    assert [verify(client, captcha).status_code for _ in range(5)] == [500] * 5
+    assert [verify(client, sign_up).status_code for _ in range(5)] == [500] * 5
     monkeypatch.undo()
-    captcha.refresh_from_db()
-    assert captcha.attempts == 5
-    assert len(AddressBudget.objects.get().guesses) == 5
-    assert "Too many wrong codes" in text_of(verify(client, captcha))
+    sign_up.refresh_from_db()
+    assert sign_up.attempts == 5
+    assert len(AddressGuesses.objects.get().guesses) == 5
+    assert "Too many wrong codes" in text_of(verify(client, sign_up))
 
 
 def test_10_resending_gives_no_new_guesses(hands: Hands, limited) -> None:
     """Wrong × 5, another code, wrong × 5, and so on for a day: nine are compared, then 91 at eight digits, then none."""
     lengths: Counter[int] = Counter()
     for _ in range(24):
-        captcha = make_captcha()
+        sign_up = make_captcha()
         for _ in range(5):
-            before = captcha.length
-            if verdict(captcha, wrong(captcha)) is CodeMismatch:
+            before = sign_up.length
+            if verdict(sign_up, wrong(sign_up)) is CodeMismatch:
                 lengths[before] += 1
         hands.move(minutes=55)
     assert lengths == {4: 9, 8: 91}
-    captcha = make_captcha()
-    assert verdict(captcha, right(captcha)) is LinkOnly
+    sign_up = make_captcha()
+    assert verdict(sign_up, right(sign_up)) is LinkOnly
 
 
 TABLE = {
@@ -82,17 +82,17 @@ TABLE = {
 @pytest.mark.parametrize("typed", ["wrong", "right", "once right", "decoy"])
 def test_11_the_answer_depends_on_the_state_alone(hands: Hands, limited, state: str, typed: str) -> None:
     """Never on whether the typed code is, was or would be right; an open request alone knows a right one."""
-    captcha = make_captcha(accepted=state != "waiting", decoy=typed == "decoy")
-    code = wrong(captcha) if typed == "wrong" else right(captcha)
+    sign_up = make_captcha(accepted=state != "waiting", decoy=typed == "decoy")
+    code = wrong(sign_up) if typed == "wrong" else right(sign_up)
     if typed == "once right" and state not in ("waiting", "open"):
-        verdict(captcha, code)
-    _bring(captcha, state, hands)
-    answer = verdict(captcha, code, address=BOB if state == "another address" else ALICE)
+        verdict(sign_up, code)
+    _bring(sign_up, state, hands)
+    answer = verdict(sign_up, code, address=BOB if state == "another address" else ALICE)
     is_right = state == "open" and typed in ("right", "once right")
     assert answer == ("proven" if is_right else TABLE[state])
 
 
-def _bring(captcha: CaptchaModel, state: str, hands: Hands) -> None:
+def _bring(sign_up: CaptchaModel, state: str, hands: Hands) -> None:
     """Put a request, or its address, into a state."""
     if state == "exhausted":
         CaptchaModel.objects.update(attempts=5)
@@ -101,8 +101,8 @@ def _bring(captcha: CaptchaModel, state: str, hands: Hands) -> None:
     if state == "redeemed":
         CaptchaModel.objects.update(proven_at=hands.moment, redeemed_at=hands.moment)
     number = {"lengthened": 9, "link only": 100}.get(state, 0)
-    AddressBudget.objects.update_or_create(
-        address=captcha.address, defaults={"guesses": [hands.moment.timestamp()] * number}
+    AddressGuesses.objects.update_or_create(
+        address=sign_up.address, defaults={"guesses": [hands.moment.timestamp()] * number}
     )
 
 
@@ -123,14 +123,14 @@ def test_14_an_empty_redis_forgets_no_guess(client: Client, limited) -> None:
     compared = 0
     for _ in range(4):
         client.cookies.clear()
-        captcha = ask(client)
+        sign_up = ask(client)
         for _ in range(5):
             cache.clear()
-            page = text_of(verify(client, captcha, captcha=wrong(captcha)))
-            compared += captcha.length == 4 and "That code does not match" in page
-            captcha.refresh_from_db()
+            page = text_of(verify(client, sign_up, captcha=wrong(sign_up)))
+            compared += sign_up.length == 4 and "That code does not match" in page
+            sign_up.refresh_from_db()
     assert compared == 9
-    assert len(AddressBudget.objects.get().guesses) > 9  # the others had eight digits
+    assert len(AddressGuesses.objects.get().guesses) > 9  # the others had eight digits
 
 
 def test_15_a_burst_at_the_edge_of_a_window_gains_nothing(hands: Hands, limited) -> None:
@@ -142,7 +142,7 @@ def test_15_a_burst_at_the_edge_of_a_window_gains_nothing(hands: Hands, limited)
         for _ in range(9):
             try:
                 with transaction.atomic():
-                    limits.count_guess(address=ALICE, length=4, at=hands.moment)
+                    guess_limits.count_guess(address=ALICE, length=4, at=hands.moment)
                 moments.append(hands.moment)
             except CodeTooShort:
                 pass
@@ -153,7 +153,7 @@ def test_15_a_burst_at_the_edge_of_a_window_gains_nothing(hands: Hands, limited)
 
 def test_16_codes_are_uniform() -> None:
     """20,000 codes: each digit at each place about as often as any other, leading zeros kept."""
-    drawn = [codes.derive(key="key", nonce=str(n), address=ALICE, generation=1, length=4) for n in range(20_000)]
+    drawn = [codes.derive_code(key="key", nonce=str(n), address=ALICE, generation=1, length=4) for n in range(20_000)]
     assert {len(code) for code in drawn} == {4}
     for place in range(4):
         counts = Counter(code[place] for code in drawn)
@@ -165,9 +165,9 @@ def test_16_codes_are_uniform() -> None:
 def test_16_a_row_is_not_enough_to_know_its_code() -> None:
     """Twenty rows without their key: of their codes under two keys, some four-digit twins are chance, three are not."""
     row = {"address": ALICE, "generation": 1, "length": 4}
-    pairs = [[codes.derive(key=key, nonce=str(n), **row) for key in ("ours", "theirs")] for n in range(20)]
+    pairs = [[codes.derive_code(key=key, nonce=str(n), **row) for key in ("ours", "theirs")] for n in range(20)]
     assert sum(ours == theirs for ours, theirs in pairs) < 3
-    links = {codes.link_proof(key=key, handle="h", nonce="n", generation=1) for key in ("ours", "theirs")}
+    links = {codes.derive_link_proof(key=key, handle="h", nonce="n", generation=1) for key in ("ours", "theirs")}
     assert len(links) == 2
 
 
@@ -206,18 +206,18 @@ def test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count(settings,
     A right code is counted, then replaced by a longer one, then compared: the tries of the longer code began at none,
     and none of them is given back.
     """
-    captcha, same = make_captcha(), codes.same
+    sign_up, same = make_captcha(), codes.same
 
     def compare(left: str, right: str) -> bool:
         settings.CAPTCHA_LENGTH = 8
-        lengthen(captcha=CaptchaModel.objects.get())
+        lengthen(sign_up=CaptchaModel.objects.get())
         if "proven" in meanwhile:
-            CaptchaModel.objects.update(proven_at=captcha.created_at)
+            CaptchaModel.objects.update(proven_at=sign_up.created_at)
         return same(left, right)
 
     monkeypatch.setattr("verification.codes.same", compare)
-    assert prove(captcha=captcha, address=ALICE, code=right(captcha))
-    captcha = CaptchaModel.objects.get()
-    assert captcha.proven_at
-    assert (captcha.length, captcha.attempts) == (8, 0)
-    assert AddressBudget.objects.get().guesses == []
+    assert prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
+    sign_up = CaptchaModel.objects.get()
+    assert sign_up.proven_at
+    assert (sign_up.length, sign_up.attempts) == (8, 0)
+    assert AddressGuesses.objects.get().guesses == []

@@ -29,8 +29,8 @@ FIELDS = ["email", "captcha", "username", "password", "next", "once", "language"
 )
 def test_19_people_write_digits_in_many_ways(client: Client, write) -> None:
     """Full width, spaces, dashes: what a phone keyboard or a copied mail gives."""
-    captcha = ask(client)
-    assert verify(client, captcha, captcha=write(right(captcha))).status_code == 303
+    sign_up = ask(client)
+    assert verify(client, sign_up, captcha=write(right(sign_up))).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -47,19 +47,19 @@ def test_19_people_write_digits_in_many_ways(client: Client, write) -> None:
 )
 def test_19_what_python_would_take_for_a_number_is_no_code(client: Client, write) -> None:
     """It is a shape error, and counts no try."""
-    captcha = ask(client)
-    assert "The code must be 4 numbers" in text_of(verify(client, captcha, captcha=write(right(captcha))))
-    captcha.refresh_from_db()
-    assert captcha.attempts == 0
+    sign_up = ask(client)
+    assert "The code must be 4 numbers" in text_of(verify(client, sign_up, captcha=write(right(sign_up))))
+    sign_up.refresh_from_db()
+    assert sign_up.attempts == 0
 
 
 def test_19_a_field_given_twice_is_its_last(client: Client) -> None:
     """A list is never compared."""
-    captcha = ask(client)
-    many = [f"{number:04}" for number in range(10_000) if f"{number:04}" != right(captcha)][:50]
-    assert verify(client, captcha, captcha=many).status_code == 400
-    captcha.refresh_from_db()
-    assert captcha.attempts == 1
+    sign_up = ask(client)
+    many = [f"{number:04}" for number in range(10_000) if f"{number:04}" != right(sign_up)][:50]
+    assert verify(client, sign_up, captcha=many).status_code == 400
+    sign_up.refresh_from_db()
+    assert sign_up.attempts == 1
 
 
 NASTY = ["é", "用户", "🙂", "\u202e", "\ufeff", "\x7f", "a" * 5_000, "%", "' OR 1=1 --", "{{7*7}}", "${jndi:x}", "\\"]
@@ -131,18 +131,18 @@ def test_24_line_breaks_reach_no_header(client: Client, field: str, tail: str) -
     answer = client.post("/signup/", {**given, field: given.get(field, "alice") + tail})
     assert answer.status_code == (400 if field == "email" else 303)
     assert not any("evil" in value and name != "Set-Cookie" for name, value in answer.headers.items())
-    for delivery in Delivery.objects.select_related("captcha", "user"):
+    for delivery in Delivery.objects.select_related("sign_up", "user"):
         assert b"evil" not in messages.build(delivery).message().as_bytes()
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_25_null_characters_are_an_error_at_the_field(client: Client, field: str) -> None:
     """PostgreSQL stores none: they never get there."""
-    captcha = ask(client)
+    sign_up = ask(client)
     for form in FORMS:
         assert client.post(form, {"email": ALICE, field: "a\x00b"}).status_code < 500
-    assert verify(client, captcha, username="a\x00b").status_code == 400
-    assert verify(client, captcha, password="longenough\x00x").status_code == 400
+    assert verify(client, sign_up, username="a\x00b").status_code == 400
+    assert verify(client, sign_up, password="longenough\x00x").status_code == 400
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -182,11 +182,11 @@ def test_28_many_fields_are_refused(client: Client) -> None:
 def test_29_long_passwords_are_never_hashed(client: Client, monkeypatch, length: int) -> None:
     """At sign-up, sign-in, change and reset: over 128 characters is an error, and costs no Argon2."""
     make_user()
-    captcha = ask(client, "bob@example.com")
+    sign_up = ask(client, "bob@example.com")
     hashed: list[int] = []
     monkeypatch.setattr("django.contrib.auth.hashers.MD5PasswordHasher.encode", lambda *args: hashed.append(1) or "x")
     long = "x" * length
-    assert verify(client, captcha, password=long, username="bob").status_code == 400
+    assert verify(client, sign_up, password=long, username="bob").status_code == 400
     assert client.post("/login/", {"username": "alice", "password": long}).status_code == 400
     assert hashed == []
 
@@ -209,8 +209,8 @@ def test_29_long_passwords_are_never_hashed(client: Client, monkeypatch, length:
 )
 def test_30_usernames_that_pass_for_something_else(client: Client, username: str) -> None:
     """Addresses, links, mixed scripts, hidden characters."""
-    captcha = ask(client)
-    answer = verify(client, captcha, username=username)
+    sign_up = ask(client)
+    answer = verify(client, sign_up, username=username)
     assert answer.status_code == 400
     assert "in the username" in text_of(answer)
     assert not User.objects.filter(is_active=True).exists()
@@ -220,5 +220,5 @@ def test_30_names_of_one_script_are_fine(client: Client) -> None:
     """With digits; and one that looks alike after folding is taken."""
     assert verify(client, ask(client), username="小明2024").status_code == 303
     other = Client()
-    captcha = ask(other, "bob@example.com")
-    assert "That username is taken" in text_of(verify(other, captcha, username="小明２０２４"))
+    sign_up = ask(other, "bob@example.com")
+    assert "That username is taken" in text_of(verify(other, sign_up, username="小明２０２４"))

@@ -165,15 +165,15 @@ from signup.models import User
 print(list(User.objects.filter(email="%s", is_active=True).values_list("username", flat=True)))
 """
 _GUESSES = """
-from verification.models import AddressBudget
-print(len(AddressBudget.objects.get(address="%s").guesses))
+from verification.models import AddressGuesses
+print(len(AddressGuesses.objects.get(address="%s").guesses))
 """
 _CODE = """
 from django.core import signing
-from verification import keys
+from verification import codes
 from verification.models import CaptchaModel
 handle = signing.loads("%s", salt="doorcode.signup.handles")[0][0]
-print(keys.code_of(CaptchaModel.objects.get(handle=handle)))
+print(codes.code_of(CaptchaModel.objects.get(handle=handle)))
 """
 _COUNTS = """
 from signup.models import User
@@ -184,21 +184,21 @@ _LENGTHENED = """
 from unittest.mock import patch
 from django.test import override_settings
 from core import clock
-from verification import codes, keys, services
+from verification import codes, services
 from verification.models import CaptchaModel
 real = codes.same
 for proven in (False, True):
-    captcha = services.issue(address="judy-race@example.com", decoy=False)
-    services.accept(mails=[(captcha.pk, 1)], at=clock.now())
-    captcha.refresh_from_db()
-    row = CaptchaModel.objects.filter(pk=captcha.pk)
+    sign_up = services.issue(address="judy-race@example.com", decoy=False)
+    services.accept(mails=[(sign_up.pk, 1)], at=clock.now())
+    sign_up.refresh_from_db()
+    row = CaptchaModel.objects.filter(pk=sign_up.pk)
     def same(left, right):
         with override_settings(CAPTCHA_LENGTH=8):
-            services.lengthen(captcha=row.get())
+            services.lengthen(sign_up=row.get())
         if proven:
             row.update(proven_at=clock.now())
         return real(left, right)
     with patch("verification.codes.same", same):
-        services.prove(captcha=captcha, address=captcha.address, code=keys.code_of(captcha))
+        services.prove(sign_up=sign_up, address=sign_up.address, code=codes.code_of(sign_up))
     print(row.get().length, row.get().attempts, row.get().proven_at is not None)
 """

@@ -6,7 +6,7 @@ from tests.attacks.attacker import Siege, SiegeOfResets
 from tests.attacks.conftest import DEFAULTS
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
 from tests.visits import deliver
-from worker.models import Delivery, MailTally
+from worker.models import Delivery, SiteMails
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
@@ -49,7 +49,7 @@ def test_73_a_mail_that_is_held_back_takes_no_place(all_hands: Hands) -> None:
         make_delivery(make_captcha(accepted=False), network="stranger")
     assert len(deliver()) == 6
     assert not Delivery.objects.filter(admitted_at__isnull=False).exists()
-    assert not MailTally.objects.filter(mails__gt=0).exists()
+    assert not SiteMails.objects.filter(mails__gt=0).exists()
 
 
 def test_76_a_stranger_fills_only_part_of_the_sites_mails(all_hands: Hands, settings) -> None:

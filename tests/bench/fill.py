@@ -8,14 +8,13 @@ import os
 import sys
 
 import django
+from django.db import connection
+
+from verification import codes
+from worker import notify
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 django.setup()
-
-from django.db import connection  # noqa: E402
-
-from verification import keys  # noqa: E402
-from worker import bell  # noqa: E402
 
 FILL = """
     WITH request AS (
@@ -25,7 +24,7 @@ FILL = """
         FROM (SELECT %s || '-' || n AS name FROM generate_series(0, %s - 1) n) people
         RETURNING id, address
     ), mail AS (
-        INSERT INTO worker_delivery (kind, recipient, language, captcha_id, generation, state, attempts, mailbox,
+        INSERT INTO worker_delivery (kind, recipient, language, sign_up_id, generation, state, attempts, mailbox,
             network, created_at, next_attempt_at, published_at, lease_token, message_id, last_reply)
         SELECT 'code', address, 'en', id, 1, 'pending', 0, address, left(md5(address), 16), now(), now(), now(), '',
             '<' || md5(address) || '@doorcode.test>', ''
@@ -37,9 +36,9 @@ FILL = """
 
 def fill(number: int, tag: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(FILL, [keys.current_key_id(), tag, number])
+        cursor.execute(FILL, [codes.current_key_id(), tag, number])
         (newest,) = cursor.fetchone()
-    bell.ring(newest)
+    notify.notify_workers(newest)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from signup.models import User
 from tests.browser.conftest import SHOTS
 from tests.browser.test_screens import RULES_OF_MAILS, THEMES
 from tests.factories import make_user, muted
-from verification.models import CaptchaModel, GuessTally
+from verification.models import CaptchaModel, SiteGuesses
 from worker.models import Delivery
 
 pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
@@ -34,7 +34,7 @@ def a_busy_day() -> None:
         begun = now - timedelta(minutes=number * 5.5)
         wait = timedelta(seconds=0.4 + number % 7 * (40 if 60 < number < 90 else 1))
         sent, proven = number % 12 > 0, number % 12 > 2
-        captcha = CaptchaModel.objects.create(
+        sign_up = CaptchaModel.objects.create(
             handle=f"handle{number}", address=f"person{number}@{DOMAINS[number * number % 6]}", nonce="n", key_id="k",
             length=4 if number % 30 else 8, attempts=number % 6, created_at=begun, requested_at=begun,
             first_accepted_at=begun + wait if sent else None, expires_at=begun + timedelta(minutes=10) if sent else None,
@@ -44,12 +44,12 @@ def a_busy_day() -> None:
         state = "sent" if sent else ("pending", "failed", "expired", "failed")[number // 12 % 4]
         replies = {"sent": "250 2.0.0 OK queued", "failed": "550 5.1.1 no such user here", "expired": "superseded"}
         Delivery.objects.create(
-            kind="code", recipient=captcha.address, language=("en", "zh-hans", "zh-hans", "zh-hant")[number % 4],
-            captcha=captcha, generation=1, state=state, attempts=1 + number % 2, created_at=begun, next_attempt_at=begun,
-            mailbox=captcha.address, admitted_at=begun + timedelta(minutes=number % 9 // 8),
+            kind="code", recipient=sign_up.address, language=("en", "zh-hans", "zh-hans", "zh-hant")[number % 4],
+            sign_up=sign_up, generation=1, state=state, attempts=1 + number % 2, created_at=begun, next_attempt_at=begun,
+            mailbox=sign_up.address, admitted_at=begun + timedelta(minutes=number % 9 // 8),
             sent_at=begun + wait if sent else None, last_reply=replies.get(state, "451 4.7.1 greylisted, try later"),
         )  # fmt: skip
-    GuessTally.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), shard=0, guesses=37)
+    SiteGuesses.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), shard=0, guesses=37)
     make_user(), muted("muted@example.com")
 
 
@@ -93,7 +93,7 @@ def test_no_page_of_the_admin_complains(open_admin: Open, language: str) -> None
     paths = {
         "index": "/admin/", "mails": MAILS, "mail": f"{MAILS}{mail.pk}/change/", "signups": SIGNUPS,
         "signup": f"{SIGNUPS}{request.pk}/change/", "accounts": ACCOUNTS, "account": f"{ACCOUNTS}{account.pk}/change/",
-        "new_account": f"{ACCOUNTS}add/", "mutes": "/admin/worker/mute/", "group": "/admin/auth/group/add/",
+        "new_account": f"{ACCOUNTS}add/", "mutes": "/admin/worker/suppression/", "group": "/admin/auth/group/add/",
     }  # fmt: skip
     page = open_admin("/admin/dashboard/?span=7d", language)
     for name, path in paths.items():

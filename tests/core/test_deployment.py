@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from core import settings
-from core.environment import SECRETS
+from core.env import SECRETS
 from tests.servers import ROOT
 
 OWN = {"DEBUG", "DEMO", "DEMO_DATA", "CELERY_BROKER_URL"}  # not for this deployment, or following from another

@@ -8,8 +8,8 @@ import yaml
 from django.test import Client, RequestFactory
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from core import metrics
 from core.health import registry
+from core.observability import metrics
 from tests.servers import ROOT
 
 RULES = ROOT / "docs" / "operations" / "alerts.yml"
@@ -23,7 +23,7 @@ def all_well(monkeypatch: pytest.MonkeyPatch) -> dict[str, registry.Check]:
     well = registry.Check(lambda: registry.ok(""), "", quick=True)
     checks = dict.fromkeys(["database", "redis", "broker"], well)
     monkeypatch.setattr(registry, "_checks", checks)
-    monkeypatch.setattr("worker.bell.waiting", lambda: 7)
+    monkeypatch.setattr("worker.notify.queue_length", lambda: 7)
     return checks
 
 

@@ -9,10 +9,11 @@ from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisDown
 from redis.exceptions import ResponseError
 
-from core import ratelimit, tallies
-from core.breaker import Breaker
-from core.counters import LocalCounters
-from core.ratelimit import Limit, RateLimited, charge, refund
+from core import ratelimit
+from core.circuit_breaker import CircuitBreaker
+from core.observability import counters
+from core.rate_counters import LocalCounters
+from core.ratelimit import Limit, RateLimited, hit, undo
 
 DOORS = Limit("doors", "LIMIT_DOORS")
 
@@ -20,7 +21,7 @@ DOORS = Limit("doors", "LIMIT_DOORS")
 @pytest.fixture(autouse=True)
 def rates(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.LIMIT_DOORS = [(3, 60), (5, 3_600)]
-    monkeypatch.setattr(ratelimit, "breaker", Breaker(first=5, longest=5))
+    monkeypatch.setattr(ratelimit, "breaker", CircuitBreaker(first=5, longest=5))
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def redis_cache(settings) -> fakeredis.FakeServer:
     server = fakeredis.FakeServer()
     settings.CACHES = {
         "default": {
-            "BACKEND": "core.counters.RedisCounters",
+            "BACKEND": "core.rate_counters.RedisCounters",
             "LOCATION": "redis://fake:6379/0",
             "OPTIONS": {"connection_class": fakeredis.FakeRedisConnection, "server": server},
         }
@@ -39,7 +40,7 @@ def redis_cache(settings) -> fakeredis.FakeServer:
 
 def passes(key: str = "alice") -> bool:
     try:
-        charge(DOORS, key=key)
+        hit(DOORS, key=key)
     except RateLimited:
         return False
     return True
@@ -60,9 +61,9 @@ def test_it_says_how_long_to_wait(redis_cache) -> None:
     """Whole seconds, until the window of the slowest rate ends."""
     with time_machine.travel("2026-01-01T12:00:00Z", tick=False):
         for _ in range(3):
-            charge(DOORS, key="alice")
+            hit(DOORS, key="alice")
         with pytest.raises(RateLimited) as caught:
-            charge(DOORS, key="alice")
+            hit(DOORS, key="alice")
     assert isinstance(caught.value.retry_after, int)
     assert 1 <= caught.value.retry_after <= 60
 
@@ -70,14 +71,14 @@ def test_it_says_how_long_to_wait(redis_cache) -> None:
 def test_what_was_harmless_is_given_back(redis_cache) -> None:
     """A hundred right passwords reach no limit of wrong ones."""
     for _ in range(100):
-        charge(DOORS, key="alice")
-        refund(DOORS, key="alice")
+        hit(DOORS, key="alice")
+        undo(DOORS, key="alice")
     assert [passes() for _ in range(4)] == [True, True, True, False]
 
 
 def test_what_was_never_counted_is_not_given_back(redis_cache) -> None:
     """A refund whose window is over makes no room for others."""
-    refund(DOORS, key="alice")
+    undo(DOORS, key="alice")
     assert [passes() for _ in range(4)] == [True, True, True, False]
 
 
@@ -98,16 +99,16 @@ def test_with_redis_away_it_opens_and_says_so(monkeypatch, caplog, error: type[E
 
     monkeypatch.setattr(LocalCounters, "count", fail)
     assert all(passes() for _ in range(10))
-    refund(DOORS, key="alice")
+    undo(DOORS, key="alice")
     assert len(asked) == 1
-    assert tallies._gathered["doorcode_limits_open", "doors"] == 10
+    assert counters._gathered["doorcode_limits_open", "doors"] == 10
     assert "limit doors is open, Redis is away" in caplog.text
 
 
 def test_it_closes_again_when_redis_is_back(monkeypatch) -> None:
     """After the breaker's pause one request finds out, and counts."""
     moment = [1_000.0]
-    monkeypatch.setattr("core.breaker.time.monotonic", lambda: moment[0])
+    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: moment[0])
     ratelimit.breaker.failed()
     assert all(passes() for _ in range(5))
     moment[0] += 5.1
@@ -120,14 +121,14 @@ def test_redis_is_asked_once(redis_cache, monkeypatch) -> None:
     execute = Pipeline.execute
     monkeypatch.setattr(Pipeline, "execute", lambda self: asked.append(self) or execute(self))
     assert [passes() for _ in range(4)] == [True, True, True, False]
-    refund(DOORS, key="alice")
+    undo(DOORS, key="alice")
     assert len(asked) == 5
 
 
 def test_no_count_lives_for_ever(redis_cache) -> None:
     """Each ends soon after its window, also one that a refund met first."""
-    refund(DOORS, key="bob")
-    charge(DOORS, key="alice")
+    undo(DOORS, key="bob")
+    hit(DOORS, key="alice")
     redis = fakeredis.FakeRedis(server=redis_cache)
     lives = sorted(redis.ttl(name) for name in redis.scan_iter())
     assert len(lives) == 4
@@ -137,13 +138,13 @@ def test_no_count_lives_for_ever(redis_cache) -> None:
 
 def test_redis_learns_no_address(redis_cache, settings) -> None:
     """A key of a limit is a keyed hash: whoever reads Redis can't try all addresses."""
-    charge(DOORS, key="203.0.113.7")
+    hit(DOORS, key="203.0.113.7")
     redis = fakeredis.FakeRedis(server=redis_cache)
     names = [name.decode() for name in redis.scan_iter()]
     assert len(names) == 2
     assert not [name for name in names if "203.0.113.7" in name]
     settings.SECRET_KEY = "another-key-that-only-this-test-knows-0123456789"
-    charge(DOORS, key="203.0.113.7")
+    hit(DOORS, key="203.0.113.7")
     assert len(list(redis.scan_iter())) == 4
 
 

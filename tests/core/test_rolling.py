@@ -28,6 +28,7 @@ def ours(loader: MigrationLoader) -> list[Key]:
 
 
 LOADER = MigrationLoader(None)
+INITIAL = ("worker", "0001_initial")  # it needs those of the other apps
 
 
 def is_harmless(operation: Any, before: Any, app: str) -> bool:
@@ -50,12 +51,12 @@ def unsafe(operations: list[Any], before: Any, app: str) -> list[str]:
     return [each.describe() for each in operations if not is_harmless(each, before, app)]
 
 
-@pytest.mark.parametrize("key", ours(LOADER), ids=".".join)
-def test_a_migration_only_adds(key: Key) -> None:
+def test_a_migration_only_adds() -> None:
     """Tables, indexes, and columns that may be null or that the database fills: a rename or a drop takes two releases."""
-    before = LOADER.project_state(key, at_end=False)
-    found = unsafe(LOADER.disk_migrations[key].operations, before, key[0])
-    assert [text for text in found if (*key, text) not in ALLOWED] == []
+    for key in ours(LOADER):
+        before = LOADER.project_state(key, at_end=False)
+        found = unsafe(LOADER.disk_migrations[key].operations, before, key[0])
+        assert [text for text in found if (*key, text) not in ALLOWED] == [], key
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_a_migration_only_adds(key: Key) -> None:
 )
 def test_the_rule_sees_what_is_unsafe(operation: Any) -> None:
     """Each of these would break an old process, or may."""
-    assert unsafe([operation], LOADER.project_state(("worker", "0002_budgets"), at_end=True), "worker")
+    assert unsafe([operation], LOADER.project_state(INITIAL, at_end=True), "worker")
 
 
 def value_of(field: Any, number: int) -> Any:
@@ -105,11 +106,11 @@ def insert(model: Any, alias: str, number: int) -> Any:
 
 
 def test_an_old_process_can_write_to_the_new_tables(database: str) -> None:
-    """Before each migration since the first release: every table of that time takes rows, and gives them back."""
+    """After the first migration and each since: every table of that time takes rows, and gives them back."""
     numbers = itertools.count(1)
     seen = 0
-    for key in ours(LOADER):
-        old = LOADER.project_state(key, at_end=False).apps
+    for key in (INITIAL, *ours(LOADER)):
+        old = LOADER.project_state(key, at_end=True).apps
         for model in (each for each in old.get_models() if each._meta.app_label in APPS):
             number = next(numbers)
             insert(model, database, number)
@@ -117,12 +118,12 @@ def test_an_old_process_can_write_to_the_new_tables(database: str) -> None:
             row = rows.latest("pk")
             row.save(using=database)
             seen += 1
-    assert seen >= 10
+    assert seen >= 8
 
 
 def test_the_writing_sees_a_column_without_a_default(database: str) -> None:
     """As a new NOT NULL column is that only Django fills."""
-    old = LOADER.project_state(("worker", "0003_mute"), at_end=False).apps
+    old = LOADER.project_state(INITIAL, at_end=True).apps
     field = models.BooleanField(default=False)
     field.set_attributes_from_name("late")
     with connections[database].schema_editor() as editor:

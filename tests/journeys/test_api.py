@@ -54,14 +54,14 @@ def test_a_database_that_is_away_is_a_503_and_comes_back(tmp_path: Path) -> None
     with Postgres() as postgres, Redis() as redis, MailServer() as mail:
         system = System(database=postgres.new_database(), redis=redis.url, mail=mail, logs=tmp_path)
         with system.run(worker=False):
-            captchas, me = f"{system.url}/api/captchas/", f"{system.url}/api/users/me/"
+            sign_ups, me = f"{system.url}/api/captchas/", f"{system.url}/api/users/me/"
             postgres.stop(signal.SIGINT)
-            asked = requests.post(captchas, json={"email": "alice@example.com"}, headers=headers, timeout=30)
+            asked = requests.post(sign_ups, json={"email": "alice@example.com"}, headers=headers, timeout=30)
             for answer in (asked, requests.get(me, headers=headers, timeout=30)):
                 assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
                 assert answer.headers["Content-Type"] == "application/problem+json"
                 assert answer.json()["title"] == "服務暫時無法使用，請稍後再試"
             postgres.start()
             assert requests.get(me, headers=headers, timeout=30).status_code == 401
-            again = requests.post(captchas, json={"email": "alice@example.com"}, headers=headers, timeout=30)
+            again = requests.post(sign_ups, json={"email": "alice@example.com"}, headers=headers, timeout=30)
             assert again.status_code == 202

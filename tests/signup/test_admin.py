@@ -26,15 +26,22 @@ from tests.factories import (
     text_of,
     wrong,
 )
-from verification import keys, services
+from verification import codes, services
 from verification.models import CaptchaModel
 from verification.states import CodeMismatch
-from worker.models import Delivery, Mute
+from worker.models import Delivery, Suppression
 
 pytestmark = pytest.mark.django_db
 
 MAILS, SIGNUPS, ACCOUNTS = "/admin/worker/delivery/", "/admin/verification/captchamodel/", "/admin/signup/user/"
-LISTS = (MAILS, SIGNUPS, ACCOUNTS, "/admin/worker/mute/", "/admin/verification/addressbudget/", "/admin/auth/group/")
+LISTS = (
+    MAILS,
+    SIGNUPS,
+    ACCOUNTS,
+    "/admin/worker/suppression/",
+    "/admin/verification/addressguesses/",
+    "/admin/auth/group/",
+)
 
 
 def shown(admin: Client, path: str) -> str:
@@ -47,16 +54,16 @@ def shown(admin: Client, path: str) -> str:
 def test_no_page_shows_a_secret(admin: Client, settings, length: int) -> None:
     """Neither code, nonce, handle, link proof, key nor lease: in lists, forms, searches and the dashboard."""
     settings.CAPTCHA_LENGTH = length
-    captcha = make_captcha()
+    sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
-        services.prove(captcha=captcha, address=ALICE, code=wrong(captcha))
-    delivery = make_delivery(captcha, network="n")
+        services.prove(sign_up=sign_up, address=ALICE, code=wrong(sign_up))
+    delivery = make_delivery(sign_up, network="n")
     Delivery.objects.update(lease_token="f" * 32, state="sending")
     paths = [*LISTS, "/admin/", "/admin/dashboard/", f"{MAILS}?q={ALICE}", f"{SIGNUPS}?q={ALICE}"]
-    paths += [f"{MAILS}{delivery.pk}/change/", f"{SIGNUPS}{captcha.pk}/change/"]
-    paths += [f"/admin/verification/addressbudget/{quote(ALICE)}/change/"]
-    secrets = (captcha.nonce, captcha.handle, captcha.key_id, keys.link_proof_of(captcha) or "", "f" * 32)
-    code = re.compile(rf"(?<![\d.#]){right(captcha)}(?![\d.])")
+    paths += [f"{MAILS}{delivery.pk}/change/", f"{SIGNUPS}{sign_up.pk}/change/"]
+    paths += [f"/admin/verification/addressguesses/{quote(ALICE)}/change/"]
+    secrets = (sign_up.nonce, sign_up.handle, sign_up.key_id, codes.link_proof_of(sign_up) or "", "f" * 32)
+    code = re.compile(rf"(?<![\d.#]){right(sign_up)}(?![\d.])")
     for path in paths:
         page = admin.get(path)
         assert page.status_code == 200, path
@@ -71,7 +78,7 @@ def test_every_label_is_translated(admin: Client, path: str, language: str) -> N
     """Columns, filters, actions and states of a list; a mail server's own words and the names of languages aside."""
     make_delivery(make_captcha(), language="zh-hans"), muted()
     with pytest.raises(CodeMismatch):
-        services.prove(captcha=(captcha := make_captcha(BOB)), address=BOB, code=wrong(captcha))
+        services.prove(sign_up=(sign_up := make_captcha(BOB)), address=BOB, code=wrong(sign_up))
     page = text_of(admin.get(f"{path}?since=all", headers={"accept-language": language}))
     body = page.partition('<main id="content-start" class="content" tabindex="-1">')[2].partition("</main>")[0]
     words = re.sub(r"<(script|svg|template).*?</\1>|<[^>]*>", " ", body, flags=re.DOTALL)
@@ -129,10 +136,10 @@ def test_a_list_opens_on_the_last_day_and_a_search_on_all(admin: Client) -> None
 def test_mails_and_requests_are_found(admin: Client, query: str) -> None:
     """By an address or its beginning, a number, and the reference that a visitor reads out."""
     make_delivery(make_captcha(BOB), recipient=BOB)
-    captcha = make_captcha()
-    delivery = make_delivery(captcha)
-    reference = keys.reference_of(captcha)
-    for path, pk in ((MAILS, delivery.pk), (SIGNUPS, captcha.pk)):
+    sign_up = make_captcha()
+    delivery = make_delivery(sign_up)
+    reference = codes.reference_of(sign_up)
+    for path, pk in ((MAILS, delivery.pk), (SIGNUPS, sign_up.pk)):
         rows = shown(admin, f"{path}?q=" + query.format(pk=pk, reference=reference, low=reference.lower()))
         assert (ALICE in rows, BOB in rows) == (True, False)
         assert reference in rows
@@ -293,7 +300,7 @@ def test_the_admin_speaks_chinese(admin: Client) -> None:
 def test_an_operator_may_lift_a_mute_and_make_none(admin: Client) -> None:
     """The owner of the mailbox lost the mail with the link."""
     muted()
-    assert ALICE in text_of(admin.get("/admin/worker/mute/"))
-    assert admin.get("/admin/worker/mute/add/").status_code == 403
-    admin.post(f"/admin/worker/mute/{quote(ALICE)}/delete/", {"post": "yes"})
-    assert not Mute.objects.exists()
+    assert ALICE in text_of(admin.get("/admin/worker/suppression/"))
+    assert admin.get("/admin/worker/suppression/add/").status_code == 403
+    admin.post(f"/admin/worker/suppression/{quote(ALICE)}/delete/", {"post": "yes"})
+    assert not Suppression.objects.exists()

@@ -101,10 +101,10 @@ def test_looking_is_not_doing(client: Client, path: str, action: str) -> None:
     codes = ["view_delivery", "view_captchamodel", "view_user"]
     viewer.user_permissions.set(Permission.objects.filter(codename__in=codes))
     client.force_login(viewer)
-    captcha, alice = make_captcha(), make_user()
+    sign_up, alice = make_captcha(), make_user()
     CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=5))
-    delivery = fail(make_delivery(captcha))
-    row = {MAILS: delivery, SIGNUPS: captcha, ACCOUNTS: alice}[path]
+    delivery = fail(make_delivery(sign_up))
+    row = {MAILS: delivery, SIGNUPS: sign_up, ACCOUNTS: alice}[path]
     client.post(path, {"action": action, "_selected_action": [row.pk], "confirmed": str(row.pk)})
     alice.refresh_from_db()
     assert (states(), alice.is_active) == (["failed"], True)
@@ -112,10 +112,10 @@ def test_looking_is_not_doing(client: Client, path: str, action: str) -> None:
 
 def test_a_code_is_sent_again_in_the_language_of_the_first(admin: Client) -> None:
     """The same code, another mail."""
-    captcha = make_captcha()
-    Delivery.objects.filter(pk=make_delivery(captcha, language="zh-hant").pk).update(state="sent")
+    sign_up = make_captcha()
+    Delivery.objects.filter(pk=make_delivery(sign_up, language="zh-hant").pk).update(state="sent")
     CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=5))
-    page = choose(admin, SIGNUPS, "send_code", captcha)
+    page = choose(admin, SIGNUPS, "send_code", sign_up)
     assert f"{ALICE} · open" in text_of(page)
     assert Delivery.objects.count() == 1
     assert "1 code is sent again" in confirm(admin, SIGNUPS, page)

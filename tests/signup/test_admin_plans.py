@@ -52,7 +52,7 @@ for path in (D, f"{{D}}?since=all", f"{{D}}?since=all&state__exact=failed", f"{{
 def test_no_page_reads_a_whole_table(postgres: Postgres) -> None:
     """Neither mails nor requests are scanned from end to end, in lists, filters, searches and the dashboard."""
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": postgres.new_database()}
-    script = SCRIPT.replace("import django;", 'import os, tests.settings as s; from core.environment import Env\n'
+    script = SCRIPT.replace("import django;", 'import os, tests.settings as s; from core.env import Env\n'
                             's.DATABASES["default"] = Env().db_url_config(os.environ["REAL_DATABASE"])\nimport django;')  # fmt: skip
     environment["REAL_DATABASE"] = environment["DATABASE_URL"]
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)

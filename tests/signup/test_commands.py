@@ -10,12 +10,12 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from core import clock, ratelimit
-from core.fingerprints import of_address
+from core.observability.redaction import pseudonym_of_address
 from signup import limits
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted, right
 from tests.visits import ask, verify
-from verification.models import AddressBudget, CaptchaModel
-from worker.models import Delivery, Mute
+from verification.models import AddressGuesses, CaptchaModel
+from worker.models import Delivery, Suppression
 
 pytestmark = pytest.mark.django_db
 
@@ -26,13 +26,18 @@ def told(capsys) -> dict:
 
 def test_resend_mails_the_same_code_again(client: Client, hands: Hands, capsys) -> None:
     """As the page's button does, after the cooldown; and says how the logs call the address."""
-    captcha = ask(client)
+    sign_up = ask(client)
     Delivery.objects.update(state="sent")
-    code = right(captcha)
+    code = right(sign_up)
     hands.move(seconds=61)
     call_command("resend", "Alice@Example.com", "--json")
     newest = Delivery.objects.latest("pk")
-    assert told(capsys) == {"address": ALICE, "in_logs": of_address(ALICE), "delivery": newest.pk, "dry_run": False}
+    assert told(capsys) == {
+        "address": ALICE,
+        "in_logs": pseudonym_of_address(ALICE),
+        "delivery": newest.pk,
+        "dry_run": False,
+    }
     assert Delivery.objects.count() == 2
     assert right(CaptchaModel.objects.get()) == code
 
@@ -49,11 +54,11 @@ def test_resend_says_why_not(client: Client, hands: Hands) -> None:
     """No sign-up, too soon, done, no address."""
     with pytest.raises(CommandError, match="No sign-up"):
         call_command("resend", BOB)
-    captcha = ask(client)
+    sign_up = ask(client)
     Delivery.objects.update(state="sent")
     with pytest.raises(CommandError, match="60 s"):
         call_command("resend", ALICE)
-    verify(client, captcha)
+    verify(client, sign_up)
     hands.move(minutes=5)
     with pytest.raises(CommandError, match="No sign-up"):
         call_command("resend", ALICE)
@@ -73,13 +78,13 @@ def test_resend_can_only_look(client: Client, hands: Hands) -> None:
 def test_unlock_forgets_wrong_codes(capsys) -> None:
     """Of this address alone."""
     for address in (ALICE, BOB):
-        AddressBudget.objects.create(address=address, guesses=[clock.now().timestamp()] * 3)
+        AddressGuesses.objects.create(address=address, guesses=[clock.now().timestamp()] * 3)
     call_command("unlock", ALICE, "--dry-run", "--json")
     assert told(capsys)["guesses"] == 3
-    assert AddressBudget.objects.count() == 2
+    assert AddressGuesses.objects.count() == 2
     call_command("unlock", ALICE)
     assert "3 wrong codes are forgotten" in capsys.readouterr().out
-    assert AddressBudget.objects.get().address == BOB
+    assert AddressGuesses.objects.get().address == BOB
 
 
 @pytest.mark.parametrize("name", ["alice", ALICE])
@@ -87,22 +92,22 @@ def test_unlock_forgets_wrong_passwords(settings, still: None, name: str) -> Non
     """By either name of the account."""
     make_user("Alice")
     settings.LIMIT_LOGIN_ACCOUNT = [(1, 3_600)]
-    ratelimit.charge(limits.LOGIN_ACCOUNT, key=name)
+    ratelimit.hit(limits.LOGIN_ACCOUNT, key=name)
     with pytest.raises(ratelimit.RateLimited):
-        ratelimit.charge(limits.LOGIN_ACCOUNT, key=name)
+        ratelimit.hit(limits.LOGIN_ACCOUNT, key=name)
     call_command("unlock", ALICE)
-    ratelimit.charge(limits.LOGIN_ACCOUNT, key=name)
+    ratelimit.hit(limits.LOGIN_ACCOUNT, key=name)
 
 
 def test_unlock_leaves_a_mute_unless_told(capsys) -> None:
     """It is the owner's own word."""
     muted()
     call_command("unlock", ALICE)
-    assert Mute.objects.exists()
+    assert Suppression.objects.exists()
     call_command("unlock", ALICE, "--unmute", "--dry-run")
-    assert Mute.objects.exists()
+    assert Suppression.objects.exists()
     call_command("unlock", ALICE, "--unmute")
-    assert not Mute.objects.exists()
+    assert not Suppression.objects.exists()
 
 
 def test_stats_count_what_became_of_sign_ups(client: Client, capsys) -> None:

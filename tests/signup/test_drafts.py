@@ -8,7 +8,7 @@ from django.test import Client
 
 from signup import drafts
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_user, text_of
-from verification.models import AddressBudget, CaptchaModel
+from verification.models import AddressGuesses, CaptchaModel
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -138,13 +138,13 @@ def test_limits_carry_over(client: Client, hands: Hands) -> None:
     """Away and back again is no way to another mail or to more tries."""
     client.post("/signup/", {"email": ALICE})
     CaptchaModel.objects.update(attempts=3, expires_at=hands.moment.replace(year=2099), first_accepted_at=hands.moment)
-    AddressBudget.objects.create(address=ALICE, guesses=[hands.moment.timestamp()] * 3)
+    AddressGuesses.objects.create(address=ALICE, guesses=[hands.moment.timestamp()] * 3)
     Delivery.objects.update(state="sent")
     client.post("/signup/change/", {"email": ALICE, "new_email": BOB})
     client.post("/signup/change/", {"email": BOB, "new_email": ALICE})
     assert Delivery.objects.filter(recipient=ALICE).count() == 1
     assert "You can try 2 more times" in text_of(client.get("/signup/verify/"))
-    assert len(AddressBudget.objects.get().guesses) == 3
+    assert len(AddressGuesses.objects.get().guesses) == 3
 
 
 def test_a_double_click_changes_once(client: Client) -> None:

@@ -5,22 +5,22 @@ from django.utils import translation
 
 from signup.forms import EmailForm, RegisterForm
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, wrong
-from verification import keys
-from verification.models import AddressBudget, CaptchaModel
+from verification import codes
+from verification.models import AddressGuesses, CaptchaModel
 
 pytestmark = pytest.mark.django_db
 
 FIELDS = {"email": ALICE, "username": "alice", "password": PASSWORD, "captcha": ""}
 
 
-def form_of(captcha: CaptchaModel | None, /, link: str = "", **fields: str) -> RegisterForm:
-    captchas = [captcha] if captcha else []
+def form_of(sign_up: CaptchaModel | None, /, link: str = "", **fields: str) -> RegisterForm:
+    sign_ups = [sign_up] if sign_up else []
     return RegisterForm(
-        FIELDS | fields, captchas=captchas, link_proofs={each.handle: link for each in captchas if link}
+        FIELDS | fields, sign_ups=sign_ups, link_proofs={each.handle: link for each in sign_ups if link}
     )
 
 
-def codes(form: EmailForm | RegisterForm) -> dict[str, list[str]]:
+def error_codes(form: EmailForm | RegisterForm) -> dict[str, list[str]]:
     return {field: [error.code for error in errors] for field, errors in form.errors.as_data().items()}
 
 
@@ -32,7 +32,7 @@ def codes(form: EmailForm | RegisterForm) -> dict[str, list[str]]:
 )  # fmt: skip
 def test_a_bad_address_is_told_at_the_field(typed: str, code: str) -> None:
     """Never more than a word about the form of it."""
-    assert codes(EmailForm({"email": typed})) == {"email": [code]}
+    assert error_codes(EmailForm({"email": typed})) == {"email": [code]}
 
 
 def test_a_good_address_is_canonical() -> None:
@@ -64,13 +64,13 @@ def test_both_forms_reveal_registered_addresses_only_if_told_to(settings, langua
 
 def test_shape_errors_come_all_together_and_count_nothing() -> None:
     """The right code isn't even looked at."""
-    captcha = make_captcha()
-    form = form_of(captcha, username="", password="short", captcha="12")
-    assert codes(form) == {"username": ["required"], "password": ["password_too_short"], "captcha": ["invalid"]}
-    form = form_of(captcha, username="x", captcha=right(captcha))
-    assert codes(form) == {"username": ["length"]}
-    captcha.refresh_from_db()
-    assert (captcha.attempts, captcha.proven_at, AddressBudget.objects.count()) == (0, None, 0)
+    sign_up = make_captcha()
+    form = form_of(sign_up, username="", password="short", captcha="12")
+    assert error_codes(form) == {"username": ["required"], "password": ["password_too_short"], "captcha": ["invalid"]}
+    form = form_of(sign_up, username="x", captcha=right(sign_up))
+    assert error_codes(form) == {"username": ["length"]}
+    sign_up.refresh_from_db()
+    assert (sign_up.attempts, sign_up.proven_at, AddressGuesses.objects.count()) == (0, None, 0)
 
 
 @pytest.mark.parametrize(
@@ -84,31 +84,31 @@ def test_shape_errors_come_all_together_and_count_nothing() -> None:
 def test_bad_input_is_told_at_its_field(field: str, typed: str, code: str) -> None:
     """Each by its own code, with nothing counted."""
     form = form_of(make_captcha(), **{"username": "alicealice", "captcha": "1234", field: typed})
-    assert codes(form)[field] == [code]
-    assert not AddressBudget.objects.exists()
+    assert error_codes(form)[field] == [code]
+    assert not AddressGuesses.objects.exists()
 
 
 @pytest.mark.parametrize("dress", ["{0}{1}{2}{3}", " {0}{1} {2}{3} ", "{0}{1}-{2}{3}"])
 def test_the_right_code_is_right_in_any_dress(dress: str) -> None:
     """Spaces, dashes, full width."""
-    captcha = make_captcha()
-    full_width = right(captcha).translate({ord("0") + n: 0xFF10 + n for n in range(10)})
-    assert form_of(captcha, captcha=dress.format(*full_width)).is_valid()
+    sign_up = make_captcha()
+    full_width = right(sign_up).translate({ord("0") + n: 0xFF10 + n for n in range(10)})
+    assert form_of(sign_up, captcha=dress.format(*full_width)).is_valid()
 
 
 def test_the_code_of_another_address_is_a_mismatch() -> None:
     """Bob's code for Alice, and Alice's handle with Bob's address."""
     alice, bob = make_captcha(), make_captcha(BOB)
-    assert codes(form_of(alice, captcha=right(bob) if right(bob) != right(alice) else wrong(alice))) == {
+    assert error_codes(form_of(alice, captcha=right(bob) if right(bob) != right(alice) else wrong(alice))) == {
         "captcha": ["mismatch"]
     }
-    assert codes(form_of(alice, email=BOB, captcha=right(alice))) == {"captcha": ["mismatch"]}
+    assert error_codes(form_of(alice, email=BOB, captcha=right(alice))) == {"captcha": ["mismatch"]}
 
 
 def test_with_two_tabs_the_address_chooses_the_request() -> None:
     """The newest request is Bob's; Alice's tab still works."""
     alice, bob = make_captcha(), make_captcha(BOB)
-    assert RegisterForm(FIELDS | {"captcha": right(alice)}, captchas=[bob, alice]).is_valid()
+    assert RegisterForm(FIELDS | {"captcha": right(alice)}, sign_ups=[bob, alice]).is_valid()
 
 
 @pytest.mark.parametrize(
@@ -121,77 +121,77 @@ def test_with_two_tabs_the_address_chooses_the_request() -> None:
 )
 def test_a_wrong_code_says_what_is_left(language: str, text: str) -> None:
     """At the code's field."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     with translation.override(language):
-        assert form_of(captcha, captcha=wrong(captcha)).errors == {"captcha": [text]}
+        assert form_of(sign_up, captcha=wrong(sign_up)).errors == {"captcha": [text]}
 
 
 def test_one_more_time_is_singular(hands: Hands) -> None:
     """Then none, then only a new code helps."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     CaptchaModel.objects.update(attempts=3)
-    captcha.refresh_from_db()
+    sign_up.refresh_from_db()
     told = []
     for _ in range(3):
-        told += form_of(captcha, captcha=wrong(captcha)).errors["captcha"]
-        captcha.refresh_from_db()
+        told += form_of(sign_up, captcha=wrong(sign_up)).errors["captcha"]
+        sign_up.refresh_from_db()
     assert told == [
         "That code does not match this email address. You can try 1 more time",
         "That code does not match this email address. Get a new code",
         "Too many wrong codes. Get a new code",
     ]
     hands.move(seconds=600)
-    assert form_of(captcha, captcha=right(captcha)).errors["captcha"] == ["That code has expired. Get a new code"]
+    assert form_of(sign_up, captcha=right(sign_up)).errors["captcha"] == ["That code has expired. Get a new code"]
 
 
 def test_a_lost_handle_starts_again() -> None:
     """At the code's field, uncounted."""
-    assert codes(form_of(None, captcha="1234")) == {"captcha": ["session_lost"]}
+    assert error_codes(form_of(None, captcha="1234")) == {"captcha": ["session_lost"]}
 
 
 def test_a_taken_name_is_told_only_after_the_right_code() -> None:
     """And the proof stays: no code is needed any more."""
     make_user("Bob", BOB)
-    captcha = make_captcha()
-    assert codes(form_of(captcha, username="bob", captcha=wrong(captcha))) == {"captcha": ["mismatch"]}
-    captcha.refresh_from_db()
-    form = form_of(captcha, username="bob", captcha=right(captcha))
-    assert codes(form) == {"username": ["username_taken"]}
+    sign_up = make_captcha()
+    assert error_codes(form_of(sign_up, username="bob", captcha=wrong(sign_up))) == {"captcha": ["mismatch"]}
+    sign_up.refresh_from_db()
+    form = form_of(sign_up, username="bob", captcha=right(sign_up))
+    assert error_codes(form) == {"username": ["username_taken"]}
     assert form.is_proven
-    assert form_of(CaptchaModel.objects.get(), link=form.link_proofs[captcha.handle]).is_valid()
+    assert form_of(CaptchaModel.objects.get(), link=form.link_proofs[sign_up.handle]).is_valid()
 
 
 def test_the_link_stands_in_for_the_code() -> None:
     """Only the right one."""
-    captcha = make_captcha()
-    assert codes(form_of(captcha, link="x" * 32)) == {"captcha": ["required"]}
-    assert form_of(captcha, link=keys.link_proof_of(captcha) or "").is_valid()
+    sign_up = make_captcha()
+    assert error_codes(form_of(sign_up, link="x" * 32)) == {"captcha": ["required"]}
+    assert form_of(sign_up, link=codes.link_proof_of(sign_up) or "").is_valid()
 
 
 def test_somebody_faster_is_told_at_the_field() -> None:
     """The name was free when the form was checked; the account exists when it is saved."""
     make_pending()
-    captcha = make_captcha()
-    form = form_of(captcha, captcha=right(captcha))
+    sign_up = make_captcha()
+    form = form_of(sign_up, captcha=right(sign_up))
     assert form.is_valid()
     make_user("ALICE", BOB)
     assert form.save(language="en") is None
-    assert codes(form) == {"username": ["username_taken"]}
-    proof = form.link_proofs[captcha.handle]
+    assert error_codes(form) == {"username": ["username_taken"]}
+    proof = form.link_proofs[sign_up.handle]
     form = form_of(CaptchaModel.objects.get(), link=proof, username="alice2")
     assert form.is_valid()
     twin = form_of(CaptchaModel.objects.get(), link=proof, username="alice3")
     assert twin.is_valid()
     assert form.save(language="en")
     assert twin.save(language="en") is None
-    assert codes(twin) == {"captcha": ["session_lost"]}
+    assert error_codes(twin) == {"captcha": ["session_lost"]}
 
 
 def test_an_address_that_got_an_account_meanwhile_is_told_so() -> None:
     """To who proved the mailbox."""
     make_user()
-    captcha = make_captcha()
-    form = form_of(captcha, username="alice2", captcha=right(captcha))
+    sign_up = make_captcha()
+    form = form_of(sign_up, username="alice2", captcha=right(sign_up))
     assert form.is_valid()
     assert form.save(language="en") is None
-    assert codes(form) == {"email": ["email_registered"]}
+    assert error_codes(form) == {"email": ["email_registered"]}

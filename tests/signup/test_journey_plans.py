@@ -15,7 +15,9 @@ from tests.servers import Postgres, System
 pytestmark = pytest.mark.postgres
 
 ROWS = int(os.environ.get("ROWS", "50000"))
-GROWING = re.compile("signup_user|verification_captchamodel|verification_addressbudget|worker_delivery|worker_mute")
+GROWING = re.compile(
+    "signup_user|verification_captchamodel|verification_addressguesses|worker_delivery|worker_suppression"
+)
 STEP = 2_000_000 / ROWS  # seconds between two rows: 23 days in all
 MOST = 100  # rows that any step may look at: a batch of a claim, and what belongs to it
 FILL = f"""
@@ -30,14 +32,14 @@ FILL = f"""
     SELECT 'h' || n, 'old' || n || '@example.com', '', '', 1, 4, 0, false, now() - n * interval '{STEP} s',
         now() - n * interval '{STEP} s', ''
     FROM generate_series(1, {ROWS}) n;
-    INSERT INTO worker_delivery (kind, recipient, language, captcha_id, generation, state, attempts, created_at,
+    INSERT INTO worker_delivery (kind, recipient, language, sign_up_id, generation, state, attempts, created_at,
         next_attempt_at, lease_token, message_id, last_reply, mailbox, network, admitted_at, lease_until)
     SELECT 'code', address, 'en', id, 1, CASE WHEN id % 4 = 0 THEN 'pending' ELSE 'sent' END, 1, created_at, created_at,
         '', 'm' || id, '250 OK', address, '', now() - interval '2 hours', NULL
     FROM verification_captchamodel;
-    INSERT INTO verification_addressbudget (address, guesses, updated_at)
+    INSERT INTO verification_addressguesses (address, guesses, updated_at)
     SELECT 'old' || n || '@example.com', '[]', now() FROM generate_series(1, {ROWS}) n;
-    INSERT INTO worker_mute (address, until)
+    INSERT INTO worker_suppression (address, until)
     SELECT 'muted' || n || '@example.com', now() + interval '1 day' FROM generate_series(1, {ROWS}) n;
     ANALYZE;
 """
@@ -73,9 +75,9 @@ from django.test.utils import CaptureQueriesContext
 from signup import purge
 from tests.factories import right
 from verification.models import CaptchaModel
-from worker import bell, sender, smtp, sweeper
+from worker import notify, sending, smtp, sweeper
 from worker.smtp import Outcome, Reply
-bell.ring = lambda number: True
+notify.notify_workers = lambda number: True
 smtp.send = lambda **mail: Reply(Outcome.ACCEPTED, "250 OK")
 steps = {}
 
@@ -90,18 +92,18 @@ for visitor in (client, other):
     visitor.get("/signup/")
 step("sign up", lambda: client.post("/signup/", {"email": "new@example.com"}))
 step("sign up, registered", lambda: other.post("/signup/", {"email": "old77@example.com"}))
-assert step("deliver", sender.deliver)
-step("deliver", sender.deliver)
-captcha = CaptchaModel.objects.get(address="new@example.com")
-form = {"email": captcha.address, "username": "somebody", "password": "correct horse b"}
+assert step("deliver", sending.deliver)
+step("deliver", sending.deliver)
+sign_up = CaptchaModel.objects.get(address="new@example.com")
+form = {"email": sign_up.address, "username": "somebody", "password": "correct horse b"}
 step("see the form", lambda: client.get("/signup/verify/"))
 step("state of the mail", lambda: client.get("/signup/status/"))
-wrong = f"{(int(right(captcha)) + 1) % 10**captcha.length:0{captcha.length}}"
+wrong = f"{(int(right(sign_up)) + 1) % 10**sign_up.length:0{sign_up.length}}"
 assert step("wrong code", lambda: client.post("/signup/verify/", {**form, "captcha": wrong})).status_code == 400
 step("resend", lambda: client.post("/signup/resend/"))
-taken = {**form, "username": "old11", "captcha": right(captcha)}
+taken = {**form, "username": "old11", "captcha": right(sign_up)}
 assert step("taken name", lambda: client.post("/signup/verify/", taken)).status_code == 400
-done = step("right code", lambda: client.post("/signup/verify/", {**form, "captcha": right(captcha)}))
+done = step("right code", lambda: client.post("/signup/verify/", {**form, "captcha": right(sign_up)}))
 assert done.status_code == 302 or done.status_code == 303, done.content
 step("account", lambda: client.get("/account/"))
 step("sign out", lambda: client.post("/logout/"))

@@ -9,8 +9,8 @@ import pytest
 
 from tests.factories import Hands, make_captcha, make_delivery, make_user, right
 from tests.servers import code_in, link_in
-from verification import keys
-from worker import messages, mutes
+from verification import codes
+from worker import messages, suppression
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -35,27 +35,27 @@ def text_of(message: EmailMessage) -> str:
 )
 def test_the_code_comes_in_the_deliverys_language(language: str, subject: str, tag: str, minutes: str) -> None:
     """Subject, headers, text and HTML."""
-    captcha = make_captcha(accepted=False)
-    message = build(make_delivery(captcha, language=language))
-    assert message["Subject"] == subject.format(right(captcha))
+    sign_up = make_captcha(accepted=False)
+    message = build(make_delivery(sign_up, language=language))
+    assert message["Subject"] == subject.format(right(sign_up))
     assert message["Content-Language"] == tag
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["To"] == "alice@example.com"
     assert message["From"] == "Doorcode <noreply@doorcode.test>"
     assert message.get_content_type() == "multipart/alternative"
-    assert code_in(message) == right(captcha)
+    assert code_in(message) == right(sign_up)
     assert minutes in text_of(message)
     html = message.get_body(("html",)).get_content()
     assert f'lang="{tag}"' in html
-    assert right(captcha) in html
+    assert right(sign_up) in html
 
 
 def test_the_link_holds_the_token_and_the_sites_address() -> None:
     """By SITE_URL, in both parts."""
-    captcha = make_captcha(accepted=False)
-    message = build(make_delivery(captcha))
-    assert link_in(message) == f"/signup/link/{keys.link_token(captcha)}/"
-    assert f"http://testserver/signup/link/{keys.link_token(captcha)}/" in message.get_body(("html",)).get_content()
+    sign_up = make_captcha(accepted=False)
+    message = build(make_delivery(sign_up))
+    assert link_in(message) == f"/signup/link/{codes.link_token(sign_up)}/"
+    assert f"http://testserver/signup/link/{codes.link_token(sign_up)}/" in message.get_body(("html",)).get_content()
 
 
 def test_a_repeat_is_the_same_mail() -> None:
@@ -69,26 +69,26 @@ def test_a_repeat_is_the_same_mail() -> None:
 def test_no_mail_has_what_is_anothers() -> None:
     """Codes and links of many people, in one process."""
     mails = [(each, build(make_delivery(each))) for each in (make_captcha(f"a{n}@example.com") for n in range(20))]
-    for captcha, mail in mails:
+    for sign_up, mail in mails:
         for other, _ in mails:
-            assert (keys.link_token(other) in text_of(mail)) is (other is captcha)
+            assert (codes.link_token(other) in text_of(mail)) is (other is sign_up)
 
 
 def test_minutes_are_what_is_left_of_the_longest_life(hands: Hands) -> None:
     """Mailed again after 25 of 30 minutes, a code works for five more."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     hands.move(minutes=25)
-    assert "It works for 5 minutes" in text_of(build(make_delivery(captcha)))
+    assert "It works for 5 minutes" in text_of(build(make_delivery(sign_up)))
     hands.move(minutes=4, seconds=30)
-    assert "It works for 1 minute." in text_of(build(make_delivery(captcha)))
+    assert "It works for 1 minute." in text_of(build(make_delivery(sign_up)))
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans", "zh-hant"])
 def test_a_registered_address_gets_no_code(language: str) -> None:
     """Ways to sign in and to reset, and not a digit that could be a code."""
-    captcha = make_captcha(accepted=False, decoy=True)
-    message = build(make_delivery(captcha, kind="registered", language=language))
-    assert right(captcha) not in str(message)
+    sign_up = make_captcha(accepted=False, decoy=True)
+    message = build(make_delivery(sign_up, kind="registered", language=language))
+    assert right(sign_up) not in str(message)
     assert "/signup/link/" not in text_of(message)
     assert "http://testserver/login/" in text_of(message)
     assert "http://testserver/password-reset/" in text_of(message)
@@ -127,11 +127,11 @@ def test_a_name_with_markup_is_escaped_in_html_alone(settings) -> None:
 @pytest.mark.parametrize("kind", ["code", "registered"])
 def test_sign_up_mails_say_their_reference_and_how_to_disown_them(kind: str) -> None:
     """In both parts; the reference is the page's."""
-    captcha = make_captcha(accepted=False, decoy=kind == "registered")
-    message = build(make_delivery(captcha, kind=kind))
+    sign_up = make_captcha(accepted=False, decoy=kind == "registered")
+    message = build(make_delivery(sign_up, kind=kind))
     for part in (text_of(message), message.get_body(("html",)).get_content()):
-        assert f"http://testserver/signup/mute/{mutes.token_for(captcha)}/" in part
-        assert f"Reference {keys.reference_of(captcha)}" in part
+        assert f"http://testserver/signup/mute/{suppression.token_for(sign_up)}/" in part
+        assert f"Reference {codes.reference_of(sign_up)}" in part
 
 
 def test_other_mails_cant_be_disowned() -> None:
@@ -161,6 +161,6 @@ def test_a_changed_password_is_told_with_its_moment(hands: Hands, language: str,
 @pytest.mark.parametrize("kind", Delivery.Kind.values)
 def test_no_mail_loads_anything(kind: str) -> None:
     """No image, font, script or style from anywhere."""
-    captcha = make_captcha(accepted=False)
-    html = build(make_delivery(captcha, kind=kind, user_id=make_user().pk)).get_body(("html",)).get_content()
+    sign_up = make_captcha(accepted=False)
+    html = build(make_delivery(sign_up, kind=kind, user_id=make_user().pk)).get_body(("html",)).get_content()
     assert not re.search(r"<img|<link|<script|url\(|@import| src=", html)

@@ -4,45 +4,45 @@ import pytest
 from django.test import Client
 
 from tests.factories import ALICE, BOB, make_captcha, muted, right, text_of
-from verification import keys
+from verification import codes
 from verification.models import CaptchaModel
-from worker import mutes
-from worker.models import Mute
+from worker import suppression
+from worker.models import Suppression
 
 pytestmark = pytest.mark.django_db
 
 
-def link(captcha: CaptchaModel) -> str:
-    return f"/signup/mute/{mutes.token_for(captcha)}/"
+def link(sign_up: CaptchaModel) -> str:
+    return f"/signup/mute/{suppression.token_for(sign_up)}/"
 
 
 @pytest.mark.parametrize("method", ["get", "head"])
 def test_looking_at_the_page_changes_nothing(client: Client, method: str) -> None:
     """Mail scanners look."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     before = CaptchaModel.objects.values().get()
-    assert getattr(client, method)(link(captcha)).status_code == 200
+    assert getattr(client, method)(link(sign_up)).status_code == 200
     assert CaptchaModel.objects.values().get() == before
-    assert not Mute.objects.exists()
+    assert not Suppression.objects.exists()
 
 
 def test_the_button_mutes_and_the_page_offers_to_undo(client: Client) -> None:
     """The same link shows either."""
-    captcha = make_captcha()
-    assert f"Somebody typed {ALICE}" in text_of(client.get(link(captcha)))
-    assert client.post(link(captcha)).headers["Location"] == link(captcha)
-    assert "Sign-up email is stopped" in text_of(client.get(link(captcha)))
-    client.post(link(captcha), {"undo": "1"})
-    assert "Undone" in text_of(client.get(link(captcha)))
-    assert not Mute.objects.exists()
+    sign_up = make_captcha()
+    assert f"Somebody typed {ALICE}" in text_of(client.get(link(sign_up)))
+    assert client.post(link(sign_up)).headers["Location"] == link(sign_up)
+    assert "Sign-up email is stopped" in text_of(client.get(link(sign_up)))
+    client.post(link(sign_up), {"undo": "1"})
+    assert "Undone" in text_of(client.get(link(sign_up)))
+    assert not Suppression.objects.exists()
 
 
 def test_whoever_began_the_sign_up_starts_again(client: Client) -> None:
     """And is told no reason."""
     client.post("/signup/", {"email": ALICE})
-    captcha = CaptchaModel.objects.get()
-    Client().post(link(captcha))
-    fields = {"email": ALICE, "captcha": right(captcha), "username": "mallory", "password": "correct horse b"}
+    sign_up = CaptchaModel.objects.get()
+    Client().post(link(sign_up))
+    fields = {"email": ALICE, "captcha": right(sign_up), "username": "mallory", "password": "correct horse b"}
     for page in (client.get("/signup/verify/"), client.post("/signup/verify/", fields)):
         assert "Your sign-up timed out. Start again" in text_of(page)
         assert "wasn't me" not in text_of(page)
@@ -55,7 +55,7 @@ def test_a_muted_address_is_answered_as_any(client: Client) -> None:
     for address in (ALICE, BOB):
         browser = Client()
         answer = browser.post("/signup/", {"email": address})
-        reference = keys.reference_of(CaptchaModel.objects.latest("pk"))
+        reference = codes.reference_of(CaptchaModel.objects.latest("pk"))
         page = browser.get("/signup/verify/")
         text = text_of(page).replace(str(page.context["csrf_token"]), "").replace(reference, "")
         del answer.headers["X-Request-ID"]
@@ -72,6 +72,6 @@ def test_a_broken_link_says_so(client: Client) -> None:
 
 def test_a_foreign_page_cant_press_the_button() -> None:
     """The token is in a mail, not in a form of ours."""
-    captcha = make_captcha()
-    assert Client(enforce_csrf_checks=True).post(link(captcha)).status_code == 403
-    assert not Mute.objects.exists()
+    sign_up = make_captcha()
+    assert Client(enforce_csrf_checks=True).post(link(sign_up)).status_code == 403
+    assert not Suppression.objects.exists()

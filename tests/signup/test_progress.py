@@ -6,8 +6,8 @@ from django.test import Client
 from core import clock
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_user, text_of
 from tests.signup.test_views import ask, verify
-from verification import keys
-from verification.models import AddressBudget, CaptchaModel
+from verification import codes
+from verification.models import AddressGuesses, CaptchaModel
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -34,8 +34,8 @@ def test_a_word_tells_how_it_fares(client: Client, columns: dict, text: str) -> 
 
 def test_the_reference_is_that_of_the_mail(client: Client) -> None:
     """The same for a registered address."""
-    captcha = ask(client)
-    assert f"Reference {keys.reference_of(captcha)}" in text_of(client.get("/signup/verify/"))
+    sign_up = ask(client)
+    assert f"Reference {codes.reference_of(sign_up)}" in text_of(client.get("/signup/verify/"))
 
 
 def test_each_tab_hears_of_its_own_mail(client: Client, hands: Hands) -> None:
@@ -43,8 +43,8 @@ def test_each_tab_hears_of_its_own_mail(client: Client, hands: Hands) -> None:
     alice, bob = ask(client, ALICE), ask(client, BOB)
     Delivery.objects.filter(recipient=ALICE).update(state="failed")
     states = {}
-    for name, captcha in (("alice", alice), ("bob", bob), ("stranger", make_captcha("carol@example.com"))):
-        path = f"?ref={keys.reference_of(captcha)}"
+    for name, sign_up in (("alice", alice), ("bob", bob), ("stranger", make_captcha("carol@example.com"))):
+        path = f"?ref={codes.reference_of(sign_up)}"
         states[name] = client.get(f"/signup/status/{path}").json()["state"]
         address = ALICE if name == "alice" else BOB
         assert f'value="{address}" readonly' in text_of(client.get(f"/signup/verify/{path}"))
@@ -53,11 +53,11 @@ def test_each_tab_hears_of_its_own_mail(client: Client, hands: Hands) -> None:
 
 def test_the_page_tells_the_tries_that_are_left(client: Client) -> None:
     """Once one was wrong; at the field's error where that stands."""
-    captcha = ask(client)
+    sign_up = ask(client)
     assert "more times" not in text_of(client.get("/signup/verify/"))
     CaptchaModel.objects.update(attempts=2)
     assert "You can try 3 more times" in text_of(client.get("/signup/verify/"))
-    assert text_of(verify(client, captcha, captcha="x")).count("more times") == 0
+    assert text_of(verify(client, sign_up, captcha="x")).count("more times") == 0
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def tiers(settings) -> None:
 
 def guessed(number: int) -> None:
     """So many wrong codes were typed for Alice's address, by whomever."""
-    AddressBudget.objects.create(address=ALICE, guesses=[clock.now().timestamp()] * number)
+    AddressGuesses.objects.create(address=ALICE, guesses=[clock.now().timestamp()] * number)
 
 
 @pytest.mark.parametrize("registered", [False, True])
@@ -75,30 +75,30 @@ def test_the_page_tells_of_a_longer_code(client: Client, tiers: None, registered
     """Whenever it is looked at, the same where the request is a decoy; and asks for as many digits."""
     if registered:
         make_user()
-    captcha = ask(client)
+    sign_up = ask(client)
     words = f"For your safety we've sent a longer code to {ALICE}. It has 8 digits and works for 10 minutes"
     assert words not in text_of(client.get("/signup/verify/"))
     guessed(9)
-    assert words in text_of(verify(client, captcha))
+    assert words in text_of(verify(client, sign_up))
     assert words in text_of(client.get("/signup/verify/"))
-    assert "The code must be 8 numbers" in text_of(verify(client, captcha))
+    assert "The code must be 8 numbers" in text_of(verify(client, sign_up))
 
 
 @pytest.mark.parametrize("attempts", [0, 5])
 def test_where_no_code_helps_the_page_asks_for_none(client: Client, tiers: None, attempts: int) -> None:
     """It leads to the link, whenever it is looked at; who opens it goes on as always."""
-    captcha = ask(client)
+    sign_up = ask(client)
     guessed(100)
     CaptchaModel.objects.update(attempts=attempts)
-    for page in (client.get("/signup/verify/"), verify(client, captcha)):
+    for page in (client.get("/signup/verify/"), verify(client, sign_up)):
         assert "<h1>Open the link in the email to continue</h1>" in text_of(page)
         assert "It is in the email to alice@example.com, and works for 10 minutes" in text_of(page)
         assert 'name="captcha"' not in text_of(page)
-    proven = client.get(f"/signup/link/{keys.link_token(captcha)}/", follow=True)
+    proven = client.get(f"/signup/link/{codes.link_token(sign_up)}/", follow=True)
     assert "Choose a username and a password</h1>" in text_of(proven)
     assert 'name="username"' in text_of(proven)
-    assert "Enter a username" in text_of(verify(client, captcha, captcha="", username=""))
-    assert verify(client, captcha, captcha="").status_code == 303
+    assert "Enter a username" in text_of(verify(client, sign_up, captcha="", username=""))
+    assert verify(client, sign_up, captcha="").status_code == 303
 
 
 def test_an_expired_link_can_be_had_anew(client: Client, tiers: None, hands: Hands) -> None:
@@ -122,8 +122,8 @@ def test_a_dead_code_offers_a_new_one_at_once(client: Client, hands: Hands, minu
 
 def test_a_link_opened_elsewhere_says_to_go_on_here(client: Client) -> None:
     """In the browser that began there is nothing to say."""
-    captcha = ask(client)
-    path = f"/signup/link/{keys.link_token(captcha)}/"
+    sign_up = ask(client)
+    path = f"/signup/link/{codes.link_token(sign_up)}/"
     words = "You can finish here and close the page where you began"
     assert words not in text_of(client.get(path, follow=True))
     assert words in text_of(Client().get(path, follow=True))

@@ -6,10 +6,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from signup import services
+from signup.accounts import services as account_services
 from signup.models import User
 from signup.signals import user_activated
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right
-from verification import keys
+from verification import codes
 from verification.models import CaptchaModel
 from verification.services import ResendTooSoon, prove
 from verification.states import CodeExpired, CodeMismatch, HandleLost
@@ -32,25 +33,25 @@ def deliver(reply: Reply = Reply(Outcome.ACCEPTED, "250 OK")) -> None:  # noqa: 
 def proven(address: str = ALICE) -> CaptchaModel:
     if not User.objects.filter(email=address).exists():
         make_pending(address)
-    captcha = make_captcha(address)
-    prove(captcha=captcha, address=address, code=right(captcha))
-    return captcha
+    sign_up = make_captcha(address)
+    prove(sign_up=sign_up, address=address, code=right(sign_up))
+    return sign_up
 
 
-def register(captcha: CaptchaModel, username: str = "alice") -> User:
-    return services.register(captcha=captcha, username=username, password=PASSWORD, language="zh-hans")
+def register(sign_up: CaptchaModel, username: str = "alice") -> User:
+    return services.register(sign_up=sign_up, username=username, password=PASSWORD, language="zh-hans")
 
 
 def test_asking_makes_an_inactive_user_a_code_and_a_mail() -> None:
     """One row each; the user has no name and no password yet."""
-    captcha = ask(language="zh-hans")
+    sign_up = ask(language="zh-hans")
     user, delivery = User.objects.get(), Delivery.objects.get()
     assert (user.email, user.is_active, user.username, user.has_usable_password()) == (ALICE, False, None, False)
-    assert (delivery.kind, delivery.recipient, delivery.language, delivery.captcha) == (
+    assert (delivery.kind, delivery.recipient, delivery.language, delivery.sign_up) == (
         "code",
         ALICE,
         "zh-hans",
-        captcha,
+        sign_up,
     )
 
 
@@ -79,106 +80,106 @@ def test_a_registered_address_gets_a_decoy_and_another_mail(state: str) -> None:
     """Active or disabled, it is never activated by a code."""
     user = make_user()
     User.objects.filter(pk=user.pk).update(is_active=state == "active", is_staff=state == "staff")
-    captcha = ask()
-    assert captcha.decoy
+    sign_up = ask()
+    assert sign_up.decoy
     assert Delivery.objects.get().kind == "registered"
 
 
 def test_asking_again_in_the_same_browser_is_a_resend(hands: Hands) -> None:
     """The same request, the same code, another mail."""
-    captcha = ask()
+    sign_up = ask()
     deliver()
     hands.move(seconds=60)
-    again = ask(handles=("forged", captcha.handle))
-    assert again.handle == captcha.handle
+    again = ask(handles=("forged", sign_up.handle))
+    assert again.handle == sign_up.handle
     assert Delivery.objects.count() == 2
     assert CaptchaModel.objects.get().generation == 1
 
 
 def test_asking_again_within_the_cooldown_sends_nothing(hands: Hands) -> None:
     """A double click is no error: the mail is on its way."""
-    captcha = ask()
-    assert ask(handles=(captcha.handle,)) == captcha
+    sign_up = ask()
+    assert ask(handles=(sign_up.handle,)) == sign_up
     assert Delivery.objects.count() == 1
 
 
 def test_another_address_is_another_request() -> None:
     """The handle of one says nothing for the other."""
-    captcha = ask()
-    assert ask(BOB, (captcha.handle,)).address == BOB
+    sign_up = ask()
+    assert ask(BOB, (sign_up.handle,)).address == BOB
     assert CaptchaModel.objects.count() == 2
 
 
 def test_a_mail_that_waits_is_hurried_not_doubled(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
     """However often it is asked for while the mail server is down; in the language of the last ask."""
-    captcha = ask()
+    sign_up = ask()
     hands.move(seconds=60)
     with django_capture_on_commit_callbacks(execute=True):
-        assert not services.resend(captcha=captcha, language="zh-hans")
+        assert not services.resend(sign_up=sign_up, language="zh-hans")
     delivery = Delivery.objects.get()
     assert (rung, delivery.language) == ([delivery.pk], "zh-hans")
 
 
 def test_a_mail_in_its_backoff_goes_on_waiting(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
     """The bell that is rung for it finds nothing."""
-    captcha = ask()
+    sign_up = ask()
     deliver(Reply(Outcome.DEFERRED, "450 later"))
     hands.move(seconds=60)
     with django_capture_on_commit_callbacks(execute=True):
-        services.resend(captcha=captcha, language="en")
+        services.resend(sign_up=sign_up, language="en")
     assert outbox.claim(limit=1) == []
 
 
 def test_who_holds_the_proof_keeps_it_when_asking_again() -> None:
     """The address is confirmed: nothing is mailed."""
-    captcha = proven()
-    held = {captcha.handle: keys.link_proof_of(captcha)}
-    assert services.request_code(address=ALICE, language="en", held=held) == captcha
+    sign_up = proven()
+    held = {sign_up.handle: codes.link_proof_of(sign_up)}
+    assert services.request_code(address=ALICE, language="en", held=held) == sign_up
     assert Delivery.objects.count() == 0
 
 
 def test_a_dead_code_is_replaced_and_its_mail_withdrawn(hands: Hands) -> None:
     """No crossed codes: the old generation's waiting mail never leaves."""
-    captcha = ask()
+    sign_up = ask()
     deliver()
     hands.move(seconds=60)
-    services.resend(captcha=captcha, language="en")  # its mail waits …
+    services.resend(sign_up=sign_up, language="en")  # its mail waits …
     CaptchaModel.objects.update(attempts=5)  # … while the tries are used up
     hands.move(seconds=60)
-    assert services.resend(captcha=captcha, language="en")
+    assert services.resend(sign_up=sign_up, language="en")
     states = Delivery.objects.order_by("pk").values_list("state", "generation")
     assert list(states) == [("sent", 1), ("expired", 1), ("pending", 2)]
 
 
 def test_a_code_in_flight_is_not_replaced(hands: Hands) -> None:
     """Its life is about to begin anew."""
-    captcha = ask()
+    sign_up = ask()
     deliver()
     hands.move(seconds=590)
-    services.resend(captcha=captcha, language="en")
+    services.resend(sign_up=sign_up, language="en")
     outbox.claim(limit=1)
     hands.move(seconds=60)
-    assert not services.resend(captcha=captcha, language="en")
+    assert not services.resend(sign_up=sign_up, language="en")
 
 
 def test_a_proven_request_sends_no_more(hands: Hands) -> None:
     """Who proved it needs no mail; anybody else begins anew."""
-    captcha = proven()
+    sign_up = proven()
     hands.move(seconds=60)
     with pytest.raises(HandleLost):
-        services.resend(captcha=captcha, language="en")
+        services.resend(sign_up=sign_up, language="en")
     assert Delivery.objects.count() == 0
-    assert ask(handles=(captcha.handle,)).handle != captcha.handle
+    assert ask(handles=(sign_up.handle,)).handle != sign_up.handle
 
 
 def test_a_new_generation_looks_again_whether_the_address_is_registered(hands: Hands) -> None:
     """The account was deleted, or made, since the request began."""
     user = make_user()
-    captcha = ask()
+    sign_up = ask()
     deliver()
     user.delete()
     hands.move(seconds=700)
-    services.resend(captcha=captcha, language="en")
+    services.resend(sign_up=sign_up, language="en")
     assert (CaptchaModel.objects.get().decoy, Delivery.objects.latest("pk").kind) == (False, "code")
 
 
@@ -191,22 +192,22 @@ def test_who_has_an_account_is_written_to_in_their_language() -> None:
 
 def test_resending_too_soon_or_too_late(hands: Hands) -> None:
     """Wait, or start again."""
-    captcha = ask()
+    sign_up = ask()
     with pytest.raises(ResendTooSoon):
-        services.resend(captcha=captcha, language="en")
+        services.resend(sign_up=sign_up, language="en")
     hands.move(days=1)
     with pytest.raises(HandleLost):
-        services.resend(captcha=captcha, language="en")
+        services.resend(sign_up=sign_up, language="en")
     CaptchaModel.objects.all().delete()
     with pytest.raises(HandleLost):
-        services.resend(captcha=captcha, language="en")
+        services.resend(sign_up=sign_up, language="en")
 
 
 def test_a_request_that_died_meanwhile_is_made_anew(hands: Hands) -> None:
     """Asking with the handle of a spent request begins another."""
-    captcha = proven()
-    register(captcha)
-    assert ask(handles=(captcha.handle,)).pk != captcha.pk
+    sign_up = proven()
+    register(sign_up)
+    assert ask(handles=(sign_up.handle,)).pk != sign_up.pk
 
 
 def test_registering_activates_the_account_and_tells(django_capture_on_commit_callbacks) -> None:
@@ -229,28 +230,28 @@ def test_registering_activates_the_account_and_tells(django_capture_on_commit_ca
 
 def test_a_proof_registers_once() -> None:
     """Then it is spent."""
-    captcha = proven()
-    register(captcha)
+    sign_up = proven()
+    register(sign_up)
     with pytest.raises(HandleLost):
-        register(captcha, "alice2")
+        register(sign_up, "alice2")
 
 
 def test_a_taken_username_leaves_the_proof() -> None:
     """Both are rolled back: the next name works."""
     make_user("Bob", BOB)
-    captcha = proven()
+    sign_up = proven()
     with pytest.raises(services.UsernameTaken):
-        register(captcha, "bOB")
-    captcha.refresh_from_db()
-    assert captcha.redeemed_at is None
+        register(sign_up, "bOB")
+    sign_up.refresh_from_db()
+    assert sign_up.redeemed_at is None
     assert not User.objects.get(email=ALICE).is_active
-    assert register(captcha).username == "alice"
+    assert register(sign_up).username == "alice"
 
 
 def test_a_second_proof_of_the_address_finds_the_account() -> None:
     """Two requests were open; the owner of the mailbox is told."""
     first, second = proven(), make_captcha()
-    prove(captcha=second, address=ALICE, code=right(second))
+    prove(sign_up=second, address=ALICE, code=right(second))
     register(first)
     with pytest.raises(services.AlreadyRegistered):
         register(second, "alice2")
@@ -259,11 +260,11 @@ def test_a_second_proof_of_the_address_finds_the_account() -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_disabled_user_stays_disabled(moment: str) -> None:
     """An operator's word stands, before and after activation."""
-    captcha = proven()
+    sign_up = proven()
     other = make_captcha()
-    prove(captcha=other, address=ALICE, code=right(other))
+    prove(sign_up=other, address=ALICE, code=right(other))
     if moment == "after":
-        register(captcha)
+        register(sign_up)
         User.objects.update(is_active=False)
     else:
         User.objects.update(activated_at="2026-01-01T00:00Z")  # as the admin does
@@ -278,50 +279,50 @@ def test_a_reset_mail_is_for_active_accounts_alone() -> None:
     make_user("carol", "carol@example.com", is_active=False)
     user = make_user(language="zh-hant")
     for address in (ALICE, BOB, "carol@example.com", "nobody@example.com"):
-        services.request_password_reset(address=address, language="en")
+        account_services.request_password_reset(address=address, language="en")
     rows = Delivery.objects.order_by("pk").values_list("user", "kind", "language")
     assert list(rows) == [(user.pk, "password_reset", "zh-hant"), *[(None, "password_reset", "en")] * 3]
 
 
 def test_a_code_can_be_typed_as_soon_as_its_send_has_begun() -> None:
     """The mail can be read before its acceptance is on record here; before the send, no code is looked at or counted."""
-    captcha = ask()
-    code = right(captcha)
+    sign_up = ask()
+    code = right(sign_up)
     with pytest.raises(CodeMismatch) as refused:
-        services.prove(captcha=captcha, address=ALICE, code=code, link_proof=None)
+        services.prove(sign_up=sign_up, address=ALICE, code=code, link_proof=None)
     assert refused.value.attempts_left is None
     outbox.claim(limit=1)
-    captcha.refresh_from_db()
-    assert services.prove(captcha=captcha, address=ALICE, code=code, link_proof=None)
+    sign_up.refresh_from_db()
+    assert services.prove(sign_up=sign_up, address=ALICE, code=code, link_proof=None)
 
 
 def test_after_silence_behind_the_dot_the_code_works(hands: Hands) -> None:
     """The mail may be there; the code lives for as long as it could at the most."""
-    captcha = ask()
+    sign_up = ask()
     [delivery] = outbox.claim(limit=1)
     outbox.leave(delivery=delivery, reply=Reply(Outcome.UNKNOWN, "silence"))
     hands.move(minutes=29)
-    captcha.refresh_from_db()
-    assert services.prove(captcha=captcha, address=ALICE, code=right(captcha), link_proof=None)
+    sign_up.refresh_from_db()
+    assert services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), link_proof=None)
 
 
 def test_a_code_expires_though_no_answer_ever_came(hands: Hands) -> None:
     """CAPTCHA_MAX_LIFETIME after its send began."""
-    captcha = ask()
+    sign_up = ask()
     outbox.claim(limit=1)
     hands.move(minutes=30)
-    captcha.refresh_from_db()
+    sign_up.refresh_from_db()
     with pytest.raises(CodeExpired):
-        services.prove(captcha=captcha, address=ALICE, code=right(captcha), link_proof=None)
+        services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), link_proof=None)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.UNAVAILABLE, Outcome.REFUSED])
 def test_a_mail_that_nobody_took_opens_no_code(outcome: Outcome) -> None:
     """Nobody has read it: guesses are neither compared nor counted until the next send."""
-    captcha = ask()
+    sign_up = ask()
     [delivery] = outbox.claim(limit=1)
     outbox.settle(results=[(delivery, Reply(outcome, "no"))])
-    captcha.refresh_from_db()
+    sign_up.refresh_from_db()
     with pytest.raises(CodeMismatch) as refused:
-        services.prove(captcha=captcha, address=ALICE, code=right(captcha), link_proof=None)
+        services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), link_proof=None)
     assert refused.value.attempts_left is None

@@ -7,7 +7,7 @@ import pytest
 from core import clock
 from signup import statistics
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery
-from verification.models import CaptchaModel, GuessTally
+from verification.models import CaptchaModel, SiteGuesses
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -85,8 +85,8 @@ def test_mails_are_counted_by_domain_and_language(noon: Hands) -> None:
 
 def test_limits_show_what_they_did(noon: Hands) -> None:
     """Wrong codes, used-up tries, longer codes, mails delayed."""
-    GuessTally.objects.create(hour=NOON, shard=0, guesses=9)
-    GuessTally.objects.create(hour=NOON - timedelta(hours=30), shard=0, guesses=90)
+    SiteGuesses.objects.create(hour=NOON, shard=0, guesses=9)
+    SiteGuesses.objects.create(hour=NOON - timedelta(hours=30), shard=0, guesses=90)
     CaptchaModel.objects.filter(pk=make_captcha().pk).update(attempts=5)
     CaptchaModel.objects.filter(pk=make_captcha().pk).update(length=8)
     make_delivery(network="n")

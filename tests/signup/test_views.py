@@ -10,7 +10,7 @@ from core import clock
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
 from tests.visits import accept, ask, verify
-from verification import keys
+from verification import codes
 from verification.models import CaptchaModel
 from worker.models import Delivery
 
@@ -39,9 +39,9 @@ def test_the_cookie_is_httponly_lax_and_holds_no_address(client: Client) -> None
 
 def test_a_visitor_gets_no_session_before_the_account(client: Client) -> None:
     """Nothing is stored for who never comes back."""
-    captcha = ask(client)
+    sign_up = ask(client)
     assert "sessionid" not in client.cookies
-    assert verify(client, captcha).headers["Location"] == "/account/"
+    assert verify(client, sign_up).headers["Location"] == "/account/"
     assert "sessionid" in client.cookies
     assert client.cookies["doorcode_signup"].value == ""
     assert client.get("/account/").status_code == 200
@@ -49,12 +49,12 @@ def test_a_visitor_gets_no_session_before_the_account(client: Client) -> None:
 
 def test_the_code_is_in_no_page(client: Client) -> None:
     """Neither before nor after a try."""
-    captcha = ask(client)
-    pages = [client.get("/signup/verify/"), verify(client, captcha, captcha=wrong(captcha))]
+    sign_up = ask(client)
+    pages = [client.get("/signup/verify/"), verify(client, sign_up, captcha=wrong(sign_up))]
     for page in pages:
-        text = text_of(page).replace(wrong(captcha), "")
-        assert right(captcha) not in text.replace(page.context["csrf_token"].__str__(), "")
-        assert captcha.nonce not in text
+        text = text_of(page).replace(wrong(sign_up), "")
+        assert right(sign_up) not in text.replace(page.context["csrf_token"].__str__(), "")
+        assert sign_up.nonce not in text
 
 
 @pytest.mark.parametrize("cookie", ["", "forged", "a:b:c"])
@@ -106,8 +106,8 @@ def test_a_cookie_of_five_requests_at_most(client: Client) -> None:
 )
 def test_next_is_carried_through_if_it_is_ours(client: Client, target: str, lands: str) -> None:
     """From the first page to the last."""
-    captcha = ask(client, next=target)
-    assert verify(client, captcha).headers["Location"] == lands
+    sign_up = ask(client, next=target)
+    assert verify(client, sign_up).headers["Location"] == lands
 
 
 def test_next_is_taken_from_the_link_to_the_page(client: Client) -> None:
@@ -117,8 +117,8 @@ def test_next_is_taken_from_the_link_to_the_page(client: Client) -> None:
 
 def test_the_links_page_changes_nothing_and_hides_the_token(client: Client) -> None:
     """GET and HEAD mark the browser alone; POST is not for links."""
-    captcha = make_captcha()
-    url = f"/signup/link/{keys.link_token(captcha)}/"
+    sign_up = make_captcha()
+    url = f"/signup/link/{codes.link_token(sign_up)}/"
     before = CaptchaModel.objects.values().get()
     assert client.head(url).status_code == 303
     answer = client.get(url)
@@ -134,9 +134,9 @@ def test_the_links_page_changes_nothing_and_hides_the_token(client: Client) -> N
 def test_the_link_registers_on_post(client: Client) -> None:
     """Without a code."""
     make_pending()
-    captcha = make_captcha()
-    client.get(f"/signup/link/{keys.link_token(captcha)}/")
-    assert verify(client, captcha, captcha="").status_code == 303
+    sign_up = make_captcha()
+    client.get(f"/signup/link/{codes.link_token(sign_up)}/")
+    assert verify(client, sign_up, captcha="").status_code == 303
 
 
 @pytest.mark.parametrize("token", ["nonsense", "a.b", "." * 50, "x" * 3000, "%00.%0a"])
@@ -149,18 +149,18 @@ def test_a_broken_link_starts_again(client: Client, token: str) -> None:
 def test_a_forged_link_takes_no_proof_away(client: Client) -> None:
     """Whoever began the request knows the handle, and nothing more."""
     make_user("taken", BOB)
-    captcha = ask(client)
-    verify(client, captcha, username="taken")
-    client.get(f"/signup/link/{captcha.handle}.{'x' * 32}/")
+    sign_up = ask(client)
+    verify(client, sign_up, username="taken")
+    client.get(f"/signup/link/{sign_up.handle}.{'x' * 32}/")
     assert "is confirmed" in text_of(client.get("/signup/verify/"))
-    assert verify(client, captcha, captcha="").status_code == 303
+    assert verify(client, sign_up, captcha="").status_code == 303
 
 
 def test_a_link_keeps_where_to_go(client: Client) -> None:
     """In the browser that began."""
-    captcha = ask(client, next="/shop/")
-    client.get(f"/signup/link/{keys.link_token(captcha)}/")
-    assert verify(client, captcha, captcha="").headers["Location"] == "/shop/"
+    sign_up = ask(client, next="/shop/")
+    client.get(f"/signup/link/{codes.link_token(sign_up)}/")
+    assert verify(client, sign_up, captcha="").headers["Location"] == "/shop/"
 
 
 @pytest.mark.parametrize("way", ["link", "code", "forged link", "stale link"])
@@ -172,25 +172,25 @@ def test_a_stranger_cannot_finish_what_the_owner_began(hands: Hands, way: str) -
     """
     make_user("taken", BOB)
     stranger, owner = Client(), Client()
-    captcha = ask(stranger)
-    proof = keys.link_proof_of(captcha)
+    sign_up = ask(stranger)
+    proof = codes.link_proof_of(sign_up)
     if way == "stale link":
         hands.move(seconds=700)
     if way in ("code", "forged link"):
         owner.cookies["doorcode_signup"] = stranger.cookies["doorcode_signup"].value
     if way != "code":
-        owner.get(f"/signup/link/{captcha.handle}.{'x' * 32 if way == 'forged link' else proof}/")
+        owner.get(f"/signup/link/{sign_up.handle}.{'x' * 32 if way == 'forged link' else proof}/")
     if way == "stale link":
         Delivery.objects.update(state="sent")
         assert owner.post("/signup/resend/").status_code == 303
-        captcha = accept()
-    code = "" if way == "link" else right(captcha)
-    assert "That username is taken" in text_of(verify(owner, captcha, captcha=code, username="taken"))
+        sign_up = accept()
+    code = "" if way == "link" else right(sign_up)
+    assert "That username is taken" in text_of(verify(owner, sign_up, captcha=code, username="taken"))
     assert CaptchaModel.objects.get().proven_at
-    assert "Enter the 4-digit code" in text_of(verify(stranger, captcha, captcha="", username="mallory"))
+    assert "Enter the 4-digit code" in text_of(verify(stranger, sign_up, captcha="", username="mallory"))
     assert "confirmed" not in text_of(stranger.get("/signup/verify/"))
-    assert verify(stranger, captcha, captcha=wrong(captcha), username="mallory").status_code == 400
-    assert verify(owner, captcha, captcha="", username="alice").status_code == 303
+    assert verify(stranger, sign_up, captcha=wrong(sign_up), username="mallory").status_code == 400
+    assert verify(owner, sign_up, captcha="", username="alice").status_code == 303
     assert User.objects.get(email=ALICE).username == "alice"
 
 
@@ -198,15 +198,15 @@ def test_back_from_the_phone_the_code_works_and_so_does_starting_again(hands: Ha
     """The link was opened elsewhere and came to nothing there."""
     make_user("taken", BOB)
     desktop, phone = Client(), Client()
-    captcha = ask(desktop)
+    sign_up = ask(desktop)
     cookie = desktop.cookies["doorcode_signup"].value
-    phone.get(f"/signup/link/{keys.link_token(captcha)}/")
-    verify(phone, captcha, captcha="", username="taken")
-    assert "That username is taken" in text_of(verify(desktop, captcha, username="taken"))
+    phone.get(f"/signup/link/{codes.link_token(sign_up)}/")
+    verify(phone, sign_up, captcha="", username="taken")
+    assert "That username is taken" in text_of(verify(desktop, sign_up, username="taken"))
     hands.move(hours=1)
     again = Client()
     again.cookies["doorcode_signup"] = cookie
-    assert ask(again).pk != captcha.pk
+    assert ask(again).pk != sign_up.pk
     assert Delivery.objects.count() == 2
 
 
@@ -295,16 +295,16 @@ def test_a_form_sent_twice_makes_one_request(client: Client) -> None:
 def test_a_form_sent_again_after_all_is_over_begins_anew(client: Client) -> None:
     """The back button leads to the old rendering; its request is spent."""
     client.get("/signup/")
-    captcha = ask(client, once="a")
+    sign_up = ask(client, once="a")
     CaptchaModel.objects.update(redeemed_at=clock.now())
     client.cookies.pop("doorcode_signup")
-    assert ask(client, once="a").pk != captcha.pk
+    assert ask(client, once="a").pk != sign_up.pk
 
 
 def test_extra_fields_are_ignored(client: Client) -> None:
     """Nobody makes themselves staff."""
-    captcha = ask(client, is_staff="1", is_active="1", id="1")
-    verify(client, captcha, is_staff="1", is_superuser="1", id="99", activated_at="2020-01-01")
+    sign_up = ask(client, is_staff="1", is_active="1", id="1")
+    verify(client, sign_up, is_staff="1", is_superuser="1", id="99", activated_at="2020-01-01")
     user = User.objects.get()
     assert (user.is_staff, user.is_superuser, user.pk) == (False, False, user.pk)
     assert user.pk != 99
@@ -315,15 +315,15 @@ def test_the_session_key_changes_at_sign_in(client: Client) -> None:
     session = client.session
     session["planted"] = True
     session.save()
-    captcha = ask(client)
-    verify(client, captcha)
+    sign_up = ask(client)
+    verify(client, sign_up)
     assert client.cookies["sessionid"].value != session.session_key
 
 
 def test_what_was_typed_is_kept_but_for_the_password(client: Client) -> None:
     """Nothing is lost by an error."""
-    captcha = ask(client)
-    page = text_of(verify(client, captcha, captcha=wrong(captcha), username="alice"))
+    sign_up = ask(client)
+    page = text_of(verify(client, sign_up, captcha=wrong(sign_up), username="alice"))
     assert 'value="alice"' in page
     assert PASSWORD not in page
 
@@ -341,8 +341,8 @@ def test_two_addresses_in_one_browser(client: Client) -> None:
 @pytest.mark.parametrize("text", ["\x00", "\r\n", "\U0001f600", "a" * 60_000, "<b>", "%s%n", "' OR 1=1 --"])
 def test_nothing_typed_is_a_500(client: Client, field: str, text: str) -> None:
     """An answer at the field, whatever it is."""
-    captcha = ask(client)
-    assert verify(client, captcha, **{field: text}).status_code in (303, 400, 413)
+    sign_up = ask(client)
+    assert verify(client, sign_up, **{field: text}).status_code in (303, 400, 413)
 
 
 def test_raw_bytes_are_no_500(client: Client) -> None:

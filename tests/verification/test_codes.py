@@ -16,11 +16,11 @@ GIVEN = {"key": "key", "nonce": "0" * 32, "address": "alice@example.com", "gener
 def test_a_code_has_its_digits_and_is_always_the_same(key, nonce, address, generation, length) -> None:
     """Any input gives ASCII digits of the wanted length, twice alike."""
     facts = {"key": key, "nonce": nonce, "address": address, "generation": generation, "length": length}
-    code = codes.derive(**facts)
+    code = codes.derive_code(**facts)
     assert len(code) == length
     assert code.isascii()
     assert code.isdecimal()
-    assert codes.derive(**facts) == code
+    assert codes.derive_code(**facts) == code
 
 
 @pytest.mark.parametrize(
@@ -28,19 +28,19 @@ def test_a_code_has_its_digits_and_is_always_the_same(key, nonce, address, gener
 )
 def test_every_fact_matters(change: dict) -> None:
     """Another key, nonce, address or generation is another code."""
-    assert codes.derive(**GIVEN | {"length": 10}) != codes.derive(**GIVEN | {"length": 10} | change)
+    assert codes.derive_code(**GIVEN | {"length": 10}) != codes.derive_code(**GIVEN | {"length": 10} | change)
 
 
 def test_a_longer_code_says_nothing_of_the_shorter() -> None:
     """Neither end of it is the old one."""
-    short, long = codes.derive(**GIVEN), codes.derive(**GIVEN | {"length": 8})
+    short, long = codes.derive_code(**GIVEN), codes.derive_code(**GIVEN | {"length": 8})
     assert not long.startswith(short)
     assert not long.endswith(short)
 
 
 def test_20_000_codes_are_uniform_and_keep_leading_zeros() -> None:
     """Chi-squared over the 10,000 codes and over each digit's place; below the 1e-6 quantile of chance."""
-    drawn = [codes.derive(**GIVEN | {"nonce": f"{n:032}"}) for n in range(20_000)]
+    drawn = [codes.derive_code(**GIVEN | {"nonce": f"{n:032}"}) for n in range(20_000)]
     assert {len(code) for code in drawn} == {4}
     assert any(code.startswith("00") for code in drawn)
     counts = Counter(drawn)
@@ -55,7 +55,7 @@ def test_values_above_the_last_whole_multiple_are_drawn_again(monkeypatch) -> No
     """A number that would favour small codes is not used."""
     draws = iter([b"\xff" * 32, (1234).to_bytes(32)])
     monkeypatch.setattr(codes, "_mac", lambda *_: next(draws))
-    assert codes.derive(**GIVEN | {"length": 4}) == "1234"
+    assert codes.derive_code(**GIVEN | {"length": 4}) == "1234"
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ def test_normalizing_gives_ascii_digits_or_nothing(typed: str) -> None:
 def test_a_link_proof_is_bound_to_handle_nonce_and_generation() -> None:
     """192 bits, URL-safe, and nothing of it carries over."""
     given = {"key": "key", "handle": "handle", "nonce": "nonce", "generation": 1}
-    proof = codes.link_proof(**given)
+    proof = codes.derive_link_proof(**given)
     assert len(proof) == 32
     others = [{"key": "k"}, {"handle": "h"}, {"nonce": "n"}, {"generation": 2}]
-    assert len({proof, *(codes.link_proof(**given | other) for other in others)}) == 5
+    assert len({proof, *(codes.derive_link_proof(**given | other) for other in others)}) == 5
 
 
 def test_a_key_id_is_no_part_of_the_key() -> None:
@@ -119,7 +119,9 @@ def test_comparing_takes_any_text() -> None:
 def test_a_reference_is_four_letters_of_its_generation() -> None:
     """No vowel, no digit, nothing of the link's proof; another for each request, generation and key."""
     facts = {"key": "k", "handle": "h", "generation": 1}
-    seen = {codes.reference(**facts | change) for change in ({}, {"key": "l"}, {"handle": "i"}, {"generation": 2})}
+    seen = {
+        codes.derive_reference(**facts | change) for change in ({}, {"key": "l"}, {"handle": "i"}, {"generation": 2})
+    }
     assert len(seen) == 4
     assert all(re.fullmatch("[BCDFGHJKMNPQRSTVWXYZ]{4}", reference) for reference in seen)
-    assert codes.reference(**facts) == codes.reference(**facts)
+    assert codes.derive_reference(**facts) == codes.derive_reference(**facts)

@@ -6,53 +6,53 @@ import pytest
 from django.db import OperationalError
 
 from tests.factories import ALICE, BOB, Hands, make_captcha, right, wrong
-from verification import keys, lookup, services
-from verification.models import AddressBudget, CaptchaModel, GuessTally
+from verification import codes, services
+from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
 from verification.states import CodeExpired, CodeMismatch, HandleLost, State, TooManyAttempts, state_of
 
 pytestmark = pytest.mark.django_db
 
 
-def prove(captcha: CaptchaModel, code: str, **facts) -> None:
-    services.prove(captcha=captcha, **{"address": ALICE, "code": code, **facts})
+def prove(sign_up: CaptchaModel, code: str, **facts) -> None:
+    services.prove(sign_up=sign_up, **{"address": ALICE, "code": code, **facts})
 
 
 def guesses(address: str = ALICE) -> int:
-    return sum(len(budget.guesses) for budget in AddressBudget.objects.filter(address=address))
+    return sum(len(budget.guesses) for budget in AddressGuesses.objects.filter(address=address))
 
 
 def test_a_new_request_has_an_unguessable_handle_and_no_code_in_its_row(hands: Hands) -> None:
     """144 bits of handle; the code is in no column."""
-    captcha = make_captcha()
-    assert len(captcha.handle) == 24
-    assert right(captcha) not in [str(value) for value in vars(captcha).values()]
-    assert state_of(make_captcha(accepted=False), at=hands.moment) is State.WAITING
+    sign_up = make_captcha()
+    assert len(sign_up.handle) == 24
+    assert right(sign_up) not in [str(value) for value in vars(sign_up).values()]
+    assert state_of(make_captcha(accepted=False)) is State.WAITING
 
 
 def test_the_right_code_proves_once_and_is_not_counted(hands: Hands) -> None:
     """The row is proven by code; both counts are given back."""
-    captcha = make_captcha()
-    prove(captcha, right(captcha))
-    captcha.refresh_from_db()
-    assert (captcha.proven_at, captcha.proven_by, captcha.attempts) == (hands.moment, "code", 0)
+    sign_up = make_captcha()
+    prove(sign_up, right(sign_up))
+    sign_up.refresh_from_db()
+    assert (sign_up.proven_at, sign_up.proven_by, sign_up.attempts) == (hands.moment, "code", 0)
     assert guesses() == 0
 
 
 def test_a_proof_needs_no_code_any_more(hands: Hands) -> None:
     """What the right code left stands for it, even after the code's life."""
-    captcha = make_captcha()
-    proof = services.prove(captcha=captcha, address=ALICE, code=right(captcha))
+    sign_up = make_captcha()
+    proof = services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
     hands.move(hours=2)
-    assert services.prove(captcha=CaptchaModel.objects.get(), address=ALICE, code="", link_proof=proof) == proof
+    assert services.prove(sign_up=CaptchaModel.objects.get(), address=ALICE, code="", link_proof=proof) == proof
 
 
 def test_the_handle_alone_is_no_proof(hands: Hands) -> None:
     """Who proved the mailbox in another browser leaves nothing to a stranger who asked for the mail."""
-    captcha = make_captcha()
-    prove(captcha, right(captcha))
+    sign_up = make_captcha()
+    prove(sign_up, right(sign_up))
     stranger = CaptchaModel.objects.get()
     with pytest.raises(CodeMismatch):
-        prove(stranger, wrong(captcha))
+        prove(stranger, wrong(sign_up))
     hands.move(hours=2)
     with pytest.raises(CodeExpired):
         prove(stranger, "")
@@ -60,232 +60,232 @@ def test_the_handle_alone_is_no_proof(hands: Hands) -> None:
 
 def test_the_right_code_is_right_again_until_it_is_redeemed() -> None:
     """Proven on the phone, typed on the desktop: both are the owner of the mailbox."""
-    captcha = make_captcha()
-    prove(captcha, "", link_proof=keys.link_proof_of(captcha))
-    prove(CaptchaModel.objects.get(), right(captcha))
+    sign_up = make_captcha()
+    prove(sign_up, "", link_proof=codes.link_proof_of(sign_up))
+    prove(CaptchaModel.objects.get(), right(sign_up))
     assert guesses() == 0
 
 
 def test_a_wrong_code_is_counted_and_says_what_is_left() -> None:
     """On the code and on the address."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     for left in (4, 3, 2, 1, 0):
         with pytest.raises(CodeMismatch) as refusal:
-            prove(captcha, wrong(captcha))
+            prove(sign_up, wrong(sign_up))
         assert refusal.value.attempts_left == left
     assert guesses() == 5
 
 
 def test_used_up_tries_refuse_the_right_code_too() -> None:
     """Count first, then compare."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     for _ in range(5):
         with pytest.raises(CodeMismatch):
-            prove(captcha, wrong(captcha))
+            prove(sign_up, wrong(sign_up))
     with pytest.raises(TooManyAttempts):
-        prove(captcha, right(captcha))
+        prove(sign_up, right(sign_up))
     stale = CaptchaModel.objects.get()
     stale.attempts = 0  # as a request that read the row before
     with pytest.raises(TooManyAttempts):
-        prove(stale, right(captcha))
+        prove(stale, right(sign_up))
     assert guesses() == 5
 
 
 def test_an_expired_code_is_told_so_uncounted(hands: Hands) -> None:
     """CAPTCHA_TTL seconds after acceptance, to the second."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     hands.move(seconds=599)
     with pytest.raises(CodeMismatch):
-        prove(captcha, wrong(captcha))
+        prove(sign_up, wrong(sign_up))
     hands.move(seconds=1)
     with pytest.raises(CodeExpired):
-        prove(captcha, right(captcha))
+        prove(sign_up, right(sign_up))
     assert guesses() == 1
 
 
 def test_before_any_acceptance_nothing_is_counted() -> None:
     """Not even the right code is right."""
-    captcha = make_captcha(accepted=False)
+    sign_up = make_captcha(accepted=False)
     with pytest.raises(CodeMismatch) as refusal:
-        prove(captcha, right(captcha))
+        prove(sign_up, right(sign_up))
     assert refusal.value.attempts_left is None
     assert guesses() == 0
 
 
 def test_another_address_is_a_mismatch_uncounted() -> None:
     """The handle of Alice does not speak for Bob."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
-        prove(captcha, right(captcha), address=BOB)
+        prove(sign_up, right(sign_up), address=BOB)
     assert guesses() == guesses(BOB) == 0
 
 
 @pytest.mark.parametrize("lost", ["missing", "redeemed", "old"])
 def test_a_lost_handle_is_told_so(hands: Hands, lost: str) -> None:
     """Unknown, redeemed or older than a day."""
-    captcha = make_captcha()
-    code = right(captcha)
+    sign_up = make_captcha()
+    code = right(sign_up)
     if lost == "redeemed":
-        prove(captcha, code)
-        assert services.redeem(captcha=captcha)
-        captcha.refresh_from_db()
+        prove(sign_up, code)
+        assert services.redeem(sign_up=sign_up)
+        sign_up.refresh_from_db()
     if lost == "old":
         hands.move(days=1)
     with pytest.raises(HandleLost):
-        prove(None if lost == "missing" else captcha, code)
+        prove(None if lost == "missing" else sign_up, code)
 
 
 def test_no_value_is_right_for_a_decoy(hands: Hands) -> None:
     """It lives as any other: wrong, used up, expired."""
-    captcha = make_captcha(decoy=True)
+    sign_up = make_captcha(decoy=True)
     for left in (4, 3, 2, 1, 0):
         with pytest.raises(CodeMismatch) as refusal:
-            prove(captcha, right(captcha))
+            prove(sign_up, right(sign_up))
         assert refusal.value.attempts_left == left
     with pytest.raises(TooManyAttempts):
-        prove(captcha, right(captcha))
+        prove(sign_up, right(sign_up))
     with pytest.raises(TooManyAttempts):
-        prove(captcha, "", link_proof=keys.link_proof_of(captcha))
+        prove(sign_up, "", link_proof=codes.link_proof_of(sign_up))
     hands.move(seconds=600)
     with pytest.raises(CodeExpired):
-        prove(captcha, right(captcha))
+        prove(sign_up, right(sign_up))
 
 
 def test_the_link_proves_even_when_tries_are_used_up(hands: Hands) -> None:
     """A stranger who spent the tries does not lock the owner out."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     CaptchaModel.objects.update(attempts=5)
-    captcha.refresh_from_db()
-    prove(captcha, "", link_proof=keys.link_proof_of(captcha))
-    captcha.refresh_from_db()
-    assert captcha.proven_by == "link"
+    sign_up.refresh_from_db()
+    prove(sign_up, "", link_proof=codes.link_proof_of(sign_up))
+    sign_up.refresh_from_db()
+    assert sign_up.proven_by == "link"
 
 
 @pytest.mark.parametrize("proof", ["", "x" * 32, "-"])
 def test_a_forged_link_proves_nothing(proof: str) -> None:
     """It is as good as none: the code is asked."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
-        prove(captcha, wrong(captcha), link_proof=proof)
+        prove(sign_up, wrong(sign_up), link_proof=proof)
 
 
 def test_an_expired_link_proves_nothing(hands: Hands) -> None:
     """It lives as long as the code."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     hands.move(seconds=600)
     with pytest.raises(CodeExpired):
-        prove(captcha, "", link_proof=keys.link_proof_of(captcha))
+        prove(sign_up, "", link_proof=codes.link_proof_of(sign_up))
 
 
 def test_a_proof_is_redeemed_once() -> None:
     """And only a proof."""
-    captcha = make_captcha()
-    assert not services.redeem(captcha=captcha)
-    prove(captcha, right(captcha))
-    assert services.redeem(captcha=captcha)
-    assert not services.redeem(captcha=captcha)
+    sign_up = make_captcha()
+    assert not services.redeem(sign_up=sign_up)
+    prove(sign_up, right(sign_up))
+    assert services.redeem(sign_up=sign_up)
+    assert not services.redeem(sign_up=sign_up)
 
 
 def test_a_rotated_key_still_verifies(settings) -> None:
     """A code made under a fallback key is right, and so is its link."""
-    captcha = make_captcha()
-    code, link = right(captcha), keys.link_proof_of(captcha)
+    sign_up = make_captcha()
+    code, link = right(sign_up), codes.link_proof_of(sign_up)
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another-key"
-    assert right(captcha) == code
-    assert keys.link_proof_of(captcha) == link
-    prove(captcha, code)
+    assert right(sign_up) == code
+    assert codes.link_proof_of(sign_up) == link
+    prove(sign_up, code)
 
 
 def test_with_that_key_alone(settings) -> None:
     """A code that another of our keys would make is not right."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another-key"
     other = make_captcha()
-    CaptchaModel.objects.filter(pk=other.pk).update(nonce=captcha.nonce)
+    CaptchaModel.objects.filter(pk=other.pk).update(nonce=sign_up.nonce)
     other.refresh_from_db()
-    assert right(other) != right(captcha)
+    assert right(other) != right(sign_up)
 
 
 def test_a_key_that_is_gone_expires_its_codes(settings, hands: Hands) -> None:
     """The visitor gets a new code; nothing breaks."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     settings.SECRET_KEY = "another-key"
     with pytest.raises(CodeExpired):
-        prove(captcha, "1234")
+        prove(sign_up, "1234")
     hands.move(seconds=60)
-    assert services.renew(captcha=captcha, in_flight=False)
-    assert keys.is_known(captcha)
+    assert services.renew(sign_up=sign_up, in_flight=False)
+    assert codes.is_known(sign_up)
 
 
 def test_a_resend_within_the_cooldown_has_to_wait(hands: Hands) -> None:
     """It says how long, rounded up."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     hands.move(seconds=59.5)
     with pytest.raises(services.ResendTooSoon) as refusal:
-        services.renew(captcha=captcha, in_flight=False)
+        services.renew(sign_up=sign_up, in_flight=False)
     assert refusal.value.retry_after == 1
 
 
 def test_a_living_code_stays_and_lives_longer(hands: Hands) -> None:
     """The same code; its life is renewed when the new mail is accepted."""
-    captcha = make_captcha()
-    code = right(captcha)
+    sign_up = make_captcha()
+    code = right(sign_up)
     hands.move(seconds=500)
-    assert not services.renew(captcha=captcha, in_flight=False)
-    services.accept(mails=[(captcha.pk, 1)], at=hands.moment)
+    assert not services.renew(sign_up=sign_up, in_flight=False)
+    services.accept(mails=[(sign_up.pk, 1)], at=hands.moment)
     hands.move(seconds=500)
     prove(CaptchaModel.objects.get(), code)
 
 
 def test_a_life_ends_at_the_longest(hands: Hands) -> None:
     """CAPTCHA_MAX_LIFETIME after the first acceptance, however often it is mailed."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     start = hands.moment
     for _ in range(4):
         hands.move(seconds=420)
-        services.accept(mails=[(captcha.pk, 1)], at=hands.moment)
-    captcha.refresh_from_db()
-    assert (captcha.expires_at - start).total_seconds() == 1800
+        services.accept(mails=[(sign_up.pk, 1)], at=hands.moment)
+    sign_up.refresh_from_db()
+    assert (sign_up.expires_at - start).total_seconds() == 1800
 
 
 @pytest.mark.parametrize("death", ["expired", "used up"])
 def test_a_dead_code_is_replaced(hands: Hands, death: str) -> None:
     """A new generation: new code, tries from the start, old code and old link dead."""
-    captcha = make_captcha()
-    old_code, old_link = right(captcha), keys.link_proof_of(captcha)
+    sign_up = make_captcha()
+    old_code, old_link = right(sign_up), codes.link_proof_of(sign_up)
     hands.move(seconds=600 if death == "expired" else 60)
-    captcha.attempts = 5
-    assert services.renew(captcha=captcha, in_flight=False)
-    captcha = CaptchaModel.objects.get()
-    assert (captcha.generation, captcha.attempts, captcha.expires_at) == (2, 0, None)
-    assert keys.link_proof_of(captcha) != old_link
-    services.accept(mails=[(captcha.pk, 1)], at=hands.moment)  # the old mail, late
-    captcha.refresh_from_db()
-    assert captcha.expires_at is None
-    services.accept(mails=[(captcha.pk, 2)], at=hands.moment)
-    captcha.refresh_from_db()
-    if old_code != right(captcha):
+    sign_up.attempts = 5
+    assert services.renew(sign_up=sign_up, in_flight=False)
+    sign_up = CaptchaModel.objects.get()
+    assert (sign_up.generation, sign_up.attempts, sign_up.expires_at) == (2, 0, None)
+    assert codes.link_proof_of(sign_up) != old_link
+    services.accept(mails=[(sign_up.pk, 1)], at=hands.moment)  # the old mail, late
+    sign_up.refresh_from_db()
+    assert sign_up.expires_at is None
+    services.accept(mails=[(sign_up.pk, 2)], at=hands.moment)
+    sign_up.refresh_from_db()
+    if old_code != right(sign_up):
         with pytest.raises(CodeMismatch):
-            prove(captcha, old_code)
+            prove(sign_up, old_code)
 
 
 def test_an_expired_code_stays_while_its_mail_is_in_flight(hands: Hands) -> None:
     """Or the mail that arrives a moment later would bring a dead code."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     hands.move(seconds=600)
-    assert not services.renew(captcha=captcha, in_flight=True)
+    assert not services.renew(sign_up=sign_up, in_flight=True)
 
 
 def test_wrong_guesses_of_an_address_carry_over(hands: Hands) -> None:
     """Resending and asking anew reset the tries of a code, never those of the address."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     for _ in range(5):
         with pytest.raises(CodeMismatch):
-            prove(captcha, wrong(captcha))
+            prove(sign_up, wrong(sign_up))
     hands.move(seconds=60)
-    services.renew(captcha=captcha, in_flight=False)
+    services.renew(sign_up=sign_up, in_flight=False)
     other = make_captcha()
     with pytest.raises(CodeMismatch):
         prove(other, wrong(other))
@@ -294,9 +294,9 @@ def test_wrong_guesses_of_an_address_carry_over(hands: Hands) -> None:
 
 def test_guesses_are_forgotten_after_a_day(hands: Hands) -> None:
     """A rolling window of 24 hours."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
-        prove(captcha, wrong(captcha))
+        prove(sign_up, wrong(sign_up))
     hands.move(hours=24)
     other = make_captcha()
     with pytest.raises(CodeMismatch):
@@ -307,30 +307,30 @@ def test_guesses_are_forgotten_after_a_day(hands: Hands) -> None:
 def test_find_keeps_the_order_and_leaves_out_the_lost(hands: Hands) -> None:
     """Unknown handles, forged ones included, are not there."""
     first, second = make_captcha(), make_captcha(BOB)
-    found = lookup.find(handles=[second.handle, "forged", first.handle])
+    found = CaptchaModel.objects.by_handles([second.handle, "forged", first.handle])
     assert found == [second, first]
     hands.move(days=1)
-    assert lookup.find(handles=[first.handle]) == []
-    assert lookup.find(handles=[]) == []
+    assert CaptchaModel.objects.by_handles([first.handle]) == []
+    assert CaptchaModel.objects.by_handles([]) == []
 
 
 def test_a_parallel_proof_is_as_good() -> None:
     """Two posts of the right code at once: the slower one finds the proof, not an error."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     slower = CaptchaModel.objects.get()
-    prove(captcha, right(captcha))
-    prove(slower, right(captcha))
+    prove(sign_up, right(sign_up))
+    prove(slower, right(sign_up))
     assert guesses() == 0
 
 
 def test_a_generation_that_came_between_is_a_mismatch(hands: Hands) -> None:
     """The code of the old one is not compared with the new one's."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     stale = CaptchaModel.objects.get()
     hands.move(seconds=60)
-    captcha.attempts = 5
-    services.renew(captcha=captcha, in_flight=False)
-    services.accept(mails=[(captcha.pk, 2)], at=hands.moment)
+    sign_up.attempts = 5
+    services.renew(sign_up=sign_up, in_flight=False)
+    services.accept(mails=[(sign_up.pk, 2)], at=hands.moment)
     with pytest.raises(CodeMismatch):
         prove(stale, right(stale))
 
@@ -338,30 +338,30 @@ def test_a_generation_that_came_between_is_a_mismatch(hands: Hands) -> None:
 def test_the_site_counts_wrong_codes_alone(settings) -> None:
     """Each once, and no right one."""
     settings.LIMIT_GUESSES_SITE = [(100, 6)]
-    captcha = make_captcha()
+    sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
-        prove(captcha, wrong(captcha))
-    assert [row.guesses for row in GuessTally.objects.all()] == [1]
-    prove(captcha, right(captcha))
-    assert [row.guesses for row in GuessTally.objects.all()] == [1]
+        prove(sign_up, wrong(sign_up))
+    assert [row.guesses for row in SiteGuesses.objects.all()] == [1]
+    prove(sign_up, right(sign_up))
+    assert [row.guesses for row in SiteGuesses.objects.all()] == [1]
 
 
 def test_nobody_is_told_of_a_wrong_code_that_the_site_could_not_count(monkeypatch) -> None:
     """The error comes instead; the address's own count has it."""
-    monkeypatch.setattr(services.limits, "tally", Mock(side_effect=OperationalError))
-    captcha = make_captcha()
+    monkeypatch.setattr(services.guess_limits, "tally", Mock(side_effect=OperationalError))
+    sign_up = make_captcha()
     with pytest.raises(OperationalError):
-        prove(captcha, wrong(captcha))
+        prove(sign_up, wrong(sign_up))
     assert guesses() == 1
     assert CaptchaModel.objects.get().attempts == 1
 
 
 def test_a_right_code_is_not_called_wrong_while_others_hold_all_tries(monkeypatch) -> None:
     """Nor is one that was replaced meanwhile called anything else."""
-    captcha = make_captcha()
-    monkeypatch.setattr(services, "_count", lambda captcha: None)
+    sign_up = make_captcha()
+    monkeypatch.setattr(services, "_count", lambda sign_up: None)
     with pytest.raises(TooManyAttempts):
-        prove(captcha, right(captcha))
+        prove(sign_up, right(sign_up))
     CaptchaModel.objects.update(generation=2)
     with pytest.raises(CodeMismatch):
-        prove(captcha, right(captcha))
+        prove(sign_up, right(sign_up))

@@ -17,7 +17,7 @@ from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make
 from tests.visits import deliver
 from verification.models import CaptchaModel
 from worker import mail_limits, outbox, sweeper
-from worker.models import Delivery, MailTally
+from worker.models import Delivery, SiteMails
 from worker.smtp import Outcome, Reply
 
 pytestmark = pytest.mark.django_db
@@ -167,9 +167,9 @@ def test_a_superseded_mail_takes_no_place(all_hands: Hands) -> None:
     """The next that waits gets it."""
     post(), post(), go(), all_hands.move(minutes=1), go()
     mine = post()
-    captcha = make_captcha(accepted=False)
-    over = make_delivery(captcha, network="home")
-    CaptchaModel.objects.filter(pk=captcha.pk).update(generation=2)
+    sign_up = make_captcha(accepted=False)
+    over = make_delivery(sign_up, network="home")
+    CaptchaModel.objects.filter(pk=sign_up.pk).update(generation=2)
     all_hands.move(hours=4)
     while not (sent := deliver()):
         pass
@@ -185,7 +185,7 @@ def test_what_is_held_back_takes_no_place(all_hands: Hands) -> None:
     nobody = [make_delivery(recipient=BOB, network="home", kind=Delivery.Kind.PASSWORD_RESET) for _ in range(8)]
     assert len(deliver()) == len(nobody)
     assert not Delivery.objects.filter(admitted_at__isnull=False).exists()
-    assert not MailTally.objects.filter(mails__gt=0).exists()
+    assert not SiteMails.objects.filter(mails__gt=0).exists()
 
 
 def test_resets_have_limits_of_their_own(all_hands: Hands, settings) -> None:
@@ -242,8 +242,8 @@ def test_waiting_for_the_limit_is_no_failing(all_hands: Hands) -> None:
 
 def test_a_mail_whose_sign_up_is_over_is_not_sent(all_hands: Hands, settings) -> None:
     """It waited for longer than a sign-up lives."""
-    captcha = make_captcha(accepted=False)
-    make_delivery(captcha, network="home")
+    sign_up = make_captcha(accepted=False)
+    make_delivery(sign_up, network="home")
     all_hands.move(hours=24)
     assert go() == []
     assert Delivery.objects.get().state == Delivery.State.EXPIRED
@@ -254,7 +254,7 @@ def test_a_mail_that_nobody_asked_for_is_outside_the_limits(all_hands: Hands, se
     settings.LIMIT_MAILS_SITE = [(1, 3_600)]
     post(network=None), post(network=None), post()
     assert go() == [ALICE] * 3
-    assert MailTally.objects.get().mails == 1
+    assert SiteMails.objects.get().mails == 1
 
 
 def test_the_site_sends_half_at_once_and_half_over_the_hour(all_hands: Hands, settings) -> None:
@@ -302,7 +302,7 @@ def test_both_can_be_off(all_hands: Hands, settings) -> None:
     for _ in range(20):
         post()
     assert len(go()) == 20
-    assert not MailTally.objects.exists()
+    assert not SiteMails.objects.exists()
 
 
 def test_what_the_log_knows_of_a_visitor_is_a_fingerprint(all_hands: Hands) -> None:

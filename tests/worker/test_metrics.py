@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from core import tallies
-from core.breaker import Breaker
+from core.circuit_breaker import CircuitBreaker
+from core.observability import counters
 from tests.factories import Hands, make_captcha, make_delivery
-from worker import counts, heartbeat, metrics, outbox, sender, smtp
-from worker.models import Delivery, Heartbeat, MailTally
+from worker import counts, heartbeat, metrics, outbox, sending, smtp
+from worker.models import Delivery, Heartbeat, SiteMails
 from worker.smtp import Outcome, Reply
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +36,7 @@ def replies(monkeypatch) -> list[Reply]:
     """What the mail server says, in turn."""
     answers: list[Reply] = []
     monkeypatch.setattr(smtp, "send", lambda **mail: answers.pop(0))
-    monkeypatch.setattr(smtp, "breaker", Breaker(first=5, longest=30))
+    monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
     return answers
 
 
@@ -127,16 +127,18 @@ def test_a_mail_that_ends_undelivered_is_counted_by_why(
     Delivery.objects.update(created_at=hands.now() - timedelta(hours=hours))
     replies.append(reply)
     with django_capture_on_commit_callbacks(execute=True):
-        sender.deliver()
+        sending.deliver()
     assert Delivery.objects.get().state == state
-    failed = {labels: number for (name, labels), number in tallies._gathered.items() if name == "doorcode_mails_failed"}
+    failed = {
+        labels: number for (name, labels), number in counters._gathered.items() if name == "doorcode_mails_failed"
+    }
     assert failed == ({reason: 1} if reason else {})
 
 
 def test_the_room_is_what_came_back_since(hands: Hands) -> None:
     """As the claim sees it: half of the limit goes at once, the other half comes back evenly."""
     minute = hands.now().replace(second=0, microsecond=0)
-    MailTally.objects.create(minute=minute - timedelta(minutes=5), mails=1_000)
+    SiteMails.objects.create(minute=minute - timedelta(minutes=5), mails=1_000)
     assert shown(metrics.mails)["mail_budget_left",] == 83
 
 
@@ -165,10 +167,10 @@ def test_each_try_is_counted_by_what_came_of_it(replies: list[Reply], all_hands:
     """With the time that the accepted ones took, and nothing for the others."""
     replies += [Reply(Outcome.DEFERRED, "450 later"), Reply(Outcome.ACCEPTED, "250 OK")]
     make_delivery(make_captcha(accepted=False))
-    sender.deliver()
+    sending.deliver()
     all_hands.move(seconds=40)
-    sender.deliver()
-    counted = tallies._gathered
+    sending.deliver()
+    counted = counters._gathered
     assert counted["doorcode_mail_tries", "code/deferred"] == counted["doorcode_mail_tries", "code/accepted"] == 1
     assert counted["doorcode_mail_replies", "4xx"] == counted["doorcode_mail_replies", "2xx"] == 1
     assert counted["doorcode_mail_acceptance_seconds", "60.0"] == 1
@@ -179,12 +181,12 @@ def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
     """By who takes them back, and by who comes too late."""
     make_delivery(make_captcha(accepted=False))
     [slow] = outbox.claim(limit=1)
-    assert tallies._gathered["doorcode_leases_reclaimed", ""] == 0
+    assert counters._gathered["doorcode_leases_reclaimed", ""] == 0
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
     outbox.take_back()
-    sender._settle([(slow, Reply(Outcome.ACCEPTED, "250 OK"))])
-    assert tallies._gathered["doorcode_leases_reclaimed", ""] == 1
-    assert tallies._gathered["doorcode_settles_fenced", ""] == 1
+    sending._settle([(slow, Reply(Outcome.ACCEPTED, "250 OK"))])
+    assert counters._gathered["doorcode_leases_reclaimed", ""] == 1
+    assert counters._gathered["doorcode_settles_fenced", ""] == 1
 
 
 @pytest.fixture
@@ -209,7 +211,7 @@ def test_a_worker_is_heard_of_until_it_stops(beating) -> None:
 
 def test_a_worker_says_what_it_leaves_alone(beating, monkeypatch) -> None:
     """Its breakers are in its memory; nobody else can see them."""
-    monkeypatch.setattr(smtp, "breaker", Breaker(first=5, longest=30))
+    monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
     smtp.breaker.failed()
     heartbeat.beat()
     seen = shown(metrics.workers)

@@ -30,8 +30,8 @@ SCRAPE = """
 import json, time
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from core import metrics
-from core.metrics import _collectors
+from core.observability import metrics
+from core.observability.metrics import _collectors
 with CaptureQueriesContext(connection) as queries:
     for needs, collect in _collectors:
         if needs == "database":

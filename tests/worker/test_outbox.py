@@ -112,21 +112,21 @@ def test_a_group_is_settled_at_once_and_says_who_came_too_late() -> None:
 
 def test_an_acceptance_starts_the_codes_life(hands: Hands) -> None:
     """At the moment of settling, in the same transaction."""
-    captcha = make_captcha(accepted=False)
-    delivery = make_delivery(captcha)
+    sign_up = make_captcha(accepted=False)
+    delivery = make_delivery(sign_up)
     [mine] = outbox.claim(limit=1)
     hands.move(seconds=30)
     settle(mine, OK)
-    captcha.refresh_from_db()
+    sign_up.refresh_from_db()
     delivery.refresh_from_db()
-    assert captcha.expires_at == hands.moment + timedelta(seconds=600)
+    assert sign_up.expires_at == hands.moment + timedelta(seconds=600)
     assert (delivery.state, delivery.sent_at, delivery.last_reply) == ("sent", hands.moment, "250 OK")
 
 
 def test_the_mail_of_a_dead_code_is_not_sent() -> None:
     """Its generation is over: the row ends instead."""
-    captcha = make_captcha(accepted=False)
-    delivery = make_delivery(captcha)
+    sign_up = make_captcha(accepted=False)
+    delivery = make_delivery(sign_up)
     CaptchaModel.objects.update(generation=2)
     assert outbox.claim(limit=1) == []
     delivery.refresh_from_db()
@@ -179,10 +179,10 @@ def test_each_acceptance_brings_two_deferred_mails_forward(
 ) -> None:
     """Those that come next; so after an outage twice as many leave each time. The bell rings for them."""
     with django_capture_on_commit_callbacks(execute=True):
-        outbox.hasten_deferred(accepted=1)
+        outbox.retry_deferred_sooner(accepted=1)
     assert due_now() == [each.pk for each in deferred[:2]]
     assert rung == [deferred[0].pk]
-    outbox.hasten_deferred(accepted=2)
+    outbox.retry_deferred_sooner(accepted=2)
     assert len(due_now()) == 5
 
 
@@ -190,14 +190,14 @@ def test_each_acceptance_brings_two_deferred_mails_forward(
 def test_an_early_try_that_fails_makes_no_wait_longer(deferred: list[Delivery], attempts: int) -> None:
     """It is not counted; but the mail stays one that was tried."""
     Delivery.objects.update(attempts=attempts)
-    outbox.hasten_deferred(accepted=1)
+    outbox.retry_deferred_sooner(accepted=1)
     [early, _] = outbox.claim(limit=5)
     assert early.attempts == max(2, attempts)
 
 
 def test_without_an_acceptance_none_comes_forward(deferred: list[Delivery]) -> None:
     """A server that takes nothing is not asked more often."""
-    outbox.hasten_deferred(accepted=0)
+    outbox.retry_deferred_sooner(accepted=0)
     assert due_now() == []
 
 
@@ -216,15 +216,15 @@ def test_what_an_acceptance_says_nothing_about_waits_on(deferred: list[Delivery]
     """It is no sign that these would be taken."""
     moments = {name: Now() + value for name, value in columns.items() if isinstance(value, timedelta)}
     Delivery.objects.update(**columns | moments)
-    outbox.hasten_deferred(accepted=5)
+    outbox.retry_deferred_sooner(accepted=5)
     assert due_now() == []
 
 
 def test_where_none_is_deferred_nobody_looks_for_a_while(django_assert_num_queries, monkeypatch) -> None:
     """A good day pays nothing for it."""
-    outbox.hasten_deferred(accepted=1)
+    outbox.retry_deferred_sooner(accepted=1)
     with django_assert_num_queries(0):
-        outbox.hasten_deferred(accepted=1)
+        outbox.retry_deferred_sooner(accepted=1)
 
 
 def test_after_two_hours_it_is_given_up(hands: Hands) -> None:
@@ -279,9 +279,9 @@ LOCKED = """
 import os, psycopg
 from signup import services
 from worker import outbox
-captcha = services.request_code(address="alice@example.com", language="en", held={})
+sign_up = services.request_code(address="alice@example.com", language="en", held={})
 with psycopg.connect(os.environ["DATABASE_URL"]) as other:
-    other.execute("SELECT 1 FROM verification_captchamodel WHERE id = %s FOR NO KEY UPDATE", [captcha.pk])
+    other.execute("SELECT 1 FROM verification_captchamodel WHERE id = %s FOR NO KEY UPDATE", [sign_up.pk])
     print("CLAIMED", len(outbox.claim(limit=5)), end=" ")
 print(len(outbox.claim(limit=5)))
 """

@@ -39,8 +39,8 @@ def test_a_dead_code_is_replaced(hands: Hands) -> None:
 
 def test_the_mail_of_an_older_code_becomes_another_mail() -> None:
     """Its Message-ID may have arrived, with the old code."""
-    captcha = make_captcha()
-    delivery = fail(make_delivery(captcha))
+    sign_up = make_captcha()
+    delivery = fail(make_delivery(sign_up))
     CaptchaModel.objects.update(generation=2)
     assert requeue(delivery_ids=[delivery.pk]) == 1
     assert Delivery.objects.get().message_id != delivery.message_id

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from core.breaker import Breaker
+from core.circuit_breaker import CircuitBreaker
 from tests.servers import wait_until
 from tests.worker.sink import Sink
 from worker import smtp
@@ -27,9 +27,9 @@ def sink(settings) -> Iterator[Callable[..., Sink]]:
         settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = sinks[-1].port, 1
         return sinks[-1]
 
-    smtp.breaker.ok()
+    smtp.breaker.succeeded()
     yield start
-    smtp.breaker.ok()
+    smtp.breaker.succeeded()
     for each in sinks:
         each.close()
 
@@ -193,7 +193,7 @@ def test_a_server_that_takes_so_many_mails_and_no_more(sink, verb: str) -> None:
     server = sink(**{verb: ["250 fine", "421 enough", "250 fine"]})
     assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
     assert server.connections == 2
-    assert not smtp.breaker.is_open()
+    assert not smtp.breaker.is_open
 
 
 def in_thread(call: Callable[[], smtp.Reply]) -> "Future[smtp.Reply]":
@@ -236,14 +236,14 @@ def test_where_no_more_connections_are_taken_those_that_are_open_serve_all(sink,
     assert smtp.can_send()
     smtp._pool.give_back(held)
     assert {each.result(20).outcome for each in waiting} == {Outcome.ACCEPTED}
-    assert not smtp.breaker.is_open()
+    assert not smtp.breaker.is_open
     assert server.connections <= 4  # none is tried again at once
 
 
 def test_more_connections_are_tried_after_a_pause(sink, monkeypatch) -> None:
     """The limit may have been another's."""
     server = sink(CONNECT=["220 sink", "421 too many", "220 sink"])
-    monkeypatch.setattr(smtp._pool, "_more", Breaker(first=0.2, longest=0.2))
+    monkeypatch.setattr(smtp._pool, "_more", CircuitBreaker(first=0.2, longest=0.2))
     held = smtp._pool.take(until=time.monotonic() + 5)
     assert send().outcome is Outcome.ACCEPTED
     smtp._pool.give_back(held)
@@ -274,7 +274,7 @@ def test_nobody_waits_for_ever(sink, settings, monkeypatch) -> None:
     assert send() == smtp.Reply(Outcome.BUSY, "no connection was free")
     smtp._pool.give_back(held)
     assert send().outcome is Outcome.ACCEPTED
-    assert not smtp.breaker.is_open()
+    assert not smtp.breaker.is_open
 
 
 def test_a_process_that_gets_no_connection_leaves_the_server_alone(sink) -> None:
@@ -283,16 +283,16 @@ def test_a_process_that_gets_no_connection_leaves_the_server_alone(sink) -> None
     assert [send().outcome for _ in range(3)] == [Outcome.BUSY] * 3
     assert server.connections == 1
     assert not smtp.can_send()
-    assert not smtp.breaker.is_open()
+    assert not smtp.breaker.is_open
 
 
 def test_a_server_that_throttles_is_left_alone_and_not_broken(sink) -> None:
     """Until it takes mails again."""
     server = sink(MAIL=["450 too much mail", "250 fine"])
     assert send().outcome is Outcome.THROTTLED
-    assert (smtp.breaker.is_open(), smtp.is_broken()) == (True, False)
+    assert (smtp.breaker.is_open, smtp.is_broken()) == (True, False)
     assert send().outcome is Outcome.ACCEPTED
-    assert not smtp.breaker.is_open()
+    assert not smtp.breaker.is_open
     server.script = {"MAIL": ["550 not this sender"]}
     assert send().outcome is Outcome.UNAVAILABLE
     assert smtp.is_broken()

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from core.management import base
-from signup.purge import purge
+from signup.retention import purge
 
 
 class Command(base.Command):

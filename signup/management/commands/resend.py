@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
-from core import fingerprints
 from core.management import base
+from core.observability import redaction
 from signup import support
 from verification.services import ResendTooSoon
 from verification.states import HandleLost
@@ -25,15 +25,15 @@ class Command(base.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         address = options["address"]
         try:
-            captcha = support.find(address=address)
-            delivery = None if options["dry_run"] else support.resend(captcha=captcha)
+            sign_up = support.find(address=address)
+            delivery = None if options["dry_run"] else support.resend(sign_up=sign_up)
         except (support.NothingToSend, HandleLost) as error:
             text = _("No sign-up of %(email)s waits for a code. It has to be started again, or the account exists")
             raise CommandError(text % {"email": address}) from error
         except ResendTooSoon as error:
             text = _("A mail was asked for a moment ago. Try again in %(n)d s")
             raise CommandError(text % {"n": error.retry_after}) from error
-        hashed = fingerprints.of_address(address)
+        hashed = redaction.pseudonym_of_address(address)
         data = {
             "address": address,
             "in_logs": hashed,

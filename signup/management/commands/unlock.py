@@ -6,8 +6,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from core import fingerprints
 from core.management import base
+from core.observability import redaction
 from signup import support
 
 
@@ -25,7 +25,7 @@ class Command(base.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         address = options["address"]
         lifted = support.unlock(address=address, unmute=options["unmute"], dry_run=options["dry_run"])
-        hashed = fingerprints.of_address(address)
+        hashed = redaction.pseudonym_of_address(address)
         guesses = ngettext("%(n)d wrong code is forgotten", "%(n)d wrong codes are forgotten", lifted.guesses)
         lines = [guesses % {"n": lifted.guesses}]
         lines.append(

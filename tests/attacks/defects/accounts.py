@@ -11,10 +11,10 @@ ACCOUNTS = [
         "Once the mailbox is proven, whoever holds the request may finish it",
         Edit(
             "verification/services.py",
-            "    if state is State.LOST or captcha.decoy or not link_proof:\n",
-            "    if captcha.proven_at and state is not State.LOST:\n"
+            "    if state is State.LOST or sign_up.decoy or not link_proof:\n",
+            "    if sign_up.proven_at and state is not State.LOST:\n"
             "        return True\n"
-            "    if state is State.LOST or captcha.decoy or not link_proof:\n",
+            "    if state is State.LOST or sign_up.decoy or not link_proof:\n",
         ),
         "test_accounts.py::test_31_the_owner_proves_a_strangers_request_and_stumbles",
     ),
@@ -50,9 +50,9 @@ ACCOUNTS = [
         "A longer code is a new generation: the link that is out dies",
         Edit(
             "verification/services.py",
-            '    captcha.length, captcha.attempts = length, 0\n    captcha.save(update_fields=["length", "attempts"])',
-            "    captcha.length, captcha.attempts, captcha.generation = length, 0, captcha.generation + 1\n"
-            '    captcha.save(update_fields=["length", "attempts", "generation"])',
+            '    sign_up.length, sign_up.attempts = length, 0\n    sign_up.save(update_fields=["length", "attempts"])',
+            "    sign_up.length, sign_up.attempts, sign_up.generation = length, 0, sign_up.generation + 1\n"
+            '    sign_up.save(update_fields=["length", "attempts", "generation"])',
         ),
         "test_accounts.py::test_32_wrong_guesses_lengthen_and_the_old_link_still_opens",
     ),
@@ -100,10 +100,10 @@ ACCOUNTS = [
     defect(
         35,
         "Nothing asks whether an account is active (three layers, each of which holds alone)",
-        Edit("signup/backends.py", " or not self.user_can_authenticate(user)", ""),
+        Edit("signup/accounts/backends.py", " or not self.user_can_authenticate(user)", ""),
         Edit("signup/models.py", "self.exclude(PENDING).get(", "self.get("),
         Edit(
-            "signup/account_forms.py",
+            "signup/accounts/forms.py",
             "    def __init__(self, *args: Any, **kwargs: Any) -> None:\n"
             "        super().__init__(*args, **kwargs)\n"
             "        name, password =",
@@ -182,8 +182,8 @@ ACCOUNTS = [
         "The form's data is written onto the account",
         Edit(
             "signup/forms.py",
-            "            return services.register(captcha=self.chosen, username=username, password=password, language=language)\n",
-            "            user = services.register(captcha=self.chosen, username=username, password=password, language=language)\n"
+            "            return services.register(sign_up=self.chosen, username=username, password=password, language=language)\n",
+            "            user = services.register(sign_up=self.chosen, username=username, password=password, language=language)\n"
             '            user.is_staff = bool(self.data.get("is_staff"))\n'
             "            user.save()\n"
             "            return user\n",
@@ -209,7 +209,7 @@ ACCOUNTS = [
             VIEWS,
             "    if captcha:\n        _mark(",
             "    if captcha:\n"
-            '        verification.prove(captcha=captcha, address=captcha.address, code="", link_proof=link_proof)\n'
+            '        verification.prove(sign_up=sign_up, address=sign_up.address, code="", link_proof=link_proof)\n'
             "        _mark(",
         ),
         "test_accounts.py::test_41_reading_changes_nothing",
@@ -248,8 +248,8 @@ ACCOUNTS = [
             "signup/api/views.py",
             "        return Response(progress.delivery_state(_in_path(id)))",
             "        captcha = _in_path(id)\n"
-            "        CaptchaModel.objects.filter(pk=captcha.pk).update(attempts=captcha.attempts + 1)\n"
-            "        return Response(progress.delivery_state(captcha))",
+            "        CaptchaModel.objects.filter(pk=sign_up.pk).update(attempts=sign_up.attempts + 1)\n"
+            "        return Response(progress.delivery_state(sign_up))",
         ),
         "test_api.py::test_41_reading_changes_nothing",
     ),
@@ -257,7 +257,7 @@ ACCOUNTS = [
         64,
         "Any well-formed link marks the browser",
         Edit(
-            "verification/lookup.py",
+            "verification/models.py",
             "return found[0] if found and keys.is_link_proof(found[0], link_proof) else None",
             "return found[0] if found else None",
         ),
@@ -275,7 +275,7 @@ ACCOUNTS = [
         "A typed code is compared with the request that a link brought",
         Edit(
             VIEWS,
-            "            not verification.holds_proof(captcha, link_proof=entry.link_proof),\n            not entry.own,\n",
+            "            not verification.holds_proof(sign_up, link_proof=entry.link_proof),\n            not entry.own,\n",
             "",
         ),
         "test_accounts.py::test_64_when_the_strangers_link_is_over_the_own_code_is_right",

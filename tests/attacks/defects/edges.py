@@ -9,13 +9,15 @@ EDGES = [
     defect(
         42,
         "The leftmost address of X-Forwarded-For is taken",
-        Edit("core/network.py", "parse(entries[-hops]) if", "parse(entries[0]) if"),
+        Edit("core/client_ip.py", "parse(entries[-hops]) if", "parse(entries[0]) if"),
         "test_edges.py::test_42_rotating_forwarded_addresses_is_one_network",
     ),
     defect(
         42,
         "X-Forwarded-For is believed without a proxy",
-        Edit("core/network.py", "    hops = settings.TRUSTED_PROXIES\n", "    hops = settings.TRUSTED_PROXIES or 1\n"),
+        Edit(
+            "core/client_ip.py", "    hops = settings.TRUSTED_PROXIES\n", "    hops = settings.TRUSTED_PROXIES or 1\n"
+        ),
         "test_edges.py::test_42_rotating_forwarded_addresses_is_one_network",
     ),
     defect(
@@ -47,7 +49,11 @@ EDGES = [
     defect(
         45,
         "Tokens of links are not taken out of the logs",
-        Edit("core/logs.py", r"(?:signup/(?:link|mute)|password-reset", r"(?:signup/(?:mute)|password-reset"),
+        Edit(
+            "core/observability/logs.py",
+            r"(?:signup/(?:link|mute)|password-reset",
+            r"(?:signup/(?:mute)|password-reset",
+        ),
         SECRETS,
     ),
     defect(
@@ -56,8 +62,8 @@ EDGES = [
         Edit("verification/services.py", "import secrets\n", "import logging\nimport secrets\n"),
         Edit(
             "verification/services.py",
-            "    counted = _count(captcha)\n",
-            '    logging.getLogger(__name__).debug("request %s: code %s", captcha.pk, code)\n    counted = _count(captcha)\n',
+            "    counted = _count(sign_up)\n",
+            '    logging.getLogger(__name__).debug("request %s: code %s", sign_up.pk, code)\n    counted = _count(sign_up)\n',
         ),
         SECRETS,
     ),
@@ -72,7 +78,7 @@ EDGES = [
         Edit(
             "worker/outbox.py",
             "then=Value(reply.text[:255]))",
-            'then=Value(f"{reply.text} {keys.code_of(delivery.captcha) if delivery.captcha else None}"))',
+            'then=Value(f"{reply.text} {keys.code_of(delivery.sign_up) if delivery.captcha else None}"))',
         ),
         SECRETS,
     ),
@@ -90,12 +96,12 @@ EDGES = [
         46,
         "The message brings the mail's address along",
         Edit(
-            "worker/bell.py",
-            "from core.breaker import",
-            "from worker.models import Delivery\n\nfrom core.breaker import",
+            "worker/notify.py",
+            "from core.circuit_breaker import",
+            "from worker.models import Delivery\n\nfrom core.circuit_breaker import",
         ),
         Edit(
-            "worker/bell.py",
+            "worker/notify.py",
             "args=[delivery_id], expires=EXPIRES)",
             "args=[delivery_id], argsrepr=str(Delivery.objects.values().get(pk=delivery_id)), expires=EXPIRES)",
         ),
@@ -105,14 +111,14 @@ EDGES = [
         46,
         "The message brings the code along",
         Edit(
-            "worker/bell.py",
-            "from core.breaker import",
-            "from verification import keys\nfrom worker.models import Delivery\n\nfrom core.breaker import",
+            "worker/notify.py",
+            "from core.circuit_breaker import",
+            "from verification import keys\nfrom worker.models import Delivery\n\nfrom core.circuit_breaker import",
         ),
         Edit(
-            "worker/bell.py",
+            "worker/notify.py",
             "args=[delivery_id], expires=EXPIRES)",
-            'args=[delivery_id], headers={"code": keys.code_of(Delivery.objects.get(pk=delivery_id).captcha)}, expires=EXPIRES)',
+            'args=[delivery_id], headers={"code": keys.code_of(Delivery.objects.get(pk=delivery_id).sign_up)}, expires=EXPIRES)',
         ),
         SECRETS,
         "test_edges.py::test_46_the_broker_gets_an_id_and_nothing_else",
@@ -120,13 +126,15 @@ EDGES = [
     defect(
         47,
         "Django's own filter of reports, which hides what somebody thought of marking",
-        Edit("core/settings.py", 'DEFAULT_EXCEPTION_REPORTER_FILTER = "core.errors.NoValues"\n', ""),
+        Edit(
+            "core/settings.py", 'DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.NoValues"\n', ""
+        ),
         "test_edges.py::test_47_error_reports_hide_what_was_typed",
     ),
     defect(
         47,
         "URLs of services are not hidden",
-        Edit("core/errors.py", "|URL|LOCATION", ""),
+        Edit("core/observability/error_reports.py", "|URL|LOCATION", ""),
         "test_edges.py::test_47_error_reports_hide_what_was_typed",
     ),
     defect(
@@ -210,7 +218,9 @@ EDGES = [
     defect(
         53,
         "An address is read without looking for a port",
-        Edit("core/network.py", "ip_address(with_port[1] or with_port[2] if with_port else text)", "ip_address(text)"),
+        Edit(
+            "core/client_ip.py", "ip_address(with_port[1] or with_port[2] if with_port else text)", "ip_address(text)"
+        ),
         "test_edges.py::test_53_a_proxy_that_adds_a_port_makes_nobody_one_network",
     ),
     defect(
@@ -256,7 +266,7 @@ EDGES = [
         57,
         "What comes from this machine's own address needs no token",
         Edit(
-            "core/metrics.py",
+            "core/observability/metrics.py",
             "        return bool(settings.DEBUG)\n",
             '        return request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")\n',
         ),
@@ -277,7 +287,7 @@ EDGES = [
     defect(
         65,
         "The documentation's example is a key as any",
-        Edit("core/environment.py", '"replace-me", ', ""),
+        Edit("core/env.py", '"replace-me", ', ""),
         "test_edges.py::test_65_a_key_that_can_be_guessed_starts_no_process",
     ),
     defect(

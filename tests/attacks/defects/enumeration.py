@@ -12,7 +12,7 @@ ENUMERATION = [
     defect(
         1,
         "A decoy answers as a request that timed out",
-        Edit("verification/services.py", "    if captcha is None:\n", "    if captcha is None or captcha.decoy:\n"),
+        Edit("verification/services.py", "    if sign_up is None:\n", "    if sign_up is None or sign_up.decoy:\n"),
         "test_enumeration.py::test_01_new_pending_and_registered_addresses_answer_alike",
     ),
     defect(
@@ -20,8 +20,8 @@ ENUMERATION = [
         "No mail is written for a registered address, so its page never says that it was sent",
         Edit(
             "signup/services.py",
-            "    _post(captcha, user, language, network)\n",
-            "    if not captcha.decoy:\n        _post(captcha, user, language, network)\n",
+            "    _post(sign_up, user, language, network)\n",
+            "    if not sign_up.decoy:\n        _post(sign_up, user, language, network)\n",
         ),
         "test_enumeration.py::test_01_new_pending_and_registered_addresses_answer_alike",
     ),
@@ -29,7 +29,7 @@ ENUMERATION = [
         2,
         "A sign-in with an unknown name returns before a password is hashed",
         Edit(
-            "signup/backends.py",
+            "signup/accounts/backends.py",
             "            nobody.check_password(password)  # an unknown account takes as long as a wrong password\n",
             "",
         ),
@@ -69,7 +69,7 @@ ENUMERATION = [
     defect(
         4,
         "A finished request is not taken for a lost one",
-        Edit("verification/states.py", "captcha is None or captcha.redeemed_at or", "captcha is None or"),
+        Edit("verification/states.py", "sign_up is None or sign_up.redeemed_at or", "sign_up is None or"),
         "test_enumeration.py::test_04_an_unknown_handle_says_nothing",
     ),
     defect(
@@ -78,7 +78,7 @@ ENUMERATION = [
         Edit(
             "verification/services.py",
             "        guess = limits.count_guess(address",
-            "        guess = 0.0 if captcha.decoy else limits.count_guess(address",
+            "        guess = 0.0 if sign_up.decoy else limits.count_guess(address",
         ),
         "test_enumeration.py::test_05_the_limits_trip_alike",
     ),

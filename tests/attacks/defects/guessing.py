@@ -2,7 +2,7 @@
 
 from .model import Edit, defect
 
-SERVICES, LIMITS = "verification/services.py", "verification/limits.py"
+SERVICES, LIMITS = "verification/services.py", "verification/guess_limits.py"
 COUNT_ON_ITS_OWN = Edit(SERVICES, "with transaction.atomic(durable=True):", "with transaction.atomic():")
 ATOMIC_REQUESTS = Edit(
     "core/settings.py",
@@ -48,11 +48,11 @@ GUESSING = [
         "The code is compared first, and counted if it was wrong",
         Edit(
             SERVICES,
-            "    counted = _count(captcha)\n",
-            '    if codes.same(keys.code_of(captcha) or "-", code) and not captcha.decoy:\n'
-            "        _consume(captcha, by=CaptchaModel.ProvenBy.CODE)\n"
+            "    counted = _count(sign_up)\n",
+            '    if codes.same(keys.code_of(sign_up) or "-", code) and not sign_up.decoy:\n'
+            "        _consume(sign_up, by=CaptchaModel.ProvenBy.CODE)\n"
             "        return\n"
-            "    counted = _count(captcha)\n",
+            "    counted = _count(sign_up)\n",
         ),
         "test_guessing.py::test_09_the_count_survives_a_failing_request",
         "test_api.py::test_09_a_try_is_counted_though_the_call_fails",
@@ -62,8 +62,8 @@ GUESSING = [
         "Guesses are counted by code, not by address",
         Edit(
             SERVICES,
-            "limits.count_guess(address=captcha.address, length",
-            "limits.count_guess(address=captcha.handle, length",
+            "limits.count_guess(address=sign_up.address, length",
+            "limits.count_guess(address=sign_up.handle, length",
         ),
         "test_guessing.py::test_10_resending_gives_no_new_guesses",
     ),
@@ -73,7 +73,7 @@ GUESSING = [
         Edit(
             SERVICES,
             "    captcha = CaptchaModel.objects.create(\n",
-            "    limits.AddressBudget.objects.filter(address=address).delete()\n    captcha = CaptchaModel.objects.create(\n",
+            "    limits.AddressGuesses.objects.filter(address=address).delete()\n    captcha = CaptchaModel.objects.create(\n",
         ),
         "test_guessing.py::test_10_resending_gives_no_new_guesses",
     ),
@@ -82,8 +82,8 @@ GUESSING = [
         "The address's row is not held while a guess is counted",
         Edit(
             LIMITS,
-            "    budget, _ = AddressBudget.objects.select_for_update().get_or_create(address=address)\n",
-            "    budget, _ = AddressBudget.objects.get_or_create(address=address)\n",
+            "    budget, _ = AddressGuesses.objects.select_for_update().get_or_create(address=address)\n",
+            "    budget, _ = AddressGuesses.objects.get_or_create(address=address)\n",
         ),
         "test_races.py::test_10_on_many_handles_at_once_nine_wrong_codes_are_compared[postgresql]",
     ),
@@ -92,9 +92,9 @@ GUESSING = [
         "A right code is right, however many tries or minutes are over",
         Edit(
             SERVICES,
-            "    refuse(state_of(captcha, at=clock.now()), address_fits=captcha.address == address)\n",
-            '    if not codes.same(keys.code_of(captcha) or "-", code):\n'
-            "        refuse(state_of(captcha, at=clock.now()), address_fits=captcha.address == address)\n",
+            "    refuse(state_of(sign_up, at=clock.now()), address_fits=sign_up.address == address)\n",
+            '    if not codes.same(keys.code_of(sign_up) or "-", code):\n'
+            "        refuse(state_of(sign_up, at=clock.now()), address_fits=sign_up.address == address)\n",
         ),
         "test_guessing.py::test_11_the_answer_depends_on_the_state_alone",
     ),
@@ -103,18 +103,18 @@ GUESSING = [
         "A right code that came too late is told that it was right",
         Edit(
             SERVICES,
-            "        raise HandleLost\n    if captcha.address != address or",
+            "        raise HandleLost\n    if sign_up.address != address or",
             "        raise HandleLost\n"
-            '    if codes.same(keys.code_of(captcha) or "-", code) and captcha.redeemed_at:\n'
+            '    if codes.same(keys.code_of(sign_up) or "-", code) and sign_up.redeemed_at:\n'
             "        raise AlreadyRedeemed\n"
-            "    if captcha.address != address or",
+            "    if sign_up.address != address or",
         ),
         "test_guessing.py::test_11_the_answer_depends_on_the_state_alone",
     ),
     defect(
         12,
         "The address beside the code is not compared with the request's",
-        Edit(SERVICES, "address_fits=captcha.address == address", "address_fits=True"),
+        Edit(SERVICES, "address_fits=sign_up.address == address", "address_fits=True"),
         "test_guessing.py::test_12_a_code_fits_its_own_request_alone",
     ),
     defect(
@@ -138,9 +138,9 @@ GUESSING = [
         "A code is compared with those of all live requests of its address",
         Edit(
             SERVICES,
-            '    if not codes.same(keys.code_of(captcha) or "-", code) or captcha.decoy:',
+            '    if not codes.same(keys.code_of(sign_up) or "-", code) or sign_up.decoy:',
             "    live = CaptchaModel.objects.filter(address=address, redeemed_at=None)\n"
-            '    if not any(codes.same(keys.code_of(each) or "-", code) for each in live) or captcha.decoy:',
+            '    if not any(codes.same(keys.code_of(each) or "-", code) for each in live) or sign_up.decoy:',
         ),
         "test_races.py::test_13_no_code_of_one_request_fits_another[sqlite]",
     ),
@@ -199,14 +199,14 @@ GUESSING = [
     defect(
         17,
         "Tags are not folded",
-        Edit("core/addresses.py", '    local = local.partition("+")[0] or local\n', ""),
+        Edit("core/email_addresses.py", '    local = local.partition("+")[0] or local\n', ""),
         "test_guessing.py::test_17_variants_of_one_mailbox_share_its_mails",
     ),
     defect(
         17,
         "A mailbox is taken for an identity",
         Edit(
-            "core/addresses.py",
+            "core/email_addresses.py",
             'result = f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()',
             'result = mailbox(f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower())',
         ),
@@ -231,7 +231,7 @@ GUESSING = [
     defect(
         69,
         "A right code gives a try back whatever the length",
-        Edit(SERVICES, "        this.filter(length=captcha.length).update(attempts", "        this.update(attempts"),
+        Edit(SERVICES, "        this.filter(length=sign_up.length).update(attempts", "        this.update(attempts"),
         "test_guessing.py::test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count",
     ),
 ]

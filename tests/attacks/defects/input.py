@@ -38,19 +38,19 @@ INPUT = [
     defect(
         21,
         "Addresses are not normalized before they are judged",
-        Edit("core/addresses.py", 'unicodedata.normalize("NFKC", address).replace', "address.replace"),
+        Edit("core/email_addresses.py", 'unicodedata.normalize("NFKC", address).replace', "address.replace"),
         "test_input.py::test_21_letters_that_fold_into_others",
     ),
     defect(
         21,
         "Local parts outside ASCII are allowed",
-        Edit("core/addresses.py", "allow_smtputf8=False", "allow_smtputf8=True"),
+        Edit("core/email_addresses.py", "allow_smtputf8=False", "allow_smtputf8=True"),
         "test_input.py::test_21_letters_that_fold_into_others",
     ),
     defect(
         22,
         "Domains are kept in the letters that were typed",
-        Edit("core/addresses.py", "@{parsed.ascii_domain}", "@{parsed.domain}"),
+        Edit("core/email_addresses.py", "@{parsed.ascii_domain}", "@{parsed.domain}"),
         "test_input.py::test_22_domains_in_disguise",
     ),
     defect(
@@ -160,7 +160,7 @@ INPUT = [
         29,
         "A sign-in hashes whatever it gets",
         Edit(
-            "signup/backends.py",
+            "signup/accounts/backends.py",
             "or len(password) > lengths.PASSWORD:",
             "or len(password) > 1_000_000:",
         ),
@@ -207,13 +207,13 @@ INPUT = [
     defect(
         52,
         "Addresses are normalized however long they are",
-        Edit("core/addresses.py", "if len(address) > lengths.ADDRESS:", "if len(address) > 1_000_000:"),
+        Edit("core/email_addresses.py", "if len(address) > lengths.ADDRESS:", "if len(address) > 1_000_000:"),
         "test_cost.py::test_52_nothing_long_is_normalized",
     ),
     defect(
         52,
         "Neither a field nor an address has a longest",
-        Edit("core/addresses.py", "if len(address) > lengths.ADDRESS:", "if len(address) > 1_000_000:"),
+        Edit("core/email_addresses.py", "if len(address) > lengths.ADDRESS:", "if len(address) > 1_000_000:"),
         Edit("core/lengths.py", "FIELD = 4_096 ", "FIELD = 1_000_000 "),
         "test_cost.py::test_52_no_form_field_is_expensive",
         "test_cost.py::test_52_no_body_of_json_is_expensive",
@@ -246,7 +246,7 @@ INPUT = [
         52,
         "Sign-ins are counted where the password is checked, after a session was looked up",
         Edit(
-            "signup/accounts.py",
+            "signup/accounts/views.py",
             '@method_decorator(limits.counted(limits.charge_sign_in), name="dispatch")\nclass Login(',
             "class Login(",
         ),

@@ -2,7 +2,7 @@
 
 from .model import Edit, defect
 
-LIMITS, SENDER = "worker/mail_limits.py", "worker/sender.py"
+LIMITS, SENDER = "worker/mail_limits.py", "worker/sending.py"
 
 STARVATION = [
     defect(

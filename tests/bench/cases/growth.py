@@ -24,7 +24,7 @@ INSERT INTO verification_captchamodel (handle, address, nonce, key_id, generatio
 SELECT 'old' || n, 'old' || n || '@example.com', md5(n::text), 'k', 1, 4, 0, false, now(), now(), now(), now(), now(),
     'code', now()
 FROM generate_series(1, {rows}) AS n;
-INSERT INTO worker_delivery (kind, recipient, language, captcha_id, generation, state, attempts, mailbox, network,
+INSERT INTO worker_delivery (kind, recipient, language, sign_up_id, generation, state, attempts, mailbox, network,
     admitted_at, created_at, next_attempt_at, lease_token, message_id, sent_at, last_reply)
 SELECT 'code', address, 'en', id, 1, 'sent', 1, address, md5(id::text)::varchar(16), now() - interval '2 hours', now(),
     now(), '', handle, now(), '250 OK'

@@ -24,14 +24,14 @@ def write(email: str) -> None:
     now = timezone.now()
     with transaction.atomic():
         User.objects.bulk_create([User(email=email)])  # its save() would add a savepoint
-        captcha = CaptchaModel.objects.create(
+        sign_up = CaptchaModel.objects.create(
             handle=email[:43], address=email, nonce="0" * 32, key_id="k", length=4, created_at=now, requested_at=now
         )
         Delivery.objects.create(
             kind="code",
             recipient=email,
             language="en",
-            captcha=captcha,
+            sign_up=sign_up,
             generation=1,
             created_at=now,
             next_attempt_at=Now(),

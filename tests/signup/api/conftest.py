@@ -30,14 +30,14 @@ class Api:
         """Ask for a code, and have its mail accepted."""
         answer = self.post("/api/captchas/", {"email": email})
         assert answer.status_code == 202, answer.content
-        captcha = CaptchaModel.objects.get(handle=answer.json()["id"])
-        Delivery.objects.filter(captcha=captcha).update(state=Delivery.State.SENT, sent_at=clock.now())
-        verification.accept(mails=[(captcha.pk, captcha.generation)], at=clock.now())
-        captcha.refresh_from_db()
-        return captcha
+        sign_up = CaptchaModel.objects.get(handle=answer.json()["id"])
+        Delivery.objects.filter(sign_up=sign_up).update(state=Delivery.State.SENT, sent_at=clock.now())
+        verification.accept(mails=[(sign_up.pk, sign_up.generation)], at=clock.now())
+        sign_up.refresh_from_db()
+        return sign_up
 
-    def register(self, captcha: CaptchaModel, /, **fields: Any) -> HttpResponse:
-        given = {"id": captcha.handle, "email": captcha.address, "captcha": right(captcha)}
+    def register(self, sign_up: CaptchaModel, /, **fields: Any) -> HttpResponse:
+        given = {"id": sign_up.handle, "email": sign_up.address, "captcha": right(sign_up)}
         return self.post("/api/users/", given | {"username": "alice", "password": PASSWORD} | fields)
 
     def sign_in(self, token: str) -> None:

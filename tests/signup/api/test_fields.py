@@ -11,25 +11,25 @@ USERNAMES = {"": "required", "a": "length", "a" * 21: "length", "a@b": "characte
 @pytest.mark.parametrize("username", USERNAMES)
 def test_usernames_that_are_refused(api: Api, username: str) -> None:
     """Missing, too short, too long, like an address, of two scripts; no try is counted."""
-    captcha = api.ask()
-    answer = api.register(captcha, username=username)
+    sign_up = api.ask()
+    answer = api.register(sign_up, username=username)
     assert (answer.status_code, answer.json()["code"]) == (400, "validation")
     assert codes(answer) == {"username": [USERNAMES[username]]}
-    captcha.refresh_from_db()
-    assert (captcha.attempts, captcha.proven_at) == (0, None)
+    sign_up.refresh_from_db()
+    assert (sign_up.attempts, sign_up.proven_at) == (0, None)
 
 
 def test_a_username_that_is_taken(api: Api) -> None:
     """Told to who has the code alone; the code serves for another name, and nothing was counted."""
     make_user("bob", BOB)
-    captcha = api.ask()
-    assert codes(api.register(captcha, username="BOB", captcha=wrong(captcha))) == {"captcha": ["mismatch"]}
-    answer = api.register(captcha, username="BOB")
+    sign_up = api.ask()
+    assert codes(api.register(sign_up, username="BOB", captcha=wrong(sign_up))) == {"captcha": ["mismatch"]}
+    answer = api.register(sign_up, username="BOB")
     assert (answer.status_code, answer.json()["code"]) == (400, "username_taken")
     assert answer.json()["errors"]["username"][0]["message"] == "That username is taken. Choose another"
-    captcha.refresh_from_db()
-    assert captcha.attempts == 1
-    assert api.register(captcha, username="alice").status_code == 201
+    sign_up.refresh_from_db()
+    assert sign_up.attempts == 1
+    assert api.register(sign_up, username="alice").status_code == 201
 
 
 PASSWORDS = {
@@ -79,8 +79,8 @@ def test_an_address_that_is_registered_is_told_where_the_site_reveals_it(api: Ap
 @pytest.mark.parametrize("field", ["id", "email", "captcha", "username", "password"])
 def test_fields_are_strings(api: Api, field: str, value: object) -> None:
     """A number is no code, even where it reads like one; nothing is counted."""
-    captcha = api.ask()
-    answer = api.register(captcha, **{field: value})
+    sign_up = api.ask()
+    answer = api.register(sign_up, **{field: value})
     assert (answer.status_code, codes(answer)) == (400, {field: ["not_a_string"]})
-    captcha.refresh_from_db()
-    assert captcha.attempts == 0
+    sign_up.refresh_from_db()
+    assert sign_up.attempts == 0

@@ -79,10 +79,10 @@ def test_a_body_without_a_type_is_a_415(api: Api) -> None:
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
 def test_no_body_needs_no_type(api: Api, content_type: str) -> None:
     """What curl, Python's and the demo's server say of an empty body; a call that needs one misses its fields."""
-    captcha = api.ask()
+    sign_up = api.ask()
     CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=2))
-    assert send(api, b"", content_type, f"/api/captchas/{captcha.handle}/resend/").status_code == 202
-    api.sign_in(api.register(captcha).json()["token"])
+    assert send(api, b"", content_type, f"/api/captchas/{sign_up.handle}/resend/").status_code == 202
+    api.sign_in(api.register(sign_up).json()["token"])
     assert send(api, b"", content_type, "/api/captchas/").json()["code"] == "validation"
     assert api.post("/api/logout/", content_type=content_type).status_code == 204
 

@@ -21,9 +21,9 @@ LANGUAGES = {
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_problem_speaks_the_callers_language(api: Api, language: str) -> None:
     """All members of the RFC, ours, and the headers that name the language."""
-    captcha = make_captcha()
+    sign_up = make_captcha()
     api.headers["accept-language"] = language
-    answer = api.register(captcha, captcha=wrong(captcha))
+    answer = api.register(sign_up, captcha=wrong(sign_up))
     tag, message = LANGUAGES[language]
     problem = answer.json()
     assert answer["Content-Language"] == tag
@@ -81,7 +81,7 @@ def test_an_error_report_hides_what_was_typed(api: Api, monkeypatch, path: str) 
 
     got_request_exception.connect(report)
     monkeypatch.setattr("signup.forms.RegisterForm.is_valid", lambda form: 1 / 0)
-    monkeypatch.setattr("signup.account_forms.LoginForm.is_valid", lambda form: 1 / 0)
+    monkeypatch.setattr("signup.accounts.forms.LoginForm.is_valid", lambda form: 1 / 0)
     fields = {"id": make_captcha().handle, "captcha": "4711", "username": "alice", "password": PASSWORD}
     assert api.post(path, fields).status_code == 500
     got_request_exception.disconnect(report)
@@ -93,8 +93,8 @@ def test_an_error_report_hides_what_was_typed(api: Api, monkeypatch, path: str) 
 
 def test_nothing_is_kept_by_a_cache(api: Api) -> None:
     """Answers and refusals, like all pages; and no session or cookie is made."""
-    captcha = api.ask()
-    for answer in (api.get(f"/api/captchas/{captcha.handle}/"), api.register(captcha), api.get("/api/x/")):
+    sign_up = api.ask()
+    for answer in (api.get(f"/api/captchas/{sign_up.handle}/"), api.register(sign_up), api.get("/api/x/")):
         assert answer["Cache-Control"] == "private, no-store"
         assert not answer.cookies
 

@@ -13,7 +13,7 @@ from knox.models import AuthToken
 
 from signup.api import tokens
 from signup.models import User
-from signup.purge import purge
+from signup.retention import purge
 from tests.factories import PASSWORD, make_user
 from tests.signup.api.conftest import Api
 

@@ -19,14 +19,14 @@ from worker.models import Delivery
 def test_asking_answers_what_a_client_needs(api: Api) -> None:
     """The handle, what the code is like, and where its mail's state is told."""
     answer = api.post("/api/captchas/", {"email": " Alice@Example.com "})
-    captcha = CaptchaModel.objects.get(address=ALICE)
+    sign_up = CaptchaModel.objects.get(address=ALICE)
     assert answer.status_code == 202
     assert answer.json() == {
-        "id": captcha.handle,
+        "id": sign_up.handle,
         "code_length": 4,
         "expires_in": 600,
         "resend_after": 60,
-        "status_url": f"http://testserver/api/captchas/{captcha.handle}/",
+        "status_url": f"http://testserver/api/captchas/{sign_up.handle}/",
     }
     assert api.get(answer.json()["status_url"]).json() == {"state": "queued", "sent_at": None, "resend_after": 60}
 
@@ -99,20 +99,20 @@ def test_a_disabled_account_signs_in_nowhere(api: Api) -> None:
 
 def test_resending_renews_the_same_code(api: Api, hands: Hands) -> None:
     """After the cooldown, with the body of the first answer."""
-    captcha = api.ask()
+    sign_up = api.ask()
     hands.move(seconds=61)
-    answer = api.post(f"/api/captchas/{captcha.handle}/resend/")
+    answer = api.post(f"/api/captchas/{sign_up.handle}/resend/")
     assert answer.status_code == 202
-    assert (answer.json()["id"], answer.json()["resend_after"]) == (captcha.handle, 60)
+    assert (answer.json()["id"], answer.json()["resend_after"]) == (sign_up.handle, 60)
     assert answer.json()["expires_in"] == 600 - 61  # renewed when the mail server has the mail
     assert Delivery.objects.count() == 2
 
 
 def test_resending_too_early_is_a_429(api: Api, hands: Hands) -> None:
     """With the seconds to wait, for programs and for people."""
-    captcha = api.ask()
+    sign_up = api.ask()
     hands.move(seconds=18.5)
-    answer = api.post(f"/api/captchas/{captcha.handle}/resend/")
+    answer = api.post(f"/api/captchas/{sign_up.handle}/resend/")
     assert (answer.status_code, answer["Retry-After"]) == (429, "42")
     assert answer.json()["code"] == "resend_wait"
     assert answer.json()["detail"] == "Get a new email in 42 s"
@@ -130,11 +130,11 @@ def test_a_registered_address_answers_as_a_new_one(api: Api, hands: Hands) -> No
     make_user()
     answers = []
     for email in (ALICE, BOB):
-        captcha = api.ask(email)
+        sign_up = api.ask(email)
         answers.append([
-            api.get(f"/api/captchas/{captcha.handle}/"),
-            api.post(f"/api/captchas/{captcha.handle}/resend/"),
-            *(api.register(captcha, captcha=wrong(captcha), username="carol") for _ in range(6)),
+            api.get(f"/api/captchas/{sign_up.handle}/"),
+            api.post(f"/api/captchas/{sign_up.handle}/resend/"),
+            *(api.register(sign_up, captcha=wrong(sign_up), username="carol") for _ in range(6)),
         ])  # fmt: skip
     for alice, bob in zip(*answers, strict=True):
         del alice.headers["X-Request-ID"], bob.headers["X-Request-ID"]
@@ -152,22 +152,22 @@ def test_excluded_domains(api: Api, settings) -> None:
 
 def test_closed_sign_up_is_a_403(api: Api, settings) -> None:
     """With its own code; who has a code may still use it."""
-    captcha = api.ask()
+    sign_up = api.ask()
     settings.SIGNUP_OPEN = False
     answer = api.post("/api/captchas/", {"email": BOB})
     assert (answer.status_code, answer.json()["code"]) == (403, "signup_closed")
     assert answer.json()["title"] == "Sign-up is closed at the moment"
-    assert api.register(captcha).status_code == 201
+    assert api.register(sign_up).status_code == 201
 
 
 def test_each_state_of_a_handle_has_its_code(api: Api, hands: Hands, settings) -> None:
     """Waiting and open: mismatch; used up: too_many, for the right code too; expired; lengthened; link_only."""
-    captcha = api.ask()
+    sign_up = api.ask()
     for left in (4, 3, 2, 1, 0):
-        answer = api.register(captcha, captcha=wrong(captcha))
+        answer = api.register(sign_up, captcha=wrong(sign_up))
         assert answer.json()["code"] == "mismatch"
         assert (f"{left} more time" in answer.json()["detail"]) is (left > 0)
-    assert api.register(captcha).json()["code"] == "too_many"
+    assert api.register(sign_up).json()["code"] == "too_many"
     settings.LIMIT_GUESSES_ADDRESS = [(5, 8)]
     old = make_captcha()
     CaptchaModel.objects.filter(pk=old.pk).update(length=4)
@@ -177,7 +177,7 @@ def test_each_state_of_a_handle_has_its_code(api: Api, hands: Hands, settings) -
     old.refresh_from_db()
     assert api.register(old).json()["code"] == "link_only"
     hands.move(seconds=601)
-    assert api.register(captcha).json()["code"] == "expired"
+    assert api.register(sign_up).json()["code"] == "expired"
 
 
 def test_a_code_of_another_address_is_a_mismatch(api: Api) -> None:
@@ -199,18 +199,18 @@ def test_a_lost_handle(api: Api, handle: str) -> None:
 
 def test_an_unknown_id_in_a_path_is_a_404(api: Api, hands: Hands) -> None:
     """So is one that is older than a day."""
-    captcha = api.ask()
+    sign_up = api.ask()
     hands.move(days=1)
-    for handle in ("x" * 24, captcha.handle):
+    for handle in ("x" * 24, sign_up.handle):
         for answer in (api.get(f"/api/captchas/{handle}/"), api.post(f"/api/captchas/{handle}/resend/")):
             assert (answer.status_code, answer.json()["code"]) == (404, "session_lost")
 
 
 def test_a_client_that_lost_the_answer_is_told_to_sign_in(api: Api) -> None:
     """The same call again has a code of its own, and makes no second account; signing in works."""
-    captcha = api.ask()
-    assert api.register(captcha).status_code == 201
-    again = api.register(captcha)
+    sign_up = api.ask()
+    assert api.register(sign_up).status_code == 201
+    again = api.register(sign_up)
     assert (again.status_code, again.json()["code"]) == (400, "already_redeemed")
     assert User.objects.count() == 1
     assert api.post("/api/login/", {"username": "alice", "password": PASSWORD}).status_code == 200
@@ -218,53 +218,53 @@ def test_a_client_that_lost_the_answer_is_told_to_sign_in(api: Api) -> None:
 
 def test_who_was_slower_is_told_so(api: Api, monkeypatch) -> None:
     """The proof was spent between the check of the form and the account."""
-    captcha = api.ask()
+    sign_up = api.ask()
 
     def free(**given: object) -> bool:
         CaptchaModel.objects.update(redeemed_at=clock.now())
         return True
 
     monkeypatch.setattr("signup.services.is_username_free", free)
-    assert api.register(captcha).json()["code"] == "already_redeemed"
+    assert api.register(sign_up).json()["code"] == "already_redeemed"
 
 
 def test_a_call_sent_twice_at_once_is_told_that_it_is_done(api: Api, monkeypatch) -> None:
     """Its own account has the username by now: that name is not taken by somebody else."""
-    captcha = api.ask()
+    sign_up = api.ask()
 
     def taken(**given: object) -> bool:
         CaptchaModel.objects.update(redeemed_at=clock.now())
         return False
 
     monkeypatch.setattr("signup.services.is_username_free", taken)
-    assert api.register(captcha).json()["code"] == "already_redeemed"
+    assert api.register(sign_up).json()["code"] == "already_redeemed"
 
 
 def test_a_strangers_handle_says_the_same_for_any_code(api: Api) -> None:
     """What was typed is not looked at once the account is made: a spent code is no oracle."""
-    captcha = api.ask()
-    api.register(captcha)
-    answers = [api.register(captcha, captcha=code).json() for code in (right(captcha), wrong(captcha), "x")]
+    sign_up = api.ask()
+    api.register(sign_up)
+    answers = [api.register(sign_up, captcha=code).json() for code in (right(sign_up), wrong(sign_up), "x")]
     assert answers[0] == answers[1] == answers[2]
 
 
 def test_a_proven_request_still_asks_for_its_code(api: Api) -> None:
     """The handle alone is never enough: a stranger who asked for the mail has it too."""
     make_user("bob", BOB)
-    captcha = api.ask()
-    assert api.register(captcha, username="bob").json()["code"] == "username_taken"
-    assert codes(api.register(captcha, captcha="")) == {"captcha": ["required"]}
-    assert api.register(captcha, captcha=wrong(captcha)).json()["code"] == "mismatch"
-    assert api.post(f"/api/captchas/{captcha.handle}/resend/").json()["code"] == "session_lost"
-    assert api.register(captcha).status_code == 201
+    sign_up = api.ask()
+    assert api.register(sign_up, username="bob").json()["code"] == "username_taken"
+    assert codes(api.register(sign_up, captcha="")) == {"captcha": ["required"]}
+    assert api.register(sign_up, captcha=wrong(sign_up)).json()["code"] == "mismatch"
+    assert api.post(f"/api/captchas/{sign_up.handle}/resend/").json()["code"] == "session_lost"
+    assert api.register(sign_up).status_code == 201
 
 
 def test_codes_are_read_as_people_type_them(api: Api) -> None:
     """Full-width digits and separators are the form's rule, so they hold here."""
-    captcha = api.ask()
-    code = right(captcha)
+    sign_up = api.ask()
+    code = right(sign_up)
     typed = f"{code[:2]} {chr(ord(code[2]) + 0xFEE0)}-{code[3]}"
-    assert api.register(captcha, captcha=typed).status_code == 201
+    assert api.register(sign_up, captcha=typed).status_code == 201
 
 
 @pytest.mark.parametrize("path", ["/api/users/me/", "/api/logout/"])

@@ -1,0 +1,62 @@
+"""A circuit breaker: after a failure, an outside service is not called for a while; then one call tests it."""
+
+import threading
+import time
+
+
+class CircuitBreaker:
+    """
+    One for each outside service, in each process. It is closed while the service works, and open after a failure, for
+    `first` seconds. Then it is half-open: one caller may try. Another failure opens it for twice as long, up to
+    `longest` seconds.
+    """
+
+    def __init__(self, *, first: float, longest: float) -> None:
+        self._first, self._longest = first, longest
+        self._lock = threading.Lock()
+        self._pause = 0.0  # seconds; 0 while closed
+        self._retry_at = 0.0  # monotonic time
+        self._is_half_open = False
+        self.failures = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is too early even for one try."""
+        return self._pause > 0 and time.monotonic() < self._retry_at
+
+    @property
+    def is_half_open(self) -> bool:
+        """Whether one caller is trying out whether the service is back."""
+        return self._is_half_open
+
+    def allow(self) -> bool:
+        """
+        Whether the caller may try. It must call `succeeded`, `failed` or `cancelled` afterwards. Until it does, others
+        wait, for one more pause at most.
+        """
+        with self._lock:
+            if not self._pause:
+                return True
+            if time.monotonic() < self._retry_at:
+                return False
+            self._retry_at, self._is_half_open = time.monotonic() + self._pause, True
+            return True
+
+    def succeeded(self) -> None:
+        """The service works: close."""
+        self._pause, self._is_half_open = 0.0, False
+
+    def failed(self) -> None:
+        """The service does not work: open, or stay open for longer."""
+        with self._lock:
+            self.failures += 1
+            if not self._pause:
+                self._pause = self._first
+            elif self._is_half_open:  # failures of calls that began before it opened do not lengthen the pause
+                self._pause = min(self._longest, self._pause * 2)
+            self._is_half_open = False
+            self._retry_at = time.monotonic() + self._pause
+
+    def cancelled(self) -> None:
+        """The caller did not try after all: the next one may."""
+        self._retry_at, self._is_half_open = 0.0, False

@@ -1,0 +1,111 @@
+"""
+`/metrics` for Prometheus, put together at the scrape.
+
+Counters of sign-ups and mails come from the database (counters.py), gauges from the collectors that apps register here.
+Only HTTP requests are counted on the machine that answered them, by prometheus_client: they must be visible while the
+database is down.
+"""
+
+import hmac
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import prometheus_client
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from core.health import registry
+
+from . import counters
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # a client may make up more
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+_http = CollectorRegistry()
+_requests = prometheus_client.Counter(
+    "doorcode_http_requests", "Requests answered", ["route", "method", "status"], registry=_http
+)
+_seconds = prometheus_client.Histogram(
+    "doorcode_http_request_seconds", "Time to answer", ["route", "method"], registry=_http, buckets=BUCKETS
+)
+
+Collect = Callable[[], Iterable[Metric]]
+_collectors: list[tuple[str, Collect]] = []
+
+
+def register(collect: Collect, *, needs: str) -> None:
+    """Have `collect` called at each scrape, unless the quick health check `needs` fails."""
+    _collectors.append((needs, collect))
+
+
+def count_requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A middleware. A route is the name of its URL pattern: paths hold tokens, and strangers make up any number."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        begun = time.perf_counter()
+        response = get_response(request)
+        match = request.resolver_match
+        route = match.view_name if match else "none"
+        method = request.method if request.method in METHODS else "other"
+        _requests.labels(route, method, response.status_code).inc()
+        _seconds.labels(route, method).observe(time.perf_counter() - begun)
+        return response
+
+    return middleware
+
+
+def is_allowed(request: HttpRequest) -> bool:
+    """
+    Whether a request may read the metrics: it shows METRICS_TOKEN. Where that is not set, only DEBUG opens them.
+
+    Where a request comes from says nothing: a proxy on this machine that adds no header makes everybody look local.
+    """
+    wanted = settings.METRICS_TOKEN
+    if not wanted:
+        return bool(settings.DEBUG)
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), wanted.encode())
+
+
+class _Scrape:
+    """What prometheus_client calls a registry: something to collect from."""
+
+    def collect(self) -> Iterator[Metric]:
+        states = registry.readiness()
+        up = GaugeMetricFamily("doorcode_dependency_up", "Whether it answers", labels=["dependency"])
+        for name, state in states.items():
+            up.add_metric([name], state == "ok")
+        yield up
+        yield from _requests_of_this_machine()
+        broken = 0
+        for needs, collect in _collectors:
+            try:
+                yield from collect() if states.get(needs) == "ok" else ()
+            except Exception:
+                logger.exception("metrics of %s can't be read", collect.__module__)
+                broken += 1
+        yield GaugeMetricFamily("doorcode_scrape_errors", "Groups of metrics that could not be read", value=broken)
+
+
+def _requests_of_this_machine() -> Iterable[Metric]:
+    """All gunicorn processes share files (gunicorn.conf.py); any other server is one process."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        return MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call, no-any-return]
+    return _http.collect()
+
+
+def render() -> bytes:
+    """The metrics in Prometheus' text format."""
+    return generate_latest(_Scrape())
+
+
+register(counters.collect, needs="database")

@@ -1,0 +1,116 @@
+"""Error reports: where it broke, and no value of anybody's."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import sentry_sdk
+from django.test import Client
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import Transport
+
+from core.observability import error_reports
+from tests.factories import ALICE, PASSWORD, right
+from tests.visits import ask, verify
+from worker.tasks import deliver
+
+pytestmark = pytest.mark.django_db
+
+
+class Sent(Transport):
+    """Keeps what would leave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        self.texts.append(envelope.serialize().decode())
+
+
+@pytest.fixture
+def sent(settings) -> Iterator[Sent]:
+    settings.SENTRY_DSN = "https://public@sentry.example.com/1"
+    transport = Sent()
+    error_reports.start(transport=transport)
+    yield transport
+    sentry_sdk.get_global_scope().set_client(None)
+    sentry_sdk.init()
+
+
+def test_without_a_dsn_nothing_is_loaded(settings, monkeypatch) -> None:
+    """Nor reported."""
+    settings.SENTRY_DSN = ""
+    monkeypatch.setattr(sentry_sdk, "init", lambda **options: pytest.fail("started"))
+    error_reports.start()
+
+
+def test_a_crash_in_the_web_is_reported_without_a_value(client: Client, sent: Sent, monkeypatch) -> None:
+    """In the middle of a verification, with every secret of it in the exception's own words."""
+    sign_up = ask(client)
+    code, secret = right(sign_up), "a-local-secret-9f"
+
+    def crash(*args: object) -> bool:
+        hidden = secret
+        raise RuntimeError(f"{hidden} {code} {sign_up.handle} {sign_up.nonce} {args} {PASSWORD} {ALICE}")
+
+    monkeypatch.setattr("verification.codes.same", crash)
+    client.raise_request_exception = False
+    answer = client.post(
+        "/signup/verify/?next=/x-query-secret/",
+        {"email": ALICE, "captcha": code, "username": "alice", "password": PASSWORD},
+        headers={"x-request-id": "edge-7_0042", "authorization": "Token header-secret"},
+    )
+    assert answer.status_code == 500
+    [text] = sent.texts
+    for known in (secret, f'"{code}"', f" {code} ", sign_up.handle, sign_up.nonce, PASSWORD, ALICE, "query-secret"):
+        assert known not in text
+    assert "header-secret" not in text
+    assert client.cookies["doorcode_signup"].value not in text
+    event = json.loads(text.splitlines()[-1])
+    [error] = event["exception"]["values"]
+    assert (error["type"], error["value"], event["tags"]["request_id"]) == ("RuntimeError", "", "edge-7_0042")
+    assert any(frame["function"] == "prove" for frame in error["stacktrace"]["frames"])
+    assert not any("vars" in frame for frame in error["stacktrace"]["frames"])
+    assert event["transaction"] == "/signup/verify/"
+    assert not {"request", "user", "breadcrumbs", "extra", "contexts", "modules"} & set(event)
+
+
+def test_a_crash_in_a_task_is_reported_without_its_arguments(sent: Sent, monkeypatch) -> None:
+    """The task's name, not what it was given."""
+
+    def crash(**given: object) -> int:
+        raise RuntimeError("the words of a mail server to alice@example.com")
+
+    monkeypatch.setattr("worker.sending.deliver", crash)
+    deliver.apply(args=[987654], throw=False)
+    texts = "".join(sent.texts)
+    assert "worker.tasks.deliver" in texts
+    assert "987654" not in texts
+    assert "alice@" not in texts
+    assert "mail server" not in texts
+
+
+def test_an_error_in_the_log_is_reported_by_its_words_alone(sent: Sent) -> None:
+    """Not by what was filled in."""
+    logging.getLogger("worker.sending").error("delivery %s can't be built", "the-argument")
+    [text] = sent.texts
+    assert "delivery %s can't be built" in text
+    assert "the-argument" not in text
+
+
+def test_a_link_is_not_reported(client: Client, sent: Sent, monkeypatch) -> None:
+    """Its token is in the URL of the request that crashed."""
+    monkeypatch.setattr("worker.suppression.read", lambda token: 1 / 0)
+    client.raise_request_exception = False
+    client.get("/signup/mute/abcdefghijkl.mnopqrstuvwx/")
+    [text] = sent.texts
+    assert "abcdefghijkl" not in text
+    assert "ZeroDivisionError" in text
+
+
+def test_what_goes_well_is_not_reported(client: Client, sent: Sent) -> None:
+    """Reporting is no part of the way."""
+    assert verify(client, ask(client)).status_code == 303
+    assert sent.texts == []

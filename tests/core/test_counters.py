@@ -1,0 +1,104 @@
+"""Counts that several processes keep together."""
+
+import pytest
+from django.db import OperationalError, transaction
+
+from core.models import CounterValue
+from core.observability import counters
+from core.observability.counters import Counter, Histogram
+
+
+@pytest.fixture(autouse=True)
+def nothing_but_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "_kinds", [])
+
+
+def shown() -> dict[tuple[str, ...], float]:
+    return {(row.name, *row.labels.values()): row.value for family in counters.collect() for row in family.samples}
+
+
+def test_counts_add_up_over_processes(db) -> None:
+    """What another process added meanwhile is kept; what is flushed is not counted twice."""
+    doors = Counter("doors", "Doors", ["colour"])
+    doors.add("red", number=2)
+    counters.flush()
+    CounterValue.objects.filter(name="doors").update(value=10)  # another process
+    doors.add("red")
+    doors.add("blue")
+    assert shown() == {("doors_total", "blue"): 1, ("doors_total", "red"): 11}
+    assert shown() == {("doors_total", "blue"): 1, ("doors_total", "red"): 11}
+
+
+def test_what_is_known_is_shown_from_the_start(db) -> None:
+    """A counter that appears at 1 hides its first step from Prometheus."""
+    Counter("doors", "Doors", ["colour"], known=[("red",), ("blue",)])
+    Counter("walls", "Walls")
+    assert shown() == {("doors_total", "blue"): 0, ("doors_total", "red"): 0, ("walls_total",): 0}
+
+
+def test_a_histogram_is_cumulative(db) -> None:
+    """A value on a bound belongs to it; time that ran backwards counts as none."""
+    waits = Histogram("waits", "Waits", [1, 5])
+    for seconds in (-2.0, 1.0, 3.0, 60.0):
+        waits.observe(seconds)
+    assert shown() == {
+        ("waits_bucket", "1"): 2,
+        ("waits_bucket", "5"): 3,
+        ("waits_bucket", "+Inf"): 4,
+        ("waits_count",): 4,
+        ("waits_sum",): 64,
+    }
+
+
+def test_what_the_database_does_not_take_waits(db, monkeypatch) -> None:
+    """Nothing is lost, nothing is doubled."""
+    doors = Counter("doors", "Doors")
+    doors.add(number=3)
+    with monkeypatch.context() as away:
+        away.setattr(counters.connection, "cursor", lambda: (_ for _ in ()).throw(OperationalError()))
+        counters.flush()
+    doors.add()
+    assert shown() == {("doors_total",): 4}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rollback_is_not_counted() -> None:
+    """Only what was committed happened."""
+    doors = Counter("doors", "Doors", ["colour"])
+    with transaction.atomic():
+        doors.add_after_commit("red")
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        doors.add_after_commit("blue")
+        assert not counters._gathered
+    assert shown() == {("doors_total", "blue"): 1}
+
+
+def test_one_thread_flushes_for_all(monkeypatch) -> None:
+    """It is started by the first count, and by the first after it is through."""
+    monkeypatch.undo()  # the fixture that keeps threads away
+    monkeypatch.setattr(counters, "_kinds", [])
+    started: list[object] = []
+
+    class Timer:
+        def __init__(self, pause: float, call: object) -> None:
+            assert pause == counters.PAUSE
+            self.call = call
+
+        def start(self) -> None:
+            started.append(self.call)
+
+        def is_alive(self) -> bool:
+            return True
+
+    monkeypatch.setattr(counters.threading, "Timer", Timer)
+    monkeypatch.setattr(counters, "_timer", None)
+    monkeypatch.setattr(counters, "flush", lambda: None)
+    monkeypatch.setattr(counters, "connection", type("None", (), {"close": staticmethod(lambda: None)}))
+    doors = Counter("doors", "Doors")
+    doors.add()
+    doors.add()
+    assert len(started) == 1
+    started[0]()
+    doors.add()
+    assert len(started) == 2

@@ -1,0 +1,108 @@
+"""Canonical addresses."""
+
+import pytest
+from django.core.exceptions import ValidationError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.email_addresses import canonical, check_domain
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("alice@example.com", "alice@example.com"),
+        ("  Alice@Example.COM ", "alice@example.com"),
+        ("ａｌｉｃｅ＠ｅｘａｍｐｌｅ．ｃｏｍ", "alice@example.com"),
+        ("alice@example。com", "alice@example.com"),
+        ("alice@bücher.example", "alice@xn--bcher-kva.example"),
+        ("alice@BÜCHER.example", "alice@xn--bcher-kva.example"),
+        ("alice@xn--bcher-kva.example", "alice@xn--bcher-kva.example"),
+        ("张@例子.中国".replace("张", "zhang"), "zhang@xn--fsqu00a.xn--fiqs8s"),
+        ("o'hara+tag@example.com", "o'hara+tag@example.com"),
+        ("\u212aate@example.com", "kate@example.com"),  # the Kelvin sign is a K
+        ("\u017fam@example.com", "sam@example.com"),  # the long s is an s
+    ],
+)
+def test_it_keeps_one_form(typed: str, kept: str) -> None:
+    """Whatever the keyboard, one mailbox has one key."""
+    assert canonical(typed) == kept
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "alice",
+        "@example.com",
+        "alice@",
+        "alice@localhost",
+        '"alice smith"@example.com',
+        '"alice"@example.com',
+        "alice@[127.0.0.1]",
+        "alice@[IPv6:::1]",
+        "张三@example.com",
+        "\u0131rene@example.com",  # dotless i
+        "\u0130rene@example.com",  # dotted capital I
+        "al\u200bice@example.com",
+        "alice@exa\u200dmple.com",
+        "alice@exam\u00adple.com",
+        "alice@example.com\ufeff",
+        "alice@example\u2028.com",
+        "alice\x00@example.com",
+        "alice@example.com\r\nBcc: bob@example.com",
+        "alice\ud800@example.com",
+        "alice bob@example.com",
+        "alice@example..com",
+        "alice@-example.com",
+        "a" * 65 + "@example.com",
+        "alice@" + "a" * 250 + ".com",
+        "a" * 100_000,
+        "alice@example.com, bob@example.com",
+        "Alice <alice@example.com>",
+    ],
+)
+def test_it_refuses_the_rest(typed: str) -> None:
+    """Forms that hide, quote or break are told as a wrong format."""
+    with pytest.raises(ValidationError) as refusal:
+        canonical(typed)
+    assert refusal.value.code == "invalid"
+
+
+@given(st.one_of(st.emails(), st.text(max_size=80), st.builds("{}@{}.{}".format, st.text(), st.text(), st.text())))
+def test_it_is_idempotent_and_ascii(typed: str) -> None:
+    """What is kept is its own canonical form, plain ASCII on one line; anything else is refused in one way."""
+    try:
+        kept = canonical(typed)
+    except ValidationError:
+        return
+    assert canonical(kept) == kept
+    assert kept.isascii()
+    assert kept == kept.lower()
+    assert kept.isprintable()
+    assert len(kept) <= 254
+
+
+@given(st.from_regex(r"[a-z0-9]{1,20}@[a-z0-9]{1,20}\.com", fullmatch=True), st.data())
+def test_case_and_width_do_not_matter(address: str, data: st.DataObject) -> None:
+    """Upper case and full width are the same address."""
+    folds = [str, str.upper, lambda char: chr(ord(char) + 0xFEE0)]
+    typed = "".join(data.draw(st.sampled_from(folds))(char) for char in address)
+    assert canonical(typed) == address
+
+
+def test_denied_domains_cover_their_subdomains(settings) -> None:
+    """A denied domain denies what is below it, not what merely ends alike."""
+    settings.SIGNUP_DENIED_DOMAINS = ["Throwaway.example"]
+    with pytest.raises(ValidationError):
+        check_domain("alice@mail.throwaway.example")
+    check_domain("alice@notthrowaway.example")
+
+
+def test_only_allowed_domains_pass(settings) -> None:
+    """With a list of allowed domains, written as people write them, no other passes."""
+    settings.SIGNUP_ALLOWED_DOMAINS = ["@bücher.example", ".other.example", "*.third.example", "edu"]
+    for domain in ("xn--bcher-kva.example", "other.example", "mail.third.example", "uni.edu"):
+        check_domain(f"alice@{domain}")
+    with pytest.raises(ValidationError, match=r"example\.com can't sign up here"):
+        check_domain("alice@example.com")

@@ -1,0 +1,97 @@
+"""Reading the environment."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from core.env import Env
+
+
+@pytest.mark.parametrize(
+    ("text", "length"), [("90", 90), ("90s", 90), ("15m", 900), ("24h", 86_400), ("7d", 604_800), (" 30 d ", 2_592_000)]
+)
+def test_units_are_read(monkeypatch, text: str, length: int) -> None:
+    """Seconds where there is none."""
+    monkeypatch.setenv("PAUSE", text)
+    assert Env().duration("PAUSE", default="1s") == length
+
+
+@pytest.mark.parametrize("text", ["d", "1w", "-1h", "1.5h", "24 hours"])
+def test_anything_else_refuses_to_start(monkeypatch, text: str) -> None:
+    """With a word on how to write it."""
+    monkeypatch.setenv("PAUSE", text)
+    with pytest.raises(ImproperlyConfigured, match="PAUSE must be a time like"):
+        Env().duration("PAUSE", default="1s")
+
+
+def test_a_dollar_is_a_dollar(monkeypatch) -> None:
+    """A random key may begin with one, and hold more."""
+    monkeypatch.setenv("KEY", r"$a\$b$$")
+    assert Env().str("KEY", default="") == r"$a\$b$$"
+    monkeypatch.setenv("KEYS", "$a, ,b$ ")
+    assert Env().names("KEYS") == ["$a", "b$"]
+
+
+def test_an_empty_variable_is_as_none(monkeypatch) -> None:
+    """A compose file passes on what nobody set."""
+    monkeypatch.setenv("NUMBER", " ")
+    assert Env().int("NUMBER", default=7) == 7
+    assert Env().names("NUMBER") == []
+
+
+def test_a_number_that_is_none_is_named(monkeypatch) -> None:
+    """The operator is told which variable it is."""
+    monkeypatch.setenv("NUMBER", "x")
+    with pytest.raises(ImproperlyConfigured, match="NUMBER can't be read"):
+        Env().int("NUMBER", default=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [("30/m,200/h", [(30, 60), (200, 3_600)]), ("1/60s , 5/5m", [(1, 60), (5, 300)]), ("", []), (" ", [])],
+)
+def test_rates_are_a_number_in_a_time(monkeypatch, text: str, rates: list) -> None:
+    """An empty variable switches the limit off."""
+    monkeypatch.setenv("LIMIT", text)
+    assert Env().rates("LIMIT", default="1/s") == rates
+
+
+@pytest.mark.parametrize("text", ["30", "0/m", "5/0m", "x/h", "5/h/h", "5/w", "-1/m"])
+def test_a_rate_that_is_none_refuses_to_start(monkeypatch, text: str) -> None:
+    """With a word on how to write it."""
+    monkeypatch.setenv("LIMIT", text)
+    with pytest.raises(ImproperlyConfigured, match="LIMIT must be rates like"):
+        Env().rates("LIMIT", default="")
+
+
+def test_tiers_are_guesses_and_digits(monkeypatch) -> None:
+    """`link` stands for no digits at all."""
+    assert Env().tiers("LIMIT", default="9:8,100:link") == [(9, 8), (100, None)]
+    for text in ("9", "9:3", "9:11", "x:8"):
+        monkeypatch.setenv("LIMIT", text)
+        with pytest.raises(ImproperlyConfigured, match="LIMIT must be tiers like"):
+            Env().tiers("LIMIT", default="")
+
+
+@pytest.mark.parametrize("text", ["[", "[5]", '["a", null]'])
+def test_a_list_of_keys_that_is_none_refuses_to_start(monkeypatch, text: str) -> None:
+    """With a word on how to write it, and never with a key."""
+    monkeypatch.setenv("KEYS", text)
+    with pytest.raises(ImproperlyConfigured, match="KEYS must be a list like"):
+        Env().keys("KEYS")
+
+
+def test_a_secret_may_come_in_a_file(monkeypatch, tmp_path) -> None:
+    """As orchestrators mount it; it goes before a variable of the name, and what is no secret has no file."""
+    (tmp_path / "key").write_text("from the file$\n")
+    monkeypatch.setenv("SECRET_KEY", "from the environment")
+    monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("SITE_NAME_FILE", str(tmp_path / "key"))
+    assert Env().str("SECRET_KEY", default="") == "from the file$"
+    assert Env().str("SITE_NAME", default="Doorcode") == "Doorcode"
+
+
+def test_a_secret_whose_file_is_missing_refuses_to_start(monkeypatch, tmp_path) -> None:
+    """By the variable's name, and never with the value of another."""
+    monkeypatch.setenv("EMAIL_URL_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(ImproperlyConfigured, match="EMAIL_URL_FILE can't be read"):
+        Env()

@@ -1,0 +1,183 @@
+"""What is deleted, and what never is."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+
+from core import clock
+from signup.models import User
+from signup.retention import purge
+from tests.factories import (
+    ALICE,
+    BOB,
+    PASSWORD,
+    Hands,
+    make_captcha,
+    make_delivery,
+    make_pending,
+    make_user,
+    muted,
+    right,
+    wrong,
+)
+from tests.visits import deliver
+from verification import services as verification
+from verification.models import CaptchaModel
+from verification.states import CodeMismatch
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+
+def run(**options: bool) -> dict[str, int]:
+    return dict(purge(**options))
+
+
+def test_an_account_never_activated_goes_after_a_day(hands: Hands) -> None:
+    """To the second."""
+    make_pending()
+    hands.move(seconds=86_400)
+    assert run()["users"] == 0
+    hands.move(seconds=1)
+    assert run()["users"] == 1
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"is_active": True}, {"is_staff": True}, {"activated_at": clock.now()}, {"last_login": clock.now()}],
+    ids=lambda columns: next(iter(columns)),
+)
+def test_a_user_that_was_ever_active_stays(hands: Hands, columns: dict) -> None:
+    """Active, staff, disabled after activation, ever signed in."""
+    make_pending()
+    User.objects.update(**columns)
+    hands.move(days=400)
+    assert run()["users"] == 0
+
+
+def test_an_account_with_a_live_code_stays(hands: Hands) -> None:
+    """Somebody asked a moment ago."""
+    make_pending()
+    hands.move(hours=23)
+    make_captcha()
+    hands.move(hours=2)
+    assert run()["users"] == 0
+    hands.move(hours=23)
+    assert run()["users"] == 1
+
+
+def test_an_account_with_a_waiting_mail_stays(hands: Hands) -> None:
+    """It may arrive yet."""
+    make_pending()
+    make_delivery()
+    hands.move(days=2)
+    assert run()["users"] == 0
+    Delivery.objects.update(state="failed")
+    assert run()["users"] == 1
+
+
+def test_codes_go_after_a_week_and_mails_after_a_month(hands: Hands) -> None:
+    """A mail outlives its code in the log."""
+    sign_up = make_captcha()
+    make_delivery(sign_up)
+    hands.move(days=7, seconds=1)
+    assert run()["codes"] == 0  # its mail still waits
+    Delivery.objects.update(state="sent")
+    done = run()
+    assert (done["deliveries"], done["codes"], done["users"]) == (0, 1, 0)
+    assert Delivery.objects.get().sign_up is None
+    hands.move(days=23)
+    assert run()["deliveries"] == 1
+
+
+def test_no_mail_goes_that_a_limit_still_counts(all_hands: Hands, settings) -> None:
+    """However short PURGE_DELIVERIES_AFTER is: the day's mails to a mailbox are known by their rows."""
+    settings.PURGE_DELIVERIES_AFTER, settings.LIMIT_MAILS_MAILBOX = 60, [(1, 2 * 86_400)]
+    make_delivery(make_captcha(), network="here")
+    deliver()
+    all_hands.move(hours=47)
+    assert run()["deliveries"] == 0
+    make_delivery(make_captcha(), network="there")
+    assert deliver() == []  # the limit is reached
+    all_hands.move(hours=2)
+    assert run()["deliveries"] == 1
+
+
+def test_mails_past_the_limit_stay_for_a_day(hands: Hands, settings) -> None:
+    """The first longer code of a day is one of them."""
+    settings.PURGE_DELIVERIES_AFTER = 60
+    make_delivery(make_captcha())
+    Delivery.objects.update(state="sent")
+    hands.move(hours=24)
+    assert run()["deliveries"] == 0
+    hands.move(seconds=1)
+    assert run()["deliveries"] == 1
+
+
+def test_counts_stay_while_they_count(hands: Hands, settings) -> None:
+    """The guesses at an address outlive its code, its account and its mails, but not the days that they count for."""
+    settings.LIMIT_GUESSES_SITE = [(100, 6)]
+    sign_up = make_captcha()
+    with pytest.raises(CodeMismatch):
+        verification.prove(sign_up=sign_up, address=ALICE, code=wrong(sign_up))
+    hands.move(hours=47)
+    assert run()["guess budgets"] == 0
+    hands.move(hours=2)
+    done = run()
+    assert (done["guess budgets"], done["guess tallies"]) == (1, 1)
+
+
+def test_it_works_in_small_batches(hands: Hands, monkeypatch) -> None:
+    """And ends."""
+    monkeypatch.setattr("signup.retention.BATCH", 2)
+    for number in range(5):
+        make_pending(f"alice{number}@example.com")
+    hands.move(days=2)
+    assert run()["users"] == 5
+
+
+def test_a_dry_run_only_counts(hands: Hands, capsys, monkeypatch) -> None:
+    """In the operator's language."""
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    make_pending()
+    hands.move(days=2)
+    call_command("purge", "--dry-run")
+    assert "从未激活的账号: 1" in capsys.readouterr().out
+    assert User.objects.exists()
+    call_command("purge")
+    assert not User.objects.exists()
+
+
+def test_the_task_says_what_it_did(hands: Hands, caplog) -> None:
+    """In the log."""
+    from signup.tasks import purge as task
+
+    make_user("bob", BOB)
+    caplog.set_level("INFO")
+    task()
+    assert "purged users: 0" in caplog.text
+    assert CaptchaModel.objects.count() == 0
+
+
+def test_a_proof_whose_account_was_purged_still_registers() -> None:
+    """The row is made anew."""
+    from signup import services
+
+    make_pending()
+    sign_up = make_captcha()
+    verification.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
+    User.objects.all().delete()
+    user = services.register(sign_up=sign_up, username="alice", password=PASSWORD, language="en")
+    assert user.is_active
+    assert user.created_at > clock.now() - timedelta(minutes=1)
+
+
+def test_a_mute_that_is_over_goes(hands: Hands) -> None:
+    """It is of no use to anybody."""
+    muted()
+    hands.move(days=29)
+    assert run()["mutes"] == 0
+    hands.move(days=2)
+    assert run()["mutes"] == 1

@@ -1,0 +1,351 @@
+"""Claim, build, hand over, settle."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import InterfaceError, OperationalError
+from django.db.models.functions import Now
+
+from core.circuit_breaker import CircuitBreaker
+from tests.factories import Hands, make_captcha, make_delivery
+from verification.models import CaptchaModel
+from worker import outbox, sending, smtp, sweeper
+from worker.models import Delivery
+from worker.smtp import Outcome, Reply
+
+pytestmark = pytest.mark.django_db
+
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def sent(monkeypatch) -> list[str]:
+    """The recipients of what went out; addresses at `.defer` and `.lost` fail."""
+    recipients: list[str] = []
+
+    def send(*, sender: str, recipient: str, message: bytes | None) -> Reply:
+        if message is not None:
+            recipients.append(recipient)
+        if recipient.endswith(".lost"):
+            return Reply(Outcome.UNKNOWN, "silence")
+        return Reply(Outcome.ACCEPTED, "250 OK")
+
+    monkeypatch.setattr(smtp, "send", send)
+    return recipients
+
+
+def states() -> list[str]:
+    return list(Delivery.objects.order_by("pk").values_list("state", flat=True))
+
+
+def test_one_ring_sends_all_that_is_due(sent: list[str]) -> None:
+    """In one claim."""
+    for _ in range(3):
+        make_delivery(make_captcha(accepted=False))
+    assert sending.deliver() == 3
+    assert states() == ["sent"] * 3
+    assert sending.deliver() == 0
+
+
+def test_a_slow_mail_server_gets_small_batches() -> None:
+    """So that many threads ask it at once; a quick one gets what a claim is worth."""
+    pace = sending._Pace()
+    for seconds, most in ((0.002, sending.BATCH), (0.05, 5), (3.0, 1)):
+        for _ in range(60):
+            pace.note(seconds)
+        assert pace.batch() == most
+
+
+def test_resets_for_nobody_hold_up_no_worker(sent: list[str], monkeypatch) -> None:
+    """They only wait where a mail is to be sent behind them: a stranger may ask for any number of them."""
+    monkeypatch.setattr(sending._pace, "like_another", lambda: 1 / 0)
+    for number in range(20):
+        make_delivery(kind="password_reset", recipient=f"nobody{number}@example.com")
+    assert sending.deliver() > 0
+    assert sent == []
+
+
+def test_an_unknown_outcome_keeps_the_lease(sent: list[str]) -> None:
+    """It may be on its way: nobody repeats it before the lease ends."""
+    make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
+    sending.deliver()
+    assert states() == ["sending"]
+    assert outbox.claim(limit=1) == []
+
+
+def test_what_cant_be_built_ends_and_stops_nobody(sent: list[str]) -> None:
+    """A code's key left the settings; the next mail goes out."""
+    lost = make_captcha(accepted=False)
+    CaptchaModel.objects.filter(pk=lost.pk).update(key_id="another")
+    make_delivery(lost)
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert states() == ["expired", "sent"]
+
+
+def test_an_unknown_outcome_is_not_repeated_for_ever(sent: list[str], hands: Hands) -> None:
+    """Each pause is longer, and after two hours it ends."""
+    make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
+    Delivery.objects.update(attempts=4)
+    sending.deliver()
+    row = Delivery.objects.get()
+    assert (row.lease_until - row.created_at).total_seconds() > 400
+    Delivery.objects.update(lease_until=row.created_at)
+    hands.move(hours=2)
+    outbox.take_back()
+    sending.deliver()
+    assert states() == ["failed"]
+
+
+def test_outcomes_are_recorded_before_the_rest_is_released(sent: list[str], monkeypatch) -> None:
+    """Or a fault of the release would send them twice."""
+    for _ in range(3):
+        make_delivery(make_captcha(accepted=False))
+    monkeypatch.setattr(outbox, "release", lambda **_: 1 / 0)
+    monkeypatch.setattr(sending, "GROUP_TIME", 60.0)
+    moments = iter([0.0, 0.0, 0.0, 0.0, 0.0, 50.0, 50.0])
+    monkeypatch.setattr(sending.time, "monotonic", lambda: next(moments, 50.0))
+    with pytest.raises(ZeroDivisionError):
+        sending.deliver()
+    assert states().count("sent") == len(sent) > 0
+
+
+def test_outcomes_are_recorded_whatever_happens_next(sent: list[str], monkeypatch) -> None:
+    """A fault that nobody thought of, at the third mail: the first two are out, and on record."""
+    for _ in range(3):
+        make_delivery(make_captcha(accepted=False))
+    real, turns = sending._hand_over, iter([1, 1, 0])
+    monkeypatch.setattr(sending, "_hand_over", lambda *args, **kw: real(*args, **kw) if next(turns) else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        sending.deliver()
+    assert sorted(states()) == ["sending", "sent", "sent"]
+
+
+def test_outcomes_wait_for_the_database(sent: list[str], monkeypatch, caplog) -> None:
+    """The mail is out: its acceptance is recorded as soon as the database is back, within the lease."""
+    real, failures = outbox.settle, iter([OperationalError("gone"), InterfaceError("gone")])
+
+    def settle(*, results: list) -> list:
+        for failure in failures:
+            raise failure
+        return real(results=results)
+
+    monkeypatch.setattr(outbox, "settle", settle)
+    monkeypatch.setattr(sending.time, "sleep", lambda _: None)
+    monkeypatch.setattr(sending, "connection", type("Connection", (), {"close": staticmethod(lambda: None)}))
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert (states(), len(sent)) == (["sent"], 1)
+    assert caplog.text.count("outcomes wait for the database") == 2
+
+
+def test_a_database_that_stays_away_ends_the_waiting(sent: list[str], monkeypatch) -> None:
+    """With the lease: somebody else will repeat the mail."""
+
+    def settle(*, results: list) -> list:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(outbox, "settle", settle)
+    monkeypatch.setattr(sending, "RETRY", 1000.0)
+    monkeypatch.setattr(sending, "connection", type("Connection", (), {"close": staticmethod(lambda: None)}))
+    make_delivery(make_captcha(accepted=False))
+    with pytest.raises(OperationalError):
+        sending.deliver()
+
+
+@pytest.mark.parametrize("reason", ["redeemed", "too old to live"])
+def test_a_mail_that_helps_nobody_is_not_sent(sent: list[str], hands: Hands, reason: str) -> None:
+    """Its request is over, or the code would be expired on arrival."""
+    sign_up = make_captcha()
+    make_delivery(sign_up)
+    if reason == "redeemed":
+        CaptchaModel.objects.update(redeemed_at=hands.moment)
+    else:
+        hands.move(seconds=1800)
+    assert sending.deliver() == 0
+    assert states() == ["expired"]
+
+
+def test_a_broken_template_waits_for_its_mending(sent: list[str], monkeypatch, caplog) -> None:
+    """It is logged, kept for later, and stops nobody."""
+    sign_up = make_captcha(accepted=False)
+    make_delivery(sign_up, kind="nonsense")
+    make_delivery(sign_up)
+    sending.deliver()
+    assert states() == ["pending", "sent"]
+    assert "can't be built" in caplog.text
+
+
+def test_a_batch_begins_no_send_with_little_lease_left(sent: list[str], monkeypatch) -> None:
+    """The rest is free for others at once."""
+    monkeypatch.setattr(sending, "RESERVE", outbox.LEASE)
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert (states(), sent) == (["pending"], [])
+
+
+@pytest.fixture
+def broken(settings, monkeypatch):
+    """A mail server that is away, and the moment until its breaker lets somebody try."""
+    moment = [1000.0]
+    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: moment[0])
+    monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
+    settings.EMAIL_PORT = 1
+    return moment
+
+
+def test_a_service_fault_spares_the_other_mails(broken) -> None:
+    """The first finds out; the rest is given back untried."""
+    for _ in range(3):
+        make_delivery(make_captcha(accepted=False))
+    assert sending.deliver() == 3
+    assert sending.deliver() == 0
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"pending"}
+    assert sorted(Delivery.objects.values_list("attempts", flat=True)) == [0, 0, 1]
+    assert sweeper.sweep() == 0  # nothing is rung for meanwhile
+
+
+def test_after_the_pause_one_mail_finds_out(broken, monkeypatch) -> None:
+    """It fails: the pause is longer. It succeeds: everything leaves."""
+    for _ in range(3):
+        make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    broken[0] += 5
+    waiting = Delivery.objects.filter(attempts=0)
+    Delivery.objects.filter(pk__in=list(waiting.values_list("pk", flat=True))).update(next_attempt_at=LATER)
+    assert sending.deliver() == 0  # nothing is due: the probe is left to another
+    waiting.update(next_attempt_at=Now())
+    assert sending.deliver() == 1
+    assert waiting.count() == 1
+    assert sending.deliver() == 0
+    monkeypatch.setattr(smtp, "_send", lambda *_: Reply(Outcome.ACCEPTED, "250 OK"))
+    broken[0] += 10
+    Delivery.objects.update(next_attempt_at=Now())
+    assert [sending.deliver(), sending.deliver()] == [1, 2]
+    assert states() == ["sent"] * 3
+
+
+@pytest.fixture
+def crowded(monkeypatch) -> None:
+    """A mail server that takes two mails, and then no more connections."""
+    replies = iter([Reply(Outcome.ACCEPTED, "250 OK")] * 2)
+    monkeypatch.setattr(smtp, "send", lambda **_: next(replies, Reply(Outcome.BUSY, "421 too many connections")))
+
+
+def test_mails_that_get_no_connection_are_given_back_untried(crowded) -> None:
+    """For whoever has one; the try is not counted."""
+    for _ in range(5):
+        make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert sorted(states()) == ["pending"] * 3 + ["sent"] * 2
+    assert set(Delivery.objects.filter(state="pending").values_list("attempts", flat=True)) == {0}
+    assert not smtp.breaker.is_open
+
+
+def test_nothing_is_claimed_while_no_connection_can_be_had(sent: list[str], monkeypatch) -> None:
+    """Another process has them; it sends the mails."""
+    make_delivery(make_captcha(accepted=False))
+    monkeypatch.setattr(smtp, "can_send", lambda: False)
+    assert (sending.deliver(), states()) == (0, ["pending"])
+    monkeypatch.setattr(smtp, "can_send", lambda: True)
+    assert (sending.deliver(), states()) == (1, ["sent"])
+
+
+def test_a_probe_that_got_no_connection_is_for_the_next(broken, crowded) -> None:
+    """The breaker is asked again at once."""
+    smtp.breaker.failed()
+    broken[0] += 5
+    for _ in range(3):
+        smtp.send()
+    make_delivery(make_captcha(accepted=False))
+    assert (sending.deliver(), states()) == (1, ["pending"])
+    assert smtp.breaker.allow()
+
+
+def test_an_acceptance_shortens_the_wait_of_deferred_mails(sent: list[str]) -> None:
+    """The mail server takes mails again: two others are due now."""
+    for _ in range(4):
+        make_delivery(make_captcha(accepted=False))
+    hour = timedelta(hours=1)
+    Delivery.objects.update(attempts=3, next_attempt_at=Now() + hour, published_at=Now() - hour, last_reply="450 later")
+    Delivery.objects.filter(pk=Delivery.objects.earliest("pk").pk).update(next_attempt_at=Now())
+    assert [sending.deliver() for _ in range(3)] == [1, 2, 1]
+
+
+def test_a_lost_lease_is_logged(sent: list[str], monkeypatch, caplog) -> None:
+    """Somebody else settled it."""
+    monkeypatch.setattr(outbox, "settle", lambda *, results: [delivery for delivery, _ in results])
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert "settled by another worker" in caplog.text
+
+
+def test_a_sweep_rings_again(sent: list[str], rung: list[int]) -> None:
+    """For what nobody heard; it sends nothing itself while the bell works."""
+    delivery = make_delivery(make_captcha(accepted=False))
+    assert sweeper.sweep() == 0
+    assert (rung, sent) == ([delivery.pk], [])
+
+
+def test_a_sweep_sends_where_nobody_hears_the_bell(sent: list[str], rung: list[int]) -> None:
+    """A broker that takes messages for workers who are not there."""
+    delivery = make_delivery(make_captcha(accepted=False))
+    Delivery.objects.update(next_attempt_at=Now() - timedelta(seconds=11))
+    assert sweeper.sweep() == 1
+    assert (rung, states()) == ([delivery.pk], ["sent"])
+
+
+def test_a_sweep_sends_where_the_bell_is_broken(sent: list[str], monkeypatch) -> None:
+    """Without a broker mails arrive all the same."""
+    monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: False)
+    for _ in range(3):
+        make_delivery(make_captcha(accepted=False))
+    assert sweeper.sweep() == 3
+    assert states() == ["sent"] * 3
+
+
+def test_a_sweep_frees_what_a_worker_left_behind(sent: list[str], rung: list[int]) -> None:
+    """Its lease is over; the mail is due again at once."""
+    delivery = make_delivery(make_captcha(accepted=False))
+    outbox.claim(limit=1)
+    Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
+    sweeper.sweep()
+    assert (rung, states()) == ([delivery.pk], ["pending"])
+
+
+def test_the_sweep_command_says_what_waited(sent: list[str], capsys, monkeypatch) -> None:
+    """In the operator's language."""
+    from django.core.management import call_command
+
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    make_delivery(make_captcha(accepted=False))
+    call_command("sweep", "--once")
+    assert "有 1 封邮件待发送" in capsys.readouterr().out
+
+
+def test_the_task_takes_an_id_alone(sent: list[str]) -> None:
+    """And sends it."""
+    from worker.tasks import deliver
+
+    delivery = make_delivery(make_captcha(accepted=False))
+    assert deliver(delivery.pk) == 1
+
+
+def test_the_sweeper_thread_sweeps_until_stopped(monkeypatch) -> None:
+    """It outlives errors."""
+    calls: list[int] = []
+
+    def sweep() -> int:
+        calls.append(1)
+        raise RuntimeError
+
+    monkeypatch.setattr(sweeper, "INTERVAL", 0.01)
+    monkeypatch.setattr(sweeper, "sweep", sweep)
+    monkeypatch.setattr(sweeper.heartbeat, "stop", lambda: None)
+    monkeypatch.setattr(sweeper, "connection", type("None", (), {"close": staticmethod(lambda: None)}))
+    thread = sweeper.Sweeper()
+    thread.start()
+    while len(calls) < 3:
+        pass
+    thread.stop()
+    assert not thread.is_alive()

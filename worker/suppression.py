@@ -1,0 +1,78 @@
+"""Mute sign-up mail to an address for a while, by a link in a mail that its owner didn't ask for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.core import signing
+from django.db import transaction
+
+from core import clock
+from verification import services as verification
+from verification.models import CaptchaModel
+
+from .models import Delivery, Suppression
+
+DAYS = 30
+KINDS = (Delivery.Kind.CODE, Delivery.Kind.REGISTERED)  # what a stranger can have sent; all else the owner asked for
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a token says: the request whose mail it came with, and the address of that mail."""
+
+    handle: str
+    address: str
+
+
+def token_for(sign_up: CaptchaModel) -> str:
+    """Return the token of the mail's mute link. It outlives the row, so that the link undoes at any time."""
+    return _signer().sign_object([sign_up.handle, sign_up.address])
+
+
+def read(token: str) -> Notice | None:
+    """Return what a token says; None for one that is not ours."""
+    try:
+        return Notice(*_signer().unsign_object(token))
+    except (signing.BadSignature, TypeError, ValueError):
+        return None
+
+
+def muted_until(*, address: str) -> datetime | None:
+    """Until when an address is muted; None where it is not."""
+    row = Suppression.objects.filter(address=address, until__gt=clock.now()).first()
+    return row.until if row else None
+
+
+def mute(*, notice: Notice) -> None:
+    """Spend the request that the mail was about, and send the address no sign-up mail for DAYS days."""
+    with transaction.atomic():
+        verification.void(handle=notice.handle)
+        until = clock.now() + timedelta(days=DAYS)
+        Suppression.objects.update_or_create(address=notice.address, defaults={"until": until})
+
+
+def lift(*, address: str) -> bool:
+    """Send sign-up mail to a canonical address again; False where it was not muted."""
+    return bool(Suppression.objects.filter(address=address).delete()[0])
+
+
+def unmute(*, notice: Notice) -> None:
+    """Send sign-up mail to the address again. The request stays spent."""
+    lift(address=notice.address)
+
+
+def mark(deliveries: Iterable[Delivery], *, at: datetime) -> None:
+    """Set `is_muted` on the mails that a mute holds back: their owner wants none, and none is sent."""
+    able = [each for each in deliveries if each.kind in KINDS]
+    if not able:
+        return
+    muted = Suppression.objects.filter(address__in={each.recipient for each in able}, until__gt=at)
+    addresses = set(muted.values_list("address", flat=True))
+    for each in able:
+        each.is_muted = each.recipient in addresses
+
+
+def _signer() -> signing.Signer:
+    """A salt of its own: this token proves no mailbox, and no link proof mutes one."""
+    return signing.Signer(salt="doorcode.worker.mute", sep=".")
