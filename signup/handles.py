@@ -1,6 +1,5 @@
 """The cookie `doorcode_signup`: the sign-up requests that this browser began, or whose mail it opened."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,9 +7,10 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 
+from verification import codes
+
 MOST = 5  # requests
 NEXT_LENGTH = 300  # characters; longer ones are dropped, a cookie holds 4 KiB
-HANDLE = "[A-Za-z0-9_-]{24}"  # a handle, as a regular expression
 _SALT = "doorcode.signup.handles"
 
 
@@ -33,7 +33,7 @@ def read(request: HttpRequest) -> list[Entry]:
         rows = signing.loads(
             request.COOKIES.get(settings.SIGNUP_COOKIE_NAME, ""), salt=_SALT, max_age=settings.HANDLE_LIFETIME
         )
-        return [Entry(*row) for row in rows if is_handle(row[0])]
+        return [Entry(*row) for row in rows if codes.is_handle(row[0])]
     except (signing.BadSignature, LookupError, TypeError, ValueError):
         return []
 
@@ -62,11 +62,6 @@ def _kept(entries: Sequence[Entry]) -> list[Entry]:
     """
     wanted = [entries[0], *sorted(entries[1:], key=lambda each: (not each.own, not each.link_proof))][:MOST]
     return [each for each in entries if each in wanted]
-
-
-def is_handle(text: str) -> bool:
-    """Whether a text can be a handle at all."""
-    return bool(re.fullmatch(HANDLE, text))
 
 
 def find(entries: Sequence[Entry], handle: str) -> Entry | None:

@@ -174,7 +174,7 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     The redirect takes the token out of the address bar, the history entry and any Referer.
     """
     handle, link_proof = codes.split_link(token)
-    sign_up = next(iter(CaptchaModel.objects.by_handles([handle] if handles.is_handle(handle) else [])), None)
+    sign_up = next(iter(CaptchaModel.objects.by_handles([handle] if codes.is_handle(handle) else [])), None)
     response = SeeOther(resolve_url("signup_verify"))
     response["Referrer-Policy"] = "no-referrer"
     if sign_up and codes.is_link_proof(sign_up, link_proof):

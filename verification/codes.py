@@ -19,6 +19,7 @@ from core import lengths
 
 from .models import CaptchaModel
 
+HANDLE = "[A-Za-z0-9_-]{24}"  # a handle, as a regular expression
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015\u2212.·]+")
 _DIGITS = re.compile(r"[0-9]+")
 _LETTERS = "BCDFGHJKMNPQRSTVWXYZ"  # no vowel, so no word; nothing that could be taken for a digit
@@ -125,6 +126,11 @@ def split_link(token: str) -> tuple[str, str]:
 def is_known(sign_up: CaptchaModel) -> bool:
     """Whether the settings still hold the key of this row."""
     return _key_of(sign_up) is not None
+
+
+def is_handle(text: str) -> bool:
+    """Whether a text has the form of a handle. PostgreSQL raises at other texts, such as one with a NUL."""
+    return bool(re.fullmatch(HANDLE, text))
 
 
 def same(left: str, right: str) -> bool:

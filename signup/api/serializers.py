@@ -14,10 +14,10 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from core import lengths
-from signup import handles
 from signup.accounts.forms import LoginForm
 from signup.forms import EmailForm, RegisterForm
 from signup.models import User
+from verification import codes
 from verification.models import CaptchaModel
 from verification.states import AlreadyRedeemed, HandleLost, State, state_of
 
@@ -222,7 +222,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 def find_sign_up(handle: str) -> CaptchaModel:
     """The sign-up request of a handle. Raises HandleLost, or AlreadyRedeemed."""
-    if not handles.is_handle(handle):  # PostgreSQL raises at a NUL
+    if not codes.is_handle(handle):
         raise HandleLost
     sign_up = CaptchaModel.objects.filter(handle=handle).first()
     if sign_up is None or state_of(sign_up) is State.LOST:

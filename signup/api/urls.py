@@ -1,7 +1,7 @@
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from signup.handles import HANDLE
+from verification.codes import HANDLE
 
 from . import views
 

@@ -72,7 +72,7 @@ import json
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from signup import purge
+from signup import retention
 from tests.factories import right
 from verification.models import CaptchaModel
 from worker import notify, sending, smtp, sweeper
