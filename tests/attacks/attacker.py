@@ -172,7 +172,7 @@ class Siege:
             if mail.sign_up and verification.holds_proof(mail.sign_up, link_proof=proof):
                 services.prove(sign_up=mail.sign_up, address=self.address, code="", link_proof=proof)
                 account = {"username": "owner", "password": PASSWORD, "language": "en"}
-                return services.register(captcha=mail.sign_up, **account).is_active
+                return services.register(sign_up=mail.sign_up, **account).is_active
         return False
 
 

@@ -4,6 +4,7 @@ from unittest.mock import Mock
 
 import pytest
 from django.db import OperationalError
+from django.db.models import Q
 
 from tests.factories import ALICE, BOB, Hands, make_captcha, right, wrong
 from verification import codes, services
@@ -348,7 +349,7 @@ def test_the_site_counts_wrong_codes_alone(settings) -> None:
 
 def test_nobody_is_told_of_a_wrong_code_that_the_site_could_not_count(monkeypatch) -> None:
     """The error comes instead; the address's own count has it."""
-    monkeypatch.setattr(services.guess_limits, "tally", Mock(side_effect=OperationalError))
+    monkeypatch.setattr(services.guess_limits, "count_for_site", Mock(side_effect=OperationalError))
     sign_up = make_captcha()
     with pytest.raises(OperationalError):
         prove(sign_up, wrong(sign_up))
@@ -359,7 +360,7 @@ def test_nobody_is_told_of_a_wrong_code_that_the_site_could_not_count(monkeypatc
 def test_a_right_code_is_not_called_wrong_while_others_hold_all_tries(monkeypatch) -> None:
     """Nor is one that was replaced meanwhile called anything else."""
     sign_up = make_captcha()
-    monkeypatch.setattr(services, "_count", lambda sign_up: None)
+    monkeypatch.setattr(services, "matching", lambda state: Q(pk__in=[]))  # the update finds no open row
     with pytest.raises(TooManyAttempts):
         prove(sign_up, right(sign_up))
     CaptchaModel.objects.update(generation=2)
