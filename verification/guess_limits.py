@@ -7,7 +7,7 @@ day. Over the whole site, 100 wrong guesses at 4 digits, 900 at 6 and at most 23
 each) make 0.0133 expected hijacks a day. A reached limit never locks anybody out: codes get longer, and the link works.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from django.conf import settings
@@ -15,10 +15,8 @@ from django.db.models import F, Sum
 
 from core import clock
 
-from .models import AddressGuesses, SiteGuesses
+from .models import WINDOW, AddressGuesses, SiteGuesses
 from .states import CodeTooShort, LinkOnly
-
-WINDOW = timedelta(hours=24)  # rolling
 
 
 class Required(NamedTuple):
@@ -30,9 +28,9 @@ class Required(NamedTuple):
 
 def required(*, address: str | None, at: datetime) -> Required:
     """What a code of a canonical address needs now; None for an address without wrong guesses of its own."""
-    rows = AddressGuesses.objects.filter(address=address).values_list("guesses", flat=True)
-    guesses = rows.first() if address and settings.LIMIT_GUESSES_ADDRESS else None
-    return _required(_recent(guesses or [], at), at)
+    counts = address and settings.LIMIT_GUESSES_ADDRESS
+    row = AddressGuesses.objects.filter(address=address).first() if counts else None
+    return _required(row.recent(at) if row else [], at)
 
 
 def count(*, address: str, length: int, at: datetime) -> None:
@@ -44,7 +42,7 @@ def count(*, address: str, length: int, at: datetime) -> None:
     counts nothing, where such a guess is not allowed.
     """
     row, _ = AddressGuesses.objects.select_for_update().get_or_create(address=address)
-    recent = _recent(row.guesses, at)
+    recent = row.recent(at)
     needed = _required(recent, at)
     if needed.link_only:
         raise LinkOnly
@@ -79,7 +77,7 @@ def forget(*, address: str) -> int:
     if row is None:
         return 0
     row.delete()
-    return len(_recent(row.guesses, clock.now()))
+    return len(row.recent(clock.now()))
 
 
 def _required(recent: list[float], at: datetime) -> Required:
@@ -89,10 +87,6 @@ def _required(recent: list[float], at: datetime) -> Required:
     reached += [digits for threshold, digits in settings.LIMIT_GUESSES_SITE if site >= threshold]
     lengths = [digits for digits in reached if digits is not None]
     return Required(length=max([settings.CAPTCHA_LENGTH, *lengths]), link_only=None in reached)
-
-
-def _recent(guesses: list[float], at: datetime) -> list[float]:
-    return [guess for guess in guesses if guess > (at - WINDOW).timestamp()]
 
 
 def _site_guesses(at: datetime) -> int:

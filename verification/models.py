@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock
 
+WINDOW = timedelta(hours=24)  # wrong guesses count for this long, rolling
+
 
 def unfinished() -> Q:
     """Requests that can still become an account: not redeemed, and younger than HANDLE_LIFETIME."""
@@ -118,6 +120,10 @@ class AddressGuesses(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+    def recent(self, at: datetime) -> list[float]:
+        """The guesses of the last 24 hours: those that count."""
+        return [guess for guess in self.guesses if guess > (at - WINDOW).timestamp()]
 
 
 class SiteGuesses(models.Model):

@@ -2,7 +2,7 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -113,17 +113,16 @@ def is_wanted(sign_up: CaptchaModel, generation: int) -> bool:
     return sign_up.generation == generation and sign_up.is_unfinished and not capped
 
 
-def begin_send(*, sign_ups: Iterable[CaptchaModel], at: datetime) -> set[int]:
+def begin_send(*, sign_ups: Collection[CaptchaModel], at: datetime) -> set[int]:
     """
     Open the codes whose first mail is about to be sent. Return the ids of the requests whose mail may be sent now: the
     others are locked by a visitor's resend. Needs a transaction.
     """
-    ready = {each.pk: each.first_accepted_at is not None for each in sign_ups}
-    unsent = [pk for pk, accepted in ready.items() if not accepted]
-    rows = CaptchaModel.objects.filter(pk__in=unsent).select_for_update(skip_locked=True, no_key=True)
-    locked = set(rows.values_list("pk", flat=True))
+    open_already = {each.pk for each in sign_ups if each.first_accepted_at}
+    others = CaptchaModel.objects.filter(pk__in={each.pk for each in sign_ups} - open_already)
+    locked = set(others.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
     CaptchaModel.objects.filter(pk__in=locked).update(mailed_at=at)
-    return {pk for pk in ready if pk not in unsent} | locked
+    return open_already | locked
 
 
 def call_off_sends(*, mails: Iterable[tuple[int, int]]) -> None:
@@ -183,12 +182,7 @@ def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: 
     if sign_up.address == address and holds_proof(sign_up, link_proof=link_proof):
         if not sign_up.proven_at:
             _mark_proven(sign_up, by=CaptchaModel.ProvenBy.LINK)
-    else:
-        _prove_by_code(sign_up, address, code)
-    return codes.link_proof_of(sign_up) or ""
-
-
-def _prove_by_code(sign_up: CaptchaModel, address: str, code: str) -> None:
+        return codes.link_proof_of(sign_up) or ""
     refuse(state_of(sign_up), address_fits=sign_up.address == address)
     # Counted and committed before the comparison: no crash, rollback or parallel request gets a free guess.
     now = clock.now()
@@ -202,6 +196,7 @@ def _prove_by_code(sign_up: CaptchaModel, address: str, code: str) -> None:
         guess_limits.undo(address=sign_up.address, at=now)
         _same_code(sign_up).update(attempts=F("attempts") - 1)
         _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE)
+    return codes.link_proof_of(sign_up) or ""
 
 
 def _count_guess(sign_up: CaptchaModel, at: datetime) -> int:

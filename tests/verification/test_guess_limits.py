@@ -1,4 +1,4 @@
-"""The budgets of guesses, and the lengths that they ask for."""
+"""The limits of wrong guesses, and the lengths that they require."""
 
 from datetime import timedelta
 
@@ -65,7 +65,7 @@ def test_the_window_rolls(hands: Hands) -> None:
 
 
 def test_a_refused_guess_is_not_counted(hands: Hands) -> None:
-    """Who hammers on makes the ban no longer."""
+    """More attempts do not make the wait longer."""
     guess(hands, 9)
     for _ in range(50):
         with pytest.raises(CodeTooShort):
@@ -75,7 +75,7 @@ def test_a_refused_guess_is_not_counted(hands: Hands) -> None:
     guess(hands)
 
 
-def test_an_undone_guess_makes_room(hands: Hands) -> None:
+def test_an_undone_guess_does_not_count(hands: Hands) -> None:
     """The right code costs its owner nothing."""
     guess(hands, 8)
     for _ in range(20):
@@ -86,8 +86,8 @@ def test_an_undone_guess_makes_room(hands: Hands) -> None:
     assert length(hands) == 4
 
 
-def test_an_undone_guess_takes_no_other_along(hands: Hands) -> None:
-    """Somebody guessed after it: that one goes on counting."""
+def test_undoing_a_guess_keeps_a_later_one(hands: Hands) -> None:
+    """Somebody else guessed after it: that one still counts."""
     guess(hands, 3)
     mine = hands.moment
     hands.move(seconds=1)
