@@ -10,7 +10,7 @@ import hmac
 import itertools
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache
 from hashlib import sha256
 
 from django.conf import settings
@@ -46,7 +46,7 @@ def derive_link_proof(*, key: str, handle: str, nonce: str, generation: int) -> 
     return base64.urlsafe_b64encode(_mac(key, "link", f"{handle}|{nonce}|{generation}")[:24]).decode()
 
 
-@lru_cache(maxsize=16)
+@cache
 def key_id(key: str) -> str:
     """Return the name under which a row remembers its key: 64 bits that reveal nothing of it."""
     return _mac(key, "key", "").hex()[:16]
@@ -145,9 +145,5 @@ def _key_of(sign_up: CaptchaModel) -> str | None:
 
 
 def _mac(key: str, purpose: str, message: str) -> bytes:
-    return hmac.digest(_own_key(key, purpose), message.encode(), sha256)
-
-
-@lru_cache(maxsize=64)
-def _own_key(key: str, purpose: str) -> bytes:
-    return hmac.digest(b"doorcode.verification." + purpose.encode(), key.encode(), sha256)
+    own_key = hmac.digest(b"doorcode.verification." + purpose.encode(), key.encode(), sha256)
+    return hmac.digest(own_key, message.encode(), sha256)

@@ -7,7 +7,7 @@ day. Over the whole site, 100 wrong guesses at 4 digits, 900 at 6 and at most 23
 each) make 0.0133 expected hijacks a day. A reached limit never locks anybody out: codes get longer, and the link works.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
@@ -15,8 +15,10 @@ from django.db.models import F, Sum
 
 from core import clock
 
-from .models import WINDOW, AddressGuesses, SiteGuesses
+from .models import AddressGuesses, SiteGuesses
 from .states import CodeTooShort, LinkOnly
+
+WINDOW = timedelta(hours=24)  # rolling
 
 
 class Required(NamedTuple):
@@ -30,7 +32,7 @@ def required(*, address: str | None, at: datetime) -> Required:
     """What a code of a canonical address needs now; None for an address without wrong guesses of its own."""
     counts = address and settings.LIMIT_GUESSES_ADDRESS
     row = AddressGuesses.objects.filter(address=address).first() if counts else None
-    return _required(row.recent(at) if row else [], at)
+    return _required(row.since(at - WINDOW) if row else [], at)
 
 
 def count(*, address: str, length: int, at: datetime) -> None:
@@ -42,7 +44,7 @@ def count(*, address: str, length: int, at: datetime) -> None:
     counts nothing, where such a guess is not allowed.
     """
     row, _ = AddressGuesses.objects.select_for_update().get_or_create(address=address)
-    recent = row.recent(at)
+    recent = row.since(at - WINDOW)
     needed = _required(recent, at)
     if needed.link_only:
         raise LinkOnly
@@ -77,7 +79,7 @@ def forget(*, address: str) -> int:
     if row is None:
         return 0
     row.delete()
-    return len(row.recent(clock.now()))
+    return len(row.since(clock.now() - WINDOW))
 
 
 def _required(recent: list[float], at: datetime) -> Required:

@@ -13,8 +13,6 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock
 
-WINDOW = timedelta(hours=24)  # wrong guesses count for this long, rolling
-
 
 def unfinished() -> Q:
     """Requests that can still become an account: not redeemed, and younger than HANDLE_LIFETIME."""
@@ -121,9 +119,8 @@ class AddressGuesses(models.Model):
     def __str__(self) -> str:
         return self.address
 
-    def recent(self, at: datetime) -> list[float]:
-        """The guesses of the last 24 hours: those that count."""
-        return [guess for guess in self.guesses if guess > (at - WINDOW).timestamp()]
+    def since(self, time: datetime) -> list[float]:
+        return [guess for guess in self.guesses if guess > time.timestamp()]
 
 
 class SiteGuesses(models.Model):
