@@ -30,8 +30,9 @@ class Required(NamedTuple):
 
 def required(*, address: str | None, at: datetime) -> Required:
     """What a code of a canonical address needs now; None for an address without wrong guesses of its own."""
-    counts = address and settings.LIMIT_GUESSES_ADDRESS
-    row = AddressGuesses.objects.filter(address=address).first() if counts else None
+    row = None
+    if address and settings.LIMIT_GUESSES_ADDRESS:
+        row = AddressGuesses.objects.filter(address=address).first()
     return _required(row.since(at - WINDOW) if row else [], at)
 
 
