@@ -27,7 +27,7 @@ $(BIN)/pip:
 demo: $(VENV)/.demo  ## the whole system on http://127.0.0.1:8000 (PORT=…)
 	@$(BIN)/python -m signup.demo --port $(PORT)
 
-test: install  ## the test suite; what needs a server that the machine lacks is skipped and said
+test: install  ## the test suite; tests whose server the machine lacks are skipped, and named
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --durations=15 $(ARGS)
 
@@ -45,17 +45,17 @@ check: install  ## lint, types, import contract, catalogues, migrations, deploym
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.tools.catalogues --check
 	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/bandit -q -r core verification worker signup -ll  # what is lower, ruff's S rules say where it stands
+	$(BIN)/bandit -q -r core verification worker signup -ll  # lower severities: ruff's S rules, at the line
 	env $$(grep -v '^#' docs/production.env) SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
 	  $(BIN)/python manage.py check --deploy --fail-level WARNING
 
-docs: install  ## the pages of docs/ as a site, into build/docs; fails for a link that leads nowhere
+docs: install  ## the pages of docs/ as a site, into build/docs; fails for a broken link
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs build/docs
 
-chaos: install  ## break everything at random for SECONDS=60, with SEED=1, and count what was lost
+chaos: install  ## break everything at random for SECONDS=60, with SEED=1, and count the lost mails
 	@$(BIN)/python -m tests.faults.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
-attack: install  ## play a stranger's best day against the budgets, and an honest thousand's
+attack: install  ## simulate attackers and 1,000 honest people for a day, against the limits of guesses and mails
 	@$(BIN)/python -W ignore -m tests.attacks $(ARGS)
 
 defects: install  ## plant each known mistake in a copy, and see its test turn red (ARGS="--only 7 8")

@@ -65,4 +65,4 @@ def _takes_link_only(sign_up: CaptchaModel, state: State) -> bool:
     """Whether no code proves this request any more, but its mail's link does."""
     if state in (State.LOST, State.EXPIRED):
         return False
-    return guess_limits.demand(address=sign_up.address, at=clock.now()).link_only
+    return guess_limits.required(address=sign_up.address, at=clock.now()).link_only

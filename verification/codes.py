@@ -1,7 +1,7 @@
 """
-Codes, links and handles, derived from keys and never stored.
+Codes, links and references: keyed hashes of a row, never stored.
 
-The functions `derive_…` are pure. The functions `…_of` take a row, and derive by the key that made it: SECRET_KEY or
+The functions `derive_…` are pure. The functions `…_of` take a row, and use the key that the row names: SECRET_KEY or
 one of SECRET_KEY_FALLBACKS.
 """
 
@@ -10,7 +10,7 @@ import hmac
 import itertools
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache
 from hashlib import sha256
 
 from django.conf import settings
@@ -42,22 +42,11 @@ def derive_code(*, key: str, nonce: str, address: str, generation: int, length: 
 
 
 def derive_link_proof(*, key: str, handle: str, nonce: str, generation: int) -> str:
-    """Return what the mail's link carries beside the handle: 192 bits, URL-safe, 32 characters."""
+    """Return the proof that the mail's link carries beside the handle: 192 bits, URL-safe, 32 characters."""
     return base64.urlsafe_b64encode(_mac(key, "link", f"{handle}|{nonce}|{generation}")[:24]).decode()
 
 
-def derive_handle(*, key: str, seed: str) -> str:
-    """Return the handle that belongs to a seed: 144 bits, URL-safe, 24 characters."""
-    return base64.urlsafe_b64encode(_mac(key, "handle", seed)[:18]).decode()
-
-
-def derive_reference(*, key: str, handle: str, generation: int) -> str:
-    """Return four letters that a mail and its page show both. They open nothing, and say nothing of code or link."""
-    number = int.from_bytes(_mac(key, "reference", f"{handle}|{generation}"))
-    return "".join(_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(4))
-
-
-@lru_cache(maxsize=16)
+@cache
 def key_id(key: str) -> str:
     """Return the name under which a row remembers its key: 64 bits that reveal nothing of it."""
     return _mac(key, "key", "").hex()[:16]
@@ -69,36 +58,37 @@ def current_key_id() -> str:
 
 
 def handle_for(*seeds: str) -> str:
-    """Return the handle of a request that must not be made twice: the same for the same seeds, unguessable without."""
-    return derive_handle(key=settings.SECRET_KEY, seed="|".join(seeds))
+    """Return the handle of a request that must not be made twice: the same for the same seeds, else unguessable."""
+    return base64.urlsafe_b64encode(_mac(settings.SECRET_KEY, "handle", "|".join(seeds))[:18]).decode()
 
 
 def code_of(sign_up: CaptchaModel) -> str | None:
     """Return the code of a row; None once its key has left the settings."""
-    key = _key_of(sign_up)
+    key, address, generation = _key_of(sign_up), sign_up.address, sign_up.generation
     if key is None:
         return None
-    return derive_code(
-        key=key,
-        nonce=sign_up.nonce,
-        address=sign_up.address,
-        generation=sign_up.generation,
-        length=sign_up.length,
-    )
+    return derive_code(key=key, nonce=sign_up.nonce, address=address, generation=generation, length=sign_up.length)
 
 
-def link_proof_of(sign_up: CaptchaModel) -> str | None:
-    """Return the link proof of a row's current generation; None once its key has left the settings."""
-    key = _key_of(sign_up)
+def link_proof_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str | None:
+    """Return the link proof of a generation, by default the row's current one; None once its key has left."""
+    key, generation = _key_of(sign_up), generation or sign_up.generation
     if key is None:
         return None
-    return derive_link_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=sign_up.generation)
+    return derive_link_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=generation)
 
 
 def reference_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str:
-    """Return what tells the mails of a generation, the row's current one, from others; empty once its key has left."""
+    """
+    Return four letters that a mail and its page both show, so that a visitor knows which mail belongs to the page.
+
+    Of a generation, by default the row's current one. They reveal nothing of code or link. Empty once the key has left.
+    """
     key = _key_of(sign_up)
-    return derive_reference(key=key, handle=sign_up.handle, generation=generation or sign_up.generation) if key else ""
+    if key is None:
+        return ""
+    number = int.from_bytes(_mac(key, "reference", f"{sign_up.handle}|{generation or sign_up.generation}"))
+    return "".join(_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(4))
 
 
 def link_token(sign_up: CaptchaModel) -> str | None:
@@ -108,13 +98,9 @@ def link_token(sign_up: CaptchaModel) -> str | None:
 
 
 def is_link_proof(sign_up: CaptchaModel, link_proof: str) -> bool:
-    """Whether a mail of this request, of the current generation or of an earlier one, had a link with this proof."""
-    key = _key_of(sign_up)
-    if key is None:
-        return False
-    row = {"key": key, "handle": sign_up.handle, "nonce": sign_up.nonce}
+    """Whether a mail of this request, of the current generation or an earlier one, had a link with this proof."""
     generations = range(sign_up.generation, 0, -1)
-    return any(same(derive_link_proof(**row, generation=each), link_proof) for each in generations)
+    return any(same(link_proof_of(sign_up, generation=each), link_proof) for each in generations)
 
 
 def split_link(token: str) -> tuple[str, str]:
@@ -133,9 +119,11 @@ def is_handle(text: str) -> bool:
     return bool(re.fullmatch(HANDLE, text))
 
 
-def same(left: str, right: str) -> bool:
-    """Whether two codes or link proofs are equal, in constant time."""
-    return hmac.compare_digest(left.encode(errors="replace"), right.encode(errors="replace"))
+def same(right: str | None, typed: str) -> bool:
+    """Whether a typed code or a link proof is the right one, compared in constant time; nothing equals None."""
+    if right is None:
+        return False
+    return hmac.compare_digest(right.encode(errors="replace"), typed.encode(errors="replace"))
 
 
 def normalize(typed: str) -> str | None:
@@ -157,9 +145,5 @@ def _key_of(sign_up: CaptchaModel) -> str | None:
 
 
 def _mac(key: str, purpose: str, message: str) -> bytes:
-    return hmac.digest(_own_key(key, purpose), message.encode(), sha256)
-
-
-@lru_cache(maxsize=64)
-def _own_key(key: str, purpose: str) -> bytes:
-    return hmac.digest(b"doorcode.verification." + purpose.encode(), key.encode(), sha256)
+    own_key = hmac.digest(b"doorcode.verification." + purpose.encode(), key.encode(), sha256)
+    return hmac.digest(own_key, message.encode(), sha256)

@@ -1,4 +1,4 @@
-"""What `/metrics` shows of codes."""
+"""The codes on `/metrics`."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,21 @@ from django.conf import settings
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from core import clock
+from core.observability.counters import Counter, Histogram
 
-from . import counts, guess_limits
+from . import guess_limits
 
-__all__ = ["counts", "digits"]
+STEPS = ("requested", "accepted", "proven", "registered")
+DELAYS = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0)  # seconds
+
+codes = Counter("doorcode_codes", "Codes by how far they came", ["step"], known=[(step,) for step in STEPS])
+wrong_guesses = Counter("doorcode_wrong_guesses", "Wrong codes typed")
+proven_after = Histogram("doorcode_proof_seconds", "From the acceptance of a mail to its proof", DELAYS)
 
 
 def digits() -> Iterator[Metric]:
-    """How long the site's wrong guesses make every new code."""
+    """How many digits a new code has, and how many the setting alone asks for."""
     digits = GaugeMetricFamily("doorcode_code_digits", "Digits of new codes", labels=["of"])
     digits.add_metric(["setting"], settings.CAPTCHA_LENGTH)
-    digits.add_metric(["now"], guess_limits.site_length(at=clock.now()))
+    digits.add_metric(["now"], guess_limits.required(address=None, at=clock.now()).length)
     yield digits

@@ -1,4 +1,4 @@
-"""What is kept of a code, and of the guesses at it: enough to derive and judge it, never the code itself."""
+"""What the database keeps of a code and of the guesses at it: enough to derive and check the code, never the code."""
 
 import math
 from collections.abc import Iterable
@@ -7,17 +7,21 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from core import clock
 
 
+def unfinished() -> Q:
+    """Requests that can still become an account: not redeemed, and younger than HANDLE_LIFETIME."""
+    return Q(redeemed_at=None, created_at__gt=clock.now() - timedelta(seconds=settings.HANDLE_LIFETIME))
+
+
 class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
     def unfinished(self) -> Self:
-        """Requests that can still become an account: not redeemed, and younger than HANDLE_LIFETIME."""
-        oldest = clock.now() - timedelta(seconds=settings.HANDLE_LIFETIME)
-        return self.filter(redeemed_at=None, created_at__gt=oldest)
+        return self.filter(unfinished())
 
     def by_handles(self, handles: Iterable[str]) -> "list[CaptchaModel]":
         """The unfinished requests behind these handles, in their order."""
@@ -26,15 +30,15 @@ class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
         return [rows[handle] for handle in wanted if handle in rows]
 
     def lock(self, sign_up: "CaptchaModel") -> "CaptchaModel | None":
-        """The row as it is now, held until the caller's transaction ends; None when it is gone."""
+        """The row as it is now, locked until the caller's transaction ends; None when it is gone."""
         return self.select_for_update(no_key=True).filter(pk=sign_up.pk).first()
 
 
 class CaptchaModel(models.Model):
     """
-    A code bound to an address and to the request that asked for it.
+    A sign-up request: a code bound to an address and to the browser or client that asked for it.
 
-    The code is a keyed hash of (nonce, address, generation): the row names the key, the key lives in the settings.
+    The code is a keyed hash of (nonce, address, generation). The row names the key; the key itself is in the settings.
     """
 
     class ProvenBy(models.TextChoices):
@@ -48,12 +52,12 @@ class CaptchaModel(models.Model):
     generation = models.PositiveIntegerField(_("generation"), default=1)
     length = models.PositiveSmallIntegerField(_("digits"))
     attempts = models.PositiveSmallIntegerField(_("wrong tries"), default=0)
-    # A decoy belongs to an address that has an account already: it lives as any other, and no value is ever right.
+    # A decoy belongs to an address that has an account already. It behaves as any other, but no code is ever right.
     decoy = models.BooleanField(_("decoy"), default=False)
     created_at = models.DateTimeField(_("created"))
     requested_at = models.DateTimeField(_("last asked for"))
-    # These are of this generation: when a send of its mail last began that no mail server has accepted or put off, and
-    # from the first acceptance on, which starts the code's lifetime.
+    # Of this generation: when the last send of its mail began, cleared when the mail server takes none; when a mail
+    # server first accepted a mail, which starts the code's lifetime; and when that ends.
     mailed_at = models.DateTimeField(_("mailed"), null=True, blank=True)
     first_accepted_at = models.DateTimeField(_("first accepted by the mail server"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
@@ -72,6 +76,21 @@ class CaptchaModel(models.Model):
         return f"{self.address} #{self.pk}"
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether this row is one of `unfinished()`."""
+        return self.redeemed_at is None and clock.now() < self.created_at + timedelta(seconds=settings.HANDLE_LIFETIME)
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """
+        When the code expires; None before the first send of its mail. The code can be typed from that send on, as the
+        mail may be read before the mail server's answer is on record, or though the answer was lost.
+        """
+        if self.expires_at or not self.mailed_at:
+            return self.expires_at
+        return self.mailed_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+
+    @property
     def resend_wait(self) -> int:
         """Seconds until another mail of this request may be asked for, rounded up; 0 when it may be now."""
         return _seconds_until(self.requested_at + timedelta(seconds=settings.RESEND_COOLDOWN))
@@ -86,7 +105,7 @@ class AddressGuesses(models.Model):
     """
     The wrong guesses at all codes of one canonical address. It belongs to no user and survives purges.
 
-    The row is the lock that makes the count exact while many handles of the address are guessed at in parallel.
+    The row is the lock that keeps the count exact while many requests for the address are guessed at in parallel.
     """
 
     address = models.CharField(_("email address"), max_length=254, primary_key=True)
@@ -94,27 +113,28 @@ class AddressGuesses(models.Model):
     updated_at = models.DateTimeField(_("last guess"), default=clock.now, db_default=Now(), db_index=True)
 
     class Meta:
-        verbose_name = _("guess budget")
-        verbose_name_plural = _("guess budgets")
+        verbose_name = _("wrong guesses of an address")
+        verbose_name_plural = _("wrong guesses by address")
 
     def __str__(self) -> str:
         return self.address
 
+    def since(self, time: datetime) -> list[float]:
+        return [guess for guess in self.guesses if guess > time.timestamp()]
+
 
 class SiteGuesses(models.Model):
-    """The wrong guesses of one hour, over the whole site, spread over several rows."""
+    """The wrong guesses of one hour over the whole site."""
 
-    hour = models.DateTimeField(_("hour"))
-    shard = models.PositiveSmallIntegerField()
+    hour = models.DateTimeField(_("hour"), primary_key=True)
     guesses = models.IntegerField(_("wrong guesses"), default=0)
 
     class Meta:
-        verbose_name = _("guess tally")
-        verbose_name_plural = _("guess tallies")
-        constraints = [models.UniqueConstraint(fields=["hour", "shard"], name="guess_tally_shard")]
+        verbose_name = _("wrong guesses of an hour")
+        verbose_name_plural = _("wrong guesses by hour")
 
     def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H} #{self.shard}"
+        return f"{self.hour:%Y-%m-%d %H}"
 
 
 def _seconds_until(time: datetime) -> int:

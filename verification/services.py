@@ -1,9 +1,9 @@
 """Prove a mailbox: issue a code, renew it, prove it once, redeem the proof once."""
 
 import secrets
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -12,9 +12,9 @@ from django.db.models.functions import Least
 
 from core import clock
 
-from . import codes, counts, guess_limits
-from .models import CaptchaModel
-from .states import CodeMismatch, HandleLost, State, TooManyAttempts, VerificationError, refuse, state_of, valid
+from . import codes, guess_limits, metrics
+from .models import CaptchaModel, CaptchaQuerySet
+from .states import CodeMismatch, HandleLost, State, TooManyAttempts, VerificationError, matching, refuse, state_of
 
 
 class ResendTooSoon(VerificationError):
@@ -29,7 +29,7 @@ class ResendTooSoon(VerificationError):
 
 def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaModel:
     """
-    Create the code of a new request for a canonical `address`. No mail of it exists yet.
+    Create a sign-up request with a code for a canonical `address`. No mail of it exists yet.
 
     The handle is random unless one is given (see `codes.handle_for`). Raises IntegrityError for one that exists.
     """
@@ -39,41 +39,61 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
         address=address,
         nonce=secrets.token_hex(16),
         key_id=codes.current_key_id(),
-        length=guess_limits.code_length(address=address, at=now),
+        length=guess_limits.required(address=address, at=now).length,
         decoy=decoy,
         created_at=now,
         requested_at=now,
     )
-    counts.codes.add_after_commit("requested")
+    metrics.codes.add_after_commit("requested")
     return sign_up
 
 
 def renew(*, sign_up: CaptchaModel, in_flight: bool) -> bool:
     """
-    Make a locked request ready for another mail. True: a new code; False: the same code again, its life renewed
-    once that mail is accepted. A code stays while it lives, or while a mail of it is `in_flight`, unless it became too
-    short meanwhile.
+    Make a locked request ready for another mail, as `revive` does, at the wish of a visitor.
 
     Raises HandleLost, or ResendTooSoon within the cooldown.
     """
-    now = clock.now()
-    state = state_of(sign_up)
-    if state is State.LOST:
+    if state_of(sign_up) is State.LOST:
         raise HandleLost
     if wait := sign_up.resend_wait:
         raise ResendTooSoon(retry_after=wait)
-    sign_up.requested_at = now
-    dead = state is State.EXHAUSTED or (state is State.EXPIRED and not in_flight)
-    return _save(sign_up, new_generation=dead)
+    sign_up.requested_at = clock.now()
+    return revive(sign_up=sign_up, in_flight=in_flight)
+
+
+def revive(*, sign_up: CaptchaModel, in_flight: bool = False) -> bool:
+    """
+    Make a locked request ready for another mail. True: with a new code. False: with the same code, whose lifetime is
+    renewed once that mail is accepted.
+
+    A new generation replaces a code whose tries are used up, or which expired while no mail of it is `in_flight`.
+    A code that became too short gets longer. Raises HandleLost.
+    """
+    state = state_of(sign_up)
+    if state is State.LOST:
+        raise HandleLost
+    length = guess_limits.required(address=sign_up.address, at=clock.now()).length
+    next_generation = state is State.EXHAUSTED or (state is State.EXPIRED and not in_flight)
+    if next_generation:
+        sign_up.generation += 1
+        sign_up.key_id = codes.current_key_id()
+        sign_up.mailed_at = sign_up.first_accepted_at = sign_up.expires_at = None
+        metrics.codes.add_after_commit("requested")
+    is_new = next_generation or sign_up.length < length
+    if is_new:
+        sign_up.length, sign_up.attempts = length, 0
+    sign_up.save()
+    return is_new
 
 
 def lengthen(*, sign_up: CaptchaModel) -> bool:
     """
-    Give a locked request the longer code that CodeTooShort asked for; False where it has one by now.
+    Give a locked request the longer code that CodeTooShort asked for; False where its code is long enough by now.
 
-    It is the same generation: the link in the mails that are out goes on working.
+    It is the same generation, so the link in earlier mails still works.
     """
-    length = guess_limits.code_length(address=sign_up.address, at=clock.now())
+    length = guess_limits.required(address=sign_up.address, at=clock.now()).length
     if sign_up.length >= length:
         return False
     sign_up.length, sign_up.attempts = length, 0
@@ -82,59 +102,33 @@ def lengthen(*, sign_up: CaptchaModel) -> bool:
 
 
 def set_decoy(*, sign_up: CaptchaModel, decoy: bool) -> None:
-    """A new generation may find that the address got an account meanwhile, or lost it."""
-    CaptchaModel.objects.filter(pk=sign_up.pk).update(decoy=decoy)
+    """For a new code, when the address got or lost an account since the last one."""
     sign_up.decoy = decoy
-
-
-def revive(*, sign_up: CaptchaModel) -> bool:
-    """Make a locked request ready for a mail that an operator sends again: True with a new code, where the old died."""
-    state = state_of(sign_up)
-    if state is State.LOST:
-        raise HandleLost
-    dead = state in (State.EXHAUSTED, State.EXPIRED)
-    return _save(sign_up, new_generation=dead)
-
-
-def _save(sign_up: CaptchaModel, *, new_generation: bool) -> bool:
-    """Save the row, with a code of the length that is asked for now; return whether the code is a new one."""
-    if new_generation:
-        sign_up.generation += 1
-        sign_up.key_id, sign_up.attempts = codes.current_key_id(), 0
-        sign_up.mailed_at, sign_up.first_accepted_at, sign_up.expires_at = None, None, None
-        sign_up.length = guess_limits.code_length(address=sign_up.address, at=clock.now())
-        counts.codes.add_after_commit("requested")
-    longer = not new_generation and lengthen(sign_up=sign_up)
-    sign_up.save()
-    return new_generation or longer
+    sign_up.save(update_fields=["decoy"])
 
 
 def is_wanted(sign_up: CaptchaModel, generation: int) -> bool:
-    """Whether a mail of this generation would still help: the code is the current one, unspent, and can yet live."""
-    ends = (sign_up.first_accepted_at or clock.now()) + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
-    over = sign_up.created_at + timedelta(seconds=settings.HANDLE_LIFETIME)
-    return sign_up.generation == generation and sign_up.redeemed_at is None and clock.now() < min(ends, over)
+    """Whether a mail of this generation would still help: the code is current and not redeemed, and can be valid."""
+    capped = sign_up.first_accepted_at and sign_up.first_accepted_at + _max_lifetime() <= clock.now()
+    return sign_up.generation == generation and sign_up.is_unfinished and not capped
 
 
-def begin_send(*, sign_ups: Iterable[CaptchaModel], at: datetime) -> set[int]:
+def begin_send(*, sign_ups: Collection[CaptchaModel], at: datetime) -> set[int]:
     """
-    Open the codes whose mail is about to be sent, unless one was accepted before; return the ids of those that may be
-    sent now. The others are locked, as somebody asks for them again right now. Needs a transaction.
+    Open the codes whose first mail is about to be sent. Return the ids of the requests whose mail may be sent now: the
+    others are locked by a visitor's resend. Needs a transaction.
     """
-    new = [each.pk for each in sign_ups if each.first_accepted_at is None]
-    ready = {each.pk for each in sign_ups} - set(new)
-    if new:
-        rows = CaptchaModel.objects.filter(pk__in=new).select_for_update(skip_locked=True, no_key=True)
-        locked = list(rows.values_list("pk", flat=True))
-        CaptchaModel.objects.filter(pk__in=locked).update(mailed_at=at)
-        ready.update(locked)
-    return ready
+    open_already = {each.pk for each in sign_ups if each.first_accepted_at}
+    others = CaptchaModel.objects.filter(pk__in={each.pk for each in sign_ups} - open_already)
+    locked = set(others.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
+    CaptchaModel.objects.filter(pk__in=locked).update(mailed_at=at)
+    return open_already | locked
 
 
 def call_off_sends(*, mails: Iterable[tuple[int, int]]) -> None:
     """
-    The mail server took none of these mails, (sign-up id, generation) pairs: nobody has read them, so their codes wait
-    for the next send. Passes over rows that somebody asks for again right now. Needs a transaction.
+    The mail server took none of these mails, (sign-up id, generation) pairs. Nobody has read them, so their codes wait
+    for the next send. Skips rows that a visitor's resend has locked. Needs a transaction.
     """
     for pk, generation in mails:
         unread = CaptchaModel.objects.filter(pk=pk, generation=generation, first_accepted_at=None)
@@ -144,122 +138,111 @@ def call_off_sends(*, mails: Iterable[tuple[int, int]]) -> None:
 
 def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
     """
-    Start or renew the life of codes whose mail a mail server accepted: (sign-up id, generation) pairs.
+    Start or renew the lifetime of codes whose mail a mail server accepted: (sign-up id, generation) pairs.
 
-    Life ends CAPTCHA_TTL after this acceptance, at most CAPTCHA_MAX_LIFETIME after the generation's first.
+    It ends CAPTCHA_TTL after this acceptance, at most CAPTCHA_MAX_LIFETIME after the generation's first.
     """
-    by_generation: dict[int, list[int]] = {}
-    for pk, generation in sorted(
-        set(mails)
-    ):  # one order for all: settlements rarely deadlock, and who loses tries again
-        by_generation.setdefault(generation, []).append(pk)
-    ttl, cap = timedelta(seconds=settings.CAPTCHA_TTL), timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+    by_generation: dict[int, list[int]] = defaultdict(list)
+    for pk, generation in sorted(set(mails)):  # rows are locked in one order, so that settlements seldom deadlock
+        by_generation[generation].append(pk)
+    expires_at = at + timedelta(seconds=settings.CAPTCHA_TTL)
     for generation, pks in sorted(by_generation.items()):
         mailed = CaptchaModel.objects.filter(generation=generation, pk__in=pks)
-        first = mailed.filter(first_accepted_at=None).update(first_accepted_at=at, expires_at=at + ttl)
-        counts.codes.add_after_commit("accepted", number=first)
+        first = mailed.filter(first_accepted_at=None).update(first_accepted_at=at, expires_at=expires_at)
+        metrics.codes.add_after_commit("accepted", number=first)
         if first < len(pks):
             again = mailed.filter(first_accepted_at__lt=at)
-            again.update(expires_at=Least(at + ttl, F("first_accepted_at") + cap))
+            again.update(expires_at=Least(expires_at, F("first_accepted_at") + _max_lifetime()))
 
 
 def holds_proof(sign_up: CaptchaModel, *, link_proof: str | None) -> bool:
     """
-    Whether who shows this link proof needs no code: it came with the mail's link, or with a code typed before.
+    Whether a visitor with this link proof needs no code: they opened the mail's link, or typed the code before.
 
-    The handle alone is never enough. A stranger who asked for this mail has it too, and would otherwise finish what
-    the owner of the mailbox began. A proof outlives the code; before there is one, the link lives as long as the code.
+    The handle alone is never enough. A stranger who asked for this mail holds the handle too, and could finish the
+    sign-up that the owner of the mailbox began. A proof outlives the code; an unused link expires with it.
     """
     state = state_of(sign_up)
     if state is State.LOST or sign_up.decoy or not link_proof:
         return False
     if state is State.EXPIRED and not sign_up.proven_at:
         return False
-    return codes.same(codes.link_proof_of(sign_up) or "-", link_proof)
+    return codes.same(codes.link_proof_of(sign_up), link_proof)
 
 
 def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: str | None = None) -> str:
     """
     Turn the right code, or the mail's link, into a proof that this request's mailbox is the visitor's.
 
-    Return the link proof, which stands for the code from now on; it is for the visitor's own browser. A try is
-    counted, and committed, before it is compared: no crash, rollback or parallel post gets one for nothing. The right
-    code gives its count back. Raises HandleLost, CodeMismatch, TooManyAttempts, CodeExpired, CodeTooShort or LinkOnly,
-    by the state of the handle and its address alone.
+    Return the link proof, for the visitor's browser alone: it stands for the code from now on. Raises HandleLost,
+    CodeMismatch, TooManyAttempts, CodeExpired, CodeTooShort or LinkOnly, by the request's state and its address alone.
     """
     if sign_up is None:
         raise HandleLost
-    if sign_up.address != address or not holds_proof(sign_up, link_proof=link_proof):
-        _prove_by_code(sign_up, address, code)
-    elif not sign_up.proven_at:
-        _consume(sign_up, by=CaptchaModel.ProvenBy.LINK)
+    if sign_up.address == address and holds_proof(sign_up, link_proof=link_proof):
+        if not sign_up.proven_at:
+            _mark_proven(sign_up, by=CaptchaModel.ProvenBy.LINK)
+        return codes.link_proof_of(sign_up) or ""
+    refuse(state_of(sign_up), address_fits=sign_up.address == address)
+    # Counted and committed before the comparison: no crash, rollback or parallel request gets a free guess.
+    now = clock.now()
+    attempts = _count_guess(sign_up, now)
+    if not codes.same(codes.code_of(sign_up), code) or sign_up.decoy:
+        guess_limits.count_for_site(at=now)
+        metrics.wrong_guesses.add()
+        sign_up.attempts = attempts
+        raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - attempts)
+    with transaction.atomic():
+        guess_limits.undo(address=sign_up.address, at=now)
+        _same_code(sign_up).update(attempts=F("attempts") - 1)
+        _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE)
     return codes.link_proof_of(sign_up) or ""
 
 
-def _prove_by_code(sign_up: CaptchaModel, address: str, code: str) -> None:
-    refuse(state_of(sign_up), address_fits=sign_up.address == address)
-    counted = _count(sign_up)
-    if counted is None:  # a parallel request changed the row: answer by its new state
-        known = (sign_up.generation, sign_up.length)
-        sign_up.refresh_from_db()
-        refuse(state_of(sign_up), address_fits=True)
-        if known == (sign_up.generation, sign_up.length):
-            raise TooManyAttempts  # others held all tries, and have given one back since
+def _count_guess(sign_up: CaptchaModel, at: datetime) -> int:
+    """Count a guess at this code and at its address, and commit both; return how many tries the code has taken."""
+    with transaction.atomic(durable=True):
+        guess_limits.count(address=sign_up.address, length=sign_up.length, at=at)
+        if _same_code(sign_up).filter(matching(State.OPEN)).update(attempts=F("attempts") + 1):
+            return _same_code(sign_up).values_list("attempts", flat=True).get()
+        transaction.set_rollback(True)
+    # A parallel request changed the row, so the answer is that of its new state.
+    known = (sign_up.generation, sign_up.length)
+    sign_up.refresh_from_db()
+    refuse(state_of(sign_up), address_fits=True)
+    if known != (sign_up.generation, sign_up.length):
         raise CodeMismatch
-    if not codes.same(codes.code_of(sign_up) or "-", code) or sign_up.decoy:
-        guess_limits.tally(at=counted.at)
-        counts.wrong.add()
-        sign_up.attempts = counted.attempts
-        raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts)
-    _consume(sign_up, by=CaptchaModel.ProvenBy.CODE, counted=counted)
+    raise TooManyAttempts  # others held all tries, and have given one back since
+
+
+def _same_code(sign_up: CaptchaModel) -> CaptchaQuerySet:
+    """The row, while its code is the one that this copy of it has: tries of a newer or longer code are counted anew."""
+    return CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)
+
+
+def _mark_proven(sign_up: CaptchaModel, *, by: str) -> None:
+    """Record the proof once. A parallel request that proved first is as good."""
+    now = clock.now()
+    unproven = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, proven_at=None)
+    if unproven.update(proven_at=now, proven_by=by):
+        metrics.codes.add_after_commit("proven")
+        if sign_up.first_accepted_at:
+            metrics.proven_after.observe((now - sign_up.first_accepted_at).total_seconds())
+    sign_up.proven_at = sign_up.proven_at or now
 
 
 def redeem(*, sign_up: CaptchaModel) -> bool:
-    """Spend the proof; False when somebody spent it first. To be called in the transaction that uses it."""
+    """Spend the proof; False when another request spent it first. Call it in the transaction that uses the proof."""
     proven = CaptchaModel.objects.filter(pk=sign_up.pk, proven_at__isnull=False, redeemed_at=None)
     redeemed = proven.update(redeemed_at=clock.now())
-    counts.codes.add_after_commit("registered", number=redeemed)
+    metrics.codes.add_after_commit("registered", number=redeemed)
     return bool(redeemed)
 
 
 def void(*, handle: str) -> None:
-    """The owner of the mailbox disowns this request: it is spent, without an account, for whoever holds it."""
+    """The owner of the mailbox disowns this request: it is redeemed without an account."""
     CaptchaModel.objects.filter(handle=handle, redeemed_at=None).update(redeemed_at=clock.now())
 
 
-class _Counted(NamedTuple):
-    """A guess that was counted: when, which it is of its code, and what undoes it at its address."""
-
-    at: datetime
-    attempts: int
-    guess: float
-
-
-def _count(sign_up: CaptchaModel) -> _Counted | None:
-    """Count one guess at this code and its address, committed on its own; None where no try is left."""
-    with transaction.atomic(durable=True):
-        now = clock.now()
-        guess = guess_limits.count_guess(address=sign_up.address, length=sign_up.length, at=now)
-        this = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)
-        left = this.filter(valid(at=now), attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS, redeemed_at=None)
-        if left.update(attempts=F("attempts") + 1):
-            return _Counted(now, this.values_list("attempts", flat=True).get(), guess)
-        transaction.set_rollback(True)
-    return None
-
-
-@transaction.atomic
-def _consume(sign_up: CaptchaModel, *, by: str, counted: _Counted | None = None) -> None:
-    """
-    Record the proof, once, and undo a counted guess: of the code of this length, as the tries of a longer one began
-    anew. A parallel post that proved first is as good.
-    """
-    now, this = clock.now(), CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation)
-    if counted:
-        guess_limits.undo_guess(address=sign_up.address, guess=counted.guess)
-        this.filter(length=sign_up.length).update(attempts=F("attempts") - 1)
-    if this.filter(proven_at=None).update(proven_at=now, proven_by=by):
-        counts.codes.add_after_commit("proven")
-        if sign_up.first_accepted_at:
-            counts.proven_after.observe((now - sign_up.first_accepted_at).total_seconds())
-    sign_up.proven_at = sign_up.proven_at or now
+def _max_lifetime() -> timedelta:
+    return timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)

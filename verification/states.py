@@ -1,6 +1,6 @@
-"""The state of a sign-up request, and what each state answers: the one table that any answer may depend on."""
+"""The state of a sign-up request, and the answer that each state gives to a typed code."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 
 from django.conf import settings
@@ -9,7 +9,7 @@ from django.db.models import Q
 from core import clock
 
 from . import codes
-from .models import CaptchaModel
+from .models import CaptchaModel, unfinished
 
 
 class VerificationError(Exception):
@@ -25,10 +25,7 @@ class HandleLost(VerificationError):
 
 
 class AlreadyRedeemed(HandleLost):
-    """
-    The handle made its account already. Told to who shows the handle, whatever code comes with it; to everybody who
-    has none the answer is HandleLost.
-    """
+    """The handle made its account already. Only for a visitor who holds it; HandleLost for everybody else."""
 
     code = "already_redeemed"
 
@@ -56,13 +53,13 @@ class CodeExpired(VerificationError):
 
 
 class CodeTooShort(VerificationError):
-    """So many codes were guessed wrongly that this one is too short now; a longer one has to be mailed."""
+    """After so many wrong guesses this code is too short; a longer one has to be mailed."""
 
     code = "lengthened"
 
 
 class LinkOnly(VerificationError):
-    """So many codes of this address were guessed wrongly that only the mail's link proves now."""
+    """After so many wrong guesses at this address, only the link in its mail proves."""
 
     code = "link_only"
 
@@ -76,54 +73,38 @@ class State(Enum):
 
 
 def state_of(sign_up: CaptchaModel | None) -> State:
-    """The state now, from the row alone: never from what was typed, nor from whether it is a decoy."""
-    at = clock.now()
-    if sign_up is None or sign_up.redeemed_at or sign_up.created_at <= at - timedelta(seconds=settings.HANDLE_LIFETIME):
+    """The state now. It depends on the row alone, never on the typed code or on whether the row is a decoy."""
+    if sign_up is None or not sign_up.is_unfinished:
         return State.LOST
     if not codes.is_known(sign_up):
         return State.EXPIRED
-    ends = ends_at(sign_up)
-    if ends is None:
+    if sign_up.ends_at is None:
         return State.WAITING
-    if ends <= at:
+    if sign_up.ends_at <= clock.now():
         return State.EXPIRED
     if sign_up.attempts >= settings.CAPTCHA_MAX_ATTEMPTS:
         return State.EXHAUSTED
     return State.OPEN
 
 
-def ends_at(sign_up: CaptchaModel) -> datetime | None:
-    """
-    When the code expires; None before the first send of its mail. It can be typed from then on, as a mail may be read
-    before the mail server's answer is on record, or though that was lost.
-    """
-    if sign_up.expires_at or not sign_up.mailed_at:
-        return sign_up.expires_at
-    return sign_up.mailed_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
-
-
-def valid(*, at: datetime) -> Q:
-    """The rows whose code can expire, and has not: those with `ends_at` to come."""
-    mailed = at - timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
-    return Q(expires_at__gt=at) | Q(expires_at=None, mailed_at__gt=mailed)
-
-
 def matching(state: State) -> Q:
-    """The rows in a state, as `state_of` says it; but rows whose key has left the settings are not seen."""
-    at = clock.now()
-    unfinished = Q(redeemed_at=None, created_at__gt=at - timedelta(seconds=settings.HANDLE_LIFETIME))
-    waiting, tried_out = Q(expires_at=None, mailed_at=None), Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)
+    """The rows in a state, as `state_of` decides, except that it does not look at whether the row's key is known."""
+    now = clock.now()
+    waiting = Q(expires_at=None, mailed_at=None)
+    mailed = Q(expires_at=None, mailed_at__gt=now - timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME))
+    valid = Q(expires_at__gt=now) | mailed
+    exhausted = Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)
     return {
-        State.LOST: ~unfinished,
-        State.WAITING: unfinished & waiting,
-        State.EXPIRED: unfinished & ~waiting & ~valid(at=at),
-        State.EXHAUSTED: unfinished & valid(at=at) & tried_out,
-        State.OPEN: unfinished & valid(at=at) & ~tried_out,
+        State.LOST: ~unfinished(),
+        State.WAITING: unfinished() & waiting,
+        State.EXPIRED: unfinished() & ~waiting & ~valid,
+        State.EXHAUSTED: unfinished() & valid & exhausted,
+        State.OPEN: unfinished() & valid & ~exhausted,
     }[state]
 
 
 def refuse(state: State, *, address_fits: bool) -> None:
-    """Raise what a state answers to any typed code; return where a code may be counted and compared."""
+    """Raise the answer of a state to any typed code; return where a code may be counted and compared."""
     if state is State.LOST:
         raise HandleLost
     if not address_fits or state is State.WAITING:

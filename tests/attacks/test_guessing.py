@@ -142,7 +142,7 @@ def test_15_a_burst_at_the_edge_of_a_window_gains_nothing(hands: Hands, limited)
         for _ in range(9):
             try:
                 with transaction.atomic():
-                    guess_limits.count_guess(address=ALICE, length=4, at=hands.moment)
+                    guess_limits.count(address=ALICE, length=4, at=hands.moment)
                 moments.append(hands.moment)
             except CodeTooShort:
                 pass

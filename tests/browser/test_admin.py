@@ -49,7 +49,7 @@ def a_busy_day() -> None:
             mailbox=sign_up.address, admitted_at=begun + timedelta(minutes=number % 9 // 8),
             sent_at=begun + wait if sent else None, last_reply=replies.get(state, "451 4.7.1 greylisted, try later"),
         )  # fmt: skip
-    SiteGuesses.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), shard=0, guesses=37)
+    SiteGuesses.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), guesses=37)
     make_user(), muted("muted@example.com")
 
 

@@ -30,7 +30,7 @@ def test_prometheus_sees_redis_and_the_mail_server_go(
         redis.stop()
         wait_until(lambda: "RedisLost" in prometheus.firing(), "the alert of Redis", PATIENCE)
         sign_up(system, "bob@example.com")
-        wait_until(lambda: "BellsNotRung" in prometheus.firing(), "the alert of the bells", PATIENCE)
+        wait_until(lambda: "BrokerTakesNoMessages" in prometheus.firing(), "the alert of the broker", PATIENCE)
         wait_until(lambda: sink.parsed("bob@example.com"), "the mail by the sweeper", PATIENCE)
         assert "MailServerDown" not in prometheus.firing()
 

@@ -85,8 +85,8 @@ def test_mails_are_counted_by_domain_and_language(noon: Hands) -> None:
 
 def test_limits_show_what_they_did(noon: Hands) -> None:
     """Wrong codes, used-up tries, longer codes, mails delayed."""
-    SiteGuesses.objects.create(hour=NOON, shard=0, guesses=9)
-    SiteGuesses.objects.create(hour=NOON - timedelta(hours=30), shard=0, guesses=90)
+    SiteGuesses.objects.create(hour=NOON, guesses=9)
+    SiteGuesses.objects.create(hour=NOON - timedelta(hours=30), guesses=90)
     CaptchaModel.objects.filter(pk=make_captcha().pk).update(attempts=5)
     CaptchaModel.objects.filter(pk=make_captcha().pk).update(length=8)
     make_delivery(network="n")

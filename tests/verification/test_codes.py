@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verification import codes
+from verification.models import CaptchaModel
 
 GIVEN = {"key": "key", "nonce": "0" * 32, "address": "alice@example.com", "generation": 1, "length": 4}
 
@@ -110,18 +111,20 @@ def test_a_key_id_is_no_part_of_the_key() -> None:
     assert codes.key_id("secret") != codes.key_id("secret2")
 
 
-def test_comparing_takes_any_text() -> None:
+def test_comparing_takes_any_text_and_nothing_equals_none() -> None:
     """Even what no encoding holds."""
     assert codes.same("1234", "1234")
     assert not codes.same("1234", "\ud800")
+    assert not codes.same(None, "")
 
 
-def test_a_reference_is_four_letters_of_its_generation() -> None:
+def test_a_reference_is_four_letters_of_its_generation(settings) -> None:
     """No vowel, no digit, nothing of the link's proof; another for each request, generation and key."""
-    facts = {"key": "k", "handle": "h", "generation": 1}
-    seen = {
-        codes.derive_reference(**facts | change) for change in ({}, {"key": "l"}, {"handle": "i"}, {"generation": 2})
-    }
+    key_id = codes.current_key_id()
+    one, other = (CaptchaModel(handle=handle, generation=1, key_id=key_id) for handle in "hi")
+    seen = {codes.reference_of(one), codes.reference_of(other), codes.reference_of(one, generation=2)}
+    settings.SECRET_KEY = "another-key"
+    assert codes.reference_of(one) == ""
+    seen.add(codes.reference_of(CaptchaModel(handle="h", generation=1, key_id=codes.current_key_id())))
     assert len(seen) == 4
     assert all(re.fullmatch("[BCDFGHJKMNPQRSTVWXYZ]{4}", reference) for reference in seen)
-    assert codes.derive_reference(**facts) == codes.derive_reference(**facts)

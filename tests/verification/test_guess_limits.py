@@ -1,4 +1,4 @@
-"""The budgets of guesses, and the lengths that they ask for."""
+"""The limits of wrong guesses, and the lengths that they require."""
 
 from datetime import timedelta
 
@@ -22,12 +22,12 @@ def tiers(settings) -> None:
 def guess(hands: Hands, number: int = 1, *, address: str = ALICE, length: int = 4) -> None:
     for _ in range(number):
         with transaction.atomic():
-            guess_limits.count_guess(address=address, length=length, at=hands.moment)
-            guess_limits.tally(at=hands.moment)
+            guess_limits.count(address=address, length=length, at=hands.moment)
+            guess_limits.count_for_site(at=hands.moment)
 
 
 def length(hands: Hands, address: str = ALICE) -> int:
-    return guess_limits.code_length(address=address, at=hands.moment)
+    return guess_limits.required(address=address, at=hands.moment).length
 
 
 def test_nine_guesses_are_free_the_next_needs_eight_digits(hands: Hands) -> None:
@@ -65,7 +65,7 @@ def test_the_window_rolls(hands: Hands) -> None:
 
 
 def test_a_refused_guess_is_not_counted(hands: Hands) -> None:
-    """Who hammers on makes the ban no longer."""
+    """More attempts do not make the wait longer."""
     guess(hands, 9)
     for _ in range(50):
         with pytest.raises(CodeTooShort):
@@ -75,25 +75,25 @@ def test_a_refused_guess_is_not_counted(hands: Hands) -> None:
     guess(hands)
 
 
-def test_an_undone_guess_makes_room(hands: Hands) -> None:
+def test_an_undone_guess_does_not_count(hands: Hands) -> None:
     """The right code costs its owner nothing."""
     guess(hands, 8)
     for _ in range(20):
         hands.move(seconds=1)
         guess(hands)
         with transaction.atomic():
-            guess_limits.undo_guess(address=ALICE, guess=AddressGuesses.objects.get().guesses[-1])
+            guess_limits.undo(address=ALICE, at=hands.moment)
     assert length(hands) == 4
 
 
-def test_an_undone_guess_takes_no_other_along(hands: Hands) -> None:
-    """Somebody guessed after it: that one goes on counting."""
+def test_undoing_a_guess_keeps_a_later_one(hands: Hands) -> None:
+    """Somebody else guessed after it: that one still counts."""
     guess(hands, 3)
-    mine = AddressGuesses.objects.get().guesses[-1]
+    mine = hands.moment
     hands.move(seconds=1)
     guess(hands)
     with transaction.atomic():
-        guess_limits.undo_guess(address=ALICE, guess=mine)
+        guess_limits.undo(address=ALICE, at=mine)
     left = AddressGuesses.objects.get().guesses
     assert len(left) == 3
     assert left[-1] == pytest.approx(hands.moment.timestamp(), abs=0.001)
@@ -121,7 +121,7 @@ def test_the_site_lengthens_every_code(hands: Hands, settings) -> None:
 def test_the_site_forgets_after_a_day_to_the_hour(hands: Hands) -> None:
     """Never before 24 hours, always before 25."""
     hands.moment = hands.moment.replace(minute=50)
-    SiteGuesses.objects.create(hour=hands.moment.replace(minute=0, second=0, microsecond=0), shard=0, guesses=100)
+    SiteGuesses.objects.create(hour=hands.moment.replace(minute=0, second=0, microsecond=0), guesses=100)
     hands.move(hours=24)
     assert length(hands) == 6
     hands.move(minutes=10)
@@ -130,7 +130,7 @@ def test_the_site_forgets_after_a_day_to_the_hour(hands: Hands) -> None:
 
 def test_old_hours_are_not_read(hands: Hands, django_assert_num_queries) -> None:
     """The length of a new code takes two queries, and they look at no more than a day."""
-    rows = [SiteGuesses(hour=hands.moment - timedelta(days=days), shard=0, guesses=10**6) for days in range(2, 50)]
+    rows = [SiteGuesses(hour=hands.moment - timedelta(days=days), guesses=10**6) for days in range(2, 50)]
     SiteGuesses.objects.bulk_create(rows)
     with django_assert_num_queries(2):
         assert length(hands) == 4

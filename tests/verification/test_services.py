@@ -4,6 +4,7 @@ from unittest.mock import Mock
 
 import pytest
 from django.db import OperationalError
+from django.db.models import Q
 
 from tests.factories import ALICE, BOB, Hands, make_captcha, right, wrong
 from verification import codes, services
@@ -18,7 +19,7 @@ def prove(sign_up: CaptchaModel, code: str, **facts) -> None:
 
 
 def guesses(address: str = ALICE) -> int:
-    return sum(len(budget.guesses) for budget in AddressGuesses.objects.filter(address=address))
+    return sum(len(row.guesses) for row in AddressGuesses.objects.filter(address=address))
 
 
 def test_a_new_request_has_an_unguessable_handle_and_no_code_in_its_row(hands: Hands) -> None:
@@ -30,7 +31,7 @@ def test_a_new_request_has_an_unguessable_handle_and_no_code_in_its_row(hands: H
 
 
 def test_the_right_code_proves_once_and_is_not_counted(hands: Hands) -> None:
-    """The row is proven by code; both counts are given back."""
+    """The row is proven by code; the guess is undone at the code and at the address."""
     sign_up = make_captcha()
     prove(sign_up, right(sign_up))
     sign_up.refresh_from_db()
@@ -39,7 +40,7 @@ def test_the_right_code_proves_once_and_is_not_counted(hands: Hands) -> None:
 
 
 def test_a_proof_needs_no_code_any_more(hands: Hands) -> None:
-    """What the right code left stands for it, even after the code's life."""
+    """The link proof stands for the code, also after the code has expired."""
     sign_up = make_captcha()
     proof = services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
     hands.move(hours=2)
@@ -47,7 +48,7 @@ def test_a_proof_needs_no_code_any_more(hands: Hands) -> None:
 
 
 def test_the_handle_alone_is_no_proof(hands: Hands) -> None:
-    """Who proved the mailbox in another browser leaves nothing to a stranger who asked for the mail."""
+    """The owner proves in another browser: that gives nothing to the stranger who asked for the mail."""
     sign_up = make_captcha()
     prove(sign_up, right(sign_up))
     stranger = CaptchaModel.objects.get()
@@ -91,7 +92,7 @@ def test_used_up_tries_refuse_the_right_code_too() -> None:
     assert guesses() == 5
 
 
-def test_an_expired_code_is_told_so_uncounted(hands: Hands) -> None:
+def test_an_expired_code_is_refused_uncounted(hands: Hands) -> None:
     """CAPTCHA_TTL seconds after acceptance, to the second."""
     sign_up = make_captcha()
     hands.move(seconds=599)
@@ -121,7 +122,7 @@ def test_another_address_is_a_mismatch_uncounted() -> None:
 
 
 @pytest.mark.parametrize("lost", ["missing", "redeemed", "old"])
-def test_a_lost_handle_is_told_so(hands: Hands, lost: str) -> None:
+def test_a_lost_handle_is_refused(hands: Hands, lost: str) -> None:
     """Unknown, redeemed or older than a day."""
     sign_up = make_captcha()
     code = right(sign_up)
@@ -136,7 +137,7 @@ def test_a_lost_handle_is_told_so(hands: Hands, lost: str) -> None:
 
 
 def test_no_value_is_right_for_a_decoy(hands: Hands) -> None:
-    """It lives as any other: wrong, used up, expired."""
+    """It behaves as any other: wrong, used up, expired."""
     sign_up = make_captcha(decoy=True)
     for left in (4, 3, 2, 1, 0):
         with pytest.raises(CodeMismatch) as refusal:
@@ -163,14 +164,14 @@ def test_the_link_proves_even_when_tries_are_used_up(hands: Hands) -> None:
 
 @pytest.mark.parametrize("proof", ["", "x" * 32, "-"])
 def test_a_forged_link_proves_nothing(proof: str) -> None:
-    """It is as good as none: the code is asked."""
+    """It is as good as none: the code is needed."""
     sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
         prove(sign_up, wrong(sign_up), link_proof=proof)
 
 
 def test_an_expired_link_proves_nothing(hands: Hands) -> None:
-    """It lives as long as the code."""
+    """It expires with the code."""
     sign_up = make_captcha()
     hands.move(seconds=600)
     with pytest.raises(CodeExpired):
@@ -228,8 +229,8 @@ def test_a_resend_within_the_cooldown_has_to_wait(hands: Hands) -> None:
     assert refusal.value.retry_after == 1
 
 
-def test_a_living_code_stays_and_lives_longer(hands: Hands) -> None:
-    """The same code; its life is renewed when the new mail is accepted."""
+def test_a_resend_keeps_a_valid_code_and_renews_its_lifetime(hands: Hands) -> None:
+    """Once the new mail is accepted."""
     sign_up = make_captcha()
     code = right(sign_up)
     hands.move(seconds=500)
@@ -239,7 +240,7 @@ def test_a_living_code_stays_and_lives_longer(hands: Hands) -> None:
     prove(CaptchaModel.objects.get(), code)
 
 
-def test_a_life_ends_at_the_longest(hands: Hands) -> None:
+def test_the_lifetime_of_a_code_is_capped(hands: Hands) -> None:
     """CAPTCHA_MAX_LIFETIME after the first acceptance, however often it is mailed."""
     sign_up = make_captcha()
     start = hands.moment
@@ -250,12 +251,12 @@ def test_a_life_ends_at_the_longest(hands: Hands) -> None:
     assert (sign_up.expires_at - start).total_seconds() == 1800
 
 
-@pytest.mark.parametrize("death", ["expired", "used up"])
-def test_a_dead_code_is_replaced(hands: Hands, death: str) -> None:
-    """A new generation: new code, tries from the start, old code and old link dead."""
+@pytest.mark.parametrize("reason", ["expired", "used up"])
+def test_a_resend_replaces_a_code_that_is_no_longer_valid(hands: Hands, reason: str) -> None:
+    """A new generation: new code, no tries counted, the old code and the old link are wrong."""
     sign_up = make_captcha()
     old_code, old_link = right(sign_up), codes.link_proof_of(sign_up)
-    hands.move(seconds=600 if death == "expired" else 60)
+    hands.move(seconds=600 if reason == "expired" else 60)
     sign_up.attempts = 5
     assert services.renew(sign_up=sign_up, in_flight=False)
     sign_up = CaptchaModel.objects.get()
@@ -272,7 +273,7 @@ def test_a_dead_code_is_replaced(hands: Hands, death: str) -> None:
 
 
 def test_an_expired_code_stays_while_its_mail_is_in_flight(hands: Hands) -> None:
-    """Or the mail that arrives a moment later would bring a dead code."""
+    """Else that mail would bring a code that is already replaced."""
     sign_up = make_captcha()
     hands.move(seconds=600)
     assert not services.renew(sign_up=sign_up, in_flight=True)
@@ -304,7 +305,7 @@ def test_guesses_are_forgotten_after_a_day(hands: Hands) -> None:
     assert guesses() == 1
 
 
-def test_find_keeps_the_order_and_leaves_out_the_lost(hands: Hands) -> None:
+def test_by_handles_keeps_the_order_and_leaves_out_the_lost(hands: Hands) -> None:
     """Unknown handles, forged ones included, are not there."""
     first, second = make_captcha(), make_captcha(BOB)
     found = CaptchaModel.objects.by_handles([second.handle, "forged", first.handle])
@@ -315,7 +316,7 @@ def test_find_keeps_the_order_and_leaves_out_the_lost(hands: Hands) -> None:
 
 
 def test_a_parallel_proof_is_as_good() -> None:
-    """Two posts of the right code at once: the slower one finds the proof, not an error."""
+    """Two posts of the right code at once: the slower one gets the proof, not an error."""
     sign_up = make_captcha()
     slower = CaptchaModel.objects.get()
     prove(sign_up, right(sign_up))
@@ -346,9 +347,9 @@ def test_the_site_counts_wrong_codes_alone(settings) -> None:
     assert [row.guesses for row in SiteGuesses.objects.all()] == [1]
 
 
-def test_nobody_is_told_of_a_wrong_code_that_the_site_could_not_count(monkeypatch) -> None:
-    """The error comes instead; the address's own count has it."""
-    monkeypatch.setattr(services.guess_limits, "tally", Mock(side_effect=OperationalError))
+def test_no_answer_before_the_site_has_counted_a_wrong_code(monkeypatch) -> None:
+    """The request fails instead; the address has counted the guess."""
+    monkeypatch.setattr(services.guess_limits, "count_for_site", Mock(side_effect=OperationalError))
     sign_up = make_captcha()
     with pytest.raises(OperationalError):
         prove(sign_up, wrong(sign_up))
@@ -357,9 +358,9 @@ def test_nobody_is_told_of_a_wrong_code_that_the_site_could_not_count(monkeypatc
 
 
 def test_a_right_code_is_not_called_wrong_while_others_hold_all_tries(monkeypatch) -> None:
-    """Nor is one that was replaced meanwhile called anything else."""
+    """One that was replaced meanwhile is."""
     sign_up = make_captcha()
-    monkeypatch.setattr(services, "_count", lambda sign_up: None)
+    monkeypatch.setattr(services, "matching", lambda state: Q(pk__in=[]))  # the update finds no open row
     with pytest.raises(TooManyAttempts):
         prove(sign_up, right(sign_up))
     CaptchaModel.objects.update(generation=2)

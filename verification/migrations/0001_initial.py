@@ -21,8 +21,8 @@ class Migration(migrations.Migration):
                 ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), db_index=True, default=core.clock.now, verbose_name='last guess')),
             ],
             options={
-                'verbose_name': 'guess budget',
-                'verbose_name_plural': 'guess budgets',
+                'verbose_name': 'wrong guesses of an address',
+                'verbose_name_plural': 'wrong guesses by address',
             },
         ),
         migrations.CreateModel(
@@ -55,15 +55,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='SiteGuesses',
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hour', models.DateTimeField(verbose_name='hour')),
-                ('shard', models.PositiveSmallIntegerField()),
+                ('hour', models.DateTimeField(primary_key=True, serialize=False, verbose_name='hour')),
                 ('guesses', models.IntegerField(default=0, verbose_name='wrong guesses')),
             ],
             options={
-                'verbose_name': 'guess tally',
-                'verbose_name_plural': 'guess tallies',
-                'constraints': [models.UniqueConstraint(fields=('hour', 'shard'), name='guess_tally_shard')],
+                'verbose_name': 'wrong guesses of an hour',
+                'verbose_name_plural': 'wrong guesses by hour',
             },
         ),
     ]
