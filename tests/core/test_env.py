@@ -77,7 +77,7 @@ def test_a_list_of_keys_that_is_none_refuses_to_start(monkeypatch, text: str) ->
     """With a word on how to write it, and never with a key."""
     monkeypatch.setenv("KEYS", text)
     with pytest.raises(ImproperlyConfigured, match="KEYS must be a list like"):
-        Env().keys("KEYS")
+        Env().former_keys("KEYS", debug=False)
 
 
 def test_a_secret_may_come_in_a_file(monkeypatch, tmp_path) -> None:
