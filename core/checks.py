@@ -11,20 +11,12 @@ from django.utils.translation import gettext as _
 from . import email_addresses
 
 TOKEN_LENGTH = 16  # characters: 64 bits in hex, too many to try over HTTP
-CheckMessages = list[checks.CheckMessage]
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # no header of a mail can hold these
 
 
 def refuse_impossible() -> None:
-    """Raise ImproperlyConfigured for impossible settings, so that neither web nor worker starts with them."""
-    for error in impossible(None):
-        raise ImproperlyConfigured(f"{error.msg} ({error.id})")
-
-
-@checks.register("doorcode")
-def impossible(app_configs: Any, **kwargs: Any) -> CheckMessages:
-    """Refuse values with which no sign-up can work."""
+    """Raise ImproperlyConfigured for values with which no sign-up can work, so that neither web nor worker starts."""
     rules = [
         (4 <= settings.CAPTCHA_LENGTH <= 10, "E001", _("CAPTCHA_LENGTH must be between 4 and 10 digits")),
         (settings.CAPTCHA_TTL > 0, "E002", _("CAPTCHA_TTL must be more than 0 seconds")),
@@ -59,11 +51,13 @@ def impossible(app_configs: Any, **kwargs: Any) -> CheckMessages:
         (settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1")),
         (settings.TRUSTED_PROXIES >= 0, "E006", _("TRUSTED_PROXIES must not be negative")),
     ]
-    return [checks.Error(text, id=f"doorcode.{code}") for holds, code, text in rules if not holds]
+    for holds, code, text in rules:
+        if not holds:
+            raise ImproperlyConfigured(f"{text} (doorcode.{code})")
 
 
 @checks.register("doorcode", deploy=True)
-def deployment(app_configs: Any, **kwargs: Any) -> CheckMessages:
+def deployment(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     """Warn of settings that are fine on one's own machine, and nowhere else."""
     tls = settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL
     servers = settings.REDIS_URL, settings.CELERY_BROKER_URL, settings.CELERY_BROKER_USE_SSL

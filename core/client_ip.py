@@ -3,7 +3,7 @@
 import ipaddress
 import logging
 import re
-from functools import cache, lru_cache
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 
 from django.conf import settings
@@ -57,18 +57,15 @@ def client_network(request: HttpRequest) -> str:
 
 
 def pseudonym(request: HttpRequest) -> str:
-    """The pseudonym of the client's network: it tells two networks apart, and rows contain no visitor's address."""
+    """The pseudonym of the client's network: it distinguishes networks, and rows contain no visitor's address."""
     return redaction.pseudonym("network", client_network(request))
 
 
 def parse(text: str) -> Address | None:
     """The address in `text`, without brackets and port, IPv4-mapped IPv6 unwrapped; None for garbage."""
-    return _parse_short(text) if len(text) <= LONGEST else None
-
-
-@lru_cache(maxsize=1_024)  # several calls a request
-def _parse_short(text: str) -> Address | None:
     text = text.strip()
+    if len(text) > LONGEST:
+        return None
     with_port = _WITH_PORT.fullmatch(text)
     try:
         address = ipaddress.ip_address(with_port[1] or with_port[2] if with_port else text)

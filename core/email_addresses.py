@@ -9,7 +9,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from . import lengths
 
-MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets
+MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets; email-validator refuses a longer one
 
 # Control, format (zero-width, soft hyphen, direction marks), surrogate, private-use and unassigned characters,
 # line and paragraph separators: none belongs in an address, and NFKC or IDNA would silently drop some of them.
@@ -43,10 +43,7 @@ def canonical(address: str) -> str:
         )
     except EmailNotValidError as error:
         raise ValidationError(BAD_FORMAT, code="invalid") from error
-    result = f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()
-    if len(result) > MAX_LENGTH:
-        raise ValidationError(BAD_FORMAT, code="invalid")
-    return result
+    return f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()
 
 
 def mailbox(address: str) -> str:

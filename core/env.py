@@ -69,17 +69,19 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def rates(self, var: str, default: str) -> list[tuple[int, int]]:
         """Return the (count, seconds) of "30/m,200/h"; none, which is no limit, for an empty variable."""
-        found = [_RATE.fullmatch(entry) for entry in _entries(os.environ.get(var, default))]
-        if not all(found):
-            _refuse(var, "rates like 30/m,200/h", "30/m,200/h")
-        return [(int(rate[1]), int(rate[2] or 1) * _UNITS[rate[3]]) for rate in found if rate]
+        rates = self._limits(var, default, _RATE, "rates", "30/m,200/h")
+        return [(int(rate[1]), int(rate[2] or 1) * _UNITS[rate[3]]) for rate in rates]
 
     def tiers(self, var: str, default: str) -> list[tuple[int, int | None]]:
         """Return the (guesses, digits) of "9:8,100:link", digits None for "link"; none for an empty variable."""
-        found = [_TIER.fullmatch(entry) for entry in _entries(os.environ.get(var, default))]
+        tiers = self._limits(var, default, _TIER, "tiers", "9:8,100:link")
+        return [(int(tier[1]), None if tier[2] == "link" else int(tier[2])) for tier in tiers]
+
+    def _limits(self, var: str, default: str, pattern: re.Pattern[str], kind: str, example: str) -> list[re.Match[str]]:
+        found = [pattern.fullmatch(entry) for entry in _entries(os.environ.get(var, default))]
         if not all(found):
-            _refuse(var, "tiers like 9:8,100:link", "9:8,100:link")
-        return [(int(tier[1]), None if tier[2] == "link" else int(tier[2])) for tier in found if tier]
+            _refuse(var, f"{kind} like {example}", example)
+        return [match for match in found if match]
 
     def secret_key(self, var: str, *, debug: bool) -> str:
         """Return a key that can't be guessed; with `debug` any, or one for development."""

@@ -122,8 +122,8 @@ def _windows(limit: Limit, key: str) -> list[_Window]:
 
 def _count(limit: Limit, windows: list[_Window], change: int) -> list[int] | None:
     """
-    Change the counter of each window by 1 or -1, in one round trip, and return them; None while Redis is down. A
-    counter is created with an expiry, and never falls below 0.
+    Change the counter of each window by 1 or -1, in one round trip, and return the counts; None while Redis is down. A
+    new counter has an expiry from the start, and is 0 after an undo without a hit.
     """
     if not windows or not breaker.allow():
         return None

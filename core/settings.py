@@ -48,10 +48,10 @@ SIGNUP_DENIED_DOMAINS = env.names("SIGNUP_DENIED_DOMAINS")
 HANDLE_LIFETIME = 86_400  # seconds; a sign-up that is older has to start again
 
 # --- Limits; an empty variable switches one off -----------------------------------------------------------------------
-# Wrong guesses in rolling 24 hours -> digits that codes then have.
+# Wrong guesses in rolling 24 hours -> digits of the codes after them.
 LIMIT_GUESSES_ADDRESS = env.tiers("LIMIT_GUESSES_ADDRESS", default="9:8,100:link")
 LIMIT_GUESSES_SITE = env.tiers("LIMIT_GUESSES_SITE", default="100:6,1000:8")
-# Mails that wait until they may go; nobody's answer changes.
+# More mails wait; no visitor's response changes.
 LIMIT_MAILS_MAILBOX = env.rates("LIMIT_MAILS_MAILBOX", default="1/60s,5/h,10/d")
 LIMIT_MAILS_SITE = env.rates("LIMIT_MAILS_SITE", default="2000/h")
 LIMIT_RESETS_MAILBOX = env.rates("LIMIT_RESETS_MAILBOX", default="1/60s,3/h,6/d")
@@ -180,6 +180,7 @@ CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 1
 CELERY_BROKER_CONNECTION_TIMEOUT = 0.5
@@ -238,7 +239,7 @@ LOGOUT_REDIRECT_URL = "login"
 PASSWORD_RESET_TIMEOUT = 3_600  # seconds
 
 # --- The JSON API -----------------------------------------------------------------------------------------------------
-API_TOKEN_TTL = env.duration("API_TOKEN_TTL", default="30d")  # a token's life, from sign-in
+API_TOKEN_TTL = env.duration("API_TOKEN_TTL", default="30d")  # a token's lifetime, from sign-in
 REST_KNOX = {"TOKEN_TTL": timedelta(seconds=API_TOKEN_TTL), "TOKEN_LIMIT_PER_USER": 10}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["signup.api.tokens.Authentication"],
@@ -281,9 +282,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [Path(_brand) / "static"] if _brand and (Path(_brand) / "static").is_dir() else []
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "core.storage.StaticFilesStorage"
-    },  # hashed names for the files that collectstatic hashed
+    "staticfiles": {"BACKEND": "core.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True  # other files are served from their source folders
 warnings.filterwarnings("ignore", "No directory at", UserWarning)  # nothing is collected in a checkout
@@ -292,7 +291,7 @@ warnings.filterwarnings("ignore", "No directory at", UserWarning)  # nothing is 
 _https = _site.scheme == "https"
 CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc}"]
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SIGNUP_COOKIE_SECURE = _https
-# Browsers take a cookie of such a name from this very host alone: a neighbouring subdomain can't set or replace it.
+# Browsers take a cookie of such a name from this host only: a neighbouring subdomain can't set or replace it.
 COOKIE_PREFIX = "__Host-" if _https else ""
 SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid"
 CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrftoken"
@@ -305,6 +304,7 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_HSTS_SECONDS = 31_536_000 if _https and not DEBUG else 0
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS for neighbouring hosts is their owner's decision
+X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -318,11 +318,10 @@ CONTENT_SECURITY_POLICY = {
         **({"frame-src": [SELF]} if DEMO else {}),
     }
 }
-
 DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.NoValues"
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
-SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/observability/error_reports.py says what may leave
+SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/observability/error_reports.py says what a report contains
 LOG_FORMAT = env.str("LOG_FORMAT", default="text" if DEBUG else "json")
 if LOG_FORMAT not in ("json", "text"):
     raise ImproperlyConfigured("LOG_FORMAT must be json or text / LOG_FORMAT 只能是 json 或 text")

@@ -9,6 +9,7 @@ most.
 import atexit
 import contextlib
 import logging
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -29,7 +30,6 @@ Key = tuple[str, str]
 
 _lock = threading.Lock()
 _gathered: defaultdict[Key, float] = defaultdict(float)
-_timer: threading.Timer | None = None
 _kinds: "list[Counter | Histogram]" = []
 
 
@@ -107,25 +107,21 @@ def flush() -> None:
 
 def _gather(counts: Mapping[Key, float]) -> None:
     with _lock:
+        is_first = not _gathered
         for key, number in counts.items():
             _gathered[key] += number
-    _schedule()
+    if is_first:
+        _schedule()
 
 
 def _schedule() -> None:
     """Flush in PAUSE seconds, in a thread that ends afterwards: an idle process has none."""
-    global _timer  # noqa: PLW0603
-    with _lock:
-        if _timer is None or not _timer.is_alive():  # a fork inherits the timer without its thread
-            _timer = threading.Timer(PAUSE, _flush_in_thread)
-            _timer.daemon = True
-            _timer.start()
+    timer = threading.Timer(PAUSE, _flush_in_thread)
+    timer.daemon = True
+    timer.start()
 
 
 def _flush_in_thread() -> None:
-    global _timer  # noqa: PLW0603
-    with _lock:
-        _timer = None  # the next count starts another
     try:
         flush()
     finally:
@@ -136,3 +132,6 @@ def _flush_in_thread() -> None:
 def _flush_at_exit() -> None:
     with contextlib.suppress(Exception):
         flush()
+
+
+os.register_at_fork(after_in_child=_gathered.clear)  # they are the parent's, and so is the timer

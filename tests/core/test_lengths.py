@@ -1,4 +1,4 @@
-"""What is too long before anything looks at it."""
+"""The bounds of headers and fields."""
 
 from django.http import QueryDict
 from django.test import Client

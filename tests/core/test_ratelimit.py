@@ -129,10 +129,10 @@ def test_every_counter_expires(redis: fakeredis.FakeRedis) -> None:
     """Soon after its window, also one that `undo` created."""
     undo(DOORS, key="bob")
     hit(DOORS, key="alice")
-    lives = sorted(redis.ttl(name) for name in redis.scan_iter())
-    assert len(lives) == 4
-    assert all(60 <= life <= 65 for life in lives[:2])
-    assert all(3_600 <= life <= 3_605 for life in lives[2:])
+    lifetimes = sorted(redis.ttl(name) for name in redis.scan_iter())
+    assert len(lifetimes) == 4
+    assert all(60 <= life <= 65 for life in lifetimes[:2])
+    assert all(3_600 <= life <= 3_605 for life in lifetimes[2:])
 
 
 def test_redis_holds_no_address(redis: fakeredis.FakeRedis, settings) -> None:
