@@ -84,7 +84,7 @@ class Env(environ.Env):  # type: ignore[misc]
         return [match for match in found if match]
 
     def secret_key(self, var: str, *, debug: bool) -> str:
-        """Return a key that can't be guessed; with `debug` any, or one for development."""
+        """Return a key that can't be guessed. With `debug` any key will do, and one for development is the default."""
         key: str = self.str(var, default=f"{KNOWN_KEYS[0]}-never-for-production" if debug else "")
         if is_weak_key(key) and not debug:
             raise ImproperlyConfigured(
@@ -147,7 +147,7 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def broker(self, var: str, default: str) -> tuple[str, dict[str, Any] | bool, dict[str, Any]]:
         """
-        Return the URL of the broker for Celery, its TLS options (False for none), and options of the transport.
+        Return the broker's URL for Celery, its TLS options (False for none), and options of the transport.
 
         The server must prove its name, as redis-py has it; Celery's own default for rediss:// is to trust any. For
         rediss:// Celery reads the options of the URL itself, such as `ssl_ca_certs`.

@@ -1,23 +1,20 @@
 """The WSGI application: `gunicorn core.wsgi`. It bounds what Django would parse before any middleware runs."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from . import lengths
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 _django = get_wsgi_application()
 
 
-def application(environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     bound_headers(environ)
     if environ.get("wsgi.input_terminated") and "HTTP_TRANSFER_ENCODING" in environ:
         _read_chunked_body(environ)

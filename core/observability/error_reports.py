@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter
 
 from . import redaction
@@ -29,12 +29,8 @@ class NoValues(SafeExceptionReporterFilter):
     hidden_settings = re.compile(f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|LOCATION", re.IGNORECASE)
 
     def get_post_parameters(self, request: HttpRequest | None) -> Any:
-        if request is None or not self.is_active(request):
-            return super().get_post_parameters(request)
-        hidden = QueryDict(mutable=True)
-        for name in request.POST:
-            hidden[name] = self.cleansed_substitute
-        return hidden
+        given = super().get_post_parameters(request)
+        return dict.fromkeys(given, self.cleansed_substitute) if self.is_active(request) else given
 
     def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: FrameType) -> Any:
         if not self.is_active(request):
