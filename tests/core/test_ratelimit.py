@@ -26,7 +26,7 @@ def rates(settings, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def redis(monkeypatch: pytest.MonkeyPatch) -> fakeredis.FakeRedis:
     """A Redis in the memory of the test."""
-    redis = fakeredis.FakeRedis()
+    redis = fakeredis.FakeRedis(server=fakeredis.FakeServer())
     monkeypatch.setattr(ratelimit, "redis_client", lambda: redis)
     return redis
 
