@@ -1,4 +1,4 @@
-"""gunicorn reads this by itself: `gunicorn core.wsgi`. The command line overrides it."""
+"""gunicorn reads this file by itself: `gunicorn core.wsgi`. Its command line takes precedence."""
 
 import os
 import shutil
@@ -11,12 +11,12 @@ timeout = 60
 logger_class = "core.observability.logs.GunicornLogger"
 control_socket_disable = True
 
-# Where the processes count HTTP requests together (core/observability/metrics.py). It must be set before
-# prometheus_client is imported.
-_counts = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="doorcode-metrics-")
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = _counts
+# The folder where the processes count HTTP requests together (core/observability/metrics.py). prometheus_client reads
+# the variable when it is imported.
+_folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="doorcode-metrics-")
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder
 
 
 def on_exit(server: Any) -> None:
-    """Counts of this machine begin anew with it."""
-    shutil.rmtree(_counts, ignore_errors=True)
+    """Delete the counts: they start at 0 with gunicorn."""
+    shutil.rmtree(_folder, ignore_errors=True)

@@ -6,20 +6,19 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        from . import checks
-        from .health import checks as health_checks
-        from .health import proxies, registry
+        from . import checks as system_checks
+        from .health import checks
+        from .health.registry import register
         from .observability import error_reports, logs
 
         logs.configure()
         error_reports.start()
-        checks.refuse_impossible()
-        checks.register()
-        registry.register("database", health_checks.database, _("database"), quick=True)
-        registry.register("migrations", health_checks.migrations, _("migrations"))
-        registry.register("redis", health_checks.redis_server, _("Redis"), quick=True)
-        registry.register("keys", health_checks.keys, _("keys"))
-        registry.register("catalogues", health_checks.catalogues, _("catalogues"))
-        registry.register("proxies", proxies.check, _("proxies"))
-        registry.register("clock_of_database", health_checks.clock_of_database, _("clock of the database"))
-        registry.register("clock_of_redis", health_checks.clock_of_redis, _("clock of Redis"))
+        system_checks.refuse_impossible()
+        register("database", checks.database, _("database"), quick=True)
+        register("migrations", checks.migrations, _("migrations"))
+        register("redis", checks.redis_server, _("Redis"), quick=True)
+        register("keys", checks.keys, _("keys"))
+        register("catalogues", checks.catalogues, _("catalogues"))
+        register("proxies", checks.proxies, _("proxies"))
+        register("clock_of_database", checks.clock_of_database, _("clock of the database"))
+        register("clock_of_redis", checks.clock_of_redis, _("clock of Redis"))

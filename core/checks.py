@@ -1,4 +1,4 @@
-"""System checks: combinations of settings that must not run, and those an operator should know about."""
+"""System checks: settings that must not run, and those that an operator should know about."""
 
 import re
 from typing import Any
@@ -11,27 +11,12 @@ from django.utils.translation import gettext as _
 from . import email_addresses
 
 TOKEN_LENGTH = 16  # characters: 64 bits in hex, too many to try over HTTP
-CheckMessages = list[checks.CheckMessage]
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what no header of a mail can hold
-
-
-def register() -> None:
-    checks.register(captcha_settings, "doorcode")
-    checks.register(short_code, "doorcode", deploy=True)
-    checks.register(redirect_loop, "doorcode", deploy=True)
-    checks.register(unsafe_here, "doorcode", deploy=True)
-    checks.register(closed_metrics, "doorcode", deploy=True)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # no header of a mail can hold these
 
 
 def refuse_impossible() -> None:
-    """Raise ImproperlyConfigured where no process should start, web and worker included."""
-    for error in captcha_settings(None):
-        raise ImproperlyConfigured(f"{error.msg} ({error.id})")
-
-
-def captcha_settings(app_configs: Any, **kwargs: Any) -> CheckMessages:
-    """Refuse numbers that no code can live with."""
+    """Raise ImproperlyConfigured for values with which no sign-up can work, so that neither web nor worker starts."""
     rules = [
         (4 <= settings.CAPTCHA_LENGTH <= 10, "E001", _("CAPTCHA_LENGTH must be between 4 and 10 digits")),
         (settings.CAPTCHA_TTL > 0, "E002", _("CAPTCHA_TTL must be more than 0 seconds")),
@@ -66,40 +51,30 @@ def captcha_settings(app_configs: Any, **kwargs: Any) -> CheckMessages:
         (settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1")),
         (settings.TRUSTED_PROXIES >= 0, "E006", _("TRUSTED_PROXIES must not be negative")),
     ]
-    return [checks.Error(text, id=f"doorcode.{code}") for holds, code, text in rules if not holds]
+    for holds, code, text in rules:
+        if not holds:
+            raise ImproperlyConfigured(f"{text} (doorcode.{code})")
 
 
-def short_code(app_configs: Any, **kwargs: Any) -> CheckMessages:
-    """Four digits is the product's default and below what NIST SP 800-63A-4 and OWASP ASVS 6.5.4 ask."""
-    if settings.CAPTCHA_LENGTH >= 6:
-        return []
-    return [
-        checks.Warning(
-            _("Codes have fewer than 6 digits"),
-            hint=_("Set CAPTCHA_LENGTH=6 where the site must meet NIST SP 800-63A-4 or OWASP ASVS"),
-            id="doorcode.W001",
-        )
-    ]
-
-
-def redirect_loop(app_configs: Any, **kwargs: Any) -> CheckMessages:
-    """Behind a proxy that ends TLS, nobody but the proxy can say that a request came by https."""
-    if not settings.SECURE_SSL_REDIRECT or settings.TRUSTED_PROXIES:
-        return []
-    return [
-        checks.Warning(
-            _("SITE_URL is https and TRUSTED_PROXIES is 0: behind a proxy every request is redirected to itself"),
-            hint=_("Set TRUSTED_PROXIES to the number of proxies before the web process"),
-            id="doorcode.W002",
-        )
-    ]
-
-
-def unsafe_here(app_configs: Any, **kwargs: Any) -> CheckMessages:
-    """What is fine on one's own machine, and nowhere else."""
+@checks.register("doorcode", deploy=True)
+def deployment(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Warn of settings that are fine on one's own machine, and nowhere else."""
     tls = settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL
     servers = settings.REDIS_URL, settings.CELERY_BROKER_URL, settings.CELERY_BROKER_USE_SSL
     rules = [
+        (
+            settings.CAPTCHA_LENGTH >= 6,
+            "W001",
+            _("Codes have fewer than 6 digits"),
+            _("Set CAPTCHA_LENGTH=6 where the site must meet NIST SP 800-63A-4 or OWASP ASVS"),
+        ),
+        (
+            # Behind a proxy that ends TLS, only the proxy can say that a request came by https.
+            not settings.SECURE_SSL_REDIRECT or settings.TRUSTED_PROXIES > 0,
+            "W002",
+            _("SITE_URL is https and TRUSTED_PROXIES is 0: behind a proxy every request is redirected to itself"),
+            _("Set TRUSTED_PROXIES to the number of proxies before the web process"),
+        ),
         (
             tls or is_local(settings.EMAIL_HOST),
             "W004",
@@ -130,23 +105,20 @@ def unsafe_here(app_configs: Any, **kwargs: Any) -> CheckMessages:
             _("TLS to Redis or the broker trusts any certificate"),
             _("Take ssl_cert_reqs out of the URL; name a private authority by ssl_ca_certs=/path"),
         ),
-    ]
-    return [checks.Warning(text, hint=hint, id=f"doorcode.{code}") for holds, code, text, hint in rules if not holds]
-
-
-def closed_metrics(app_configs: Any, **kwargs: Any) -> CheckMessages:
-    """Safe, but the alerts have nothing to read."""
-    if settings.METRICS_TOKEN:
-        return []
-    return [
-        checks.Info(
+        (
+            bool(settings.METRICS_TOKEN),
+            "I001",  # safe, but the alerts have nothing to read
             _("METRICS_TOKEN is not set: /metrics answers nobody, and no alert can fire"),
-            hint=_("Set METRICS_TOKEN to a long random value, and give it to Prometheus"),
-            id="doorcode.I001",
-        )
+            _("Set METRICS_TOKEN to a long random value, and give it to Prometheus"),
+        ),
+    ]
+    return [
+        (checks.Info if code.startswith("I") else checks.Warning)(text, hint=hint, id=f"doorcode.{code}")
+        for holds, code, text, hint in rules
+        if not holds
     ]
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine, or a neighbour in a network of containers, which has a name without a dot."""
+    """Whether a host is this machine, or a container in the same network, whose name has no dot."""
     return host.startswith("127.") or host == "::1" or "." not in host

@@ -21,18 +21,18 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is too early even for one try."""
+        """Whether it is too early for even one try."""
         return self._pause > 0 and time.monotonic() < self._retry_at
 
     @property
     def is_half_open(self) -> bool:
-        """Whether one caller is trying out whether the service is back."""
+        """Whether one caller is testing the service."""
         return self._is_half_open
 
     def allow(self) -> bool:
         """
-        Whether the caller may try. It must call `succeeded`, `failed` or `cancelled` afterwards. Until it does, others
-        wait, for one more pause at most.
+        Whether the caller may try. It must call `succeeded`, `failed` or `cancelled` afterwards. Until then the answer
+        to others is no, for one more pause at most.
         """
         with self._lock:
             if not self._pause:
@@ -43,11 +43,11 @@ class CircuitBreaker:
             return True
 
     def succeeded(self) -> None:
-        """The service works: close."""
+        """Close: the service works."""
         self._pause, self._is_half_open = 0.0, False
 
     def failed(self) -> None:
-        """The service does not work: open, or stay open for longer."""
+        """Open, or stay open for longer: the service does not work."""
         with self._lock:
             self.failures += 1
             if not self._pause:
@@ -58,5 +58,5 @@ class CircuitBreaker:
             self._retry_at = time.monotonic() + self._pause
 
     def cancelled(self) -> None:
-        """The caller did not try after all: the next one may."""
+        """Let the next caller try: this one did not."""
         self._retry_at, self._is_half_open = 0.0, False

@@ -1,9 +1,9 @@
-"""The client's network address, seen through the proxies that the operator vouches for."""
+"""The client's network address behind trusted proxies."""
 
 import ipaddress
 import logging
 import re
-from functools import cache, lru_cache
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 
 from django.conf import settings
@@ -14,7 +14,7 @@ from .observability import redaction
 logger = logging.getLogger(__name__)
 
 Address = IPv4Address | IPv6Address
-LONGEST = 64  # characters that may be an address
+LONGEST = 64  # characters of an address; a longer text is not parsed
 
 # As IIS and Azure's gateways write their peer: 203.0.113.7:49152, [2001:db8::1]:443 or [2001:db8::1].
 _WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::\d{1,5})?|([^:\[\]]+):\d{1,5}")
@@ -44,12 +44,12 @@ def client_address(request: HttpRequest, *, quiet: bool = False) -> str:
 
 @cache
 def _warn(text: str, hops: int) -> None:
-    """Say it once in a process: settings and headers disagree, or a client made the header up."""
+    """Log once in a process: settings and headers disagree, or a client invented the header."""
     logger.warning(text, hops)
 
 
 def client_network(request: HttpRequest) -> str:
-    """The network that a limit counts by: the IPv4 address, or the /64 that an IPv6 subscriber owns whole."""
+    """The network that limits count: the IPv4 address, or the /64 that one IPv6 subscriber owns."""
     address = parse(client_address(request))
     if isinstance(address, IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
@@ -57,18 +57,15 @@ def client_network(request: HttpRequest) -> str:
 
 
 def pseudonym(request: HttpRequest) -> str:
-    """Return a keyed hash of the client's network: enough to tell two apart, and no visitor's address in the rows."""
+    """The pseudonym of the client's network: it distinguishes networks, and rows contain no visitor's address."""
     return redaction.pseudonym("network", client_network(request))
 
 
 def parse(text: str) -> Address | None:
     """The address in `text`, without brackets and port, IPv4-mapped IPv6 unwrapped; None for garbage."""
-    return _parse_short(text) if len(text) <= LONGEST else None
-
-
-@lru_cache(maxsize=1_024)  # a request asks several times
-def _parse_short(text: str) -> Address | None:
     text = text.strip()
+    if len(text) > LONGEST:
+        return None
     with_port = _WITH_PORT.fullmatch(text)
     try:
         address = ipaddress.ip_address(with_port[1] or with_port[2] if with_port else text)

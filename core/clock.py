@@ -1,4 +1,4 @@
-"""The one clock of domain code, so that a test can freeze it. Leases alone use the database's clock."""
+"""The one clock of domain code, so that a test can freeze it. Only leases use the database's clock."""
 
 from datetime import datetime
 
@@ -6,10 +6,10 @@ from django.utils import timezone
 
 
 def now() -> datetime:
-    """The present moment, aware, in UTC."""
+    """The present time, aware, in UTC."""
     return timezone.now()
 
 
-def told(at: datetime) -> str:
-    """A time as strangers may learn it, in whole seconds: finer, it would tell what else was done at that time."""
-    return at.replace(microsecond=0).isoformat()
+def whole_seconds(time: datetime) -> str:
+    """A time for strangers, in whole seconds: a finer one would show what else was done at that time."""
+    return time.replace(microsecond=0).isoformat()

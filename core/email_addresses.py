@@ -1,4 +1,4 @@
-"""Canonical email addresses: the one key by which an address is known."""
+"""Canonical email addresses: the one key of an address."""
 
 import unicodedata
 
@@ -9,7 +9,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from . import lengths
 
-MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets
+MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets; email-validator refuses a longer one
 
 # Control, format (zero-width, soft hyphen, direction marks), surrogate, private-use and unassigned characters,
 # line and paragraph separators: none belongs in an address, and NFKC or IDNA would silently drop some of them.
@@ -22,9 +22,9 @@ def canonical(address: str) -> str:
     """
     Return the canonical form of `address`: NFKC, lower-case, ASCII local part, domain in IDNA A-labels.
 
-    It is idempotent, and it is where mail goes: never keep or mail what was typed.
-    Raises ValidationError (code "invalid") for whatever is not a plain mailbox at a domain: quoted local parts,
-    literal domains, zero-width characters, local parts outside ASCII, over 64 or 254 characters (RFC 5321).
+    It is idempotent, and mail goes to it: never keep or mail the address as it was typed. Raises ValidationError (code
+    "invalid") for anything but a plain mailbox at a domain: quoted local parts, literal domains, zero-width characters,
+    local parts outside ASCII, over 64 or 254 characters (RFC 5321).
     """
     if len(address) > lengths.ADDRESS:
         raise ValidationError(BAD_FORMAT, code="invalid")
@@ -36,24 +36,21 @@ def canonical(address: str) -> str:
     try:
         parsed = validate_email(
             folded,
-            check_deliverability=False,  # DNS in a request is slow, and tells a stranger's resolver who signs up
+            check_deliverability=False,  # DNS in a request is slow, and shows a foreign resolver which domains sign up
             allow_smtputf8=False,
             strict=True,
-            test_environment=True,  # example.test is an address as good as any
+            test_environment=True,  # allows example.test
         )
     except EmailNotValidError as error:
         raise ValidationError(BAD_FORMAT, code="invalid") from error
-    result = f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()
-    if len(result) > MAX_LENGTH:
-        raise ValidationError(BAD_FORMAT, code="invalid")
-    return result
+    return f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()
 
 
 def mailbox(address: str) -> str:
     """
-    Return the key under which mails to a canonical `address` are counted: what reaches one mailbox folds into one.
+    Return the key of mail limits for a canonical `address`: one for all addresses that reach the same mailbox.
 
-    A +tag is taken off, and Gmail's dots. For budgets only, never for identity: elsewhere they may be two people's.
+    A +tag is removed, and Gmail's dots. Never use it for identity: elsewhere the addresses may be two people's.
     """
     local, _, domain = address.rpartition("@")
     local = local.partition("+")[0] or local

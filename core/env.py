@@ -1,25 +1,19 @@
-"""Reading the environment: django-environ, with times, rates and tiers, and errors that name the variable."""
+"""Reading the environment: django-environ, with times, rates, tiers and services; errors name the variable."""
 
 import json
 import os
 import re
-from collections.abc import Callable
+import ssl
+from collections.abc import Iterator
+from email.headerregistry import Address
+from email.utils import parseaddr
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-T = TypeVar("T")
-
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DURATION = re.compile(r"(\d+) ?([smhd]?)")
-_RATE = re.compile(r"([1-9]\d*)/(\d*[smhd])")
-_TIER = re.compile(r"(\d+):(link|\d+)")
-_POOL_OPTION = re.compile(r"pool_(min_size|max_size|timeout|max_waiting|max_lifetime|max_idle|reconnect_timeout)")
-KEY_LENGTH = 32  # characters: 128 bits in hex
-KEY_CHARACTERS = 5  # different ones, as Django's security.W009 asks
-KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # how keys that anybody can read begin
 SECRETS = (
     "SECRET_KEY",
     "SECRET_KEY_FALLBACKS",
@@ -30,20 +24,29 @@ SECRETS = (
     "METRICS_TOKEN",
     "SENTRY_DSN",
 )
+KEY_LENGTH = 32  # characters: 128 bits in hex
+KEY_CHARACTERS = 5  # different ones, as Django's security.W009 requires
+KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # published keys begin like this
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION = re.compile(r"(\d+) ?([smhd]?)")
+_RATE = re.compile(r"([1-9]\d*)/(\d*[1-9]\d*)?([smhd])")
+_TIER = re.compile(r"(\d+):(link|0*(?:[4-9]|10))")
+_POOL_OPTION = re.compile(r"pool_(min_size|max_size|timeout|max_waiting|max_lifetime|max_idle|reconnect_timeout)")
 
 
 class Env(environ.Env):  # type: ignore[misc]
     """
-    Raises ImproperlyConfigured, with the variable's name, for what can't be read.
+    Raises ImproperlyConfigured, with the variable's name, for a value that can't be read.
 
-    An empty variable is as none, so that a compose file may pass on what nobody set; only for limits it means "off".
-    A value that begins with `$` is taken as it is: a random key may, and is no reference to another variable. Each of
-    SECRETS may come in a file instead, whose path `<name>_FILE` holds.
+    An empty variable is like an unset one, so that a compose file may pass on all; only for limits it means "off".
+    A value that begins with `$` is taken literally: a random key may, and is no reference to another variable. Each of
+    SECRETS may be in a file instead, whose path is in `<name>_FILE`.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        given = {**os.environ, **_from_files()}
+        given = {**os.environ, **_secrets_in_files()}
         self.ENVIRON = {name: value.replace("$", r"\$") for name, value in given.items() if value.strip()}
         self.escape_proxy = True
 
@@ -53,100 +56,150 @@ class Env(environ.Env):  # type: ignore[misc]
         except ValueError as error:
             raise ImproperlyConfigured(f"{var} can't be read / 无法读取 {var}：{error}") from error
 
-    def database(self, var: str, default: str) -> dict[str, Any]:
-        """
-        Return Django's settings for the database of a URL. For PostgreSQL, `OPTIONS["pool"]` has what the query sets of
-        psycopg's pool, such as `pool_max_size=10`.
-        """
-        database: dict[str, Any] = self.db_url(var, default=default)
-        given = database.get("OPTIONS", {})
-        is_sqlite = database["ENGINE"] == "django.db.backends.sqlite3"
-        return {**database, "OPTIONS": given if is_sqlite else _postgresql_options(var, given)}
-
     def names(self, var: str) -> list[str]:
-        """Return the entries of a list, trimmed, empty ones left out."""
-        return [entry.strip() for entry in self.str(var, default="").split(",") if entry.strip()]
-
-    def keys(self, var: str) -> list[str]:
-        """Return the entries of a list of keys. One that has a comma in it needs a JSON list: `["a,b", "c"]`."""
-        text = self.str(var, default="").strip()
-        if not text.startswith("["):
-            return self.names(var)
-        try:
-            found: list[Any] = json.loads(text)
-        except ValueError:
-            found = [None]
-        strings = all(isinstance(each, str) for each in found)
-        return found if strings else _refuse(var, 'a list like ["first key", "second key"]', '["密钥一", "密钥二"]')
+        """Return the entries of a list, trimmed, without empty ones."""
+        return list(_entries(self.str(var, default="")))
 
     def duration(self, var: str, default: str) -> int:
         """Return the seconds of "90", "90s", "15m", "24h" or "7d"."""
-        seconds = _seconds(self.str(var, default=default).strip())
-        return _refuse(var, "a time like 90s, 15m, 24h or 7d", "90s、15m、24h、7d") if seconds is None else seconds
+        match = _DURATION.fullmatch(self.str(var, default=default).strip())
+        if not match:
+            _refuse(var, "a time like 90s, 15m, 24h or 7d", "90s、15m、24h、7d")
+        return int(match[1]) * _UNITS[match[2]]
 
     def rates(self, var: str, default: str) -> list[tuple[int, int]]:
         """Return the (count, seconds) of "30/m,200/h"; none, which is no limit, for an empty variable."""
-        return self._limits(var, default, _rate, "rates like 30/m,200/h", "30/m,200/h")
+        rates = self._limits(var, default, _RATE, "rates", "30/m,200/h")
+        return [(int(rate[1]), int(rate[2] or 1) * _UNITS[rate[3]]) for rate in rates]
 
     def tiers(self, var: str, default: str) -> list[tuple[int, int | None]]:
         """Return the (guesses, digits) of "9:8,100:link", digits None for "link"; none for an empty variable."""
-        return self._limits(var, default, _tier, "tiers like 9:8,100:link", "9:8,100:link")
+        tiers = self._limits(var, default, _TIER, "tiers", "9:8,100:link")
+        return [(int(tier[1]), None if tier[2] == "link" else int(tier[2])) for tier in tiers]
 
-    def _limits(self, var: str, default: str, parse: Callable[[str], T | None], looks: str, looks_zh: str) -> list[T]:
-        entries = [entry.strip() for entry in os.environ.get(var, default).split(",") if entry.strip()]
-        found = [parsed for parsed in map(parse, entries) if parsed is not None]
-        return found if len(found) == len(entries) else _refuse(var, looks, looks_zh)
+    def _limits(self, var: str, default: str, pattern: re.Pattern[str], kind: str, example: str) -> list[re.Match[str]]:
+        found = [pattern.fullmatch(entry) for entry in _entries(os.environ.get(var, default))]
+        if not all(found):
+            _refuse(var, f"{kind} like {example}", example)
+        return [match for match in found if match]
+
+    def secret_key(self, var: str, *, debug: bool) -> str:
+        """Return a key that can't be guessed. With `debug` any key will do, and one for development is the default."""
+        key: str = self.str(var, default=f"{KNOWN_KEYS[0]}-never-for-production" if debug else "")
+        if is_weak_key(key) and not debug:
+            raise ImproperlyConfigured(
+                "SECRET_KEY is missing, shorter than 32 characters, made of few different characters, or an example "
+                "that everybody knows. Set SECRET_KEY to a long random value, for example from `python -c 'import "
+                "secrets; print(secrets.token_urlsafe(50))'`, or set DEBUG=true on your own machine. / "
+                "缺少 SECRET_KEY，或其长度不足 32 个字符、字符种类过少、是众所周知的示例。"
+                "请将 SECRET_KEY 设为足够长的随机值；仅在本机开发时可设置 DEBUG=true。"
+            )
+        return key
+
+    def former_keys(self, var: str, *, debug: bool) -> list[str]:
+        """Return the keys of a list. One that has a comma in it needs a JSON list: `["a,b", "c"]`."""
+        text = self.str(var, default="").strip()
+        keys: list[Any] = self.names(var)
+        if text.startswith("["):
+            try:
+                keys = json.loads(text)
+            except ValueError:
+                keys = [None]
+        if not all(isinstance(key, str) for key in keys):
+            _refuse(var, 'a list like ["first key", "second key"]', '["密钥一", "密钥二"]')
+        if any(map(is_weak_key, keys)) and not debug:
+            raise ImproperlyConfigured(
+                "SECRET_KEY_FALLBACKS holds a key that is shorter than 32 characters, made of few different "
+                "characters, or an example that everybody knows: whoever guesses it can forge codes and sessions. "
+                "Leave it out. A comma separates keys; if a former key has a comma in it, write a JSON list: "
+                '["first,key", "second"]. / '
+                "SECRET_KEY_FALLBACKS 中有密钥长度不足 32 个字符、字符种类过少，或是众所周知的示例："
+                "猜中它的人可以伪造验证码和会话。请将其删除。"
+                '密钥以逗号分隔；若旧密钥本身含有逗号，请写成 JSON 列表：["first,key", "second"]。'
+            )
+        return keys
+
+    def database(self, var: str, default: str, *, sqlite: dict[str, Any], postgresql: dict[str, Any]) -> dict[str, Any]:
+        """
+        Return Django's settings for the database of a URL. The query of the URL adds to the OPTIONS that are given for
+        its engine; for PostgreSQL `pool_max_size=10` sets an option of psycopg's pool.
+        """
+        database: dict[str, Any] = self.db_url(var, default=default)
+        options = database.get("OPTIONS", {})
+        if database["ENGINE"] == "django.db.backends.sqlite3":
+            return {**database, "OPTIONS": {**sqlite, **options}}
+        # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it
+        # again. Under a stricter level PostgreSQL raises an error instead, which the visitor would see.
+        level = str(options.pop("isolation_level", "read committed"))
+        if level.lower().replace("_", " ") != "read committed":
+            raise ImproperlyConfigured(
+                f"{var} asks for isolation_level={level}; Doorcode runs under read committed only: remove it from "
+                f"{var}. / {var} 要求 isolation_level={level}，而 Doorcode 只能在 read committed 下运行："
+                f"请将其从 {var} 中去掉。"
+            )
+        pool = dict(postgresql["pool"])
+        for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
+            value, match = options.pop(name), _POOL_OPTION.fullmatch(name)
+            if match is None or not isinstance(value, int):
+                _refuse(f"{name} in {var}", "an option of psycopg's pool like pool_max_size=10", "pool_max_size=10")
+            pool[match[1]] = value
+        return {**database, "OPTIONS": {**postgresql, **options, "pool": pool}}
+
+    def broker(self, var: str, default: str) -> tuple[str, dict[str, Any] | bool, dict[str, Any]]:
+        """
+        Return the broker's URL for Celery, its TLS options (False for none), and options of the transport.
+
+        The server must prove its name, as redis-py has it; Celery's own default for rediss:// is to trust any. For
+        rediss:// Celery reads the options of the URL itself, such as `ssl_ca_certs`.
+        """
+        url: str = self.str(var, default=default)
+        if url.startswith("rediss"):
+            return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}
+        server, _, query = url.partition("?")
+        options = dict(parse_qsl(query))
+        tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+        if url.startswith("amqps"):
+            authority = {"ca_certs": tls["ssl_ca_certs"]} if "ssl_ca_certs" in tls else {}
+            # The name to look for in the certificate: None stands for that of the URL.
+            return server, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **authority}, {}
+        if url.startswith("sentinel"):  # sentinel://one:26379;sentinel://two:26379?master_name=…
+            master = {"master_name": options.get("master_name", "mymaster")}
+            if not tls:
+                return server, False, master
+            tls = {"ssl_cert_reqs": "required", **tls}
+            return server, tls, {**master, "sentinel_kwargs": {"ssl": True, **tls}}
+        return url, False, {}
+
+    def sender(self, var: str, *, name: str, host: str) -> str:
+        """Return the sender of mails: an ASCII address with or without a name; by default `noreply@` the host."""
+        sender: str = self.str(var, default="")
+        if not sender:
+            domain = "localhost" if ":" in host else host.encode("idna").decode()
+            sender = str(Address(display_name=" ".join(name.split()), username="noreply", domain=domain))
+        if not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.:\[\]-]+", parseaddr(sender)[1]):
+            raise ImproperlyConfigured(
+                "DEFAULT_FROM_EMAIL must hold an ASCII address, like name@example.com or Name <name@example.com>; "
+                "put a name with a comma in double quotes / DEFAULT_FROM_EMAIL 须包含 ASCII 邮箱地址，"
+                "例如 name@example.com 或 名称 <name@example.com>；名称中有逗号时须加英文双引号"
+            )
+        return sender
 
 
 def is_weak_key(key: str) -> bool:
-    """Whether a key can be guessed: it is short, has few different characters, or stands in some documentation."""
+    """Whether a key can be guessed: it is short, has few different characters, or is published in documentation."""
     return len(key) < KEY_LENGTH or len(set(key)) < KEY_CHARACTERS or key.startswith(KNOWN_KEYS)
 
 
-def _seconds(text: str) -> int | None:
-    match = _DURATION.fullmatch(text)
-    return int(match[1]) * _UNITS[match[2]] if match else None
-
-
-def _rate(text: str) -> tuple[int, int] | None:
-    match = _RATE.fullmatch(text)
-    seconds = _seconds(match[2] if match[2][0].isdigit() else f"1{match[2]}") if match else 0
-    return (int(match[1]), seconds) if match and seconds else None
-
-
-def _tier(text: str) -> tuple[int, int | None] | None:
-    match = _TIER.fullmatch(text)
-    if match is None or not (match[2] == "link" or 4 <= int(match[2]) <= 10):
-        return None
-    return int(match[1]), None if match[2] == "link" else int(match[2])
-
-
-def _postgresql_options(var: str, given: dict[str, Any]) -> dict[str, Any]:
-    options = dict(given)
-    # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it again.
-    # Under any stricter level PostgreSQL raises an error instead, which the visitor would see.
-    level = str(options.pop("isolation_level", "read committed"))
-    if level.lower().replace("_", " ") != "read committed":
-        raise ImproperlyConfigured(
-            f"{var} asks for isolation_level={level}; Doorcode runs under read committed only: remove it from {var}."
-            f" / {var} 要求 isolation_level={level}，而 Doorcode 只能在 read committed 下运行：请将其从 {var} 中去掉。"
-        )
-    pool = {}
-    for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
-        value = options.pop(name)
-        match = _POOL_OPTION.fullmatch(name)
-        if match is None or not isinstance(value, int):
-            _refuse(f"{name} in {var}", "an option of psycopg's pool like pool_max_size=10", "pool_max_size=10")
-        pool[match[1]] = value
-    return {**options, "pool": pool}
+def _entries(text: str) -> Iterator[str]:
+    return (entry.strip() for entry in text.split(",") if entry.strip())
 
 
 def _refuse(var: str, looks: str, looks_zh: str) -> NoReturn:
     raise ImproperlyConfigured(f"{var} must be {looks} / {var} 的格式应如 {looks_zh}")
 
 
-def _from_files() -> dict[str, str]:
-    """What orchestrators mount as files: the values of SECRETS, without the line end that editors add."""
+def _secrets_in_files() -> dict[str, str]:
+    """Return the values of SECRETS that are mounted as files, without the line end that editors add."""
     found = {}
     for name in SECRETS:
         path = os.environ.get(f"{name}_FILE", "").strip()

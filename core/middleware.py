@@ -1,14 +1,14 @@
-"""Rules that hold for every answer."""
+"""Rules that hold for every response."""
 
 import re
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.contrib.auth import SESSION_KEY
+from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from . import client_ip, lengths
@@ -23,13 +23,13 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 class StaticFiles(WhiteNoiseMiddleware):
-    """Serve the static files. Those with a hash in their name are kept for a year, as long as HTTP knows "for ever"."""
+    """WhiteNoise, with a year as the lifetime of files that have a hash in their name."""
 
     FOREVER = 31_536_000  # seconds
 
 
 def private_pages(get_response: GetResponse) -> GetResponse:
-    """Keep pages out of shared caches: each has a language, and most a flow, in it (Vary does not name the cookie)."""
+    """Keep pages out of shared caches: they depend on the language and on cookies, which Vary does not name."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
@@ -41,8 +41,8 @@ def private_pages(get_response: GetResponse) -> GetResponse:
 
 def probes(get_response: GetResponse) -> GetResponse:
     """
-    Answer liveness, readiness and metrics before the Host is checked: who asks does so by address, not by name. No
-    session, no language, no CSRF.
+    Answer liveness, readiness and metrics before the Host is checked: probes use the address, not the name. They need
+    no session, no language and no CSRF.
     """
     views = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics_page}
 
@@ -54,13 +54,13 @@ def probes(get_response: GetResponse) -> GetResponse:
 
 def request_log(get_response: GetResponse) -> GetResponse:
     """
-    One line a request, by the name of its route: no query, and of a path with a token in it the pattern. Its id, the
-    proxy's X-Request-ID where that is well-formed, is in every line of the request and of the task that it causes, and
-    in the answer.
+    Log one line a request: the pattern of its route, as a path may have a token in it, and no query. The request's id,
+    a well-formed X-Request-ID of the proxy or a new one, is in every line of the request and of the task that it
+    causes, and in the response.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        begun = time.monotonic()
+        start = time.monotonic()
         request_id = request.META.get("HTTP_X_REQUEST_ID", "")
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = secrets.token_hex(16)
@@ -68,27 +68,24 @@ def request_log(get_response: GetResponse) -> GetResponse:
         structlog.contextvars.bind_contextvars(request_id=request_id, client_ip=client_ip.pseudonym(request))
         response = get_response(request)
         response.headers["X-Request-ID"] = request_id
-        _tell(request, response, ms=round((time.monotonic() - begun) * 1000, 1))
+        route = f"/{request.resolver_match.route}" if request.resolver_match else request.path
+        fields = {"ms": round((time.monotonic() - start) * 1000, 1)}
+        session = getattr(request, "session", None)
+        # A session that was used is loaded, and costs no query here; after a server error it may be what failed.
+        if session is not None and session.accessed and response.status_code < 500 and SESSION_KEY in session:
+            fields["user_id"] = int(session[SESSION_KEY])
+        log = logger.error if response.status_code >= 500 else logger.info
+        log("request_finished", code=response.status_code, request=f"{request.method} {route}", **fields)
         structlog.contextvars.clear_contextvars()
         return response
 
     return middleware
 
 
-def _tell(request: HttpRequest, response: HttpResponse, **told: Any) -> None:
-    user = getattr(request, "_cached_user", None)  # who was looked up anyway
-    if user and user.pk:
-        told["user_id"] = user.pk
-    match = request.resolver_match
-    route = f"/{match.route}" if match else request.path
-    tell = logger.error if response.status_code >= 500 else logger.info
-    tell("request_finished", code=response.status_code, request=f"{request.method} {route}", **told)
-
-
 def limit_body(get_response: GetResponse) -> GetResponse:
     """
-    Answer 413 to a body over DATA_UPLOAD_MAX_MEMORY_SIZE bytes, 415 to one that isn't UTF-8, before it is read; 411 to
-    one that came in chunks which the server did not read (core/wsgi.py).
+    Respond 413 to a body over DATA_UPLOAD_MAX_MEMORY_SIZE bytes and 415 to one that isn't UTF-8, before it is read; 411
+    to one in chunks that the server did not read (core/wsgi.py).
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
@@ -97,7 +94,7 @@ def limit_body(get_response: GetResponse) -> GetResponse:
         except ValueError:
             return error_page(request, 400)
         if (request.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
-            return error_page(request, 415)  # others decode to what no text is, half surrogates for one
+            return error_page(request, 415)  # some charsets decode to half surrogates, which are no text
         if "HTTP_TRANSFER_ENCODING" in request.META:
             return error_page(request, 411)
         if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
@@ -109,25 +106,40 @@ def limit_body(get_response: GetResponse) -> GetResponse:
 
 def limit_fields(get_response: GetResponse) -> GetResponse:
     """
-    Bound the fields of query and form (core/lengths.py) before a view, or Django's own code, reads them. A query or a
-    body that is short as a whole has no long field.
+    Bound the fields of query and form before a view, or Django's own code, reads them. A query or a body that is short
+    as a whole has no long field.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if len(request.META.get("QUERY_STRING", "")) > lengths.NEXT:
-            request.GET = lengths.bound_fields(request.GET)  # type: ignore[assignment]
+            request.GET = bound_fields(request.GET)  # type: ignore[assignment]
         if int(request.META.get("CONTENT_LENGTH") or 0) > lengths.NEXT:
             try:
-                request.POST = lengths.bound_fields(request.POST)  # type: ignore[assignment]
-            except UnreadablePostError:  # the client left
+                request.POST = bound_fields(request.POST)  # type: ignore[assignment]
+            except UnreadablePostError:  # the client closed the connection
                 return error_page(request, 400)
         return get_response(request)
 
     return middleware
 
 
+def bound_fields(fields: QueryDict) -> QueryDict:
+    """
+    Return a copy whose values are short enough to be validated and shown again.
+
+    A value is cut to `lengths.FIELD` characters, which every field that people fill in still refuses as too long. A
+    long `next`, which Django's own views read, is left out instead: half a path leads elsewhere.
+    """
+    short = fields.copy()
+    for name, values in fields.lists():
+        short.setlist(name, [value[: lengths.FIELD] for value in values])
+    if any(len(value) > lengths.NEXT for value in short.getlist("next")):
+        del short["next"]
+    return short
+
+
 class RateLimits:
-    """Answer 429 where a limit is reached, whoever of the views noticed."""
+    """Respond 429 where a view, a form or the authentication backend raised RateLimited."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response

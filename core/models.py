@@ -1,20 +1,17 @@
-"""What the ground itself keeps."""
+"""The rows of core/observability/counters.py."""
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 
 
 class CounterValue(models.Model):
-    """One count of all processes together, since the database was made."""
+    """The value of a counter, of all processes together, since the database was created."""
 
-    name = models.CharField(_("name"), max_length=64)  # of the metric
+    name = models.CharField(max_length=64)  # of the metric
     labels = models.CharField(max_length=128, blank=True)  # values, joined by "/"
     value = models.FloatField(default=0)
 
     class Meta:
-        verbose_name = _("tally")
-        verbose_name_plural = _("tallies")
-        constraints = [models.UniqueConstraint(fields=["name", "labels"], name="tally_name_labels")]
+        constraints = [models.UniqueConstraint(fields=["name", "labels"], name="counter_name_labels")]
 
     def __str__(self) -> str:
         return f"{self.name} {self.labels}"

@@ -1,4 +1,4 @@
-"""How passwords are hashed, judged and reset."""
+"""Password hashing, validators and reset tokens."""
 
 import os
 import threading
@@ -13,13 +13,12 @@ from django.utils.translation import ngettext
 
 from . import lengths
 
-# Characters; OWASP ASVS 5.0 6.2.1 asks for at least 8, 6.2.9 to allow at least 64.
-MIN_LENGTH, MAX_LENGTH = 8, lengths.PASSWORD
+MIN_LENGTH, MAX_LENGTH = 8, lengths.PASSWORD  # characters; OWASP ASVS 5.0, 6.2.1 and 6.2.9
 
-# Hashes at a time in a process, of which a machine runs two or more. What is more than the processors are takes turns
-# anyway, and each turn finds its 19 MiB out of their caches: 30 ms of processor a hash instead of 24.
+# Hashes at a time in a process, of which a machine runs two or more. More than there are processors only take turns,
+# and each turn finds its 19 MiB evicted from the processor's caches: 30 ms of processor time a hash instead of 24.
 AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
-_a_place = threading.BoundedSemaphore(AT_ONCE)
+_slots = threading.BoundedSemaphore(AT_ONCE)
 
 
 class Argon2idHasher(Argon2PasswordHasher):
@@ -35,57 +34,52 @@ class Argon2idHasher(Argon2PasswordHasher):
     parallelism = 1
 
     def encode(self, password: str, salt: str) -> str:
-        with _a_place:
+        with _slots:
             return str(super().encode(password, salt))
 
     def verify(self, password: str, encoded: str) -> bool:
-        with _a_place:
+        with _slots:
             return bool(super().verify(password, encoded))
 
 
-class LengthValidator:
-    """Between `min_length` and `max_length` characters."""
+class LengthValidator(password_validation.MinimumLengthValidator):
+    """Between MIN_LENGTH and MAX_LENGTH characters."""
 
-    def __init__(self, min_length: int = MIN_LENGTH, max_length: int = MAX_LENGTH) -> None:
-        self.min_length, self.max_length = min_length, max_length
+    def __init__(self) -> None:
+        super().__init__(MIN_LENGTH)
 
     def validate(self, password: str, user: Any = None) -> None:
-        if len(password) < self.min_length:
-            raise ValidationError(self.get_help_text(), code="password_too_short", params={"n": self.min_length})
-        if len(password) > self.max_length:
-            raise ValidationError(
-                ngettext(
-                    "Password must be at most %(n)d character",
-                    "Password must be at most %(n)d characters",
-                    self.max_length,
-                ),
-                code="password_too_long",
-                params={"n": self.max_length},
+        super().validate(password, user)
+        if len(password) > MAX_LENGTH:
+            text = ngettext(
+                "Password must be at most %(n)d character", "Password must be at most %(n)d characters", MAX_LENGTH
             )
+            raise ValidationError(text % {"n": MAX_LENGTH}, code="password_too_long")
 
     def get_help_text(self) -> str:
-        n = self.min_length
         return ngettext(
-            "Password must be at least %(n)d character", "Password must be at least %(n)d characters", n
-        ) % {"n": n}
+            "Password must be at least %(n)d character", "Password must be at least %(n)d characters", MIN_LENGTH
+        ) % {"n": MIN_LENGTH}
+
+    get_error_message = get_help_text
 
 
 class CommonPasswordValidator(password_validation.CommonPasswordValidator):
-    """Django's list of 20,000 common passwords, in our words."""
+    """Django's list of 20,000 common passwords, with our message."""
 
     def get_error_message(self) -> str:
         return _("Choose a password that is harder to guess")
 
 
 class SimilarityValidator(password_validation.UserAttributeSimilarityValidator):
-    """Too close to the username or the email address, in our words."""
+    """Django's comparison with the username and the email address, with our message."""
 
     def get_error_message(self) -> str:
         return _("Choose a password that is less like your username or email address")
 
 
 class ResetTokens(PasswordResetTokenGenerator):
-    """Tokens of reset links. They also end when the account is disabled, and activating it does not bring them back."""
+    """Tokens of reset links. They end with the account's sessions: enabling a disabled account brings none back."""
 
     def make_token(self, user: Any) -> str:
         return _generator(user).make_token(user)
@@ -95,7 +89,6 @@ class ResetTokens(PasswordResetTokenGenerator):
 
 
 def _generator(user: Any) -> PasswordResetTokenGenerator:
-    """Django's own, whose key belongs to what also ends the sessions of the account."""
     generator = PasswordResetTokenGenerator()
     generator.key_salt += user.session_salt
     return generator

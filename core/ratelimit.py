@@ -6,43 +6,39 @@ the database (verification/guess_limits.py, worker/mail_limits.py). Fails open w
 is logged and counted, and the limits in the database still hold.
 """
 
+import functools
 import logging
 import time
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from django.conf import settings
-from django.core.cache import caches
+from django.core.cache import cache
+from redis import Redis
 from redis.exceptions import RedisError
 
 from core.observability.counters import Counter
 from core.observability.redaction import pseudonym
 
 from .circuit_breaker import CircuitBreaker
-from .rate_counters import LocalCounters, RedisCounters
 
 logger = logging.getLogger(__name__)
 
-MARGIN = 5  # seconds that a count outlives its window: machines' clocks differ
-SILENCE = 5.0  # seconds without asking Redis after a failure: a frozen one costs its time-out once
+MARGIN = 5  # seconds that a counter outlives its window: machines' clocks differ
+PAUSE = 5.0  # seconds without a call to Redis after a failure: a frozen one costs its time-out once
 
-breaker = CircuitBreaker(first=SILENCE, longest=SILENCE)
+breaker = CircuitBreaker(first=PAUSE, longest=PAUSE)
 
 tripped = Counter("doorcode_limits_tripped", "Requests that a limit refused", ["limit"])
-opened = Counter("doorcode_limits_open", "Requests that a limit let pass because Redis was away", ["limit"])
+opened = Counter("doorcode_limits_open", "Requests that a limit let pass because Redis was down", ["limit"])
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit by the name that logs and metrics give it; its rates, (count, seconds), are in the setting."""
+    """A limit by its name in logs and metrics; its rates, (count, seconds), are in the setting."""
 
     name: str
     setting: str
-
-    @property
-    def rates(self) -> list[tuple[int, int]]:
-        rates: list[tuple[int, int]] = getattr(settings, self.setting)
-        return rates
 
 
 class RateLimited(Exception):
@@ -57,81 +53,101 @@ class RateLimited(Exception):
 
 def hit(limit: Limit, *, key: str) -> None:
     """Count one for `key`. Raises RateLimited where that is one too many for any of the limit's rates."""
-    wait = _count(limit, key)
-    if wait:
+    windows = _windows(limit, key)
+    if not windows:
+        return
+    counts = _count(limit, windows, 1)
+    if counts is None:
+        opened.add(limit.name)
+        return
+    ends = [window.ends for window, count in zip(windows, counts, strict=True) if count > window.most]
+    if ends:
         tripped.add(limit.name)
         logger.warning("limit %s reached", limit.name)
-        raise RateLimited(limit, wait)
+        raise RateLimited(limit, max(1, max(ends) - int(time.time())))
 
 
 def undo(limit: Limit, *, key: str) -> None:
-    """Take one back that was charged a moment ago: it turned out harmless."""
-    if not limit.rates or not breaker.allow():
-        return
-    try:
-        counters().uncount({each.name: each.life for each in _windows(limit, key)})
-        breaker.succeeded()
-    except (RedisError, OSError) as error:
-        _away(limit, error)
+    """Take one hit back, as it turned out harmless."""
+    _count(limit, _windows(limit, key), -1)
 
 
 def forget(limit: Limit, *, key: str) -> bool:
-    """Forget what was counted for `key` in the present windows; False where Redis is away."""
+    """Delete the counters of `key` in the open windows; False where Redis is down."""
+    names = [window.name for window in _windows(limit, key)]
     try:
-        counters().delete_many([each.name for each in _windows(limit, key)])
+        redis = redis_client()
+        if redis is None:
+            cache.delete_many(names)
+        elif names:
+            redis.delete(*names)
     except (RedisError, OSError) as error:
-        _away(limit, error)
+        _report_failure(limit, error)
         return False
     return True
 
 
-def _count(limit: Limit, key: str) -> int:
-    """Count one, by one round trip; return the seconds to wait, 0 where it may pass."""
-    if not limit.rates:
-        return 0
-    if not breaker.allow():
-        opened.add(limit.name)
-        return 0
-    windows = _windows(limit, key)
-    try:
-        counts = counters().count({each.name: each.life for each in windows})
-    except (RedisError, OSError) as error:
-        _away(limit, error)
-        return 0
-    breaker.succeeded()
-    over = [each.ends for each, count in zip(windows, counts, strict=True) if count > each.most]
-    return max(1, max(over) - int(time.time())) if over else 0
+def redis_client() -> Redis | None:
+    """The connections to REDIS_URL, which give up after half a second; None where the counters are in memory."""
+    return None if settings.REDIS_URL.startswith("memory:") else _connect(settings.REDIS_URL)
+
+
+@functools.cache
+def _connect(url: str) -> Redis:
+    return Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
 
 
 class _Window(NamedTuple):
-    """A rate's window that is open now: its count's name and life in seconds, when it ends, and the most it takes."""
+    """The open window of a rate: its counter's name and lifetime in seconds, its end, and the most that may pass."""
 
     name: str
-    life: int
+    lifetime: int
     ends: int
     most: int
 
 
 def _windows(limit: Limit, key: str) -> list[_Window]:
     """
-    Return the present window of each rate. Windows of different keys end at different times, so that those who wait do
-    not all come back in the same second. Redis learns no address and no name: a keyed hash stands for the key.
+    Return the open window of each rate. Windows of different keys end at different times, so that waiting clients do
+    not all come back in the same second. Redis holds no address and no name: a pseudonym stands for the key.
     """
     hashed = pseudonym(f"limit.{limit.name}", key)
     now, windows = int(time.time()), []
-    for most, seconds in limit.rates:
+    for most, seconds in getattr(settings, limit.setting):
         ends = now + seconds - (now + int(hashed, 16)) % seconds
         name = f"limit:{limit.name}:{hashed}:{seconds}:{ends}"
         windows.append(_Window(name, seconds + MARGIN, ends, most))
     return windows
 
 
-def counters() -> RedisCounters | LocalCounters:
-    """The cache that counts, and marks."""
-    return cast("RedisCounters | LocalCounters", caches["default"])
+def _count(limit: Limit, windows: list[_Window], change: int) -> list[int] | None:
+    """
+    Change the counter of each window by 1 or -1, in one round trip, and return the counts; None while Redis is down. A
+    new counter has an expiry from the start, and is 0 after an undo without a hit.
+    """
+    if not windows or not breaker.allow():
+        return None
+    start = max(0, -change)
+    counts: list[int]
+    try:
+        redis = redis_client()
+        if redis is None:
+            for window in windows:
+                cache.add(window.name, start, window.lifetime)
+            counts = [cache.incr(window.name, change) for window in windows]
+        else:
+            with redis.pipeline(transaction=False) as pipe:
+                for window in windows:
+                    pipe.set(window.name, start, ex=window.lifetime, nx=True)
+                    pipe.incrby(window.name, change)
+                counts = pipe.execute()[1::2]
+    except (RedisError, OSError) as error:
+        _report_failure(limit, error)
+        return None
+    breaker.succeeded()
+    return counts
 
 
-def _away(limit: Limit, error: Exception) -> None:
+def _report_failure(limit: Limit, error: Exception) -> None:
     breaker.failed()
-    opened.add(limit.name)
-    logger.warning("limit %s is open, Redis is away: %s", limit.name, type(error).__name__)
+    logger.warning("limit %s is open, Redis is down: %s", limit.name, type(error).__name__)

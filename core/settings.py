@@ -1,14 +1,10 @@
 """All settings, in sections, from the environment; docs/reference/environment.md lists every variable."""
 
-import re
-import ssl
 import warnings
 from datetime import timedelta
-from email.headerregistry import Address
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.conf.locale import LANG_INFO
@@ -16,33 +12,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import to_language
 
-from .env import Env, is_weak_key
+from .env import Env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
 
 # --- Safety -----------------------------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
-DEVELOPMENT_KEY = "doorcode-development-key-never-for-production"
-SECRET_KEY = env.str("SECRET_KEY", default=DEVELOPMENT_KEY if DEBUG else "")
-SECRET_KEY_FALLBACKS = env.keys("SECRET_KEY_FALLBACKS")
-if not DEBUG and is_weak_key(SECRET_KEY):
-    raise ImproperlyConfigured(
-        "SECRET_KEY is missing, shorter than 32 characters, made of few different characters, or an example that "
-        "everybody knows. Set SECRET_KEY to a long random value, for example from "
-        "`python -c 'import secrets; print(secrets.token_urlsafe(50))'`, or set DEBUG=true on your own machine. / "
-        "缺少 SECRET_KEY，或其长度不足 32 个字符、字符种类过少、是众所周知的示例。请将 SECRET_KEY 设为足够长的随机值；"
-        "仅在本机开发时可设置 DEBUG=true。"
-    )
-if not DEBUG and any(map(is_weak_key, SECRET_KEY_FALLBACKS)):
-    raise ImproperlyConfigured(
-        "SECRET_KEY_FALLBACKS holds a key that is shorter than 32 characters, made of few different characters, or an "
-        "example that everybody knows: whoever guesses it can forge codes and sessions. Leave it out. A comma "
-        'separates keys; if a former key has a comma in it, write a JSON list: ["first,key", "second"]. / '
-        "SECRET_KEY_FALLBACKS 中有密钥长度不足 32 个字符、字符种类过少，或是众所周知的示例："
-        "猜中它的人可以伪造验证码和会话。请将其删除。"
-        '密钥以逗号分隔；若旧密钥本身含有逗号，请写成 JSON 列表：["first,key", "second"]。'
-    )
+SECRET_KEY = env.secret_key("SECRET_KEY", debug=DEBUG)
+SECRET_KEY_FALLBACKS = env.former_keys("SECRET_KEY_FALLBACKS", debug=DEBUG)
 
 # --- The site ---------------------------------------------------------------------------------------------------------
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
@@ -70,10 +48,10 @@ SIGNUP_DENIED_DOMAINS = env.names("SIGNUP_DENIED_DOMAINS")
 HANDLE_LIFETIME = 86_400  # seconds; a sign-up that is older has to start again
 
 # --- Limits; an empty variable switches one off -----------------------------------------------------------------------
-# Wrong guesses in rolling 24 hours -> digits that codes then have.
+# Wrong guesses in rolling 24 hours -> digits of the codes after them.
 LIMIT_GUESSES_ADDRESS = env.tiers("LIMIT_GUESSES_ADDRESS", default="9:8,100:link")
 LIMIT_GUESSES_SITE = env.tiers("LIMIT_GUESSES_SITE", default="100:6,1000:8")
-# Mails that wait until they may go; nobody's answer changes.
+# More mails wait; no visitor's response changes.
 LIMIT_MAILS_MAILBOX = env.rates("LIMIT_MAILS_MAILBOX", default="1/60s,5/h,10/d")
 LIMIT_MAILS_SITE = env.rates("LIMIT_MAILS_SITE", default="2000/h")
 LIMIT_RESETS_MAILBOX = env.rates("LIMIT_RESETS_MAILBOX", default="1/60s,3/h,6/d")
@@ -139,73 +117,69 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "core.context.site",
+                "core.views.site",
             ]
         },
     }
 ]
-MESSAGE_STORAGE = "core.storage.MessageStorage"  # a visitor needs no session row
+MESSAGE_STORAGE = "core.storage.MessageStorage"  # so that a visitor needs no session row
 DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # bytes
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
 # --- Database ---------------------------------------------------------------------------------------------------------
-_database = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'doorcode.sqlite3'}")
-if _database["ENGINE"] == "django.db.backends.sqlite3":
-    _database["OPTIONS"] = {
-        # IMMEDIATE: a transaction that reads and then writes takes its place in the queue at once, instead of failing.
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
-        **_database["OPTIONS"],
-    }
-else:
-    _database["CONN_HEALTH_CHECKS"] = True  # the pool checks a connection each time that it hands it out
-    _database["OPTIONS"] = {
-        "connect_timeout": 5,  # seconds
-        "tcp_user_timeout": 10_000,  # milliseconds
-        "options": " ".join(
-            (
-                "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s",
-                r"-c default_transaction_isolation=read\ committed",  # whatever the server's default is
-            )
-        ),
-        **_database["OPTIONS"],
-        "pool": {
-            "min_size": 1,
-            "max_size": 20,
-            # Seconds: to wait for a connection, and to keep trying to reconnect after an outage.
-            "timeout": 5,
-            "reconnect_timeout": 5,
-            # Seconds after which one unused connection is closed. After a restart of PostgreSQL a request meets the
-            # dead connections one after the other, and the pool pauses longer before each (docs/decisions/0080).
-            "max_idle": 5,
-            **_database["OPTIONS"]["pool"],
+DATABASES = {
+    "default": env.database(
+        "DATABASE_URL",
+        default=f"sqlite:///{BASE_DIR / 'doorcode.sqlite3'}",
+        sqlite={
+            # IMMEDIATE: a transaction that reads and then writes queues for the lock at its start, instead of failing.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
         },
-    }
-DATABASES = {"default": _database}
+        postgresql={
+            "connect_timeout": 5,  # seconds
+            "tcp_user_timeout": 10_000,  # milliseconds
+            "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
+            r" -c default_transaction_isolation=read\ committed",  # whatever the server's default is
+            "pool": {
+                "min_size": 1,
+                "max_size": 20,
+                # Seconds: to wait for a connection, and to keep trying to reconnect after an outage.
+                "timeout": 5,
+                "reconnect_timeout": 5,
+                # Seconds after which one unused connection is closed. After a restart of PostgreSQL a request meets
+                # the dead connections one by one, and the pool pauses longer before each (docs/decisions/0080).
+                "max_idle": 5,
+            },
+        },
+    )
+}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # the pool checks a connection each time that it hands it out
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis: cache and limits ------------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
-if REDIS_URL.startswith("memory:"):
-    CACHES: dict[str, Any] = {"default": {"BACKEND": "core.rate_counters.LocalCounters"}}
-else:
-    CACHES = {
-        "default": {
-            "BACKEND": "core.rate_counters.RedisCounters",
-            "LOCATION": REDIS_URL,
-            "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
-        }
+_in_memory = REDIS_URL.startswith("memory:")
+CACHES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    if _in_memory
+    else {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
     }
+}
 
-# --- Celery: the doorbell ---------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = env.str(
-    "CELERY_BROKER_URL", default=REDIS_URL if REDIS_URL[:6] != "memory" else "memory://localhost/"
+# --- Celery: wakes the workers ----------------------------------------------------------------------------------------
+CELERY_BROKER_URL, CELERY_BROKER_USE_SSL, _broker_options = env.broker(
+    "CELERY_BROKER_URL", default="memory://localhost/" if _in_memory else REDIS_URL
 )
+# Celery reads the variable CELERY_BROKER_URL by itself, options and all; these two take precedence.
+CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 1
@@ -213,10 +187,10 @@ CELERY_BROKER_CONNECTION_TIMEOUT = 0.5
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = _broker_options
 if CELERY_BROKER_URL.startswith(("redis", "sentinel", "valkey", "unix")):
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "max_retries": 0,  # the web's publishing; a worker's own connection retries for ever
+        "max_retries": 0,  # when the web publishes; a worker's own connection retries without end
         "socket_timeout": 0.5,
         "socket_connect_timeout": 0.5,
         "socket_keepalive": True,
@@ -224,30 +198,10 @@ if CELERY_BROKER_URL.startswith(("redis", "sentinel", "valkey", "unix")):
         "visibility_timeout": 120,
         "unacked_restore_interval": 5,
         "unacked_mutex_expire": 15,
+        **_broker_options,
     }
 elif CELERY_BROKER_URL.startswith("memory"):
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
-# TLS: the server proves its name to web and workers, as redis-py has it; Celery's own default for rediss:// is to trust
-# any. Options such as ?ssl_ca_certs=… come with the URL: for rediss:// Celery reads them there.
-_broker, _separator, _query = CELERY_BROKER_URL.partition("?")
-_options = dict(parse_qsl(_query))
-_tls = {name: value for name, value in _options.items() if name.startswith("ssl_")}
-CELERY_BROKER_USE_SSL: dict[str, Any] | bool = False
-if CELERY_BROKER_URL.startswith("rediss"):
-    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-elif CELERY_BROKER_URL.startswith("amqps"):
-    CELERY_BROKER_URL = _broker
-    _authority = {"ca_certs": _tls["ssl_ca_certs"]} if "ssl_ca_certs" in _tls else {}
-    # The name to look for in the certificate: None stands for that of the URL.
-    CELERY_BROKER_USE_SSL = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **_authority}
-elif CELERY_BROKER_URL.startswith("sentinel"):  # sentinel://one:26379;sentinel://two:26379?master_name=…
-    CELERY_BROKER_URL = _broker
-    CELERY_BROKER_TRANSPORT_OPTIONS["master_name"] = _options.get("master_name", "mymaster")
-    if _tls:
-        CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": "required", **_tls}
-        CELERY_BROKER_TRANSPORT_OPTIONS["sentinel_kwargs"] = {"ssl": True, **CELERY_BROKER_USE_SSL}
-# Celery reads the variable CELERY_BROKER_URL by itself, options and all; these two go before it.
-CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 16
@@ -267,19 +221,7 @@ EMAIL_HOST = EMAIL_CONFIG["EMAIL_HOST"]
 EMAIL_PORT = EMAIL_CONFIG["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 EMAIL_MAX_CONNECTIONS = env.int("EMAIL_MAX_CONNECTIONS", default=16)  # of one worker process, one for each thread
 EMAIL_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="") or str(
-    Address(
-        display_name=" ".join(SITE_NAME.split()),
-        username="noreply",
-        domain="localhost" if ":" in _site.hostname else _site.hostname.encode("idna").decode(),
-    )
-)
-if not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.:\[\]-]+", parseaddr(DEFAULT_FROM_EMAIL)[1]):
-    raise ImproperlyConfigured(
-        "DEFAULT_FROM_EMAIL must hold an ASCII address, like name@example.com or Name <name@example.com>; put a name "
-        "with a comma in double quotes / DEFAULT_FROM_EMAIL 须包含 ASCII 邮箱地址，例如 name@example.com 或 "
-        "名称 <name@example.com>；名称中有逗号时须加英文双引号"
-    )
+DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", name=SITE_NAME, host=_site.hostname)
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 # --- Accounts ---------------------------------------------------------------------------------------------------------
@@ -297,7 +239,7 @@ LOGOUT_REDIRECT_URL = "login"
 PASSWORD_RESET_TIMEOUT = 3_600  # seconds
 
 # --- The JSON API -----------------------------------------------------------------------------------------------------
-API_TOKEN_TTL = env.duration("API_TOKEN_TTL", default="30d")  # a token's life, from sign-in
+API_TOKEN_TTL = env.duration("API_TOKEN_TTL", default="30d")  # a token's lifetime, from sign-in
 REST_KNOX = {"TOKEN_TTL": timedelta(seconds=API_TOKEN_TTL), "TOKEN_LIMIT_PER_USER": 10}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["signup.api.tokens.Authentication"],
@@ -333,7 +275,6 @@ if LANGUAGE_CODE not in _codes:
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 31_536_000
 TIME_ZONE = "UTC"
-USE_TZ = True
 
 # --- Static files -----------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
@@ -341,16 +282,16 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [Path(_brand) / "static"] if _brand and (Path(_brand) / "static").is_dir() else []
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "core.storage.StaticFilesStorage"},  # hashed names for what collectstatic has hashed
+    "staticfiles": {"BACKEND": "core.storage.StaticFilesStorage"},
 }
-WHITENOISE_USE_FINDERS = True  # and what it has not is served from where it stands
+WHITENOISE_USE_FINDERS = True  # other files are served from their source folders
 warnings.filterwarnings("ignore", "No directory at", UserWarning)  # nothing is collected in a checkout
 
 # --- Headers and cookies; https follows from SITE_URL -----------------------------------------------------------------
 _https = _site.scheme == "https"
 CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc}"]
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SIGNUP_COOKIE_SECURE = _https
-# Browsers take a cookie of such a name from this very host alone: a neighbouring subdomain can't set or replace it.
+# Browsers take a cookie of such a name from this host only: a neighbouring subdomain can't set or replace it.
 COOKIE_PREFIX = "__Host-" if _https else ""
 SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid"
 CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrftoken"
@@ -363,7 +304,6 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_HSTS_SECONDS = 31_536_000 if _https and not DEBUG else 0
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS for neighbouring hosts is their owner's decision
-SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -378,11 +318,10 @@ CONTENT_SECURITY_POLICY = {
         **({"frame-src": [SELF]} if DEMO else {}),
     }
 }
-
 DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.NoValues"
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
-SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/observability/error_reports.py says what may leave
+SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/observability/error_reports.py says what a report contains
 LOG_FORMAT = env.str("LOG_FORMAT", default="text" if DEBUG else "json")
 if LOG_FORMAT not in ("json", "text"):
     raise ImproperlyConfigured("LOG_FORMAT must be json or text / LOG_FORMAT 只能是 json 或 text")
@@ -392,11 +331,11 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"()": "core.observability.logs.formatter", "style": LOG_FORMAT}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO").upper()},
-    # At DEBUG these tell the parameters of queries, and the whole context of a template: a mail's has the code in it.
+    # At DEBUG these log the parameters of queries, and the whole context of a template: a mail's has the code in it.
     "loggers": {
         "django.db.backends": {"level": "INFO"},
         "django.template": {"level": "INFO"},
-        "django.request": {"level": "ERROR"},  # what was answered is in the line of the request
+        "django.request": {"level": "ERROR"},  # the response is in the line of the request
     },
 }
-DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = 10  # DEBUG: a line for each task is for who looks closer
+DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = 10  # DEBUG: a line for each task

@@ -14,9 +14,9 @@ from . import views
 urlpatterns = [
     path("", include("signup.urls")),
     path("admin/dashboard/", admin.site.admin_view(dashboard), name="dashboard"),
-    # The site's own page: the admin's neither limits guesses nor tells the mailbox.
+    # The site's own page: the admin's neither limits guesses nor informs the mailbox.
     path("admin/password_change/", RedirectView.as_view(pattern_name="password_change")),
-    # Counted before the admin looks at anything.
+    # Counted before the admin reads the form.
     path("admin/login/", counted(count_sign_in)(admin.site.login), name="admin_login"),
     path("admin/", admin.site.urls),
     path("i18n/setlang/", set_language, name="set_language"),

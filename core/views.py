@@ -1,9 +1,10 @@
-"""Pages that belong to no app: errors, liveness, readiness and metrics."""
+"""Pages that belong to no app: errors, liveness, readiness and metrics; and the context of every page."""
 
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.shortcuts import render
@@ -12,40 +13,46 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from .health import proxies, registry
+from .health import checks, registry
 from .observability import metrics
 
 RETRY_AFTER = 30  # seconds: a database restart is over by then
 
+_BAD_REQUEST = (_("There is a problem with the request"), _("Go back and try again"))
+_EXPIRED_FORM = (_("The form is too old"), _("Go back, reload the page and send it again. Cookies have to be allowed"))
 _TEXTS = {
-    400: (_("There is a problem with the request"), _("Go back and try again")),
+    400: _BAD_REQUEST,
     403: (_("You can't open this page"), _("Sign in with an account that may open it")),
     404: (_("Page not found"), _("Check the address, or start from the beginning")),
-    411: (_("There is a problem with the request"), _("Go back and try again")),
+    411: _BAD_REQUEST,
     413: (_("The request is too large"), _("Go back and send less")),
-    503: (_("There's a problem with the service. Try again later"), _("Wait a minute, then send it again")),
-    415: (_("There is a problem with the request"), _("Go back and try again")),
+    415: _BAD_REQUEST,
     500: (
         _("There's a problem with the service. Try again later"),
         _("Nothing that you sent was lost by trying again"),
     ),
+    503: (_("There's a problem with the service. Try again later"), _("Wait a minute, then send it again")),
 }
-_EXPIRED_FORM = (_("The form is too old"), _("Go back, reload the page and send it again. Cookies have to be allowed"))
+
+ErrorView = Callable[[HttpRequest, int], HttpResponse]
+_error_views: dict[str, ErrorView] = {}
 
 
-_elsewhere: dict[str, Callable[[HttpRequest, int], HttpResponse]] = {}
+def site(request: HttpRequest) -> dict[str, Any]:
+    """The context processor of all pages."""
+    return {"brand": settings.SITE_NAME, "signup_open": settings.SIGNUP_OPEN, "demo": settings.DEMO}
 
 
-def register_errors(prefix: str, answer: Callable[[HttpRequest, int], HttpResponse]) -> None:
-    """Have errors below a path answered by `answer(request, status)`, as who calls there expects no page."""
-    _elsewhere[prefix] = answer
+def register_errors(prefix: str, view: ErrorView) -> None:
+    """Have `view(request, status)` respond to errors at paths that begin with `prefix`."""
+    _error_views[prefix] = view
 
 
 def error_page(request: HttpRequest, status: int, texts: tuple[Any, Any] | None = None) -> HttpResponse:
-    """An error page in the visitor's language. It touches neither database nor session: they may be what failed."""
-    for prefix, answer in _elsewhere.items():
+    """An error page in the visitor's language. It uses neither database nor session: they may be what failed."""
+    for prefix, view in _error_views.items():
         if request.path.startswith(prefix):
-            return answer(request, status)
+            return view(request, status)
     title, text = texts or _TEXTS[status]
     return render(request, "error.html", {"title": title, "text": text}, status=status)
 
@@ -62,8 +69,12 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return error_page(request, 404)
 
 
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return error_page(request, 403, _EXPIRED_FORM)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500; or 503 with Retry-After where it was the database that is away, which passes by itself."""
+    """500; or 503 with Retry-After where the database is down, which passes by itself."""
     if not isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
         return error_page(request, 500)
     response = error_page(request, 503)
@@ -72,7 +83,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def slow_down(retry_after: int) -> str:
-    """What people are told of a limit: seconds become minutes, rounded up."""
+    """The text of a limit for people: seconds become minutes, rounded up."""
     minutes = -(-retry_after // 60)
     return ngettext(
         "Too many requests. Try again in %(n)d minute", "Too many requests. Try again in %(n)d minutes", minutes
@@ -80,21 +91,17 @@ def slow_down(retry_after: int) -> str:
 
 
 def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
-    """429 with the way out: `retry_after` seconds in the header, minutes for people."""
+    """429 with the wait: `retry_after` seconds in the header, minutes in the text."""
     response = error_page(request, 429, (slow_down(retry_after), _("Go back then and send it again")))
     response["Retry-After"] = str(retry_after)
     return response
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return error_page(request, 403, _EXPIRED_FORM)
-
-
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Liveness: the process answers. It asks nothing of others, so that their trouble restarts nobody."""
-    return JsonResponse({"status": "ok", **proxies.seen(request)})
+    """Liveness: the process answers. It uses no other service, so no outage of one restarts the web process."""
+    return JsonResponse({"status": "ok", **checks.seen_by_site(request)})
 
 
 @never_cache
@@ -109,7 +116,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def metrics_page(request: HttpRequest) -> HttpResponse:
-    """Metrics for Prometheus; to anybody else there is no such page."""
+    """Metrics for Prometheus; 404 without the token."""
     if not metrics.is_allowed(request):
         return HttpResponseNotFound("Not found\n", content_type="text/plain")
     return HttpResponse(metrics.render(), content_type=metrics.CONTENT_TYPE)

@@ -1,34 +1,40 @@
 """The WSGI application: `gunicorn core.wsgi`. It bounds what Django would parse before any middleware runs."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from . import lengths
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 _django = get_wsgi_application()
 
 
-def application(environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
-    lengths.bound_headers(environ)
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    bound_headers(environ)
     if environ.get("wsgi.input_terminated") and "HTTP_TRANSFER_ENCODING" in environ:
         _read_chunked_body(environ)
     return _django(environ, start_response)
 
 
+def bound_headers(environ: dict[str, Any]) -> None:
+    """Empty each header, and the query, that is too long: it counts as not sent."""
+    limits = {"QUERY_STRING": lengths.QUERY, **lengths.HEADERS}
+    for name, value in environ.items():
+        limit = limits.get(name, lengths.HEADER if name.startswith("HTTP_") else None)
+        if limit is not None and len(value) > limit:
+            environ[name] = ""
+
+
 def _read_chunked_body(environ: dict[str, Any]) -> None:
     """
-    Give a body that came in chunks, without a length, the length that Django goes by.
+    Read a body that came in chunks, and set the Content-Length that Django needs.
 
-    One byte over the limit is enough: `core.middleware.limit_body` refuses the request by its length, as any other.
+    One byte over the limit is enough: then `core.middleware.limit_body` refuses the request by its length.
     """
     try:
         body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)

@@ -55,9 +55,9 @@ def _state(sign_up: CaptchaModel, delivery: Delivery | None) -> dict[str, Any]:
     leaves_at = delivery.leaves_at if delivery else None
     return {
         "state": delivery.visible_state if delivery else "failed",
-        "sent_at": clock.told(delivery.sent_at) if delivery and delivery.sent_at else None,
+        "sent_at": clock.whole_seconds(delivery.sent_at) if delivery and delivery.sent_at else None,
         "resend_after": sign_up.resend_wait,
-        **({"leaves_at": clock.told(leaves_at)} if leaves_at else {}),
+        **({"leaves_at": clock.whole_seconds(leaves_at)} if leaves_at else {}),
     }
 
 

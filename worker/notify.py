@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings
+from django.core.cache import cache
 from redis.exceptions import RedisError
 
 from core import ratelimit
@@ -57,7 +58,7 @@ def acknowledge() -> None:
     """A worker heard the bell and is about to look: what is posted from now on needs another."""
     if not ratelimit.breaker.is_open:
         try:
-            ratelimit.counters().unmark(RINGING)
+            cache.delete(RINGING)
         except (RedisError, OSError):
             ratelimit.breaker.failed()  # it ends by itself
 
@@ -72,7 +73,7 @@ def _is_ringing() -> bool:
     try:
         if ratelimit.breaker.is_open:
             raise ConnectionError("Redis was away a moment ago")
-        return not ratelimit.counters().mark(RINGING, ON_ITS_WAY)
+        return not cache.add(RINGING, 1, ON_ITS_WAY)
     except (RedisError, OSError) as error:
         if not ratelimit.breaker.is_open:
             ratelimit.breaker.failed()

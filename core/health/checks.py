@@ -1,30 +1,45 @@
-"""Health checks of the database, migrations, Redis, keys, catalogues and clocks."""
+"""Health checks of the database, migrations, Redis, keys, catalogues, clocks and proxies."""
 
+import json
 import struct
+import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import redis
 from django.conf import settings
-from django.core.cache import cache
+from django.contrib.contenttypes.models import ContentType
+from django.core import signing
 from django.core.checks.security.base import SECRET_KEY_MIN_LENGTH
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Max
+from django.db.models.functions import Now
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, to_locale
+from redis.exceptions import NoPermissionError
 
+from core import client_ip
 from core.env import is_weak_key
+from core.ratelimit import redis_client
 
 from .registry import Finding, failed, ok, skipped, warning
 
-REDIS_TIMEOUT = 2.0  # seconds
 MAX_SKEW = 5.0  # seconds that clocks may differ: leases follow the database's clock, codes this machine's
+
+# The doctor's request to the site, for the check of the proxies.
+HEADER = "X-Doorcode-Doctor"
+INVENTED = "192.0.2.1"  # as a client would forge it (RFC 5737: an address of nobody)
+MAX_AGE = 60  # seconds for which the doctor's signed request is answered
+TIMEOUT = 5.0  # seconds
 
 
 def database() -> Finding:
     """Whether it answers; product and version."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+    connection.ensure_connection()
+    if not connection.is_usable():
+        raise OperationalError("the connection is broken")
     version = ".".join(map(str, connection.get_database_version()))
     return ok(f"{connection.display_name} {version}")
 
@@ -49,15 +64,13 @@ def migrations() -> Finding:
 
 def redis_server() -> Finding:
     """Whether it answers, and whether it may drop messages."""
-    cache.get("health")  # by the connections of the limits, which have a short time limit
-    client = _redis_client()
+    client = redis_client()
     if client is None:
         return skipped(_("REDIS_URL is memory: counts are this process's own"))
-    with client:
-        try:
-            info = client.info()
-        except redis.exceptions.NoPermissionError:  # an ACL may allow no more than the limits need
-            return ok("Redis")
+    try:
+        info = client.info()
+    except NoPermissionError:  # it answers; an ACL may allow no more than the limits need
+        return ok("Redis")
     policy = info.get("maxmemory_policy", "noeviction")
     name = f"Redis {info.get('redis_version', '')}".strip()
     if policy != "noeviction" and settings.CELERY_BROKER_URL == settings.REDIS_URL:
@@ -70,82 +83,116 @@ def clock_of_database() -> Finding:
     """This machine's clock against the database's, which leases follow."""
     if connection.vendor == "sqlite":
         return skipped(_("SQLite has no clock of its own"))
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return _compare(cursor.fetchone()[0])
+    return _compare(ContentType.objects.aggregate(now=Max(Now()))["now"])
 
 
 def clock_of_redis() -> Finding:
     """This machine's clock against that of Redis, where counters expire."""
-    client = _redis_client()
+    client = redis_client()
     if client is None:
         return skipped(_("REDIS_URL is memory: counts are this process's own"))
-    with client:
-        seconds, micros = client.time()
+    seconds, micros = client.time()
     return _compare(datetime.fromtimestamp(seconds + micros / 1e6, UTC))
+
+
+def _compare(theirs: datetime) -> Finding:
+    skew = abs((datetime.now(UTC) - theirs).total_seconds())
+    text = _("%(seconds)s s apart") % {"seconds": f"{skew:.1f}"}
+    return ok(text) if skew <= MAX_SKEW else failed(text + "; " + _("set both machines' clocks by NTP"))
 
 
 def keys() -> Finding:
     """Whether codes, links and sessions can be forged, and whether a rotation is unfinished."""
-    weak = [name for name, key in _keys() if _is_weak(key)]
+    former = settings.SECRET_KEY_FALLBACKS
+    given = [("SECRET_KEY", settings.SECRET_KEY), *(("SECRET_KEY_FALLBACKS", key) for key in former)]
+    weak = [name for name, key in given if is_weak_key(key) or len(key) < SECRET_KEY_MIN_LENGTH]
     if weak:
-        names = ", ".join(weak)
-        return (warning if settings.DEBUG else failed)(
-            _("%(names)s can be guessed: set a long random value") % {"names": names}
-        )
-    former = len(settings.SECRET_KEY_FALLBACKS)
+        text = _("%(names)s can be guessed: set a long random value") % {"names": ", ".join(weak)}
+        return warning(text) if settings.DEBUG else failed(text)
     if former:
         text = ngettext(
             "%(n)d former key still opens: take it out a day after the rotation",
             "%(n)d former keys still open: take them out a day after the rotation",
-            former,
+            len(former),
         )
-        return warning(text % {"n": former})
+        return warning(text % {"n": len(former)})
     return ok(_("one key, long and random"))
 
 
 def catalogues() -> Finding:
-    """Whether every language translates every text."""
+    """Whether every language has as many translations as the others: a compiled catalogue leaves out those missing."""
     folder = Path(settings.LOCALE_PATHS[0])
-    found = {code: _texts(folder / to_locale(code) / "LC_MESSAGES" / "django.mo") for code, _name in settings.LANGUAGES}
-    every = set().union(*found.values())
-    lacking = {code: len(every - texts) for code, texts in found.items() if every - texts}
+    numbers = {
+        code: _number_of_texts(folder / to_locale(code) / "LC_MESSAGES" / "django.mo")
+        for code, _name in settings.LANGUAGES
+    }
+    most = max(numbers.values())
+    lacking = ", ".join(f"{code} ({most - number})" for code, number in numbers.items() if number < most)
     if lacking:
-        names = ", ".join(f"{code} ({number})" for code, number in lacking.items())
-        return failed(_("Texts are missing in %(names)s: run make messages, then translate") % {"names": names})
-    return ok(", ".join(found))
+        return failed(_("Texts are missing in %(names)s: run make messages, then translate") % {"names": lacking})
+    return ok(", ".join(numbers))
 
 
-def _redis_client() -> redis.Redis | None:
-    if settings.REDIS_URL.startswith("memory:"):
-        return None
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
+def _number_of_texts(path: Path) -> int:
+    """The third word of a compiled catalogue: the GNU gettext manual, "The Format of GNU MO Files"."""
+    number: int = struct.unpack_from("<I", path.read_bytes(), 8)[0] if path.exists() else 0
+    return number
 
 
-def _compare(theirs: datetime) -> Finding:
-    skew = (datetime.now(UTC) - theirs).total_seconds()
-    text = _("%(seconds)s s apart") % {"seconds": f"{abs(skew):.1f}"}
-    return ok(text) if abs(skew) <= MAX_SKEW else failed(text + "; " + _("set both machines' clocks by NTP"))
+def proxies(url: str | None = None) -> Finding:
+    """
+    Whether as many proxies stand before the site as TRUSTED_PROXIES says: only a request that came through them shows
+    it. Send one with an invented X-Forwarded-For, and judge what `/healthz` reports of it. A `url` that the operator
+    named must answer; SITE_URL may be out of reach from this machine.
+    """
+    named, url = url is not None, url or settings.SITE_URL
+    try:
+        answer = _request(url)
+    except (OSError, ValueError) as error:
+        text = _("%(url)s doesn't answer from here: %(error)s") % {"url": url, "error": error}
+        return failed(text) if named else warning(text + "; " + _("name another by --url"))
+    if not isinstance(answer.get("seen"), dict):
+        return warning(_("%(url)s doesn't say what it saw: its SECRET_KEY or version is another") % {"url": url})
+    return judge(url, answer["seen"])
 
 
-def _keys() -> list[tuple[str, str]]:
-    return [("SECRET_KEY", settings.SECRET_KEY), *(("SECRET_KEY_FALLBACKS", k) for k in settings.SECRET_KEY_FALLBACKS)]
+def judge(url: str, seen: dict[str, Any]) -> Finding:
+    """Compare the number of proxies that a request came through with TRUSTED_PROXIES."""
+    entries = seen["forwarded"]
+    hops = len(entries) - (entries.index(INVENTED) + 1 if INVENTED in entries else 0)
+    facts = {"hops": hops, "setting": settings.TRUSTED_PROXIES, "url": url, "client": seen["client"]}
+    if seen["client"] == INVENTED or hops < settings.TRUSTED_PROXIES:
+        text = _("%(hops)d on the way to %(url)s, TRUSTED_PROXIES is %(setting)d: visitors can choose their address")
+        return failed(text % facts)
+    if hops > settings.TRUSTED_PROXIES:
+        text = _("%(hops)d on the way to %(url)s, TRUSTED_PROXIES is %(setting)d: all visitors count as one")
+        return failed(text % facts)
+    if url.startswith("https:") and not seen["secure"]:
+        return failed(_("%(url)s is https, and the proxy doesn't say so: have it set X-Forwarded-Proto") % facts)
+    return ok(_("%(hops)d, as TRUSTED_PROXIES says; this request came from %(client)s") % facts)
 
 
-def _is_weak(key: str) -> bool:
-    return is_weak_key(key) or len(key) < SECRET_KEY_MIN_LENGTH
+def seen_by_site(request: HttpRequest) -> dict[str, Any]:
+    """What `/healthz` reports of the doctor's request; empty unless SECRET_KEY signed it."""
+    try:
+        signer().unsign(request.headers.get(HEADER, ""), max_age=MAX_AGE)
+    except signing.BadSignature:
+        return {}
+    entries = [entry.strip() for entry in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if entry.strip()]
+    entries = [str(client_ip.parse(entry) or entry) for entry in entries]  # some proxies add a port
+    client = client_ip.client_address(request, quiet=True)
+    return {"seen": {"client": client, "forwarded": entries, "secure": request.is_secure()}}
 
 
-def _texts(path: Path) -> set[bytes]:
-    """The texts that a compiled catalogue translates: the GNU gettext manual, "The Format of GNU MO Files"."""
-    if not path.exists():
-        return set()
-    data = path.read_bytes()
-    number, originals, translations = struct.unpack_from("<III", data, 8)
+def signer() -> signing.TimestampSigner:
+    return signing.TimestampSigner(salt="doorcode.doctor")
 
-    def strings(table: int) -> list[bytes]:
-        entries = struct.iter_unpack("<II", data[table : table + 8 * number])
-        return [data[begin : begin + length] for length, begin in entries]
 
-    pairs = zip(strings(originals), strings(translations), strict=True)
-    return {original for original, translation in pairs if translation.strip(b"\0")}
+def _request(url: str) -> dict[str, Any]:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("http or https")
+    headers = {HEADER: signer().sign("seen"), "X-Forwarded-For": INVENTED, "Accept": "application/json"}
+    request = urllib.request.Request(f"{url.rstrip('/')}/healthz", headers=headers)  # noqa: S310 - http or https
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  # nosec B310
+        found: dict[str, Any] = json.loads(answer.read(10_000))
+        return found

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from django.db import connection
 from django.utils import translation
@@ -21,14 +22,14 @@ from core.observability import redaction
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 8.0  # seconds for all checks of `run`; most drivers have shorter time limits of their own
-FRESH = 1.0  # seconds for which `latest` repeats its answer
+FRESH = 1.0  # seconds for which `latest` repeats its result
 
 
 class State(Enum):
     OK = "ok"
-    WARNING = "warning"  # it works, and somebody should know
+    WARNING = "warning"  # works, and an operator should know
     FAILED = "failed"
-    SKIPPED = "skipped"  # nothing to check here
+    SKIPPED = "skipped"  # there is nothing to check
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,10 @@ class Finding:
     text: str
 
 
-def ok(text: str) -> Finding:
-    return Finding(State.OK, text)
-
-
-def warning(text: str) -> Finding:
-    return Finding(State.WARNING, text)
-
-
-def failed(text: str) -> Finding:
-    return Finding(State.FAILED, text)
-
-
-def skipped(text: str) -> Finding:
-    return Finding(State.SKIPPED, text)
+ok = partial(Finding, State.OK)
+warning = partial(Finding, State.WARNING)
+failed = partial(Finding, State.FAILED)
+skipped = partial(Finding, State.SKIPPED)
 
 
 @dataclass(frozen=True)
@@ -75,8 +66,8 @@ _checks: dict[str, Check] = {}
 
 def register(name: str, check: Callable[[], Finding], label: str | Promise, *, quick: bool = False) -> None:
     """
-    Add a check: `name` is for programs, `label` for people. A quick check has a time limit of about a second: it also
-    runs in the web process, which reports it as "down" where it fails.
+    Add a check: `name` is for programs, `label` for people. A quick check takes a second at most: `/readyz` and
+    `/metrics` run it too, and report it as "down" where it fails.
     """
     _checks[name] = Check(check, label, quick)
 
@@ -87,8 +78,8 @@ def registered() -> dict[str, Check]:
 
 def run(checks: Mapping[str, Check], *, limit: float = TIME_LIMIT) -> Iterator[tuple[str, Finding]]:
     """
-    Run all checks at once, each in a thread of its own; yield (name, finding) in their order. A check that has no
-    result `limit` seconds after the beginning has failed: one that hangs neither delays nor hides the others.
+    Run all checks at once, each in its own thread; yield (name, finding) in their order. A check without a result after
+    `limit` seconds has failed, so one that hangs neither delays nor hides the others.
     """
     language, findings = translation.get_language(), dict[str, Finding]()
 
@@ -108,7 +99,7 @@ def run(checks: Mapping[str, Check], *, limit: float = TIME_LIMIT) -> Iterator[t
 
 
 def readiness() -> dict[str, str]:
-    """Run the quick checks, one after the other; return name -> "ok" or "down". The reasons go to the log alone."""
+    """Run the quick checks, one after the other; return name -> "ok" or "down". The reasons go to the log only."""
     states = {}
     for name, check in _checks.items():
         if check.quick:
@@ -126,9 +117,9 @@ _run_at = float("-inf")
 
 def latest() -> dict[str, str]:
     """
-    The readiness, at most FRESH seconds old. Where it is older, one caller runs the checks again, and all others get
-    the previous states at once: however slow a dependency is, a flood of requests occupies one thread. Before the
-    first result everything is "down".
+    The readiness, at most FRESH seconds old. When it is older, one caller runs the checks again, and all others get the
+    previous states at once: a flood of requests occupies one thread, however slow a dependency is. Before the first
+    result everything is "down".
     """
     global _states, _run_at  # noqa: PLW0603
     if _running.acquire(blocking=False):

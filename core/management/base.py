@@ -1,4 +1,4 @@
-"""The base class of the management commands: output in the operator's language, or in JSON for a program."""
+"""The base class of the management commands: output in the operator's language, or as JSON for a program."""
 
 import json
 import os
@@ -48,7 +48,7 @@ class Command(BaseCommand):
     """
     A management command whose help and output follow the operator's locale, or `--lang`.
 
-    It offers what several commands share: `--json`, `--dry-run`, `--yes`, the question before a large change, and the
+    It has what several commands share: `--json`, `--dry-run`, `--yes`, the confirmation of a large change, and the
     progress of long work on a terminal.
     """
 
@@ -85,7 +85,7 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(lines))
 
     def confirm(self, options: dict[str, Any], question: str) -> None:
-        """Ask the operator at a terminal; a script isn't asked. Raises CommandError unless the answer is yes."""
+        """Ask an operator at a terminal; a script is not asked. Raises CommandError unless the answer is yes."""
         if options["yes"] or not (sys.stdin.isatty() and sys.stderr.isatty()):
             return
         self.stderr.write(f"{question} [y/N] ", ending="")
@@ -94,7 +94,7 @@ class Command(BaseCommand):
             raise CommandError(_("Nothing was changed"))
 
     def progress(self, items: Iterable[T], *, total: int) -> Iterator[T]:
-        """Yield from `items`, and show their count on the terminal, if there is one."""
+        """Yield from `items`, and show their number on the terminal, if there is one."""
         shown = sys.stderr.isatty()
         for number, item in enumerate(items, 1):
             yield item

@@ -1,18 +1,20 @@
 """
-Counts of what happens, right in any number of processes and machines: they are kept in the database.
+Counters of events, right in any number of processes and machines: they are kept in the database.
 
-A process gathers its counts and adds them every few seconds, in one go. So a request or a mail pays no statement for
-being counted, no two processes fight for a row, and the worst that a killed process takes along is PAUSE seconds of
-counts.
+A process gathers its counts and adds them to the database every few seconds, in one go. So a request or a mail pays no
+statement for being counted, processes do not compete for rows, and a killed process loses PAUSE seconds of counts at
+most.
 """
 
 import atexit
 import contextlib
 import logging
+import os
 import threading
-from collections import Counter as Counts
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import accumulate
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import F
@@ -22,18 +24,17 @@ from core.models import CounterValue
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 2.0  # seconds between a count and its way to the database
+PAUSE = 2.0  # seconds between a count and the flush to the database
 
 Key = tuple[str, str]
 
 _lock = threading.Lock()
-_gathered: Counts[Key] = Counts()
-_timer: threading.Timer | None = None
+_gathered: defaultdict[Key, float] = defaultdict(float)
 _kinds: "list[Counter | Histogram]" = []
 
 
 class Counter:
-    """What happened how often, by labels. `known` label values are shown from the start, at 0."""
+    """How often something happened, by labels. `known` label values are shown from the start, at 0."""
 
     def __init__(
         self, name: str, text: str, labels: Iterable[str] = (), *, known: Iterable[tuple[str, ...]] = ()
@@ -43,12 +44,12 @@ class Counter:
         _kinds.append(self)
 
     def add(self, *values: str, number: int = 1) -> None:
-        """Count `number` for these values of the labels, in their order; none may have a slash in it."""
+        """Count `number` for these values of the labels, in their order; none may contain a slash."""
         if number:
             _gather({(self.name, "/".join(values)): number})
 
     def add_after_commit(self, *values: str, number: int = 1) -> None:
-        """Count what the transaction under way does, once it is done."""
+        """Count when the present transaction is committed."""
         transaction.on_commit(partial(self.add, *values, number=number), robust=True)
 
     def family(self, counts: Mapping[str, float]) -> Metric:
@@ -70,17 +71,14 @@ class Histogram:
         _gather({(self.name, bound): 1, (self.name, "sum"): max(0.0, seconds)})
 
     def family(self, counts: Mapping[str, float]) -> Metric:
-        total, buckets = 0.0, []
-        for bound in self._bounds:
-            total += counts.get(bound, 0)
-            buckets.append((bound, total))
+        totals = accumulate(counts.get(bound, 0) for bound in self._bounds)
         family = HistogramMetricFamily(self.name, self.text)
-        family.add_metric([], buckets=buckets, sum_value=counts.get("sum", 0))
+        family.add_metric([], buckets=[*zip(self._bounds, totals, strict=True)], sum_value=counts.get("sum", 0))
         return family
 
 
 def collect() -> list[Metric]:
-    """Everything that was ever counted, by all processes; of the others' last PAUSE seconds not yet."""
+    """The counts of all processes, without the last PAUSE seconds of the others."""
     flush()
     counts: dict[str, dict[str, float]] = {kind.name: {} for kind in _kinds}
     for name, labels, value in CounterValue.objects.values_list("name", "labels", "value"):
@@ -89,7 +87,7 @@ def collect() -> list[Metric]:
 
 
 def flush() -> None:
-    """Add what this process gathered to the database. What that doesn't take now waits for the next time."""
+    """Add the gathered counts to the database. While it is down they are kept for the next time."""
     with _lock:
         # Sorted: processes that flush at the same time lock rows in the same order, so there is no deadlock.
         rows = sorted((*key, number) for key, number in _gathered.items())
@@ -109,25 +107,21 @@ def flush() -> None:
 
 def _gather(counts: Mapping[Key, float]) -> None:
     with _lock:
+        is_first = not _gathered
         for key, number in counts.items():
-            _gathered[key] += number  # type: ignore[assignment] # seconds, for a histogram's sum
-    _schedule()
+            _gathered[key] += number
+    if is_first:
+        _schedule()
 
 
 def _schedule() -> None:
-    """Have it flushed by a thread that lives for this alone: an idle process needs none."""
-    global _timer  # noqa: PLW0603
-    with _lock:
-        if _timer is None or not _timer.is_alive():
-            _timer = threading.Timer(PAUSE, _flush_later)
-            _timer.daemon = True
-            _timer.start()
+    """Flush in PAUSE seconds, in a thread that ends afterwards: an idle process has none."""
+    timer = threading.Timer(PAUSE, _flush_in_thread)
+    timer.daemon = True
+    timer.start()
 
 
-def _flush_later() -> None:
-    global _timer  # noqa: PLW0603
-    with _lock:
-        _timer = None  # who counts from now on starts another
+def _flush_in_thread() -> None:
     try:
         flush()
     finally:
@@ -138,3 +132,6 @@ def _flush_later() -> None:
 def _flush_at_exit() -> None:
     with contextlib.suppress(Exception):
         flush()
+
+
+os.register_at_fork(after_in_child=_gathered.clear)  # they are the parent's, and so is the timer

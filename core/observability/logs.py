@@ -1,8 +1,7 @@
 """
-One line an event: JSON for programs, text for people. Each has the id of its request, in the web and in the worker.
-
-What never gets into a line: the tokens of links, the handles of sign-up requests, and addresses, for which a keyed hash
-stands.
+Logging: one line an event, as JSON for programs or text for people. Each has the id of its request, in the web and in
+the worker. No line contains the token of a link, the handle of a sign-up request, or an address: pseudonyms stand for
+addresses.
 """
 
 import logging
@@ -47,13 +46,9 @@ def formatter(style: str) -> logging.Formatter:
 
 
 def configure() -> None:
-    """Have structlog's lines end in the handlers of LOGGING."""
+    """Send the lines of structlog to the handlers of LOGGING."""
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_SHARED,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -61,7 +56,7 @@ def configure() -> None:
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]
-    """gunicorn's own, in our format; where its access log is switched on, the visitor's address in it is a hash."""
+    """gunicorn's logs in our format; the access log, where it is on, has a pseudonym for the visitor's address."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)

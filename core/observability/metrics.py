@@ -1,8 +1,8 @@
 """
-`/metrics` for Prometheus, put together at the scrape.
+`/metrics` for Prometheus, collected at each scrape.
 
 Counters of sign-ups and mails come from the database (counters.py), gauges from the collectors that apps register here.
-Only HTTP requests are counted on the machine that answered them, by prometheus_client: they must be visible while the
+Only HTTP requests are counted on the machine that answered them, by prometheus_client: they are also visible while the
 database is down.
 """
 
@@ -26,7 +26,7 @@ from . import counters
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
-METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # a client may make up more
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # a client may invent more
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -48,16 +48,16 @@ def register(collect: Collect, *, needs: str) -> None:
 
 
 def count_requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """A middleware. A route is the name of its URL pattern: paths hold tokens, and strangers make up any number."""
+    """A middleware. A route is the name of its URL pattern: paths contain tokens, and strangers invent any number."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         response = get_response(request)
         match = request.resolver_match
         route = match.view_name if match else "none"
         method = request.method if request.method in METHODS else "other"
         _requests.labels(route, method, response.status_code).inc()
-        _seconds.labels(route, method).observe(time.perf_counter() - begun)
+        _seconds.labels(route, method).observe(time.perf_counter() - start)
         return response
 
     return middleware
@@ -65,9 +65,9 @@ def count_requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Calla
 
 def is_allowed(request: HttpRequest) -> bool:
     """
-    Whether a request may read the metrics: it shows METRICS_TOKEN. Where that is not set, only DEBUG opens them.
+    Whether a request may read the metrics: it has METRICS_TOKEN. Without that setting, only DEBUG allows it.
 
-    Where a request comes from says nothing: a proxy on this machine that adds no header makes everybody look local.
+    The client's address proves nothing: behind a proxy on this machine that adds no header, every visitor looks local.
     """
     wanted = settings.METRICS_TOKEN
     if not wanted:
@@ -77,11 +77,11 @@ def is_allowed(request: HttpRequest) -> bool:
 
 
 class _Scrape:
-    """What prometheus_client calls a registry: something to collect from."""
+    """A registry in the sense of prometheus_client."""
 
     def collect(self) -> Iterator[Metric]:
         states = registry.readiness()
-        up = GaugeMetricFamily("doorcode_dependency_up", "Whether it answers", labels=["dependency"])
+        up = GaugeMetricFamily("doorcode_dependency_up", "Whether its health check succeeds", labels=["dependency"])
         for name, state in states.items():
             up.add_metric([name], state == "ok")
         yield up

@@ -1,4 +1,4 @@
-"""What logs and error reports say in the place of what is private: tokens are cut, keyed hashes stand for addresses."""
+"""Redaction of logs and error reports: tokens are cut, pseudonyms (keyed hashes) stand for addresses."""
 
 import hmac
 import re
@@ -10,34 +10,34 @@ from django.conf import settings
 
 _TOKENS = re.compile(r"(/(?:signup/(?:link|mute)|password-reset/[^/\s\"]+|api/captchas)/)[^/\s\"?]{6,}")
 _CHAR = r"[^\s@<>\"'(),:;\\\[\]{}=/]"
-# The user and password of a URL, or an email address. It starts at the beginning of a word: a long word is read once.
+# The user and password of a URL, or an email address. A match starts a word, so that a long word is read only once.
 _ADDRESS = re.compile(rf"(?P<url>://)[^\s@/\"]*@|(?<!{_CHAR}){_CHAR}+@(?P<domain>{_CHAR}+\.[\w-]*[^\W_])")
 _HOST = socket.gethostname()
 
 
 def pseudonym(kind: str, value: str) -> str:
     """
-    Return 16 hex digits that stand for a private value: the same each time, and no way back. Another kind, or another
-    SECRET_KEY, gives others.
+    Return 16 hex digits that stand for a private value: always the same, and without the key not to be traced back.
+    Another kind, or another SECRET_KEY, gives others.
     """
     key = f"doorcode.{kind}{settings.SECRET_KEY}".encode()
     return hmac.digest(key, value.encode(errors="replace"), "sha256").hex()[:16]
 
 
 def pseudonym_of_address(address: str) -> str:
-    """Return what a log has in the place of an email address."""
+    """Return the pseudonym of an email address in a log."""
     return f"address-{pseudonym('address', address.lower())}"
 
 
 def scrub(text: str) -> str:
-    """Return a text without the tokens of links and the passwords of URLs; pseudonyms stand for addresses."""
+    """Return a text without the tokens of links and the passwords of URLs, and with pseudonyms for addresses."""
     if "/" not in text and "@" not in text:
-        return text  # most are plain words
+        return text  # most texts have neither
     return _ADDRESS.sub(_hidden, _TOKENS.sub(r"\1…", text))
 
 
 def scrub_all(value: Any) -> Any:
-    """The same for every text within a value. What is neither text nor number is converted to text."""
+    """Scrub every text within a value. What is neither text nor number is converted to text."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, Mapping):

@@ -88,8 +88,7 @@ def test_43_with_redis_gone_sign_up_works(client: Client, limited, monkeypatch) 
     def gone(*args: object, **kwargs: object) -> None:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("core.rate_counters.LocalCounters.count", gone)
-    monkeypatch.setattr("core.rate_counters.LocalCounters.uncount", gone)
+    monkeypatch.setattr("core.ratelimit.redis_client", gone)
     monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: False)
     sign_up = ask(client)
     assert [each.recipient for each in outbox.claim(limit=1)] == [ALICE]
@@ -608,17 +607,13 @@ def test_56_redis_holds_no_address(limited) -> None:
     network, name = "203.0.113.7", "alice"
     words = [network, name, f"{name}|{network}"]
     plain = [form for word in words for form in _plain_forms(word)]
-    with Redis() as server, override_settings(CACHES=_cache(server.url)), redis.Redis.from_url(server.url) as reader:
+    with Redis() as server, override_settings(REDIS_URL=server.url), redis.Redis.from_url(server.url) as reader:
         Client().post("/signup/", {"email": ALICE}, REMOTE_ADDR=network)
         Client().post("/login/", {"username": name, "password": "wrong"}, REMOTE_ADDR=network)
         names = [each.decode() for each in reader.scan_iter()]
     assert len(names) >= 5  # two rates of requests, one each of sign-ins, pair and account
     assert [each for each in names for form in plain if form in each] == []
     assert not set(names) & set(_as_anybody_would_name_them(words))
-
-
-def _cache(url: str) -> dict:
-    return {"default": {"BACKEND": "core.rate_counters.RedisCounters", "LOCATION": url}}
 
 
 def _plain_forms(word: str) -> list[str]:
@@ -630,8 +625,7 @@ def _plain_forms(word: str) -> list[str]:
 def _as_anybody_would_name_them(words: list[str]) -> list[str]:
     """The names that a stranger with this code, and another SECRET_KEY, gives to the same counts."""
     with override_settings(SECRET_KEY="a-strangers-key-0123456789-0123456789-0123456789"):
-        named = [each.name for limit in LIMITS for word in words for each in ratelimit._windows(limit, word)]
-    return [f":1:{name}" for name in named]
+        return [each.name for limit in LIMITS for word in words for each in ratelimit._windows(limit, word)]
 
 
 def test_57_a_local_proxy_opens_no_metrics(client: Client, settings) -> None:

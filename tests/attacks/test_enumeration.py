@@ -110,7 +110,7 @@ def test_03_trouble_makes_no_difference(people, limited, monkeypatch, broken: st
     if broken == "broker":
         monkeypatch.setattr("worker.notify.notify_workers", unheard.append)
     else:
-        monkeypatch.setattr("core.rate_counters.LocalCounters.count", _refused)
+        monkeypatch.setattr("core.ratelimit.redis_client", _refused)
     assert [journey(address) for address in people.values()] == [well] * 3
     assert bool(unheard) == (broken == "broker")
 

@@ -1,4 +1,4 @@
-"""What tests of the core share."""
+"""Fixtures of the core tests."""
 
 from collections.abc import Iterator
 from typing import Any

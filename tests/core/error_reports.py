@@ -1,4 +1,4 @@
-"""Error reports: where it broke, and no value of anybody's."""
+"""Error reports: where the error was, and no value."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Sent(Transport):
-    """Keeps what would leave."""
+    """Keeps the reports instead of sending them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def test_without_a_dsn_nothing_is_loaded(settings, monkeypatch) -> None:
 
 
 def test_a_crash_in_the_web_is_reported_without_a_value(client: Client, sent: Sent, monkeypatch) -> None:
-    """In the middle of a verification, with every secret of it in the exception's own words."""
+    """In the middle of a verification, with all its secrets in the text of the exception."""
     sign_up = ask(client)
     code, secret = right(sign_up), "a-local-secret-9f"
 
@@ -92,8 +92,8 @@ def test_a_crash_in_a_task_is_reported_without_its_arguments(sent: Sent, monkeyp
     assert "mail server" not in texts
 
 
-def test_an_error_in_the_log_is_reported_by_its_words_alone(sent: Sent) -> None:
-    """Not by what was filled in."""
+def test_an_error_in_the_log_is_reported_by_its_text_alone(sent: Sent) -> None:
+    """Not by its arguments."""
     logging.getLogger("worker.sending").error("delivery %s can't be built", "the-argument")
     [text] = sent.texts
     assert "delivery %s can't be built" in text
@@ -110,7 +110,7 @@ def test_a_link_is_not_reported(client: Client, sent: Sent, monkeypatch) -> None
     assert "ZeroDivisionError" in text
 
 
-def test_what_goes_well_is_not_reported(client: Client, sent: Sent) -> None:
-    """Reporting is no part of the way."""
+def test_without_an_error_nothing_is_reported(client: Client, sent: Sent) -> None:
+    """A whole sign-up sends no report."""
     assert verify(client, ask(client)).status_code == 303
     assert sent.texts == []

@@ -32,7 +32,7 @@ def brand(tmp_path: Path) -> Path:
 
 
 def folders(**environment: str) -> list[str]:
-    """Where the settings look, as a process of its own reads them from the environment."""
+    """The folders in the settings, as another process reads them from the environment."""
     env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, **environment}
     done = subprocess.run([sys.executable, "-c", SHOW], cwd=ROOT, env=env, capture_output=True, text=True)
     return done.stdout.split()
@@ -47,7 +47,7 @@ def test_the_environment_puts_the_brand_first(brand: Path) -> None:
 
 
 def test_a_page_wears_the_brand(db, client: Client, settings, brand: Path) -> None:
-    """Style sheet, footer and logo; all else stays ours."""
+    """Style sheet, footer and logo; the rest stays ours."""
     templates = deepcopy(settings.TEMPLATES)
     templates[0]["DIRS"].insert(0, brand / "templates")
     settings.TEMPLATES, settings.STATICFILES_DIRS = templates, [brand / "static"]
@@ -59,7 +59,7 @@ def test_a_page_wears_the_brand(db, client: Client, settings, brand: Path) -> No
 
 
 def test_the_docs_name_the_variables_of_the_style_sheet() -> None:
-    """Each that brand.md lists is there, and each that is there is listed."""
+    """brand.md lists all of them, and no others."""
     css = (ROOT / "signup/static/doorcode/site.css").read_text()
     page = (ROOT / "docs/how-to/brand.md").read_text()
     defined = {
@@ -75,7 +75,7 @@ def test_the_docs_name_the_variables_of_the_style_sheet() -> None:
 
 
 def test_every_variable_that_a_style_sheet_uses_exists() -> None:
-    """A misspelt one is no error to a browser: the colour or line is simply not there."""
+    """A browser ignores a misspelt one: the colour or line is missing."""
     files = (ROOT / "signup" / "static" / "doorcode").glob("*.css")
     sheets = [each.read_text() for each in files if each.name != "admin.css"]  # which has Django's variables
     assert len(sheets) == 2

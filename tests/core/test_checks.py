@@ -35,29 +35,32 @@ def ids(messages) -> list[str]:
         ("PURGE_CODES_AFTER", 3_600, "doorcode.E007"),
     ],
 )
-def test_impossible_settings_are_errors(settings, name: str, value: object, error: str) -> None:
+def test_impossible_settings_are_refused(settings, name: str, value: object, error: str) -> None:
     """Each by its own id."""
     setattr(settings, name, value)
-    assert ids(checks.captcha_settings(None)) == [error]
     with pytest.raises(ImproperlyConfigured, match=error):
         checks.refuse_impossible()
 
 
 def test_the_defaults_are_fine() -> None:
     """No error as shipped."""
-    assert checks.captcha_settings(None) == []
+    checks.refuse_impossible()
 
 
-@pytest.mark.parametrize(("length", "expected"), [(4, ["doorcode.W001"]), (5, ["doorcode.W001"]), (6, [])])
-def test_a_short_code_is_a_deployment_warning(settings, length: int, expected: list[str]) -> None:
-    """Four digits is below what NIST and ASVS ask."""
-    settings.CAPTCHA_LENGTH = length
-    assert ids(checks.short_code(None)) == expected
+@pytest.fixture
+def deployed(settings) -> None:
+    """Settings of which no deployment check warns."""
+    settings.CAPTCHA_LENGTH, settings.LIMIT_GUESSES_SITE, settings.METRICS_TOKEN = 6, [(100, 6)], "0123456789abcdef"
 
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
+        ("CAPTCHA_LENGTH", 4, ["doorcode.W001"]),
+        ("CAPTCHA_LENGTH", 5, ["doorcode.W001"]),
+        ("CAPTCHA_LENGTH", 6, []),
+        ("SECURE_SSL_REDIRECT", True, ["doorcode.W002"]),
+        ("METRICS_TOKEN", "", ["doorcode.I001"]),
         ("METRICS_TOKEN", "prometheus", ["doorcode.W007"]),
         ("METRICS_TOKEN", "0123456789abcdef", []),
         ("REDIS_URL", "rediss://r.example.com/0?ssl_cert_reqs=none", ["doorcode.W008"]),
@@ -71,17 +74,13 @@ def test_a_short_code_is_a_deployment_warning(settings, length: int, expected: l
         ("LIMIT_GUESSES_SITE", [], ["doorcode.W006"]),
     ],
 )
-def test_what_is_fine_only_at_home_is_a_deployment_warning(settings, name: str, value, expected: list[str]) -> None:
-    """A short token, TLS that trusts anybody, plain SMTP to another machine, the demo's inbox, no budget of guesses."""
-    settings.LIMIT_GUESSES_SITE = [(100, 6)]
+def test_settings_for_ones_own_machine_are_deployment_warnings(settings, deployed, name, value, expected) -> None:
+    """Short codes and tokens, TLS that trusts any server, plain SMTP to another machine, the demo, no guess limit."""
     setattr(settings, name, value)
-    assert ids(checks.unsafe_here(None)) == expected
+    assert ids(checks.deployment(None)) == expected
 
 
-@pytest.mark.parametrize(
-    ("redirect", "proxies", "expected"), [(True, 0, ["doorcode.W002"]), (True, 1, []), (False, 0, [])]
-)
-def test_https_without_a_trusted_proxy_is_a_deployment_warning(settings, redirect, proxies, expected) -> None:
-    """It would redirect for ever."""
-    settings.SECURE_SSL_REDIRECT, settings.TRUSTED_PROXIES = redirect, proxies
-    assert ids(checks.redirect_loop(None)) == expected
+def test_https_behind_a_trusted_proxy_redirects_once(settings, deployed) -> None:
+    """Without one it would redirect for ever, which W002 warns of."""
+    settings.SECURE_SSL_REDIRECT, settings.TRUSTED_PROXIES = True, 1
+    assert checks.deployment(None) == []

@@ -1,4 +1,4 @@
-"""The breaker, and the watchdog's deadline."""
+"""The circuit breaker, and the watchdog's deadline."""
 
 import socket
 import time
@@ -12,16 +12,16 @@ from worker.watchdog import guard
 @pytest.fixture
 def tick(monkeypatch):
     """The monotonic clock, moved by hand."""
-    moment = [1000.0]
-    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: moment[0])
+    now = [1000.0]
+    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: now[0])
 
     def move(seconds: float) -> None:
-        moment[0] += seconds
+        now[0] += seconds
 
     return move
 
 
-def test_it_opens_probes_and_closes(tick) -> None:
+def test_it_opens_lets_one_try_and_closes(tick) -> None:
     """One try after the pause; success closes it."""
     breaker = CircuitBreaker(first=5, longest=20)
     assert breaker.allow()
@@ -36,7 +36,7 @@ def test_it_opens_probes_and_closes(tick) -> None:
 
 
 def test_pauses_double_up_to_the_longest(tick) -> None:
-    """By failed probes; parallel failures of one moment count as one."""
+    """By failures while half-open; parallel failures count as one."""
     breaker = CircuitBreaker(first=5, longest=20)
     for _ in range(10):
         breaker.failed()
@@ -49,7 +49,7 @@ def test_pauses_double_up_to_the_longest(tick) -> None:
     assert breaker.failures == 14
 
 
-def test_an_unused_probe_is_for_the_next(tick) -> None:
+def test_a_cancelled_try_is_left_to_the_next_caller(tick) -> None:
     """There was nothing to send."""
     breaker = CircuitBreaker(first=5, longest=20)
     breaker.failed()
@@ -60,7 +60,7 @@ def test_an_unused_probe_is_for_the_next(tick) -> None:
 
 
 def test_a_socket_is_shut_when_its_time_is_over() -> None:
-    """Whoever reads from it sees the end, though the other side never spoke."""
+    """A reader gets the end of the stream, though the other side never sent anything."""
     left, right = socket.socketpair()
     with left, right:
         left.settimeout(10)

@@ -35,7 +35,7 @@ from core.client_ip import client_address, client_network
     ],
 )
 def test_it_counts_hops_from_the_right(settings, hops: int, forwarded: str, socket: str, client: str) -> None:
-    """What the client wrote itself is never believed."""
+    """Entries that the client wrote itself are never trusted."""
     settings.TRUSTED_PROXIES = hops
     headers = {"HTTP_X_FORWARDED_FOR": forwarded} if forwarded else {}
     assert client_address(RequestFactory().get("/", REMOTE_ADDR=socket, **headers)) == client

@@ -1,4 +1,4 @@
-"""The page of commands lists what the parsers take; what all commands share works in each."""
+"""The docs list the arguments of all commands; the shared options work in each."""
 
 import argparse
 import io
@@ -28,7 +28,7 @@ DJANGOS = {
 
 
 def options(name: str) -> dict[str, argparse.Action]:
-    """What a command takes, by its longest spelling; a place by its name."""
+    """The arguments of a command: options by their longest spelling, positional ones by their name."""
     parser = load_command_class(COMMANDS[name], name).create_parser("manage.py", name)
     found = {
         max([*each.option_strings, each.dest if not each.option_strings else ""], key=len): each
@@ -71,7 +71,7 @@ class Terminal(io.StringIO):
     ("answer", "goes_on"), [("y\n", True), ("yes\n", True), ("\n", False), ("no\n", False), ("", False)]
 )
 def test_a_terminal_is_asked(monkeypatch, answer: str, goes_on: bool) -> None:
-    """No answer is a no."""
+    """Only yes means yes."""
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     monkeypatch.setattr(sys, "stderr", Terminal())
     command = base.Command()
@@ -84,13 +84,13 @@ def test_a_terminal_is_asked(monkeypatch, answer: str, goes_on: bool) -> None:
 
 
 def test_a_script_is_not_asked(monkeypatch) -> None:
-    """It would wait for ever."""
+    """It would wait without end."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     base.Command().confirm({"yes": False}, "Really?")
 
 
 def test_progress_is_for_a_terminal(monkeypatch) -> None:
-    """A log wants no carriage returns."""
+    """A log needs no carriage returns."""
     for stream, shown in ((Terminal(), "2 / 2"), (io.StringIO(), "")):
         monkeypatch.setattr(sys, "stderr", stream)
         assert list(base.Command(stderr=stream).progress([7, 8], total=2)) == [7, 8]

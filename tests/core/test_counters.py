@@ -1,4 +1,4 @@
-"""Counts that several processes keep together."""
+"""Counters of several processes together."""
 
 import pytest
 from django.db import OperationalError, transaction
@@ -18,7 +18,7 @@ def shown() -> dict[tuple[str, ...], float]:
 
 
 def test_counts_add_up_over_processes(db) -> None:
-    """What another process added meanwhile is kept; what is flushed is not counted twice."""
+    """A value that another process added is kept; a flushed count is not counted twice."""
     doors = Counter("doors", "Doors", ["colour"])
     doors.add("red", number=2)
     counters.flush()
@@ -29,7 +29,7 @@ def test_counts_add_up_over_processes(db) -> None:
     assert shown() == {("doors_total", "blue"): 1, ("doors_total", "red"): 11}
 
 
-def test_what_is_known_is_shown_from_the_start(db) -> None:
+def test_known_labels_are_shown_from_the_start(db) -> None:
     """A counter that appears at 1 hides its first step from Prometheus."""
     Counter("doors", "Doors", ["colour"], known=[("red",), ("blue",)])
     Counter("walls", "Walls")
@@ -50,7 +50,7 @@ def test_a_histogram_is_cumulative(db) -> None:
     }
 
 
-def test_what_the_database_does_not_take_waits(db, monkeypatch) -> None:
+def test_while_the_database_is_down_counts_are_kept(db, monkeypatch) -> None:
     """Nothing is lost, nothing is doubled."""
     doors = Counter("doors", "Doors")
     doors.add(number=3)
@@ -75,7 +75,7 @@ def test_a_rollback_is_not_counted() -> None:
 
 
 def test_one_thread_flushes_for_all(monkeypatch) -> None:
-    """It is started by the first count, and by the first after it is through."""
+    """It is started by the first count, and by the first after a flush."""
     monkeypatch.undo()  # the fixture that keeps threads away
     monkeypatch.setattr(counters, "_kinds", [])
     started: list[object] = []
@@ -88,12 +88,8 @@ def test_one_thread_flushes_for_all(monkeypatch) -> None:
         def start(self) -> None:
             started.append(self.call)
 
-        def is_alive(self) -> bool:
-            return True
-
     monkeypatch.setattr(counters.threading, "Timer", Timer)
-    monkeypatch.setattr(counters, "_timer", None)
-    monkeypatch.setattr(counters, "flush", lambda: None)
+    monkeypatch.setattr(counters, "flush", counters._gathered.clear)
     monkeypatch.setattr(counters, "connection", type("None", (), {"close": staticmethod(lambda: None)}))
     doors = Counter("doors", "Doors")
     doors.add()

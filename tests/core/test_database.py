@@ -41,7 +41,7 @@ def shown(connection: Any, name: str) -> str:
 
 
 def end_all_connections(url: str) -> None:
-    """What a restart of the server does to them."""
+    """As a restart of the server does."""
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -91,7 +91,7 @@ def test_an_option_that_the_pool_does_not_have_refuses_to_start(option: str) -> 
 
 @pytest.mark.postgres
 def test_a_restart_of_the_server_costs_no_query(postgres: Postgres, connect: Connect) -> None:
-    """The pool meets dead connections one by one and pauses between them: so it keeps few after a burst."""
+    """The pool meets broken connections one by one and pauses between them: so it keeps few after a burst."""
     url = postgres.new_database()
     connection = connect(url)
     connection.ensure_connection()

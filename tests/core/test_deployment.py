@@ -54,7 +54,7 @@ def test_our_containers_are_read_only_and_stop_gently(name: str) -> None:
 
 
 def test_every_service_of_ours_is_watched_or_ends() -> None:
-    """The web by the image's own check, workers by a ping; beat answers nobody, and migrate ends."""
+    """The web by the image's own check, workers by a ping; beat listens to no port, and migrate ends."""
     services = COMPOSE["services"]
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
     assert "healthcheck" not in services["web"]
@@ -66,7 +66,7 @@ def test_every_service_of_ours_is_watched_or_ends() -> None:
 
 
 def test_a_secret_may_be_a_file_of_the_image() -> None:
-    """Each that the settings call a secret is said to be one on the docs' page."""
+    """The docs' page names the file variable of each secret."""
     page = (ROOT / "docs" / "reference" / "environment.md").read_text()
     assert [name for name in SECRETS if f"`{name}_FILE`" not in page] == []
     assert set(SECRETS) <= read_by_settings()
@@ -91,7 +91,7 @@ def test_the_docs_production_environment_is_enough() -> None:
 
 
 def test_every_language_has_a_catalogue() -> None:
-    """What the switch offers is there."""
+    """Every offered language has its texts."""
     folders = {path.parent.parent.name for path in (ROOT / "locale").rglob("django.mo")}
     assert len(folders) == len(settings.LANGUAGES)
 

@@ -1,4 +1,4 @@
-"""The pages of docs/ hold together, and ask no other host for anything."""
+"""The links of the pages in docs/ work, and the pages load nothing from other hosts."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ TOP = [ROOT / f"{name}.md" for name in ("README", "README.zh-Hans", "CHANGELOG",
 
 
 class Fetched(HTMLParser):
-    """What a browser asks for by itself when it opens a page."""
+    """The URLs that a browser fetches by itself when it opens a page."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def test_every_link_and_anchor_leads_somewhere(tmp_path: Path) -> None:
 
 
 def test_a_page_fetches_nothing_from_elsewhere(tmp_path: Path) -> None:
-    """What all pages have in common asks no other host for styles, scripts or fonts."""
+    """All pages load styles, scripts and fonts from their own host."""
     source, site = tmp_path / "source", tmp_path / "site"
     source.mkdir()
     (source / "index.md").write_text("# A page\n\n```sh\nls\n```\n")

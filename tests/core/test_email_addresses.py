@@ -63,7 +63,7 @@ def test_it_keeps_one_form(typed: str, kept: str) -> None:
     ],
 )
 def test_it_refuses_the_rest(typed: str) -> None:
-    """Forms that hide, quote or break are told as a wrong format."""
+    """Forms that hide, quote or break are refused as a wrong format."""
     with pytest.raises(ValidationError) as refusal:
         canonical(typed)
     assert refusal.value.code == "invalid"
@@ -71,7 +71,7 @@ def test_it_refuses_the_rest(typed: str) -> None:
 
 @given(st.one_of(st.emails(), st.text(max_size=80), st.builds("{}@{}.{}".format, st.text(), st.text(), st.text())))
 def test_it_is_idempotent_and_ascii(typed: str) -> None:
-    """What is kept is its own canonical form, plain ASCII on one line; anything else is refused in one way."""
+    """A canonical address is its own canonical form, plain ASCII on one line; all others are refused in one way."""
     try:
         kept = canonical(typed)
     except ValidationError:

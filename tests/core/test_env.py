@@ -31,15 +31,15 @@ def test_a_dollar_is_a_dollar(monkeypatch) -> None:
     assert Env().names("KEYS") == ["$a", "b$"]
 
 
-def test_an_empty_variable_is_as_none(monkeypatch) -> None:
-    """A compose file passes on what nobody set."""
+def test_an_empty_variable_is_like_an_unset_one(monkeypatch) -> None:
+    """A compose file passes on all variables."""
     monkeypatch.setenv("NUMBER", " ")
     assert Env().int("NUMBER", default=7) == 7
     assert Env().names("NUMBER") == []
 
 
-def test_a_number_that_is_none_is_named(monkeypatch) -> None:
-    """The operator is told which variable it is."""
+def test_the_error_names_the_variable_of_a_bad_number(monkeypatch) -> None:
+    """The error has the name of the variable."""
     monkeypatch.setenv("NUMBER", "x")
     with pytest.raises(ImproperlyConfigured, match="NUMBER can't be read"):
         Env().int("NUMBER", default=1)
@@ -56,7 +56,7 @@ def test_rates_are_a_number_in_a_time(monkeypatch, text: str, rates: list) -> No
 
 
 @pytest.mark.parametrize("text", ["30", "0/m", "5/0m", "x/h", "5/h/h", "5/w", "-1/m"])
-def test_a_rate_that_is_none_refuses_to_start(monkeypatch, text: str) -> None:
+def test_a_malformed_rate_refuses_to_start(monkeypatch, text: str) -> None:
     """With a word on how to write it."""
     monkeypatch.setenv("LIMIT", text)
     with pytest.raises(ImproperlyConfigured, match="LIMIT must be rates like"):
@@ -73,15 +73,15 @@ def test_tiers_are_guesses_and_digits(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("text", ["[", "[5]", '["a", null]'])
-def test_a_list_of_keys_that_is_none_refuses_to_start(monkeypatch, text: str) -> None:
+def test_a_malformed_list_of_keys_refuses_to_start(monkeypatch, text: str) -> None:
     """With a word on how to write it, and never with a key."""
     monkeypatch.setenv("KEYS", text)
     with pytest.raises(ImproperlyConfigured, match="KEYS must be a list like"):
-        Env().keys("KEYS")
+        Env().former_keys("KEYS", debug=False)
 
 
 def test_a_secret_may_come_in_a_file(monkeypatch, tmp_path) -> None:
-    """As orchestrators mount it; it goes before a variable of the name, and what is no secret has no file."""
+    """As orchestrators mount it; it takes precedence over the variable, and only secrets may be files."""
     (tmp_path / "key").write_text("from the file$\n")
     monkeypatch.setenv("SECRET_KEY", "from the environment")
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))

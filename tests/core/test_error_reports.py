@@ -1,4 +1,4 @@
-"""Error reports to Sentry, which patches Django for as long as the process lives: they are tried in one of their own."""
+"""Error reports to Sentry, which patches Django until the process ends: so they are tested in another process."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 from tests.servers import ROOT
 
 
-def test_reports_leave_without_anybodys_values() -> None:
+def test_reports_contain_no_values() -> None:
     """tests/core/error_reports.py, whole."""
     command = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""What every answer carries."""
+"""The headers of every response, and error pages."""
 
 import pytest
 from django.db import OperationalError
@@ -9,7 +9,7 @@ PAGES = ["/signup/", "/signup/verify/", "/login/", "/password-reset/", "/nowhere
 
 @pytest.mark.parametrize("path", PAGES)
 def test_no_page_is_kept_by_a_cache(db, client: Client, path: str) -> None:
-    """Each has a language in it, most a flow."""
+    """Pages depend on the language and on cookies."""
     assert "no-store" in client.get(path)["Cache-Control"]
     assert "private" in client.get(path)["Cache-Control"]
 
@@ -25,7 +25,7 @@ def test_the_policy_allows_nothing_inline(db, client: Client, path: str) -> None
 
 @pytest.mark.parametrize("path", PAGES[:5])
 def test_pages_hold_no_inline_style_or_script(db, client: Client, path: str) -> None:
-    """What the policy forbids isn't there."""
+    """The policy would block them."""
     page = client.get(path).content.decode()
     assert "style=" not in page
     assert "<style" not in page
@@ -60,14 +60,14 @@ def test_errors_speak_the_visitors_language(client: Client, language: str, text:
 
 
 def test_a_foreign_post_is_refused() -> None:
-    """Without the token a form is too old, said politely."""
+    """Without the token the form is too old, in polite words."""
     page = Client(enforce_csrf_checks=True).post("/signup/", {"email": "alice@example.com"})
     assert page.status_code == 403
     assert "The form is too old" in page.content.decode()
 
 
 def test_an_error_page_for_500_needs_nothing(rf) -> None:
-    """It is drawn without user, session or database."""
+    """It is rendered without user, session or database."""
     from core.views import server_error
 
     page = server_error(rf.get("/"))
@@ -81,7 +81,7 @@ def test_a_foreign_host_is_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("language", "text"), [("en", "Wait a minute"), ("zh-CN", "请稍等一分钟")])
-def test_a_database_that_is_away_is_a_503(monkeypatch, language: str, text: str) -> None:
+def test_a_database_that_is_down_is_a_503(monkeypatch, language: str, text: str) -> None:
     """With Retry-After, in the visitor's language."""
 
     def gone(**kwargs: object) -> None:
@@ -95,7 +95,7 @@ def test_a_database_that_is_away_is_a_503(monkeypatch, language: str, text: str)
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"),
+    ("preferred", "given"),
     [
         ("zh-TW", "zh-hant"),
         ("zh-HK", "zh-hant"),
@@ -109,7 +109,7 @@ def test_a_database_that_is_away_is_a_503(monkeypatch, language: str, text: str)
         ("fr", "en"),
     ],
 )
-def test_chinese_readers_get_the_script_they_read(client: Client, asked: str, given: str) -> None:
+def test_chinese_readers_get_the_script_they_read(client: Client, preferred: str, given: str) -> None:
     """Traditional in Taiwan, Hong Kong and Macau, Simplified elsewhere."""
-    page = client.get("/nowhere/", headers={"accept-language": asked})
+    page = client.get("/nowhere/", headers={"accept-language": preferred})
     assert f'<html lang="{given}"' in page.content.decode()

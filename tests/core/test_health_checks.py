@@ -6,7 +6,7 @@ import pytest
 import redis
 from django.test import Client, RequestFactory
 
-from core.health import checks, proxies
+from core.health import checks
 from core.health.registry import State
 
 
@@ -23,45 +23,45 @@ from core.health.registry import State
         (1, ["192.0.2.1", "203.0.113.9"], "203.0.113.9", False, "failed", "X-Forwarded-Proto"),
     ],
 )
-def test_proxies_are_held_against_the_setting(settings, setting, forwarded, client, secure, state, words) -> None:
-    """As many as the request came through."""
+def test_proxies_are_compared_with_the_setting(settings, setting, forwarded, client, secure, state, words) -> None:
+    """By the number that the request came through."""
     settings.TRUSTED_PROXIES = setting
-    found = proxies.judge("https://x.test", {"client": client, "forwarded": forwarded, "secure": secure})
+    found = checks.judge("https://x.test", {"client": client, "forwarded": forwarded, "secure": secure})
     assert found.state.value == state
     assert words in found.text
 
 
-def test_the_site_tells_what_it_saw_to_the_doctor_alone(client: Client, settings) -> None:
-    """To a question signed with its key, of the last minute."""
-    header, forwarded = proxies._signer().sign("seen"), "192.0.2.1, 203.0.113.9"
+def test_the_site_reports_what_it_saw_to_the_doctor_only(client: Client, settings) -> None:
+    """To a request signed with its key in the last minute."""
+    header, forwarded = checks.signer().sign("seen"), "192.0.2.1, 203.0.113.9"
     settings.TRUSTED_PROXIES = 1
-    answer = client.get("/healthz", headers={proxies.HEADER: header, "X-Forwarded-For": forwarded}).json()
+    answer = client.get("/healthz", headers={checks.HEADER: header, "X-Forwarded-For": forwarded}).json()
     assert answer["seen"] == {"client": "203.0.113.9", "forwarded": forwarded.split(", "), "secure": False}
     with_port = "192.0.2.1, 203.0.113.9:49152"
-    assert client.get("/healthz", headers={proxies.HEADER: header, "X-Forwarded-For": with_port}).json() == answer
+    assert client.get("/healthz", headers={checks.HEADER: header, "X-Forwarded-For": with_port}).json() == answer
     for strange in ("", "seen", header[:-1], header + "x"):
-        assert client.get("/healthz", headers={proxies.HEADER: strange}).json() == {"status": "ok"}
+        assert client.get("/healthz", headers={checks.HEADER: strange}).json() == {"status": "ok"}
     settings.SECRET_KEY = "another"
-    assert client.get("/healthz", headers={proxies.HEADER: header}).json() == {"status": "ok"}
+    assert client.get("/healthz", headers={checks.HEADER: header}).json() == {"status": "ok"}
 
 
-def test_an_old_question_is_not_answered(monkeypatch) -> None:
-    """Nobody keeps one for later."""
-    header = proxies._signer().sign("seen")
-    monkeypatch.setattr(proxies, "MAX_AGE", -1)
-    assert proxies.seen(RequestFactory().get("/healthz", headers={proxies.HEADER: header})) == {}
+def test_an_old_request_of_the_doctor_is_not_answered(monkeypatch) -> None:
+    """Its signature expires."""
+    header = checks.signer().sign("seen")
+    monkeypatch.setattr(checks, "MAX_AGE", -1)
+    assert checks.seen_by_site(RequestFactory().get("/healthz", headers={checks.HEADER: header})) == {}
 
 
 @pytest.mark.parametrize(("named", "state"), [(True, State.FAILED), (False, State.WARNING)])
 def test_a_site_that_is_not_reached_from_here(settings, named: bool, state: State) -> None:
     """It fails where the operator named the URL; else it may be the network of containers."""
     settings.SITE_URL = "http://127.0.0.1:1"
-    assert proxies.check(settings.SITE_URL if named else None).state is state
+    assert checks.proxies(settings.SITE_URL if named else None).state is state
 
 
-def test_only_http_is_asked() -> None:
+def test_only_http_is_requested() -> None:
     """A file is no site."""
-    assert proxies.check("file:///etc/passwd").state is State.FAILED
+    assert checks.proxies("file:///etc/passwd").state is State.FAILED
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_only_http_is_asked() -> None:
     ],
 )
 def test_weak_and_former_keys_are_seen(settings, key: str, fallbacks: list[str], state: State) -> None:
-    """A former one is worth a note; none is printed."""
+    """A former one is a warning; none is printed."""
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = key, fallbacks
     found = checks.keys()
     assert found.state is state
@@ -96,7 +96,7 @@ def test_a_catalogue_that_lacks_texts_is_seen(settings, tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_migrations_and_the_database_are_asked() -> None:
+def test_migrations_and_the_database_are_checked() -> None:
     """All is applied in a test."""
     assert checks.database().text.startswith("SQLite 3")
     assert checks.migrations().state is State.OK
@@ -109,5 +109,5 @@ def test_redis_that_permits_no_info_is_well(monkeypatch) -> None:
         def info(self) -> None:
             raise redis.exceptions.NoPermissionError
 
-    monkeypatch.setattr(checks, "_redis_client", Restricted)
+    monkeypatch.setattr(checks, "redis_client", Restricted)
     assert checks.redis_server().state is State.OK

@@ -1,4 +1,4 @@
-"""What is installed: complete locks with hashes, by one command that resolves nothing, with any pip."""
+"""Installation: complete locks with hashes, by one command that resolves nothing, with any pip."""
 
 import json
 import os
@@ -33,13 +33,13 @@ def pins(lock: str) -> dict[str, str]:
 
 
 def wanted(lock: str) -> list[Requirement]:
-    """What pyproject.toml asks for."""
+    """The requirements in pyproject.toml."""
     groups = () if lock == "base" else resolve_dependency_groups(PROJECT["dependency-groups"], lock)
     return [Requirement(str(line)) for line in (*PROJECT["project"]["dependencies"], *groups)]
 
 
 def needs(package: Requirement) -> Iterable[Requirement]:
-    """What an installed package requires here, with the extras that it is asked for with."""
+    """The requirements of an installed package here, with the wanted extras."""
     for need in map(Requirement, metadata.requires(package.name) or []):
         if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *package.extras)):
             yield need
@@ -59,7 +59,7 @@ def walk(lock: str) -> dict[str, list[Requirement]]:
 
 
 def run(*command: str | Path, **environment: str) -> str:
-    """Run a command at the root; return what it prints, and fail with what it says."""
+    """Run a command at the root; return its output, and fail with it."""
     done = subprocess.run(
         [str(part) for part in command], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True
     )

@@ -1,10 +1,11 @@
-"""What is too long before anything looks at it."""
+"""The bounds of headers and fields."""
 
 from django.http import QueryDict
 from django.test import Client
 
 from core import lengths
-from core.lengths import bound_fields, bound_headers
+from core.middleware import bound_fields
+from core.wsgi import bound_headers
 
 
 def test_a_header_that_is_too_long_counts_as_not_sent() -> None:

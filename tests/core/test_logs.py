@@ -36,7 +36,7 @@ def test_tokens_and_passwords_are_taken_out(line: str, clean: str) -> None:
 @pytest.mark.parametrize(
     "address", ["alice@example.com", "Alice@Example.COM", "a.b+c@mail.example.co.uk", "我@例子.中国"]
 )
-def test_an_address_is_a_hash(text: str, address: str) -> None:
+def test_a_pseudonym_stands_for_an_address(text: str, address: str) -> None:
     """The same for the same address, so that an operator can follow it; a key is needed to make it."""
     assert scrub(text.format(address)) == text.format(pseudonym_of_address(address))
     assert (
@@ -47,14 +47,14 @@ def test_an_address_is_a_hash(text: str, address: str) -> None:
 
 
 def test_the_hash_needs_the_key(settings) -> None:
-    """Who reads the log can't try addresses."""
+    """A reader of the log can't try addresses."""
     before = pseudonym_of_address("alice@example.com")
     settings.SECRET_KEY = "another"
     assert pseudonym_of_address("alice@example.com") != before
 
 
 def line(style: str = "json", **fields: object) -> str:
-    """What a handler would write."""
+    """A line as a handler writes it."""
     record = logging.LogRecord("some.where", logging.WARNING, "", 0, "%s said %s", ("bob@example.com", 7), None)
     vars(record).update(fields)
     return logs.formatter(style).format(record)
@@ -79,7 +79,7 @@ def test_a_line_for_people_says_the_same() -> None:
 
 
 def test_a_traceback_is_scrubbed() -> None:
-    """What an exception says is not ours to choose."""
+    """The text of an exception may contain anything."""
     try:
         int("carol@example.com /signup/link/abcdefgh.ijklmnop/")
     except ValueError as error:
@@ -113,7 +113,7 @@ def test_a_well_formed_request_id_is_kept(client: Client) -> None:
 
 
 def test_each_line_of_a_request_has_its_id() -> None:
-    """Whoever writes it; and none of the next request's."""
+    """Of any logger; and no line of the next request."""
     entries = []
 
     def view(request: object) -> object:
@@ -137,7 +137,7 @@ def test_a_request_is_logged_by_its_route(db, client: Client, caplog) -> None:
 
 
 def test_the_publisher_takes_the_request_id_alone(monkeypatch) -> None:
-    """The broker learns no network, no user."""
+    """The broker gets no network and no user."""
     from celery.signals import before_task_publish
 
     headers: dict[str, object] = {}

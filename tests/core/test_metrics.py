@@ -1,4 +1,4 @@
-"""Metrics: who may read them, what they are, and that the docs and the alert rules know the same."""
+"""Metrics: access, contents, and agreement with the docs and the alert rules."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ RUNBOOKS = {f"docs/runbooks/{name}.md" for name in ("attack", "backlog", "databa
 
 @pytest.fixture(autouse=True)
 def all_well(monkeypatch: pytest.MonkeyPatch) -> dict[str, registry.Check]:
-    """Health checks that say so, and a broker with seven bells."""
+    """Health checks that succeed, and a broker with seven messages."""
     well = registry.Check(lambda: registry.ok(""), "", quick=True)
     checks = dict.fromkeys(["database", "redis", "broker"], well)
     monkeypatch.setattr(registry, "_checks", checks)
@@ -40,7 +40,7 @@ def names_and_types(text: str) -> dict[str, str]:
 
 @pytest.fixture
 def client(settings) -> Client:
-    """Prometheus, which knows the token."""
+    """Prometheus, which has the token."""
     settings.METRICS_TOKEN = "a-token"
     return Client(headers={"Authorization": "Bearer a-token"})
 
@@ -58,8 +58,8 @@ def client(settings) -> Client:
     ],
 )
 @pytest.mark.parametrize("debug", [False, True])
-def test_it_is_for_who_knows_the_token(db, settings, debug: bool, authorization: str, status: int) -> None:
-    """To anybody else there is no such page, wherever they ask from."""
+def test_a_reader_needs_the_token(db, settings, debug: bool, authorization: str, status: int) -> None:
+    """For any other client there is no such page, whatever its address."""
     settings.METRICS_TOKEN, settings.DEBUG = "a-token", debug
     headers = {"Authorization": authorization} if authorization else {}
     for address in ("127.0.0.1", "::1", "10.0.0.7", ""):
@@ -67,7 +67,7 @@ def test_it_is_for_who_knows_the_token(db, settings, debug: bool, authorization:
 
 
 def test_an_empty_token_opens_nothing(settings) -> None:
-    """It is what nobody set."""
+    """It means that none is set."""
     settings.METRICS_TOKEN = ""
     for value in ("Bearer ", "Bearer", ""):
         assert Client().get("/metrics", headers={"Authorization": value}).status_code == 404
@@ -82,13 +82,13 @@ def test_a_developer_needs_no_token(db, settings) -> None:
 def test_the_token_is_compared_in_constant_time(rf: RequestFactory, settings, monkeypatch) -> None:
     """By hmac, and not by ==."""
     settings.METRICS_TOKEN = "a-token"
-    asked: list[bytes] = []
-    monkeypatch.setattr("hmac.compare_digest", lambda given, wanted: asked.append(given) or True)
+    compared: list[bytes] = []
+    monkeypatch.setattr("hmac.compare_digest", lambda given, wanted: compared.append(given) or True)
     assert metrics.is_allowed(rf.get("/metrics", headers={"Authorization": "Bearer other"}))
-    assert asked == [b"other"]
+    assert compared == [b"other"]
 
 
-def test_it_is_plain_and_stays_with_nobody(db, client: Client) -> None:
+def test_it_is_plain_text_and_is_not_cached(db, client: Client) -> None:
     """No cookie, no language, no cache; any Host; only to be read."""
     page = client.get("/metrics", headers={"host": "10.1.2.3:8000", "accept-language": "zh-CN"})
     assert page.status_code == 200
@@ -117,7 +117,7 @@ def test_the_docs_list_every_metric(db, client: Client) -> None:
 
 
 def test_the_rules_use_metrics_that_exist(db, client: Client) -> None:
-    """And each alert says what it is about and names its runbook."""
+    """And each alert has a summary and a description, and names its runbook."""
     known = names_and_types(client.get("/metrics").text)
     rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     for rule in rules:
@@ -141,7 +141,7 @@ def test_every_alert_has_recorded_series() -> None:
 @pytest.mark.prometheus
 @pytest.mark.parametrize("command", [["check", "rules", RULES], ["test", "rules", SERIES]])
 def test_promtool_agrees_with_the_rules(command: list) -> None:
-    """Their syntax, and what they say of recorded series."""
+    """Their syntax, and their results for recorded series."""
     done = subprocess.run(["promtool", *command], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -155,7 +155,7 @@ def test_prometheus_accepts_what_it_is_given(db, client: Client) -> None:
 
 
 def test_routes_are_names_and_methods_are_few(db, client: Client) -> None:
-    """No path gets in: it may hold a token, and strangers make up any number."""
+    """No label is a path: it may contain a token, and strangers invent any number."""
     before = scrape(client)
     client.get("/signup/link/a-token-of-a-link/")
     client.get("/nowhere/a-secret")
@@ -168,8 +168,8 @@ def test_routes_are_names_and_methods_are_few(db, client: Client) -> None:
     assert "secret" not in client.get("/metrics").text
 
 
-def test_what_is_down_is_said_and_what_needs_it_left_out(db, client: Client, all_well) -> None:
-    """No number is made up."""
+def test_a_dependency_that_is_down_is_reported_and_its_metrics_left_out(db, client: Client, all_well) -> None:
+    """No number is invented."""
     assert scrape(client)["doorcode_broker_messages",] == 7
     all_well["broker"] = all_well["database"] = registry.Check(lambda: 1 / 0, "", quick=True)
     seen = scrape(client)
@@ -181,7 +181,7 @@ def test_what_is_down_is_said_and_what_needs_it_left_out(db, client: Client, all
 
 
 def test_one_broken_group_spares_the_others(db, client: Client, monkeypatch, caplog) -> None:
-    """It is counted, and the log says why."""
+    """It is counted, and the reason is in the log."""
     monkeypatch.setattr("worker.mail_limits.site_room", lambda *args, **kwargs: 1 / 0)
     seen = scrape(client)
     assert seen["doorcode_scrape_errors",] == 1

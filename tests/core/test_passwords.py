@@ -31,7 +31,7 @@ def test_argon2id_runs_at_owasps_minimum() -> None:
         (10_000_000, "zh-hant", "密碼不可超過 128 個字元"),
     ],
 )
-def test_length_is_told_in_the_language(length: int, language: str, text: str) -> None:
+def test_errors_of_length_are_in_the_language(length: int, language: str, text: str) -> None:
     """Too short and too long."""
     with translation.override(language), pytest.raises(ValidationError) as refusal:
         LengthValidator().validate("x" * length)
@@ -39,7 +39,7 @@ def test_length_is_told_in_the_language(length: int, language: str, text: str) -
 
 
 def test_few_hashes_are_made_at_a_time(monkeypatch) -> None:
-    """Many sign-ups in a moment take turns: each hash has 19 MiB, and finds them in no cache where all go at once."""
+    """Parallel sign-ups take turns: each hash has 19 MiB, which many at once evict from the processor's caches."""
     running, most, lock = 0, 0, threading.Lock()
 
     def slow(*args: object) -> str:

@@ -1,4 +1,4 @@
-"""Old and new side by side: while a new version is rolled out, old processes write to its tables, and ring its bell."""
+"""Old and new side by side: during a deploy, old processes write to the new tables and notify the new workers."""
 
 import inspect
 import itertools
@@ -16,7 +16,7 @@ import worker.tasks  # noqa: F401 - the tasks, registered
 
 APPS = ("core", "verification", "worker", "signup")
 ADDITIONS = (migrations.CreateModel, migrations.AddIndex, migrations.RemoveIndex, migrations.RenameIndex)
-# (app, migration, what): each was made safe in another way, which its entry says.
+# (app, migration, operation) -> how it was made safe in another way.
 ALLOWED: dict[tuple[str, str, str], str] = {}
 
 Key = tuple[str, str]
@@ -32,7 +32,7 @@ INITIAL = ("worker", "0001_initial")  # it needs those of the other apps
 
 
 def is_harmless(operation: Any, before: Any, app: str) -> bool:
-    """Whether an old process, which knows nothing of it, can go on reading and writing."""
+    """Whether a process of the old version can still read and write."""
     if isinstance(operation, (*ADDITIONS, migrations.AlterModelOptions, migrations.AlterModelManagers)):
         return True
     if isinstance(operation, migrations.AddField):
@@ -81,7 +81,7 @@ def test_the_rule_sees_what_is_unsafe(operation: Any) -> None:
 
 
 def value_of(field: Any, number: int) -> Any:
-    """What an old process might write into a column that has no default."""
+    """A value that an old process may write into a column without a default."""
     if isinstance(field, models.DateTimeField):
         return timezone.now()
     if isinstance(field, models.CharField):

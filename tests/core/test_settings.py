@@ -32,7 +32,7 @@ WEAK_KEYS = [
 
 @pytest.mark.parametrize("key", [None, "", *WEAK_KEYS])
 def test_without_debug_a_missing_or_weak_key_refuses_to_start(key: str | None) -> None:
-    """It says what to do, in both languages."""
+    """The error says what to do, in both languages."""
     done = load("DEBUG", **({} if key is None else {"SECRET_KEY": key}))
     assert done.returncode != 0
     assert "Set SECRET_KEY to a long random value" in done.stderr
@@ -69,13 +69,13 @@ def test_a_comma_in_a_former_key_splits_nothing_unseen() -> None:
     assert json.loads(shown.stdout) == [[second, GOOD["SECRET_KEY"]]]
 
 
-def test_a_site_url_that_is_none_refuses_to_start() -> None:
+def test_a_malformed_site_url_refuses_to_start() -> None:
     """Links in mails would lead nowhere."""
     done = load("DEBUG", **GOOD | {"SITE_URL": "accounts.example.com"})
     assert "SITE_URL must look like https://example.com" in done.stderr
 
 
-def test_what_compose_passes_empty_is_as_none() -> None:
+def test_an_empty_variable_of_compose_is_like_an_unset_one() -> None:
     """Every optional variable."""
     names = (
         "SIGNUP_ALLOWED_DOMAINS",
@@ -124,7 +124,7 @@ def test_demo_parts_need_debug() -> None:
 
 
 def test_the_demo_refuses_to_load_without_debug() -> None:
-    """Importing it is enough to be told."""
+    """Its import alone is refused."""
     env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD}
     code = "import django; django.setup(); import signup.demo.system"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
@@ -168,7 +168,7 @@ def test_the_sender_has_a_proper_name_and_domain() -> None:
 
 @pytest.mark.parametrize("sender", ["nobody", "Shop <a@>", "Smith, Sons <a@b.cn>", "Shop <a b@b.cn>", "张 <张@b.cn>"])
 def test_a_sender_without_an_address_refuses_to_start(sender: str) -> None:
-    """It says what to write."""
+    """The error shows what to write."""
     assert "DEFAULT_FROM_EMAIL must hold an ASCII address" in load("DEBUG", **GOOD, DEFAULT_FROM_EMAIL=sender).stderr
 
 

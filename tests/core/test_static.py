@@ -1,4 +1,4 @@
-"""Static files, collected as the image collects them and served as production serves them; and a checkout's."""
+"""Static files, collected as in the image and served as in production; and those of a checkout."""
 
 import os
 import re
@@ -63,7 +63,7 @@ def test_production_serves_hashed_and_compressed_files_for_a_year(site: str) -> 
 
 
 def test_the_admins_files_are_hashed_too(site: str) -> None:
-    """Those of packages, whose style sheets name others: none leads nowhere."""
+    """And every file that their style sheets name exists."""
     files = files_in(requests.get(f"{site}/admin/login/", timeout=30).text)
     assert any("/static/admin/" in each for each in files)
     for file in files:
@@ -71,7 +71,7 @@ def test_the_admins_files_are_hashed_too(site: str) -> None:
         assert (answer.status_code, answer.headers["Cache-Control"]) == (200, FOREVER), file
 
 
-def test_a_file_by_its_own_name_is_soon_asked_for_again(site: str) -> None:
+def test_a_file_by_its_own_name_is_cached_for_a_minute(site: str) -> None:
     """Its content may change with the next release."""
     answer = requests.get(f"{site}/static/doorcode/site.css", timeout=30)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "max-age=60, public")

@@ -56,8 +56,8 @@ def asked(monkeypatch) -> list[object]:
         asked.append(self)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("core.rate_counters.LocalCounters.add", gone)
-    monkeypatch.setattr("core.rate_counters.LocalCounters.delete", gone)
+    monkeypatch.setattr("django.core.cache.backends.locmem.LocMemCache.add", gone)
+    monkeypatch.setattr("django.core.cache.backends.locmem.LocMemCache.delete", gone)
     return asked
 
 
