@@ -142,22 +142,18 @@ class SignInSerializer(FormSerializer):
 class CodeRequestSerializer(serializers.Serializer[CaptchaModel]):
     id = serializers.CharField(source="handle", help_text=_("Unguessable; keep it until the account is created"))
     code_length = serializers.IntegerField(source="length", help_text=_("Digits of the code"))
-    expires_in = serializers.SerializerMethodField(
-        help_text=_("Seconds that the code works, from when its email has left")
+    expires_in = serializers.IntegerField(
+        source="seconds_left", read_only=True, help_text=_("Seconds that the code works, from when its email has left")
     )
-    resend_after = serializers.SerializerMethodField(help_text=_("Seconds until the email may be asked for again"))
+    resend_after = serializers.IntegerField(
+        source="resend_wait", read_only=True, help_text=_("Seconds until the email may be asked for again")
+    )
     status_url = serializers.HyperlinkedIdentityField(
         view_name="api_captcha",
         lookup_field="handle",
         lookup_url_kwarg="id",
         help_text=_("Where the email's state is told"),
     )
-
-    def get_expires_in(self, sign_up: CaptchaModel) -> int:
-        return sign_up.seconds_left
-
-    def get_resend_after(self, sign_up: CaptchaModel) -> int:
-        return sign_up.resend_wait
 
 
 @_example(state="sent", sent_at=_TIME, resend_after=42)
@@ -222,9 +218,9 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 def find_sign_up(handle: str) -> CaptchaModel:
     """The sign-up request of a handle. Raises HandleLost, or AlreadyRedeemed."""
-    if not codes.is_handle(handle):
-        raise HandleLost
-    sign_up = CaptchaModel.objects.filter(handle=handle).first()
+    sign_up = CaptchaModel.objects.filter(handle=handle).first() if codes.is_handle(handle) else None
+    if sign_up and sign_up.redeemed_at:
+        raise AlreadyRedeemed
     if sign_up is None or state_of(sign_up) is State.LOST:
-        raise AlreadyRedeemed if sign_up and sign_up.redeemed_at else HandleLost
+        raise HandleLost
     return sign_up

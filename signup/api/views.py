@@ -4,10 +4,11 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 from drf_spectacular.utils import extend_schema
 from rest_framework.renderers import TemplateHTMLRenderer
@@ -19,10 +20,10 @@ from core import client_ip
 from signup import limits, progress, services
 from signup.models import User
 from verification.models import CaptchaModel
-from verification.states import HandleLost
 
-from . import parsing, schema, tokens
-from .problems import FIELD_ERRORS, PROBLEMS, REFUSALS, ErrorCode, Problem, accepted_language
+from . import schema, tokens
+from .parsing import require_json
+from .problems import FIELD_ERRORS, PROBLEMS, REFUSALS, ErrorCode, Problem, accepted_language, error_page
 from .schema import errors
 from .serializers import (
     AccountSerializer,
@@ -36,25 +37,22 @@ from .serializers import (
     find_sign_up,
 )
 
-LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
-
 
 class Call(APIView):
-    """A call with a token. The language is active before anything can fail."""
+    """A call with a token. Its language is active before anything can fail."""
 
     http_method_names = ["get", "head", "post"]
-
-    def language(self, request: HttpRequest) -> str:
-        return accepted_language(request)
+    get_language = staticmethod(accepted_language)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        translation.activate(self.language(request))
+        self.language = self.get_language(request)
+        translation.activate(self.language)
         return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
-            parsing.refuse_other_types(request)
+            require_json(request)
 
 
 class OpenCall(Call):
@@ -84,7 +82,7 @@ class Captchas(OpenCall):
         serializer.is_valid(raise_exception=True)
         sign_up = services.request_code(
             address=serializer.validated_data["email"],
-            language=_language(),
+            language=self.language,
             held={},
             network=client_ip.pseudonym(request),
         )
@@ -98,10 +96,10 @@ class Captcha(OpenCall):
         description=_(
             "queued and sending become sent; delayed is tried again by itself; failed calls for another address."
         ),
-        responses={200: DeliveryStateSerializer} | errors(in_path=LOST_ID),
+        responses={200: DeliveryStateSerializer} | errors(id_in_path=True),
     )
     def get(self, request: Request, id: str) -> Response:
-        return Response(progress.delivery_state(_in_path(id)))
+        return Response(progress.delivery_state(find_sign_up(id)))
 
 
 class Resend(OpenCall):
@@ -111,15 +109,12 @@ class Resend(OpenCall):
         description=_("The code stays the same while it works, and works for longer; else a new one comes."),
         request=None,
         responses={202: CodeRequestSerializer}
-        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, in_path=LOST_ID),
+        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, id_in_path=True),
     )
     def post(self, request: Request, id: str) -> Response:
         limits.count_request(request)
-        sign_up = _in_path(id)
-        try:
-            services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
-        except HandleLost as error:  # somebody proved it: without the code it is over
-            raise Problem(ErrorCode.SESSION_LOST, status=404) from error
+        sign_up = find_sign_up(id)
+        services.resend(sign_up=sign_up, language=self.language, network=client_ip.pseudonym(request))
         sign_up.refresh_from_db()
         return _code_request(request, sign_up)
 
@@ -142,7 +137,7 @@ class Users(OpenCall):
         limits.count_code(request)
         serializer = NewUserSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        user = serializer.save(language=_language())
+        user = serializer.save(language=self.language)
         token = _sign_in(request, user).token
         return Response({"id": user.pk, "username": user.username, "email": user.email, "token": token}, status=201)
 
@@ -195,8 +190,8 @@ class Me(Call):
 class Schema(OpenCall):
     """OpenAPI 3.1 as JSON, its descriptions in the caller's language."""
 
-    def get(self, request: Request) -> JsonResponse:
-        return JsonResponse(schema.document(_language()), json_dumps_params={"ensure_ascii": False})
+    def get(self, request: Request) -> Response:
+        return Response(schema.document(self.language))
 
 
 @extend_schema(exclude=True)
@@ -204,21 +199,17 @@ class Docs(OpenCall):
     """The schema as a page without scripts. It follows the language switch of the pages."""
 
     renderer_classes = (TemplateHTMLRenderer,)
-
-    def language(self, request: HttpRequest) -> str:
-        return translation.get_language_from_request(request)
+    get_language = staticmethod(translation.get_language_from_request)
 
     def get(self, request: Request) -> Response:
-        context = {"calls": schema.calls(_language()), "problems": PROBLEMS, "field_errors": FIELD_ERRORS}
+        context = {"schema": schema.page(self.language), "problems": PROBLEMS, "field_errors": FIELD_ERRORS}
         return Response(context, template_name="api/docs.html")
 
 
-@extend_schema(exclude=True)
-class Unknown(OpenCall):
-    """Any other path below /api/."""
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise Http404
+@csrf_exempt
+def unknown(request: HttpRequest, path: str) -> HttpResponse:
+    """Any other path below /api/: Django's own page for developers is no JSON."""
+    return error_page(request, 404)
 
 
 def _sign_in(request: Request, user: User) -> tokens.Issued:
@@ -227,18 +218,6 @@ def _sign_in(request: Request, user: User) -> tokens.Issued:
         raise Problem(ErrorCode.LOGIN_FAILED)
     user_logged_in.send(sender=User, request=request, user=user)
     return issued
-
-
-def _in_path(handle: str) -> CaptchaModel:
-    """The sign-up request that a path names. A lost one makes it a path to nowhere: a 404."""
-    try:
-        return find_sign_up(handle)
-    except HandleLost as error:
-        raise Problem(ErrorCode(error.code), status=404) from error
-
-
-def _language() -> str:
-    return translation.get_language() or settings.LANGUAGE_CODE
 
 
 def _code_request(request: Request, sign_up: CaptchaModel) -> Response:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from signup.api.problems import FIELD_ERRORS, PROBLEMS
-from signup.api.schema import calls
+from signup.api.schema import document
 from tests.factories import text_of
 from tests.signup.api.conftest import Api
 
@@ -14,7 +14,8 @@ def test_the_page_shows_every_call_and_code(api: Api) -> None:
     """Each with a place that a link, and the `type` of a problem, leads to."""
     page = text_of(api.get("/api/docs/"))
     ids = re.findall(r'id="(\w+)"', page)
-    assert {call["id"] for call in calls("en")} <= set(ids)
+    operations = [operation for path in document("en")["paths"].values() for operation in path.values()]
+    assert {operation["operationId"] for operation in operations} <= set(ids)
     assert set(PROBLEMS) <= set(ids)
     assert len(ids) == len(set(ids))
     assert all(f"<code>{code}</code>" in page for code in FIELD_ERRORS)
