@@ -99,17 +99,8 @@ class Problem(Exception):
     `errors` are the errors by field: `{field: [{"code": …, "message": …}]}`.
     """
 
-    def __init__(
-        self,
-        code: ErrorCode,
-        *,
-        detail: str = "",
-        errors: Any = None,
-        status: int | None = None,
-        retry_after: int | None = None,  # seconds
-    ) -> None:
+    def __init__(self, code: ErrorCode, *, detail: str = "", errors: Any = None, status: int | None = None) -> None:
         super().__init__(code)
-        self.retry_after = retry_after
         self.members = {
             "type": f"/api/docs/#{code}",
             "title": str(code.meaning),
@@ -119,13 +110,10 @@ class Problem(Exception):
         } | ({"errors": errors} if errors else {})
 
     def response(self) -> JsonResponse:
-        as_text = {"ensure_ascii": False}
-        response = JsonResponse(self.members, content_type=CONTENT_TYPE, json_dumps_params=as_text)
-        response.status_code = self.members["status"]
-        if response.status_code == 401:
+        status, as_text = self.members["status"], {"ensure_ascii": False}
+        response = JsonResponse(self.members, status=status, content_type=CONTENT_TYPE, json_dumps_params=as_text)
+        if status == 401:
             response["WWW-Authenticate"] = "Token"
-        if self.retry_after is not None:
-            response["Retry-After"] = str(self.retry_after)
         return response
 
 
@@ -141,11 +129,10 @@ def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
             problem = error
         case exceptions.ValidationError():
             problem = _validation_problem(error.get_full_details())
-        case RateLimited(retry_after=seconds):
-            problem = Problem(ErrorCode.RATE_LIMITED, detail=slow_down(seconds), retry_after=seconds)
-        case ResendTooSoon(retry_after=seconds):
-            detail = " ".join(error_messages.explain(error).messages)
-            problem = Problem(ErrorCode.RESEND_WAIT, detail=detail, retry_after=seconds)
+        case RateLimited():
+            problem = Problem(ErrorCode.RATE_LIMITED, detail=slow_down(error.retry_after))
+        case ResendTooSoon():
+            problem = Problem(ErrorCode.RESEND_WAIT, detail=" ".join(error_messages.explain(error).messages))
         case states.HandleLost():
             code, in_path = ErrorCode(error.code), "id" in context["kwargs"]
             problem = Problem(code, status=404) if in_path else Problem(code, errors=field_error("id", code))
@@ -153,7 +140,10 @@ def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
             problem = Problem(_OTHER_CODES.get(type(error), BY_STATUS[status]))
         case _:
             return None
-    return problem.response()
+    response = problem.response()
+    if isinstance(error, RateLimited | ResendTooSoon):
+        response["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def _validation_problem(errors: Any) -> Problem:

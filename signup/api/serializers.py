@@ -104,11 +104,6 @@ class NewUserSerializer(FormSerializer):
     def get_form(self, fields: dict[str, str]) -> Form:
         return RegisterForm(fields, sign_ups=[find_sign_up(fields.get("id", ""))])
 
-    def create(self, validated_data: dict[str, Any]) -> User:
-        """Activate the account, in the `language` given to `save`."""
-        user = self.form.save(language=validated_data["language"])
-        return user or self.refuse()
-
     def refuse(self) -> NoReturn:
         """Raise AlreadyRedeemed instead if a parallel call created the account: it has the username, too."""
         find_sign_up(self.initial_data.get("id", ""))

@@ -19,7 +19,6 @@ from rest_framework.views import APIView
 from core import client_ip
 from signup import limits, progress, services
 from signup.models import User
-from verification.models import CaptchaModel
 
 from . import schema, tokens
 from .parsing import require_json
@@ -86,7 +85,7 @@ class Captchas(OpenCall):
             held={},
             network=client_ip.pseudonym(request),
         )
-        return _code_request(request, sign_up)
+        return Response(CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
 
 class Captcha(OpenCall):
@@ -116,7 +115,7 @@ class Resend(OpenCall):
         sign_up = find_sign_up(id)
         services.resend(sign_up=sign_up, language=self.language, network=client_ip.pseudonym(request))
         sign_up.refresh_from_db()
-        return _code_request(request, sign_up)
+        return Response(CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
 
 class Users(OpenCall):
@@ -137,7 +136,7 @@ class Users(OpenCall):
         limits.count_code(request)
         serializer = NewUserSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        user = serializer.save(language=self.language)
+        user = serializer.form.save(language=self.language) or serializer.refuse()
         token = _sign_in(request, user).token
         return Response({"id": user.pk, "username": user.username, "email": user.email, "token": token}, status=201)
 
@@ -218,7 +217,3 @@ def _sign_in(request: Request, user: User) -> tokens.Issued:
         raise Problem(ErrorCode.LOGIN_FAILED)
     user_logged_in.send(sender=User, request=request, user=user)
     return issued
-
-
-def _code_request(request: Request, sign_up: CaptchaModel) -> Response:
-    return Response(CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
