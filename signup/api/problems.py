@@ -122,20 +122,29 @@ def field_error(field: str, code: ErrorCode) -> dict[str, list[dict[str, str]]]:
     return {field: [{"code": str(code), "message": str(code.meaning)}]}
 
 
+def validation_problem(errors: Any) -> Problem:
+    """A single refusal by the services is the problem itself; any other errors are a failed validation."""
+    first, *others = [entry for entries in errors.values() for entry in entries]
+    code = ErrorCode(first["code"])
+    if others or code not in REFUSALS:
+        code = ErrorCode.VALIDATION
+    return Problem(code, detail=first["message"], errors=errors)
+
+
 def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
     """DRF's hook: the response to an exception of a call. None lets a bug or an outage through to Django."""
     match error:
         case Problem():
             problem = error
         case exceptions.ValidationError():
-            problem = _validation_problem(error.get_full_details())
+            problem = validation_problem(error.get_full_details())
         case RateLimited():
             problem = Problem(ErrorCode.RATE_LIMITED, detail=slow_down(error.retry_after))
         case ResendTooSoon():
             problem = Problem(ErrorCode.RESEND_WAIT, detail=" ".join(error_messages.explain(error).messages))
         case states.HandleLost():
             code, in_path = ErrorCode(error.code), "id" in context["kwargs"]
-            problem = Problem(code, status=404) if in_path else Problem(code, errors=field_error("id", code))
+            problem = Problem(code, status=404) if in_path else validation_problem(field_error("id", code))
         case exceptions.APIException(status_code=status):
             problem = Problem(_OTHER_CODES.get(type(error), BY_STATUS[status]))
         case _:
@@ -144,15 +153,6 @@ def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
     if isinstance(error, RateLimited | ResendTooSoon):
         response["Retry-After"] = str(error.retry_after)
     return response
-
-
-def _validation_problem(errors: Any) -> Problem:
-    """A single refusal by the services is the problem itself; any other errors are a failed validation."""
-    first, *others = [entry for entries in errors.values() for entry in entries]
-    code = ErrorCode(first["code"])
-    if others or code not in REFUSALS:
-        code = ErrorCode.VALIDATION
-    return Problem(code, detail=first["message"], errors=errors)
 
 
 def error_page(request: HttpRequest, status: int) -> HttpResponse:

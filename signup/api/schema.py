@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 by drf-spectacular: what the decorators of the views need, the schema itself, and its page for people."""
+"""OpenAPI 3.1 by drf-spectacular: helpers for the decorators of the views, the schema, and its page for people."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework.serializers import Serializer
 
-from .problems import CONTENT_TYPE, REFUSALS, ErrorCode, Problem, field_error
+from .problems import CONTENT_TYPE, REFUSALS, ErrorCode, Problem, field_error, validation_problem
 from .serializers import EXAMPLE_LANGUAGES, ProblemSerializer
 
 _LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
@@ -84,10 +84,9 @@ def _example(code: ErrorCode, status: int, language: str, body: type[Serializer[
     """The members of a problem, as the call would return them."""
     with translation.override(language):
         if code is ErrorCode.VALIDATION and body:
-            wrong = field_error(str(next(iter(body().fields))), ErrorCode.NOT_A_STRING)
-            return Problem(code, detail=str(ErrorCode.NOT_A_STRING.meaning), errors=wrong).members
+            return validation_problem(field_error(str(next(iter(body().fields))), ErrorCode.NOT_A_STRING)).members
         if code in REFUSALS and status == 400:
-            return Problem(code, errors=field_error(_FIELDS.get(code, "captcha"), code)).members
+            return validation_problem(field_error(_FIELDS.get(code, "captcha"), code)).members
         return Problem(code, status=status).members
 
 

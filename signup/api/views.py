@@ -1,11 +1,10 @@
 """The calls, in the order of a sign-up. Each is one serializer and one service, under the limits of the pages."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
@@ -38,17 +37,14 @@ from .serializers import (
 
 
 class Call(APIView):
-    """A call with a token. Its language is active before anything can fail."""
+    """A call with a token."""
 
     http_method_names = ["get", "head", "post"]
     get_language = staticmethod(accepted_language)
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        self.language = self.get_language(request)
-        translation.activate(self.language)
-        return super().dispatch(request, *args, **kwargs)
-
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.language = self.get_language(request)
+        translation.activate(self.language)  # first, so that errors are in it
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
             require_json(request)
@@ -79,12 +75,8 @@ class Captchas(OpenCall):
         limits.count_request(request)
         serializer = AskCodeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        sign_up = services.request_code(
-            address=serializer.validated_data["email"],
-            language=self.language,
-            held={},
-            network=client_ip.pseudonym(request),
-        )
+        address, network = serializer.validated_data["email"], client_ip.pseudonym(request)
+        sign_up = services.request_code(address=address, language=self.language, held={}, network=network)
         return Response(CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
 
@@ -182,7 +174,7 @@ class Me(Call):
         responses={200: AccountSerializer} | errors(ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN),
     )
     def get(self, request: Request) -> Response:
-        return Response(AccountSerializer(cast(User, request.user)).data)
+        return Response(AccountSerializer(request.user).data)
 
 
 @extend_schema(exclude=True)
