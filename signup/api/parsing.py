@@ -1,13 +1,10 @@
 """Reads a body: one JSON object that every parser reads alike (RFC 8259, and I-JSON of RFC 7493)."""
 
 import json
-from collections.abc import Iterable
 from typing import IO, Any
 
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 DEPTH = 16  # of nested lists and objects; no call needs more than one
@@ -25,16 +22,6 @@ class StrictJSONParser(JSONParser):
             return _read(stream.read().decode())
         except (ValueError, RecursionError) as error:
             raise ParseError from error
-
-
-class NoContentNegotiation(DefaultContentNegotiation):
-    """There is one kind of response, so the Accept header is ignored (RFC 9110 §12.1)."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: Any = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, str(renderer.media_type)
 
 
 def require_json(request: Request) -> None:
@@ -66,5 +53,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 0 if parts is None else 1 + max(map(_depth, parts), default=0)
+    """The levels of nested lists and objects."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0

@@ -143,7 +143,7 @@ def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
         case ResendTooSoon():
             problem = Problem(ErrorCode.RESEND_WAIT, detail=" ".join(error_messages.explain(error).messages))
         case states.HandleLost():
-            code, in_path = ErrorCode(error.code), "id" in context["kwargs"]
+            code, in_path = ErrorCode(error.code), "id" in context["kwargs"]  # the path names the request
             problem = Problem(code, status=404) if in_path else validation_problem(field_error("id", code))
         case exceptions.APIException(status_code=status):
             problem = Problem(_OTHER_CODES.get(type(error), BY_STATUS[status]))

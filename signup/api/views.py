@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 from drf_spectacular.utils import extend_schema
-from rest_framework.renderers import TemplateHTMLRenderer
+from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -48,6 +48,11 @@ class Call(APIView):
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
             require_json(request)
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
+        """There is one kind of response, so the Accept header is ignored (RFC 9110 §12.1)."""
+        renderer = self.get_renderers()[0]
+        return renderer, str(renderer.media_type)
 
 
 class OpenCall(Call):
