@@ -246,7 +246,6 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["signup.api.parsing.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "signup.api.parsing.NoContentNegotiation",
     "DEFAULT_SCHEMA_CLASS": "signup.api.schema.OperationSchema",
     "EXCEPTION_HANDLER": "signup.api.problems.exception_handler",
 }

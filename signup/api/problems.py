@@ -1,10 +1,9 @@
 """Errors of the API: every code, and its response as RFC 9457 (application/problem+json) in the caller's language."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Self
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
@@ -97,46 +96,63 @@ _OTHER_CODES = {exceptions.ParseError: ErrorCode.MALFORMED, exceptions.Authentic
 class Problem(Exception):
     """
     An error that a call responds with, in the active language. `detail` and `status` replace those of the code, and
-    `errors` are the errors by field, as `ValidationError.get_full_details()` of DRF returns them.
+    `errors` are the errors by field: `{field: [{"code": …, "message": …}]}`.
     """
 
-    def __init__(
-        self,
-        code: ErrorCode,
-        *,
-        detail: str = "",
-        errors: Mapping[str, Any] | None = None,
-        status: int | None = None,
-        retry_after: int | None = None,
-    ) -> None:
+    def __init__(self, code: ErrorCode, *, detail: str = "", errors: Any = None, status: int | None = None) -> None:
         super().__init__(code)
-        self.retry_after = retry_after  # seconds
         self.members = {
             "type": f"/api/docs/#{code}",
             "title": str(code.meaning),
             "status": status or code.status,
             "detail": detail or str(code.advice or code.meaning),
             "code": str(code),
-        } | ({"errors": dict(errors)} if errors else {})
+        } | ({"errors": errors} if errors else {})
 
-    def response(self) -> HttpResponse:
-        response = JsonResponse(
-            self.members,
-            status=self.members["status"],
-            content_type=CONTENT_TYPE,
-            json_dumps_params={"ensure_ascii": False},
-        )
-        if response.status_code == 401:
+    def response(self) -> JsonResponse:
+        status, as_text = self.members["status"], {"ensure_ascii": False}
+        response = JsonResponse(self.members, status=status, content_type=CONTENT_TYPE, json_dumps_params=as_text)
+        if status == 401:
             response["WWW-Authenticate"] = "Token"
-        if self.retry_after is not None:
-            response["Retry-After"] = str(self.retry_after)
         return response
+
+
+def field_error(field: str, code: ErrorCode) -> dict[str, list[dict[str, str]]]:
+    """The `errors` of a problem with one field."""
+    return {field: [{"code": str(code), "message": str(code.meaning)}]}
+
+
+def validation_problem(errors: Any) -> Problem:
+    """A single refusal by the services is the problem itself; any other errors are a failed validation."""
+    first, *others = [entry for entries in errors.values() for entry in entries]
+    code = ErrorCode(first["code"])
+    if others or code not in REFUSALS:
+        code = ErrorCode.VALIDATION
+    return Problem(code, detail=first["message"], errors=errors)
 
 
 def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
     """DRF's hook: the response to an exception of a call. None lets a bug or an outage through to Django."""
-    problem = _problem(error)
-    return problem.response() if problem else None
+    match error:
+        case Problem():
+            problem = error
+        case exceptions.ValidationError():
+            problem = validation_problem(error.get_full_details())
+        case RateLimited():
+            problem = Problem(ErrorCode.RATE_LIMITED, detail=slow_down(error.retry_after))
+        case ResendTooSoon():
+            problem = Problem(ErrorCode.RESEND_WAIT, detail=" ".join(error_messages.explain(error).messages))
+        case states.HandleLost():
+            code, in_path = ErrorCode(error.code), "id" in context["kwargs"]  # the path names the request
+            problem = Problem(code, status=404) if in_path else validation_problem(field_error("id", code))
+        case exceptions.APIException(status_code=status):
+            problem = Problem(_OTHER_CODES.get(type(error), BY_STATUS[status]))
+        case _:
+            return None
+    response = problem.response()
+    if isinstance(error, RateLimited | ResendTooSoon):
+        response["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def error_page(request: HttpRequest, status: int) -> HttpResponse:
@@ -148,38 +164,7 @@ def error_page(request: HttpRequest, status: int) -> HttpResponse:
 
 
 def accepted_language(request: HttpRequest) -> str:
-    """The language by Accept-Language, else LANGUAGE_CODE. Cookies belong to the pages, and are not looked at."""
+    """The language by Accept-Language, else LANGUAGE_CODE: cookies belong to the pages."""
     header_alone = HttpRequest()
     header_alone.META["HTTP_ACCEPT_LANGUAGE"] = request.META.get("HTTP_ACCEPT_LANGUAGE", "")
     return translation.get_language_from_request(header_alone)
-
-
-def _problem(error: Exception) -> Problem | None:
-    match error:
-        case Problem():
-            return error
-        case exceptions.ValidationError():
-            return _validation_problem(error)
-        case RateLimited(retry_after=seconds):
-            return Problem(ErrorCode.RATE_LIMITED, detail=slow_down(seconds), retry_after=seconds)
-        case ResendTooSoon(retry_after=seconds):
-            detail = " ".join(error_messages.explain(error).messages)
-            return Problem(ErrorCode.RESEND_WAIT, detail=detail, retry_after=seconds)
-        case states.HandleLost():
-            code = ErrorCode(error.code)
-            return Problem(code, errors={"id": [{"code": str(code), "message": str(code.meaning)}]})
-        case exceptions.APIException(status_code=status):
-            return Problem(_OTHER_CODES.get(type(error), BY_STATUS[status]))
-        case Http404():
-            return Problem(ErrorCode.NOT_FOUND)
-    return None
-
-
-def _validation_problem(error: exceptions.ValidationError) -> Problem:
-    """A single refusal of the sign-up is the problem itself; any other errors are a failed validation."""
-    errors: Any = error.get_full_details()
-    first, *others = [entry for entries in errors.values() for entry in entries]
-    code = ErrorCode(first["code"])
-    return Problem(
-        code if code in REFUSALS and not others else ErrorCode.VALIDATION, detail=first["message"], errors=errors
-    )

@@ -3,8 +3,7 @@ What each call takes and returns. Fields document; the forms of the pages valida
 same input and refuse it with the same messages.
 """
 
-from collections.abc import Callable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.forms import Form
@@ -29,12 +28,13 @@ _PEOPLE = {
     "zh-hans": {"username": "小明", "email": "xiaoming@example.com", "language": "zh-hans"},
 }
 _ID = "kX3vT0pQm7Rz1LbW9sYd4HcA"
+_STATUS_URL = f"https://accounts.example.com/api/captchas/{_ID}/"
 _TOKEN = "9f" * 32
 _TIME = "2030-01-31T09:30:00Z"
 _PASSWORD = "correct horse battery"  # noqa: S105 - an example
 
 
-def _example(*names: str, **values: Any) -> Callable[[type], type]:
+def _example(*names: str, **values: Any) -> Any:
     """Document a serializer by an English and a Chinese example: the person's fields by `names`, and `values`."""
     examples = [
         OpenApiExample(
@@ -45,7 +45,7 @@ def _example(*names: str, **values: Any) -> Callable[[type], type]:
         )
         for language, called in EXAMPLE_LANGUAGES.items()
     ]
-    return cast("Callable[[type], type]", extend_schema_serializer(examples=examples))
+    return extend_schema_serializer(examples=examples)
 
 
 # Serializers have no docstrings: drf-spectacular would publish them untranslated.
@@ -104,11 +104,6 @@ class NewUserSerializer(FormSerializer):
     def get_form(self, fields: dict[str, str]) -> Form:
         return RegisterForm(fields, sign_ups=[find_sign_up(fields.get("id", ""))])
 
-    def create(self, validated_data: dict[str, Any]) -> User:
-        """Activate the account, in the `language` given to `save`."""
-        user = self.form.save(language=validated_data["language"])
-        return user or self.refuse()
-
     def refuse(self) -> NoReturn:
         """Raise AlreadyRedeemed instead if a parallel call created the account: it has the username, too."""
         find_sign_up(self.initial_data.get("id", ""))
@@ -132,32 +127,19 @@ class SignInSerializer(FormSerializer):
 
 
 # What a client may know of its sign-up request: the same for every address.
-@_example(
-    id=_ID,
-    code_length=4,
-    expires_in=600,
-    resend_after=60,
-    status_url=f"https://accounts.example.com/api/captchas/{_ID}/",
-)
+@_example(id=_ID, code_length=4, expires_in=600, resend_after=60, status_url=_STATUS_URL)
 class CodeRequestSerializer(serializers.Serializer[CaptchaModel]):
     id = serializers.CharField(source="handle", help_text=_("Unguessable; keep it until the account is created"))
     code_length = serializers.IntegerField(source="length", help_text=_("Digits of the code"))
-    expires_in = serializers.SerializerMethodField(
-        help_text=_("Seconds that the code works, from when its email has left")
+    expires_in = serializers.IntegerField(
+        source="seconds_left", read_only=True, help_text=_("Seconds that the code works, from when its email has left")
     )
-    resend_after = serializers.SerializerMethodField(help_text=_("Seconds until the email may be asked for again"))
+    resend_after = serializers.IntegerField(
+        source="resend_wait", read_only=True, help_text=_("Seconds until the email may be asked for again")
+    )
     status_url = serializers.HyperlinkedIdentityField(
-        view_name="api_captcha",
-        lookup_field="handle",
-        lookup_url_kwarg="id",
-        help_text=_("Where the email's state is told"),
+        "api_captcha", lookup_field="handle", lookup_url_kwarg="id", help_text=_("Where the email's state is told")
     )
-
-    def get_expires_in(self, sign_up: CaptchaModel) -> int:
-        return sign_up.seconds_left
-
-    def get_resend_after(self, sign_up: CaptchaModel) -> int:
-        return sign_up.resend_wait
 
 
 @_example(state="sent", sent_at=_TIME, resend_after=42)
@@ -193,7 +175,7 @@ class TokenSerializer(serializers.Serializer[Any]):
 
 
 @_example("username", "email", "language", id=7)
-class AccountSerializer(serializers.Serializer[User]):
+class AccountSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     username = serializers.CharField()
     email = serializers.CharField()
@@ -222,9 +204,9 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 def find_sign_up(handle: str) -> CaptchaModel:
     """The sign-up request of a handle. Raises HandleLost, or AlreadyRedeemed."""
-    if not codes.is_handle(handle):
-        raise HandleLost
-    sign_up = CaptchaModel.objects.filter(handle=handle).first()
+    sign_up = CaptchaModel.objects.filter(handle=handle).first() if codes.is_handle(handle) else None
+    if sign_up and sign_up.redeemed_at:
+        raise AlreadyRedeemed
     if sign_up is None or state_of(sign_up) is State.LOST:
-        raise AlreadyRedeemed if sign_up and sign_up.redeemed_at else HandleLost
+        raise HandleLost
     return sign_up

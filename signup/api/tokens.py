@@ -30,11 +30,10 @@ class Issued(NamedTuple):
 class Authentication(TokenAuthentication):
     """`Authorization: Token …`. Only what can be a token reaches the database: PostgreSQL raises at a NUL."""
 
-    def authenticate_credentials(self, token: bytes) -> tuple[Any, Any]:
+    def authenticate_credentials(self, token: bytes) -> Any:
         if not _TOKEN.fullmatch(token):
             raise AuthenticationFailed
-        found: tuple[Any, Any] = super().authenticate_credentials(token)
-        return found
+        return super().authenticate_credentials(token)
 
 
 class TokenScheme(KnoxTokenScheme):
@@ -51,11 +50,11 @@ def issue(*, user: User) -> Issued | None:
 
     The row is locked, so that either change comes before this (and refuses the token) or after it (and deletes it).
     """
-    now = User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
-    if now is None or not now.is_active or now.get_session_auth_hash() != user.get_session_auth_hash():
+    now = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
+    if now is None or now.get_session_auth_hash() != user.get_session_auth_hash():
         return None
+    tokens = AuthToken.objects.filter(user=now)
+    oldest = tokens.order_by("-created")[knox_settings.TOKEN_LIMIT_PER_USER - 1 :]
+    tokens.filter(pk__in=oldest.values("pk")).delete()
     row, token = AuthToken.objects.create(user=now)
-    others = AuthToken.objects.filter(user=now).exclude(pk=row.pk).order_by("-created")
-    kept = list(others.values_list("pk", flat=True)[: knox_settings.TOKEN_LIMIT_PER_USER - 1])
-    others.exclude(pk__in=kept).delete()
     return Issued(token, row.expiry.replace(microsecond=0))  # whole seconds, like every time in a response

@@ -19,5 +19,5 @@ urlpatterns = [
     path("users/me/", views.Me.as_view(), name="api_me"),
     path("schema/", views.Schema.as_view(), name="api_schema"),
     path("docs/", views.Docs.as_view(), name="api_docs"),
-    path("<path:rest>", views.Unknown.as_view()),
+    path("<path:path>", views.unknown),
 ]

@@ -1,16 +1,16 @@
 """The calls, in the order of a sign-up. Each is one serializer and one service, under the limits of the pages."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.http import Http404, HttpRequest, JsonResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 from drf_spectacular.utils import extend_schema
-from rest_framework.renderers import TemplateHTMLRenderer
+from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,11 +18,10 @@ from rest_framework.views import APIView
 from core import client_ip
 from signup import limits, progress, services
 from signup.models import User
-from verification.models import CaptchaModel
-from verification.states import HandleLost
 
-from . import parsing, schema, tokens
-from .problems import FIELD_ERRORS, PROBLEMS, REFUSALS, ErrorCode, Problem, accepted_language
+from . import schema, tokens
+from .parsing import require_json
+from .problems import FIELD_ERRORS, PROBLEMS, REFUSALS, ErrorCode, Problem, accepted_language, error_page
 from .schema import errors
 from .serializers import (
     AccountSerializer,
@@ -36,25 +35,24 @@ from .serializers import (
     find_sign_up,
 )
 
-LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
-
 
 class Call(APIView):
-    """A call with a token. The language is active before anything can fail."""
+    """A call with a token."""
 
     http_method_names = ["get", "head", "post"]
-
-    def language(self, request: HttpRequest) -> str:
-        return accepted_language(request)
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        translation.activate(self.language(request))
-        return super().dispatch(request, *args, **kwargs)
+    get_language = staticmethod(accepted_language)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.language = self.get_language(request)
+        translation.activate(self.language)  # first, so that errors are in it
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
-            parsing.refuse_other_types(request)
+            require_json(request)
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
+        """There is one kind of response, so the Accept header is ignored (RFC 9110 §12.1)."""
+        renderer = self.get_renderers()[0]
+        return renderer, str(renderer.media_type)
 
 
 class OpenCall(Call):
@@ -82,13 +80,9 @@ class Captchas(OpenCall):
         limits.count_request(request)
         serializer = AskCodeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        sign_up = services.request_code(
-            address=serializer.validated_data["email"],
-            language=_language(),
-            held={},
-            network=client_ip.pseudonym(request),
-        )
-        return _code_request(request, sign_up)
+        address, network = serializer.validated_data["email"], client_ip.pseudonym(request)
+        sign_up = services.request_code(address=address, language=self.language, held={}, network=network)
+        return Response(CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
 
 class Captcha(OpenCall):
@@ -98,10 +92,10 @@ class Captcha(OpenCall):
         description=_(
             "queued and sending become sent; delayed is tried again by itself; failed calls for another address."
         ),
-        responses={200: DeliveryStateSerializer} | errors(in_path=LOST_ID),
+        responses={200: DeliveryStateSerializer} | errors(id_in_path=True),
     )
     def get(self, request: Request, id: str) -> Response:
-        return Response(progress.delivery_state(_in_path(id)))
+        return Response(progress.delivery_state(find_sign_up(id)))
 
 
 class Resend(OpenCall):
@@ -111,17 +105,14 @@ class Resend(OpenCall):
         description=_("The code stays the same while it works, and works for longer; else a new one comes."),
         request=None,
         responses={202: CodeRequestSerializer}
-        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, in_path=LOST_ID),
+        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, id_in_path=True),
     )
     def post(self, request: Request, id: str) -> Response:
         limits.count_request(request)
-        sign_up = _in_path(id)
-        try:
-            services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
-        except HandleLost as error:  # somebody proved it: without the code it is over
-            raise Problem(ErrorCode.SESSION_LOST, status=404) from error
+        sign_up = find_sign_up(id)
+        services.resend(sign_up=sign_up, language=self.language, network=client_ip.pseudonym(request))
         sign_up.refresh_from_db()
-        return _code_request(request, sign_up)
+        return Response(CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
 
 class Users(OpenCall):
@@ -142,7 +133,7 @@ class Users(OpenCall):
         limits.count_code(request)
         serializer = NewUserSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        user = serializer.save(language=_language())
+        user = serializer.form.save(language=self.language) or serializer.refuse()
         token = _sign_in(request, user).token
         return Response({"id": user.pk, "username": user.username, "email": user.email, "token": token}, status=201)
 
@@ -188,15 +179,15 @@ class Me(Call):
         responses={200: AccountSerializer} | errors(ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN),
     )
     def get(self, request: Request) -> Response:
-        return Response(AccountSerializer(cast(User, request.user)).data)
+        return Response(AccountSerializer(request.user).data)
 
 
 @extend_schema(exclude=True)
 class Schema(OpenCall):
     """OpenAPI 3.1 as JSON, its descriptions in the caller's language."""
 
-    def get(self, request: Request) -> JsonResponse:
-        return JsonResponse(schema.document(_language()), json_dumps_params={"ensure_ascii": False})
+    def get(self, request: Request) -> Response:
+        return Response(schema.document(self.language))
 
 
 @extend_schema(exclude=True)
@@ -204,21 +195,17 @@ class Docs(OpenCall):
     """The schema as a page without scripts. It follows the language switch of the pages."""
 
     renderer_classes = (TemplateHTMLRenderer,)
-
-    def language(self, request: HttpRequest) -> str:
-        return translation.get_language_from_request(request)
+    get_language = staticmethod(translation.get_language_from_request)
 
     def get(self, request: Request) -> Response:
-        context = {"calls": schema.calls(_language()), "problems": PROBLEMS, "field_errors": FIELD_ERRORS}
+        context = {"schema": schema.page(self.language), "problems": PROBLEMS, "field_errors": FIELD_ERRORS}
         return Response(context, template_name="api/docs.html")
 
 
-@extend_schema(exclude=True)
-class Unknown(OpenCall):
-    """Any other path below /api/."""
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise Http404
+@csrf_exempt
+def unknown(request: HttpRequest, path: str) -> HttpResponse:
+    """Any other path below /api/: Django's own page for developers is no JSON."""
+    return error_page(request, 404)
 
 
 def _sign_in(request: Request, user: User) -> tokens.Issued:
@@ -227,19 +214,3 @@ def _sign_in(request: Request, user: User) -> tokens.Issued:
         raise Problem(ErrorCode.LOGIN_FAILED)
     user_logged_in.send(sender=User, request=request, user=user)
     return issued
-
-
-def _in_path(handle: str) -> CaptchaModel:
-    """The sign-up request that a path names. A lost one makes it a path to nowhere: a 404."""
-    try:
-        return find_sign_up(handle)
-    except HandleLost as error:
-        raise Problem(ErrorCode(error.code), status=404) from error
-
-
-def _language() -> str:
-    return translation.get_language() or settings.LANGUAGE_CODE
-
-
-def _code_request(request: Request, sign_up: CaptchaModel) -> Response:
-    return Response(CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)

@@ -1,4 +1,8 @@
-"""Start the demo: choose the environment, then hand over to the parts. `python -m signup.demo --port 8000`."""
+"""
+The whole system in one process, to try it out: `make demo`, or `python -m signup.demo --port 8000`.
+
+It needs DEBUG, and nothing that is not in the venv. This module chooses the environment, `system` starts the parts.
+"""
 
 import argparse
 import os
@@ -17,9 +21,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, choices=range(1, 65_536), metavar="PORT", default=8000)
     parser.add_argument("--data", type=Path, default=DATA, help="where database and inbox are kept")
     options = parser.parse_args()
-    port, data = options.port, options.data.resolve()
+    port, data, mail_port = options.port, options.data.resolve(), _free_port()
     data.mkdir(exist_ok=True)
-    mail_port = _free_port()
     redis, redis_url = _start_redis(data)
     os.environ.update(
         {
@@ -55,10 +58,8 @@ def _start_redis(data: Path) -> tuple["subprocess.Popen[bytes] | None", str]:
         return None, "memory://"
     port = _free_port()
     options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(data)]
-    # A session of its own: Ctrl-C reaches us alone, and we stop it when all others are done with it.
-    process = subprocess.Popen(  # noqa: S603
-        [program, *options], stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    # In a session of its own, as Ctrl-C reaches the whole foreground group and Redis must stop last.
+    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
     for _ in range(100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -69,9 +70,8 @@ def _start_redis(data: Path) -> tuple["subprocess.Popen[bytes] | None", str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
         return port
 
 

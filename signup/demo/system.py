@@ -1,13 +1,12 @@
-"""The parts of the demo: web server, Celery worker with its sweeper, mail catcher. Ctrl-C stops all of them."""
+"""The parts of the demo: web server, Celery worker with its sweeper, SMTP server. Ctrl-C stops all of them."""
 
 import signal
 import sys
-import threading
 from typing import Any
 
 from aiosmtpd.controller import Controller
-from celery.worker import WorkController
-from celery.worker import state as celery_state
+from aiosmtpd.handlers import Mailbox
+from celery.contrib.testing.worker import start_worker
 from django.conf import settings
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.exceptions import ImproperlyConfigured
@@ -20,8 +19,6 @@ from core.management import base
 from core.wsgi import application
 from worker import celery_app
 
-from .inbox import Catcher
-
 if not settings.DEMO:
     raise ImproperlyConfigured(
         "The demo only runs with DEBUG=true and DEMO=true. / 演示仅能在 DEBUG=true 且 DEMO=true 时运行。"
@@ -29,7 +26,7 @@ if not settings.DEMO:
 
 
 class QuietHandler(WSGIRequestHandler):
-    """No access log: links in its lines would hold tokens."""
+    """No access log: it would hold the tokens of links."""
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -43,23 +40,20 @@ def run(*, port: int, mail_port: int) -> int:
     except OSError:
         print(_("Port %(port)s is taken. Choose another: make demo PORT=8080") % {"port": port}, file=sys.stderr)
         return 1
-    call_command("migrate", verbosity=0)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    catcher = Controller(Catcher(settings.DEMO_DATA / "inbox"), hostname="127.0.0.1", port=mail_port)
-    catcher.start()
-    worker = _start_worker()
     server.set_app(StaticFilesHandler(application))  # type: ignore[arg-type] # any WSGI application will do
-    web = threading.Thread(target=server.serve_forever, name="web", daemon=True)
-    web.start()
-    _welcome(port)
-    stop.wait()
-    print(_("Stopping …"), flush=True)
-    server.shutdown()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    call_command("migrate", verbosity=0)
+    mail_server = Controller(Mailbox(settings.DEMO_DATA / "inbox"), hostname="127.0.0.1", port=mail_port)
+    mail_server.start()
+    try:
+        with start_worker(celery_app, pool="threads", concurrency=4, loglevel="WARNING", perform_ping_check=False):
+            _welcome(port)
+            server.serve_forever()
+    except KeyboardInterrupt:
+        print(_("Stopping …"), flush=True)
     server.server_close()
-    _stop_worker(worker)
-    catcher.stop()
+    mail_server.stop()
     return 0
 
 
@@ -74,16 +68,3 @@ def _welcome(port: int) -> None:
         "",
     ]
     print("\n".join(lines), flush=True)
-
-
-def _start_worker() -> threading.Thread:
-    celery_state.should_stop = None
-    controller = WorkController(app=celery_app, pool_cls="threads", concurrency=4, loglevel="WARNING")
-    thread = threading.Thread(target=controller.start, name="worker", daemon=True)
-    thread.start()
-    return thread
-
-
-def _stop_worker(thread: threading.Thread) -> None:
-    celery_state.should_stop = 0  # type: ignore[assignment]
-    thread.join(timeout=10)

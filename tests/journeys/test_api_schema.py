@@ -17,13 +17,13 @@ ERIN = """
 from signup.models import User
 User.objects.create_user(email="erin-schema@example.com", username="erin", password="correct horse b")
 """
-# What a code, a name or a password must hold no schema can say, so data that fits it may well be refused.
+# No schema can describe valid codes, names and passwords, so data that fits it may be refused.
 NOT_FOR_US = "positive_data_acceptance"
 
 
 @pytest.fixture
 def system(postgres: Postgres, tmp_path: Path) -> Iterator[System]:
-    """One of its own: the addresses of the examples are other tests' too."""
+    """A system of its own, as other tests use the addresses of the examples."""
     with Redis() as redis, MailServer() as mail:
         system = System(database=postgres.new_database(), redis=redis.url, mail=mail, logs=tmp_path)
         with system.run() as running:

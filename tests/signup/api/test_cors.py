@@ -1,4 +1,4 @@
-"""Which other origins may call."""
+"""Calls from the pages of other origins."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def preflight(api: Api, path: str, origin: str = APP):
 
 
 def test_no_other_origin_may_call_by_default(api: Api) -> None:
-    """Neither asked before nor read after."""
+    """Neither a preflight nor a response allows it."""
     assert "Access-Control-Allow-Origin" not in preflight(api, "/api/captchas/")
     assert "Access-Control-Allow-Origin" not in api.get("/api/x/", origin=APP)
 

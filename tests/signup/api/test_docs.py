@@ -5,24 +5,25 @@ import re
 import pytest
 
 from signup.api.problems import FIELD_ERRORS, PROBLEMS
-from signup.api.schema import calls
+from signup.api.schema import document
 from tests.factories import text_of
 from tests.signup.api.conftest import Api
 
 
 def test_the_page_shows_every_call_and_code(api: Api) -> None:
-    """Each with a place that a link, and the `type` of a problem, leads to."""
+    """Each has an anchor: the `type` of a problem is a link to it."""
     page = text_of(api.get("/api/docs/"))
     ids = re.findall(r'id="(\w+)"', page)
-    assert {call["id"] for call in calls("en")} <= set(ids)
+    operations = [operation for path in document("en")["paths"].values() for operation in path.values()]
+    assert {operation["operationId"] for operation in operations} <= set(ids)
     assert set(PROBLEMS) <= set(ids)
     assert len(ids) == len(set(ids))
     assert all(f"<code>{code}</code>" in page for code in FIELD_ERRORS)
     assert '"captcha": "0427"' in page
 
 
-def test_the_values_of_a_field_stand_as_such(api: Api) -> None:
-    """Not in the signs of the schema's markup."""
+def test_the_values_of_a_field_are_marked_up(api: Api) -> None:
+    """Without the Markdown of the schema."""
     page = text_of(api.get("/api/docs/"))
     assert "<code>queued</code>it waits for its turn<br>" in page
     assert "`" not in page
@@ -52,5 +53,5 @@ def test_the_page_needs_no_other_host_and_no_script(api: Api) -> None:
 
 
 def test_the_root_leads_to_the_page(api: Api) -> None:
-    """Who tries /api/ in a browser finds it."""
+    """A person who opens /api/ in a browser finds the page."""
     assert api.get("/api/").headers["Location"] == "/api/docs/"

@@ -1,4 +1,4 @@
-"""What each field refuses: the errors of a classic sign-up API."""
+"""The validation of each field: the errors of a classic sign-up API."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_usernames_that_are_refused(api: Api, username: str) -> None:
 
 
 def test_a_username_that_is_taken(api: Api) -> None:
-    """Told to who has the code alone; the code serves for another name, and nothing was counted."""
+    """Only the holder of the code is told; the code works with another name, and nothing is counted."""
     make_user("bob", BOB)
     sign_up = api.ask()
     assert codes(api.register(sign_up, username="BOB", captcha=wrong(sign_up))) == {"captcha": ["mismatch"]}
@@ -60,13 +60,13 @@ def test_addresses_that_are_refused(api: Api, email: str, code: str) -> None:
 
 
 def test_all_fields_are_missing_at_once(api: Api) -> None:
-    """An id, and nothing else: each field is named, and the code isn't looked at."""
+    """A body with the id alone: each missing field is named, and the code isn't compared."""
     answer = api.post("/api/users/", {"id": api.ask().handle})
     assert codes(answer) == {name: ["required"] for name in ("email", "username", "password", "captcha")}
 
 
-def test_an_address_that_is_registered_is_told_where_the_site_reveals_it(api: Api, settings) -> None:
-    """By its own code; elsewhere the answer is as for any other address."""
+def test_a_registered_address_is_refused_where_the_site_reveals_it(api: Api, settings) -> None:
+    """With a code of its own; elsewhere the response is the same as for any address."""
     make_user()
     assert api.post("/api/captchas/", {"email": ALICE}).status_code == 202
     settings.SIGNUP_REVEAL_REGISTERED = True

@@ -1,4 +1,4 @@
-"""What a body may be."""
+"""Bodies: strict JSON, and nothing else."""
 
 from datetime import timedelta
 
@@ -42,7 +42,7 @@ def send(api: Api, body: bytes, content_type: str = "application/json", path: st
 
 @pytest.mark.parametrize("name", UNREADABLE)
 @pytest.mark.parametrize("path", ["/api/captchas/", "/api/users/", "/api/login/"])
-def test_what_parsers_disagree_about_is_a_400(api: Api, name: str, path: str) -> None:
+def test_a_body_that_parsers_disagree_about_is_a_400(api: Api, name: str, path: str) -> None:
     """Never a 500, and nothing happens."""
     answer = send(api, UNREADABLE[name], path=path)
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
@@ -62,7 +62,7 @@ def test_what_parsers_disagree_about_is_a_400(api: Api, name: str, path: str) ->
 ])  # fmt: skip
 @pytest.mark.parametrize("path", ["/api/captchas/", "/api/users/", "/api/login/", f"/api/captchas/{'x' * 24}/resend/"])
 def test_anything_but_json_is_a_415(api: Api, content_type: str, path: str) -> None:
-    """Also JSON that is called text, which a page elsewhere can send without asking."""
+    """Also JSON that is sent as text, which pages of other sites can post without a preflight."""
     answer = send(api, b'{"email": "alice@example.com"}', content_type, path)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
     assert answer["Content-Type"] == "application/problem+json"
@@ -70,7 +70,7 @@ def test_anything_but_json_is_a_415(api: Api, content_type: str, path: str) -> N
 
 
 def test_a_body_without_a_type_is_a_415(api: Api) -> None:
-    """Nothing is guessed; without a body nothing has to be said."""
+    """No type is guessed; an empty body needs none."""
     for path in ("/api/captchas/", f"/api/captchas/{'x' * 24}/resend/"):
         assert send(api, b'{"email": "alice@example.com"}', "", path).status_code == 415
     assert send(api, b"", "").json()["errors"]["email"][0]["code"] == "required"
@@ -78,7 +78,7 @@ def test_a_body_without_a_type_is_a_415(api: Api) -> None:
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
 def test_no_body_needs_no_type(api: Api, content_type: str) -> None:
-    """What curl, Python's and the demo's server say of an empty body; a call that needs one misses its fields."""
+    """Clients name these types for an empty body; a call that needs fields reports them as missing."""
     sign_up = api.ask()
     CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=2))
     assert send(api, b"", content_type, f"/api/captchas/{sign_up.handle}/resend/").status_code == 202
@@ -103,8 +103,8 @@ def test_a_body_over_64_kib_is_a_413(api: Api) -> None:
     assert api.post("/api/users/", {"password": "x" * 70_000}).json()["detail"] == "最多 64 KiB"
 
 
-def test_accept_is_not_looked_at(api: Api) -> None:
-    """There is one kind of answer, so nobody is refused for asking for another."""
+def test_the_accept_header_is_ignored(api: Api) -> None:
+    """There is one kind of response, so no Accept header is refused."""
     for accept in ("text/html", "application/xml", "garbage", "application/json;q=0"):
         answer = api.get("/api/users/me/", accept=accept)
         assert (answer.status_code, answer["Content-Type"]) == (401, "application/problem+json")

@@ -34,8 +34,8 @@ def test_a_problem_speaks_the_callers_language(api: Api, language: str) -> None:
     assert set(problem) == {"type", "title", "status", "detail", "code", "errors"}
 
 
-def test_a_cookie_of_the_pages_says_nothing(api: Api) -> None:
-    """Vary names Accept-Language alone, so nothing else may choose."""
+def test_the_language_cookie_of_the_pages_is_ignored(api: Api) -> None:
+    """Vary names Accept-Language alone, so a cookie must not choose the language."""
     api.client.cookies["django_language"] = "zh-hans"
     for answer in (api.post("/api/captchas/", {}), api.post("/api/users/", {"x": "x" * 70_000}), api.get("/api/x/")):
         assert answer["Content-Language"] == "en"
@@ -48,8 +48,8 @@ def test_a_cookie_of_the_pages_says_nothing(api: Api) -> None:
     (400, "bad_request", {"HTTP_HOST": "evil.example"}),
     (415, "unsupported_media_type", {"CONTENT_TYPE": "application/json; charset=gbk"}),
 ])  # fmt: skip
-def test_what_never_reached_a_call_is_a_problem_too(api: Api, status: int, code: str, sent: dict) -> None:
-    """Middleware answers in JSON here, and with pages elsewhere."""
+def test_an_error_of_middleware_is_a_problem_too(api: Api, status: int, code: str, sent: dict) -> None:
+    """Middleware responds in JSON below /api/, and with pages elsewhere."""
     answer = api.client.post("/api/captchas/", b"", content_type="application/json", **sent)
     assert (answer.status_code, answer["Content-Type"]) == (status, "application/problem+json")
     assert answer.json()["code"] == code
@@ -58,7 +58,7 @@ def test_what_never_reached_a_call_is_a_problem_too(api: Api, status: int, code:
 
 
 def test_a_bug_is_a_500_without_details(api: Api, monkeypatch) -> None:
-    """As a problem that says nothing of the inside."""
+    """As a problem that reveals nothing."""
     monkeypatch.setattr("signup.services.request_code", lambda **given: 1 / 0)
     answer = api.post("/api/captchas/", {"email": ALICE})
     assert (answer.status_code, answer.json()["code"]) == (500, "server_error")
@@ -66,7 +66,7 @@ def test_a_bug_is_a_500_without_details(api: Api, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/users/", "/api/login/"])
-def test_an_error_report_hides_what_was_typed(api: Api, monkeypatch, path: str) -> None:
+def test_an_error_report_hides_the_fields(api: Api, monkeypatch, path: str) -> None:
     """The variables of the call and of all that it calls are starred out, the body's values among them."""
     frames: list[str] = []
     shown: list[str] = []
@@ -107,7 +107,7 @@ def test_unknown_paths_are_problems_in_development_too(api: Api, settings, debug
 
 
 def test_a_post_needs_no_csrf_token(db: None) -> None:
-    """Nothing is opened by a cookie here, so there is nothing to forge."""
+    """No cookie authenticates a call, so there is nothing to forge."""
     strict = Client(enforce_csrf_checks=True)
     answer = strict.post("/api/captchas/", {"email": ALICE}, content_type="application/json")
     assert answer.status_code == 202

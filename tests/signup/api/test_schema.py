@@ -1,4 +1,4 @@
-"""The schema, its committed copy, and what the docs say of codes: all from one list."""
+"""The schema, its committed copy, and the codes in the docs: all come from one list."""
 
 import re
 from collections.abc import Iterator
@@ -53,8 +53,8 @@ def plain(value: object) -> object:
     return value if value is None or isinstance(value, (bool, int)) else str(value)
 
 
-def test_the_generator_has_nothing_to_complain_of(capsys: pytest.CaptureFixture) -> None:
-    """No warning, and a schema of the schema that holds."""
+def test_the_generator_has_no_warnings(capsys: pytest.CaptureFixture) -> None:
+    """And the schema is valid OpenAPI."""
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", "/dev/null")
     assert capsys.readouterr().err == ""
 
@@ -120,7 +120,7 @@ def test_problems_of_the_examples_are_translated() -> None:
 
 
 def test_every_code_is_of_a_problem_or_a_field() -> None:
-    """Whatever a service refuses has its code here, and each status has its general code."""
+    """Each refusal of a service has its code, and each status its general code."""
     assert set(PROBLEMS) | set(FIELD_ERRORS) == set(ErrorCode)
     assert {error.code for error in (*kinds(VerificationError), AlreadyRegistered, UsernameTaken)} <= set(ErrorCode)
     assert {status: str(code) for status, code in BY_STATUS.items()} == {

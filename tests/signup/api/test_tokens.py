@@ -44,7 +44,7 @@ def test_the_database_holds_no_token(api: Api, alice: User) -> None:
 
 
 def test_a_token_expires(api: Api, alice: User) -> None:
-    """And the purge takes it."""
+    """And the purge deletes it."""
     AuthToken.objects.update(expiry=timezone.now() - timedelta(seconds=1))
     assert dict(purge(dry_run=True))["tokens"] == 1
     assert refused(api)
@@ -54,7 +54,7 @@ def test_a_token_expires(api: Api, alice: User) -> None:
     assert AuthToken.objects.count() == 1
 
 
-def test_changing_the_password_takes_tokens_back(api: Api, alice: User) -> None:
+def test_changing_the_password_revokes_tokens(api: Api, alice: User) -> None:
     """On the account's page."""
     browser = Client()
     browser.force_login(alice)
@@ -62,7 +62,7 @@ def test_changing_the_password_takes_tokens_back(api: Api, alice: User) -> None:
     assert refused(api)
 
 
-def test_resetting_the_password_takes_tokens_back(api: Api, alice: User) -> None:
+def test_resetting_the_password_revokes_tokens(api: Api, alice: User) -> None:
     """By the mail's link."""
     uid, token = urlsafe_base64_encode(force_bytes(alice.pk)), default_token_generator.make_token(alice)
     browser = Client()
@@ -71,7 +71,7 @@ def test_resetting_the_password_takes_tokens_back(api: Api, alice: User) -> None
     assert refused(api)
 
 
-def test_a_password_that_an_operator_sets_takes_tokens_back(api: Api, alice: User, monkeypatch) -> None:
+def test_a_password_that_an_operator_sets_revokes_tokens(api: Api, alice: User, monkeypatch) -> None:
     """By `manage.py changepassword`, as by the admin: both save the account."""
     monkeypatch.setattr("getpass.getpass", lambda prompt: NEW)
     call_command("changepassword", alice.email)
@@ -79,14 +79,14 @@ def test_a_password_that_an_operator_sets_takes_tokens_back(api: Api, alice: Use
 
 
 def test_an_account_without_a_password_has_no_tokens(api: Api, alice: User) -> None:
-    """Whoever took it away."""
+    """However it was removed."""
     alice.set_unusable_password()
     alice.save()
     assert refused(api)
     assert not AuthToken.objects.exists()
 
 
-def test_nothing_else_takes_tokens_back(api: Api, alice: User, settings) -> None:
+def test_nothing_else_revokes_tokens(api: Api, alice: User, settings) -> None:
     """Saving the account, signing in, or a better hash of the same password."""
     alice.save()
     settings.PASSWORD_HASHERS = [
@@ -108,7 +108,7 @@ def test_signing_out_ends_one_token(api: Api, alice: User) -> None:
 
 
 def test_an_account_has_ten_tokens_at_most(api: Api, alice: User) -> None:
-    """The oldest goes, so that a forgotten device keeps nobody out."""
+    """The oldest is deleted, so that a forgotten device keeps nobody out."""
     for _ in range(9):
         tokens.issue(user=alice)
     assert not refused(api)

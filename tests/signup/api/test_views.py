@@ -17,7 +17,7 @@ from worker.models import Delivery
 
 
 def test_asking_answers_what_a_client_needs(api: Api) -> None:
-    """The handle, what the code is like, and where its mail's state is told."""
+    """The handle, the code's length and lifetime, and the URL of its mail's state."""
     answer = api.post("/api/captchas/", {"email": " Alice@Example.com "})
     sign_up = CaptchaModel.objects.get(address=ALICE)
     assert answer.status_code == 202
@@ -32,7 +32,7 @@ def test_asking_answers_what_a_client_needs(api: Api) -> None:
 
 
 def test_a_code_makes_an_account_and_a_token_that_opens_it(api: Api) -> None:
-    """In the language that was asked in; the password is in no answer."""
+    """In the language of the request; no response holds the password."""
     api.headers["accept-language"] = "zh-CN"
     answer = api.register(api.ask(), username="小明")
     user = User.objects.get(email=ALICE)
@@ -46,7 +46,7 @@ def test_a_code_makes_an_account_and_a_token_that_opens_it(api: Api) -> None:
 
 
 def test_an_account_without_a_language_has_the_sites(api: Api, settings) -> None:
-    """One that an operator made."""
+    """One that an operator created."""
     settings.LANGUAGE_CODE = "zh-hant"
     make_user()
     api.sign_in(api.post("/api/login/", {"username": "alice", "password": PASSWORD}).json()["token"])
@@ -54,7 +54,7 @@ def test_an_account_without_a_language_has_the_sites(api: Api, settings) -> None
 
 
 def test_signing_in_and_out(api: Api) -> None:
-    """By username or address; the token dies at sign-out, and says until when it would live."""
+    """By username or address; the token ends at sign-out, and its expiry is given."""
     make_user()
     for name in ("ALICE", "Alice@example.com"):
         answer = api.post("/api/login/", {"username": name, "password": PASSWORD})
@@ -71,7 +71,7 @@ def test_signing_in_and_out(api: Api) -> None:
 
 @pytest.mark.parametrize("name", ["alice", "nobody", "nobody@example.com", "a@b@c"])
 def test_a_failed_sign_in_is_one_answer(api: Api, name: str) -> None:
-    """Wrong password, unknown name, and what can't be a name."""
+    """The same for a wrong password, an unknown name, and a string that can't be one."""
     make_user()
     answer = api.post("/api/login/", {"username": name, "password": "wrong horse b"})
     assert (answer.status_code, answer["WWW-Authenticate"]) == (401, "Token")
@@ -119,14 +119,14 @@ def test_resending_too_early_is_a_429(api: Api, hands: Hands) -> None:
 
 
 def test_asking_again_is_another_request(api: Api) -> None:
-    """Who lost the answer asks again; both codes work."""
+    """A client that lost the response asks again; both codes work."""
     first, second = api.ask(), api.ask()
     assert first.handle != second.handle
     assert api.register(first).status_code == 201
 
 
 def test_a_registered_address_answers_as_a_new_one(api: Api, hands: Hands) -> None:
-    """Every call, but for the handle: its code is never right, its tries run out alike."""
+    """In every call, except for the handle; its code is never right, and its tries run out alike."""
     make_user()
     answers = []
     for email in (ALICE, BOB):
@@ -151,7 +151,7 @@ def test_excluded_domains(api: Api, settings) -> None:
 
 
 def test_closed_sign_up_is_a_403(api: Api, settings) -> None:
-    """With its own code; who has a code may still use it."""
+    """With a code of its own; a sign-up that has begun can still finish."""
     sign_up = api.ask()
     settings.SIGNUP_OPEN = False
     answer = api.post("/api/captchas/", {"email": BOB})
@@ -216,8 +216,8 @@ def test_a_client_that_lost_the_answer_is_told_to_sign_in(api: Api) -> None:
     assert api.post("/api/login/", {"username": "alice", "password": PASSWORD}).status_code == 200
 
 
-def test_who_was_slower_is_told_so(api: Api, monkeypatch) -> None:
-    """The proof was spent between the check of the form and the account."""
+def test_the_slower_of_two_calls_gets_already_redeemed(api: Api, monkeypatch) -> None:
+    """The proof was spent between the validation of the form and the account."""
     sign_up = api.ask()
 
     def free(**given: object) -> bool:
@@ -229,7 +229,7 @@ def test_who_was_slower_is_told_so(api: Api, monkeypatch) -> None:
 
 
 def test_a_call_sent_twice_at_once_is_told_that_it_is_done(api: Api, monkeypatch) -> None:
-    """Its own account has the username by now: that name is not taken by somebody else."""
+    """Its own account has the username by then: the error isn't username_taken."""
     sign_up = api.ask()
 
     def taken(**given: object) -> bool:
@@ -241,7 +241,7 @@ def test_a_call_sent_twice_at_once_is_told_that_it_is_done(api: Api, monkeypatch
 
 
 def test_a_strangers_handle_says_the_same_for_any_code(api: Api) -> None:
-    """What was typed is not looked at once the account is made: a spent code is no oracle."""
+    """The code is ignored once the account exists, so a spent one is no oracle."""
     sign_up = api.ask()
     api.register(sign_up)
     answers = [api.register(sign_up, captcha=code).json() for code in (right(sign_up), wrong(sign_up), "x")]
@@ -279,7 +279,7 @@ def test_without_a_good_token_it_is_a_401(api: Api, path: str, header: str) -> N
     assert answer.json()["code"] in ("not_authenticated", "invalid_token")
 
 
-def test_open_calls_look_at_no_token(api: Api) -> None:
+def test_open_calls_ignore_tokens(api: Api) -> None:
     """An old token in an app's storage keeps nobody from signing in."""
     make_user()
     api.sign_in("0" * 64)
@@ -337,7 +337,7 @@ def test_the_limits_of_the_pages_hold(api: Api, settings, limit: str, path: str,
     ("/api/docs/", "GET, HEAD"),
 ])  # fmt: skip
 def test_other_methods_are_a_405_with_allow(api: Api, path: str, allow: str) -> None:
-    """Also where a token is asked for: the method comes first in no other way."""
+    """Also for calls that need a token."""
     make_user()
     api.sign_in(api.post("/api/login/", {"username": "alice", "password": PASSWORD}).json()["token"])
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
