@@ -15,12 +15,13 @@ pytestmark = pytest.mark.django_db
 def test_a_chart_stands_inside_its_box() -> None:
     """Columns as high as their values; lines with gaps; numbers that SVG reads."""
     plot = dashboard.column_chart({"asked": [10, 0, 5]}, ["a", "", "c"])
-    assert [(bar.y, bar.height) for bar in plot.bars] == [("106", "94"), ("153", "47")]
-    assert [mark.label for mark in plot.rows] == ["0", "5", "10", "15", "20"]
-    assert [mark.label for mark in plot.columns] == ["a", "c"]
-    lines = dashboard.line_chart({"median": [0.0, 1.0, None, 9_999.0]}, ["a"] * 4).lines
-    assert [line.points.count(",") for line in lines] == [2, 1]
-    heights = [float(point.split(",")[1]) for line in lines for point in line.points.split()]
+    heights = [dashboard.BOTTOM - y for _series, points in plot["runs"] for _x, y in points]
+    assert heights == [94.0, 47.0]
+    assert plot["rows"] == [(200.0, "0"), (153.0, "5"), (106.0, "10"), (59.0, "15"), (12.0, "20")]
+    assert [label for _x, label in plot["columns"]] == ["a", "c"]
+    lines = dashboard.line_chart({"median": [0.0, 1.0, None, 9_999.0]}, ["a"] * 4)["runs"]
+    assert [len(points) for _series, points in lines] == [2, 1]
+    heights = [y for _series, points in lines for _x, y in points]
     assert heights[0] == dashboard.BOTTOM
     assert heights[-1] == dashboard.TOP
 
