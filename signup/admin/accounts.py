@@ -1,4 +1,4 @@
-"""Accounts: added and changed by the rules that visitors meet, disabled and activated. Groups of staff."""
+"""Accounts, added and changed by the rules that hold for visitors, and groups of staff."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -32,7 +32,7 @@ CHANGED = ngettext_lazy("%(n)d account is changed", "%(n)d accounts are changed"
 
 
 class AccountForm(forms.ModelForm):
-    """The rules for names that visitors meet."""
+    """Addresses and usernames by the rules that hold for visitors."""
 
     class Meta:
         model = User
@@ -55,7 +55,7 @@ class AccountCreationForm(AccountForm, auth_forms.AdminUserCreationForm):  # typ
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["username"].required = True
-        for name in ("email", "username"):  # of somebody else: the browser need not offer the operator's own
+        for name in ("email", "username"):  # the browser would offer the operator's own
             self.fields[name].widget.attrs["autocomplete"] = "off"
 
     def clean_email(self) -> str:
@@ -127,7 +127,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(User)
 class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
-    """Only a superuser gives permissions, and changes accounts of staff, their own included."""
+    """Only a superuser gives permissions and changes accounts of staff, their own included."""
 
     form = AccountChangeForm
     add_form = AccountCreationForm
@@ -159,7 +159,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         return super().has_delete_permission(request, obj) and _is_below(request.user, obj)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """What an operator has saved is no sign-up any more: active or disabled, no code changes it."""
+        """A saved account is registered, active or disabled: no code of a sign-up changes it any more."""
         obj.username_key = usernames.key(obj.username) if obj.username else None
         obj.activated_at = obj.activated_at or clock.now()
         if not change:
@@ -175,7 +175,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """An account's mails go with it, though nobody may delete from the mail log itself."""
+        """An account is deleted with its mails, though nobody may delete from the mail log."""
         to_delete, count, needed, protected = super().get_deleted_objects(objs, request)
         return to_delete, count, needed - {Delivery._meta.verbose_name}, protected
 
@@ -219,7 +219,7 @@ class GroupAdmin(StrictAdmin, auth_admin.GroupAdmin):
 
 
 def _is_below(operator: Any, user: User | None) -> bool:
-    """Whether an operator may change an account; also where no certain account is meant."""
+    """Whether an operator may change an account; None stands for accounts in general."""
     return operator.is_superuser or user is None or not user.is_privileged
 
 

@@ -43,7 +43,7 @@ class BoundedPaginator(Paginator):
 
 
 class StrictAdmin(admin.ModelAdmin):
-    """A list that answers its own filters alone."""
+    """A list that answers no filters but its own."""
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Django would allow any column: handles, nonces and hashes could be found out letter by letter."""
@@ -68,10 +68,10 @@ class BoundedAdmin(StrictAdmin):
 
     def find(self, rows: QuerySet, word: str) -> list[Any]:
         """
-        The primary keys of at most AT_MOST rows of which a column in `search_fields` begins with a word.
+        The primary keys of the rows with a column of `search_fields` that begins with a word, at most AT_MOST.
 
-        They are looked up first: in one query with the list's order the planner would read the list from its newest
-        row on, to the end where few rows match.
+        A query of its own: with the list's order in it, the planner would read the table from its newest row on, and
+        to the end where few rows match.
         """
         try:
             text = email_addresses.canonical(word)
@@ -95,8 +95,8 @@ class BoundedAdmin(StrictAdmin):
         done: Any,
     ) -> HttpResponse | None:
         """
-        Show the chosen rows for which an action is `possible`; once that is confirmed, call `act` with those that were
-        shown and still are. `done` is the message for the number that `act` returns, a lazy ngettext with "n".
+        Show the chosen rows for which an action is `possible`. Once that is confirmed, call `act` with those that were
+        shown and are still possible. `done` is the message, an ngettext_lazy by the number "n" that `act` returns.
         """
         if request.POST.get("confirmed"):
             shown = [int(number) for number in request.POST["confirmed"].split(",") if number.isdecimal()][:AT_ONCE]
@@ -171,7 +171,7 @@ class LogAdmin(FixedAdmin):
 
 
 class SinceFilter(admin.SimpleListFilter):
-    """The last day, as long as nobody searches: filters that no index serves then have few rows to look through."""
+    """The last day, unless there is a search: filters that no index serves then have few rows to look through."""
 
     title, parameter_name = _("time"), "since"
     SPANS: ClassVar[dict[str, tuple[Any, timedelta | None]]] = {
@@ -189,8 +189,7 @@ class SinceFilter(admin.SimpleListFilter):
         return chosen or ("all" if self.request.GET.get(SEARCH_VAR) else "24h")
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        _any, *choices = super().choices(changelist)  # without Django's own "All"
-        yield from choices
+        yield from list(super().choices(changelist))[1:]  # without Django's own "All"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         _label, span = self.SPANS.get(self.value(), ("", None))

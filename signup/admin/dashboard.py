@@ -41,6 +41,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     span = "7d" if request.GET.get("span") == "7d" else "24h"
     hours = statistics.full_hours(SPANS[span])
+    since = hours[0]
     every, form = (3, "H:i") if span == "24h" else (24, "MONTH_DAY_FORMAT")
     labels = [date_format(hour, form) if hour.hour % every == 0 else "" for hour in hours]
     steps, waits = statistics.funnel_by_hour(hours), statistics.waits_by_hour(hours)
@@ -57,9 +58,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "steps": steps[::-1],
         "waits": line_chart({name: [wait[name] for wait in waits] for name in ("median", "p95")}, labels),
         "wait_rows": [wait for wait in reversed(waits) if wait["median"] is not None],
-        "domains": [(domain, _stacked(domain)) for domain in statistics.domains(hours[0])],
-        "limits": _bars(statistics.limits(hours[0])),
-        "languages": _bars(statistics.languages(hours[0])),
+        "domains": [(domain, _stacked(domain)) for domain in statistics.domains(since)],
+        "limits": _bars(statistics.limits(since)),
+        "languages": _bars(statistics.languages(since)),
     }
     return TemplateResponse(request, "admin/dashboard.html", context)
 
@@ -75,7 +76,7 @@ def _bars(rows: list[tuple[Any, int]]) -> dict[str, Any]:
 
 
 def column_chart(series: Mapping[str, Sequence[int]], labels: Sequence[Any]) -> dict[str, Any]:
-    """Columns that stand in front of each other: each series is a part of the one before."""
+    """Columns in front of each other: each series is a part of the one before."""
     highest = max(max(values) for values in series.values())
     round_numbers = (factor * 10**power for power in itertools.count() for factor in (4, 8, 20))
     top = next(number for number in round_numbers if number >= highest)  # four lines divide it
@@ -105,9 +106,9 @@ def _plot(
     height: Callable[[float], float],
 ) -> dict[str, Any]:
     """
-    Place values, one for each label, and ticks; `height` makes a part of the plot's height, 0 to 1, of a value.
+    Place the values of each series above their labels. `height` turns a value into a part of the plot's height, 0 to 1.
 
-    Returns the labels of the rows and columns as (place, label), and each run of values without a gap as (name of its
+    Returns the labels of rows and columns as (place, label), and each run of values without a gap as (name of its
     series, [(x, y), …]).
     """
 

@@ -118,7 +118,7 @@ class CaptchaAdmin(LogAdmin):
 
 
 def _send_codes(sign_ups: QuerySet[CaptchaModel]) -> int:
-    """Send codes again, but for sign-ups that are over by now, or had a mail just before; return their number."""
+    """Send codes again, except of sign-ups that are over by now or within the cooldown; return their number."""
     sent = 0
     for sign_up in sign_ups:
         with suppress(HandleLost, ResendTooSoon):
@@ -155,7 +155,7 @@ class DeliveryAdmin(LogAdmin):
     actions = ("send_again",)
     fieldsets = (
         (None, {"fields": ("recipient", "kind", "language", "reference", "sign_up", "user")}),
-        (_("What became of it"), {"fields": ("shown_state", "reason", "last_reply", "attempts", "message_id")}),
+        (_("Result"), {"fields": ("shown_state", "reason", "last_reply", "attempts", "message_id")}),
         (
             _("Times"),
             {"fields": ("created_at", "admitted_at", "next_attempt_at", "published_at", "lease_until", "sent_at")},

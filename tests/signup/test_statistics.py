@@ -27,8 +27,8 @@ def sent(wait: float, recipient: str = ALICE, **columns: object) -> None:
     Delivery.objects.filter(pk=delivery.pk).update(**{**when, **columns})
 
 
-def test_the_funnel_counts_how_far_the_requests_of_an_hour_came(noon: Hands) -> None:
-    """Each step is a part of the one before; decoys are left out, and what is older than the span."""
+def test_the_funnel_counts_the_requests_of_an_hour_by_step(noon: Hands) -> None:
+    """Each step is a part of the one before; decoys and older requests are left out."""
     make_captcha(accepted=False), make_captcha(decoy=True), make_captcha(BOB)
     proven, done, disowned = make_captcha(), make_captcha(), make_captcha()
     CaptchaModel.objects.filter(pk__in=[proven.pk, done.pk]).update(proven_at=NOON)
@@ -77,7 +77,7 @@ def test_the_dashboard_and_the_command_count_alike(noon: Hands) -> None:
 
 
 def test_mails_are_counted_by_domain_and_language(noon: Hands) -> None:
-    """The busiest domains first, each by what became of its mails."""
+    """The busiest domains first, each with its mails by state."""
     sent(1), sent(1, state="failed", sent_at=None), sent(1, "x@other.example", language="zh-hans")
     since = statistics.full_hours(24)[0]
     found = [tuple(domain.values()) for domain in statistics.domains(since)]
@@ -85,7 +85,7 @@ def test_mails_are_counted_by_domain_and_language(noon: Hands) -> None:
     assert statistics.languages(since) == [("English", 2), ("简体中文", 1)]
 
 
-def test_limits_show_what_they_did(noon: Hands) -> None:
+def test_the_effect_of_the_limits_is_counted(noon: Hands) -> None:
     """Wrong codes, used-up tries, longer codes, mails delayed."""
     SiteGuesses.objects.create(hour=NOON, shard=0, guesses=9)
     SiteGuesses.objects.create(hour=NOON - timedelta(hours=30), shard=0, guesses=90)

@@ -16,7 +16,7 @@ class Command(base.Command):
         return _("Send the mail of a sign-up again, as its resend button does")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("Whose sign-up"))
+        parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("The email address of the sign-up"))
         self.add_dry_run(parser)
         self.add_json(parser)
 

@@ -14,7 +14,7 @@ class Command(base.Command):
         return _("Forget wrong codes and wrong passwords of an address, so that its owner can try again")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("Whose"))
+        parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("The email address"))
         unmute = _('Send sign-up mail again, although its owner said "This wasn\'t me"')
         parser.add_argument("--unmute", action="store_true", help=unmute)
         self.add_dry_run(parser)

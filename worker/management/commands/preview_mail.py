@@ -18,7 +18,7 @@ class Command(base.Command):
         parser.add_argument("kind", choices=Delivery.Kind.values, metavar="KIND", help=", ".join(Delivery.Kind.values))
         part = _("What to show: text (the default), html, or raw, the whole message with its headers")
         parser.add_argument("--part", choices=["text", "html", "raw"], default="text", help=part)
-        parser.add_argument("--output", type=Path, metavar="FILE", help=_("Write it there, instead of printing it"))
+        parser.add_argument("--output", type=Path, metavar="FILE", help=_("Write to this file instead of printing"))
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -16,14 +16,14 @@ class Command(base.Command):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("delivery", nargs="*", type=int, help=_("Numbers of deliveries"))
-        parser.add_argument("--failed", action="store_true", help=_("All that failed"))
+        parser.add_argument("--failed", action="store_true", help=_("All failed mails"))
         self.add_dry_run(parser)
         self.add_yes(parser)
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if bool(options["delivery"]) == options["failed"]:
-            raise CommandError(_("Name deliveries, or say --failed"))
+            raise CommandError(_("Give numbers of deliveries, or --failed"))
         chosen = {"state": Delivery.State.FAILED} if options["failed"] else {"pk__in": options["delivery"]}
         ids = list(Delivery.objects.filter(**chosen).order_by("pk").values_list("pk", flat=True))
         done = len(ids)
