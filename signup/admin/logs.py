@@ -26,7 +26,7 @@ from worker.requeue import requeue
 
 from .base import AddressAdmin, LogAdmin, SinceFilter
 
-# What became of a request: the state of its code, unless it is proven or over.
+# The outcome of a request: how it ended, or the state of its code.
 OUTCOMES = {
     "account": _("account created"),
     "proven": _("verified, no account yet"),
