@@ -160,7 +160,6 @@ class LogAdmin(FixedAdmin):
             found += [row.pk for row in newest if self.reference(row) == word.upper()]
         return found
 
-    @admin.display(description=_("reference"))
     def reference(self, row: Any) -> str:
         """The four letters that a mail and its page show."""
         raise NotImplementedError

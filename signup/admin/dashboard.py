@@ -42,7 +42,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     span = "7d" if request.GET.get("span") == "7d" else "24h"
     hours = statistics.full_hours(SPANS[span])
     since = hours[0]
-    every, form = (3, "H:i") if span == "24h" else (24, "MONTH_DAY_FORMAT")
+    every, form = (3, "H:i") if span == "24h" else (24, "MONTH_DAY_FORMAT")  # hours between two labels, and their form
     labels = [date_format(hour, form) if hour.hour % every == 0 else "" for hour in hours]
     steps, waits = statistics.funnel_by_hour(hours), statistics.waits_by_hour(hours)
     funnel = {name: [step[name] for step in steps] for name in statistics.FUNNEL_LABELS}

@@ -1,4 +1,4 @@
-"""The logs of sign-up requests and mails, and two tables of addresses. Neither code nor hash, nonce, handle or key."""
+"""The logs of sign-up requests and mails, and two lists of addresses: suppressed ones, and wrong guesses at each."""
 
 from collections.abc import Iterable
 from contextlib import suppress
