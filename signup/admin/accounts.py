@@ -1,7 +1,7 @@
-"""Accounts: added and changed by the rules that visitors meet, disabled and activated. Groups of staff."""
+"""Accounts, added and changed by the rules that hold for visitors, and groups of staff."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -10,10 +10,9 @@ from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext_lazy
 from knox.models import AuthToken
 
 from core import clock, email_addresses
@@ -22,17 +21,23 @@ from signup.accounts import services as account_services
 from signup.models import PENDING, User, UserQuerySet
 from worker.models import Delivery
 
-from .base import BoundedAdmin, QFilter, StrictAdmin, by_address, by_prefix, confirm
+from .base import BoundedAdmin, StrictAdmin
 
 admin.site.unregister(AuthToken)  # its page shows hashes, and makes tokens for anybody
 admin.site.unregister(Group)
 
 PERMISSIONS = ("is_staff", "is_superuser", "groups", "user_permissions")
 UNPROVEN = _("This is not possible: the email address is not verified")
+CHANGED = ngettext_lazy("%(n)d account is changed", "%(n)d accounts are changed", "n")
 
 
-class _NamesMixin(forms.ModelForm):
-    """The same rules for names that visitors meet."""
+class AccountForm(forms.ModelForm):
+    """Addresses and usernames by the rules that hold for visitors."""
+
+    class Meta:
+        model = User
+        fields: tuple[str, ...] = ("email", "username")
+        error_messages: ClassVar = {"username": {"required": _("Enter a username")}}
 
     def clean_email(self) -> str:
         return email_addresses.canonical(self.cleaned_data["email"])
@@ -46,60 +51,37 @@ class _NamesMixin(forms.ModelForm):
         return username
 
 
-def _require(username: str | None) -> str:
-    if username is None:
-        raise ValidationError(_("Enter a username"), code="required")
-    return username
-
-
-class AccountCreationForm(_NamesMixin, auth_forms.AdminUserCreationForm):
+class AccountCreationForm(AccountForm, auth_forms.AdminUserCreationForm):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("email", "username"):  # of somebody else: the browser need not offer the operator's own
+        self.fields["username"].required = True
+        for name in ("email", "username"):  # the browser would offer the operator's own
             self.fields[name].widget.attrs["autocomplete"] = "off"
 
     def clean_email(self) -> str:
-        """A sign-up that somebody began with this address stands in no operator's way."""
+        """Take over a sign-up that somebody began with this address."""
         email = super().clean_email()
         self.instance = User.objects.pending().select_for_update().filter(email=email).first() or self.instance
         return email
 
-    class Meta:
-        model = User
-        fields = ("email", "username")
 
-    def clean_username(self) -> str:
-        return _require(super().clean_username())
+class AccountChangeForm(AccountForm, auth_forms.UserChangeForm):
+    """An account whose mailbox nobody has proven stays without a name, and inactive."""
 
-
-class AccountChangeForm(_NamesMixin, auth_forms.UserChangeForm):
-    """An account that nobody has proven stays without a name, and inactive."""
+    class Meta(AccountForm.Meta):
+        fields = ("email", "username", "password", "language", "is_active", *PERMISSIONS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "username" in self.fields:
+            self.fields["username"].required = self.instance.is_proven
             self.fields["username"].disabled = not self.instance.is_proven
-
-    def clean_username(self) -> str | None:
-        username = super().clean_username()
-        return _require(username) if self.instance.is_proven else None
 
     def clean_is_active(self) -> bool:
         active: bool = self.cleaned_data["is_active"]
         if active and not self.instance.is_proven:
             raise ValidationError(UNPROVEN, code="unproven")
         return active
-
-    class Meta:
-        model = User
-        fields = (
-            "email",
-            "username",
-            "password",
-            "language",
-            "is_active",
-            *PERMISSIONS,
-        )
 
 
 class AccountPasswordForm(auth_forms.AdminPasswordChangeForm):
@@ -119,22 +101,33 @@ class AccountPasswordForm(auth_forms.AdminPasswordChangeForm):
         return self.user
 
 
-class StateFilter(QFilter):
+class StateFilter(admin.SimpleListFilter):
     title, parameter_name = _("state"), "standing"
 
-    @staticmethod
-    def table() -> dict[str, tuple[Any, Q]]:
-        return {
-            "active": (_("active"), Q(is_active=True)),
-            "pending": (_("waits for verification"), PENDING),
-            "disabled": (_("disabled"), Q(is_active=False) & ~PENDING),
-            "staff": (_("staff"), Q(is_staff=True)),
-        }
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("active", _("active")),
+            ("pending", _("waits for verification")),
+            ("disabled", _("disabled")),
+            ("staff", _("staff")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: UserQuerySet) -> UserQuerySet:  # type: ignore[override]
+        match self.value():
+            case "active":
+                return queryset.filter(is_active=True)
+            case "pending":
+                return queryset.pending()
+            case "disabled":
+                return queryset.filter(~PENDING, is_active=False)
+            case "staff":
+                return queryset.filter(is_staff=True)
+        return queryset
 
 
 @admin.register(User)
 class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
-    """Only a superuser gives permissions, and changes accounts of staff, their own included."""
+    """Only a superuser gives permissions and changes accounts of staff, their own included."""
 
     form = AccountChangeForm
     add_form = AccountCreationForm
@@ -143,7 +136,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     sortable_by = ("email",)
     list_display = ("email", "username", "standing", "is_staff", "language", "activated_at", "created_at")
     list_filter = (StateFilter,)
-    search_fields = ("email", "username")
+    search_fields = ("email", "username_key")
     search_help_text = _("The beginning of an email address or a username")
     actions = ("activate", "disable")
     readonly_fields = ("created_at", "activated_at", "last_login")
@@ -166,15 +159,12 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         return super().has_delete_permission(request, obj) and _is_below(request.user, obj)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """What an operator has saved is no sign-up any more: active or disabled, no code changes it."""
+        """A saved account is registered, active or disabled: no code of a sign-up changes it any more."""
         obj.username_key = usernames.key(obj.username) if obj.username else None
         obj.activated_at = obj.activated_at or clock.now()
         if not change:
             obj.is_active = True
         super().save_model(request, obj, form, change)
-
-    def search_word(self, rows: QuerySet, word: str) -> Q:
-        return by_address(rows, "email", word) | by_prefix(rows, "username_key", usernames.key(word))
 
     @admin.display(description=_("state"))
     def standing(self, user: User) -> Any:
@@ -185,65 +175,54 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """An account's mails go with it, though nobody may delete from the mail log itself."""
+        """An account is deleted with its mails, though nobody may delete from the mail log."""
         to_delete, count, needed, protected = super().get_deleted_objects(objs, request)
         return to_delete, count, needed - {Delivery._meta.verbose_name}, protected
 
+    def describe(self, row: User) -> Iterable[Any]:
+        return row.email, row.username
+
     @admin.action(description=_("Activate disabled accounts"), permissions=["change"])
     def activate(self, request: HttpRequest, chosen: UserQuerySet) -> HttpResponse | None:
-        return confirm(
-            self,
+        return self.confirm(
             request,
-            self._theirs(request, chosen).proven().filter(is_active=False),
+            _below(request.user, chosen).proven().filter(is_active=False),
             question=_("Activate these accounts?"),
             warning=_("Their owners can sign in again. Accounts whose email address is not verified are left out."),
-            describe=lambda user: (user.email, user.username),
-            act=_switch(True),
+            act=lambda users: users.update(is_active=True),
+            done=CHANGED,
         )
 
     @admin.action(description=_("Disable"), permissions=["change"])
     def disable(self, request: HttpRequest, chosen: UserQuerySet) -> HttpResponse | None:
-        return confirm(
-            self,
+        return self.confirm(
             request,
-            self._theirs(request, chosen).filter(is_active=True).exclude(pk=request.user.pk or 0),
+            _below(request.user, chosen).filter(is_active=True).exclude(pk=request.user.pk or 0),
             question=_("Disable these accounts?"),
             warning=_(
                 "Their sessions and API tokens end, nobody can sign in with them, and no code makes them work again. "
                 "You can activate them here."
             ),
-            describe=lambda user: (user.email, user.username),
-            act=_switch(False),
+            act=lambda users: users.update(is_active=False),
+            done=CHANGED,
         )
-
-    def _theirs(self, request: HttpRequest, chosen: UserQuerySet) -> UserQuerySet:
-        """The accounts below an operator."""
-        return chosen if request.user.is_superuser else chosen.ordinary()
 
 
 @admin.register(Group)
 class GroupAdmin(StrictAdmin, auth_admin.GroupAdmin):
     """A group gives permissions, so only a superuser changes one; others may look."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.is_superuser
-
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         return request.user.is_superuser
 
-    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        return request.user.is_superuser
+    has_add_permission = has_delete_permission = has_change_permission
 
 
 def _is_below(operator: Any, user: User | None) -> bool:
-    """Whether the account is one that the operator may change; also where no certain account is meant."""
+    """Whether an operator may change an account; None stands for accounts in general."""
     return operator.is_superuser or user is None or not user.is_privileged
 
 
-def _switch(active: bool) -> Callable[[list[int]], str]:
-    def switch(numbers: list[int]) -> str:
-        done = User.objects.filter(pk__in=numbers).update(is_active=active)
-        text = ngettext("%(n)d account is changed", "%(n)d accounts are changed", done)
-        return text % {"n": done}
-
-    return switch
+def _below(operator: Any, users: UserQuerySet) -> UserQuerySet:
+    """The accounts that an operator may change."""
+    return users if operator.is_superuser else users.ordinary()

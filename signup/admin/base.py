@@ -1,16 +1,15 @@
 """
-What the pages of operators share: lists that cost the same at a million rows, filters, searches, and confirmed actions.
+What the pages of operators share: lists that cost the same at a million rows, searches, and confirmed actions.
 
-Lists show the newest rows first, along an index, and count only as far as anybody pages: see
+Lists show the newest rows first, along an index, and count only the rows that they page through: see
 docs/decisions/0040-lists-count-only-as-far-as-they-show.md.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -22,6 +21,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from core import clock, email_addresses
+from signup import usernames
 
 AT_MOST = 2_000  # rows that a list counts and pages through
 REFERENCES = 5_000  # newest rows among which a reference is searched: it is derived, no column holds it
@@ -43,7 +43,7 @@ class BoundedPaginator(Paginator):
 
 
 class StrictAdmin(admin.ModelAdmin):
-    """A list that is filtered in the ways that it offers, and in no other."""
+    """A list that answers no filters but its own."""
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Django would allow any column: handles, nonces and hashes could be found out letter by letter."""
@@ -60,22 +60,67 @@ class BoundedAdmin(StrictAdmin):
     list_per_page = 50  # rows; an action's form names each, and DATA_UPLOAD_MAX_NUMBER_FIELDS is 100
     ordering = ("-pk",)
     sortable_by: ClassVar[tuple[str, ...]] = ()
-    search_help_text: ClassVar[Any] = _(
-        "The beginning of an email address, a number like #12, or the reference that a mail and its page show"
-    )
-
-    def search_word(self, rows: QuerySet, word: str) -> Q:
-        """What one word of a search among `rows` means, by an index."""
-        raise NotImplementedError
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         for word in search_term.split():
-            queryset = queryset.filter(self.search_word(queryset, word))
+            queryset = queryset.filter(pk__in=self.find(queryset, word))
         return queryset, False
+
+    def find(self, rows: QuerySet, word: str) -> list[Any]:
+        """
+        The primary keys of the rows with a column of `search_fields` that begins with a word, at most AT_MOST.
+
+        A query of its own: with the list's order in it, the planner would read the table from its newest row on, and
+        to the end where few rows match.
+        """
+        try:
+            text = email_addresses.canonical(word)
+        except ValidationError:
+            text = usernames.key(word.lower())
+        begins = Q.create([(f"{column}__startswith", text) for column in self.search_fields], connector=Q.OR)
+        return list(rows.order_by().filter(begins).values_list("pk", flat=True)[:AT_MOST])
+
+    def describe(self, row: Any) -> Iterable[Any]:
+        """The words by which a confirmation names a row."""
+        raise NotImplementedError
+
+    def confirm(
+        self,
+        request: HttpRequest,
+        possible: QuerySet,
+        *,
+        question: Any,
+        warning: Any,
+        act: Callable[[QuerySet], int],
+        done: Any,
+    ) -> HttpResponse | None:
+        """
+        Show the chosen rows for which an action is `possible`. Once that is confirmed, call `act` with those that were
+        shown and are still possible. `done` is the message, an ngettext_lazy by the number "n" that `act` returns.
+        """
+        if request.POST.get("confirmed"):
+            shown = [int(number) for number in request.POST["confirmed"].split(",") if number.isdecimal()][:AT_ONCE]
+            self.message_user(request, done % {"n": act(possible.filter(pk__in=shown).order_by("pk"))})
+            return None
+        rows = list(possible.order_by("pk")[: AT_ONCE + 1])
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": question,
+            "warning": warning,
+            "numbers": ",".join(str(row.pk) for row in rows[:AT_ONCE]),
+            "count": len(rows[:AT_ONCE]),
+            "is_cut": len(rows) > AT_ONCE,
+            "rows": [tuple(self.describe(row)) for row in rows[:NAMED]],
+            "unnamed": max(0, len(rows[:AT_ONCE]) - NAMED),
+            "action": request.POST["action"],
+            "list_url": request.get_full_path(),
+        }
+        return TemplateResponse(request, "admin/confirmation.html", context)
 
 
 class FixedAdmin(BoundedAdmin):
-    """Rows that nobody adds or changes. Deleting one lifts what it does."""
+    """Rows that nobody adds or changes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -85,140 +130,66 @@ class FixedAdmin(BoundedAdmin):
 
 
 class AddressAdmin(FixedAdmin):
-    """Rows with an email address as their primary key."""
+    """Rows with an email address as their primary key. Deleting one lifts what it does."""
 
+    search_fields = ("address",)
     search_help_text = _("The beginning of an email address")
-    ordering = ("address",)
-
-    def search_word(self, rows: QuerySet, word: str) -> Q:
-        return by_address(rows, "address", word)
 
 
 class LogAdmin(FixedAdmin):
     """A log: only the purge deletes from it."""
 
+    search_help_text = _(
+        "The beginning of an email address, a number like #12, or the reference that a mail and its page show"
+    )
+
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def has_send_permission(self, request: HttpRequest) -> bool:
+        """Looking at a log is not enough to send mails."""
+        return request.user.has_perm("worker.change_delivery")
+
+    def find(self, rows: QuerySet, word: str) -> list[Any]:
+        """Also the row with the number "12" or "#12", and the newest rows with this reference."""
+        found, number = super().find(rows, word), word.removeprefix("#")
+        if number.isdecimal() and len(number) < 19:
+            found.append(int(number))
+        if len(word) == 4 and word.isascii() and word.isalpha():
+            newest = rows.order_by("-pk")[:REFERENCES]
+            found += [row.pk for row in newest if self.reference(row) == word.upper()]
+        return found
+
+    def reference(self, row: Any) -> str:
+        """The four letters that a mail and its page show."""
+        raise NotImplementedError
+
+    @admin.display(description=_("created"))
+    def created(self, row: Any) -> str:
+        return date_format(row.created_at, "Y-m-d H:i:s")  # of one width in every language
+
 
 class SinceFilter(admin.SimpleListFilter):
-    """The last day, as long as nobody searches: filters that no index serves then have few rows to look through."""
+    """The last day, unless there is a search: filters that no index serves then have few rows to look through."""
 
-    title = _("time")
-    parameter_name = "since"
-    SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
+    title, parameter_name = _("time"), "since"
+    SPANS: ClassVar[dict[str, tuple[Any, timedelta | None]]] = {
+        "1h": (_("Last hour"), timedelta(hours=1)),
+        "24h": (_("Last 24 hours"), timedelta(hours=24)),
+        "7d": (_("Last 7 days"), timedelta(days=7)),
+        "all": (_("All that is kept"), None),
+    }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [
-            ("1h", _("Last hour")),
-            ("24h", _("Last 24 hours")),
-            ("7d", _("Last 7 days")),
-            ("all", _("All that is kept")),
-        ]
+        return [(value, label) for value, (label, _span) in self.SPANS.items()]
 
     def value(self) -> str:
         chosen = super().value()
         return chosen or ("all" if self.request.GET.get(SEARCH_VAR) else "24h")
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        for value, label in self.lookup_choices:
-            query = changelist.get_query_string({self.parameter_name: value})
-            yield {"selected": value == self.value(), "query_string": query, "display": label}
+        yield from list(super().choices(changelist))[1:]  # without Django's own "All"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        span = self.SPANS.get(self.value())
+        _label, span = self.SPANS.get(self.value(), ("", None))
         return queryset.filter(created_at__gte=clock.now() - span) if span else queryset
-
-
-class QFilter(admin.SimpleListFilter):
-    """A filter by a table of value -> (label, condition)."""
-
-    table: Callable[[], dict[str, tuple[Any, Q]]]
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(value, label) for value, (label, _rows) in type(self).table().items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        chosen = type(self).table().get(self.value() or "")
-        return queryset.filter(chosen[1]) if chosen else queryset
-
-
-def timestamp(at: datetime) -> str:
-    """A time in a list, of one width in every language."""
-    return date_format(at, "Y-m-d H:i:s")
-
-
-def by_address(rows: QuerySet, column: str, word: str) -> Q:
-    """The rows of an address, or of addresses that begin with this word; see `by_prefix`."""
-    try:
-        text = email_addresses.canonical(word)
-    except ValidationError:
-        text = word.lower()
-    return by_prefix(rows, column, text)
-
-
-def by_prefix(rows: QuerySet, column: str, text: str) -> Q:
-    """
-    AT_MOST rows whose column begins with `text`. They are looked up first: in one query with the list's order the
-    planner would read the list from its newest row on, to the end where few rows match.
-    """
-    found = rows.order_by().filter(**{f"{column}__startswith": text}).values_list("pk", flat=True)
-    return Q(pk__in=list(found[:AT_MOST]))
-
-
-def by_number(word: str) -> Q:
-    """The row of a number, "12" or "#12"; no row for any other word."""
-    digits = word.removeprefix("#")
-    return Q(pk=int(digits)) if digits.isdecimal() and len(digits) < 19 else Q(pk__in=[])
-
-
-def by_reference(rows: QuerySet, word: str, reference: Callable[[Any], str]) -> Q:
-    """The newest rows whose mail shows these four letters; no row for any other word."""
-    if not (len(word) == 4 and word.isascii() and word.isalpha()):
-        return Q(pk__in=[])
-    newest = rows.order_by("-pk")[:REFERENCES]
-    return Q(pk__in=[row.pk for row in newest if reference(row) == word.upper()])
-
-
-def confirm(
-    page: admin.ModelAdmin,
-    request: HttpRequest,
-    possible: QuerySet,
-    *,
-    question: Any,
-    warning: Any,
-    describe: Callable[[Any], Iterable[Any]],
-    act: Callable[[list[int]], str],
-) -> HttpResponse | None:
-    """
-    Show the chosen rows for which the action is `possible`; once that is confirmed, call `act` with the primary keys
-    of those that were shown.
-
-    `act` returns the message for the operator. `describe` returns the words that name a row.
-    """
-    if request.POST.get("confirmed"):
-        shown = [int(number) for number in request.POST["confirmed"].split(",") if number.isdecimal()][:AT_ONCE]
-        still = possible.filter(pk__in=shown).order_by("pk").values_list("pk", flat=True)
-        page.message_user(request, act(list(still)))
-        return None
-    rows = list(possible.order_by("pk")[: AT_ONCE + 1])
-    return TemplateResponse(
-        request,
-        "admin/confirmation.html",
-        {
-            **page.admin_site.each_context(request),
-            "opts": page.opts,
-            "title": question,
-            "warning": warning,
-            "numbers": ",".join(str(row.pk) for row in rows[:AT_ONCE]),
-            "count": len(rows[:AT_ONCE]),
-            "is_cut": len(rows) > AT_ONCE,
-            "rows": [tuple(describe(row)) for row in rows[:NAMED]],
-            "unnamed": max(0, len(rows[:AT_ONCE]) - NAMED),
-            "action": request.POST["action"],
-            "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
-            "checkbox": ACTION_CHECKBOX_NAME,
-            "across": request.POST.get("select_across", "0"),
-            "list_url": request.get_full_path(),
-        },
-    )

@@ -1,13 +1,13 @@
 """
 The dashboard: how sign-ups and mails fare, drawn on the server. Numbers only: no address, no code.
 
-A view, and below it the charts: the places of their parts in the units of the view box, which templates draw as SVG.
+Charts are dicts of what templates/admin/charts/plot.html draws as SVG, placed in the units of its view box.
 """
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -21,7 +21,8 @@ from django.views.decorators.http import require_safe
 from signup import statistics
 
 SPANS = {"24h": 24, "7d": 168}  # hours
-LEFT, RIGHT, TOP, BOTTOM = 52, 750, 12, 200  # of a plot in its view box, 760 × 230 (templates/admin/charts/plot.html)
+MAIL_STATES = ("sent", "waiting", "failed", "expired")
+LEFT, RIGHT, TOP, BOTTOM = 52, 750, 12, 200  # of a plot in its view box, 760 × 230
 SHORTEST, LONGEST = 0.1, 7_200.0  # seconds: where the scale of waits begins, and where it ends at the latest
 TICKS = [
     (0.1, gettext_lazy("0.1 s")),
@@ -38,174 +39,91 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """For operators who may look at both logs."""
     if not request.user.has_perms(["worker.view_delivery", "verification.view_captchamodel"]):
         raise PermissionDenied
-    period = statistics.full_hours(SPANS.get(request.GET.get("span", ""), SPANS["24h"]))
+    span = "7d" if request.GET.get("span") == "7d" else "24h"
+    hours = statistics.full_hours(SPANS[span])
+    since = hours[0]
+    every, form = (3, "H:i") if span == "24h" else (24, "MONTH_DAY_FORMAT")  # hours between two labels, and their form
+    labels = [date_format(hour, form) if hour.hour % every == 0 else "" for hour in hours]
+    steps, waits = statistics.funnel_by_hour(hours), statistics.waits_by_hour(hours)
+    funnel = {name: [step[name] for step in steps] for name in statistics.FUNNEL_LABELS}
     context = {
         **admin.site.each_context(request),
         "title": _("Dashboard"),
-        "spans": [
-            ("24h", _("Last 24 hours"), period.hours == SPANS["24h"]),
-            ("7d", _("Last 7 days"), period.hours == SPANS["7d"]),
-        ],
+        "span": span,
+        "spans": [("24h", _("Last 24 hours")), ("7d", _("Last 7 days"))],
+        "totals": [(name, label, sum(funnel[name])) for name, label in statistics.FUNNEL_LABELS.items()],
+        "asked": sum(funnel["asked"]),
         "waiting": statistics.waiting_mails(),
-        **_funnel(period),
-        **_waits(period),
-        "domains": _domains(period),
-        "limits": _bars(statistics.limits(period)),
-        "languages": _bars(statistics.languages(period)),
+        "funnel": column_chart(funnel, labels),
+        "steps": steps[::-1],
+        "waits": line_chart({name: [wait[name] for wait in waits] for name in ("median", "p95")}, labels),
+        "wait_rows": [wait for wait in reversed(waits) if wait["median"] is not None],
+        "domains": [(domain, _stacked(domain)) for domain in statistics.domains(since)],
+        "limits": _bars(statistics.limits(since)),
+        "languages": _bars(statistics.languages(since)),
     }
     return TemplateResponse(request, "admin/dashboard.html", context)
 
 
-def _funnel(period: statistics.Period) -> dict[str, Any]:
-    steps, labels = statistics.funnel_by_hour(period), statistics.FUNNEL_LABELS
-    series = {name: [getattr(step, name) for step in steps] for name in labels}
-    totals = {name: sum(values) for name, values in series.items()}
-    return {
-        "steps": list(reversed(steps)),
-        "funnel": column_chart(series, _labels(period)),
-        "totals": [
-            (name, label, totals[name], _percent(totals[name], totals["asked"])) for name, label in labels.items()
-        ],
-    }
+def _stacked(domain: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """The parts of a domain's bar: (state, where it begins, how long it is)."""
+    ends = itertools.accumulate(domain[state] for state in MAIL_STATES)
+    return [(state, end - domain[state], domain[state]) for state, end in zip(MAIL_STATES, ends, strict=True)]
 
 
-def _waits(period: statistics.Period) -> dict[str, Any]:
-    waits = statistics.waits_by_hour(period)
-    series = {"median": [wait.median for wait in waits], "p95": [wait.p95 for wait in waits]}
-    return {
-        "wait_rows": [wait for wait in reversed(waits) if wait.median is not None],
-        "waits": line_chart(series, _labels(period)),
-    }
+def _bars(rows: list[tuple[Any, int]]) -> dict[str, Any]:
+    return {"rows": rows, "most": max((number for _label, number in rows), default=0)}
 
 
-def _domains(period: statistics.Period) -> list[tuple[statistics.Domain, list[tuple[str, str, str]]]]:
-    """Each domain with the parts of its bar: (state, where it begins, how long it is)."""
-    domains = statistics.domains(period)
-    most = max((domain.mails for domain in domains), default=0)
-    rows = []
-    for domain in domains:
-        parts, begin = [], 0
-        for state in ("sent", "waiting", "failed", "expired"):
-            number = getattr(domain, state)
-            parts.append((state, _share(begin, most), _share(number, most)))
-            begin += number
-        rows.append((domain, parts))
-    return rows
+def column_chart(series: Mapping[str, Sequence[int]], labels: Sequence[Any]) -> dict[str, Any]:
+    """Columns in front of each other: each series is a part of the one before."""
+    highest = max(max(values) for values in series.values())
+    round_numbers = (factor * 10**power for power in itertools.count() for factor in (4, 8, 20))
+    top = next(number for number in round_numbers if number >= highest)  # four lines divide it
+    ticks = [(top * part // 4, str(top * part // 4)) for part in range(5)]
+    slot = (RIGHT - LEFT) / len(labels)
+    shown = {name: [value or None for value in values] for name, values in series.items()}
+    plot = _plot(shown, labels, ticks, lambda value: value / top)
+    return {**plot, "column_width": round(slot * 0.7 if slot > 10 else slot, 1)}
 
 
-def _bars(rows: list[statistics.Figure]) -> list[tuple[statistics.Figure, str]]:
-    most = max((row.number for row in rows), default=0)
-    return [(row, _share(row.number, most)) for row in rows]
-
-
-def _share(number: int, most: int) -> str:
-    """The length of a bar in a table, of 100."""
-    return _px(100 * number / most) if most else "0"
-
-
-def _labels(period: statistics.Period) -> list[str]:
-    """Every third hour of a day; of a week the midnights."""
-    every, form = (3, "H:i") if period.hours == SPANS["24h"] else (24, "MONTH_DAY_FORMAT")
-    return [date_format(start, form) if start.hour % every == 0 else "" for start in period.starts()]
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} %" if whole else ""
-
-
-class Label(NamedTuple):
-    """Text at a place on an axis."""
-
-    at: str
-    label: Any
-
-
-class Column(NamedTuple):
-    series: str
-    x: str
-    y: str
-    width: str
-    height: str
-
-
-class Line(NamedTuple):
-    """One run of points without a gap, "x,y x,y …"."""
-
-    series: str
-    points: str
-
-
-class Dot(NamedTuple):
-    series: str
-    x: str
-    y: str
-
-
-class Plot(NamedTuple):
-    rows: list[Label]  # of the vertical axis
-    columns: list[Label]  # of the horizontal one
-    bars: Sequence[Column] = ()
-    lines: Sequence[Line] = ()
-    dots: Sequence[Dot] = ()
-
-
-def column_chart(series: Mapping[str, Sequence[int]], labels: Sequence[Any]) -> Plot:
-    """Columns that stand in front of each other: each series is a part of the one before."""
-    top = _ceiling(max((max(values, default=0) for values in series.values()), default=0))
-    slot = (RIGHT - LEFT) / max(1, len(labels))
-    width = slot * (0.7 if slot > 10 else 1)
-    bars = [
-        Column(name, _px(LEFT + number * slot + (slot - width) / 2), _px(_y(value / top)), _px(width),
-               _px(BOTTOM - _y(value / top)))
-        for name, values in series.items() for number, value in enumerate(values) if value
-    ]  # fmt: skip
-    rows = [Label(_px(_y(part / 4)), f"{top * part // 4}") for part in range(5)]
-    return Plot(rows, _columns(labels), bars=bars)
-
-
-def line_chart(series: Mapping[str, Sequence[float | None]], labels: Sequence[Any]) -> Plot:
+def line_chart(series: Mapping[str, Sequence[float | None]], labels: Sequence[Any]) -> dict[str, Any]:
     """Lines on a logarithmic scale of seconds; a gap where there is no value."""
     longest = max((value or 0 for values in series.values() for value in values), default=0)
     ticks = [tick for tick in TICKS if tick[0] <= max(10, longest)]
     top = max(ticks[-1][0], min(longest, LONGEST))
-    lines, dots = [], []
-    for name, values in series.items():
-        for has_value, run in itertools.groupby(enumerate(values), lambda item: item[1] is not None):
-            if has_value:
-                points = [(_px(_x(number, len(labels))), _px(_y(_log(value or 0, top)))) for number, value in run]
-                lines.append(Line(name, " ".join(f"{x},{y}" for x, y in points)))
-                dots += [Dot(name, x, y) for x, y in points]
-    rows = [Label(_px(_y(_log(seconds, top))), label) for seconds, label in ticks]
-    return Plot(rows, _columns(labels), lines=lines, dots=dots)
+
+    def height(seconds: float) -> float:
+        return math.log(min(max(seconds, SHORTEST), top) / SHORTEST) / math.log(top / SHORTEST)
+
+    return _plot(series, labels, ticks, height)
 
 
-def _columns(labels: Sequence[Any]) -> list[Label]:
-    """The labels that are not empty, each under its place."""
-    return [Label(_px(_x(number, len(labels))), label) for number, label in enumerate(labels) if label]
+def _plot(
+    series: Mapping[str, Sequence[float | None]],
+    labels: Sequence[Any],
+    ticks: Sequence[tuple[float, Any]],
+    height: Callable[[float], float],
+) -> dict[str, Any]:
+    """
+    Place the values of each series above their labels. `height` turns a value into a part of the plot's height, 0 to 1.
 
+    Returns the labels of rows and columns as (place, label), and each run of values without a gap as (name of its
+    series, [(x, y), …]).
+    """
 
-def _x(number: int, of: int) -> float:
-    """The middle of a slot."""
-    return LEFT + (RIGHT - LEFT) * (number + 0.5) / of
+    def y(value: float) -> float:
+        return round(BOTTOM - (BOTTOM - TOP) * height(value), 1)
 
-
-def _y(part: float) -> float:
-    """The place of a part of the height, 0 to 1."""
-    return BOTTOM - (BOTTOM - TOP) * part
-
-
-def _log(seconds: float, top: float) -> float:
-    """The part of the height, 0 to 1."""
-    inside = min(max(seconds, SHORTEST), top)
-    return math.log(inside / SHORTEST) / math.log(top / SHORTEST)
-
-
-def _ceiling(value: int) -> int:
-    """The next of 4, 8, 20, 40, 80, 200 …: round, and four lines divide it."""
-    tops = (factor * 10**power for power in itertools.count() for factor in (4, 8, 20))
-    return next(int(top) for top in tops if top >= value)
-
-
-def _px(value: float) -> str:
-    """A number for an attribute, with a point in every language."""
-    return f"{value:.1f}".removesuffix(".0")
+    xs = [round(LEFT + (RIGHT - LEFT) * (number + 0.5) / len(labels), 1) for number in range(len(labels))]
+    runs = [
+        (name, [(x, y(value)) for x, value in run if value is not None])
+        for name, values in series.items()
+        for has_value, run in itertools.groupby(zip(xs, values, strict=True), lambda point: point[1] is not None)
+        if has_value
+    ]
+    return {
+        "rows": [(y(value), label) for value, label in ticks],
+        "columns": [(x, label) for x, label in zip(xs, labels, strict=True) if label],
+        "runs": runs,
+    }

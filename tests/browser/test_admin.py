@@ -28,7 +28,7 @@ Open = Callable[..., Page]
 
 
 def a_busy_day() -> None:
-    """Requests and mails of the last day, of all kinds and ends."""
+    """Requests and mails of the last day, of all kinds and in all states."""
     now = clock.now()
     for number in range(240):
         begun = now - timedelta(minutes=number * 5.5)
@@ -87,13 +87,13 @@ def look(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 def test_no_page_of_the_admin_complains(open_admin: Open, language: str) -> None:
-    """Lists, forms, a question and the dashboard, wide and narrow: nothing that the policy forbids."""
+    """Lists, forms, a confirmation and the dashboard, wide and narrow: nothing that the policy forbids."""
     a_busy_day()
     mail, request, account = (model.objects.latest("pk") for model in (Delivery, CaptchaModel, User))
     paths = {
         "index": "/admin/", "mails": MAILS, "mail": f"{MAILS}{mail.pk}/change/", "signups": SIGNUPS,
         "signup": f"{SIGNUPS}{request.pk}/change/", "accounts": ACCOUNTS, "account": f"{ACCOUNTS}{account.pk}/change/",
-        "new_account": f"{ACCOUNTS}add/", "mutes": "/admin/worker/suppression/", "group": "/admin/auth/group/add/",
+        "new_account": f"{ACCOUNTS}add/", "suppressions": "/admin/worker/suppression/", "group": "/admin/auth/group/add/",
     }  # fmt: skip
     page = open_admin("/admin/dashboard/?span=7d", language)
     for name, path in paths.items():
@@ -106,10 +106,10 @@ def test_no_page_of_the_admin_complains(open_admin: Open, language: str) -> None
     page.locator("select[name=action]").select_option("send_again")
     page.locator(".actions button").click()
     page.wait_for_selector("[name=confirmed]", state="attached")
-    look(page, f"question.{language}")
+    look(page, f"confirmation.{language}")
     page.locator(".submit-row [type=submit]").click()
     page.wait_for_selector(".messagelist")
-    look(page, f"answer.{language}")
+    look(page, f"message.{language}")
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])

@@ -98,7 +98,9 @@ def test_every_label_is_translated(admin: Client, path: str, language: str) -> N
         ({"next_attempt_at": clock.now() + timedelta(hours=1)}, ("pending", "waits for the mail limit")),
     ],
 )
-def test_the_mail_log_says_what_became_of_a_mail(admin: Client, columns: dict, words: tuple[str, ...]) -> None:
+def test_the_mail_log_shows_the_state_and_the_reason_of_a_mail(
+    admin: Client, columns: dict, words: tuple[str, ...]
+) -> None:
     """State, reason, reply, attempts."""
     Delivery.objects.filter(pk=make_delivery().pk).update(**columns)
     rows = shown(admin, MAILS)
@@ -120,7 +122,7 @@ def test_the_mail_log_is_filtered(admin: Client, query: str) -> None:
 
 
 def test_a_list_opens_on_the_last_day_and_a_search_on_all(admin: Client) -> None:
-    """A filter has few rows to look through; who searches for an address wants all of it."""
+    """A filter has few rows to look through, but a search covers everything that is kept."""
     make_delivery(), make_captcha()
     old = clock.now() - timedelta(hours=25)
     Delivery.objects.update(created_at=old), CaptchaModel.objects.update(created_at=old)
@@ -146,7 +148,7 @@ def test_mails_and_requests_are_found(admin: Client, query: str) -> None:
 
 
 def test_a_search_for_nonsense_finds_nothing(admin: Client) -> None:
-    """Nor does it fail."""
+    """And does not fail."""
     make_delivery(make_captcha())
     for path in LISTS[:5]:
         for query in ("%23" + "9" * 30, "²", "%25", "_lice", "lice", "a%20b%20c", "@"):
@@ -169,7 +171,7 @@ def test_a_search_for_nonsense_finds_nothing(admin: Client) -> None:
     ],
 )
 def test_a_request_says_its_state_in_words(admin: Client, columns: dict, words: str) -> None:
-    """And the tries; the filter of that name finds it."""
+    """And the number of wrong tries; the filter of that name finds it."""
     CaptchaModel.objects.filter(pk=make_captcha().pk).update(**columns)
     page = text_of(admin.get(f"{SIGNUPS}?since=all"))
     assert words in page.partition('<table id="result_list">')[2].partition("</table>")[0]
@@ -201,7 +203,7 @@ def test_a_list_counts_no_further_than_it_shows(admin: Client, monkeypatch) -> N
 @pytest.mark.parametrize(
     ("query", "name"), [("active", "alice"), ("disabled", "bob"), ("pending", "carol"), ("staff", "root")]
 )
-def test_accounts_are_filtered_by_how_they_stand(admin: Client, query: str, name: str) -> None:
+def test_accounts_are_filtered_by_state(admin: Client, query: str, name: str) -> None:
     """Active, disabled, waiting for their proof, staff."""
     make_user(), make_user("bob", BOB, is_active=False), make_pending("carol@example.com")
     rows = shown(admin, f"{ACCOUNTS}?standing={query}")
@@ -238,8 +240,8 @@ def test_a_viewer_sees_what_was_granted(client: Client) -> None:
     assert client.get(ACCOUNTS).status_code == 403
 
 
-def test_a_begun_sign_up_stands_in_no_operators_way(admin: Client) -> None:
-    """createsuperuser and the admin take a pending address over."""
+def test_an_operator_takes_over_a_begun_sign_up(admin: Client) -> None:
+    """By createsuperuser and by the admin's form."""
     make_pending(), make_pending(BOB)
     call_command("createsuperuser", "--noinput", email=ALICE, username="alice", stdout=StringIO())
     fields = {"email": BOB, "username": "bob", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
@@ -250,13 +252,13 @@ def test_a_begun_sign_up_stands_in_no_operators_way(admin: Client) -> None:
 
 
 def test_logs_cannot_be_edited(admin: Client) -> None:
-    """They are to look at."""
+    """Nobody adds a row."""
     assert admin.get("/admin/verification/captchamodel/add/").status_code == 403
     assert admin.get("/admin/worker/delivery/add/").status_code == 403
 
 
-def test_what_the_admin_saves_is_no_sign_up_any_more(admin: Client) -> None:
-    """A pending account that an operator saved as inactive stays so: a code won't activate it."""
+def test_no_code_activates_an_account_that_an_operator_saved(admin: Client) -> None:
+    """A pending account that is saved as inactive stays inactive."""
     user = make_pending()
     fields = {"email": ALICE, "username": "", "language": ""}
     assert admin.post(f"/admin/signup/user/{user.pk}/change/", fields).status_code == 302
@@ -277,7 +279,7 @@ def test_the_admin_adds_accounts_by_the_same_rules(admin: Client) -> None:
 
 
 def test_an_account_keeps_a_username(admin: Client) -> None:
-    """It may be changed, but not taken away: what has none counts as proven by nobody."""
+    """It may be changed but not removed: an account without one counts as not proven."""
     alice = make_user()
     fields = {"email": ALICE, "username": "", "language": "", "is_active": "on"}
     page = admin.post(f"{ACCOUNTS}{alice.pk}/change/", fields)
@@ -288,7 +290,7 @@ def test_an_account_keeps_a_username(admin: Client) -> None:
 
 
 def test_the_admin_speaks_chinese(admin: Client) -> None:
-    """Labels of our models too. Signing out is not called what deleting an account is."""
+    """Labels of our models too. Signing out has another word than deleting an account."""
     make_delivery()
     page = text_of(admin.get("/admin/worker/delivery/", headers={"accept-language": "zh-CN"}))
     assert "邮件投递" in page
@@ -297,8 +299,8 @@ def test_the_admin_speaks_chinese(admin: Client) -> None:
     assert "注销" not in page
 
 
-def test_an_operator_may_lift_a_mute_and_make_none(admin: Client) -> None:
-    """The owner of the mailbox lost the mail with the link."""
+def test_an_operator_deletes_suppressions_and_adds_none(admin: Client) -> None:
+    """For an owner who lost the mail with the link."""
     muted()
     assert ALICE in text_of(admin.get("/admin/worker/suppression/"))
     assert admin.get("/admin/worker/suppression/add/").status_code == 403

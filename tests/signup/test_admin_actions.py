@@ -1,4 +1,4 @@
-"""What operators do to many rows: they see which, and confirm."""
+"""Actions on many rows: an operator sees the rows, and confirms."""
 
 import re
 from datetime import timedelta
@@ -25,7 +25,7 @@ def choose(client: Client, path: str, action: str, *rows: object, **headers: str
 
 
 def confirm(client: Client, path: str, page: HttpResponse, **headers: str) -> str:
-    """Send the form of the question as a browser would; return the page after it."""
+    """Send the form of the confirmation as a browser would; return the page after it."""
     form = text_of(page).partition('<form method="post">')[2].partition("</form>")[0]
     fields: dict[str, list[str]] = {}
     for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form):
@@ -43,8 +43,8 @@ def states() -> list[str]:
     return list(Delivery.objects.order_by("pk").values_list("state", flat=True))
 
 
-def test_a_mail_is_sent_again_after_a_question(admin: Client) -> None:
-    """The question names the mail and the reply, and changes nothing."""
+def test_a_mail_is_sent_again_after_confirmation(admin: Client) -> None:
+    """The confirmation names the mail and the reply, and changes nothing by itself."""
     delivery, sent = fail(make_delivery(make_captcha())), make_delivery(make_captcha(BOB), recipient=BOB)
     Delivery.objects.filter(pk=sent.pk).update(state="sent")
     page = choose(admin, MAILS, "send_again", delivery, sent)
@@ -56,15 +56,15 @@ def test_a_mail_is_sent_again_after_a_question(admin: Client) -> None:
     assert states() == ["pending", "sent"]
 
 
-def test_the_question_is_asked_in_chinese(admin: Client) -> None:
-    """And answered."""
+def test_the_confirmation_is_in_the_operators_language(admin: Client) -> None:
+    """And so is the message after it."""
     page = choose(admin, MAILS, "send_again", fail(make_delivery(make_captcha())), **{"accept-language": "zh-CN"})
     assert "重新发送这些邮件？" in text_of(page)
     assert "已重新发送 1 封邮件" in confirm(admin, MAILS, page, **{"accept-language": "zh-CN"})
 
 
-def test_what_failed_after_the_question_is_not_sent(admin: Client) -> None:
-    """Only what was shown is done, even where all rows of a filter are chosen."""
+def test_rows_that_the_confirmation_did_not_show_are_not_changed(admin: Client) -> None:
+    """Even where all rows of a filter are chosen."""
     first = fail(make_delivery(make_captcha()))
     fields = {"action": "send_again", "_selected_action": [first.pk], "select_across": "1"}
     page = admin.post(f"{MAILS}?state__exact=failed", fields)
@@ -74,8 +74,8 @@ def test_what_failed_after_the_question_is_not_sent(admin: Client) -> None:
     assert second.pk
 
 
-def test_no_more_than_a_few_at_once(admin: Client, monkeypatch) -> None:
-    """However many were chosen."""
+def test_an_action_changes_a_limited_number_of_rows(admin: Client, monkeypatch) -> None:
+    """Also where a forged form names more."""
     monkeypatch.setattr(base, "AT_ONCE", 2)
     rows = [fail(make_delivery(make_captcha(f"p{n}@example.com"))) for n in range(3)]
     page = choose(admin, MAILS, "send_again", *rows)
@@ -87,16 +87,16 @@ def test_no_more_than_a_few_at_once(admin: Client, monkeypatch) -> None:
     assert states() == ["pending", "pending", "failed"]
 
 
-def test_nothing_to_do_is_said(admin: Client) -> None:
-    """Without a button."""
+def test_a_selection_without_a_possible_row_cannot_be_confirmed(admin: Client) -> None:
+    """The page says so, and has no button."""
     page = text_of(choose(admin, MAILS, "send_again", make_delivery()))
     assert "This is possible for none of the rows that you chose." in page
     assert 'name="confirmed"' not in page
 
 
 @pytest.mark.parametrize(("path", "action"), [(MAILS, "send_again"), (SIGNUPS, "send_code"), (ACCOUNTS, "disable")])
-def test_looking_is_not_doing(client: Client, path: str, action: str) -> None:
-    """Each action needs the right to change."""
+def test_an_action_needs_more_than_the_permission_to_view(client: Client, path: str, action: str) -> None:
+    """Each needs the permission to change."""
     viewer = make_user("viewer", "viewer@example.com", is_staff=True)
     codes = ["view_delivery", "view_captchamodel", "view_user"]
     viewer.user_permissions.set(Permission.objects.filter(codename__in=codes))
@@ -123,7 +123,7 @@ def test_a_code_is_sent_again_in_the_language_of_the_first(admin: Client) -> Non
 
 
 def test_a_code_is_not_sent_twice_in_a_minute_nor_once_proven(admin: Client) -> None:
-    """The visitor's own rules."""
+    """The same rules as for the visitor."""
     fresh, proven = make_captcha(), make_captcha(BOB)
     CaptchaModel.objects.filter(pk=proven.pk).update(proven_at=clock.now())
     page = choose(admin, SIGNUPS, "send_code", fresh, proven)
@@ -133,7 +133,7 @@ def test_a_code_is_not_sent_twice_in_a_minute_nor_once_proven(admin: Client) -> 
 
 
 def test_accounts_are_disabled_and_activated(admin: Client) -> None:
-    """But neither one's own, nor one that nobody proved."""
+    """But not the operator's own, and none that nobody has proven."""
     alice, pending = make_user(), make_pending(BOB)
     root = alice.__class__.objects.get(username="root")
     page = choose(admin, ACCOUNTS, "disable", alice, pending, root)

@@ -1,4 +1,4 @@
-"""The dashboard's charts, its page, and who may see it."""
+"""The dashboard's charts, its page, and its permissions."""
 
 import re
 
@@ -12,15 +12,16 @@ from tests.factories import ALICE, make_captcha, make_delivery, make_user, text_
 pytestmark = pytest.mark.django_db
 
 
-def test_a_chart_stands_inside_its_box() -> None:
+def test_a_chart_fits_its_view_box() -> None:
     """Columns as high as their values; lines with gaps; numbers that SVG reads."""
     plot = dashboard.column_chart({"asked": [10, 0, 5]}, ["a", "", "c"])
-    assert [(bar.y, bar.height) for bar in plot.bars] == [("106", "94"), ("153", "47")]
-    assert [mark.label for mark in plot.rows] == ["0", "5", "10", "15", "20"]
-    assert [mark.label for mark in plot.columns] == ["a", "c"]
-    lines = dashboard.line_chart({"median": [0.0, 1.0, None, 9_999.0]}, ["a"] * 4).lines
-    assert [line.points.count(",") for line in lines] == [2, 1]
-    heights = [float(point.split(",")[1]) for line in lines for point in line.points.split()]
+    heights = [dashboard.BOTTOM - y for _series, points in plot["runs"] for _x, y in points]
+    assert heights == [94.0, 47.0]
+    assert plot["rows"] == [(200.0, "0"), (153.0, "5"), (106.0, "10"), (59.0, "15"), (12.0, "20")]
+    assert [label for _x, label in plot["columns"]] == ["a", "c"]
+    lines = dashboard.line_chart({"median": [0.0, 1.0, None, 9_999.0]}, ["a"] * 4)["runs"]
+    assert [len(points) for _series, points in lines] == [2, 1]
+    heights = [y for _series, points in lines for _x, y in points]
     assert heights[0] == dashboard.BOTTOM
     assert heights[-1] == dashboard.TOP
 
@@ -49,13 +50,13 @@ def test_the_page_needs_no_style_or_script_of_its_own(admin: Client) -> None:
     ("language", "words"), [("zh-CN", "从申请到账号"), ("zh-TW", "從申請到帳號"), ("en", "From request")]
 )
 def test_it_speaks_the_operators_language(admin: Client, language: str, words: str) -> None:
-    """And the way to it stands on every page."""
+    """And every page links to it."""
     assert words in text_of(admin.get("/admin/dashboard/", headers={"accept-language": language}))
     assert 'href="/admin/dashboard/"' in text_of(admin.get("/admin/", headers={"accept-language": language}))
 
 
-def test_it_is_for_who_may_look_at_both_logs(client: Client) -> None:
-    """Strangers sign in first; other staff may not, and sees no way to it."""
+def test_the_dashboard_needs_the_permission_to_view_both_logs(client: Client) -> None:
+    """Strangers sign in first; staff with fewer permissions are refused, and see no link."""
     assert client.get("/admin/dashboard/").status_code == 302
     viewer = make_user("viewer", "viewer@example.com", is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_delivery"))

@@ -1,4 +1,4 @@
-"""What an operator does for one person, and what they look at."""
+"""Commands: help for one person, figures, and previews of mails."""
 
 import json
 from email import message_from_bytes
@@ -20,19 +20,19 @@ from worker.models import Delivery, Suppression
 pytestmark = pytest.mark.django_db
 
 
-def told(capsys) -> dict:
+def printed(capsys) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
 def test_resend_mails_the_same_code_again(client: Client, hands: Hands, capsys) -> None:
-    """As the page's button does, after the cooldown; and says how the logs call the address."""
+    """As the page's button does, after the cooldown; and prints the hash of the address in the logs."""
     sign_up = ask(client)
     Delivery.objects.update(state="sent")
     code = right(sign_up)
     hands.move(seconds=61)
     call_command("resend", "Alice@Example.com", "--json")
     newest = Delivery.objects.latest("pk")
-    assert told(capsys) == {
+    assert printed(capsys) == {
         "address": ALICE,
         "in_logs": pseudonym_of_address(ALICE),
         "delivery": newest.pk,
@@ -42,7 +42,7 @@ def test_resend_mails_the_same_code_again(client: Client, hands: Hands, capsys) 
     assert right(CaptchaModel.objects.get()) == code
 
 
-def test_resend_gives_a_failed_mail_another_life(client: Client, hands: Hands) -> None:
+def test_resend_puts_a_failed_mail_back_into_the_outbox(client: Client, hands: Hands) -> None:
     """The same row: no second mail."""
     ask(client)
     Delivery.objects.update(state="failed")
@@ -51,7 +51,7 @@ def test_resend_gives_a_failed_mail_another_life(client: Client, hands: Hands) -
 
 
 def test_resend_says_why_not(client: Client, hands: Hands) -> None:
-    """No sign-up, too soon, done, no address."""
+    """No sign-up, too soon, finished, no address."""
     with pytest.raises(CommandError, match="No sign-up"):
         call_command("resend", BOB)
     sign_up = ask(client)
@@ -66,8 +66,8 @@ def test_resend_says_why_not(client: Client, hands: Hands) -> None:
         call_command("resend", "alice")
 
 
-def test_resend_can_only_look(client: Client, hands: Hands) -> None:
-    """--dry-run."""
+def test_resend_changes_nothing_with_dry_run(client: Client, hands: Hands) -> None:
+    """It only says whether there is a sign-up."""
     ask(client)
     Delivery.objects.update(state="sent")
     hands.move(minutes=5)
@@ -76,11 +76,11 @@ def test_resend_can_only_look(client: Client, hands: Hands) -> None:
 
 
 def test_unlock_forgets_wrong_codes(capsys) -> None:
-    """Of this address alone."""
+    """Those of this address alone."""
     for address in (ALICE, BOB):
         AddressGuesses.objects.create(address=address, guesses=[clock.now().timestamp()] * 3)
     call_command("unlock", ALICE, "--dry-run", "--json")
-    assert told(capsys)["guesses"] == 3
+    assert printed(capsys)["guesses"] == 3
     assert AddressGuesses.objects.count() == 2
     call_command("unlock", ALICE)
     assert "3 wrong codes are forgotten" in capsys.readouterr().out
@@ -99,8 +99,8 @@ def test_unlock_forgets_wrong_passwords(settings, still: None, name: str) -> Non
     ratelimit.hit(limits.LOGIN_ACCOUNT, key=name)
 
 
-def test_unlock_leaves_a_mute_unless_told(capsys) -> None:
-    """It is the owner's own word."""
+def test_unlock_keeps_a_suppression_without_unmute(capsys) -> None:
+    """The owner of the mailbox asked for it."""
     muted()
     call_command("unlock", ALICE)
     assert Suppression.objects.exists()
@@ -110,13 +110,13 @@ def test_unlock_leaves_a_mute_unless_told(capsys) -> None:
     assert not Suppression.objects.exists()
 
 
-def test_stats_count_what_became_of_sign_ups(client: Client, capsys) -> None:
-    """Of the last hours, for people and for programs."""
+def test_stats_count_sign_ups_and_mails(client: Client, capsys) -> None:
+    """Those of the last hours, as text and as JSON."""
     verify(client, ask(client))
     make_captcha(BOB, accepted=False), make_captcha(BOB, decoy=True)
     make_delivery()
     call_command("stats", "--json")
-    found = told(capsys)
+    found = printed(capsys)
     assert list(found) == ["hours", "sign_ups", "mails", "seconds_to_acceptance", "waiting", "languages"]
     assert found["sign_ups"] == {"asked": 2, "mailed": 1, "proven": 1, "registered": 1}
     assert found["mails"] == {"pending": 2}
@@ -127,17 +127,17 @@ def test_stats_count_what_became_of_sign_ups(client: Client, capsys) -> None:
 
 
 def test_stats_of_nothing() -> None:
-    """A fresh site."""
+    """On a fresh site."""
     call_command("stats")
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans", "zh-hant"])
 @pytest.mark.parametrize("kind", Delivery.Kind.values)
-def test_a_preview_is_the_mail_and_touches_nothing(kind: str, language: str, django_assert_num_queries, capsys) -> None:
+def test_a_preview_is_the_mail_and_runs_no_query(kind: str, language: str, django_assert_num_queries, capsys) -> None:
     """Every kind in every language, without a query."""
     with django_assert_num_queries(0):
         call_command("preview_mail", kind, "--lang", language, "--json")
-    found = told(capsys)
+    found = printed(capsys)
     assert found["language"].lower() == language
     assert found["subject"]
     assert found["text"]
@@ -154,18 +154,18 @@ def test_a_preview_can_be_raw_or_a_file(tmp_path, capsys) -> None:
     assert "<html" in target.read_text()
 
 
-def test_purge_and_requeue_tell_programs(capsys) -> None:
-    """--json."""
+def test_purge_and_requeue_print_json(capsys) -> None:
+    """With --json."""
     call_command("purge", "--json", "--dry-run")
-    assert told(capsys)["rows"]["codes"] == 0
+    assert printed(capsys)["rows"]["codes"] == 0
     delivery = make_delivery(make_captcha())
     Delivery.objects.update(state="failed")
     call_command("requeue", str(delivery.pk), "--json")
-    assert told(capsys) == {"found": 1, "sent_again": 1, "dry_run": False}
+    assert printed(capsys) == {"found": 1, "sent_again": 1, "dry_run": False}
 
 
-def test_sweep_tells_programs(rung, capsys) -> None:
-    """--json."""
+def test_sweep_prints_json(rung, capsys) -> None:
+    """With --json."""
     make_delivery()
     call_command("sweep", "--once", "--json")
-    assert told(capsys) == {"waiting": 1}
+    assert printed(capsys) == {"waiting": 1}

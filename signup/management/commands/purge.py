@@ -1,5 +1,3 @@
-"""`manage.py purge`: delete what nobody needs any more."""
-
 from argparse import ArgumentParser
 from typing import Any
 
@@ -23,21 +21,21 @@ class Command(base.Command):
         if not options["dry_run"]:
             number = sum(rows for _kind, rows in purge(dry_run=True))
             self.confirm(options, ngettext("Delete %(n)d row?", "Delete %(n)d rows?", number) % {"n": number})
-        names = {
+        labels = {
             "deliveries": _("settled mails"),
             "codes": _("old codes"),
             "users": _("accounts never activated"),
             "tokens": _("expired API tokens"),
-            "guess budgets": _("guess budgets"),
-            "guess tallies": _("guess tallies"),
-            "mail tallies": _("mail tallies"),
+            "guess budgets": _("wrong guesses by address"),
+            "guess tallies": _("wrong guesses by hour"),
+            "mail tallies": _("mails by minute"),
             "mutes": _("mutes that are over"),
         }
-        done = {}
-        for kind, rows in purge(dry_run=options["dry_run"]):
-            done[kind] = rows
+        rows = {}
+        for kind, number in purge(dry_run=options["dry_run"]):
+            rows[kind] = number
             if not options["json"]:
-                self.stdout.write(f"{names[kind]}: {rows}")
+                self.stdout.write(f"{labels[kind]}: {number}")
                 self.stdout.flush()
         if options["json"]:
-            self.print_result(options, {"dry_run": options["dry_run"], "rows": done}, [])
+            self.print_result(options, {"dry_run": options["dry_run"], "rows": rows}, [])

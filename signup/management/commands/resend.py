@@ -1,5 +1,3 @@
-"""`manage.py resend`: send the mail of somebody's sign-up again."""
-
 from argparse import ArgumentParser
 from typing import Any
 
@@ -18,7 +16,7 @@ class Command(base.Command):
         return _("Send the mail of a sign-up again, as its resend button does")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("Whose sign-up"))
+        parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("The email address of the sign-up"))
         self.add_dry_run(parser)
         self.add_json(parser)
 
@@ -33,20 +31,10 @@ class Command(base.Command):
         except ResendTooSoon as error:
             text = _("A mail was asked for a moment ago. Try again in %(n)d s")
             raise CommandError(text % {"n": error.retry_after}) from error
-        hashed = redaction.pseudonym_of_address(address)
-        data = {
-            "address": address,
-            "in_logs": hashed,
-            "delivery": delivery and delivery.pk,
-            "dry_run": delivery is None,
-        }
-        text = (
-            _("A mail to %(email)s is on its way: delivery %(number)s")
-            if delivery
-            else _("A mail can be sent to %(email)s")
-        )
-        lines = [
-            text % {"email": address, "number": delivery and delivery.pk},
-            _("In logs: %(hash)s") % {"hash": hashed},
-        ]
+        number, in_logs = delivery and delivery.pk, redaction.pseudonym_of_address(address)
+        text = _("A mail can be sent to %(email)s")
+        if delivery:
+            text = _("A mail to %(email)s is on its way: delivery %(number)s")
+        lines = [text % {"email": address, "number": number}, _("In logs: %(hash)s") % {"hash": in_logs}]
+        data = {"address": address, "in_logs": in_logs, "delivery": number, "dry_run": options["dry_run"]}
         self.print_result(options, data, lines)

@@ -1,5 +1,3 @@
-"""`manage.py stats`: how sign-ups fare."""
-
 from argparse import ArgumentParser
 from typing import Any
 

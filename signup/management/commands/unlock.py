@@ -1,5 +1,3 @@
-"""`manage.py unlock`: lift what keeps somebody out."""
-
 from argparse import ArgumentParser
 from typing import Any
 
@@ -16,7 +14,7 @@ class Command(base.Command):
         return _("Forget wrong codes and wrong passwords of an address, so that its owner can try again")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("Whose"))
+        parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("The email address"))
         unmute = _('Send sign-up mail again, although its owner said "This wasn\'t me"')
         parser.add_argument("--unmute", action="store_true", help=unmute)
         self.add_dry_run(parser)
@@ -25,16 +23,17 @@ class Command(base.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         address = options["address"]
         lifted = support.unlock(address=address, unmute=options["unmute"], dry_run=options["dry_run"])
-        hashed = redaction.pseudonym_of_address(address)
-        guesses = ngettext("%(n)d wrong code is forgotten", "%(n)d wrong codes are forgotten", lifted.guesses)
-        lines = [guesses % {"n": lifted.guesses}]
-        lines.append(
-            _("Wrong passwords are forgotten")
-            if lifted.sign_ins
-            else _("Redis is down: wrong passwords are not forgotten")
+        in_logs = redaction.pseudonym_of_address(address)
+        text = ngettext("%(n)d wrong code is forgotten", "%(n)d wrong codes are forgotten", lifted.guesses)
+        forgotten, redis_down = (
+            _("Wrong passwords are forgotten"),
+            _("Redis is down: wrong passwords are not forgotten"),
         )
-        lines += [_("Sign-up mail is sent again")] if lifted.muted else []
-        lines += [_("Nothing was changed")] if options["dry_run"] else []
-        lines.append(_("In logs: %(hash)s") % {"hash": hashed})
-        data = {"address": address, "in_logs": hashed, "dry_run": options["dry_run"], **vars(lifted)}
+        lines = [text % {"n": lifted.guesses}, forgotten if lifted.sign_ins else redis_down]
+        if lifted.muted:
+            lines.append(_("Sign-up mail is sent again"))
+        if options["dry_run"]:
+            lines.append(_("Nothing was changed"))
+        lines.append(_("In logs: %(hash)s") % {"hash": in_logs})
+        data = {"address": address, "in_logs": in_logs, "dry_run": options["dry_run"], **vars(lifted)}
         self.print_result(options, data, lines)

@@ -1,5 +1,3 @@
-"""`manage.py doctor`: run all health checks, and print what they found."""
-
 from argparse import ArgumentParser
 from dataclasses import replace
 from functools import partial
@@ -17,7 +15,7 @@ from worker.smtp import DEADLINE
 
 
 class Command(base.Command):
-    requires_system_checks = []  # a health check may explain what a system check would refuse
+    requires_system_checks = []  # a health check may explain an error that a system check would only report
 
     def describe(self) -> str:
         return _("Check everything that a registration needs; exit with 1 if something fails")
@@ -36,21 +34,16 @@ class Command(base.Command):
         if options["send_to"]:
             checks["test_mail"] = registry.Check(partial(health.test_mail, options["send_to"]), _("test mail"))
             limit = DEADLINE + 2
-        words = {
-            State.OK: _("ok"),
-            State.WARNING: _("note"),
-            State.FAILED: _("FAILED"),
-            State.SKIPPED: _("skipped"),
-        }
-        found, problems = [], []
+        labels = {State.OK: _("ok"), State.WARNING: _("note"), State.FAILED: _("FAILED"), State.SKIPPED: _("skipped")}
+        findings, problems = [], []
         for name, finding in registry.run(checks, limit=limit):
-            found.append({"name": name, "state": finding.state.value, "text": finding.text})
+            findings.append({"name": name, "state": finding.state.value, "text": finding.text})
             if finding.state is State.FAILED:
                 problems.append(str(checks[name].label))
             if not options["json"]:
-                self.stdout.write(f"{words[finding.state]}\t{checks[name].label}: {finding.text}")
+                self.stdout.write(f"{labels[finding.state]}\t{checks[name].label}: {finding.text}")
                 self.stdout.flush()
         if options["json"]:
-            self.print_result(options, {"ok": not problems, "findings": found}, [])
+            self.print_result(options, {"ok": not problems, "findings": findings}, [])
         if problems:
             raise CommandError(_("Problems: %(names)s") % {"names": ", ".join(problems)})

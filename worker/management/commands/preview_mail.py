@@ -1,5 +1,3 @@
-"""`manage.py preview_mail`: look at a mail before anybody gets it."""
-
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,6 @@ from core.management import base
 from worker import messages
 from worker.models import Delivery
 
-PARTS = ("text", "html", "raw")
-
 
 class Command(base.Command):
     def describe(self) -> str:
@@ -21,19 +17,21 @@ class Command(base.Command):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=Delivery.Kind.values, metavar="KIND", help=", ".join(Delivery.Kind.values))
         part = _("What to show: text (the default), html, or raw, the whole message with its headers")
-        parser.add_argument("--part", choices=PARTS, default="text", help=part)
-        parser.add_argument("--output", type=Path, metavar="FILE", help=_("Write it there, instead of printing it"))
+        parser.add_argument("--part", choices=["text", "html", "raw"], default="text", help=part)
+        parser.add_argument("--output", type=Path, metavar="FILE", help=_("Write to this file instead of printing"))
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        part = options["part"]
         message = messages.build(messages.sample(kind=options["kind"], language=get_language() or "en"))
         html, _type = message.alternatives[0]
-        parts = {"text": message.body, "html": str(html), "raw": message.message().as_string()}
-        chosen = parts[options["part"]]
-        shown = f"Subject: {message.subject}\n\n{chosen}" if options["part"] == "text" else chosen
-        if options["output"]:
-            options["output"].write_text(chosen, encoding="utf-8")
-            shown = str(options["output"])
         language = message.extra_headers["Content-Language"]
         data = {"kind": options["kind"], "language": language, "subject": message.subject}
-        self.print_result(options, data | {name: parts[name] for name in ("text", "html")}, [shown])
+        data |= {"text": message.body, "html": str(html)}
+        shown = message.message().as_string() if part == "raw" else data[part]
+        if options["output"]:
+            options["output"].write_text(shown, encoding="utf-8")
+            shown = str(options["output"])
+        elif part == "text":
+            shown = f"Subject: {message.subject}\n\n{shown}"
+        self.print_result(options, data, [shown])

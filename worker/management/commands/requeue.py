@@ -1,5 +1,3 @@
-"""`manage.py requeue`: send mails again that failed for good."""
-
 from argparse import ArgumentParser
 from typing import Any
 
@@ -14,22 +12,20 @@ from worker.requeue import requeue
 
 class Command(base.Command):
     def describe(self) -> str:
-        return _("Send mails again that failed for good; a code that died meanwhile is replaced")
+        return _("Send mails again that failed for good; a code that expired meanwhile is replaced")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("delivery", nargs="*", type=int, help=_("Numbers of deliveries"))
-        parser.add_argument("--failed", action="store_true", help=_("All that failed"))
+        parser.add_argument("--failed", action="store_true", help=_("All failed mails"))
         self.add_dry_run(parser)
         self.add_yes(parser)
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if bool(options["delivery"]) == options["failed"]:
-            raise CommandError(_("Name deliveries, or say --failed"))
-        rows = Delivery.objects.filter(state=Delivery.State.FAILED)
-        if options["delivery"]:
-            rows = Delivery.objects.filter(pk__in=options["delivery"])
-        ids = list(rows.order_by("pk").values_list("pk", flat=True))
+            raise CommandError(_("Give numbers of deliveries, or --failed"))
+        chosen = {"state": Delivery.State.FAILED} if options["failed"] else {"pk__in": options["delivery"]}
+        ids = list(Delivery.objects.filter(**chosen).order_by("pk").values_list("pk", flat=True))
         done = len(ids)
         if not options["dry_run"]:
             if options["failed"] and ids:
@@ -37,5 +33,5 @@ class Command(base.Command):
                 self.confirm(options, question % {"n": done})
             done = sum(requeue(delivery_ids=[each]) for each in self.progress(ids, total=len(ids)))
         text = ngettext("%(n)d of %(all)d delivery is sent again", "%(n)d of %(all)d deliveries are sent again", done)
-        found = {"found": len(ids), "sent_again": done, "dry_run": options["dry_run"]}
-        self.print_result(options, found, [text % {"n": done, "all": len(ids)}])
+        data = {"found": len(ids), "sent_again": done, "dry_run": options["dry_run"]}
+        self.print_result(options, data, [text % {"n": done, "all": len(ids)}])

@@ -1,5 +1,3 @@
-"""`manage.py sweep`: send what waits in the outbox, without a broker."""
-
 import time
 from argparse import ArgumentParser
 from typing import Any
@@ -14,7 +12,7 @@ from worker import heartbeat, mail_limits, sweeper
 
 class Command(base.Command):
     def describe(self) -> str:
-        return _("Ring for deliveries that wait, and send them where the broker is down")
+        return _("Notify the workers of mails that wait, and send these where the broker is down")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))

@@ -1,0 +1,226 @@
+"""The logs of sign-up requests and mails, and two lists of addresses: suppressed ones, and wrong guesses at each."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
+
+from core import clock
+from signup import support
+from verification import codes, guess_limits
+from verification.models import AddressGuesses, CaptchaModel, CaptchaQuerySet
+from verification.services import ResendTooSoon
+from verification.states import HandleLost, State, matching, state_of
+from worker.models import Delivery, DeliveryQuerySet, Suppression
+from worker.requeue import requeue
+
+from .base import AddressAdmin, LogAdmin, SinceFilter
+
+# The outcome of a request: how it ended, or the state of its code.
+OUTCOMES = {
+    "account": _("account created"),
+    "proven": _("verified, no account yet"),
+    State.OPEN.value: _("open"),
+    State.WAITING.value: _("waits for its mail"),
+    State.EXHAUSTED.value: _("tries used up"),
+    State.EXPIRED.value: _("expired"),
+    "disowned": _("disowned by the owner"),
+    State.LOST.value: _("too old"),
+}
+
+
+def outcome_of(sign_up: CaptchaModel) -> str:
+    if sign_up.redeemed_at:
+        return "account" if sign_up.proven_at else "disowned"
+    return "proven" if sign_up.proven_at else state_of(sign_up).value
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    title, parameter_name = _("state"), "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        found = [(name, label) for name, label in OUTCOMES.items() if name != State.LOST.value]
+        return [*found, ("decoy", _("address already registered"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        conditions = {
+            "account": Q(redeemed_at__isnull=False, proven_at__isnull=False),
+            "proven": Q(redeemed_at=None, proven_at__isnull=False),
+            "disowned": Q(redeemed_at__isnull=False, proven_at=None),
+            "decoy": Q(decoy=True),
+            **{state.value: Q(proven_at=None) & matching(state) for state in State},
+        }
+        return queryset.filter(conditions.get(self.value() or "", Q()))
+
+
+@admin.register(CaptchaModel)
+class CaptchaAdmin(LogAdmin):
+    list_display = ("address", "state", "tries", "length", "proven_by", "registered", "created", "reference")
+    list_filter = (SinceFilter, OutcomeFilter)
+    search_fields = ("address",)
+    actions = ("send_code",)
+    fieldsets = (
+        (None, {"fields": ("address", "state", "tries", "length", "generation", "registered", "reference", "mails")}),
+        (
+            _("Times"),
+            {"fields": ("created_at", "requested_at", "mailed_at", "first_accepted_at", "expires_at", "proven_at",
+                        "proven_by", "redeemed_at")},
+        ),
+    )  # fmt: skip
+
+    @admin.display(description=_("state"))
+    def state(self, sign_up: CaptchaModel) -> Any:
+        return OUTCOMES[outcome_of(sign_up)]
+
+    @admin.display(description=_("wrong tries"))
+    def tries(self, sign_up: CaptchaModel) -> str:
+        return _("%(n)d of %(all)d") % {"n": sign_up.attempts, "all": settings.CAPTCHA_MAX_ATTEMPTS}
+
+    @admin.display(description=_("address already registered"), boolean=True)
+    def registered(self, sign_up: CaptchaModel) -> bool:
+        return sign_up.decoy
+
+    @admin.display(description=_("reference"))
+    def reference(self, row: CaptchaModel) -> str:
+        return codes.reference_of(row)
+
+    @admin.display(description=_("mails"))
+    def mails(self, sign_up: CaptchaModel) -> SafeString:
+        url = reverse("admin:worker_delivery_changelist") + "?" + urlencode({"q": sign_up.address})
+        return format_html('<a href="{}">{}</a>', url, _("The mail log of this address"))
+
+    def describe(self, row: CaptchaModel) -> Iterable[Any]:
+        return row.address, self.state(row)
+
+    @admin.action(description=_("Send the code again"), permissions=["send"])
+    def send_code(self, request: HttpRequest, chosen: CaptchaQuerySet) -> HttpResponse | None:
+        return self.confirm(
+            request,
+            chosen.unfinished().filter(proven_at=None),
+            question=_("Send these codes again?"),
+            warning=_(
+                "A code that still works is mailed again; an expired one is replaced. The visitor continues in the "
+                "browser that asked for it. The mail limits apply here too."
+            ),
+            act=_send_codes,
+            done=ngettext_lazy("%(n)d code is sent again", "%(n)d codes are sent again", "n"),
+        )
+
+
+def _send_codes(sign_ups: QuerySet[CaptchaModel]) -> int:
+    """Send codes again, except of sign-ups that are over by now or within the cooldown; return their number."""
+    sent = 0
+    for sign_up in sign_ups:
+        with suppress(HandleLost, ResendTooSoon):
+            sent += bool(support.resend(sign_up=sign_up))
+    return sent
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    title, parameter_name = _("reason"), "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return Delivery.Reason.choices
+
+    def queryset(self, request: HttpRequest, queryset: DeliveryQuerySet) -> DeliveryQuerySet:  # type: ignore[override]
+        chosen = self.value()
+        return queryset.with_reason(chosen) if chosen in Delivery.Reason.values else queryset
+
+
+class LanguageFilter(admin.SimpleListFilter):
+    title, parameter_name = _("language"), "language"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return settings.LANGUAGES
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(language=self.value()) if self.value() else queryset
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(LogAdmin):
+    list_display = ("recipient", "kind", "shown_state", "reason_and_reply", "attempts", "wait", "created", "reference")
+    list_filter = (SinceFilter, "state", ReasonFilter, "kind", LanguageFilter)
+    search_fields = ("recipient",)
+    actions = ("send_again",)
+    fieldsets = (
+        (None, {"fields": ("recipient", "kind", "language", "reference", "sign_up", "user")}),
+        (_("Result"), {"fields": ("shown_state", "reason", "last_reply", "attempts", "message_id")}),
+        (
+            _("Times"),
+            {"fields": ("created_at", "admitted_at", "next_attempt_at", "published_at", "lease_until", "sent_at")},
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        return super().get_queryset(request).select_related("sign_up")
+
+    @admin.display(description=_("state"))
+    def shown_state(self, delivery: Delivery) -> SafeString:
+        return format_html('<span class="state {}">{}</span>', delivery.state, delivery.get_state_display())
+
+    @admin.display(description=_("reason"))
+    def reason(self, delivery: Delivery) -> Any:
+        return delivery.reason.label if delivery.reason else None
+
+    @admin.display(description=_("reason"))
+    def reason_and_reply(self, delivery: Delivery) -> SafeString:
+        return format_html('{} <small class="reply">{}</small>', self.reason(delivery) or "", delivery.last_reply)
+
+    @admin.display(description=_("wait"))
+    def wait(self, delivery: Delivery) -> str | None:
+        if delivery.sent_at is None:
+            return None
+        return _("%(n)s s") % {"n": f"{(delivery.sent_at - delivery.created_at).total_seconds():.1f}"}
+
+    @admin.display(description=_("reference"))
+    def reference(self, row: Delivery) -> str:
+        return codes.reference_of(row.sign_up, generation=row.generation) if row.sign_up else ""
+
+    def describe(self, row: Delivery) -> Iterable[Any]:
+        return row.recipient, row.get_kind_display(), row.get_state_display(), row.last_reply
+
+    @admin.action(description=_("Send failed mails again"), permissions=["send"])
+    def send_again(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> HttpResponse | None:
+        return self.confirm(
+            request,
+            chosen.filter(state__in=[Delivery.State.FAILED, Delivery.State.EXPIRED]),
+            question=_("Send these mails again?"),
+            warning=_(
+                "An expired code is replaced by a new one. Mails of finished sign-ups, and mails that were sent again "
+                "since, are left out. A mail that was refused will most likely be refused again: fix the cause first."
+            ),
+            act=lambda mails: requeue(delivery_ids=mails.values_list("pk", flat=True)),
+            done=ngettext_lazy("%(n)d delivery is sent again", "%(n)d deliveries are sent again", "n"),
+        )
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(AddressAdmin):
+    """Addresses that get no sign-up mail. Delete one where the owner of the mailbox asks for it."""
+
+    fields = list_display = ("address", "until")
+    ordering = ("address",)
+
+
+@admin.register(AddressGuesses)
+class AddressGuessesAdmin(AddressAdmin):
+    """The wrong guesses at the codes of an address. Deleting a row allows as many again."""
+
+    fields = list_display = ("address", "recent", "updated_at")
+    ordering = ("-updated_at",)
+
+    @admin.display(description=_("wrong guesses in 24 hours"))
+    def recent(self, row: AddressGuesses) -> int:
+        begin = (clock.now() - guess_limits.WINDOW).timestamp()
+        return sum(guess > begin for guess in row.guesses)
