@@ -1,4 +1,4 @@
-"""The words for what the services refuse: one place for forms, pages and the API."""
+"""The messages for what the services refuse: the same in forms, pages and API."""
 
 from typing import Any
 
@@ -20,27 +20,6 @@ from verification.states import (
 
 from .services import AlreadyRegistered, SignupError, UsernameTaken
 
-
-def code_required(length: int) -> ValidationError:
-    return ValidationError(_("Enter the %(n)s-digit code"), code="required", params={"n": length})
-
-
-def code_format(length: int) -> ValidationError:
-    return ValidationError(_("The code must be %(n)s numbers"), code="invalid", params={"n": length})
-
-
-def explain(error: VerificationError | SignupError) -> ValidationError:
-    """Return the refusal in the visitor's language, under its stable code."""
-    match error:
-        case CodeMismatch(attempts_left=int(left)):
-            text = _join(TEXTS[CodeMismatch], attempts_left(left))
-        case ResendTooSoon(retry_after=seconds):
-            text = _("Get a new email in %(n)s s") % {"n": seconds}
-        case _other:
-            text = str(TEXTS[type(error)])
-    return ValidationError(text, code=error.code)
-
-
 TEXTS: dict[type[VerificationError | SignupError], Any] = {
     HandleLost: gettext_lazy("Your sign-up timed out. Start again"),
     AlreadyRedeemed: gettext_lazy("This sign-up is finished. Sign in"),
@@ -54,13 +33,19 @@ TEXTS: dict[type[VerificationError | SignupError], Any] = {
 }
 
 
+def explain(error: VerificationError | SignupError) -> ValidationError:
+    """Return the refusal in the visitor's language, with the error's stable code."""
+    if isinstance(error, ResendTooSoon):
+        return ValidationError(_("Get a new email in %(n)s s") % {"n": error.retry_after}, code=error.code)
+    text = str(TEXTS[type(error)])
+    if isinstance(error, CodeMismatch) and error.attempts_left is not None:
+        # Translators: two sentences, one after the other
+        text = _("%(first)s. %(second)s") % {"first": text, "second": attempts_left(error.attempts_left)}
+    return ValidationError(text, code=error.code)
+
+
 def attempts_left(left: int) -> str:
-    """How many tries a code has yet."""
+    """How many more codes may be tried."""
     if left == 0:
         return _("Get a new code")
     return ngettext("You can try %(n)d more time", "You can try %(n)d more times", left) % {"n": left}
-
-
-def _join(first: str, second: str) -> str:
-    # Translators: two sentences, one after the other
-    return _("%(first)s. %(second)s") % {"first": first, "second": second}

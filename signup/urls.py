@@ -1,9 +1,10 @@
-from django.contrib.auth.views import LogoutView
+from django.contrib.auth.views import LogoutView, PasswordResetDoneView
 from django.urls import include, path
 
 from . import views
 from .accounts import views as accounts
-from .mute import mute
+
+DONE = "account/password_reset_done.html"
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -13,7 +14,7 @@ urlpatterns = [
     path("signup/change/", views.change, name="signup_change"),
     path("signup/status/", views.status, name="signup_status"),
     path("signup/link/<str:token>/", views.link, name="signup_link"),
-    path("signup/mute/<str:token>/", mute, name="signup_mute"),
+    path("signup/mute/<str:token>/", views.mute, name="signup_mute"),
     path("api/", include("signup.api.urls")),
     path("login/", accounts.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
@@ -21,6 +22,6 @@ urlpatterns = [
     path("account/delete/", accounts.delete, name="account_delete"),
     path("password-change/", accounts.PasswordChange.as_view(), name="password_change"),
     path("password-reset/", accounts.password_reset, name="password_reset"),
-    path("password-reset/done/", accounts.password_reset_done, name="password_reset_done"),
+    path("password-reset/done/", PasswordResetDoneView.as_view(template_name=DONE), name="password_reset_done"),
     path("password-reset/<uidb64>/<token>/", accounts.PasswordResetConfirm.as_view(), name="password_reset_confirm"),
 ]

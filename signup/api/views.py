@@ -79,7 +79,7 @@ class Captchas(OpenCall):
     def post(self, request: Request) -> Response:
         if not settings.SIGNUP_OPEN:
             raise Problem(ErrorCode.SIGNUP_CLOSED)
-        limits.count_request(request)
+        limits.REQUESTS.hit(request)
         serializer = AskCodeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         sign_up = services.request_code(
@@ -114,7 +114,7 @@ class Resend(OpenCall):
         | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, in_path=LOST_ID),
     )
     def post(self, request: Request, id: str) -> Response:
-        limits.count_request(request)
+        limits.REQUESTS.hit(request)
         sign_up = _in_path(id)
         try:
             services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
@@ -139,7 +139,7 @@ class Users(OpenCall):
     @sensitive_variables()
     def post(self, request: Request) -> Response:
         """A client without cookies sends its code again with each try of another username (docs/decisions/0001)."""
-        limits.count_code(request)
+        limits.VERIFY.hit(request)
         serializer = NewUserSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         user = serializer.save(language=_language())

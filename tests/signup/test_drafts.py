@@ -6,7 +6,7 @@ import pytest
 from django.core import signing
 from django.test import Client
 
-from signup import drafts
+from signup import visitor
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_user, text_of
 from verification.models import AddressGuesses, CaptchaModel
 from worker.models import Delivery
@@ -35,14 +35,14 @@ def test_switching_the_language_keeps_what_was_typed(client: Client, page: str, 
     client.post("/signup/", {"email": ALICE})
     answer = switch(client, page, **TYPED)
     assert answer.headers["Location"] == page
-    cookie = client.cookies[drafts._name(page)]
+    cookie = client.cookies[visitor.draft_cookie(page).name]
     assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["max-age"]) == (True, "Lax", page, 300)
     assert "password" not in signing.loads(cookie.value, salt="doorcode.signup.drafts")
     text = text_of(client.get(page))
     assert 'lang="zh-hant"' in text
     assert all(f'value="{value}"' in text for value in kept)
     assert PASSWORD not in text
-    assert client.cookies[drafts._name(page)].value == ""
+    assert client.cookies[visitor.draft_cookie(page).name].value == ""
 
 
 def test_the_switch_goes_back_to_its_page_whatever_the_form_says(client: Client) -> None:
@@ -74,7 +74,7 @@ def test_a_forged_draft_is_ignored(client: Client) -> None:
 def test_a_draft_is_short(client: Client) -> None:
     """A cookie holds 4 KiB: neither one long text nor several that no compression helps make a larger one."""
     dice = random.Random(1)
-    noise = {field: "".join(map(chr, dice.choices(range(0x4E00, 0x9000), k=254))) for field in drafts.FIELDS}
+    noise = {field: "".join(map(chr, dice.choices(range(0x4E00, 0x9000), k=254))) for field in visitor.DRAFT_FIELDS}
     assert "doorcode_draft" not in str(switch(client, "/signup/", **noise).cookies)
     assert "doorcode_draft" not in str(switch(client, "/signup/", email="a" * 255).cookies)
 
@@ -117,7 +117,7 @@ def test_the_address_changes_in_place(client: Client, way: str) -> None:
     assert "Did you mean" not in page
     entries = signing.loads(client.cookies["doorcode_signup"].value, salt="doorcode.signup.handles")
     newest = list(CaptchaModel.objects.order_by("-pk").values_list("handle", flat=True))
-    assert [(handle, after) for handle, _, after in entries] == [(handle, "/shop/") for handle in newest]
+    assert [(handle, after) for handle, _, after, _ in entries] == [(handle, "/shop/") for handle in newest]
 
 
 def test_a_bad_new_address_is_told_in_place(client: Client) -> None:

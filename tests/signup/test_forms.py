@@ -14,10 +14,7 @@ FIELDS = {"email": ALICE, "username": "alice", "password": PASSWORD, "captcha": 
 
 
 def form_of(sign_up: CaptchaModel | None, /, link: str = "", **fields: str) -> RegisterForm:
-    sign_ups = [sign_up] if sign_up else []
-    return RegisterForm(
-        FIELDS | fields, sign_ups=sign_ups, link_proofs={each.handle: link for each in sign_ups if link}
-    )
+    return RegisterForm(FIELDS | fields, sign_up=sign_up, link_proof=link)
 
 
 def error_codes(form: EmailForm | RegisterForm) -> dict[str, list[str]]:
@@ -105,12 +102,6 @@ def test_the_code_of_another_address_is_a_mismatch() -> None:
     assert error_codes(form_of(alice, email=BOB, captcha=right(alice))) == {"captcha": ["mismatch"]}
 
 
-def test_with_two_tabs_the_address_chooses_the_request() -> None:
-    """The newest request is Bob's; Alice's tab still works."""
-    alice, bob = make_captcha(), make_captcha(BOB)
-    assert RegisterForm(FIELDS | {"captcha": right(alice)}, sign_ups=[bob, alice]).is_valid()
-
-
 @pytest.mark.parametrize(
     ("language", "text"),
     [
@@ -158,7 +149,7 @@ def test_a_taken_name_is_told_only_after_the_right_code() -> None:
     form = form_of(sign_up, username="bob", captcha=right(sign_up))
     assert error_codes(form) == {"username": ["username_taken"]}
     assert form.is_proven
-    assert form_of(CaptchaModel.objects.get(), link=form.link_proofs[sign_up.handle]).is_valid()
+    assert form_of(CaptchaModel.objects.get(), link=form.link_proof).is_valid()
 
 
 def test_the_link_stands_in_for_the_code() -> None:
@@ -177,7 +168,7 @@ def test_somebody_faster_is_told_at_the_field() -> None:
     make_user("ALICE", BOB)
     assert form.save(language="en") is None
     assert error_codes(form) == {"username": ["username_taken"]}
-    proof = form.link_proofs[sign_up.handle]
+    proof = form.link_proof
     form = form_of(CaptchaModel.objects.get(), link=proof, username="alice2")
     assert form.is_valid()
     twin = form_of(CaptchaModel.objects.get(), link=proof, username="alice3")

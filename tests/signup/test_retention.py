@@ -123,10 +123,10 @@ def test_counts_stay_while_they_count(hands: Hands, settings) -> None:
     with pytest.raises(CodeMismatch):
         verification.prove(sign_up=sign_up, address=ALICE, code=wrong(sign_up))
     hands.move(hours=47)
-    assert run()["guess budgets"] == 0
+    assert run()["address guesses"] == 0
     hands.move(hours=2)
     done = run()
-    assert (done["guess budgets"], done["guess tallies"]) == (1, 1)
+    assert (done["address guesses"], done["site guesses"]) == (1, 1)
 
 
 def test_it_works_in_small_batches(hands: Hands, monkeypatch) -> None:

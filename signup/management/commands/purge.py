@@ -28,9 +28,9 @@ class Command(base.Command):
             "codes": _("old codes"),
             "users": _("accounts never activated"),
             "tokens": _("expired API tokens"),
-            "guess budgets": _("guess budgets"),
-            "guess tallies": _("guess tallies"),
-            "mail tallies": _("mail tallies"),
+            "address guesses": _("guess budgets"),
+            "site guesses": _("guess tallies"),
+            "site mails": _("mail tallies"),
             "mutes": _("mutes that are over"),
         }
         done = {}
