@@ -56,22 +56,21 @@ class NewPasswordField(forms.CharField):
         super().__init__(strip=False, help_text=_("At least 8 characters"), **kwargs)
 
 
+def refuse_registered(email: str) -> None:
+    if settings.SIGNUP_REVEAL_REGISTERED and User.objects.registered().filter(email=email).exists():
+        raise explain(services.AlreadyRegistered())
+
+
 class EmailForm(forms.Form):
     """Step one: the address."""
 
-    email = AddressField(label=_("Email address"))
-
-    def clean_email(self) -> str:
-        return _new_address(self.cleaned_data["email"])
+    email = AddressField(label=_("Email address"), validators=[email_addresses.check_domain, refuse_registered])
 
 
 class ChangeForm(forms.Form):
     """Another address for a sign-up that has begun."""
 
-    new_email = AddressField(label=_("New email address"))
-
-    def clean_new_email(self) -> str:
-        return _new_address(self.cleaned_data["new_email"])
+    new_email = AddressField(label=_("New email address"), validators=[email_addresses.check_domain, refuse_registered])
 
 
 class CodeForm(forms.Form):
@@ -80,7 +79,7 @@ class CodeForm(forms.Form):
     the browser got by opening the mail's link or by the right code before.
     """
 
-    email = AddressField(label=_("Email address"))
+    email = AddressField(label=_("Email address"), validators=[refuse_registered])
     # A plain Field without validators, and without maxlength or pattern, which would cut a pasted "12 34".
     captcha = forms.Field(
         label=_("Code"),
@@ -101,11 +100,6 @@ class CodeForm(forms.Form):
         """Whether the visitor needs no code any more."""
         proof = self.link_proof or self._held_proof
         return self.sign_up is not None and verification.holds_proof(self.sign_up, link_proof=proof)
-
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"]
-        _refuse_registered(email)
-        return email
 
     def clean_captcha(self) -> str:
         """Runs last. Only if no other field is wrong: count, compare, turn the code into a proof."""
@@ -171,14 +165,3 @@ class RegisterForm(CodeForm):
         except VerificationError as error:
             self.add_error("captcha", explain(error))
         return None
-
-
-def _new_address(email: str) -> str:
-    email_addresses.check_domain(email)
-    _refuse_registered(email)
-    return email
-
-
-def _refuse_registered(email: str) -> None:
-    if settings.SIGNUP_REVEAL_REGISTERED and User.objects.registered().filter(email=email).exists():
-        raise explain(services.AlreadyRegistered())

@@ -39,10 +39,6 @@ class UserQuerySet(models.QuerySet["User"]):
         """Accounts that not only superusers may change; see `User.is_privileged`."""
         return self.exclude(Q(is_staff=True) | Q(is_superuser=True))
 
-    def activate(self, **values: Any) -> int:
-        """Update pending accounts: they have no sessions or API tokens for `update` to end."""
-        return super().update(**values)
-
     def update(self, **values: Any) -> int:
         """Update the rows. A change of `is_active` ends the accounts' sessions, and deletes their API tokens."""
         if "is_active" not in values:
@@ -139,10 +135,11 @@ class User(AbstractBaseUser, PermissionsMixin):
             self.session_salt = get_random_string(SALT_LENGTH)
             kwargs["update_fields"] = written and {*written, "session_salt"}
         renewed = self._password is not None or self._password_removed  # type: ignore[attr-defined]
-        ended = self.pk is not None and (renewed or disabled)
-        with transaction.atomic():
+        if self.pk is None or not (renewed or disabled):
             super().save(*args, **kwargs)
-            if ended:
+        else:
+            with transaction.atomic():
+                super().save(*args, **kwargs)
                 get_token_model().objects.filter(user=self).delete()
         self._password_removed = False
 

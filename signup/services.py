@@ -76,7 +76,7 @@ def request_code(
 def _begin(*, address: str, language: str, network: str, handle: str | None) -> CaptchaModel:
     user = User.objects.lock_or_create(email=address)
     sign_up = verification.issue(address=address, decoy=user.is_registered, handle=handle)
-    _post(sign_up, user, language, network)
+    _post(sign_up, user.language or language, network)
     return sign_up
 
 
@@ -96,13 +96,14 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> bool:
     in_flight = any(each.state == Delivery.State.SENDING for each in waiting)
     renewed = verification.renew(sign_up=locked, in_flight=in_flight)
     user = User.objects.filter(email=locked.address).first()
+    language = (user.language if user else "") or language
     if renewed:
         outbox.supersede(deliveries=waiting)
         verification.set_decoy(sign_up=locked, decoy=bool(user and user.is_registered))
     if waiting and not renewed:
-        outbox.send_sooner(delivery=waiting[-1], language=_mail_language(user, language))
+        outbox.send_sooner(delivery=waiting[-1], language=language)
     else:
-        _post(locked, user, language, network)
+        _post(locked, language, network)
     return renewed
 
 
@@ -130,13 +131,8 @@ def _lengthen(sign_up: CaptchaModel) -> None:
         list(User.objects.select_for_update(no_key=True).filter(email=locked.address))  # one at a time per address
         last = Delivery.objects.latest_about(locked)
         first = not Delivery.objects.beside_limit(address=locked.address, since=clock.now() - DAY).exists()
-        outbox.post(
-            kind=_kind(locked),
-            recipient=locked.address,
-            language=last.language if last else "",
-            sign_up=locked,
-            network=None if first else last.network if last else "",
-        )
+        network = None if first else last.network if last else ""
+        _post(locked, last.language if last else "", network)
     sign_up.refresh_from_db()
 
 
@@ -158,37 +154,17 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
 def _activate(sign_up: CaptchaModel, username: str, hashed: str, language: str) -> User:
     if not verification.redeem(sign_up=sign_up):
         raise HandleLost
-    now = clock.now()
     user = User.objects.lock_or_create(email=sign_up.address)  # a purge may have deleted the pending row
-    activated = (
-        User.objects.pending()
-        .filter(pk=user.pk)
-        .activate(
-            username=username,
-            username_key=usernames.key(username),
-            password=hashed,
-            language=language,
-            is_active=True,
-            activated_at=now,
-            last_login=now,  # the page and the API sign the account in
-        )
-    )
-    if not activated:
+    if user.is_registered:
         raise AlreadyRegistered
-    user.refresh_from_db()
+    user.username, user.username_key = username, usernames.key(username)
+    user.password, user.language = hashed, language
+    user.is_active, user.activated_at = True, clock.now()
+    user.save()
     transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
     return user
 
 
-def _post(sign_up: CaptchaModel, user: User | None, language: str, network: str) -> None:
-    language = _mail_language(user, language)
-    outbox.post(kind=_kind(sign_up), recipient=sign_up.address, language=language, sign_up=sign_up, network=network)
-
-
-def _kind(sign_up: CaptchaModel) -> str:
-    return Delivery.Kind.REGISTERED if sign_up.decoy else Delivery.Kind.CODE
-
-
-def _mail_language(user: User | None, asked: str) -> str:
-    """An account has chosen a language; a visitor without one is written to in the page's."""
-    return (user.language if user else "") or asked
+def _post(sign_up: CaptchaModel, language: str, network: str | None) -> None:
+    kind = Delivery.Kind.REGISTERED if sign_up.decoy else Delivery.Kind.CODE
+    outbox.post(kind=kind, recipient=sign_up.address, language=language, sign_up=sign_up, network=network)

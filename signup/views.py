@@ -30,7 +30,6 @@ from . import error_messages, limits, progress, services
 from .forms import ChangeForm, EmailForm, RegisterForm
 from .visitor import Visitor
 
-BACKEND = "signup.accounts.backends.EmailOrUsernameBackend"
 NEXT_LENGTH = 300  # characters; a longer path is dropped, as a cookie holds 4 KiB
 DRAFT_PAGES = ("signup", "signup_verify", "login", "password_reset")
 
@@ -51,7 +50,7 @@ def signup(request: HttpRequest) -> HttpResponse:
         return render(request, "signup/closed.html", status=403)
     visitor = Visitor(request)
     next_page = _next_page(request)
-    form = EmailForm(_posted(request), initial=visitor.draft)
+    form = EmailForm(request.POST if request.method == "POST" else None, initial=visitor.draft)
     if not form.is_valid():
         return form_page(request, "signup/signup.html", form, next=next_page, once=secrets.token_urlsafe(12))
     sign_up = services.request_code(
@@ -76,14 +75,14 @@ def verify(request: HttpRequest) -> HttpResponse:
     sign_up = visitor.sign_up
     if sign_up is None:
         return redirect("account") if request.user.is_authenticated else _lost(request)
-    form = _register_form(visitor, sign_up, _posted(request))
+    form = _register_form(visitor, sign_up, request.POST if request.method == "POST" else None)
     user = form.save(language=_language()) if form.is_valid() else None
     if user is None:
         page = _verify_page(request, sign_up, form)
         if form.link_proof:  # the code was right, and something else was not
             visitor.keep(page, sign_up, link_proof=form.link_proof, own=True)
         return page
-    login(request, user, backend=BACKEND)
+    login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
     messages.success(request, _("Your account is ready. You're signed in"))
     response = _see_other(visitor.held[sign_up.handle].next or settings.LOGIN_REDIRECT_URL)
     return visitor.finish(response, sign_up, user)
@@ -247,11 +246,6 @@ def _lost(request: HttpRequest) -> HttpResponse:
 
 def _see_other(to: str) -> HttpResponseRedirect:
     return HttpResponseRedirect(resolve_url(to), status=303)
-
-
-def _posted(request: HttpRequest) -> Any:
-    """The data of a form: also an empty POST is one."""
-    return request.POST if request.method == "POST" else None
 
 
 def _language() -> str:

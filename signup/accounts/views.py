@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_required
+from django.contrib.messages.views import SuccessMessageMixin
 from django.core.exceptions import PermissionDenied
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
@@ -13,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -27,11 +28,11 @@ from . import services
 from .forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
 
 
-class FormPage:
+class FormPage(SuccessMessageMixin):
     """Answer 400 if the form shows errors, as `signup.views.form_page` does."""
 
     def form_invalid(self, form: Form) -> HttpResponse:
-        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
+        response = super().form_invalid(form)
         response.status_code = 400
         return response
 
@@ -62,13 +63,10 @@ class PasswordChange(FormPage, auth.PasswordChangeView):
     template_name = "account/password_change.html"
     form_class = PasswordChangeForm
     success_url = reverse_lazy("account")
+    success_message = _("Your password is changed")
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "request": self.request}
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        messages.success(self.request, _("Your password is changed"))
-        return super().form_valid(form)
 
 
 class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
@@ -76,10 +74,10 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
     form_class = NewPasswordForm
     token_generator = passwords.reset_tokens
     success_url = reverse_lazy("login")
+    success_message = _("Your password is changed. Sign in with it")
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Only the owner gets the account's mail, so wrong passwords from elsewhere can't keep this browser out."""
-        messages.success(self.request, _("Your password is changed. Sign in with it"))
         return Visitor(self.request).remember(super().form_valid(form), form.user)
 
 

@@ -8,7 +8,6 @@ from django.core.cache import cache
 from django.db import transaction
 from django.test import Client
 
-from signup import services
 from signup.models import User
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_user, right, text_of, wrong
 from tests.visits import accept, ask, verify
