@@ -6,39 +6,30 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from verification import states
 from verification.services import ResendTooSoon
-from verification.states import (
-    AlreadyRedeemed,
-    CodeExpired,
-    CodeMismatch,
-    CodeTooShort,
-    HandleLost,
-    LinkOnly,
-    TooManyAttempts,
-    VerificationError,
-)
 
 from .services import AlreadyRegistered, SignupError, UsernameTaken
 
-TEXTS: dict[type[VerificationError | SignupError], Any] = {
-    HandleLost: gettext_lazy("Your sign-up timed out. Start again"),
-    AlreadyRedeemed: gettext_lazy("This sign-up is finished. Sign in"),
-    CodeMismatch: gettext_lazy("That code does not match this email address"),
-    TooManyAttempts: gettext_lazy("Too many wrong codes. Get a new code"),
-    CodeTooShort: gettext_lazy("For your safety we've sent a longer code"),
-    LinkOnly: gettext_lazy("Open the link in the email to continue"),
-    CodeExpired: gettext_lazy("That code has expired. Get a new code"),
+TEXTS: dict[type[states.VerificationError | SignupError], Any] = {
+    states.HandleLost: gettext_lazy("Your sign-up timed out. Start again"),
+    states.AlreadyRedeemed: gettext_lazy("This sign-up is finished. Sign in"),
+    states.CodeMismatch: gettext_lazy("That code does not match this email address"),
+    states.TooManyAttempts: gettext_lazy("Too many wrong codes. Get a new code"),
+    states.CodeTooShort: gettext_lazy("For your safety we've sent a longer code"),
+    states.LinkOnly: gettext_lazy("Open the link in the email to continue"),
+    states.CodeExpired: gettext_lazy("That code has expired. Get a new code"),
     AlreadyRegistered: gettext_lazy("This email address is already registered"),
     UsernameTaken: gettext_lazy("That username is taken. Choose another"),
 }
 
 
-def explain(error: VerificationError | SignupError) -> ValidationError:
+def explain(error: states.VerificationError | SignupError) -> ValidationError:
     """Return the refusal in the visitor's language, with the error's stable code."""
     if isinstance(error, ResendTooSoon):
         return ValidationError(_("Get a new email in %(n)s s") % {"n": error.retry_after}, code=error.code)
     text = str(TEXTS[type(error)])
-    if isinstance(error, CodeMismatch) and error.attempts_left is not None:
+    if isinstance(error, states.CodeMismatch) and error.attempts_left is not None:
         # Translators: two sentences, one after the other
         text = _("%(first)s. %(second)s") % {"first": text, "second": attempts_left(error.attempts_left)}
     return ValidationError(text, code=error.code)

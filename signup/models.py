@@ -77,10 +77,8 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         user.save(using=self._db)
         return user
 
-    def create_superuser(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
-        return self.create_user(
-            email=email, username=username, password=password, is_staff=True, is_superuser=True, **extra
-        )
+    def create_superuser(self, **fields: Any) -> "User":
+        return self.create_user(is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """Return the registered account with this email address or username, in any case."""

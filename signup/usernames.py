@@ -10,9 +10,7 @@ from core import lengths
 
 MIN_LENGTH, MAX_LENGTH = 2, 20  # characters
 
-_SCRIPTS = (
-    "LATIN", "CJK", "CYRILLIC", "GREEK", "HIRAGANA", "KATAKANA", "HANGUL", "ARABIC", "HEBREW", "THAI", "DEVANAGARI"
-)  # fmt: skip
+_SCRIPTS = ("LATIN", "CJK", "CYRILLIC", "GREEK", "HIRAGANA", "KATAKANA", "HANGUL", "ARABIC", "HEBREW", "THAI")
 _JAPANESE = {"CJK", "HIRAGANA", "KATAKANA"}
 _WORD = re.compile(r"\w(?:[\w-]*\w)?")
 

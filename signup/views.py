@@ -53,14 +53,9 @@ def signup(request: HttpRequest) -> HttpResponse:
     form = EmailForm(request.POST if request.method == "POST" else None, initial=visitor.draft)
     if not form.is_valid():
         return form_page(request, "signup/signup.html", form, next=next_page, once=secrets.token_urlsafe(12))
-    sign_up = services.request_code(
-        address=form.cleaned_data["email"],
-        language=_language(),
-        held=visitor.own_proofs,
-        once=visitor.handle_for(request.POST.get("once", ""), form.cleaned_data["email"]),
-        network=client_ip.pseudonym(request),
-    )
-    return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
+    address = form.cleaned_data["email"]
+    once = visitor.handle_for(request.POST.get("once", ""), address)
+    return _request_code(request, visitor, address, once=once, next_page=next_page)
 
 
 @sensitive_post_parameters("password", "captcha")
@@ -133,15 +128,17 @@ def _change_address(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _verify_page(request, old, _register_form(visitor, old), change=form, status=400)
     address = form.cleaned_data["new_email"]
-    sign_up = services.request_code(
-        address=address,
-        language=_language(),
-        held=visitor.own_proofs,
-        once=codes.handle_for("", old.handle, address),  # for a double click; no page's `once` is empty
-        network=client_ip.pseudonym(request),
-    )
-    response = visitor.keep(_see_other("signup_verify"), sign_up, next=visitor.held[old.handle].next, own=True)
+    once = codes.handle_for("", old.handle, address)  # for a double click; no page's `once` is empty
+    response = _request_code(request, visitor, address, once=once, next_page=visitor.held[old.handle].next)
     return visitor.keep_draft(response, path=reverse("signup_verify"), fields=("username",))
+
+
+def _request_code(
+    request: HttpRequest, visitor: Visitor, address: str, *, once: str | None, next_page: str
+) -> HttpResponse:
+    held, network = visitor.own_proofs, client_ip.pseudonym(request)
+    sign_up = services.request_code(address=address, language=_language(), held=held, once=once, network=network)
+    return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
 
 
 @require_GET

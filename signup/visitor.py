@@ -147,14 +147,12 @@ class Visitor:
         Hold a request whose mail's link this browser opened, before all others; return whether the browser did not hold
         it before. The requests that were begun here stay, also one for the same address.
         """
-        same_address = {each.handle for each in self.sign_ups if each.address == sign_up.address}
+        same_address = self._handles_for(sign_up.address)
         begun = next((held for held in self.held.values() if held.own and held.handle in same_address), None)
-        first = self.held.get(sign_up.handle)
-        is_new = first is None
-        if first is None:
-            if begun and not verification.holds_proof(sign_up, link_proof=link_proof):
-                return False  # an expired link is worth less than the code of the request that was begun here
-            first = Held(sign_up.handle, next=begun.next if begun else "", own=False)
+        is_new = sign_up.handle not in self.held
+        if is_new and begun and not verification.holds_proof(sign_up, link_proof=link_proof):
+            return False  # an expired link is worth less than the code of the request that was begun here
+        first = self.held.get(sign_up.handle) or Held(sign_up.handle, next=begun.next if begun else "", own=False)
         if link_proof == codes.link_proof_of(sign_up):
             first = first._replace(link_proof=link_proof)
         others = [held for held in self.held.values() if held.handle != first.handle]
@@ -163,7 +161,7 @@ class Visitor:
 
     def finish(self, response: HttpResponse, sign_up: CaptchaModel, user: User) -> HttpResponse:
         """Drop all requests for the address of this one, and remember its account."""
-        done = {each.handle for each in self.sign_ups if each.address == sign_up.address}
+        done = self._handles_for(sign_up.address)
         self._write(response, [held for held in self.held.values() if held.handle not in done])
         return self.remember(response, user)
 
@@ -206,9 +204,11 @@ class Visitor:
     def remember(self, response: HttpResponse, user: User) -> HttpResponse:
         """Let this browser show later that it signed in to the account. That opens nothing by itself."""
         name, *accounts = self._device
-        known = [user.pk, *(account for account in accounts if account != user.pk)][:MAX_ACCOUNTS]
-        DEVICE.write(response, [name, *known])
+        DEVICE.write(response, [name, *list(dict.fromkeys([user.pk, *accounts]))[:MAX_ACCOUNTS]])
         return response
+
+    def _handles_for(self, address: str) -> set[str]:
+        return {sign_up.handle for sign_up in self.sign_ups if sign_up.address == address}
 
     def _write(self, response: HttpResponse, held: list[Held]) -> HttpResponse:
         """

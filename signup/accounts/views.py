@@ -28,11 +28,11 @@ from . import services
 from .forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
 
 
-class FormPage(SuccessMessageMixin):
+class FormPage(SuccessMessageMixin[Form]):
     """Answer 400 if the form shows errors, as `signup.views.form_page` does."""
 
     def form_invalid(self, form: Form) -> HttpResponse:
-        response = super().form_invalid(form)
+        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
         response.status_code = 400
         return response
 
