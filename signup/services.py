@@ -146,22 +146,18 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
     hashed = make_password(password)  # before the transaction: it takes longer than all of its statements
     try:
         with transaction.atomic():
-            return _activate(sign_up, username, hashed, language)
+            if not verification.redeem(sign_up=sign_up):
+                raise HandleLost
+            user = User.objects.lock_or_create(email=sign_up.address)  # a purge may have deleted the pending row
+            if user.is_registered:
+                raise AlreadyRegistered
+            user.username, user.username_key = username, usernames.key(username)
+            user.password, user.language = hashed, language
+            user.is_active, user.activated_at = True, clock.now()
+            user.save()
+            transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
     except IntegrityError as error:
         raise UsernameTaken from error
-
-
-def _activate(sign_up: CaptchaModel, username: str, hashed: str, language: str) -> User:
-    if not verification.redeem(sign_up=sign_up):
-        raise HandleLost
-    user = User.objects.lock_or_create(email=sign_up.address)  # a purge may have deleted the pending row
-    if user.is_registered:
-        raise AlreadyRegistered
-    user.username, user.username_key = username, usernames.key(username)
-    user.password, user.language = hashed, language
-    user.is_active, user.activated_at = True, clock.now()
-    user.save()
-    transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
     return user
 
 

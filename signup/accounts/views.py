@@ -28,7 +28,7 @@ from . import services
 from .forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
 
 
-class FormPage(SuccessMessageMixin[Form]):
+class FormPage(SuccessMessageMixin):  # type: ignore[type-arg]
     """Answer 400 if the form shows errors, as `signup.views.form_page` does."""
 
     def form_invalid(self, form: Form) -> HttpResponse:
