@@ -17,7 +17,7 @@ ERIN = """
 from signup.models import User
 User.objects.create_user(email="erin-schema@example.com", username="erin", password="correct horse b")
 """
-# What a code, a name or a password must hold no schema can say, so data that fits it may well be refused.
+# No schema can say all rules for codes, names and passwords, so data that fits it may be refused.
 NOT_FOR_US = "positive_data_acceptance"
 
 
