@@ -1,10 +1,8 @@
-from django.contrib.auth.views import LogoutView, PasswordResetDoneView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from . import views
 from .accounts import views as accounts
-
-DONE = "account/password_reset_done.html"
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -22,6 +20,6 @@ urlpatterns = [
     path("account/delete/", accounts.delete, name="account_delete"),
     path("password-change/", accounts.PasswordChange.as_view(), name="password_change"),
     path("password-reset/", accounts.password_reset, name="password_reset"),
-    path("password-reset/done/", PasswordResetDoneView.as_view(template_name=DONE), name="password_reset_done"),
+    path("password-reset/done/", accounts.password_reset_done, name="password_reset_done"),
     path("password-reset/<uidb64>/<token>/", accounts.PasswordResetConfirm.as_view(), name="password_reset_confirm"),
 ]

@@ -96,8 +96,8 @@ def resend(request: HttpRequest) -> HttpResponse:
         renewed = services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
     except verification.ResendTooSoon as error:
         messages.info(request, error_messages.explain(error).message)
-        page = _verify_page(request, sign_up, _register_form(visitor, sign_up), status=429)
-        page["Retry-After"] = str(error.retry_after)
+        page = _verify_page(request, sign_up, _register_form(visitor, sign_up))
+        page.status_code, page["Retry-After"] = 429, str(error.retry_after)
         return page
     except VerificationError:
         return _lost(request)
@@ -126,7 +126,9 @@ def _change_address(request: HttpRequest) -> HttpResponse:
         return _lost(request)
     form = ChangeForm({"new_email": request.POST.get("suggested") or request.POST.get("new_email", "")})
     if not form.is_valid():
-        return _verify_page(request, old, _register_form(visitor, old), change=form, status=400)
+        page = _verify_page(request, old, _register_form(visitor, old), change=form)
+        page.status_code = 400
+        return page
     address = form.cleaned_data["new_email"]
     once = codes.handle_for("", old.handle, address)  # for a double click; no page's `once` is empty
     response = _request_code(request, visitor, address, once=once, next_page=visitor.held[old.handle].next)
@@ -205,29 +207,18 @@ def set_language(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def form_page(
-    request: HttpRequest, template: str, form: Form, *, status: int | None = None, **context: Any
-) -> HttpResponse:
-    """A page with a form: 400 where it shows errors, so that no password manager takes it for a success."""
-    page = render(request, template, {"form": form, **context}, status=status or (400 if form.errors else 200))
+def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -> HttpResponse:
+    """A page with a form: 400 if it shows errors, so that no password manager takes it for a success."""
+    page = render(request, template, {"form": form, **context}, status=400 if form.errors else 200)
     return Visitor(request).drop_draft(page)
 
 
-def _verify_page(
-    request: HttpRequest,
-    sign_up: CaptchaModel,
-    form: RegisterForm,
-    *,
-    change: ChangeForm | None = None,
-    status: int | None = None,
-) -> HttpResponse:
-    context = progress.page_context(sign_up, proven=form.is_proven)
+def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: RegisterForm, **context: Any) -> HttpResponse:
+    context = {"change": ChangeForm(), **context, **progress.page_context(sign_up, proven=form.is_proven)}
     if not form["captcha"].errors:  # they say how many tries are left themselves
         form["captcha"].help_text = context["tries_left"]
-    here = resolve_url("signup_verify")  # the language switch can't go back to /signup/resend/, which answers POST only
-    return form_page(
-        request, "signup/verify.html", form, status=status, change=change or ChangeForm(), here=here, **context
-    )
+    # The language switch goes back here: /signup/resend/ and /signup/change/ answer POST only.
+    return form_page(request, "signup/verify.html", form, here=reverse("signup_verify"), **context)
 
 
 def _register_form(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> RegisterForm:

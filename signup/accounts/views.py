@@ -10,13 +10,14 @@ from django.contrib.messages.views import SuccessMessageMixin
 from django.core.exceptions import PermissionDenied
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
+from django.views.generic import TemplateView
 
 from core import client_ip, passwords
 from signup import limits
@@ -95,6 +96,10 @@ def password_reset(request: HttpRequest) -> HttpResponse:
     return redirect("password_reset_done")
 
 
+password_reset_done = auth.PasswordResetDoneView.as_view(template_name="account/password_reset_done.html")
+account = login_required(TemplateView.as_view(template_name="account/account.html"))
+
+
 @sensitive_post_parameters("old_password")
 @limits.sign_ins_counted
 @login_required
@@ -114,9 +119,3 @@ def delete(request: HttpRequest) -> HttpResponse:
     logout(request)
     messages.success(request, _("Your account is deleted"))
     return redirect("signup")
-
-
-@login_required
-@require_safe
-def account(request: HttpRequest) -> HttpResponse:
-    return render(request, "account/account.html")

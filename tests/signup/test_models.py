@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.parametrize(
     ("activated", "active", "staff", "superuser", "named"),
-    product([False, True], repeat=5),
+    list(product([False, True], repeat=5)),
     ids=lambda value: f"{value:d}",
 )
 def test_queries_and_properties_agree(activated: bool, active: bool, staff: bool, superuser: bool, named: bool) -> None:
