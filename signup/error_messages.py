@@ -1,4 +1,4 @@
-"""The messages for what the services refuse: the same in forms, pages and API."""
+"""The messages of refusals by the services: the same in forms, pages and API."""
 
 from typing import Any
 

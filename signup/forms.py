@@ -1,4 +1,4 @@
-"""The forms of the journey. They refuse what is typed; the services decide about the rest."""
+"""The forms of the journey. They clean input, call one service and show its refusals at the fields."""
 
 from typing import Any
 

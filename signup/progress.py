@@ -28,9 +28,9 @@ def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> d
 
 def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     """
-    All that the page for the code shows of a request. A decoy shows the same.
+    The template context of a request's page, the same for a decoy.
 
-    A visitor who has `proven` the request needs no code, so the page does not say that only the link proves it.
+    A visitor who has `proven` the request needs no code, so the page does not say that only the link works.
     """
     delivery, state, now = Delivery.objects.latest_about(sign_up), state_of(sign_up), clock.now()
     leaves_at, sent_at = (delivery.leaves_at, delivery.sent_at) if delivery else (None, None)

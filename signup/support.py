@@ -24,7 +24,7 @@ class NothingToSend(services.SignupError):
 
 @dataclass(frozen=True)
 class Lifted:
-    """What an unlock lifted, or would lift."""
+    """The result of an unlock, or of a dry run."""
 
     guesses: int  # wrong codes
     sign_ins: bool  # False if Redis is down: wrong passwords still count

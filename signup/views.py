@@ -191,7 +191,7 @@ def mute(request: HttpRequest, token: str) -> HttpResponse:
 @sensitive_post_parameters("password", "captcha")
 def set_language(request: HttpRequest) -> HttpResponse:
     """
-    Django's own, which keeps what was typed: the switch is part of the page's form.
+    Django's own view, which also keeps a draft: the language switch is part of the page's form.
 
     `?next=` is the page to go back to, as the form may have a `next` of its own.
     """

@@ -1,7 +1,7 @@
 """
-What a browser holds, in signed cookies: its sign-up requests, a draft of a form, and the accounts that it signed in to.
+The signed cookies of a browser: its sign-up requests, drafts of forms, and the accounts that it signed in to.
 
-The server keeps nothing about a visitor who has no account.
+A visitor has no session before there is an account.
 """
 
 import secrets
@@ -75,9 +75,9 @@ def draft_cookie(path: str) -> SignedCookie:
 
 class Held(NamedTuple):
     """
-    A sign-up request that a browser holds. `link_proof` is what it shows in place of a code, "" without; `next` is the
-    page to go to afterwards. It is the browser's own if it was begun or proven here. Else a mail's link brought it:
-    strangers can make people open links.
+    A sign-up request that a browser holds. `link_proof` stands for a code ("" without one); `next` is the page to go
+    to afterwards. A request is the browser's own if it was begun or proven here. Else a mail's link brought it, and a
+    stranger may have made the visitor open that link.
     """
 
     handle: str
@@ -87,7 +87,7 @@ class Held(NamedTuple):
 
 
 class Visitor:
-    """The browser of a request. A method that changes what it holds sets the cookie on the response, and returns it."""
+    """The browser that sent a request. Methods that change its cookies set them on a response, and return that."""
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
@@ -129,15 +129,15 @@ class Visitor:
     @property
     def own_proofs(self) -> dict[str, str]:
         """
-        The browser's own requests, handle -> link proof or "": asking again goes on with one of them. It never goes on
-        with one that a link brought: the stranger who asked for that can use up the tries of its code.
+        The browser's own requests, handle -> link proof or "": asking again uses one of them again. One that a link
+        brought is not among them: the stranger who made it can use up the tries of its code.
         """
         return {held.handle: held.link_proof for held in self.held.values() if held.own}
 
     def keep(
         self, response: HttpResponse, sign_up: CaptchaModel, *, next: str = "", link_proof: str = "", own: bool = False
     ) -> HttpResponse:
-        """Hold this request before all others; what isn't given stays as it was."""
+        """Hold this request before all others. Arguments that aren't given stay as they were."""
         old = self.held.get(sign_up.handle, Held(sign_up.handle))
         first = Held(old.handle, link_proof or old.link_proof, next or old.next, own or old.own)
         return self._write(response, [first, *(held for held in self.held.values() if held.handle != first.handle)])
@@ -172,20 +172,20 @@ class Visitor:
 
     @cached_property
     def draft(self) -> dict[str, str]:
-        """What is typed into the page's form: by this POST, else before a change of language or address."""
+        """The typed values of the page's form: of this POST, else from before a change of language or address."""
         is_post = self.request.method == "POST"
         typed = self.request.POST if is_post else draft_cookie(self.request.path).read(self.request, dict) or {}
         draft = {name: str(typed.get(name, "")) for name in DRAFT_FIELDS}
         return {name: text for name, text in draft.items() if 0 < len(text) <= DRAFT_LENGTH}
 
     def keep_draft(self, response: HttpResponse, *, path: str, fields: tuple[str, ...] = DRAFT_FIELDS) -> HttpResponse:
-        """Show what this POST typed into `fields` again in the form at `path`."""
+        """Keep the values of `fields` in this POST for the form at `path`."""
         if draft := {name: text for name, text in self.draft.items() if name in fields}:
             draft_cookie(path).write(response, draft)
         return response
 
     def drop_draft(self, response: HttpResponse) -> HttpResponse:
-        """A page shows its draft once."""
+        """Delete the draft of this page, which has shown it."""
         cookie = draft_cookie(self.request.path)
         if cookie.name in self.request.COOKIES:
             cookie.delete(response)
@@ -212,8 +212,8 @@ class Visitor:
 
     def _write(self, response: HttpResponse, held: list[Held]) -> HttpResponse:
         """
-        Keep MAX_REQUESTS: the first, which the page is about, then the browser's own, proven ones before others. What
-        links brought is dropped first, so that no number of links ends a sign-up that was begun here.
+        Keep MAX_REQUESTS: the first, which the page is about, then the browser's own, proven ones before others. Those
+        that links brought are dropped first, so that no number of links ends a sign-up that was begun here.
         """
         if not held:
             REQUESTS.delete(response)

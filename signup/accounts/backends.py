@@ -51,7 +51,7 @@ def _counters(request: HttpRequest, name: str, user: User | None) -> list[tuple[
     The limits that count a password for the account with this name, each with its key.
 
     A browser that signed in to the account before has a counter of its own, so that strangers can't lock the owner out.
-    The key is the name as typed, not the account: else the limits would tell which email belongs to which username.
+    The key is the typed name and not the account, or the limits would show which email belongs to which username.
     """
     device = Visitor(request).device_for(user)
     return [

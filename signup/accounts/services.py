@@ -27,7 +27,7 @@ def request_password_reset(*, address: str, language: str, network: str = "") ->
 
 def change_password(*, user: User, password: str | None, language: str) -> None:
     """
-    Set another password, or none, and mail the owner, who may not have done it.
+    Set another password, or none, and mail the owner: somebody else may have changed it.
 
     `language` is the language of the mail if the account has none.
     """

@@ -51,7 +51,7 @@ class Login(FormPage, auth.LoginView):
         return Visitor(self.request).drop_draft(super().render_to_response(context, **kwargs))
 
     def get_redirect_url(self) -> str:
-        """`next` may not lead back here: it would redirect a visitor who is signed in for ever."""
+        """`next` may not be this page: a visitor who is signed in would be redirected for ever."""
         url = super().get_redirect_url()
         return "" if url.partition("?")[0] == self.request.path else url
 
