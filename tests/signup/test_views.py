@@ -337,6 +337,14 @@ def test_two_addresses_in_one_browser(client: Client) -> None:
     assert verify(client, bob, username="bob").status_code == 303
 
 
+def test_the_posted_address_chooses_the_request_in_any_case(client: Client) -> None:
+    """Alice's tab, though Bob's request is newer and the page of its reference."""
+    alice, bob = ask(client, ALICE), ask(client, BOB)
+    fields = {"email": ALICE.upper(), "captcha": right(alice), "username": "alice", "password": PASSWORD}
+    assert client.post(f"/signup/verify/?ref={codes.reference_of(bob)}", fields).status_code == 303
+    assert User.objects.get(username="alice").email == ALICE
+
+
 @pytest.mark.parametrize("field", ["email", "username", "password", "captcha"])
 @pytest.mark.parametrize("text", ["\x00", "\r\n", "\U0001f600", "a" * 60_000, "<b>", "%s%n", "' OR 1=1 --"])
 def test_no_input_is_a_500(client: Client, field: str, text: str) -> None:
