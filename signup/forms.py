@@ -104,16 +104,13 @@ class CodeForm(forms.Form):
     def clean_captcha(self) -> str:
         """Runs last. Only if no other field is wrong: count, compare, turn the code into a proof."""
         code = "" if self.is_proven else self._digits()
-        if not self.errors:
-            try:
-                self.link_proof = services.prove(
-                    sign_up=self.sign_up,
-                    address=self.cleaned_data["email"],
-                    code=code,
-                    link_proof=self._held_proof,
-                )
-            except VerificationError as error:
-                raise explain(error) from error
+        if self.errors:
+            return code
+        email, proof = self.cleaned_data["email"], self._held_proof
+        try:
+            self.link_proof = services.prove(sign_up=self.sign_up, address=email, code=code, link_proof=proof)
+        except VerificationError as error:
+            raise explain(error) from error
         return code
 
     def _digits(self) -> str:
