@@ -6,8 +6,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from signup.admin.dashboard import dashboard
-from signup.languages import set_language
-from signup.limits import count_sign_in, counted
+from signup.limits import sign_ins_counted
+from signup.views import set_language
 
 from . import views
 
@@ -17,7 +17,7 @@ urlpatterns = [
     # The site's own page: the admin's neither limits guesses nor informs the mailbox.
     path("admin/password_change/", RedirectView.as_view(pattern_name="password_change")),
     # Counted before the admin reads the form.
-    path("admin/login/", counted(count_sign_in)(admin.site.login), name="admin_login"),
+    path("admin/login/", sign_ins_counted(admin.site.login), name="admin_login"),
     path("admin/", admin.site.urls),
     path("i18n/setlang/", set_language, name="set_language"),
 ]

@@ -1,11 +1,11 @@
-"""The forms of the journey. They translate; the services decide."""
+"""The forms of the journey. They clean input, call one service and show its refusals at the fields."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib.auth import password_validation
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from core import email_addresses
@@ -14,134 +14,151 @@ from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import VerificationError
 
-from . import error_messages, services
-from .fields import AddressField, CaptchaField, NewPasswordField, UsernameField
+from . import services, usernames
+from .error_messages import explain
 from .models import User
+
+
+class AddressField(forms.CharField):
+    """An email address, cleaned into its canonical form."""
+
+    widget = forms.EmailInput(
+        attrs={"autocomplete": "email", "autocapitalize": "none", "spellcheck": "false", "dir": "ltr"}
+    )
+    default_error_messages = {"required": _("Enter your email address")}
+
+    def to_python(self, value: Any) -> Any:
+        typed = super().to_python(value)
+        return email_addresses.canonical(typed) if typed else typed
+
+
+class UsernameField(forms.CharField):
+    """A username, cleaned into the form in which it is shown."""
+
+    widget = forms.TextInput(attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"})
+    default_error_messages = {"required": _("Enter a username")}
+
+    def to_python(self, value: Any) -> Any:
+        typed = super().to_python(value)
+        return usernames.clean(typed) if typed else typed
+
+
+class NewPasswordField(forms.CharField):
+    """A password that is being chosen. It is typed once, and the page can show it."""
+
+    widget = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    default_error_messages = {
+        "required": _("Enter a password"),
+        "null_characters_not_allowed": _("Password has a character that can't be used"),
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strip=False, help_text=_("At least 8 characters"), **kwargs)
+
+
+def refuse_registered(email: str) -> None:
+    if settings.SIGNUP_REVEAL_REGISTERED and User.objects.registered().filter(email=email).exists():
+        raise explain(services.AlreadyRegistered())
 
 
 class EmailForm(forms.Form):
     """Step one: the address."""
 
-    email = AddressField()
-
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"]
-        email_addresses.check_domain(email)
-        _refuse_registered(email)
-        return email
+    email = AddressField(label=_("Email address"), validators=[email_addresses.check_domain, refuse_registered])
 
 
 class ChangeForm(forms.Form):
     """Another address for a sign-up that has begun."""
 
-    new_email = AddressField(label=_("New email address"))
-
-    def clean_new_email(self) -> str:
-        email: str = self.cleaned_data["new_email"]
-        email_addresses.check_domain(email)
-        _refuse_registered(email)
-        return email
+    new_email = AddressField(label=_("New email address"), validators=[email_addresses.check_domain, refuse_registered])
 
 
-class RegisterForm(forms.Form):
+class CodeForm(forms.Form):
     """
-    Step two: the code, and the account it opens.
-
-    `captchas` are the requests this visitor holds, newest first; `link_proofs`, by handle, what stands for a code:
-    left by the mail's link, or by a code that was right before. Validation proves the code (and consumes it), and adds
-    its proof there, for the visitor's browser to keep; `save` activates the account.
+    The code of a sign-up request. Validation proves the mailbox and consumes the code, or accepts `link_proof`, which
+    the browser got by opening the mail's link or by the right code before.
     """
 
-    email = AddressField()
-    username = UsernameField()
-    password = NewPasswordField()
-    captcha = CaptchaField()
+    email = AddressField(label=_("Email address"), validators=[refuse_registered])
+    # A plain Field without validators, and without maxlength or pattern, which would cut a pasted "12 34".
+    captcha = forms.Field(
+        label=_("Code"),
+        required=False,
+        widget=forms.TextInput(
+            attrs={"inputmode": "numeric", "autocomplete": "one-time-code", "spellcheck": "false", "dir": "ltr"}
+        ),
+    )
 
-    field_order = ("email", "username", "password", "captcha")
-
-    def __init__(
-        self, *args: Any, sign_ups: Sequence[CaptchaModel], link_proofs: Mapping[str, str] | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, sign_up: CaptchaModel | None, link_proof: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._sign_ups, self.link_proofs = sign_ups, dict(link_proofs or {})
-        self.chosen: CaptchaModel | None = sign_ups[0] if sign_ups else None
-        self.proven_handle = ""  # of the request whose code or link this post has proven
-
-    @property
-    def as_shown(self) -> list[forms.BoundField]:
-        """The fields as they stand on the page, whose errors are told in that order."""
-        return [self[name] for name in ("email", "captcha", "username", "password")]
+        self.sign_up = sign_up
+        self.link_proof = ""  # set by validation once it has proven the mailbox; the browser keeps it
+        self._held_proof = link_proof
 
     @property
     def is_proven(self) -> bool:
-        """Whether this visitor needs no code any more."""
-        return self.chosen is not None and verification.holds_proof(self.chosen, link_proof=self._link_proof)
+        """Whether the visitor needs no code any more."""
+        proof = self.link_proof or self._held_proof
+        return self.sign_up is not None and verification.holds_proof(self.sign_up, link_proof=proof)
+
+    def clean_captcha(self) -> str:
+        """Runs last. Only if no other field is wrong: count, compare, turn the code into a proof."""
+        code = "" if self.is_proven else self._digits()
+        if self.errors:
+            return code
+        email, proof = self.cleaned_data["email"], self._held_proof
+        try:
+            self.link_proof = services.prove(sign_up=self.sign_up, address=email, code=code, link_proof=proof)
+        except VerificationError as error:
+            raise explain(error) from error
+        return code
+
+    def _digits(self) -> str:
+        length = self.sign_up.length if self.sign_up else settings.CAPTCHA_LENGTH
+        typed = (self.cleaned_data["captcha"] or "").strip()
+        if not typed:
+            raise ValidationError(_("Enter the %(n)s-digit code"), "required", {"n": length})
+        code = codes.normalize(typed)
+        if code is None or len(code) != length:
+            raise ValidationError(_("The code must be %(n)s numbers"), "invalid", {"n": length})
+        return code
+
+
+class RegisterForm(CodeForm):
+    """Step two: the code, and the username and password of the account."""
+
+    username = UsernameField(label=_("Username"), help_text=_("2 to 20 letters or digits"))
+    password = NewPasswordField(label=_("Password"))
+
+    field_order = ("email", "username", "password", "captcha")
 
     @property
-    def _link_proof(self) -> str | None:
-        return self.link_proofs.get(self.chosen.handle) if self.chosen else None
-
-    def clean_email(self) -> str:
-        """Find the request of this address; with two tabs open, it need not be the newest."""
-        email: str = self.cleaned_data["email"]
-        self.chosen = next((each for each in self._sign_ups if each.address == email), self.chosen)
-        _refuse_registered(email)
-        return email
+    def as_shown(self) -> list[forms.BoundField]:
+        """The fields in the page's order, in which it lists their errors."""
+        return [self[name] for name in ("email", "captcha", "username", "password")]
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
-        person = User(email=self.cleaned_data.get("email", ""), username=self.cleaned_data.get("username", ""))
-        password_validation.validate_password(password, person)
+        user = User(email=self.cleaned_data.get("email", ""), username=self.cleaned_data.get("username", ""))
+        password_validation.validate_password(password, user)
         return password
 
-    def clean_captcha(self) -> str:
-        """Last of all, and only if nothing else is wrong: count, compare, consume into a proof."""
-        code = "" if self.is_proven else self._shaped_code()
-        if not self.errors:
-            self._prove(code)
-        return code
-
-    def _prove(self, code: str) -> None:
-        address = self.cleaned_data["email"]
-        try:
-            proof = services.prove(sign_up=self.chosen, address=address, code=code, link_proof=self._link_proof)
-        except VerificationError as error:
-            raise error_messages.explain(error) from error
-        if self.chosen:
-            self.link_proofs[self.chosen.handle] = proof
-            self.proven_handle = self.chosen.handle
-
     def clean(self) -> None:
-        """Only who proved the mailbox is told whether a username is taken."""
+        """Only a visitor who proved the mailbox learns whether a username is taken."""
         if not self.errors and not services.is_username_free(username=self.cleaned_data["username"]):
-            self.add_error("username", error_messages.explain(services.UsernameTaken()))
+            self.add_error("username", explain(services.UsernameTaken()))
 
     def save(self, *, language: str) -> User | None:
-        """Activate the account of a valid form; None, with the error at its field, where somebody was faster."""
-        if self.chosen is None:
+        """Activate the account; None, with an error at its field, if a parallel request was faster."""
+        if self.sign_up is None:
             raise AssertionError("only a valid form can be saved")
         username, password = self.cleaned_data["username"], self.cleaned_data["password"]
         try:
-            return services.register(sign_up=self.chosen, username=username, password=password, language=language)
+            return services.register(sign_up=self.sign_up, username=username, password=password, language=language)
         except services.UsernameTaken as error:
-            self.add_error("username", error_messages.explain(error))
+            self.add_error("username", explain(error))
         except services.AlreadyRegistered as error:
-            self.add_error("email", error_messages.explain(error))
+            self.add_error("email", explain(error))
         except VerificationError as error:
-            self.add_error("captcha", error_messages.explain(error))
+            self.add_error("captcha", explain(error))
         return None
-
-    def _shaped_code(self) -> str:
-        length = self.chosen.length if self.chosen else settings.CAPTCHA_LENGTH
-        typed = self.cleaned_data["captcha"]
-        if not typed:
-            raise error_messages.code_required(length)
-        code = codes.normalize(typed)
-        if code is None or len(code) != length:
-            raise error_messages.code_format(length)
-        return code
-
-
-def _refuse_registered(email: str) -> None:
-    if settings.SIGNUP_REVEAL_REGISTERED and services.is_registered(address=email):
-        raise error_messages.explain(services.AlreadyRegistered())

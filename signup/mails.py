@@ -1,4 +1,4 @@
-"""What each kind of mail says. The words are in templates/mail/; secrets are made when a mail is built."""
+"""The context of each kind of mail for its templates in templates/mail/. Secrets are derived when a mail is built."""
 
 from datetime import timedelta
 
@@ -55,19 +55,19 @@ def password_changed(delivery: Delivery) -> Context:
 
 
 def _minutes(sign_up: CaptchaModel) -> int:
-    """Minutes that the code works after this mail is accepted, rounded up."""
-    life = timedelta(seconds=settings.CAPTCHA_TTL)
+    """The code's lifetime after acceptance of this mail, in minutes, rounded up."""
+    lifetime = timedelta(seconds=settings.CAPTCHA_TTL)
     if sign_up.first_accepted_at:
         end = sign_up.first_accepted_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
-        life = min(life, end - clock.now())
-    return max(1, -int(-life.total_seconds() // 60))
+        lifetime = min(lifetime, end - clock.now())
+    return max(1, -int(-lifetime.total_seconds() // 60))
 
 
 def _request(sign_up: CaptchaModel) -> Context:
-    """What tells the reader which request a mail is about, and lets them disown it."""
+    """The reference, which the page of the request shows too, and the link of "This wasn't me"."""
     return {"reference": codes.reference_of(sign_up), "mute_url": _url("signup_mute", suppression.token_for(sign_up))}
 
 
 def _url(name: str, *args: str) -> str:
-    """A link into the site, by SITE_URL: what a request says of its host never reaches a mail."""
+    """A link by SITE_URL: the Host of a request never reaches a mail."""
     return f"{settings.SITE_URL}{reverse(name, args=args)}"

@@ -19,30 +19,28 @@ from . import usernames
 UNUSABLE_PASSWORD = "!"  # noqa: S105 - Django's prefix of passwords that never match
 SALT_LENGTH = 12  # letters and digits: two disablings of an account never get the same
 
-PENDING = Q(activated_at=None, is_active=False, is_staff=False)
-PRIVILEGED = Q(is_staff=True) | Q(is_superuser=True)
-PROVEN = Q(is_active=True) | Q(activated_at__isnull=False, username__isnull=False)
+PENDING = Q(activated_at=None, is_active=False, is_staff=False)  # until the first proof; see `User.is_registered`
 
 
 class UserQuerySet(models.QuerySet["User"]):
     def pending(self) -> "UserQuerySet":
-        """Accounts that wait for their first proof. Everything else is *registered*, whether active or disabled."""
+        """Accounts that wait for their first proof."""
         return self.filter(PENDING)
+
+    def registered(self) -> "UserQuerySet":
+        """All other accounts, active or disabled."""
+        return self.exclude(PENDING)
 
     def proven(self) -> "UserQuerySet":
         """Accounts that may be active; see `User.is_proven`."""
-        return self.filter(PROVEN)
+        return self.filter(Q(is_active=True) | Q(activated_at__isnull=False, username__isnull=False))
 
     def ordinary(self) -> "UserQuerySet":
-        """Accounts that others than superusers may change; see `User.is_privileged`."""
-        return self.exclude(PRIVILEGED)
-
-    def activate(self, **values: Any) -> int:
-        """Update rows of pending accounts: they have neither sessions nor tokens that `update` would end."""
-        return super().update(**values)
+        """Accounts that not only superusers may change; see `User.is_privileged`."""
+        return self.exclude(Q(is_staff=True) | Q(is_superuser=True))
 
     def update(self, **values: Any) -> int:
-        """Update the rows. Disabling and activating end the sessions of accounts, and delete their API tokens."""
+        """Update the rows. A change of `is_active` ends the accounts' sessions, and deletes their API tokens."""
         if "is_active" not in values:
             return super().update(**values)
         salt = get_random_string(SALT_LENGTH)
@@ -52,13 +50,7 @@ class UserQuerySet(models.QuerySet["User"]):
         return rows
 
 
-class UserManager(BaseUserManager["User"]):
-    def get_queryset(self) -> UserQuerySet:
-        return UserQuerySet(self.model, using=self._db)
-
-    def pending(self) -> UserQuerySet:
-        return self.get_queryset().pending()
-
+class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
     def lock_or_create(self, *, email: str) -> "User":
         """
         Return the row of a canonical address, locked; a new one is pending. The same statements run for every address.
@@ -66,44 +58,44 @@ class UserManager(BaseUserManager["User"]):
         """
         while True:
             self.bulk_create([self.model(email=email)], ignore_conflicts=True)
-            user = self.get_queryset().select_for_update(no_key=True).filter(email=email).first()
-            if user:  # else a purge took it in between
+            user: User | None = self.select_for_update(no_key=True).filter(email=email).first()
+            if user:  # else a purge deleted it in between
                 return user
 
     @transaction.atomic
     def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
-        """Create an account that needs no code: somebody with authority vouches for it."""
+        """Create an account that needs no code, because an operator vouches for it."""
         address, name = email_addresses.canonical(email), usernames.clean(username)
         if self.filter(username_key=usernames.key(name)).exists():
             raise ValidationError(_("That username is taken. Choose another"), code="username_taken")
-        # Somebody may have begun a sign-up with this address, and stands in nobody's way.
-        user = self.pending().select_for_update().filter(email=address).first() or self.model(email=address)
+        # Somebody may have begun a sign-up with this address.
+        pending = self.pending().select_for_update().filter(email=address).first()
+        user: User = pending or self.model(email=address)
         columns = {"username": name, "username_key": usernames.key(name), "password": make_password(password)}
         for field, value in {**columns, "is_active": True, "activated_at": clock.now(), **extra}.items():
             setattr(user, field, value)
         user.save(using=self._db)
         return user
 
-    def create_superuser(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
-        return self.create_user(
-            email=email, username=username, password=password, is_staff=True, is_superuser=True, **extra
-        )
+    def create_superuser(self, **fields: Any) -> "User":
+        return self.create_user(is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Find a registered account by what a person calls it: email address or username, in any case."""
+        """Return the registered account with this email address or username, in any case."""
         name = self.natural_key(username or "")
-        return self.exclude(PENDING).get(**{"email" if "@" in name else "username_key": name})
+        user: User = self.registered().get(**{"email" if "@" in name else "username_key": name})
+        return user
 
     def natural_key(self, name: str) -> str:
-        """Fold what a person calls an account. Raises ValidationError for what no address can be."""
+        """Return the canonical form of an email address or username. Raises ValidationError for a bad address."""
         return email_addresses.canonical(name) if "@" in name else usernames.key(name)
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """An account: inactive and nameless until its mailbox is proven."""
+    """An account. Until its mailbox is proven it is inactive and has no username."""
 
     email = models.EmailField(_("email address"), max_length=email_addresses.MAX_LENGTH, unique=True)  # canonical
-    # Null until activation: a name belongs to nobody before a mailbox is proven.
+    # Null until activation: nobody can take a name without proving a mailbox.
     username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)  # noqa: DJ001
     username_key = models.CharField(max_length=usernames.MAX_LENGTH * 3, unique=True, null=True, editable=False)  # noqa: DJ001
     password = models.CharField(_("password"), max_length=128, default=UNUSABLE_PASSWORD)
@@ -112,11 +104,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     created_at = models.DateTimeField(_("created"), default=clock.now)
     activated_at = models.DateTimeField(_("activated"), null=True, blank=True)
-    # Part of what sessions and reset links are checked against, and no secret. A new value ends them.
+    # Part of the session hash, and no secret. A new value ends the account's sessions and reset links.
     session_salt = models.CharField(max_length=SALT_LENGTH, default="", db_default="", editable=False)
 
     objects = UserManager()
-    _password_removed = False  # and not saved yet
+    _password_removed = False  # since the last save
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -134,17 +126,18 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.username or self.email
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save the row. Another password, none, and disabling end the account's sessions, and delete its API tokens."""
+        """Save the row. A new password, no password or disabling end the sessions, and delete the API tokens."""
         written = kwargs.get("update_fields")
         disabled = self.pk is not None and not self.is_active and (written is None or "is_active" in written)
         if disabled:
             self.session_salt = get_random_string(SALT_LENGTH)
             kwargs["update_fields"] = written and {*written, "session_salt"}
         renewed = self._password is not None or self._password_removed  # type: ignore[attr-defined]
-        ended = self.pk is not None and (renewed or disabled)
-        with transaction.atomic():
+        if self.pk is None or not (renewed or disabled):
             super().save(*args, **kwargs)
-            if ended:
+        else:
+            with transaction.atomic():
+                super().save(*args, **kwargs)
                 get_token_model().objects.filter(user=self).delete()
         self._password_removed = False
 
@@ -153,29 +146,28 @@ class User(AbstractBaseUser, PermissionsMixin):
         self._password_removed = True
 
     def get_session_auth_hash(self) -> str:
-        """What each of the account's sessions carries: one with another value has ended."""
+        """Each session of the account carries this hash; a session with another one has ended."""
         return super().get_session_auth_hash() + self.session_salt
 
     def get_session_auth_fallback_hash(self) -> Iterator[str]:
-        """The same for the keys that are being rotated out."""
+        """The same for the keys in SECRET_KEY_FALLBACKS."""
         for value in super().get_session_auth_fallback_hash():
             yield value + self.session_salt
 
     @property
     def is_registered(self) -> bool:
-        """False only while the account waits for its first proof."""
+        """Whether the account is not PENDING."""
         return bool(self.activated_at or self.is_active or self.is_staff)
 
     @property
     def is_privileged(self) -> bool:
-        """Whether the account has rights in the admin, so that only a superuser may change it."""
+        """Whether only a superuser may change the account, because it has rights in the admin."""
         return self.is_staff or self.is_superuser
 
     @property
     def is_proven(self) -> bool:
         """
-        Whether somebody has proven the mailbox, or an operator vouches for it.
-
-        An account that was disabled while it waited for its proof is registered and not proven: it has no username.
+        Whether somebody has proven the mailbox, or an operator vouches for it. An account that was disabled while it
+        was pending is registered and not proven: it has no username.
         """
         return self.is_active or bool(self.activated_at and self.username)

@@ -1,6 +1,6 @@
-"""Delete what nobody needs any more, in small transactions. It knows accounts, codes and mails, and what binds them."""
+"""Delete rows that nobody needs any more, in small transactions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,98 +17,56 @@ from worker.models import Delivery, SiteMails, Suppression
 from .models import User
 
 BATCH = 500  # rows in one transaction
-UNLIMITED = 86_400  # seconds in which one mail with a longer code goes past the mail limit
-COUNTED = 2 * 86_400  # seconds; guesses count for 24 hours
-State = Delivery.State
-
-Rows = QuerySet[Any]
+DAY = 86_400  # seconds; one longer code a day goes past the mail limit, and is known by the row of its mail
+GUESSES = 2 * DAY  # guesses count for 24 hours
 
 
 def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
     """
-    Delete, kind by kind, and yield (kind, rows): settled deliveries, old codes, never-activated users, mutes and API
-    tokens that are over, and counts that no budget looks at any more.
+    Delete, kind by kind, and yield (kind, rows). With `dry_run` only count.
 
-    With `dry_run` only count. Any number of purges at once is safe: each passes over the rows that another holds.
+    Any number of purges may run at once: each skips the rows that another has locked.
     """
-    for kind, rows in _KINDS.items():
-        yield kind, rows().count() if dry_run else _delete(rows)
+    for kind, rows in outdated().items():
+        yield kind, rows.count() if dry_run else _delete(rows)
 
 
-def _delete(rows: Callable[[], Rows]) -> int:
+def outdated() -> dict[str, QuerySet[Any]]:
+    """The rows that may go, by kind."""
+    waiting = Delivery.objects.filter(state__in=[Delivery.State.PENDING, Delivery.State.SENDING])
+    # Mail limits count the rows of mails, so these stay for as long.
+    rates = [rate for limit in (SIGN_UPS, RESETS) for rate in (*limit.mailbox_rates, *limit.site_rates)]
+    counted = max([DAY, *(seconds for _, seconds in rates)])
+    settled = Delivery.objects.exclude(state__in=[Delivery.State.PENDING, Delivery.State.SENDING])
+    old_mails = settled.filter(created_at__lt=_ago(max(settings.PURGE_DELIVERIES_AFTER, counted)))
+    old_codes = CaptchaModel.objects.filter(created_at__lt=_ago(settings.PURGE_CODES_AFTER))
+    old_users = User.objects.pending().filter(created_at__lt=_ago(settings.PURGE_USERS_AFTER), last_login=None)
+    # Not Exists(…) | Exists(…): PostgreSQL uses indexes only for separate conditions.
+    abandoned = old_users.exclude(Exists(CaptchaModel.objects.unfinished().filter(address=OuterRef("email"))))
+    longest = max((seconds for _, seconds in settings.LIMIT_MAILS_SITE), default=0)
+    return {
+        "deliveries": old_mails.exclude(admitted_at__gte=_ago(counted)),
+        "codes": old_codes.exclude(Exists(waiting.filter(sign_up=OuterRef("pk")))),
+        "users": abandoned.exclude(Exists(waiting.filter(recipient=OuterRef("email")))),
+        "mutes": Suppression.objects.filter(until__lt=clock.now()),
+        "tokens": AuthToken.objects.filter(expiry__lt=clock.now()),
+        "address guesses": AddressGuesses.objects.filter(updated_at__lt=_ago(GUESSES)),
+        "site guesses": SiteGuesses.objects.filter(hour__lt=_ago(GUESSES)),
+        "site mails": SiteMails.objects.filter(minute__lt=_ago(max(GUESSES, 2 * longest))),
+    }
+
+
+def _delete(rows: QuerySet[Any]) -> int:
     deleted = 0
     while True:
         with transaction.atomic():
-            # Held from here on: what a row must be to go is true of it until it is gone.
-            batch = list(rows().select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:BATCH])
-            rows().model._default_manager.filter(pk__in=batch).delete()
+            # Locked, so that the rows still fit when they are deleted.
+            batch = list(rows.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:BATCH])
+            rows.model._default_manager.filter(pk__in=batch).delete()
         deleted += len(batch)
         if len(batch) < BATCH:
             return deleted
 
 
-def _deliveries() -> Rows:
-    """Mails that are sent, refused or given up, of old; but none that a mail limit still counts."""
-    settled = Delivery.objects.exclude(state__in=[State.PENDING, State.SENDING])
-    rates = [rate for limit in (SIGN_UPS, RESETS) for rate in (*limit.mailbox_rates, *limit.site_rates)]
-    counted = max([UNLIMITED, *(seconds for _, seconds in rates)])
-    old = settled.filter(created_at__lt=_before(max(settings.PURGE_DELIVERIES_AFTER, counted)))
-    return old.exclude(admitted_at__gte=_before(counted))
-
-
-def _codes() -> Rows:
-    """Codes of old, but for those whose mail still waits."""
-    old = CaptchaModel.objects.filter(created_at__lt=_before(settings.PURGE_CODES_AFTER))
-    return old.exclude(Exists(_waiting().filter(sign_up=OuterRef("pk"))))
-
-
-def _users() -> Rows:
-    """Accounts that were never active, are in nobody's hands, and have neither a live code nor a waiting mail."""
-    live = CaptchaModel.objects.filter(
-        address=OuterRef("email"), redeemed_at=None, created_at__gte=_before(settings.HANDLE_LIFETIME)
-    )
-    old = User.objects.pending().filter(created_at__lt=_before(settings.PURGE_USERS_AFTER), last_login=None)
-    return old.exclude(Exists(live)).exclude(Exists(_waiting().filter(recipient=OuterRef("email"))))
-
-
-def _mutes() -> Rows:
-    return Suppression.objects.filter(until__lt=clock.now())
-
-
-def _tokens() -> Rows:
-    rows: Rows = AuthToken.objects.filter(expiry__lt=clock.now())
-    return rows
-
-
-def _budgets() -> Rows:
-    """Addresses without a guess in the window."""
-    return AddressGuesses.objects.filter(updated_at__lt=_before(COUNTED))
-
-
-def _guess_tallies() -> Rows:
-    return SiteGuesses.objects.filter(hour__lt=_before(COUNTED))
-
-
-def _mail_tallies() -> Rows:
-    longest = max((seconds for _, seconds in settings.LIMIT_MAILS_SITE), default=0)
-    return SiteMails.objects.filter(minute__lt=_before(max(COUNTED, 2 * longest)))
-
-
-_KINDS: dict[str, Callable[[], Rows]] = {
-    "deliveries": _deliveries,
-    "codes": _codes,
-    "users": _users,
-    "mutes": _mutes,
-    "tokens": _tokens,
-    "guess budgets": _budgets,
-    "guess tallies": _guess_tallies,
-    "mail tallies": _mail_tallies,
-}
-
-
-def _waiting() -> QuerySet[Delivery]:
-    return Delivery.objects.filter(state__in=[State.PENDING, State.SENDING])
-
-
-def _before(seconds: int) -> datetime:
+def _ago(seconds: int) -> datetime:
     return clock.now() - timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""What other code of a site may listen to."""
+"""Signals for other code of a site."""
 
 from django.dispatch import Signal
 

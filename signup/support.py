@@ -1,11 +1,11 @@
-"""What an operator does for one person who writes in: send the mail again, lift what keeps them out."""
+"""An operator's help for one person: send the mail again, or unlock the address."""
 
 from dataclasses import dataclass
 
 from django.db import transaction
 
 from core import ratelimit
-from verification import guess_limits as guesses
+from verification import guess_limits
 from verification.models import CaptchaModel
 from verification.states import State, state_of
 from worker import suppression
@@ -17,17 +17,17 @@ from .models import User
 
 
 class NothingToSend(services.SignupError):
-    """No sign-up of this address waits for a code: there was none in the last day, or it is done."""
+    """No sign-up for this address waits for a code: there was none in the last day, or it is finished."""
 
     code = "nothing_to_send"
 
 
 @dataclass(frozen=True)
 class Lifted:
-    """What was taken back, or would be."""
+    """The result of an unlock, or of a dry run."""
 
-    guesses: int
-    sign_ins: bool
+    guesses: int  # wrong codes
+    sign_ins: bool  # False if Redis is down: wrong passwords still count
     muted: bool
 
 
@@ -41,9 +41,9 @@ def find(*, address: str) -> CaptchaModel:
 
 def resend(*, sign_up: CaptchaModel) -> Delivery | None:
     """
-    Have the mail of a request sent again, within the budgets of its mailbox; return the row that will carry it.
+    Have the mail of a request sent again, within the mail limits; return its delivery.
 
-    Raises HandleLost, or ResendTooSoon where a mail was asked for less than RESEND_COOLDOWN ago.
+    Raises HandleLost, or ResendTooSoon within RESEND_COOLDOWN of the last mail.
     """
     last = Delivery.objects.latest_about(sign_up)
     given_up = last is not None and last.state in (Delivery.State.FAILED, Delivery.State.EXPIRED)
@@ -54,15 +54,15 @@ def resend(*, sign_up: CaptchaModel) -> Delivery | None:
 
 def unlock(*, address: str, unmute: bool, dry_run: bool) -> Lifted:
     """
-    Forget the wrong guesses at the codes of an address, and the wrong passwords for its account; with `unmute` also
-    that its owner wanted no sign-up mail. Who guessed starts anew as well, so this is for one person, not for a habit.
+    Forget the wrong guesses at the codes of an address, and the wrong passwords for its account; with `unmute` send
+    sign-up mail to it again. An attacker gets new guesses too, so use it for one person at a time.
     """
     with transaction.atomic():
-        count = guesses.forget(address=address)
+        guesses = guess_limits.forget(address=address)
         muted = suppression.lift(address=address) if unmute else False
         if dry_run:
             transaction.set_rollback(True)
     user = User.objects.filter(email=address).first()
     names = [address, *([user.username_key] if user and user.username_key else [])]
-    reached = dry_run or all(ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in names)
-    return Lifted(guesses=count, sign_ins=reached, muted=muted)
+    forgotten = dry_run or all(ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in names)
+    return Lifted(guesses=guesses, sign_ins=forgotten, muted=muted)

@@ -1,8 +1,7 @@
-"""Slips in the domain of an address: `qq.con` for `qq.com`. They are offered for correction, never corrected."""
+"""Typos in the domain of an address: `qq.con` for `qq.com`. The page offers a correction, and never corrects itself."""
 
-# Mailboxes of very many people. A domain that is one slip away from one of these, and is none of them, is a likely
-# typo; of two as near, of the one that stands first. Real ones that look like a slip of another (mail.com of gmail.com)
-# stand here for that reason.
+# Domains with very many mailboxes. Any other domain that is one edit away from one of them is a likely typo of it; of
+# two as near, of the first. Some are here because they look like a typo of another: mail.com of gmail.com.
 DOMAINS = (
     "qq.com", "vip.qq.com", "foxmail.com", "163.com", "vip.163.com", "126.com", "yeah.net", "188.com", "139.com",
     "189.cn", "wo.cn", "sina.com", "sina.cn", "sohu.com", "21cn.com", "tom.com", "263.net", "aliyun.com",
@@ -12,20 +11,20 @@ DOMAINS = (
     "hotmail.co.uk", "outlook.com.tw", "hinet.net", "seed.net.tw", "pchome.com.tw", "netvigator.com", "yandex.ru",
     "mail.ru", "email.com", "fastmail.com", "zoho.com", "naver.com", "daum.net",
 )  # fmt: skip
-_LONG = 9  # characters from which on two slips still leave no doubt
+_LONG = 9  # characters; two edits of a domain this long still leave no doubt
 
 
 def suggest(address: str) -> str | None:
-    """Return a canonical `address` with the domain that was probably meant; None where nothing looks like a slip."""
+    """Return a canonical `address` with the domain that was probably meant; None if the domain looks right."""
     local, _, domain = address.rpartition("@")
     if domain in DOMAINS:
         return None
-    meant = min(DOMAINS, key=lambda known: _slips(domain, known))
-    return f"{local}@{meant}" if _slips(domain, meant) <= (2 if len(meant) >= _LONG else 1) else None
+    meant = min(DOMAINS, key=lambda known: _edits(domain, known))
+    return f"{local}@{meant}" if _edits(domain, meant) <= (2 if len(meant) >= _LONG else 1) else None
 
 
-def _slips(typed: str, meant: str) -> int:
-    """Letters added, left out, changed, or swapped with their neighbour (optimal string alignment distance)."""
+def _edits(typed: str, meant: str) -> int:
+    """Letters added, left out, changed or swapped with their neighbour (optimal string alignment distance)."""
     if abs(len(typed) - len(meant)) > 2:
         return 3
     before, above = [0] * (len(meant) + 1), list(range(len(meant) + 1))

@@ -3,7 +3,6 @@ from django.urls import include, path
 
 from . import views
 from .accounts import views as accounts
-from .mute import mute
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -13,7 +12,7 @@ urlpatterns = [
     path("signup/change/", views.change, name="signup_change"),
     path("signup/status/", views.status, name="signup_status"),
     path("signup/link/<str:token>/", views.link, name="signup_link"),
-    path("signup/mute/<str:token>/", mute, name="signup_mute"),
+    path("signup/mute/<str:token>/", views.mute, name="signup_mute"),
     path("api/", include("signup.api.urls")),
     path("login/", accounts.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

@@ -1,4 +1,4 @@
-"""Usernames: what they may hold, and the key under which each is unique."""
+"""Usernames: the characters that they may hold, and the key under which each is unique."""
 
 import re
 import unicodedata
@@ -10,29 +10,17 @@ from core import lengths
 
 MIN_LENGTH, MAX_LENGTH = 2, 20  # characters
 
-_SCRIPTS = (
-    "LATIN",
-    "CJK",
-    "CYRILLIC",
-    "GREEK",
-    "HIRAGANA",
-    "KATAKANA",
-    "HANGUL",
-    "ARABIC",
-    "HEBREW",
-    "THAI",
-    "DEVANAGARI",
-)
+_SCRIPTS = ("LATIN", "CJK", "CYRILLIC", "GREEK", "HIRAGANA", "KATAKANA", "HANGUL", "ARABIC", "HEBREW", "THAI")
 _JAPANESE = {"CJK", "HIRAGANA", "KATAKANA"}
 _WORD = re.compile(r"\w(?:[\w-]*\w)?")
 
 
 def clean(username: str) -> str:
     """
-    Return a username as it will be shown: NFKC, so that what looks alike is stored alike.
+    Return a username as it will be shown, in NFKC: names that look alike are stored alike.
 
-    Raises ValidationError: "length" outside 2 to 20 characters; "characters" for what could pass for an address or a
-    link, hides (zero-width), or mixes scripts so as to look like another name.
+    Raises ValidationError "length" outside 2 to 20 characters, and "characters" for a name that could pass for an
+    address or a link, has zero-width characters, or mixes scripts so as to look like another name.
     """
     if len(username) <= lengths.USERNAME:  # a longer one is refused as it is
         username = unicodedata.normalize("NFKC", username.strip())
@@ -50,7 +38,7 @@ def key(username: str) -> str:
     """
     Return the key under which a username is unique: NFKC, case-folded, composed again (Unicode §3.13 D146).
 
-    A text that is too long for a name is nobody's, and is returned as it is.
+    A text that is too long for a username is returned as it is.
     """
     if len(username) > lengths.USERNAME:
         return username

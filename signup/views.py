@@ -1,8 +1,8 @@
-"""The pages of the journey. A view translates between the browser and one service call."""
+"""The pages of the journey. A view asks the visitor, calls one form and one service, and answers."""
 
 import secrets
-from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import messages
@@ -10,10 +10,12 @@ from django.contrib.auth import login
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
 from django.utils.encoding import iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
+from django.views import i18n
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
@@ -22,16 +24,14 @@ from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import VerificationError
+from worker import suppression
 
-from . import devices, drafts, error_messages, handles, limits, progress, services
+from . import error_messages, limits, progress, services
 from .forms import ChangeForm, EmailForm, RegisterForm
-from .handles import Entry
+from .visitor import Visitor
 
-BACKEND = "signup.accounts.backends.EmailOrUsernameBackend"
-
-
-class SeeOther(HttpResponseRedirect):
-    status_code = 303
+NEXT_LENGTH = 300  # characters; a longer path is dropped, as a cookie holds 4 KiB
+DRAFT_PAGES = ("signup", "signup_verify", "login", "password_reset")
 
 
 @require_safe
@@ -39,237 +39,210 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect("account" if request.user.is_authenticated else "signup")
 
 
-@limits.counted(limits.count_request)
 @require_http_methods(["GET", "HEAD", "POST"])
 def signup(request: HttpRequest) -> HttpResponse:
-    """Ask for a code."""
+    """Step one: ask for a code."""
+    if request.method == "POST":
+        limits.REQUESTS.hit(request)
     if request.user.is_authenticated:
         return redirect("account")
     if not settings.SIGNUP_OPEN:
         return render(request, "signup/closed.html", status=403)
-    after = _local_next(request)
-    form = EmailForm(request.POST if request.method == "POST" else None, initial=drafts.read(request))
-    if request.method != "POST" or not form.is_valid():
-        return _page(request, "signup/signup.html", form, next=after, once=secrets.token_urlsafe(12))
-    entries = handles.read(request)
-    sign_up = services.request_code(
-        address=form.cleaned_data["email"],
-        language=_language(),
-        held=handles.link_proofs(entries),
-        once=_once(request, form),
-        network=client_ip.pseudonym(request),
-    )
-    response = SeeOther(resolve_url("signup_verify"))
-    known = handles.find(entries, sign_up.handle) or Entry(sign_up.handle)
-    newest = replace(known, next=after or known.next, own=True)
-    handles.write(response, [newest, *handles.without(entries, sign_up.handle)])
-    return response
+    visitor = Visitor(request)
+    next_page = _next_page(request)
+    form = EmailForm(request.POST if request.method == "POST" else None, initial=visitor.draft)
+    if not form.is_valid():
+        return form_page(request, "signup/signup.html", form, next=next_page, once=secrets.token_urlsafe(12))
+    address = form.cleaned_data["email"]
+    once = visitor.handle_for(request.POST.get("once", ""), address)
+    return _request_code(request, visitor, address, once=once, next_page=next_page)
 
 
 @sensitive_post_parameters("password", "captcha")
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
-    """Type the code, choose username and password."""
-    if request.POST.get("new_email"):  # Enter was pressed there, which presses the page's first button
-        return change(request)
+    """Step two: type the code, choose a username and a password."""
+    if request.POST.get("new_email"):  # Enter in that field presses the page's first button, which leads here
+        return _change_address(request)
     if request.method == "POST":
-        limits.count_code(request)
-    entries, sign_ups = _held(request)
-    if not sign_ups:
-        if request.user.is_authenticated:
-            return redirect("account")
-        return render(request, "signup/lost.html", status=400 if request.method == "POST" else 200)
-    form = _register_form(request, entries, sign_ups)
+        limits.VERIFY.hit(request)
+    visitor = Visitor(request)
+    sign_up = visitor.sign_up
+    if sign_up is None:
+        return redirect("account") if request.user.is_authenticated else _lost(request)
+    form = _register_form(visitor, sign_up, request.POST if request.method == "POST" else None)
     user = form.save(language=_language()) if form.is_valid() else None
-    if user is None or form.chosen is None:
-        page = _verify_page(request, form)
-        kept = [replace(each, link_proof=form.link_proofs.get(each.handle, "")) for each in entries]
-        kept = [replace(each, own=True) if each.handle == form.proven_handle else each for each in kept]
-        if kept != entries:  # the code was right, and something else was not
-            handles.write(page, kept)
+    if user is None:
+        page = _verify_page(request, sign_up, form)
+        if form.link_proof:  # the code was right, and something else was not
+            visitor.keep(page, sign_up, link_proof=form.link_proof, own=True)
         return page
-    login(request, user, backend=BACKEND)
+    login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
     messages.success(request, _("Your account is ready. You're signed in"))
-    mine = handles.find(entries, form.chosen.handle) or Entry("")
-    response = SeeOther(mine.next or resolve_url(settings.LOGIN_REDIRECT_URL))
-    done = {each.handle for each in sign_ups if each.address == form.chosen.address}
-    handles.write(response, [each for each in entries if each.handle not in done])
-    devices.remember(request, response, user)
-    return response
+    response = _see_other(visitor.held[sign_up.handle].next or settings.LOGIN_REDIRECT_URL)
+    return visitor.finish(response, sign_up, user)
 
 
 @sensitive_post_parameters("password", "captcha")
-@limits.counted(limits.count_request)
 @require_POST
 def resend(request: HttpRequest) -> HttpResponse:
     """Another mail for this browser's request."""
-    entries, sign_ups = _held(request)
-    address = request.POST.get("email", "")
-    sign_up = next((each for each in sign_ups if each.address == address), sign_ups[0] if sign_ups else None)
+    limits.REQUESTS.hit(request)
+    visitor = Visitor(request)
+    sign_up = visitor.sign_up
     if sign_up is None:
-        return render(request, "signup/lost.html", status=400)
+        return _lost(request)
     try:
         renewed = services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
     except verification.ResendTooSoon as error:
         messages.info(request, error_messages.explain(error).message)
-        form = _register_form(request, entries, [sign_up], draft=drafts.typed(request))
-        response = _verify_page(request, form, status=429)
-        response["Retry-After"] = str(error.retry_after)
-        return response
+        page = _verify_page(request, sign_up, _register_form(visitor, sign_up))
+        page.status_code, page["Retry-After"] = 429, str(error.retry_after)
+        return page
     except VerificationError:
-        return render(request, "signup/lost.html", status=400)
+        return _lost(request)
     messages.info(
         request, _("We've sent a new code") if renewed else _("We've sent the email again. The code is the same")
     )
-    response = SeeOther(resolve_url("signup_verify"))
-    handles.write(response, handles.first(entries, sign_up.handle))
-    drafts.keep(response, path=response.url, typed=drafts.typed(request, "username"))
-    return response
+    response = visitor.keep(_see_other("signup_verify"), sign_up)
+    return visitor.keep_draft(response, path=reverse("signup_verify"), fields=("username",))
 
 
 @sensitive_post_parameters("password", "captcha")
-@limits.counted(limits.count_request)
 @require_POST
 def change(request: HttpRequest) -> HttpResponse:
-    """Another address for this sign-up: a request of its own, while that of the old address stays in the cookie."""
+    """Another address for this sign-up."""
+    return _change_address(request)
+
+
+def _change_address(request: HttpRequest) -> HttpResponse:
+    """Make a request for another address. That for the old address stays in the cookie."""
+    limits.REQUESTS.hit(request)
     if not settings.SIGNUP_OPEN:
         return render(request, "signup/closed.html", status=403)
-    entries, sign_ups = _held(request)
-    if not sign_ups:
-        return render(request, "signup/lost.html", status=400)
+    visitor = Visitor(request)
+    old = visitor.sign_up
+    if old is None:
+        return _lost(request)
     form = ChangeForm({"new_email": request.POST.get("suggested") or request.POST.get("new_email", "")})
     if not form.is_valid():
-        page = _register_form(request, entries, sign_ups, draft=drafts.typed(request))
-        return _verify_page(request, page, status=400, change=form)
-    old = handles.find(entries, sign_ups[0].handle) or Entry(sign_ups[0].handle)
+        page = _verify_page(request, old, _register_form(visitor, old), change=form)
+        page.status_code = 400
+        return page
     address = form.cleaned_data["new_email"]
-    sign_up = services.request_code(
-        address=address,
-        language=_language(),
-        held=handles.link_proofs(entries),
-        once=codes.handle_for("", old.handle, address),  # no form's `once` is empty: this seed is none of theirs
-        network=client_ip.pseudonym(request),
-    )
-    response = SeeOther(resolve_url("signup_verify"))
-    known = handles.find(entries, sign_up.handle) or Entry(sign_up.handle, next=old.next)
-    handles.write(response, [known, *handles.without(entries, sign_up.handle)])
-    drafts.keep(response, path=response.url, typed=drafts.typed(request, "username"))
-    return response
+    once = codes.handle_for("", old.handle, address)  # for a double click; no page's `once` is empty
+    response = _request_code(request, visitor, address, once=once, next_page=visitor.held[old.handle].next)
+    return visitor.keep_draft(response, path=reverse("signup_verify"), fields=("username",))
+
+
+def _request_code(
+    request: HttpRequest, visitor: Visitor, address: str, *, once: str | None, next_page: str
+) -> HttpResponse:
+    held, network = visitor.own_proofs, client_ip.pseudonym(request)
+    sign_up = services.request_code(address=address, language=_language(), held=held, once=once, network=network)
+    return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
 
 
 @require_GET
 def status(request: HttpRequest) -> JsonResponse:
     """The delivery state of this browser's newest request, or of the one with the reference `ref`."""
-    _entries, sign_ups = _held(request)
-    if not sign_ups:
+    sign_up = Visitor(request).sign_up
+    if sign_up is None:
         return JsonResponse({"state": "unknown"}, status=404)
-    return JsonResponse(progress.delivery_state(sign_ups[0]))
+    return JsonResponse(progress.delivery_state(sign_up))
 
 
 @require_safe
 def link(request: HttpRequest, token: str) -> HttpResponse:
     """
-    The mail's link. Mail scanners open links too, so this only marks the browser; the form's POST proves.
+    The mail's link. Mail scanners open links too, so this changes the browser's cookie alone; the form's POST proves.
 
     The redirect takes the token out of the address bar, the history entry and any Referer.
     """
     handle, link_proof = codes.split_link(token)
-    sign_up = next(iter(CaptchaModel.objects.by_handles([handle] if codes.is_handle(handle) else [])), None)
-    response = SeeOther(resolve_url("signup_verify"))
+    sign_ups = CaptchaModel.objects.by_handles([handle] if codes.is_handle(handle) else [])
+    response = _see_other("signup_verify")
     response["Referrer-Policy"] = "no-referrer"
-    if sign_up and codes.is_link_proof(sign_up, link_proof):
-        _mark(request, response, sign_up, link_proof)
+    if not sign_ups or not codes.is_link_proof(sign_ups[0], link_proof):
+        return response
+    if Visitor(request).open_link(response, sign_ups[0], link_proof):
+        messages.info(request, _("You can finish here and close the page where you began"))
     return response
 
 
-def _mark(request: HttpRequest, response: HttpResponse, sign_up: CaptchaModel, link_proof: str) -> None:
+@require_http_methods(["GET", "HEAD", "POST"])
+def mute(request: HttpRequest, token: str) -> HttpResponse:
+    """A mail's "This wasn't me" link. Mail scanners open links too, so only the buttons change anything."""
+    notice = suppression.read(token)
+    if notice is None:
+        return render(request, "signup/mute_broken.html", status=404)
+    if request.method != "POST":
+        until = suppression.muted_until(address=notice.address)
+        page = {"email": notice.address, "until": until, "days": suppression.DAYS, "site": settings.SITE_NAME}
+        return render(request, "signup/mute.html", page)
+    if "undo" in request.POST:
+        suppression.unmute(notice=notice)
+        messages.success(request, _("Undone. Sign-up email is sent to this address again"))
+    else:
+        suppression.mute(notice=notice)
+    return _see_other(request.path)
+
+
+@sensitive_post_parameters("password", "captcha")
+def set_language(request: HttpRequest) -> HttpResponse:
     """
-    Have this browser hold a request, whose mail's link it opened, before all others. Whoever asked for that mail, the
-    link proves; a request that was begun here, for the same address or for another, stays.
+    Django's own view, which also keeps a draft: the language switch is part of the page's form.
+
+    `?next=` is the page to go back to, as the form may have a `next` of its own.
     """
-    entries, sign_ups = _held(request)
-    same = {each.handle for each in sign_ups if each.address == sign_up.address}
-    known = handles.find(entries, sign_up.handle)
-    if known is None:
-        begun = next((each for each in entries if each.own and each.handle in same), None)
-        if begun and not verification.holds_proof(sign_up, link_proof=link_proof):
-            return  # a link that is over is worth less than the code of the request that was begun here
-        known = Entry(sign_up.handle, next=begun.next if begun else "", own=False)
-        messages.info(request, _("You can finish here and close the page where you began"))
-    if link_proof == codes.link_proof_of(sign_up):
-        known = replace(known, link_proof=link_proof)
-    others = [each for each in handles.without(entries, sign_up.handle) if each.own or each.handle not in same]
-    handles.write(response, [known, *others])
+    visitor = Visitor(request)
+    if "next" in request.GET:
+        fields = request.POST.copy()
+        fields["next"] = request.GET["next"]
+        request.POST = fields  # type: ignore[assignment]
+    response = i18n.set_language(request)
+    path = urlsplit(response.headers.get("Location", "")).path
+    if request.method == "POST" and path in [reverse(page) for page in DRAFT_PAGES]:
+        visitor.keep_draft(response, path=path)
+    return response
 
 
-def _held(request: HttpRequest) -> tuple[list[Entry], list[CaptchaModel]]:
-    """
-    The requests of this browser, newest first; before them those that this page is about, if it says which. Of two for
-    one address, one that is proven comes first, then the one that was begun here: its code is what people type.
-    """
-    entries = handles.read(request)
-    sign_ups = CaptchaModel.objects.by_handles(each.handle for each in entries)
-    held = {each.handle: each for each in entries}
-    addresses = [each.address for each in sign_ups]
-    address = request.POST.get("email") or drafts.read(request).get("email")
-    reference = request.GET.get("ref")
-
-    def order(sign_up: CaptchaModel) -> tuple[bool | int, ...]:
-        entry = held[sign_up.handle]
-        return (
-            codes.reference_of(sign_up) != reference,
-            sign_up.address != address,
-            addresses.index(sign_up.address),
-            not verification.holds_proof(sign_up, link_proof=entry.link_proof),
-            not entry.own,
-        )
-
-    return entries, sorted(sign_ups, key=order)
+def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -> HttpResponse:
+    """A page with a form: 400 if it shows errors, so that no password manager takes it for a success."""
+    page = render(request, template, {"form": form, **context}, status=400 if form.errors else 200)
+    return Visitor(request).drop_draft(page)
 
 
-def _once(request: HttpRequest, form: EmailForm) -> str | None:
-    """The handle that a double click gets twice: of this rendering of the form, in this browser, for this address."""
-    rendering, browser = request.POST.get("once", ""), request.COOKIES.get(settings.CSRF_COOKIE_NAME, "")
-    if not rendering or not browser:
-        return None
-    return codes.handle_for(rendering, browser, form.cleaned_data["email"])
+def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: RegisterForm, **context: Any) -> HttpResponse:
+    context = {"change": ChangeForm(), **context, **progress.page_context(sign_up, proven=form.is_proven)}
+    if not form["captcha"].errors:  # they say how many tries are left themselves
+        form["captcha"].help_text = context["tries_left"]
+    # The language switch goes back here: /signup/resend/ and /signup/change/ answer POST only.
+    return form_page(request, "signup/verify.html", form, here=reverse("signup_verify"), **context)
 
 
-def _register_form(
-    request: HttpRequest, entries: list[Entry], sign_ups: list[CaptchaModel], *, draft: dict[str, str] | None = None
-) -> RegisterForm:
-    """The form as it was sent; or, with a `draft`, and on GET, one to go on with."""
-    return RegisterForm(
-        request.POST if request.method == "POST" and draft is None else None,
-        sign_ups=sign_ups,
-        link_proofs={each.handle: each.link_proof for each in entries if each.link_proof},
-        initial={**(draft or drafts.read(request)), "email": sign_ups[0].address},
-    )
+def _register_form(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> RegisterForm:
+    link_proof = visitor.held[sign_up.handle].link_proof
+    initial = {**visitor.draft, "email": sign_up.address}
+    return RegisterForm(posted, sign_up=sign_up, link_proof=link_proof, initial=initial)
 
 
-def _verify_page(
-    request: HttpRequest, form: RegisterForm, status: int | None = None, change: ChangeForm | None = None
-) -> HttpResponse:
-    extra = progress.page_context(form.chosen, proven=form.is_proven) if form.chosen else {}
-    if not form["captcha"].errors:  # which say it themselves
-        form["captcha"].help_text = extra.get("tries_left", "")
-    here = resolve_url("signup_verify")  # the page may be the answer to a POST elsewhere, which nobody can go back to
-    return _page(request, "signup/verify.html", form, status=status, change=change or ChangeForm(), here=here, **extra)
+def _lost(request: HttpRequest) -> HttpResponse:
+    """There is no such sign-up in this browser: start again."""
+    return render(request, "signup/lost.html", status=400 if request.method == "POST" else 200)
 
 
-def _page(request: HttpRequest, template: str, form: Form, status: int | None = None, **extra: Any) -> HttpResponse:
-    """A page with a form: 400 where it shows errors, so that no password manager takes it for a success."""
-    page = render(request, template, {"form": form, **extra}, status=status or (400 if form.errors else 200))
-    return drafts.drop(request, page)
+def _see_other(to: str) -> HttpResponseRedirect:
+    return HttpResponseRedirect(resolve_url(to), status=303)
 
 
 def _language() -> str:
     return get_language() or settings.LANGUAGE_CODE
 
 
-def _local_next(request: HttpRequest) -> str:
+def _next_page(request: HttpRequest) -> str:
     """The page to go to afterwards, if it is one of this site's."""
     asked = request.POST.get("next") or request.GET.get("next") or ""
-    target = iri_to_uri(asked)  # what goes into the cookie is as short as it looks
+    target = iri_to_uri(asked)  # as long as it is in the cookie
     safe = url_has_allowed_host_and_scheme(asked, allowed_hosts=None, require_https=request.is_secure())
-    return target if safe and target.startswith("/") and len(target) <= handles.NEXT_LENGTH else ""
+    return target if safe and target.startswith("/") and len(target) <= NEXT_LENGTH else ""

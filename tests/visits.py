@@ -1,4 +1,4 @@
-"""What a visitor does, by the test client."""
+"""A visitor's steps, by the test client."""
 
 from django.http import HttpResponse
 from django.test import Client

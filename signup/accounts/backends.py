@@ -1,4 +1,4 @@
-"""Signing in by email address or username."""
+"""Sign in by email address or username."""
 
 import secrets
 from functools import cache
@@ -9,13 +9,15 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from core import lengths
+from core import client_ip, lengths, ratelimit
+from core.ratelimit import Limit
 from signup import limits
 from signup.models import User
+from signup.visitor import Visitor
 
 
 class EmailOrUsernameBackend(ModelBackend):
-    """Django's own backend, but for how the account is found and how often a password may be tried."""
+    """Django's own backend, except for how it finds the account and how often a password may be tried."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
@@ -25,30 +27,47 @@ class EmailOrUsernameBackend(ModelBackend):
             return None
         if request:
             limits.count_sign_in(request)
-        # Nobody's. Refused before the account is looked up, or the time would tell whether there is one.
+        # Refused before the account is looked up: the time must not show whether it exists.
         if len(identifier) > lengths.LOGIN_NAME or len(password) > lengths.PASSWORD:
             return None
         name, user = _find(identifier)
-        attempt = limits.PasswordTry(request, name=name, user=user) if request else None
-        nobody = _nobody()  # made for a known account too, or a process's first unknown one would take longer
+        # Counted before the password is checked, so that parallel tries are not free; undone if it is right.
+        counters = _counters(request, name, user) if request else []
+        for limit, key in counters:
+            ratelimit.hit(limit, key=key)
+        nobody = _nobody()  # made for a known account too: a process's first unknown one must not take longer
         if user is None:
             nobody.check_password(password)  # an unknown account takes as long as a wrong password
             return None
         if not user.check_password(password) or not self.user_can_authenticate(user):
             return None
-        if attempt:
-            attempt.was_right()
+        for limit, key in counters:
+            ratelimit.undo(limit, key=key)
         return user
+
+
+def _counters(request: HttpRequest, name: str, user: User | None) -> list[tuple[Limit, str]]:
+    """
+    The limits that count a password for the account with this name, each with its key.
+
+    A browser that signed in to the account before has a counter of its own, so that strangers can't lock the owner out.
+    The key is the typed name and not the account, or the limits would show which email belongs to which username.
+    """
+    device = Visitor(request).device_for(user)
+    return [
+        (limits.LOGIN_PAIR, f"{name}|{client_ip.client_network(request)}"),
+        (limits.LOGIN_ACCOUNT, f"{device}|{name}" if device else name),
+    ]
 
 
 @cache
 def _nobody() -> User:
-    """An account that no password opens, and whose hash is as any other."""
+    """An account that no password opens, with a hash like any other."""
     return User(password=make_password(secrets.token_urlsafe()))
 
 
 def _find(identifier: str) -> tuple[str, User | None]:
-    """Return the folded name that an account is called by, and the account if there is one."""
+    """Return the canonical form of an email address or username, and its account if there is one."""
     try:
         name = User.objects.natural_key(identifier)
         return name, User.objects.get_by_natural_key(name)

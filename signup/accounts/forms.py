@@ -1,4 +1,4 @@
-"""The forms of who has an account."""
+"""The forms of people who have an account."""
 
 from typing import Any
 
@@ -10,47 +10,46 @@ from django.http import HttpRequest
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from signup.fields import AddressField, CurrentPasswordField, NewPasswordField, refuse_null_characters
+from signup.forms import AddressField, NewPasswordField
 from signup.models import User
 
 from . import services
+
+INCORRECT = _("Email, username or password is incorrect")
+NOT_CURRENT = _("The current password is not right")
 
 
 class LoginForm(auth_forms.AuthenticationForm):
     """Sign in by username or email address."""
 
-    error_messages = {
-        "invalid_login": _("Email, username or password is incorrect"),
-        "inactive": _("Email, username or password is incorrect"),
-    }
+    error_messages = {"invalid_login": INCORRECT, "inactive": INCORRECT}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         name, password = self.fields["username"], self.fields["password"]
         name.label = _("Email address or username")
-        name.error_messages["required"] = _("Enter your email address or username")
         name.widget.attrs.update({"autocomplete": "username", "spellcheck": "false", "autofocus": False})
-        password.error_messages["required"] = _("Enter your password")
-        for field in (name, password):
-            refuse_null_characters(field, self.error_messages["invalid_login"])
+        name.error_messages |= {
+            "required": _("Enter your email address or username"),
+            "null_characters_not_allowed": INCORRECT,
+        }
+        password.error_messages |= {"required": _("Enter your password"), "null_characters_not_allowed": INCORRECT}
 
 
 class PasswordResetForm(forms.Form):
-    """Ask for a reset mail."""
+    """Request a reset mail."""
 
-    email = AddressField()
+    email = AddressField(label=_("Email address"))
 
 
-class OwnersForm(forms.Form):
-    """A form about one account."""
-
+class AccountForm(forms.Form):
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
 
 
-class NewPasswordForm(OwnersForm):
-    """Choose a new password after a reset: asked once, as at sign-up."""
+class NewPasswordForm(AccountForm):
+    """Choose a new password after a reset. It is typed once, as at sign-up."""
 
     password = NewPasswordField(label=_("New password"))
 
@@ -65,20 +64,25 @@ class NewPasswordForm(OwnersForm):
         return self.user
 
 
-class CurrentPasswordForm(OwnersForm):
-    """Show that it is still the account's owner who sits at the keyboard."""
+class CurrentPasswordForm(AccountForm):
+    """Confirm that the owner of the account, and not another person, uses the open session."""
 
-    old_password = CurrentPasswordField()
+    old_password = forms.CharField(
+        label=_("Current password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        error_messages={"required": _("Enter your current password"), "null_characters_not_allowed": NOT_CURRENT},
+    )
 
     def __init__(self, user: User, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
         self.request = request
 
     def clean_old_password(self) -> str:
-        """Checked as at sign-in, limits included: an open session is no place to guess the password either."""
+        """Checked and limited as at sign-in: nobody can guess the password in an open session either."""
         old: str = self.cleaned_data["old_password"]
         if authenticate(self.request, username=self.user.email, password=old) != self.user:
-            raise ValidationError(_("The current password is not right"), code="password_incorrect")
+            raise ValidationError(NOT_CURRENT, code="password_incorrect")
         return old
 
 

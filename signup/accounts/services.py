@@ -1,4 +1,4 @@
-"""What an account's owner may do to it. Each verb owns its transaction."""
+"""Services for the owner of an account. Each owns its transaction."""
 
 from django.db import transaction
 
@@ -9,10 +9,10 @@ from worker.models import Delivery
 
 def request_password_reset(*, address: str, language: str, network: str = "") -> None:
     """
-    Have a reset mail sent where the canonical address has an active account; its token is made in the worker.
+    Have a reset mail sent if the canonical address has an active account. The worker makes its token.
 
-    A row is written for any address, so that no stranger can tell by the time it takes; the worker drops it where
-    there is no account to reset.
+    Every address gets a row, so that the time does not show whether there is an account; the worker drops the row if
+    there is none.
     """
     with transaction.atomic():
         user = User.objects.filter(email=address, is_active=True).first()
@@ -27,9 +27,9 @@ def request_password_reset(*, address: str, language: str, network: str = "") ->
 
 def change_password(*, user: User, password: str | None, language: str) -> None:
     """
-    Give an account another password, or none, and tell its mailbox: an owner who didn't do it learns of it there.
+    Set another password, or none, and mail the owner: somebody else may have changed it.
 
-    `language` is that of the mail where the account has chosen none.
+    `language` is the language of the mail if the account has none.
     """
     if password is None:
         user.set_unusable_password()
@@ -43,13 +43,3 @@ def change_password(*, user: User, password: str | None, language: str) -> None:
             language=user.language or language,
             user_id=user.pk,
         )
-
-
-def delete_account(*, user: User) -> None:
-    """
-    Delete an account for good: its row, and the mails about it. Name and address are free again.
-
-    Codes and mails of its sign-up hold the address until the purge takes them (PURGE_CODES_AFTER,
-    PURGE_DELIVERIES_AFTER).
-    """
-    user.delete()

@@ -1,4 +1,4 @@
-"""Pages of who has an account: Django's own views, in our words, with their mail through the outbox."""
+"""The pages of people who have an account: Django's own views with our forms, and mail through the outbox."""
 
 from typing import Any, cast
 
@@ -6,27 +6,31 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_required
+from django.contrib.messages.views import SuccessMessageMixin
 from django.core.exceptions import PermissionDenied
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
+from django.views.generic import TemplateView
 
 from core import client_ip, passwords
-from signup import devices, drafts, limits
+from signup import limits
 from signup.models import User
+from signup.views import form_page
+from signup.visitor import Visitor
 
 from . import services
 from .forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
 
 
-class FormPage:
-    """Answers 400 where the form shows errors, as all our forms do."""
+class FormPage(SuccessMessageMixin):  # type: ignore[type-arg]
+    """Answer 400 if the form shows errors, as `signup.views.form_page` does."""
 
     def form_invalid(self, form: Form) -> HttpResponse:
         response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
@@ -34,41 +38,36 @@ class FormPage:
         return response
 
 
-@method_decorator(limits.counted(limits.count_sign_in), name="dispatch")
+@method_decorator(limits.sign_ins_counted, name="dispatch")
 class Login(FormPage, auth.LoginView):
     template_name = "account/login.html"
     authentication_form = LoginForm
     redirect_authenticated_user = True
 
     def get_initial(self) -> dict[str, Any]:
-        return {**super().get_initial(), **drafts.read(self.request)}
+        return {**super().get_initial(), **Visitor(self.request).draft}
 
     def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
-        return drafts.drop(self.request, super().render_to_response(context, **kwargs))
+        return Visitor(self.request).drop_draft(super().render_to_response(context, **kwargs))
 
     def get_redirect_url(self) -> str:
-        """`next` may not lead back here: who is signed in would go round for ever."""
+        """`next` may not be this page: a visitor who is signed in would be redirected for ever."""
         url = super().get_redirect_url()
         return "" if url.partition("?")[0] == self.request.path else url
 
     def form_valid(self, form: Any) -> HttpResponse:
-        response = super().form_valid(form)
-        devices.remember(self.request, response, form.get_user())
-        return response
+        return Visitor(self.request).remember(super().form_valid(form), form.get_user())
 
 
-@method_decorator(limits.counted(limits.count_sign_in), name="dispatch")
+@method_decorator(limits.sign_ins_counted, name="dispatch")
 class PasswordChange(FormPage, auth.PasswordChangeView):
     template_name = "account/password_change.html"
     form_class = PasswordChangeForm
     success_url = reverse_lazy("account")
+    success_message = _("Your password is changed")
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "request": self.request}
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        messages.success(self.request, _("Your password is changed"))
-        return super().form_valid(form)
 
 
 class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
@@ -76,53 +75,47 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
     form_class = NewPasswordForm
     token_generator = passwords.reset_tokens
     success_url = reverse_lazy("login")
+    success_message = _("Your password is changed. Sign in with it")
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """Who reads the account's mail has a browser of the owner's: no stranger's wrong tries keep it out."""
-        messages.success(self.request, _("Your password is changed. Sign in with it"))
-        response = super().form_valid(form)
-        devices.remember(self.request, response, form.user)
-        return response
+        """Only the owner gets the account's mail, so wrong passwords from elsewhere can't keep this browser out."""
+        return Visitor(self.request).remember(super().form_valid(form), form.user)
 
 
-@limits.counted(limits.count_request)
+@require_http_methods(["GET", "HEAD", "POST"])
 def password_reset(request: HttpRequest) -> HttpResponse:
-    """Ask for a reset mail: one answer for all addresses."""
-    form = PasswordResetForm(request.POST if request.method == "POST" else None, initial=drafts.read(request))
-    if request.method != "POST" or not form.is_valid():
-        page = render(request, "account/password_reset.html", {"form": form}, status=400 if form.errors else 200)
-        return drafts.drop(request, page)
-    email = form.cleaned_data["email"]
-    where = client_ip.pseudonym(request)
-    services.request_password_reset(address=email, language=get_language() or "", network=where)
+    """Request a reset mail: one answer for all addresses."""
+    if request.method == "POST":
+        limits.REQUESTS.hit(request)
+    form = PasswordResetForm(request.POST if request.method == "POST" else None, initial=Visitor(request).draft)
+    if not form.is_valid():
+        return form_page(request, "account/password_reset.html", form)
+    email, network = form.cleaned_data["email"], client_ip.pseudonym(request)
+    services.request_password_reset(address=email, language=get_language() or "", network=network)
     messages.info(request, _("If %(email)s has an account, we've sent instructions") % {"email": email})
     return redirect("password_reset_done")
 
 
-@require_safe
-def password_reset_done(request: HttpRequest) -> HttpResponse:
-    return render(request, "account/password_reset_done.html")
+password_reset_done = auth.PasswordResetDoneView.as_view(template_name="account/password_reset_done.html")
+account = login_required(TemplateView.as_view(template_name="account/account.html"))
 
 
 @sensitive_post_parameters("old_password")
-@limits.counted(limits.count_sign_in)
+@limits.sign_ins_counted
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest) -> HttpResponse:
-    """Delete the account, behind its password."""
+    """
+    Delete the account, after its password. Its username and address are free again; the purge deletes the codes and
+    mails of its sign-up later.
+    """
     user = cast(User, request.user)
     if user.is_staff:
-        raise PermissionDenied  # the admin's own log hangs on operators: another operator deletes them, there
+        raise PermissionDenied  # the admin's log refers to operators: another operator deletes them there
     form = CurrentPasswordForm(user, request.POST if request.method == "POST" else None, request=request)
-    if request.method != "POST" or not form.is_valid():
-        return render(request, "account/delete.html", {"form": form}, status=400 if form.errors else 200)
-    services.delete_account(user=user)
+    if not form.is_valid():
+        return form_page(request, "account/delete.html", form)
+    user.delete()
     logout(request)
     messages.success(request, _("Your account is deleted"))
     return redirect("signup")
-
-
-@login_required
-@require_safe
-def account(request: HttpRequest) -> HttpResponse:
-    return render(request, "account/account.html")

@@ -102,7 +102,7 @@ class NewUserSerializer(FormSerializer):
     form: RegisterForm
 
     def get_form(self, fields: dict[str, str]) -> Form:
-        return RegisterForm(fields, sign_ups=[find_sign_up(fields.get("id", ""))])
+        return RegisterForm(fields, sign_up=find_sign_up(fields.get("id", "")))
 
     def refuse(self) -> NoReturn:
         """Raise AlreadyRedeemed instead if a parallel call created the account: it has the username, too."""

@@ -77,7 +77,7 @@ class Captchas(OpenCall):
     def post(self, request: Request) -> Response:
         if not settings.SIGNUP_OPEN:
             raise Problem(ErrorCode.SIGNUP_CLOSED)
-        limits.count_request(request)
+        limits.REQUESTS.hit(request)
         serializer = AskCodeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         address, network = serializer.validated_data["email"], client_ip.pseudonym(request)
@@ -108,7 +108,7 @@ class Resend(OpenCall):
         | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, id_in_path=True),
     )
     def post(self, request: Request, id: str) -> Response:
-        limits.count_request(request)
+        limits.REQUESTS.hit(request)
         sign_up = find_sign_up(id)
         services.resend(sign_up=sign_up, language=self.language, network=client_ip.pseudonym(request))
         sign_up.refresh_from_db()
@@ -130,7 +130,7 @@ class Users(OpenCall):
     @sensitive_variables()
     def post(self, request: Request) -> Response:
         """A client without cookies sends its code again with each try of another username (docs/decisions/0001)."""
-        limits.count_code(request)
+        limits.VERIFY.hit(request)
         serializer = NewUserSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         user = serializer.form.save(language=self.language) or serializer.refuse()

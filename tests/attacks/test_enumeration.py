@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from core import clock
-from signup import handles, services
+from signup import services, visitor
 from signup.accounts import services as account_services
 from tests.attacks import timing
 from tests.attacks.statistics import p_value
@@ -148,7 +148,7 @@ def test_04_an_unknown_handle_says_nothing(client: Client) -> None:
     answers = []
     for handle in ("A" * 24, over.handle):
         response = HttpResponse()
-        handles.write(response, [handles.Entry(handle)])
+        visitor.REQUESTS.write(response, [visitor.Held(handle)])
         client.cookies["doorcode_signup"] = response.cookies["doorcode_signup"].value
         answers.append(_tries(client, over))
     client.cookies["doorcode_signup"] = "forged:cookie"

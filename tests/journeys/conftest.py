@@ -11,7 +11,7 @@ DATABASES = [pytest.param("postgresql", marks=pytest.mark.postgres), "sqlite"]
 
 @pytest.fixture(scope="session", params=DATABASES)
 def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """gunicorn and a Celery worker on real servers, and a Redis of their own: no other worker may hear the bell."""
+    """gunicorn and a Celery worker on real servers, and a Redis of their own, so that no other worker is notified."""
     folder = tmp_path_factory.mktemp("system")
     database = f"sqlite:///{folder / 'db.sqlite3'}"
     if request.param == "postgresql":

@@ -43,7 +43,7 @@ def test_the_link_registers_in_another_browser(system: System) -> None:
     assert "boblink" in phone.get("/account/").text
 
 
-def test_who_signed_up_signs_in_again(system: System) -> None:
+def test_a_person_who_signed_up_signs_in_again(system: System) -> None:
     """By username or email address, in any case."""
     carol, email = Visitor(system.url), "carol@example.com"
     carol.post("/signup/", email=email)
@@ -55,7 +55,7 @@ def test_who_signed_up_signs_in_again(system: System) -> None:
         assert "carol@example.com" in again.get("/account/").text
 
 
-def test_a_forgotten_password_is_set_anew(system: System) -> None:
+def test_a_forgotten_password_is_reset(system: System) -> None:
     """The reset mail goes through the outbox; its token is made in the worker."""
     dave, email = Visitor(system.url), "dave@example.com"
     dave.post("/signup/", email=email)

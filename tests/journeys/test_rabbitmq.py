@@ -60,7 +60,7 @@ def rabbit_system(postgres: Postgres, redis_url: str, tmp_path: Path) -> Iterato
 
 
 def test_a_visitor_registers_over_rabbitmq(rabbit_system: System) -> None:
-    """The bell is another; nothing else changes."""
+    """Workers are notified over it; nothing else changes."""
     alice, email = Visitor(rabbit_system.url), "alice@example.com"
     assert alice.post("/signup/", email=email).status_code == 303
     code = rabbit_system.mail.code(email)

@@ -29,7 +29,7 @@ def test_signing_in_by_name_or_address(client: Client, name: str) -> None:
 
 @pytest.mark.parametrize("who", ["unknown", "wrong password", "disabled", "pending", "not an address", "nul"])
 def test_a_failed_sign_in_says_one_thing(client: Client, who: str) -> None:
-    """It tells nobody which of the reasons it was."""
+    """The message is the same for every reason."""
     make_user(is_active=who != "disabled")
     make_pending(BOB)
     name = {"unknown": "nobody", "pending": BOB, "not an address": "a@", "nul": "a\x00b"}.get(who, "alice")
@@ -40,13 +40,13 @@ def test_a_failed_sign_in_says_one_thing(client: Client, who: str) -> None:
 
 
 def test_a_nameless_admin_may_have_no_username(client: Client) -> None:
-    """The empty name is nobody's."""
+    """The empty name belongs to no account."""
     make_pending()
     assert client.post("/login/", {"username": "", "password": PASSWORD}).status_code == 400
 
 
 def test_next_after_sign_in_stays_here(client: Client) -> None:
-    """`//evil` is not ours."""
+    """`//evil` is another site."""
     make_user()
     for target, lands in (("/password-change/", "/password-change/"), ("//evil.example", "/account/")):
         client.logout()
@@ -63,7 +63,7 @@ def test_signing_out_is_a_post(client: Client) -> None:
 
 
 def test_changing_the_password(client: Client) -> None:
-    """Knowing the old one; the session stays."""
+    """With the old one; the session stays."""
     client.force_login(make_user())
     fields = {"old_password": "wrong", "password": "short"}
     page = text_of(client.post("/password-change/", fields))
@@ -91,16 +91,16 @@ def test_a_session_outlives_a_rotated_key_unless_it_ended(client: Client, settin
     assert client.get("/account/").status_code == 302
 
 
-def test_sessions_outlive_the_deploy_that_can_end_them() -> None:
-    """The hash of an account that was never disabled is Django's own."""
+def test_accounts_that_were_never_disabled_have_djangos_session_hash() -> None:
+    """So sessions from before the salt existed go on."""
     alice = make_user()
     assert alice.get_session_auth_hash() == AbstractBaseUser.get_session_auth_hash(alice)
     assert default_token_generator.check_token(alice, reset_tokens.make_token(alice))
 
 
 @pytest.mark.parametrize("way", ["change", "reset"])
-def test_a_new_password_is_told_to_the_mailbox(client: Client, way: str) -> None:
-    """In the account's language, with a way to undo a thief's work."""
+def test_a_new_password_is_mailed_to_the_owner(client: Client, way: str) -> None:
+    """In the account's language, with a link to reset the password."""
     user = make_user(language="zh-hant")
     if way == "change":
         client.force_login(user)
@@ -113,7 +113,7 @@ def test_a_new_password_is_told_to_the_mailbox(client: Client, way: str) -> None
     assert (delivery.recipient, delivery.language) == (ALICE, "zh-hant")
 
 
-def test_a_refused_password_tells_nobody(client: Client) -> None:
+def test_a_refused_password_sends_no_mail(client: Client) -> None:
     """Nothing has changed."""
     client.force_login(make_user())
     client.post("/password-change/", {"old_password": "wrong", "password": "another horse b"})
@@ -121,7 +121,7 @@ def test_a_refused_password_tells_nobody(client: Client) -> None:
 
 
 def test_deleting_the_account(client: Client) -> None:
-    """Behind the password; name and address are free, and nobody is signed in."""
+    """After the password; the name and address are free again, and the session ends."""
     client.force_login(make_user())
     assert "Delete my account" in text_of(client.get("/account/delete/"))
     page = client.post("/account/delete/", {"old_password": "wrong"})
@@ -135,14 +135,14 @@ def test_deleting_the_account(client: Client) -> None:
 
 
 def test_an_operator_is_deleted_by_another(admin: Client) -> None:
-    """The admin's own log hangs on them."""
+    """The admin's log refers to operators."""
     assert "/account/delete/" not in text_of(admin.get("/account/"))
     assert admin.post("/account/delete/", {"old_password": PASSWORD}).status_code == 403
     assert User.objects.count() == 1
 
 
 def test_looking_at_the_page_deletes_nothing(client: Client) -> None:
-    """And a stranger doesn't see it."""
+    """A visitor who is not signed in doesn't see it."""
     assert client.get("/account/delete/").headers["Location"] == "/login/?next=/account/delete/"
     client.force_login(make_user())
     client.get("/account/delete/")
@@ -165,7 +165,7 @@ def test_resetting_the_password(client: Client) -> None:
 
 
 def test_createsuperuser_is_active_and_activated() -> None:
-    """Canonical address, unique name; never a sign-up's to take."""
+    """With a canonical address; no sign-up can take it over."""
     call_command("createsuperuser", "--noinput", email="Root@Example.com", username="root", stdout=StringIO())
     root = User.objects.get()
     assert (root.email, root.is_superuser, root.is_active, root.is_registered) == ("root@example.com", True, True, True)

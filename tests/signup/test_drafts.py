@@ -1,4 +1,4 @@
-"""What was typed survives a change of language or address; the password never does."""
+"""A form keeps its typed values over a change of language or address, except for the password."""
 
 import random
 
@@ -6,7 +6,7 @@ import pytest
 from django.core import signing
 from django.test import Client
 
-from signup import drafts
+from signup import visitor
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_user, text_of
 from verification.models import AddressGuesses, CaptchaModel
 from worker.models import Delivery
@@ -30,23 +30,23 @@ def switch(client: Client, page: str, **fields: str):
     ],
 )
 def test_switching_the_language_keeps_what_was_typed(client: Client, page: str, kept: set[str]) -> None:
-    """But for the password, which is in no cookie either; the page is shown once with it, then as ever."""
+    """Except for the password, which is in no cookie. The page shows the draft once."""
     make_user("taken", BOB)
     client.post("/signup/", {"email": ALICE})
     answer = switch(client, page, **TYPED)
     assert answer.headers["Location"] == page
-    cookie = client.cookies[drafts._name(page)]
+    cookie = client.cookies[visitor.draft_cookie(page).name]
     assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["max-age"]) == (True, "Lax", page, 300)
     assert "password" not in signing.loads(cookie.value, salt="doorcode.signup.drafts")
     text = text_of(client.get(page))
     assert 'lang="zh-hant"' in text
     assert all(f'value="{value}"' in text for value in kept)
     assert PASSWORD not in text
-    assert client.cookies[drafts._name(page)].value == ""
+    assert client.cookies[visitor.draft_cookie(page).name].value == ""
 
 
 def test_the_switch_goes_back_to_its_page_whatever_the_form_says(client: Client) -> None:
-    """A sign-up's `next` is for later; a foreign one is for never."""
+    """A sign-up's `next` is for later, and another site's is ignored."""
     assert switch(client, "/signup/%3Fnext%3D/shop/", **TYPED).headers["Location"] == "/signup/?next=/shop/"
     assert switch(client, "//evil.example/", **TYPED).headers["Location"] == "/"
     assert "doorcode_draft" not in str(switch(client, "/nowhere/", **TYPED).cookies)
@@ -59,8 +59,8 @@ def test_the_switch_goes_back_to_its_page_whatever_the_form_says(client: Client)
     [("text", "doorcode.signup.drafts"), ({"email": ALICE}, "django.core.signing")],
     ids=["not a draft", "another salt"],
 )
-def test_a_draft_that_we_did_not_sign_is_ignored(client: Client, draft: object, salt: str) -> None:
-    """Signed by us, but for something else."""
+def test_a_draft_with_another_signature_or_shape_is_ignored(client: Client, draft: object, salt: str) -> None:
+    """Signed by this site, but not as a draft."""
     client.cookies["doorcode_draft-signup"] = signing.dumps(draft, salt=salt)
     assert ALICE not in text_of(client.get("/signup/"))
 
@@ -72,15 +72,15 @@ def test_a_forged_draft_is_ignored(client: Client) -> None:
 
 
 def test_a_draft_is_short(client: Client) -> None:
-    """A cookie holds 4 KiB: neither one long text nor several that no compression helps make a larger one."""
+    """A cookie holds 4 KiB: one text that is too long, or several, are not kept."""
     dice = random.Random(1)
-    noise = {field: "".join(map(chr, dice.choices(range(0x4E00, 0x9000), k=254))) for field in drafts.FIELDS}
+    noise = {field: "".join(map(chr, dice.choices(range(0x4E00, 0x9000), k=254))) for field in visitor.DRAFT_FIELDS}
     assert "doorcode_draft" not in str(switch(client, "/signup/", **noise).cookies)
     assert "doorcode_draft" not in str(switch(client, "/signup/", email="a" * 255).cookies)
 
 
 def test_the_tab_of_an_older_request_keeps_its_address(client: Client) -> None:
-    """With two requests in one browser, the language switch is about the one that was being typed into."""
+    """With two requests in one browser, the page in the new language is about the one of the old page."""
     client.post("/signup/", {"email": ALICE})
     client.post("/signup/", {"email": BOB})
     switch(client, "/signup/verify/", email=ALICE, username="alice")
@@ -88,7 +88,7 @@ def test_the_tab_of_an_older_request_keeps_its_address(client: Client) -> None:
 
 
 def test_another_mail_keeps_what_was_typed(client: Client, hands: Hands) -> None:
-    """Sent again, or refused as too soon; the old code is not worth keeping."""
+    """Sent again, or refused as too soon. The old code is not kept."""
     client.post("/signup/", {"email": ALICE})
     early = client.post("/signup/resend/", TYPED)
     assert early.status_code == 429
@@ -117,11 +117,11 @@ def test_the_address_changes_in_place(client: Client, way: str) -> None:
     assert "Did you mean" not in page
     entries = signing.loads(client.cookies["doorcode_signup"].value, salt="doorcode.signup.handles")
     newest = list(CaptchaModel.objects.order_by("-pk").values_list("handle", flat=True))
-    assert [(handle, after) for handle, _, after in entries] == [(handle, "/shop/") for handle in newest]
+    assert [(handle, after) for handle, _, after, _ in entries] == [(handle, "/shop/") for handle in newest]
 
 
-def test_a_bad_new_address_is_told_in_place(client: Client) -> None:
-    """With what was typed, and the field open."""
+def test_a_bad_new_address_is_an_error_at_its_field(client: Client) -> None:
+    """The typed values are kept, and the field is open."""
     client.post("/signup/", {"email": ALICE})
     page = client.post("/signup/change/", {**TYPED, "new_email": "alice@"})
     text = text_of(page)
@@ -135,7 +135,7 @@ def test_a_bad_new_address_is_told_in_place(client: Client) -> None:
 
 
 def test_limits_carry_over(client: Client, hands: Hands) -> None:
-    """Away and back again is no way to another mail or to more tries."""
+    """Changing the address and changing it back gives no other mail and no more tries."""
     client.post("/signup/", {"email": ALICE})
     CaptchaModel.objects.update(attempts=3, expires_at=hands.moment.replace(year=2099), first_accepted_at=hands.moment)
     AddressGuesses.objects.create(address=ALICE, guesses=[hands.moment.timestamp()] * 3)
@@ -157,8 +157,8 @@ def test_a_double_click_changes_once(client: Client) -> None:
     assert CaptchaModel.objects.filter(address=BOB).count() == Delivery.objects.filter(recipient=BOB).count() == 1
 
 
-def test_nothing_changes_where_there_is_nothing(client: Client, settings) -> None:
-    """No request, or no sign-up; nor on GET."""
+def test_an_address_changes_only_in_an_open_sign_up(client: Client, settings) -> None:
+    """Not without a request, not while sign-up is closed, and not on GET."""
     assert client.post("/signup/change/", {"new_email": BOB}).status_code == 400
     assert client.get("/signup/change/").status_code == 405
     client.post("/signup/", {"email": ALICE})

@@ -1,4 +1,4 @@
-"""The two forms: shape first, then the code, then the name."""
+"""The forms of the journey: shape first, then the code, then whether the username is free."""
 
 import pytest
 from django.utils import translation
@@ -14,10 +14,7 @@ FIELDS = {"email": ALICE, "username": "alice", "password": PASSWORD, "captcha": 
 
 
 def form_of(sign_up: CaptchaModel | None, /, link: str = "", **fields: str) -> RegisterForm:
-    sign_ups = [sign_up] if sign_up else []
-    return RegisterForm(
-        FIELDS | fields, sign_ups=sign_ups, link_proofs={each.handle: link for each in sign_ups if link}
-    )
+    return RegisterForm(FIELDS | fields, sign_up=sign_up, link_proof=link)
 
 
 def error_codes(form: EmailForm | RegisterForm) -> dict[str, list[str]]:
@@ -30,8 +27,8 @@ def error_codes(form: EmailForm | RegisterForm) -> dict[str, list[str]]:
      ("alice@example.com\r\nBcc: x@y.z", "invalid"), ("\ud800@example.com", "invalid"), ("alice@exam\u200bple.com", "invalid"),
      ('"alice"@example.com', "invalid"), ("alice@[127.0.0.1]", "invalid")],
 )  # fmt: skip
-def test_a_bad_address_is_told_at_the_field(typed: str, code: str) -> None:
-    """Never more than a word about the form of it."""
+def test_a_bad_address_is_an_error_at_the_field(typed: str, code: str) -> None:
+    """One error, about its format."""
     assert error_codes(EmailForm({"email": typed})) == {"email": [code]}
 
 
@@ -50,7 +47,7 @@ def test_a_good_address_is_canonical() -> None:
         ("zh-hant", "此電子郵件已註冊"),
     ],
 )
-def test_both_forms_reveal_registered_addresses_only_if_told_to(settings, language: str, text: str) -> None:
+def test_both_forms_reveal_registered_addresses_only_if_the_site_says_so(settings, language: str, text: str) -> None:
     """SIGNUP_REVEAL_REGISTERED."""
     make_user()
     assert EmailForm({"email": ALICE}).is_valid()
@@ -63,7 +60,7 @@ def test_both_forms_reveal_registered_addresses_only_if_told_to(settings, langua
 
 
 def test_shape_errors_come_all_together_and_count_nothing() -> None:
-    """The right code isn't even looked at."""
+    """The code is not compared, even if it is right."""
     sign_up = make_captcha()
     form = form_of(sign_up, username="", password="short", captcha="12")
     assert error_codes(form) == {"username": ["required"], "password": ["password_too_short"], "captcha": ["invalid"]}
@@ -81,19 +78,19 @@ def test_shape_errors_come_all_together_and_count_nothing() -> None:
      ("captcha", "", "required"), ("captcha", "abcd", "invalid"), ("captcha", "12345", "invalid"), ("captcha", "١٢٣٤", "invalid"),
      ("captcha", "+123", "invalid"), ("captcha", "1\x0034", "invalid"), ("captcha", "1" * 70_000, "invalid"), ("email", "", "required")],
 )  # fmt: skip
-def test_bad_input_is_told_at_its_field(field: str, typed: str, code: str) -> None:
+def test_bad_input_is_an_error_at_its_field(field: str, typed: str, code: str) -> None:
     """Each by its own code, with nothing counted."""
     form = form_of(make_captcha(), **{"username": "alicealice", "captcha": "1234", field: typed})
     assert error_codes(form)[field] == [code]
     assert not AddressGuesses.objects.exists()
 
 
-@pytest.mark.parametrize("dress", ["{0}{1}{2}{3}", " {0}{1} {2}{3} ", "{0}{1}-{2}{3}"])
-def test_the_right_code_is_right_in_any_dress(dress: str) -> None:
+@pytest.mark.parametrize("style", ["{0}{1}{2}{3}", " {0}{1} {2}{3} ", "{0}{1}-{2}{3}"])
+def test_the_right_code_is_right_however_it_is_typed(style: str) -> None:
     """Spaces, dashes, full width."""
     sign_up = make_captcha()
     full_width = right(sign_up).translate({ord("0") + n: 0xFF10 + n for n in range(10)})
-    assert form_of(sign_up, captcha=dress.format(*full_width)).is_valid()
+    assert form_of(sign_up, captcha=style.format(*full_width)).is_valid()
 
 
 def test_the_code_of_another_address_is_a_mismatch() -> None:
@@ -103,12 +100,6 @@ def test_the_code_of_another_address_is_a_mismatch() -> None:
         "captcha": ["mismatch"]
     }
     assert error_codes(form_of(alice, email=BOB, captcha=right(alice))) == {"captcha": ["mismatch"]}
-
-
-def test_with_two_tabs_the_address_chooses_the_request() -> None:
-    """The newest request is Bob's; Alice's tab still works."""
-    alice, bob = make_captcha(), make_captcha(BOB)
-    assert RegisterForm(FIELDS | {"captcha": right(alice)}, sign_ups=[bob, alice]).is_valid()
 
 
 @pytest.mark.parametrize(
@@ -131,11 +122,11 @@ def test_one_more_time_is_singular(hands: Hands) -> None:
     sign_up = make_captcha()
     CaptchaModel.objects.update(attempts=3)
     sign_up.refresh_from_db()
-    told = []
+    errors = []
     for _ in range(3):
-        told += form_of(sign_up, captcha=wrong(sign_up)).errors["captcha"]
+        errors += form_of(sign_up, captcha=wrong(sign_up)).errors["captcha"]
         sign_up.refresh_from_db()
-    assert told == [
+    assert errors == [
         "That code does not match this email address. You can try 1 more time",
         "That code does not match this email address. Get a new code",
         "Too many wrong codes. Get a new code",
@@ -149,8 +140,8 @@ def test_a_lost_handle_starts_again() -> None:
     assert error_codes(form_of(None, captcha="1234")) == {"captcha": ["session_lost"]}
 
 
-def test_a_taken_name_is_told_only_after_the_right_code() -> None:
-    """And the proof stays: no code is needed any more."""
+def test_only_after_the_right_code_a_taken_name_is_an_error() -> None:
+    """The proof stays, so no code is needed any more."""
     make_user("Bob", BOB)
     sign_up = make_captcha()
     assert error_codes(form_of(sign_up, username="bob", captcha=wrong(sign_up))) == {"captcha": ["mismatch"]}
@@ -158,18 +149,18 @@ def test_a_taken_name_is_told_only_after_the_right_code() -> None:
     form = form_of(sign_up, username="bob", captcha=right(sign_up))
     assert error_codes(form) == {"username": ["username_taken"]}
     assert form.is_proven
-    assert form_of(CaptchaModel.objects.get(), link=form.link_proofs[sign_up.handle]).is_valid()
+    assert form_of(CaptchaModel.objects.get(), link=form.link_proof).is_valid()
 
 
 def test_the_link_stands_in_for_the_code() -> None:
-    """Only the right one."""
+    """Only the right link."""
     sign_up = make_captcha()
     assert error_codes(form_of(sign_up, link="x" * 32)) == {"captcha": ["required"]}
     assert form_of(sign_up, link=codes.link_proof_of(sign_up) or "").is_valid()
 
 
-def test_somebody_faster_is_told_at_the_field() -> None:
-    """The name was free when the form was checked; the account exists when it is saved."""
+def test_a_name_that_a_parallel_request_took_is_an_error_at_its_field() -> None:
+    """It was free when the form was validated, and taken when the form was saved."""
     make_pending()
     sign_up = make_captcha()
     form = form_of(sign_up, captcha=right(sign_up))
@@ -177,7 +168,7 @@ def test_somebody_faster_is_told_at_the_field() -> None:
     make_user("ALICE", BOB)
     assert form.save(language="en") is None
     assert error_codes(form) == {"username": ["username_taken"]}
-    proof = form.link_proofs[sign_up.handle]
+    proof = form.link_proof
     form = form_of(CaptchaModel.objects.get(), link=proof, username="alice2")
     assert form.is_valid()
     twin = form_of(CaptchaModel.objects.get(), link=proof, username="alice3")
@@ -187,8 +178,8 @@ def test_somebody_faster_is_told_at_the_field() -> None:
     assert error_codes(twin) == {"captcha": ["session_lost"]}
 
 
-def test_an_address_that_got_an_account_meanwhile_is_told_so() -> None:
-    """To who proved the mailbox."""
+def test_an_address_that_got_an_account_meanwhile_is_an_error() -> None:
+    """Shown only after the proof of the mailbox."""
     make_user()
     sign_up = make_captcha()
     form = form_of(sign_up, username="alice2", captcha=right(sign_up))

@@ -1,4 +1,4 @@
-"""What a sign-up, its mail, its code, a sweep and a purge ask of PostgreSQL: along an index, whatever the tables hold."""
+"""The plans of PostgreSQL for a sign-up, its mail, its code, a sweep and a purge: along an index at any table size."""
 
 import json
 import os
@@ -110,9 +110,9 @@ step("sign out", lambda: client.post("/logout/"))
 assert step("sign in", lambda: client.post("/login/", {k: form[k] for k in ("username", "password")})).status_code == 302
 step("reset", lambda: other.post("/password-reset/", {"email": "old77@example.com"}))
 step("sweep", sweeper.sweep)
-for kind, rows in retention._KINDS.items():
+for kind, rows in retention.outdated().items():
     with transaction.atomic():
-        step(f"purge {kind}", lambda: list(rows().select_for_update(skip_locked=True, of=("self",))[:50]))
+        step(f"purge {kind}", lambda: list(rows.select_for_update(skip_locked=True, of=("self",))[:50]))
 plans = []
 with connection.cursor() as cursor:
     for name, queries in steps.items():
@@ -146,12 +146,12 @@ def test_no_step_reads_a_growing_table_through(postgres: Postgres, tmp_path: Pat
         for node in nodes(each["plan"]):
             if GROWING.fullmatch(node.get("Relation Name", "")):
                 assert node["Node Type"] != "Seq Scan", (each["step"], each["sql"])
-                if not each["step"].startswith("purge"):  # which may merge what it deletes with what waits
+                if not each["step"].startswith("purge"):  # it may merge the rows to delete with waiting ones
                     assert node.get("Actual Rows", 0) <= MOST, (each["step"], each["sql"])
 
 
-def test_a_claim_sorts_no_backlog_that_came_in_a_moment(postgres: Postgres, tmp_path: Path) -> None:
-    """The planner knows the table from a quiet hour, when hardly a mail waited, and would collect and sort them."""
+def test_a_claim_sorts_no_sudden_backlog(postgres: Postgres, tmp_path: Path) -> None:
+    """The planner's statistics are of a quiet hour, when hardly a mail waited."""
     quiet = ("ALTER TABLE worker_delivery SET (autovacuum_enabled = false)", QUIET, "ANALYZE", BACKLOG)
     for each in plans_of(CLAIM, postgres, tmp_path, *quiet):
         for node in nodes(each["plan"]):

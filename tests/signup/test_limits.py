@@ -16,7 +16,7 @@ SLOW_DOWN = "Too many requests. Try again in"
 
 @pytest.fixture(autouse=True)
 def rates(settings, still: None) -> None:
-    """The defaults, but where a test says otherwise."""
+    """The defaults; some tests set others."""
     settings.LIMIT_REQUESTS_NETWORK = [(30, 60), (200, 3_600)]
     settings.LIMIT_VERIFY_NETWORK = [(300, 600)]
     settings.LIMIT_LOGIN_NETWORK = [(60, 60)]
@@ -35,8 +35,8 @@ def fail(number: int, *, network: str | None = None) -> list[int]:
 
 
 @pytest.mark.parametrize("page", ["signup", "signup_resend", "password_reset"])
-def test_what_makes_a_mail_is_limited_by_network(client: Client, page: str) -> None:
-    """All such requests together, whatever came of them."""
+def test_requests_of_mails_are_limited_by_network(client: Client, page: str) -> None:
+    """All of them together, whether they succeed or not."""
     for number in range(30):
         assert client.post("/signup/", {"email": f"person{number}@example.com"}).status_code == 303
     answer = client.post(reverse(page), {"email": ALICE})
@@ -50,8 +50,8 @@ def test_what_makes_a_mail_is_limited_by_network(client: Client, page: str) -> N
     ("language", "words"),
     [("en", SLOW_DOWN), ("zh-hans", "操作过于频繁，请在 1 分钟后重试"), ("zh-hant", "操作過於頻繁，請於 1 分鐘後再試")],
 )
-def test_the_limit_speaks_the_visitors_language(client: Client, settings, language: str, words: str) -> None:
-    """And keeps the page private."""
+def test_the_page_of_a_limit_is_in_the_visitors_language(client: Client, settings, language: str, words: str) -> None:
+    """No shared cache keeps it."""
     settings.LIMIT_REQUESTS_NETWORK = [(1, 60)]
     client.post("/signup/", {"email": ALICE})
     answer = client.post("/signup/", {"email": ALICE}, headers={"Accept-Language": language})
@@ -60,7 +60,7 @@ def test_the_limit_speaks_the_visitors_language(client: Client, settings, langua
 
 
 def test_posts_of_codes_are_limited_by_network(client: Client, settings) -> None:
-    """Looking at the page is not."""
+    """Views of the page are not."""
     settings.LIMIT_VERIFY_NETWORK = [(3, 600)]
     client.post("/signup/", {"email": ALICE})
     assert [client.post("/signup/verify/", {}).status_code for _ in range(4)] == [400, 400, 400, 429]
@@ -76,7 +76,7 @@ def test_an_ipv6_subscriber_is_one_network(client: Client, settings) -> None:
 
 
 def test_wrong_passwords_of_one_account_from_one_network(client: Client) -> None:
-    """The sixth in five minutes waits, even if it is right; elsewhere it is let in."""
+    """The sixth in five minutes is refused, even if it is right; from another network it is accepted."""
     make_user()
     assert fail(6, network="1.2.3.4") == [400] * 5 + [429]
     assert sign_in(client).status_code == 429
@@ -84,19 +84,19 @@ def test_wrong_passwords_of_one_account_from_one_network(client: Client) -> None
 
 
 def test_an_unknown_account_is_limited_alike(client: Client) -> None:
-    """Nobody learns from the limit which accounts there are."""
+    """The limit does not show which accounts exist."""
     answers = [sign_in(client, "nobody", "wrong").status_code for _ in range(7)]
     assert answers == [400] * 5 + [429] * 2
 
 
 def test_right_passwords_are_not_counted(client: Client) -> None:
-    """Somebody who signs in and out all day."""
+    """A person may sign in and out all day."""
     make_user()
     assert {sign_in(Client()).status_code for _ in range(20)} == {302}
 
 
-def test_a_distributed_guesser_locks_out_strangers_alone(client: Client) -> None:
-    """Fifty wrong ones an hour from anywhere; a browser that signed in before has a count of its own."""
+def test_a_distributed_guesser_cannot_lock_out_a_known_browser(client: Client) -> None:
+    """Fifty wrong ones an hour from anywhere; a browser that signed in before has a counter of its own."""
     make_user()
     sign_in(client)
     client.post("/logout/")
@@ -106,16 +106,16 @@ def test_a_distributed_guesser_locks_out_strangers_alone(client: Client) -> None
     assert sign_in(client, ALICE, network="9.9.9.9").status_code == 302
 
 
-def test_who_just_signed_up_is_known_too(client: Client) -> None:
-    """The browser of the sign-up is the owner's."""
+def test_the_browser_of_the_sign_up_is_known_too(client: Client) -> None:
+    """It is the owner's."""
     verify(client, ask(client))
     client.post("/logout/")
     fail(51)
     assert sign_in(client, network="9.9.9.9").status_code == 302
 
 
-def test_a_reset_opens_the_door_again(client: Client) -> None:
-    """Who reads the account's mail is no stranger."""
+def test_the_browser_of_a_reset_is_known_too(client: Client) -> None:
+    """Only the owner reads the account's mail."""
     user = make_user()
     fail(51)
     client.post("/password-reset/", {"email": ALICE})
@@ -127,7 +127,7 @@ def test_a_reset_opens_the_door_again(client: Client) -> None:
 
 
 def test_a_known_browser_has_a_limit_too(client: Client) -> None:
-    """A stolen cookie is no free pass."""
+    """A stolen cookie allows no more guesses than that."""
     make_user()
     sign_in(client)
     client.post("/logout/")
@@ -149,21 +149,21 @@ def test_a_forged_device_is_none(client: Client) -> None:
     assert sign_in(bob, "alice", network="9.9.9.9").status_code == 429
 
 
-def test_the_limit_does_not_tell_which_name_belongs_to_which_address(client: Client) -> None:
-    """Each name that is typed has a count of its own, known or not."""
+def test_the_limit_does_not_show_which_name_belongs_to_which_address(client: Client) -> None:
+    """Each typed name has a counter of its own, known or not."""
     make_user()
     assert fail(6, network="1.2.3.4")[-1] == 429
     assert sign_in(client, ALICE, "wrong").status_code == 400
 
 
 def test_sign_ins_of_a_network(client: Client) -> None:
-    """Sixty a minute, whoever it is about: a password tried at many accounts meets this one."""
+    """Sixty a minute for all accounts together, against one password tried at many accounts."""
     answers = [sign_in(client, f"person{n}", "wrong").status_code for n in range(61)]
     assert answers == [400] * 60 + [429]
 
 
-def test_the_admins_door_is_the_same(client: Client) -> None:
-    """/admin/login/ asks the same backend."""
+def test_the_admins_sign_in_has_the_same_limit(client: Client) -> None:
+    """/admin/login/ uses the same backend."""
     make_user(is_staff=True)
     for _ in range(5):
         client.post("/admin/login/", {"username": "alice", "password": "wrong"})

@@ -1,4 +1,4 @@
-"""What mails say, by kind and language."""
+"""The mails, by kind and language."""
 
 import re
 from datetime import UTC, datetime
@@ -66,15 +66,15 @@ def test_a_repeat_is_the_same_mail() -> None:
     assert code_in(first) == code_in(second)
 
 
-def test_no_mail_has_what_is_anothers() -> None:
-    """Codes and links of many people, in one process."""
+def test_no_mail_has_a_code_or_link_of_another() -> None:
+    """Twenty mails, built in one process."""
     mails = [(each, build(make_delivery(each))) for each in (make_captcha(f"a{n}@example.com") for n in range(20))]
     for sign_up, mail in mails:
         for other, _ in mails:
             assert (codes.link_token(other) in text_of(mail)) is (other is sign_up)
 
 
-def test_minutes_are_what_is_left_of_the_longest_life(hands: Hands) -> None:
+def test_minutes_are_the_rest_of_the_longest_lifetime(hands: Hands) -> None:
     """Mailed again after 25 of 30 minutes, a code works for five more."""
     sign_up = make_captcha()
     hands.move(minutes=25)
@@ -94,7 +94,7 @@ def test_a_registered_address_gets_no_code(language: str) -> None:
     assert "http://testserver/password-reset/" in text_of(message)
 
 
-def test_a_reset_token_is_made_at_the_send() -> None:
+def test_a_reset_token_is_made_when_the_mail_is_sent() -> None:
     """It is nowhere in the row."""
     delivery = make_delivery(kind="password_reset", user_id=make_user().pk)
     link = next(line for line in text_of(build(delivery)).splitlines() if "/password-reset/" in line)
@@ -103,13 +103,13 @@ def test_a_reset_token_is_made_at_the_send() -> None:
 
 
 def test_a_reset_mail_without_its_account_is_not_built() -> None:
-    """Deleted in the meantime."""
+    """The account was deleted meanwhile."""
     with pytest.raises(messages.Unbuildable):
         messages.build(Delivery(kind="password_reset", language="en"))
 
 
 def test_a_code_whose_key_is_gone_is_not_built(settings) -> None:
-    """No mail with a code that can't be right."""
+    """Its code could not be right."""
     delivery = make_delivery(make_captcha(accepted=False))
     settings.SECRET_KEY = "another-key"
     with pytest.raises(messages.Unbuildable):
@@ -142,19 +142,19 @@ def test_other_mails_cant_be_disowned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "subject", "moment"),
+    ("language", "subject", "time"),
     [
         ("en", "Your Doorcode password was changed", "(Feb. 3, 2026, 4:05 a.m. UTC)"),
         ("zh-hans", "Doorcode 密码已修改", "（2026年2月3日 04:05 UTC）"),
         ("zh-hant", "Doorcode 密碼已變更", "（2026年2月3日 04:05 UTC）"),
     ],
 )
-def test_a_changed_password_is_told_with_its_moment(hands: Hands, language: str, subject: str, moment: str) -> None:
-    """And a way to take the account back."""
+def test_the_mail_about_a_new_password_says_when(hands: Hands, language: str, subject: str, time: str) -> None:
+    """It has a link to reset the password."""
     hands.moment = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
     message = build(make_delivery(kind="password_changed", user_id=make_user().pk, language=language))
     assert message["Subject"] == subject
-    assert moment in text_of(message)
+    assert time in text_of(message)
     assert "http://testserver/password-reset/" in text_of(message)
 
 

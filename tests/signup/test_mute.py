@@ -37,8 +37,8 @@ def test_the_button_mutes_and_the_page_offers_to_undo(client: Client) -> None:
     assert not Suppression.objects.exists()
 
 
-def test_whoever_began_the_sign_up_starts_again(client: Client) -> None:
-    """And is told no reason."""
+def test_a_muted_sign_up_starts_again(client: Client) -> None:
+    """The page gives no reason."""
     client.post("/signup/", {"email": ALICE})
     sign_up = CaptchaModel.objects.get()
     Client().post(link(sign_up))
@@ -49,7 +49,7 @@ def test_whoever_began_the_sign_up_starts_again(client: Client) -> None:
 
 
 def test_a_muted_address_is_answered_as_any(client: Client) -> None:
-    """Status, words, cookies: all that differs is the address, and what is drawn anew for each request."""
+    """Status, text, cookies: only the address and random values differ."""
     muted()
     seen = []
     for address in (ALICE, BOB):

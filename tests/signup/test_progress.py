@@ -1,4 +1,4 @@
-"""How a sign-up stands, on its page and in its status."""
+"""The state of a sign-up, on its page and in its status."""
 
 import pytest
 from django.test import Client
@@ -25,7 +25,7 @@ def test_the_page_says_when_the_mail_left(client: Client, hands: Hands, seconds:
 @pytest.mark.parametrize(
     ("columns", "text"), [({"state": "failed"}, "Not delivered"), ({"attempts": 1}, "Delayed"), ({}, "On its way")]
 )
-def test_a_word_tells_how_it_fares(client: Client, columns: dict, text: str) -> None:
+def test_a_word_names_the_state_of_the_mail(client: Client, columns: dict, text: str) -> None:
     """Beside the sentence."""
     ask(client)
     Delivery.objects.update(**columns)
@@ -38,8 +38,8 @@ def test_the_reference_is_that_of_the_mail(client: Client) -> None:
     assert f"Reference {codes.reference_of(sign_up)}" in text_of(client.get("/signup/verify/"))
 
 
-def test_each_tab_hears_of_its_own_mail(client: Client, hands: Hands) -> None:
-    """By the reference; a strange one is as none."""
+def test_each_tab_shows_its_own_mail(client: Client, hands: Hands) -> None:
+    """By the reference; an unknown one is ignored."""
     alice, bob = ask(client, ALICE), ask(client, BOB)
     Delivery.objects.filter(recipient=ALICE).update(state="failed")
     states = {}
@@ -51,8 +51,8 @@ def test_each_tab_hears_of_its_own_mail(client: Client, hands: Hands) -> None:
     assert states == {"alice": "failed", "bob": "queued", "stranger": "queued"}
 
 
-def test_the_page_tells_the_tries_that_are_left(client: Client) -> None:
-    """Once one was wrong; at the field's error where that stands."""
+def test_the_page_says_how_many_tries_are_left(client: Client) -> None:
+    """After the first wrong one; if the field has an error, that says it."""
     sign_up = ask(client)
     assert "more times" not in text_of(client.get("/signup/verify/"))
     CaptchaModel.objects.update(attempts=2)
@@ -66,13 +66,13 @@ def tiers(settings) -> None:
 
 
 def guessed(number: int) -> None:
-    """So many wrong codes were typed for Alice's address, by whomever."""
+    """So many wrong codes were typed for Alice's address."""
     AddressGuesses.objects.create(address=ALICE, guesses=[clock.now().timestamp()] * number)
 
 
 @pytest.mark.parametrize("registered", [False, True])
-def test_the_page_tells_of_a_longer_code(client: Client, tiers: None, registered: bool) -> None:
-    """Whenever it is looked at, the same where the request is a decoy; and asks for as many digits."""
+def test_the_page_says_that_the_code_is_longer(client: Client, tiers: None, registered: bool) -> None:
+    """At each view, also for a decoy; the field then needs as many digits."""
     if registered:
         make_user()
     sign_up = ask(client)
@@ -85,8 +85,8 @@ def test_the_page_tells_of_a_longer_code(client: Client, tiers: None, registered
 
 
 @pytest.mark.parametrize("attempts", [0, 5])
-def test_where_no_code_helps_the_page_asks_for_none(client: Client, tiers: None, attempts: int) -> None:
-    """It leads to the link, whenever it is looked at; who opens it goes on as always."""
+def test_the_page_has_no_code_field_when_only_the_link_proves(client: Client, tiers: None, attempts: int) -> None:
+    """It refers to the link at each view. After opening the link everything goes on as usual."""
     sign_up = ask(client)
     guessed(100)
     CaptchaModel.objects.update(attempts=attempts)
@@ -101,8 +101,8 @@ def test_where_no_code_helps_the_page_asks_for_none(client: Client, tiers: None,
     assert verify(client, sign_up, captcha="").status_code == 303
 
 
-def test_an_expired_link_can_be_had_anew(client: Client, tiers: None, hands: Hands) -> None:
-    """The link's life is the code's."""
+def test_the_page_of_an_expired_link_offers_a_new_mail(client: Client, tiers: None, hands: Hands) -> None:
+    """The link expires with the code."""
     ask(client)
     guessed(100)
     hands.move(minutes=11)
@@ -112,8 +112,10 @@ def test_an_expired_link_can_be_had_anew(client: Client, tiers: None, hands: Han
 
 
 @pytest.mark.parametrize(("minutes", "attempts"), [(11, 0), (1, 5)])
-def test_a_dead_code_offers_a_new_one_at_once(client: Client, hands: Hands, minutes: int, attempts: int) -> None:
-    """Expired, or used up."""
+def test_the_page_of_an_expired_or_used_up_code_offers_a_new_one(
+    client: Client, hands: Hands, minutes: int, attempts: int
+) -> None:
+    """Without a wait."""
     ask(client)
     CaptchaModel.objects.update(attempts=attempts)
     hands.move(minutes=minutes)
@@ -121,7 +123,7 @@ def test_a_dead_code_offers_a_new_one_at_once(client: Client, hands: Hands, minu
 
 
 def test_a_link_opened_elsewhere_says_to_go_on_here(client: Client) -> None:
-    """In the browser that began there is nothing to say."""
+    """The browser that began the sign-up shows no such message."""
     sign_up = ask(client)
     path = f"/signup/link/{codes.link_token(sign_up)}/"
     words = "You can finish here and close the page where you began"

@@ -1,4 +1,4 @@
-"""What is deleted, and what never is."""
+"""The rows that a purge deletes, and those that it keeps."""
 
 from datetime import timedelta
 
@@ -57,8 +57,8 @@ def test_a_user_that_was_ever_active_stays(hands: Hands, columns: dict) -> None:
     assert run()["users"] == 0
 
 
-def test_an_account_with_a_live_code_stays(hands: Hands) -> None:
-    """Somebody asked a moment ago."""
+def test_an_account_with_a_recent_request_stays(hands: Hands) -> None:
+    """Its visitor may still register."""
     make_pending()
     hands.move(hours=23)
     make_captcha()
@@ -69,7 +69,7 @@ def test_an_account_with_a_live_code_stays(hands: Hands) -> None:
 
 
 def test_an_account_with_a_waiting_mail_stays(hands: Hands) -> None:
-    """It may arrive yet."""
+    """The mail may still arrive."""
     make_pending()
     make_delivery()
     hands.move(days=2)
@@ -79,7 +79,7 @@ def test_an_account_with_a_waiting_mail_stays(hands: Hands) -> None:
 
 
 def test_codes_go_after_a_week_and_mails_after_a_month(hands: Hands) -> None:
-    """A mail outlives its code in the log."""
+    """The log keeps a mail longer than its code."""
     sign_up = make_captcha()
     make_delivery(sign_up)
     hands.move(days=7, seconds=1)
@@ -93,7 +93,7 @@ def test_codes_go_after_a_week_and_mails_after_a_month(hands: Hands) -> None:
 
 
 def test_no_mail_goes_that_a_limit_still_counts(all_hands: Hands, settings) -> None:
-    """However short PURGE_DELIVERIES_AFTER is: the day's mails to a mailbox are known by their rows."""
+    """However short PURGE_DELIVERIES_AFTER is: the limit counts rows."""
     settings.PURGE_DELIVERIES_AFTER, settings.LIMIT_MAILS_MAILBOX = 60, [(1, 2 * 86_400)]
     make_delivery(make_captcha(), network="here")
     deliver()
@@ -116,21 +116,21 @@ def test_mails_past_the_limit_stay_for_a_day(hands: Hands, settings) -> None:
     assert run()["deliveries"] == 1
 
 
-def test_counts_stay_while_they_count(hands: Hands, settings) -> None:
-    """The guesses at an address outlive its code, its account and its mails, but not the days that they count for."""
+def test_guesses_stay_while_limits_count_them(hands: Hands, settings) -> None:
+    """Longer than the code, the account and the mails of the address; then they go too."""
     settings.LIMIT_GUESSES_SITE = [(100, 6)]
     sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
         verification.prove(sign_up=sign_up, address=ALICE, code=wrong(sign_up))
     hands.move(hours=47)
-    assert run()["guess budgets"] == 0
+    assert run()["address guesses"] == 0
     hands.move(hours=2)
     done = run()
-    assert (done["guess budgets"], done["guess tallies"]) == (1, 1)
+    assert (done["address guesses"], done["site guesses"]) == (1, 1)
 
 
 def test_it_works_in_small_batches(hands: Hands, monkeypatch) -> None:
-    """And ends."""
+    """All rows go."""
     monkeypatch.setattr("signup.retention.BATCH", 2)
     for number in range(5):
         make_pending(f"alice{number}@example.com")
@@ -162,7 +162,7 @@ def test_the_task_says_what_it_did(hands: Hands, caplog) -> None:
 
 
 def test_a_proof_whose_account_was_purged_still_registers() -> None:
-    """The row is made anew."""
+    """It creates the account again."""
     from signup import services
 
     make_pending()
@@ -175,7 +175,7 @@ def test_a_proof_whose_account_was_purged_still_registers() -> None:
 
 
 def test_a_mute_that_is_over_goes(hands: Hands) -> None:
-    """It is of no use to anybody."""
+    """And not before its end."""
     muted()
     hands.move(days=29)
     assert run()["mutes"] == 0

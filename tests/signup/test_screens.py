@@ -27,9 +27,9 @@ SAID = (
     "data-seconds",
     "data-minutes",
 )
-# What is no text of ours: addresses, names, typed values, references, moments.
+# Not text of this project: addresses, names, typed values, references, times.
 DATA = (ALICE, BOB, "alice@qq.com", "alice@qq.con", "example.com", "http://testserver", "Doorcode")
-MOMENT = re.compile(
+TIME = re.compile(
     r"(Jan|Feb|March|April|May|June|July|Aug|Sept|Oct|Nov|Dec)\.? \d+, \d{4}(, [\d:]+ ?[apm.]*|, noon|, midnight)?|UTC"
 )
 
@@ -67,10 +67,10 @@ def texts_of(html: str) -> list[str]:
 
 
 def unmarked(text: str) -> str:
-    """What is left of a text without marked parts (one may be inside another) and without data."""
+    """The rest of a text without marked parts (one may be inside another) and without data."""
     for data in DATA:
         text = text.replace(data, "")
-    text = MOMENT.sub("", text)
+    text = TIME.sub("", text)
     while (inner := re.sub(r"⟦[^⟦⟧]*⟧", "", text)) != text:
         text = inner
     return text
@@ -78,7 +78,7 @@ def unmarked(text: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_text_escapes_translation(name: str) -> None:
-    """In the pseudo-language every word is marked, Django's own messages and what scripts say included."""
+    """In the pseudo-language every word is marked, also in Django's own messages and in texts for scripts."""
     with pseudo.spoken():
         html = html_of(name, pseudo.CODE)
     assert f'lang="{pseudo.CODE}"' in html

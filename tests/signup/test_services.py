@@ -1,4 +1,4 @@
-"""The journey's verbs."""
+"""The services of the journey."""
 
 import pytest
 from django.contrib.auth import authenticate
@@ -43,7 +43,7 @@ def register(sign_up: CaptchaModel, username: str = "alice") -> User:
 
 
 def test_asking_makes_an_inactive_user_a_code_and_a_mail() -> None:
-    """One row each; the user has no name and no password yet."""
+    """One row each; the user still has no name and no password."""
     sign_up = ask(language="zh-hans")
     user, delivery = User.objects.get(), Delivery.objects.get()
     assert (user.email, user.is_active, user.username, user.has_usable_password()) == (ALICE, False, None, False)
@@ -68,7 +68,7 @@ def test_every_kind_of_address_costs_the_same_statements() -> None:
 
 
 def test_asking_again_makes_another_request_for_another_visitor() -> None:
-    """One user; the first asker keeps what they hold."""
+    """One user; the first visitor's request stays as it is."""
     first, second = ask(), ask()
     assert User.objects.count() == 1
     assert first.handle != second.handle
@@ -104,14 +104,14 @@ def test_asking_again_within_the_cooldown_sends_nothing(hands: Hands) -> None:
 
 
 def test_another_address_is_another_request() -> None:
-    """The handle of one says nothing for the other."""
+    """A handle for one address does not count for another."""
     sign_up = ask()
     assert ask(BOB, (sign_up.handle,)).address == BOB
     assert CaptchaModel.objects.count() == 2
 
 
-def test_a_mail_that_waits_is_hurried_not_doubled(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
-    """However often it is asked for while the mail server is down; in the language of the last ask."""
+def test_a_mail_that_waits_is_sent_sooner_and_not_twice(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
+    """However often it is requested while the mail server is down; in the language of the last request."""
     sign_up = ask()
     hands.move(seconds=60)
     with django_capture_on_commit_callbacks(execute=True):
@@ -121,7 +121,7 @@ def test_a_mail_that_waits_is_hurried_not_doubled(hands: Hands, django_capture_o
 
 
 def test_a_mail_in_its_backoff_goes_on_waiting(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
-    """The bell that is rung for it finds nothing."""
+    """The notified worker finds nothing to send."""
     sign_up = ask()
     deliver(Reply(Outcome.DEFERRED, "450 later"))
     hands.move(seconds=60)
@@ -130,7 +130,7 @@ def test_a_mail_in_its_backoff_goes_on_waiting(hands: Hands, django_capture_on_c
     assert outbox.claim(limit=1) == []
 
 
-def test_who_holds_the_proof_keeps_it_when_asking_again() -> None:
+def test_a_proof_stays_when_its_visitor_asks_again() -> None:
     """The address is confirmed: nothing is mailed."""
     sign_up = proven()
     held = {sign_up.handle: codes.link_proof_of(sign_up)}
@@ -138,7 +138,7 @@ def test_who_holds_the_proof_keeps_it_when_asking_again() -> None:
     assert Delivery.objects.count() == 0
 
 
-def test_a_dead_code_is_replaced_and_its_mail_withdrawn(hands: Hands) -> None:
+def test_a_used_up_code_is_replaced_and_its_mail_withdrawn(hands: Hands) -> None:
     """No crossed codes: the old generation's waiting mail never leaves."""
     sign_up = ask()
     deliver()
@@ -152,7 +152,7 @@ def test_a_dead_code_is_replaced_and_its_mail_withdrawn(hands: Hands) -> None:
 
 
 def test_a_code_in_flight_is_not_replaced(hands: Hands) -> None:
-    """Its life is about to begin anew."""
+    """Acceptance of the mail renews its lifetime."""
     sign_up = ask()
     deliver()
     hands.move(seconds=590)
@@ -163,7 +163,7 @@ def test_a_code_in_flight_is_not_replaced(hands: Hands) -> None:
 
 
 def test_a_proven_request_sends_no_more(hands: Hands) -> None:
-    """Who proved it needs no mail; anybody else begins anew."""
+    """The visitor who proved it needs no mail; others start again."""
     sign_up = proven()
     hands.move(seconds=60)
     with pytest.raises(HandleLost):
@@ -172,8 +172,8 @@ def test_a_proven_request_sends_no_more(hands: Hands) -> None:
     assert ask(handles=(sign_up.handle,)).handle != sign_up.handle
 
 
-def test_a_new_generation_looks_again_whether_the_address_is_registered(hands: Hands) -> None:
-    """The account was deleted, or made, since the request began."""
+def test_a_new_generation_checks_again_whether_the_address_is_registered(hands: Hands) -> None:
+    """The account was deleted since the request began."""
     user = make_user()
     sign_up = ask()
     deliver()
@@ -183,8 +183,8 @@ def test_a_new_generation_looks_again_whether_the_address_is_registered(hands: H
     assert (CaptchaModel.objects.get().decoy, Delivery.objects.latest("pk").kind) == (False, "code")
 
 
-def test_who_has_an_account_is_written_to_in_their_language() -> None:
-    """Whatever the stranger speaks."""
+def test_mails_to_an_account_are_in_its_language() -> None:
+    """Whatever the language of the visitor."""
     make_user(language="zh-hant")
     ask(language="en")
     assert Delivery.objects.get().language == "zh-hant"
@@ -203,33 +203,33 @@ def test_resending_too_soon_or_too_late(hands: Hands) -> None:
         services.resend(sign_up=sign_up, language="en")
 
 
-def test_a_request_that_died_meanwhile_is_made_anew(hands: Hands) -> None:
-    """Asking with the handle of a spent request begins another."""
+def test_asking_again_after_registering_makes_a_new_request(hands: Hands) -> None:
+    """The handle of a finished request is not used again."""
     sign_up = proven()
     register(sign_up)
     assert ask(handles=(sign_up.handle,)).pk != sign_up.pk
 
 
-def test_registering_activates_the_account_and_tells(django_capture_on_commit_callbacks) -> None:
-    """Name, password, language, moment; the signal comes after the commit."""
-    heard: list[User] = []
+def test_registering_activates_the_account_and_sends_the_signal(django_capture_on_commit_callbacks) -> None:
+    """Name, password, language, time; the signal is sent after the commit."""
+    received: list[User] = []
 
-    def hear(sender: object, user: User, **kwargs: object) -> None:
-        heard.append(user)
+    def receive(sender: object, user: User, **kwargs: object) -> None:
+        received.append(user)
 
-    user_activated.connect(hear)
+    user_activated.connect(receive)
     with django_capture_on_commit_callbacks(execute=True):
         user = register(proven())
-        assert heard == []
-    user_activated.disconnect(hear)
-    assert heard == [user]
+        assert received == []
+    user_activated.disconnect(receive)
+    assert received == [user]
     assert (user.username, user.language, user.is_active) == ("alice", "zh-hans", True)
     assert user.activated_at is not None
     assert authenticate(username="ALICE", password=PASSWORD) == user
 
 
 def test_a_proof_registers_once() -> None:
-    """Then it is spent."""
+    """Then it is redeemed."""
     sign_up = proven()
     register(sign_up)
     with pytest.raises(HandleLost):
@@ -237,7 +237,7 @@ def test_a_proof_registers_once() -> None:
 
 
 def test_a_taken_username_leaves_the_proof() -> None:
-    """Both are rolled back: the next name works."""
+    """The redemption is rolled back, so the next name works."""
     make_user("Bob", BOB)
     sign_up = proven()
     with pytest.raises(services.UsernameTaken):
@@ -249,7 +249,7 @@ def test_a_taken_username_leaves_the_proof() -> None:
 
 
 def test_a_second_proof_of_the_address_finds_the_account() -> None:
-    """Two requests were open; the owner of the mailbox is told."""
+    """Two requests were open; the second one learns of the account."""
     first, second = proven(), make_captcha()
     prove(sign_up=second, address=ALICE, code=right(second))
     register(first)
@@ -257,13 +257,13 @@ def test_a_second_proof_of_the_address_finds_the_account() -> None:
         register(second, "alice2")
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_disabled_user_stays_disabled(moment: str) -> None:
-    """An operator's word stands, before and after activation."""
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_disabled_user_stays_disabled(when: str) -> None:
+    """Whether an operator disabled it before or after activation."""
     sign_up = proven()
     other = make_captcha()
     prove(sign_up=other, address=ALICE, code=right(other))
-    if moment == "after":
+    if when == "after":
         register(sign_up)
         User.objects.update(is_active=False)
     else:
@@ -285,7 +285,7 @@ def test_a_reset_mail_is_for_active_accounts_alone() -> None:
 
 
 def test_a_code_can_be_typed_as_soon_as_its_send_has_begun() -> None:
-    """The mail can be read before its acceptance is on record here; before the send, no code is looked at or counted."""
+    """The mail can be read before its acceptance is on record. Before the send no code is compared or counted."""
     sign_up = ask()
     code = right(sign_up)
     with pytest.raises(CodeMismatch) as refused:
@@ -296,8 +296,8 @@ def test_a_code_can_be_typed_as_soon_as_its_send_has_begun() -> None:
     assert services.prove(sign_up=sign_up, address=ALICE, code=code, link_proof=None)
 
 
-def test_after_silence_behind_the_dot_the_code_works(hands: Hands) -> None:
-    """The mail may be there; the code lives for as long as it could at the most."""
+def test_a_code_works_if_the_mail_servers_answer_was_lost(hands: Hands) -> None:
+    """The mail may have arrived; the code works for CAPTCHA_MAX_LIFETIME."""
     sign_up = ask()
     [delivery] = outbox.claim(limit=1)
     outbox.leave(delivery=delivery, reply=Reply(Outcome.UNKNOWN, "silence"))
@@ -306,7 +306,7 @@ def test_after_silence_behind_the_dot_the_code_works(hands: Hands) -> None:
     assert services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), link_proof=None)
 
 
-def test_a_code_expires_though_no_answer_ever_came(hands: Hands) -> None:
+def test_a_code_expires_if_no_answer_ever_comes(hands: Hands) -> None:
     """CAPTCHA_MAX_LIFETIME after its send began."""
     sign_up = ask()
     outbox.claim(limit=1)
@@ -317,7 +317,7 @@ def test_a_code_expires_though_no_answer_ever_came(hands: Hands) -> None:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.UNAVAILABLE, Outcome.REFUSED])
-def test_a_mail_that_nobody_took_opens_no_code(outcome: Outcome) -> None:
+def test_a_mail_that_no_server_accepted_opens_no_code(outcome: Outcome) -> None:
     """Nobody has read it: guesses are neither compared nor counted until the next send."""
     sign_up = ask()
     [delivery] = outbox.claim(limit=1)

@@ -1,4 +1,4 @@
-"""Slips in an address's domain."""
+"""Typos in an address's domain."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from signup.typos import DOMAINS, suggest
         ("yahooo.com", "yahoo.com"), ("icloud.co", "icloud.com"), ("aliyum.com", "aliyun.com"),
     ],
 )  # fmt: skip
-def test_a_slip_is_found(typed: str, meant: str) -> None:
+def test_a_typo_is_found(typed: str, meant: str) -> None:
     """Left out, added, changed or swapped letters; the local part stays."""
     assert suggest(f"alice@{typed}") == f"alice@{meant}"
 
@@ -24,5 +24,5 @@ def test_a_slip_is_found(typed: str, meant: str) -> None:
     "domain", [*DOMAINS, "example.com", "doorcode.test", "tsinghua.edu.cn", "bbc.co.uk", "a.b", "x" * 63 + ".com"]
 )
 def test_a_good_domain_is_left_alone(domain: str) -> None:
-    """The common ones, and those that are like none of them."""
+    """The common ones, and those that resemble none of them."""
     assert suggest(f"alice@{domain}") is None

@@ -25,7 +25,7 @@ def test_names_of_any_one_script_pass(typed: str, shown: str) -> None:
      ("a\u200bb", "characters"), ("a\r\nb", "characters"), ("раypal", "characters"), ("ab\u0301\u0301", "characters"),
      ("\ud800ab", "characters"), ("aΑ", "characters"), ("a小", "characters")],
 )  # fmt: skip
-def test_what_could_mislead_is_refused(typed: str, code: str) -> None:
+def test_misleading_names_are_refused(typed: str, code: str) -> None:
     """Addresses, links, hidden characters, mixed scripts."""
     with pytest.raises(ValidationError) as refusal:
         usernames.clean(typed)
@@ -36,7 +36,7 @@ def test_what_could_mislead_is_refused(typed: str, code: str) -> None:
     ("left", "right"), [("Alice", "aLICE"), ("STRASSE", "straße"), ("ａlice", "alice"), ("Ὀδυσσεύς", "ὀδυσσεύσ")]
 )
 def test_case_and_width_are_one_name(left: str, right: str) -> None:
-    """Unique without regard to them."""
+    """Both have the same key."""
     assert usernames.key(left) == usernames.key(right)
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 LOST = "Your sign-up timed out. Start again"
 
 
-def test_home_leads_on(client: Client) -> None:
+def test_home_redirects(client: Client) -> None:
     """To the sign-up, or to one's account."""
     assert client.get("/").headers["Location"] == "/signup/"
     client.force_login(make_user())
@@ -38,7 +38,7 @@ def test_the_cookie_is_httponly_lax_and_holds_no_address(client: Client) -> None
 
 
 def test_a_visitor_gets_no_session_before_the_account(client: Client) -> None:
-    """Nothing is stored for who never comes back."""
+    """The server stores nothing for a visitor who never comes back."""
     sign_up = ask(client)
     assert "sessionid" not in client.cookies
     assert verify(client, sign_up).headers["Location"] == "/account/"
@@ -48,7 +48,7 @@ def test_a_visitor_gets_no_session_before_the_account(client: Client) -> None:
 
 
 def test_the_code_is_in_no_page(client: Client) -> None:
-    """Neither before nor after a try."""
+    """Neither before nor after a wrong one."""
     sign_up = ask(client)
     pages = [client.get("/signup/verify/"), verify(client, sign_up, captcha=wrong(sign_up))]
     for page in pages:
@@ -59,7 +59,7 @@ def test_the_code_is_in_no_page(client: Client) -> None:
 
 @pytest.mark.parametrize("cookie", ["", "forged", "a:b:c"])
 def test_a_lost_or_forged_handle_starts_again(client: Client, cookie: str) -> None:
-    """With a way on."""
+    """With links to sign up and to sign in."""
     client.cookies["doorcode_signup"] = cookie
     for page in (
         client.get("/signup/verify/"),
@@ -73,14 +73,14 @@ def test_a_lost_or_forged_handle_starts_again(client: Client, cookie: str) -> No
 
 
 @pytest.mark.parametrize("rows", ["text", 5, [["a", "b", "c", "d", "e"]], [{}], [[]], [5], [["a\x00" * 12, "", ""]]])
-def test_a_cookie_of_another_make_is_as_none(client: Client, rows: object) -> None:
-    """Signed by us, in a form that we don't write any more."""
+def test_a_cookie_of_another_shape_is_ignored(client: Client, rows: object) -> None:
+    """Signed by this site, as a release with another format might."""
     client.cookies["doorcode_signup"] = signing.dumps(rows, salt="doorcode.signup.handles")
     assert LOST in text_of(client.get("/signup/verify/"))
 
 
-def test_a_cookie_of_five_requests_at_most(client: Client) -> None:
-    """The newest stay; one an address."""
+def test_the_cookie_holds_at_most_five_requests(client: Client) -> None:
+    """The newest stay, one for each address."""
     for number in range(7):
         ask(client, f"alice{number}@example.com")
     ask(client, "alice6@example.com")
@@ -104,19 +104,19 @@ def test_a_cookie_of_five_requests_at_most(client: Client) -> None:
         ("", "/account/"),
     ],
 )
-def test_next_is_carried_through_if_it_is_ours(client: Client, target: str, lands: str) -> None:
+def test_next_is_kept_if_it_is_a_page_of_this_site(client: Client, target: str, lands: str) -> None:
     """From the first page to the last."""
     sign_up = ask(client, next=target)
     assert verify(client, sign_up).headers["Location"] == lands
 
 
 def test_next_is_taken_from_the_link_to_the_page(client: Client) -> None:
-    """And put into the form."""
+    """The form has it."""
     assert 'name="next" value="/shop/"' in text_of(client.get("/signup/?next=/shop/"))
 
 
 def test_the_links_page_changes_nothing_and_hides_the_token(client: Client) -> None:
-    """GET and HEAD mark the browser alone; POST is not for links."""
+    """GET and HEAD only set the browser's cookie; POST is not allowed."""
     sign_up = make_captcha()
     url = f"/signup/link/{codes.link_token(sign_up)}/"
     before = CaptchaModel.objects.values().get()
@@ -141,13 +141,13 @@ def test_the_link_registers_on_post(client: Client) -> None:
 
 @pytest.mark.parametrize("token", ["nonsense", "a.b", "." * 50, "x" * 3000, "%00.%0a"])
 def test_a_broken_link_starts_again(client: Client, token: str) -> None:
-    """Whatever is left of it."""
+    """However much of the token is left."""
     client.get(f"/signup/link/{token}/")
     assert LOST in text_of(client.get("/signup/verify/"))
 
 
 def test_a_forged_link_takes_no_proof_away(client: Client) -> None:
-    """Whoever began the request knows the handle, and nothing more."""
+    """The visitor who began the request knows its handle and no proof."""
     make_user("taken", BOB)
     sign_up = ask(client)
     verify(client, sign_up, username="taken")
@@ -157,7 +157,7 @@ def test_a_forged_link_takes_no_proof_away(client: Client) -> None:
 
 
 def test_a_link_keeps_where_to_go(client: Client) -> None:
-    """In the browser that began."""
+    """In the browser that began the sign-up."""
     sign_up = ask(client, next="/shop/")
     client.get(f"/signup/link/{codes.link_token(sign_up)}/")
     assert verify(client, sign_up, captcha="").headers["Location"] == "/shop/"
@@ -195,7 +195,7 @@ def test_a_stranger_cannot_finish_what_the_owner_began(hands: Hands, way: str) -
 
 
 def test_back_from_the_phone_the_code_works_and_so_does_starting_again(hands: Hands) -> None:
-    """The link was opened elsewhere and came to nothing there."""
+    """The link was opened in another browser, which did not finish."""
     make_user("taken", BOB)
     desktop, phone = Client(), Client()
     sign_up = ask(desktop)
@@ -210,7 +210,7 @@ def test_back_from_the_phone_the_code_works_and_so_does_starting_again(hands: Ha
     assert Delivery.objects.count() == 2
 
 
-def test_a_resend_answers_politely(client: Client, hands: Hands) -> None:
+def test_a_resend_within_the_cooldown_is_refused(client: Client, hands: Hands) -> None:
     """429 with Retry-After within the cooldown, then the same code again."""
     ask(client)
     early = client.post("/signup/resend/", {"email": ALICE})
@@ -238,7 +238,7 @@ def test_a_resend_is_for_the_address_of_its_tab(client: Client, hands: Hands) ->
 
 
 def test_the_status_is_of_this_browser(client: Client, hands: Hands) -> None:
-    """State, moment, and when another mail may be asked for."""
+    """State, time, and the seconds until another mail may be requested."""
     assert client.get("/signup/status/").status_code == 404
     ask(client)
     assert client.get("/signup/status/").json() == {"state": "queued", "sent_at": None, "resend_after": 60}
@@ -261,7 +261,7 @@ def test_the_status_is_of_this_browser(client: Client, hands: Hands) -> None:
         ({"state": "sent"}, "We've sent a 4-digit code to alice@example.com. It works for 10 minutes"),
     ],
 )
-def test_the_page_tells_how_the_mail_fares(client: Client, columns: dict, text: str) -> None:
+def test_the_page_shows_the_state_of_the_mail(client: Client, columns: dict, text: str) -> None:
     """Refused, delayed, on its way."""
     ask(client)
     Delivery.objects.update(**columns)
@@ -278,7 +278,7 @@ def test_closed_sign_up_says_so_and_makes_nothing(client: Client, settings) -> N
 
 
 def test_a_form_sent_twice_makes_one_request(client: Client) -> None:
-    """The same rendering, browser and address; each other one is a request of its own."""
+    """The same page, browser and address; any other makes a request of its own."""
     client.get("/signup/")
     bare = Client()
     bare.cookies["csrftoken"] = client.cookies["csrftoken"].value
@@ -292,8 +292,8 @@ def test_a_form_sent_twice_makes_one_request(client: Client) -> None:
     assert len(set(seen)) == CaptchaModel.objects.count() == Delivery.objects.count() == 4
 
 
-def test_a_form_sent_again_after_all_is_over_begins_anew(client: Client) -> None:
-    """The back button leads to the old rendering; its request is spent."""
+def test_a_form_sent_again_after_registering_makes_a_new_request(client: Client) -> None:
+    """The back button leads to the old page; its request is redeemed."""
     client.get("/signup/")
     sign_up = ask(client, once="a")
     CaptchaModel.objects.update(redeemed_at=clock.now())
@@ -311,7 +311,7 @@ def test_extra_fields_are_ignored(client: Client) -> None:
 
 
 def test_the_session_key_changes_at_sign_in(client: Client) -> None:
-    """A fixed session is worth nothing."""
+    """Against session fixation."""
     session = client.session
     session["planted"] = True
     session.save()
@@ -329,7 +329,7 @@ def test_what_was_typed_is_kept_but_for_the_password(client: Client) -> None:
 
 
 def test_two_addresses_in_one_browser(client: Client) -> None:
-    """Each tab finishes its own."""
+    """Each tab finishes its own sign-up."""
     alice = ask(client, ALICE)
     bob = ask(client, BOB)
     assert verify(client, alice).status_code == 303
@@ -337,10 +337,18 @@ def test_two_addresses_in_one_browser(client: Client) -> None:
     assert verify(client, bob, username="bob").status_code == 303
 
 
+def test_the_posted_address_chooses_the_request_in_any_case(client: Client) -> None:
+    """Alice's tab, though Bob's request is newer and the page of its reference."""
+    alice, bob = ask(client, ALICE), ask(client, BOB)
+    fields = {"email": ALICE.upper(), "captcha": right(alice), "username": "alice", "password": PASSWORD}
+    assert client.post(f"/signup/verify/?ref={codes.reference_of(bob)}", fields).status_code == 303
+    assert User.objects.get(username="alice").email == ALICE
+
+
 @pytest.mark.parametrize("field", ["email", "username", "password", "captcha"])
 @pytest.mark.parametrize("text", ["\x00", "\r\n", "\U0001f600", "a" * 60_000, "<b>", "%s%n", "' OR 1=1 --"])
-def test_nothing_typed_is_a_500(client: Client, field: str, text: str) -> None:
-    """An answer at the field, whatever it is."""
+def test_no_input_is_a_500(client: Client, field: str, text: str) -> None:
+    """Whatever is typed into a field."""
     sign_up = ask(client)
     assert verify(client, sign_up, **{field: text}).status_code in (303, 400, 413)
 
@@ -360,7 +368,7 @@ def test_lists_take_the_last_value(client: Client) -> None:
 @pytest.mark.parametrize(
     "token", ["x" * 23 + "." + "y" * 32, "x" * 24 + "\x00." + "y" * 32, "x" * 5000 + "." + "y" * 32]
 )
-def test_only_tokens_of_our_make_reach_the_database(client: Client, token: str, django_assert_num_queries) -> None:
+def test_only_well_formed_tokens_reach_the_database(client: Client, token: str, django_assert_num_queries) -> None:
     """PostgreSQL refuses a NUL."""
     with django_assert_num_queries(0):
         client.get(f"/signup/link/{quote(token)}/")
@@ -376,12 +384,12 @@ def test_the_cookie_stays_under_4_kib(client: Client) -> None:
 
 @pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "latin-1"])
 def test_only_utf_8_is_read(client: Client, charset: str) -> None:
-    """Other charsets decode to what no text is."""
+    """Other charsets are refused."""
     answer = client.post("/signup/", b"email=a", content_type=f"application/x-www-form-urlencoded; charset={charset}")
     assert answer.status_code == 415
 
 
 def test_next_may_not_lead_back_to_signing_in(client: Client) -> None:
-    """Or who is signed in goes round for ever."""
+    """It would redirect a visitor who is signed in for ever."""
     client.force_login(make_user())
     assert client.get("/login/?next=/login/%3Fa=1").headers["Location"] == "/account/"

@@ -26,9 +26,9 @@ class Command(base.Command):
             "codes": _("old codes"),
             "users": _("accounts never activated"),
             "tokens": _("expired API tokens"),
-            "guess budgets": _("wrong guesses by address"),
-            "guess tallies": _("wrong guesses by hour"),
-            "mail tallies": _("mails by minute"),
+            "address guesses": _("wrong guesses by address"),
+            "site guesses": _("wrong guesses by hour"),
+            "site mails": _("mails by minute"),
             "mutes": _("mutes that are over"),
         }
         rows = {}

@@ -1,0 +1,231 @@
+"""
+The signed cookies of a browser: its sign-up requests, drafts of forms, and the accounts that it signed in to.
+
+A visitor has no session before there is an account.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
+
+from django.conf import settings
+from django.core import signing
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+
+from core import email_addresses
+from verification import codes
+from verification import services as verification
+from verification.models import CaptchaModel
+
+from .models import User
+
+MAX_REQUESTS = 5
+MAX_ACCOUNTS = 5
+MAX_COOKIE = 3_800  # characters; browsers drop a cookie that is over 4 KiB with its attributes
+DRAFT_FIELDS = ("email", "username", "captcha")  # never a password
+DRAFT_LENGTH = 254  # characters of a field; a longer one is a mistake, and no draft
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SignedCookie:
+    """A cookie that only this site can write, and that no script can read."""
+
+    name: str
+    salt: str
+    max_age: int  # seconds
+    path: str = "/"
+
+    def read(self, request: HttpRequest, parse: Callable[[Any], T]) -> T | None:
+        """Return the parsed value; None for a cookie that is missing, forged, too old or of another shape."""
+        try:
+            return parse(signing.loads(request.COOKIES.get(self.name, ""), salt=self.salt, max_age=self.max_age))
+        except (signing.BadSignature, AttributeError, LookupError, TypeError, ValueError):
+            return None
+
+    def write(self, response: HttpResponse, value: Any) -> None:
+        """Set the cookie, unless no browser would keep it."""
+        signed = signing.dumps(value, salt=self.salt)
+        if len(signed) <= MAX_COOKIE:
+            secure = settings.SIGNUP_COOKIE_SECURE
+            response.set_cookie(
+                self.name, signed, self.max_age, path=self.path, secure=secure, httponly=True, samesite="Lax"
+            )
+
+    def delete(self, response: HttpResponse) -> None:
+        response.delete_cookie(self.name, path=self.path, samesite="Lax")
+
+
+REQUESTS = SignedCookie(settings.SIGNUP_COOKIE_NAME, "doorcode.signup.handles", settings.HANDLE_LIFETIME)
+DEVICE = SignedCookie(settings.DEVICE_COOKIE_NAME, "doorcode.signup.devices", 180 * 86_400)
+
+
+def draft_cookie(path: str) -> SignedCookie:
+    """
+    The draft of the form at `path`. It goes to that page alone, so its name can't have the prefix __Host-: a
+    neighbouring subdomain could fill the form with a draft of its own, and do nothing else.
+    """
+    name = "doorcode_draft" + path.rstrip("/").replace("/", "-")
+    return SignedCookie(name, "doorcode.signup.drafts", 300, path)
+
+
+class Held(NamedTuple):
+    """
+    A sign-up request that a browser holds. `link_proof` stands for a code ("" without one); `next` is the page to go
+    to afterwards. A request is the browser's own if it was begun or proven here. Else a mail's link brought it, and a
+    stranger may have made the visitor open that link.
+    """
+
+    handle: str
+    link_proof: str = ""
+    next: str = ""
+    own: bool = True
+
+
+class Visitor:
+    """The browser that sent a request. Methods that change its cookies set them on a response, and return that."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+    @cached_property
+    def held(self) -> dict[str, Held]:
+        """By handle, newest first."""
+        rows = REQUESTS.read(self.request, lambda rows: [Held(*row) for row in rows if codes.is_handle(row[0])])
+        return {held.handle: held for held in rows or []}
+
+    @cached_property
+    def sign_ups(self) -> list[CaptchaModel]:
+        """
+        The unfinished requests of this browser, the one that the page is about first: that of the posted address, else
+        of the reference `ref`, else the newest. Of two for one address a proven one comes first, then one that was
+        begun here: people type the code of that one.
+        """
+        sign_ups = CaptchaModel.objects.by_handles(self.held)
+        address, reference = _canonical(self.draft.get("email", "")), self.request.GET.get("ref")
+        addresses = [sign_up.address for sign_up in sign_ups]
+
+        def order(sign_up: CaptchaModel) -> tuple[bool | int, ...]:
+            held = self.held[sign_up.handle]
+            return (
+                sign_up.address != address,
+                codes.reference_of(sign_up) != reference,
+                addresses.index(sign_up.address),
+                not verification.holds_proof(sign_up, link_proof=held.link_proof),
+                not held.own,
+            )
+
+        return sorted(sign_ups, key=order)
+
+    @property
+    def sign_up(self) -> CaptchaModel | None:
+        """The request that the page is about."""
+        return self.sign_ups[0] if self.sign_ups else None
+
+    @property
+    def own_proofs(self) -> dict[str, str]:
+        """
+        The browser's own requests, handle -> link proof or "": asking again uses one of them again. One that a link
+        brought is not among them: the stranger who made it can use up the tries of its code.
+        """
+        return {held.handle: held.link_proof for held in self.held.values() if held.own}
+
+    def keep(
+        self, response: HttpResponse, sign_up: CaptchaModel, *, next: str = "", link_proof: str = "", own: bool = False
+    ) -> HttpResponse:
+        """Hold this request before all others. Arguments that aren't given stay as they were."""
+        old = self.held.get(sign_up.handle, Held(sign_up.handle))
+        first = Held(old.handle, link_proof or old.link_proof, next or old.next, own or old.own)
+        return self._write(response, [first, *(held for held in self.held.values() if held.handle != first.handle)])
+
+    def open_link(self, response: HttpResponse, sign_up: CaptchaModel, link_proof: str) -> bool:
+        """
+        Hold a request whose mail's link this browser opened, before all others; return whether the browser did not hold
+        it before. The requests that were begun here stay, also one for the same address.
+        """
+        same_address = self._handles_for(sign_up.address)
+        begun = next((held for held in self.held.values() if held.own and held.handle in same_address), None)
+        is_new = sign_up.handle not in self.held
+        if is_new and begun and not verification.holds_proof(sign_up, link_proof=link_proof):
+            return False  # an expired link is worth less than the code of the request that was begun here
+        first = self.held.get(sign_up.handle) or Held(sign_up.handle, next=begun.next if begun else "", own=False)
+        if link_proof == codes.link_proof_of(sign_up):
+            first = first._replace(link_proof=link_proof)
+        others = [held for held in self.held.values() if held.handle != first.handle]
+        self._write(response, [first, *(held for held in others if held.own or held.handle not in same_address)])
+        return is_new
+
+    def finish(self, response: HttpResponse, sign_up: CaptchaModel, user: User) -> HttpResponse:
+        """Drop all requests for the address of this one, and remember its account."""
+        done = self._handles_for(sign_up.address)
+        self._write(response, [held for held in self.held.values() if held.handle not in done])
+        return self.remember(response, user)
+
+    def handle_for(self, form_id: str, address: str) -> str | None:
+        """The same handle each time that this browser sends this form for this address, as by a double click."""
+        browser = self.request.COOKIES.get(settings.CSRF_COOKIE_NAME, "")
+        return codes.handle_for(form_id, browser, address) if form_id and browser else None
+
+    @cached_property
+    def draft(self) -> dict[str, str]:
+        """The typed values of the page's form: of this POST, else from before a change of language or address."""
+        is_post = self.request.method == "POST"
+        typed = self.request.POST if is_post else draft_cookie(self.request.path).read(self.request, dict) or {}
+        draft = {name: str(typed.get(name, "")) for name in DRAFT_FIELDS}
+        return {name: text for name, text in draft.items() if 0 < len(text) <= DRAFT_LENGTH}
+
+    def keep_draft(self, response: HttpResponse, *, path: str, fields: tuple[str, ...] = DRAFT_FIELDS) -> HttpResponse:
+        """Keep the values of `fields` in this POST for the form at `path`."""
+        if draft := {name: text for name, text in self.draft.items() if name in fields}:
+            draft_cookie(path).write(response, draft)
+        return response
+
+    def drop_draft(self, response: HttpResponse) -> HttpResponse:
+        """Delete the draft of this page, which has shown it."""
+        cookie = draft_cookie(self.request.path)
+        if cookie.name in self.request.COOKIES:
+            cookie.delete(response)
+        return response
+
+    @cached_property
+    def _device(self) -> list[Any]:
+        """A random name of this browser, then the ids of the accounts that it signed in to, newest first."""
+        return DEVICE.read(self.request, list) or [secrets.token_urlsafe(12)]
+
+    def device_for(self, user: User | None) -> str:
+        """The name of this browser if it signed in to the account before, else ""."""
+        name, *accounts = self._device
+        return str(name) if user and user.pk in accounts else ""
+
+    def remember(self, response: HttpResponse, user: User) -> HttpResponse:
+        """Let this browser show later that it signed in to the account. That opens nothing by itself."""
+        name, *accounts = self._device
+        DEVICE.write(response, [name, *list(dict.fromkeys([user.pk, *accounts]))[:MAX_ACCOUNTS]])
+        return response
+
+    def _handles_for(self, address: str) -> set[str]:
+        return {sign_up.handle for sign_up in self.sign_ups if sign_up.address == address}
+
+    def _write(self, response: HttpResponse, held: list[Held]) -> HttpResponse:
+        """
+        Keep MAX_REQUESTS: the first, which the page is about, then the browser's own, proven ones before others. Those
+        that links brought are dropped first, so that no number of links ends a sign-up that was begun here.
+        """
+        if not held:
+            REQUESTS.delete(response)
+            return response
+        others = sorted(held[1:], key=lambda each: (not each.own, not each.link_proof))
+        wanted = [held[0], *others[: MAX_REQUESTS - 1]]
+        REQUESTS.write(response, [each for each in held if each in wanted])
+        return response
+
+
+def _canonical(address: str) -> str:
+    try:
+        return email_addresses.canonical(address)
+    except ValidationError:
+        return ""
