@@ -111,6 +111,7 @@ def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     monkeypatch.setattr(outbox, "_next_look", float("-inf"))
     monkeypatch.setattr(smtp, "_pool", smtp.Pool())
+    monkeypatch.setattr("django.conf.settings.EMAIL_BACKEND", "worker.smtp.EmailBackend")  # pytest-django has its own
     monkeypatch.setattr(sending, "_pace", sending._Pace())
     for each in (ratelimit.breaker, notify.breaker, smtp.breaker):
         each.succeeded()

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from verification import codes
 from worker.models import Delivery, DeliveryQuerySet, Suppression
-from worker.requeue import requeue
+from worker.outbox import requeue
 
 from .base import AddressAdmin, LogAdmin, QFilter, SinceFilter, by_address, by_number, by_reference, confirm, timestamp
 
@@ -56,7 +56,7 @@ class DeliveryAdmin(LogAdmin):
         (_("What became of it"), {"fields": ("shown_state", "reason", "last_reply", "attempts", "message_id")}),
         (
             _("Times"),
-            {"fields": ("created_at", "admitted_at", "next_attempt_at", "published_at", "lease_until", "sent_at")},
+            {"fields": ("created_at", "admitted_at", "next_attempt_at", "tried_early_at", "lease_until", "sent_at")},
         ),
     )
 

@@ -300,7 +300,7 @@ def test_after_silence_behind_the_dot_the_code_works(hands: Hands) -> None:
     """The mail may be there; the code lives for as long as it could at the most."""
     sign_up = ask()
     [delivery] = outbox.claim(limit=1)
-    outbox.leave(delivery=delivery, reply=Reply(Outcome.UNKNOWN, "silence"))
+    outbox.settle(results=[(delivery, Reply(Outcome.UNKNOWN, "silence"))])
     hands.move(minutes=29)
     sign_up.refresh_from_db()
     assert services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), link_proof=None)

@@ -41,7 +41,7 @@ def test_one_bell_is_for_all_until_it_is_heard(messages: list[tuple]) -> None:
 def test_a_lost_bell_is_rung_again_after_a_second(messages: list[tuple], monkeypatch) -> None:
     """Whoever comes then."""
     REAL_RING(1)
-    later = time.time() + notify.ON_ITS_WAY
+    later = time.time() + notify.LOST_AFTER
     monkeypatch.setattr(time, "time", lambda: later)
     REAL_RING(2)
     assert len(messages) == 2
@@ -100,7 +100,7 @@ def test_a_failure_silences_it_for_five_seconds(monkeypatch) -> None:
     assert not REAL_RING(2)
     assert len(calls) == 1
     assert notify.breaker.failures == failures + 1
-    later = time.monotonic() + notify.SILENCE
+    later = time.monotonic() + notify.PAUSE
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert not REAL_RING(3)
     assert len(calls) == 2

@@ -165,7 +165,7 @@ def deferred() -> list[Delivery]:
             attempts=3,
             last_reply="450 later",
             next_attempt_at=Now() + timedelta(minutes=minutes),
-            published_at=Now() - timedelta(minutes=2),
+            created_at=Now() - timedelta(minutes=2),
         )
     return mails
 
@@ -204,9 +204,10 @@ def test_without_an_acceptance_none_comes_forward(deferred: list[Delivery]) -> N
 @pytest.mark.parametrize(
     "columns",
     [
-        {"published_at": timedelta(seconds=-50)},  # brought forward a moment ago: it was deferred again
+        {"tried_early_at": timedelta(seconds=-50)},  # and deferred again
+        {"created_at": timedelta(seconds=-50)},  # a greylisted one comes by itself
         {"next_attempt_at": timedelta(seconds=4)},  # it comes by itself
-        {"attempts": 0, "mailbox": "bob@example.com"},  # a budget holds it back
+        {"attempts": 0, "mailbox": "bob@example.com"},  # a mail limit holds it back
         {"last_reply": "KeyError while building"},  # the mail server is not to blame
         {"state": "sending"},
         {"state": "failed"},

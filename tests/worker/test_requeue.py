@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from tests.factories import BOB, Hands, make_captcha, make_delivery
 from verification.models import CaptchaModel
 from worker.models import Delivery
-from worker.requeue import requeue
+from worker.outbox import requeue
 
 pytestmark = pytest.mark.django_db
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.mail import EmailMessage
 from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
@@ -23,14 +24,15 @@ def sent(monkeypatch) -> list[str]:
     """The recipients of what went out; addresses at `.defer` and `.lost` fail."""
     recipients: list[str] = []
 
-    def send(*, sender: str, recipient: str, message: bytes | None) -> Reply:
-        if message is not None:
+    def deliver(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
+        [recipient] = message.to
+        if not probe:
             recipients.append(recipient)
         if recipient.endswith(".lost"):
             return Reply(Outcome.UNKNOWN, "silence")
         return Reply(Outcome.ACCEPTED, "250 OK")
 
-    monkeypatch.setattr(smtp, "send", send)
+    monkeypatch.setattr(smtp.EmailBackend, "deliver", deliver)
     return recipients
 
 
@@ -218,7 +220,7 @@ def test_after_the_pause_one_mail_finds_out(broken, monkeypatch) -> None:
     assert sending.deliver() == 1
     assert waiting.count() == 1
     assert sending.deliver() == 0
-    monkeypatch.setattr(smtp, "_send", lambda *_: Reply(Outcome.ACCEPTED, "250 OK"))
+    monkeypatch.setattr(smtp, "_send", lambda *_, **__: Reply(Outcome.ACCEPTED, "250 OK"))
     broken[0] += 10
     Delivery.objects.update(next_attempt_at=Now())
     assert [sending.deliver(), sending.deliver()] == [1, 2]
@@ -229,7 +231,8 @@ def test_after_the_pause_one_mail_finds_out(broken, monkeypatch) -> None:
 def crowded(monkeypatch) -> None:
     """A mail server that takes two mails, and then no more connections."""
     replies = iter([Reply(Outcome.ACCEPTED, "250 OK")] * 2)
-    monkeypatch.setattr(smtp, "send", lambda **_: next(replies, Reply(Outcome.BUSY, "421 too many connections")))
+    busy = Reply(Outcome.BUSY, "421 too many connections")
+    monkeypatch.setattr(smtp.EmailBackend, "deliver", lambda *_, **__: next(replies, busy))
 
 
 def test_mails_that_get_no_connection_are_given_back_untried(crowded) -> None:
@@ -245,9 +248,9 @@ def test_mails_that_get_no_connection_are_given_back_untried(crowded) -> None:
 def test_nothing_is_claimed_while_no_connection_can_be_had(sent: list[str], monkeypatch) -> None:
     """Another process has them; it sends the mails."""
     make_delivery(make_captcha(accepted=False))
-    monkeypatch.setattr(smtp, "can_send", lambda: False)
+    monkeypatch.setattr(smtp.EmailBackend, "can_send", lambda _: False)
     assert (sending.deliver(), states()) == (0, ["pending"])
-    monkeypatch.setattr(smtp, "can_send", lambda: True)
+    monkeypatch.setattr(smtp.EmailBackend, "can_send", lambda _: True)
     assert (sending.deliver(), states()) == (1, ["sent"])
 
 
@@ -256,7 +259,7 @@ def test_a_probe_that_got_no_connection_is_for_the_next(broken, crowded) -> None
     smtp.breaker.failed()
     broken[0] += 5
     for _ in range(3):
-        smtp.send()
+        smtp.EmailBackend().deliver(EmailMessage())
     make_delivery(make_captcha(accepted=False))
     assert (sending.deliver(), states()) == (1, ["pending"])
     assert smtp.breaker.allow()
@@ -267,7 +270,8 @@ def test_an_acceptance_shortens_the_wait_of_deferred_mails(sent: list[str]) -> N
     for _ in range(4):
         make_delivery(make_captcha(accepted=False))
     hour = timedelta(hours=1)
-    Delivery.objects.update(attempts=3, next_attempt_at=Now() + hour, published_at=Now() - hour, last_reply="450 later")
+    later = {"attempts": 3, "next_attempt_at": Now() + hour, "last_reply": "450 later"}
+    Delivery.objects.update(created_at=Now() - hour, **later)
     Delivery.objects.filter(pk=Delivery.objects.earliest("pk").pk).update(next_attempt_at=Now())
     assert [sending.deliver() for _ in range(3)] == [1, 2, 1]
 
@@ -341,7 +345,7 @@ def test_the_sweeper_thread_sweeps_until_stopped(monkeypatch) -> None:
 
     monkeypatch.setattr(sweeper, "INTERVAL", 0.01)
     monkeypatch.setattr(sweeper, "sweep", sweep)
-    monkeypatch.setattr(sweeper.heartbeat, "stop", lambda: None)
+    monkeypatch.setattr(sweeper, "stop_beating", lambda: None)
     monkeypatch.setattr(sweeper, "connection", type("None", (), {"close": staticmethod(lambda: None)}))
     thread = sweeper.Sweeper()
     thread.start()

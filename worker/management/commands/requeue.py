@@ -9,12 +9,12 @@ from django.utils.translation import ngettext
 
 from core.management import base
 from worker.models import Delivery
-from worker.requeue import requeue
+from worker.outbox import requeue
 
 
 class Command(base.Command):
     def describe(self) -> str:
-        return _("Send mails again that failed for good; a code that died meanwhile is replaced")
+        return _("Send mails again that failed for good; a code that expired meanwhile is replaced")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("delivery", nargs="*", type=int, help=_("Numbers of deliveries"))

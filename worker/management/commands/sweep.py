@@ -9,12 +9,12 @@ from django.utils.translation import ngettext
 
 from core import clock
 from core.management import base
-from worker import heartbeat, mail_limits, sweeper
+from worker import mail_limits, sweeper
 
 
 class Command(base.Command):
     def describe(self) -> str:
-        return _("Ring for deliveries that wait, and send them where the broker is down")
+        return _("Notify the workers of mails that wait, and send these where the broker is down")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
@@ -25,8 +25,8 @@ class Command(base.Command):
             while True:
                 found = mail_limits.claimable(at=clock.now()).count()
                 while sweeper.sweep():
-                    heartbeat.beat()
-                heartbeat.beat()
+                    sweeper.beat()
+                sweeper.beat()
                 if found or options["once"]:
                     text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found)
                     self.print_result(options, {"waiting": found}, [text % {"n": found}])
@@ -38,4 +38,4 @@ class Command(base.Command):
             pass
         finally:
             if not options["once"]:
-                heartbeat.stop()
+                sweeper.stop_beating()
