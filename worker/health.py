@@ -1,6 +1,5 @@
 """Health checks of a mail's way from the commit to the mailbox: broker, workers, sweeper, outbox, mail server."""
 
-import smtplib
 import ssl
 import time
 from collections.abc import Iterator
@@ -21,8 +20,10 @@ from core.health.registry import Finding, failed, ok, skipped, warning
 from core.observability import redaction
 from verification import codes
 
-from . import messages, smtp, smtp_pool
+from . import messages
 from .models import Delivery, Heartbeat
+from .smtp import DEADLINE, Outcome
+from .smtp_pool import Busy, Pool
 
 MAX_WAIT = 60  # seconds for which a mail may be overdue or deferred before it is a warning
 
@@ -80,12 +81,9 @@ def waiting_mails() -> Finding:
 def mail_server() -> Finding:
     """Connect, EHLO, TLS and AUTH by EMAIL_URL, as a worker does; nothing is sent."""
     try:
-        connection = smtp_pool.Connection(until=time.monotonic() + smtp.DEADLINE)
-    except smtplib.SMTPResponseException as error:
-        if smtp_pool.says_too_many(error):
-            text = _("it takes no more connections from here now: %(reply)s")
-            return warning(text % {"reply": smtp_pool.reason(error)})
-        raise
+        connection = Pool().take(until=time.monotonic() + DEADLINE)
+    except Busy as error:
+        return warning(_("it takes no more connections from here now: %(reply)s") % {"reply": error})
     socket = connection.smtp.sock
     tls = socket.version() if isinstance(socket, ssl.SSLSocket) else None
     connection.close()
@@ -101,7 +99,7 @@ def test_mail(recipient: str) -> Finding:
     backend = get_connection()
     reply = backend.deliver(message)
     backend.close()
-    return (ok if reply.outcome is smtp.Outcome.ACCEPTED else failed)(f"{reply.outcome.value}: {reply.text}")
+    return (ok if reply.outcome is Outcome.ACCEPTED else failed)(f"{reply.outcome.value}: {reply.text}")
 
 
 def mails() -> Finding:

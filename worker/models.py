@@ -180,7 +180,7 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="delivery_due"),
             models.Index(fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"),
-            models.Index(fields=["next_attempt_at"], condition=Q(state="pending") & EXEMPT, name="delivery_uncharged"),
+            models.Index(fields=["next_attempt_at"], condition=Q(state="pending") & EXEMPT, name="delivery_exempt"),
             models.Index(
                 fields=["next_attempt_at"],
                 condition=Q(state="pending", kind__in=ACCOUNT_KINDS),
@@ -194,7 +194,7 @@ class Delivery(models.Model):
             ),
             # For people and the purge: posted since, ended badly, to an address or to what begins so.
             models.Index(fields=["created_at"], name="delivery_created"),
-            models.Index(fields=["-id"], condition=Q(state__in=["failed", "expired"]), name="delivery_dead"),
+            models.Index(fields=["-id"], condition=Q(state__in=["failed", "expired"]), name="delivery_ended"),
             models.Index(fields=["recipient"], opclasses=["varchar_pattern_ops"], name="delivery_recipient"),
         ]
 

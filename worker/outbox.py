@@ -138,16 +138,14 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
 
 
 def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
-    new = [row.pk for row in mine if row.admitted_at == at]
-    lease = {
-        "state": State.SENDING,
-        "attempts": F("attempts") + 1,
-        "lease_token": token,
-        "lease_until": Now() + timedelta(seconds=LEASE),
-    }
-    Delivery.objects.filter(pk__in=new).update(admitted_at=at, **lease)
-    if len(new) < len(mine):
-        Delivery.objects.filter(pk__in=[row.pk for row in mine]).exclude(pk__in=new).update(**lease)
+    is_new = When(pk__in=[row.pk for row in mine if row.admitted_at == at], then=Value(at))
+    Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
+        state=State.SENDING,
+        attempts=F("attempts") + 1,
+        admitted_at=Case(is_new, default=F("admitted_at")),
+        lease_token=token,
+        lease_until=Now() + timedelta(seconds=LEASE),
+    )
     for row in mine:
         row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
 

@@ -54,7 +54,7 @@ def deadline(get_socket: GetSocket, until: float) -> Iterator[None]:
     key = object()
     with _deadlines_lock:
         _deadlines[key] = (until, get_socket)
-        if _watchdog is None or not _watchdog.is_alive():  # a forked child has none
+        if not (_watchdog and _watchdog.is_alive()):  # a forked child has none
             _watchdog = threading.Thread(target=_shut_late_sockets, name="watchdog", daemon=True)
             _watchdog.start()
     try:
@@ -173,7 +173,7 @@ class Pool:
             return
         with self._changed:
             self._idle.append(connection)
-            if self._closer is None or not self._closer.is_alive():  # a forked child has none
+            if not (self._closer and self._closer.is_alive()):  # a forked child has none
                 self._closer = threading.Thread(target=self._close_in_time, name="idle connections", daemon=True)
                 self._closer.start()
             self._changed.notify_all()
@@ -222,7 +222,7 @@ class Pool:
             self._forget(1)
             if not isinstance(error, (OSError, ValueError)):  # ValueError: no AUTH can carry this password
                 raise
-            if says_too_many(error) or (self._number > 0 and _may_mean_too_many(error)):
+            if _is_about_number(error, others=self._number):
                 self._growth.failed()
                 self._refusal = reason(error)
                 logger.info("the mail server takes no more than %d connections: %s", self._number, self._refusal)
@@ -242,10 +242,6 @@ class Pool:
         while True:
             time.sleep(min(1.0, IDLE))
             self.close_idle(seconds=IDLE)
-            with self._changed:
-                if not self._idle:
-                    self._closer = None
-                    return
 
 
 @cache
@@ -254,17 +250,12 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def says_too_many(error: Exception) -> bool:
-    """Whether a server that hangs up says that it is about the number of connections."""
-    is_421 = isinstance(error, smtplib.SMTPResponseException) and error.smtp_code == 421
-    return is_421 and bool(TOO_MUCH.search(reason(error)))
-
-
-def _may_mean_too_many(error: Exception) -> bool:
-    """Whether it may be about their number, where others are open: a 4xx, or a hang-up without a word."""
+def _is_about_number(error: Exception, *, others: int) -> bool:
+    """Whether there are too many connections: the server says it, or a passing failure means it where `others` work."""
     if isinstance(error, smtplib.SMTPResponseException):
-        return error.smtp_code // 100 == 4
-    return isinstance(error, (ConnectionError, TimeoutError, smtplib.SMTPServerDisconnected))
+        says_so = error.smtp_code == 421 and bool(TOO_MUCH.search(reason(error)))
+        return says_so or (others > 0 and error.smtp_code // 100 == 4)
+    return others > 0 and isinstance(error, (ConnectionError, TimeoutError, smtplib.SMTPServerDisconnected))
 
 
 def printable(code: int, text: bytes) -> str:

@@ -164,7 +164,7 @@ def test_purge_and_requeue_tell_programs(capsys) -> None:
     assert told(capsys) == {"found": 1, "sent_again": 1, "dry_run": False}
 
 
-def test_sweep_tells_programs(rung, capsys) -> None:
+def test_sweep_tells_programs(notified, capsys) -> None:
     """--json."""
     make_delivery()
     call_command("sweep", "--once", "--json")

@@ -110,18 +110,18 @@ def test_another_address_is_another_request() -> None:
     assert CaptchaModel.objects.count() == 2
 
 
-def test_a_mail_that_waits_is_hurried_not_doubled(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
+def test_a_mail_that_waits_is_hurried_not_doubled(hands: Hands, django_capture_on_commit_callbacks, notified) -> None:
     """However often it is asked for while the mail server is down; in the language of the last ask."""
     sign_up = ask()
     hands.move(seconds=60)
     with django_capture_on_commit_callbacks(execute=True):
         assert not services.resend(sign_up=sign_up, language="zh-hans")
     delivery = Delivery.objects.get()
-    assert (rung, delivery.language) == ([delivery.pk], "zh-hans")
+    assert (notified, delivery.language) == ([delivery.pk], "zh-hans")
 
 
-def test_a_mail_in_its_backoff_goes_on_waiting(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
-    """The bell that is rung for it finds nothing."""
+def test_a_mail_in_its_backoff_goes_on_waiting(hands: Hands, django_capture_on_commit_callbacks, notified) -> None:
+    """The workers are notified, and find nothing that is due."""
     sign_up = ask()
     deliver(Reply(Outcome.DEFERRED, "450 later"))
     hands.move(seconds=60)

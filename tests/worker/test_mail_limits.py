@@ -231,7 +231,7 @@ def test_what_is_given_back_unsent_is_not_charged_twice(all_hands: Hands) -> Non
 
 
 def test_waiting_for_the_limit_is_no_failing(all_hands: Hands) -> None:
-    """After 20 hours in the queue, a first passing trouble must not be the last."""
+    """After 20 hours in the queue, the first passing failure must not be the last."""
     delivery = post()
     all_hands.move(hours=20)
     [mine] = outbox.claim(limit=1)
@@ -241,7 +241,7 @@ def test_waiting_for_the_limit_is_no_failing(all_hands: Hands) -> None:
 
 
 def test_a_mail_whose_sign_up_is_over_is_not_sent(all_hands: Hands, settings) -> None:
-    """It waited for longer than a sign-up lives."""
+    """It waited for longer than a sign-up is valid."""
     sign_up = make_captcha(accepted=False)
     make_delivery(sign_up, network="home")
     all_hands.move(hours=24)

@@ -26,9 +26,9 @@ def shown(collect) -> dict[tuple[str, ...], float]:
 def put(state: str, seconds: int, **fields: object) -> None:
     """A mail in this state, its time this many seconds ago."""
     delivery = make_delivery()
-    moment = Now() - timedelta(seconds=seconds)
+    time = Now() - timedelta(seconds=seconds)
     column = "lease_until" if state == "sending" else "next_attempt_at"
-    Delivery.objects.filter(pk=delivery.pk).update(state=state, **{column: moment}, **fields)
+    Delivery.objects.filter(pk=delivery.pk).update(state=state, **{column: time}, **fields)
 
 
 @pytest.fixture
@@ -191,11 +191,11 @@ def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
 
 @pytest.fixture
 def beating(monkeypatch) -> None:
-    """A process that has not beaten yet."""
+    """A process without a heartbeat."""
     monkeypatch.setattr(sweeper, "_last_beat", float("-inf"))
 
 
-def test_a_worker_is_heard_of_until_it_stops(beating) -> None:
+def test_a_worker_is_counted_until_it_stops(beating) -> None:
     """Others by their own rows; who is silent for too long is gone, and at last forgotten."""
     Heartbeat.objects.create(name="quiet:1", beat_at=Now() - Heartbeat.ALIVE - timedelta(seconds=1), broker_broken=True)
     Heartbeat.objects.create(name="old:1", beat_at=Now() - timedelta(days=2))
@@ -209,8 +209,8 @@ def test_a_worker_is_heard_of_until_it_stops(beating) -> None:
     assert shown(metrics.workers)["workers",] == 0
 
 
-def test_a_worker_says_what_it_leaves_alone(beating, monkeypatch) -> None:
-    """Its breakers are in its memory; nobody else can see them."""
+def test_a_worker_says_what_it_does_not_reach(beating, monkeypatch) -> None:
+    """Its circuit breakers are in its memory; nobody else can see them."""
     monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
     smtp.breaker.failed()
     sweeper.beat()

@@ -16,7 +16,7 @@ def fail(delivery: Delivery) -> Delivery:
     return delivery
 
 
-def test_a_failed_mail_is_sent_again(django_capture_on_commit_callbacks, rung) -> None:
+def test_a_failed_mail_is_sent_again(django_capture_on_commit_callbacks, notified) -> None:
     """All its tries, the same code, the same Message-ID."""
     delivery = fail(make_delivery(make_captcha(accepted=False)))
     with django_capture_on_commit_callbacks(execute=True):
@@ -24,7 +24,7 @@ def test_a_failed_mail_is_sent_again(django_capture_on_commit_callbacks, rung) -
     again = Delivery.objects.get()
     assert (again.state, again.attempts, again.generation) == ("pending", 0, 1)
     assert again.message_id == delivery.message_id
-    assert rung == [delivery.pk]
+    assert notified == [delivery.pk]
 
 
 def test_a_dead_code_is_replaced(hands: Hands) -> None:

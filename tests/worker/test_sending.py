@@ -40,7 +40,7 @@ def states() -> list[str]:
     return list(Delivery.objects.order_by("pk").values_list("state", flat=True))
 
 
-def test_one_ring_sends_all_that_is_due(sent: list[str]) -> None:
+def test_one_message_sends_all_that_is_due(sent: list[str]) -> None:
     """In one claim."""
     for _ in range(3):
         make_delivery(make_captcha(accepted=False))
@@ -105,8 +105,8 @@ def test_outcomes_are_recorded_before_the_rest_is_released(sent: list[str], monk
         make_delivery(make_captcha(accepted=False))
     monkeypatch.setattr(outbox, "release", lambda **_: 1 / 0)
     monkeypatch.setattr(sending, "GROUP_TIME", 60.0)
-    moments = iter([0.0, 0.0, 0.0, 0.0, 0.0, 50.0, 50.0])
-    monkeypatch.setattr(sending.time, "monotonic", lambda: next(moments, 50.0))
+    times = iter([0.0, 0.0, 0.0, 0.0, 0.0, 50.0, 50.0])
+    monkeypatch.setattr(sending.time, "monotonic", lambda: next(times, 50.0))
     with pytest.raises(ZeroDivisionError):
         sending.deliver()
     assert states().count("sent") == len(sent) > 0
@@ -188,12 +188,12 @@ def test_a_batch_begins_no_send_with_little_lease_left(sent: list[str], monkeypa
 
 @pytest.fixture
 def broken(settings, monkeypatch):
-    """A mail server that is away, and the moment until its breaker lets somebody try."""
-    moment = [1000.0]
-    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: moment[0])
+    """A mail server that is down, and the monotonic time of its circuit breaker."""
+    clock = [1000.0]
+    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
     settings.EMAIL_PORT = 1
-    return moment
+    return clock
 
 
 def test_a_service_fault_spares_the_other_mails(broken) -> None:
@@ -204,7 +204,7 @@ def test_a_service_fault_spares_the_other_mails(broken) -> None:
     assert sending.deliver() == 0
     assert set(Delivery.objects.values_list("state", flat=True)) == {"pending"}
     assert sorted(Delivery.objects.values_list("attempts", flat=True)) == [0, 0, 1]
-    assert sweeper.sweep() == 0  # nothing is rung for meanwhile
+    assert sweeper.sweep() == 0  # no worker is notified meanwhile
 
 
 def test_after_the_pause_one_mail_finds_out(broken, monkeypatch) -> None:
@@ -255,7 +255,7 @@ def test_nothing_is_claimed_while_no_connection_can_be_had(sent: list[str], monk
 
 
 def test_a_probe_that_got_no_connection_is_for_the_next(broken, crowded) -> None:
-    """The breaker is asked again at once."""
+    """The circuit breaker allows another try at once."""
     smtp.breaker.failed()
     broken[0] += 5
     for _ in range(3):
@@ -284,22 +284,22 @@ def test_a_lost_lease_is_logged(sent: list[str], monkeypatch, caplog) -> None:
     assert "settled by another worker" in caplog.text
 
 
-def test_a_sweep_rings_again(sent: list[str], rung: list[int]) -> None:
-    """For what nobody heard; it sends nothing itself while the bell works."""
+def test_a_sweep_notifies_again(sent: list[str], notified: list[int]) -> None:
+    """Of mails whose message was lost; it sends none itself while the broker works."""
     delivery = make_delivery(make_captcha(accepted=False))
     assert sweeper.sweep() == 0
-    assert (rung, sent) == ([delivery.pk], [])
+    assert (notified, sent) == ([delivery.pk], [])
 
 
-def test_a_sweep_sends_where_nobody_hears_the_bell(sent: list[str], rung: list[int]) -> None:
+def test_a_sweep_sends_where_no_worker_listens(sent: list[str], notified: list[int]) -> None:
     """A broker that takes messages for workers who are not there."""
     delivery = make_delivery(make_captcha(accepted=False))
     Delivery.objects.update(next_attempt_at=Now() - timedelta(seconds=11))
     assert sweeper.sweep() == 1
-    assert (rung, states()) == ([delivery.pk], ["sent"])
+    assert (notified, states()) == ([delivery.pk], ["sent"])
 
 
-def test_a_sweep_sends_where_the_bell_is_broken(sent: list[str], monkeypatch) -> None:
+def test_a_sweep_sends_where_the_broker_is_down(sent: list[str], monkeypatch) -> None:
     """Without a broker mails arrive all the same."""
     monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: False)
     for _ in range(3):
@@ -308,13 +308,13 @@ def test_a_sweep_sends_where_the_bell_is_broken(sent: list[str], monkeypatch) ->
     assert states() == ["sent"] * 3
 
 
-def test_a_sweep_frees_what_a_worker_left_behind(sent: list[str], rung: list[int]) -> None:
+def test_a_sweep_frees_what_a_worker_left_behind(sent: list[str], notified: list[int]) -> None:
     """Its lease is over; the mail is due again at once."""
     delivery = make_delivery(make_captcha(accepted=False))
     outbox.claim(limit=1)
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
     sweeper.sweep()
-    assert (rung, states()) == ([delivery.pk], ["pending"])
+    assert (notified, states()) == ([delivery.pk], ["pending"])
 
 
 def test_the_sweep_command_says_what_waited(sent: list[str], capsys, monkeypatch) -> None:

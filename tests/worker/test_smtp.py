@@ -215,7 +215,7 @@ def test_a_trickling_server_gets_no_second_deadline(sink, settings, monkeypatch)
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
 def test_a_server_that_takes_so_many_mails_and_no_more(sink, verb: str) -> None:
-    """421 on a kept connection is a hang-up: the mail goes over a new one, at once, and no breaker opens."""
+    """421 on a kept connection is a hang-up: the mail goes over a new one, at once, and no circuit breaker opens."""
     server = sink(**{verb: ["250 fine", "421 enough", "250 fine"]})
     assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
     assert server.connections == 2
@@ -277,7 +277,7 @@ def test_more_connections_are_tried_after_a_pause(sink, monkeypatch) -> None:
 
 
 def test_threads_wait_in_turn(sink, settings) -> None:
-    """Who sends one mail after another keeps nobody waiting."""
+    """A thread that sends one mail after another keeps no other waiting."""
     settings.EMAIL_MAX_CONNECTIONS = 1
     sink()
     busy = in_thread(lambda: [send() for _ in range(200)][-1])
@@ -292,7 +292,7 @@ def test_threads_wait_in_turn(sink, settings) -> None:
 
 
 def test_nobody_waits_for_ever(sink, settings, monkeypatch) -> None:
-    """The mail is given back, and the breaker stays closed."""
+    """The mail is given back, and the circuit breaker stays closed."""
     settings.EMAIL_MAX_CONNECTIONS = 1
     monkeypatch.setattr(smtp_pool, "PATIENCE", 0.2)
     sink()
@@ -304,7 +304,7 @@ def test_nobody_waits_for_ever(sink, settings, monkeypatch) -> None:
 
 
 def test_a_process_that_gets_no_connection_leaves_the_server_alone(sink) -> None:
-    """Others have them all: it is no outage, and nothing is tried for a moment."""
+    """Others have them all: it is no outage, and nothing is tried for a while."""
     server = sink(CONNECT=["421 too many connections"])
     assert [send().outcome for _ in range(3)] == [Outcome.BUSY] * 3
     assert server.connections == 1

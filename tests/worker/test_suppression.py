@@ -147,7 +147,7 @@ def test_what_is_no_token_mutes_nobody(token: str) -> None:
 
 
 def test_muting_twice_is_muting_once(hands: Hands) -> None:
-    """From the later moment."""
+    """From the later time."""
     muted()
     hands.move(days=1)
     muted()
