@@ -1,5 +1,5 @@
 """
-How many mails: limits of a mailbox and of the site. They delay mails, at the claim, and never change an answer.
+How many mails a mailbox and the site get. The limits delay mails, at the claim, and never change an answer.
 
 Sign-up mails and password resets have limits of their own, so that neither can starve the other. A mail takes its place
 when it is first claimed: a retry of it is free, and so is one that is held back or superseded.
@@ -148,7 +148,7 @@ def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
 
 
 def _first(rows: DeliveryQuerySet, at: datetime) -> Delivery | None:
-    """The first of these that would help and is not held back; what would not help any more leaves the outbox."""
+    """The first of these that is wanted and not held back; one that is not wanted leaves the outbox."""
     while delivery := rows.first():
         suppression.mark([delivery], at=at)
         if delivery.is_wanted and not delivery.is_held_back:
@@ -182,8 +182,8 @@ def _room(most: int, seconds: int, column: str, at: datetime) -> int:
 
 def admissible(rows: DeliveryQuerySet, limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
     """
-    Return which of `rows` the site's limit lets pass now. Its last places are for networks that asked for few mails: a
-    stranger who fills the site's limit from some networks does not stop the others.
+    The mails among `rows` that the site's limit lets pass now. Its last places are for networks that asked for few
+    mails: a stranger who fills the site's limit from some networks does not stop the others.
     """
     room = site_room(limit, at=at)
     if room == 0:
@@ -212,8 +212,8 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     if not passed:
         return passed
     minute = _minute(at)
-    SiteMails.objects.bulk_create([SiteMails(minute=minute)], ignore_conflicts=True)
-    SiteMails.objects.select_for_update().get(minute=minute)  # held until the commit: no two claims take the same place
+    # Locked until the commit: no two claims take the same place.
+    SiteMails.objects.select_for_update().get_or_create(minute=minute)
     room = site_room(limit, at=at)
     admitted, surplus = passed[:room], passed[len(passed[:room]) :]
     SiteMails.objects.filter(minute=minute).update(**{limit.column: F(limit.column) + len(admitted)})

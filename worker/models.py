@@ -70,7 +70,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(EXEMPT)
 
     def supersede(self) -> int:
-        """Take mails out of the outbox that would not help any more; return their number."""
+        """Take mails out of the outbox that are of no use any more; return their number."""
         return self.update(state=Delivery.State.EXPIRED, last_reply="superseded")
 
     def lock(self) -> Self:
@@ -114,7 +114,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
 
 class Delivery(models.Model):
-    """One mail on its way. It says what the mail is about, never what is in it: that is derived at the send."""
+    """One mail. The row says what it is about; its code and links are derived when it is sent, and stored nowhere."""
 
     is_muted = False  # suppression.mark sets it
 
@@ -192,7 +192,7 @@ class Delivery(models.Model):
             models.Index(
                 fields=["mailbox", "admitted_at"], condition=Q(admitted_at__isnull=False), name="delivery_mailbox"
             ),
-            # For people and the purge: posted since, ended badly, to an address or to what begins so.
+            # For the admin and the purge: posted since a time, not delivered, and by the beginning of an address.
             models.Index(fields=["created_at"], name="delivery_created"),
             models.Index(fields=["-id"], condition=Q(state__in=["failed", "expired"]), name="delivery_ended"),
             models.Index(fields=["recipient"], opclasses=["varchar_pattern_ops"], name="delivery_recipient"),
@@ -240,12 +240,12 @@ class Delivery(models.Model):
 
     @property
     def is_wanted(self) -> bool:
-        """Whether it would still help: True for what is about no code, else by the state of that code."""
+        """Whether it would still help: it is about no code, or about one that can still be used."""
         return self.sign_up is None or verification.is_wanted(self.sign_up, self.generation)
 
     @property
     def is_for_nobody(self) -> bool:
-        """Whether a reset was asked for at an address without an account: the row is there, and nothing is sent."""
+        """Whether it is a reset for an address without an account: the row is there, and nothing is sent."""
         return self.kind == self.Kind.PASSWORD_RESET and self.user_id is None
 
     @property
@@ -270,7 +270,7 @@ class SiteMails(models.Model):
 
 
 class Heartbeat(models.Model):
-    """The last sign of life of a worker process. It is in the database because all other processes can see it there."""
+    """When a worker process last swept. It is in the database because all other processes can see it there."""
 
     ALIVE = timedelta(seconds=90)  # a sweep sends a batch by itself where the broker is down: that may take a minute
     FORGOTTEN = timedelta(days=1)

@@ -163,8 +163,8 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
         verification.accept(mails=_codes(delivery for delivery, _ in accepted), at=clock.now())
         fenced = _record_acceptances(accepted)
         fenced += [delivery for delivery, reply in others if not _record(delivery, reply)]
-        refused = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
-        verification.call_off_sends(mails=_codes(refused))
+        unsent = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
+        verification.call_off_sends(mails=_codes(unsent))
     return fenced
 
 

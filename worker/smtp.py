@@ -50,11 +50,14 @@ class Reply:
 
 class EmailBackend(BaseEmailBackend):
     """
-    Each message has one recipient. `send_messages` is Django's; workers call `deliver` for what it reports. Nothing
-    needs to be opened, and `close` closes the connections that nobody uses now.
+    Each message has one recipient. `send_messages` is Django's; workers call `deliver`, which returns the server's
+    answer. Connections open when they are needed, and `close` closes those that are not in use.
     """
 
-    breaker = property(lambda self: breaker, doc="Open while the mail server is left alone: it is broken or throttles.")
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """Open while the mail server is left alone, as it is broken or throttles."""
+        return breaker
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Return how many were accepted. Raises SMTPException at the first other one, unless `fail_silently`."""
