@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -112,7 +112,7 @@ class Connection:
             self.smtp.close()
             raise
 
-    def deadline(self, until: float) -> Any:
+    def deadline(self, until: float) -> AbstractContextManager[None]:
         return deadline(lambda: self.smtp.sock, until)
 
     def is_good(self, until: float) -> bool:

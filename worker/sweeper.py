@@ -1,4 +1,4 @@
-"""Find due mails that no worker was notified of. It needs the database alone, so it works while the broker is down."""
+"""Find due mails whose message to the workers was lost. Needs the database alone, so it works without a broker."""
 
 import logging
 import os
