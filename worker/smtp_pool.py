@@ -145,10 +145,10 @@ class Pool:
     """
 
     def __init__(self) -> None:
+        self._turn = threading.Lock()  # held by the one thread that waits for a connection; the others wait for this
         self._changed = threading.Condition()
         self._idle: list[Connection] = []  # the one that was used last at the end
         self._number = 0  # of connections: idle, in use, and being opened
-        self._waiting: list[object] = []  # a token of each thread that waits, in their order
         self._growth = CircuitBreaker(first=2.0, longest=10.0)  # seconds without another connection after a refusal
         self._refusal = ""
         self._closer: threading.Thread | None = None
@@ -176,7 +176,7 @@ class Pool:
             if not (self._closer and self._closer.is_alive()):  # a forked child has none
                 self._closer = threading.Thread(target=self._close_in_time, name="idle connections", daemon=True)
                 self._closer.start()
-            self._changed.notify_all()
+            self._changed.notify()
 
     def close_idle(self, *, seconds: float = 0.0, doubtful: bool = False) -> None:
         """Close connections that have been idle for so long; without QUIT where they are doubtful."""
@@ -195,24 +195,22 @@ class Pool:
 
     def _wait_for_one(self, until: float) -> Connection | None:
         """Wait in turn for an idle connection, or until one may be opened (None). Raises Busy."""
-        me = object()
-        with self._changed:
-            self._waiting.append(me)
-            try:
+        if not self._turn.acquire(timeout=max(0.0, until - time.monotonic())):
+            raise Busy(self._refusal or "no connection was free")
+        try:
+            with self._changed:
                 while True:
-                    is_first = self._waiting[0] is me
-                    if is_first and self._idle:
+                    if self._idle:
                         return self._idle.pop()
-                    if is_first and self._number < settings.EMAIL_MAX_CONNECTIONS and self._growth.allow():
+                    if self._number < settings.EMAIL_MAX_CONNECTIONS and self._growth.allow():
                         self._number += 1
                         return None
                     left = until - time.monotonic()
-                    if left <= 0 or (is_first and not self._number):
+                    if left <= 0 or not self._number:
                         raise Busy(self._refusal or "no connection was free")
                     self._changed.wait(min(left, 1.0))
-            finally:
-                self._waiting.remove(me)
-                self._changed.notify_all()
+        finally:
+            self._turn.release()
 
     def _open(self, until: float) -> Connection | None:
         """Open a connection, already counted in `_number`; None where the server takes no more. Raises Unavailable."""
@@ -236,7 +234,7 @@ class Pool:
     def _forget(self, number: int) -> None:
         with self._changed:
             self._number -= number
-            self._changed.notify_all()
+            self._changed.notify()
 
     def _close_in_time(self) -> None:
         while True:
