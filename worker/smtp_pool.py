@@ -23,6 +23,7 @@ IDLE_CHECK = 2.0  # seconds of silence after which a NOOP asks whether the serve
 MAX_AGE = 300.0  # seconds, and
 MAX_MAILS = 100  # mails, after which a connection is renewed
 PATIENCE = 10.0  # seconds to wait for a free connection
+NONE_FREE = "no connection was free"
 TICK = 0.25  # seconds by which a deadline may be exceeded
 
 # How Postfix, Exim, Sendmail and Exchange say that it is about the number of connections or of mails.
@@ -150,7 +151,7 @@ class Pool:
         self._idle: list[Connection] = []  # the one that was used last at the end
         self._number = 0  # of connections: idle, in use, and being opened
         self._growth = CircuitBreaker(first=2.0, longest=10.0)  # seconds without another connection after a refusal
-        self._refusal = ""
+        self._refusal = NONE_FREE
         self._closer: threading.Thread | None = None
 
     def take(self, *, until: float) -> Connection:
@@ -196,7 +197,7 @@ class Pool:
     def _wait_for_one(self, until: float) -> Connection | None:
         """Wait in turn for an idle connection, or until one may be opened (None). Raises Busy."""
         if not self._turn.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise Busy(self._refusal or "no connection was free")
+            raise Busy(self._refusal)
         try:
             with self._changed:
                 while True:
@@ -207,7 +208,7 @@ class Pool:
                         return None
                     left = until - time.monotonic()
                     if left <= 0 or not self._number:
-                        raise Busy(self._refusal or "no connection was free")
+                        raise Busy(self._refusal)
                     self._changed.wait(min(left, 1.0))
         finally:
             self._turn.release()
@@ -228,7 +229,7 @@ class Pool:
             self._growth.cancelled()
             raise Unavailable(reason(error)) from error
         self._growth.succeeded()
-        self._refusal = ""
+        self._refusal = NONE_FREE
         return connection
 
     def _forget(self, number: int) -> None:
