@@ -15,7 +15,6 @@ class Command(base.Command):
     def add_arguments(self, parser: ArgumentParser) -> None:
         self.add_dry_run(parser)
         self.add_yes(parser)
-        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["dry_run"]:
