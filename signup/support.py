@@ -63,4 +63,4 @@ def _forget_passwords(address: str) -> bool:
     network (LIMIT_LOGIN_PAIR) stay: they end by themselves within minutes.
     """
     usernames = User.objects.filter(email=address, username_key__isnull=False).values_list("username_key", flat=True)
-    return all([ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in (address, *usernames)])
+    return all(ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in (address, *usernames))
