@@ -30,11 +30,6 @@ class Command(base.Command):
             "site mails": _("mails by minute"),
             "mutes": _("mutes that are over"),
         }
-        rows = {}
-        for kind, number in purge(dry_run=options["dry_run"]):
-            rows[kind] = number
-            if not options["json"]:
-                self.stdout.write(f"{labels[kind]}: {number}")
-                self.stdout.flush()
-        if options["json"]:
-            self.print_result(options, {"dry_run": options["dry_run"], "rows": rows}, [])
+        rows = dict(purge(dry_run=options["dry_run"]))
+        lines = [f"{labels[kind]}: {number}" for kind, number in rows.items()]
+        self.print_result(options, {"dry_run": options["dry_run"], "rows": rows}, lines)
