@@ -29,18 +29,14 @@ SAMPLE = 20_000  # mails whose waits are read
 
 # Each step of the funnel is a part of the one before. A new generation of a code has no acceptance until it is mailed.
 _PROVEN = Q(proven_at__isnull=False)
-_FUNNEL = {
-    "asked": Count("pk"),
-    "mailed": Count("pk", filter=_PROVEN | Q(first_accepted_at__isnull=False)),
-    "proven": Count("pk", filter=_PROVEN),
-    "registered": Count("pk", filter=_PROVEN & Q(redeemed_at__isnull=False)),
+_STEPS = {
+    "asked": (_("asked for a code"), Q()),
+    "mailed": (_("mail accepted"), _PROVEN | Q(first_accepted_at__isnull=False)),
+    "proven": (_("email verified"), _PROVEN),
+    "registered": (_("account created"), _PROVEN & Q(redeemed_at__isnull=False)),
 }
-FUNNEL_LABELS = {
-    "asked": _("asked for a code"),
-    "mailed": _("mail accepted"),
-    "proven": _("email verified"),
-    "registered": _("account created"),
-}
+FUNNEL_LABELS = {name: label for name, (label, _condition) in _STEPS.items()}
+_FUNNEL = {name: Count("pk", filter=condition) for name, (_label, condition) in _STEPS.items()}
 
 
 def summary(*, hours: int) -> dict[str, Any]:
@@ -91,13 +87,9 @@ def percentile(values: Sequence[float], percent: int) -> float | None:
 def domains(since: datetime) -> list[dict[str, Any]]:
     """The domains with the most mails, and what became of these: {"name", "mails", "sent", "waiting", …}."""
     rows = _mails(since).values(name=Substr("recipient", StrIndex("recipient", Value("@")) + 1))
-    counted = rows.annotate(
-        mails=Count("pk"),
-        sent=Count("pk", filter=Q(state=State.SENT)),
-        waiting=Count("pk", filter=Q(state__in=[State.PENDING, State.SENDING])),
-        failed=Count("pk", filter=Q(state=State.FAILED)),
-        expired=Count("pk", filter=Q(state=State.EXPIRED)),
-    )
+    waiting = Count("pk", filter=Q(state__in=[State.PENDING, State.SENDING]))
+    sent, failed, expired = (Count("pk", filter=Q(state=s)) for s in (State.SENT, State.FAILED, State.EXPIRED))
+    counted = rows.annotate(mails=Count("pk"), sent=sent, waiting=waiting, failed=failed, expired=expired)
     return list(counted.order_by("-mails", "name")[:TOP])
 
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from core import ratelimit
 from verification import guess_limits
 from verification.models import CaptchaModel
-from verification.states import State, state_of
+from verification.states import HandleLost, State, state_of
 from worker import suppression
 from worker.models import Delivery
 from worker.outbox import requeue
@@ -16,26 +16,20 @@ from . import limits, services
 from .models import User
 
 
-class NothingToSend(services.SignupError):
-    """No sign-up for this address waits for a code: there was none in the last day, or it is finished."""
-
-    code = "nothing_to_send"
-
-
 @dataclass(frozen=True)
-class Lifted:
-    """The result of an unlock, or of a dry run."""
+class Unlocked:
+    """What an unlock changed, or would change."""
 
-    guesses: int  # wrong codes
-    sign_ins: bool  # False if Redis is down: wrong passwords still count
-    muted: bool
+    guesses: int  # wrong codes that are forgotten
+    sign_ins: bool  # whether wrong passwords are forgotten: not while Redis is down
+    muted: bool  # whether sign-up mail was muted, and is sent again
 
 
 def find(*, address: str) -> CaptchaModel:
-    """Return the newest request of a canonical address that waits for its code. Raises NothingToSend."""
+    """Return the newest request of a canonical address. Raises HandleLost unless it waits for its code."""
     sign_up = CaptchaModel.objects.filter(address=address).order_by("-pk").first()
     if sign_up is None or sign_up.proven_at or state_of(sign_up) is State.LOST:
-        raise NothingToSend
+        raise HandleLost
     return sign_up
 
 
@@ -43,26 +37,30 @@ def resend(*, sign_up: CaptchaModel) -> Delivery | None:
     """
     Have the mail of a request sent again, within the mail limits; return its delivery.
 
-    Raises HandleLost, or ResendTooSoon within RESEND_COOLDOWN of the last mail.
+    Raises HandleLost, or ResendTooSoon within RESEND_COOLDOWN of the last mail. A mail that failed has no cooldown.
     """
     last = Delivery.objects.latest_about(sign_up)
-    given_up = last is not None and last.state in (Delivery.State.FAILED, Delivery.State.EXPIRED)
-    if not (last and given_up and requeue(delivery_ids=[last.pk])):
+    if last is None or not requeue(delivery_ids=[last.pk]):  # only a failed or expired one is requeued
         services.resend(sign_up=sign_up, language=last.language if last else "")
     return Delivery.objects.latest_about(sign_up)
 
 
-def unlock(*, address: str, unmute: bool, dry_run: bool) -> Lifted:
+def unlock(*, address: str, unmute: bool, dry_run: bool) -> Unlocked:
     """
     Forget the wrong guesses at the codes of an address, and the wrong passwords for its account; with `unmute` send
     sign-up mail to it again. An attacker gets new guesses too, so use it for one person at a time.
     """
     with transaction.atomic():
         guesses = guess_limits.forget(address=address)
-        muted = suppression.lift(address=address) if unmute else False
-        if dry_run:
-            transaction.set_rollback(True)
-    user = User.objects.filter(email=address).first()
-    names = [address, *([user.username_key] if user and user.username_key else [])]
-    forgotten = dry_run or all(ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in names)
-    return Lifted(guesses=guesses, sign_ins=forgotten, muted=muted)
+        muted = unmute and suppression.lift(address=address)
+        transaction.set_rollback(dry_run)
+    return Unlocked(guesses, sign_ins=dry_run or _forget_passwords(address), muted=muted)
+
+
+def _forget_passwords(address: str) -> bool:
+    """
+    Delete the counters of both names by which the account signs in; False where Redis is down. The counters of one
+    network (LIMIT_LOGIN_PAIR) stay: they end by themselves within minutes.
+    """
+    usernames = User.objects.filter(email=address, username_key__isnull=False).values_list("username_key", flat=True)
+    return all(ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in (address, *usernames))

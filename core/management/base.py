@@ -46,10 +46,9 @@ def address(text: str) -> str:
 
 class Command(BaseCommand):
     """
-    A management command whose help and output follow the operator's locale, or `--lang`.
+    A management command whose help and output follow the operator's locale, or `--lang`; with `--json` it prints JSON.
 
-    It has what several commands share: `--json`, `--dry-run`, `--yes`, the confirmation of a large change, and the
-    progress of long work on a terminal.
+    Some commands add `--dry-run` and `--yes`, the confirmation of a large change, and the progress of long work.
     """
 
     def describe(self) -> str:
@@ -62,14 +61,12 @@ class Command(BaseCommand):
             parser = super().create_parser(prog_name, subcommand, **kwargs)
             text = _("Language of what is printed, as zh-hans; else by LC_ALL, LC_MESSAGES, LANG")
             parser.add_argument("--lang", type=known_language, metavar="CODE", help=text)
+            parser.add_argument("--json", action="store_true", help=_("Print JSON, for programs"))
             return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         with translation.override(options.get("lang") or language()):
             return super().execute(*args, **options)
-
-    def add_json(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help=_("Print JSON, for programs"))
 
     def add_dry_run(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help=_("Change nothing, only say what would be done"))

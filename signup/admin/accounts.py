@@ -10,6 +10,7 @@ from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
@@ -21,7 +22,7 @@ from signup.accounts import services as account_services
 from signup.models import PENDING, User, UserQuerySet
 from worker.models import Delivery
 
-from .base import BoundedAdmin, StrictAdmin
+from .base import BoundedAdmin, ConditionFilter, StrictAdmin
 
 admin.site.unregister(AuthToken)  # its page shows hashes, and makes tokens for anybody
 admin.site.unregister(Group)
@@ -101,28 +102,16 @@ class AccountPasswordForm(auth_forms.AdminPasswordChangeForm):
         return self.user
 
 
-class StateFilter(admin.SimpleListFilter):
+class StateFilter(ConditionFilter):
     title, parameter_name = _("state"), "standing"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [
-            ("active", _("active")),
-            ("pending", _("waits for verification")),
-            ("disabled", _("disabled")),
-            ("staff", _("staff")),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: UserQuerySet) -> UserQuerySet:  # type: ignore[override]
-        match self.value():
-            case "active":
-                return queryset.filter(is_active=True)
-            case "pending":
-                return queryset.pending()
-            case "disabled":
-                return queryset.filter(~PENDING, is_active=False)
-            case "staff":
-                return queryset.filter(is_staff=True)
-        return queryset
+    def conditions(self) -> dict[str, tuple[Any, Q]]:
+        return {
+            "active": (_("active"), Q(is_active=True)),
+            "pending": (_("waits for verification"), PENDING),
+            "disabled": (_("disabled"), ~PENDING & Q(is_active=False)),
+            "staff": (_("staff"), Q(is_staff=True)),
+        }
 
 
 @admin.register(User)

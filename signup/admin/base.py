@@ -26,7 +26,8 @@ from signup import usernames
 AT_MOST = 2_000  # rows that a list counts and pages through
 REFERENCES = 5_000  # newest rows among which a reference is searched: it is derived, no column holds it
 AT_ONCE = 200  # rows of one confirmed action; the others stay for the next
-NAMED = 20  # rows that a confirmation names
+
+Action = Callable[[QuerySet], int]  # returns the number of rows for which it succeeded
 
 
 class BoundedPaginator(Paginator):
@@ -85,18 +86,11 @@ class BoundedAdmin(StrictAdmin):
         raise NotImplementedError
 
     def confirm(
-        self,
-        request: HttpRequest,
-        possible: QuerySet,
-        *,
-        question: Any,
-        warning: Any,
-        act: Callable[[QuerySet], int],
-        done: Any,
+        self, request: HttpRequest, possible: QuerySet, *, question: Any, warning: Any, act: Action, done: Any
     ) -> HttpResponse | None:
         """
         Show the chosen rows for which an action is `possible`. Once that is confirmed, call `act` with those that were
-        shown and are still possible. `done` is the message, an ngettext_lazy by the number "n" that `act` returns.
+        shown and are still possible. `done` is the message, an ngettext_lazy by the number "n" that it returns.
         """
         if request.POST.get("confirmed"):
             shown = [int(number) for number in request.POST["confirmed"].split(",") if number.isdecimal()][:AT_ONCE]
@@ -108,46 +102,34 @@ class BoundedAdmin(StrictAdmin):
             "opts": self.opts,
             "title": question,
             "warning": warning,
-            "numbers": ",".join(str(row.pk) for row in rows[:AT_ONCE]),
-            "count": len(rows[:AT_ONCE]),
+            "rows": [(row.pk, self.describe(row)) for row in rows[:AT_ONCE]],
             "is_cut": len(rows) > AT_ONCE,
-            "rows": [tuple(self.describe(row)) for row in rows[:NAMED]],
-            "unnamed": max(0, len(rows[:AT_ONCE]) - NAMED),
             "action": request.POST["action"],
             "list_url": request.get_full_path(),
         }
         return TemplateResponse(request, "admin/confirmation.html", context)
 
 
-class FixedAdmin(BoundedAdmin):
+class ReadOnlyAdmin(BoundedAdmin):
     """Rows that nobody adds or changes."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-
-class AddressAdmin(FixedAdmin):
-    """Rows with an email address as their primary key. Deleting one lifts what it does."""
-
-    search_fields = ("address",)
-    search_help_text = _("The beginning of an email address")
+    has_add_permission = has_change_permission
 
 
-class LogAdmin(FixedAdmin):
+class LogAdmin(ReadOnlyAdmin):
     """A log: only the purge deletes from it."""
 
     search_help_text = _(
         "The beginning of an email address, a number like #12, or the reference that a mail and its page show"
     )
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+    has_delete_permission = ReadOnlyAdmin.has_change_permission
 
     def has_send_permission(self, request: HttpRequest) -> bool:
-        """Looking at a log is not enough to send mails."""
+        """Who may use the actions: looking at a log is not enough to send mails."""
         return request.user.has_perm("worker.change_delivery")
 
     def find(self, rows: QuerySet, word: str) -> list[Any]:
@@ -169,19 +151,34 @@ class LogAdmin(FixedAdmin):
         return date_format(row.created_at, "Y-m-d H:i:s")  # of one width in every language
 
 
-class SinceFilter(admin.SimpleListFilter):
+class ConditionFilter(admin.SimpleListFilter):
+    """A filter by conditions on the rows."""
+
+    def conditions(self) -> dict[str, tuple[Any, Q]]:
+        """The label and the condition of each value."""
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(value, label) for value, (label, _condition) in self.conditions().items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        _label, condition = self.conditions().get(self.value() or "", ("", Q()))
+        return queryset.filter(condition)
+
+
+class SinceFilter(ConditionFilter):
     """The last day, unless there is a search: filters that no index serves then have few rows to look through."""
 
     title, parameter_name = _("time"), "since"
-    SPANS: ClassVar[dict[str, tuple[Any, timedelta | None]]] = {
-        "1h": (_("Last hour"), timedelta(hours=1)),
-        "24h": (_("Last 24 hours"), timedelta(hours=24)),
-        "7d": (_("Last 7 days"), timedelta(days=7)),
-        "all": (_("All that is kept"), None),
-    }
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(value, label) for value, (label, _span) in self.SPANS.items()]
+    def conditions(self) -> dict[str, tuple[Any, Q]]:
+        now = clock.now()
+        return {
+            "1h": (_("Last hour"), Q(created_at__gte=now - timedelta(hours=1))),
+            "24h": (_("Last 24 hours"), Q(created_at__gte=now - timedelta(hours=24))),
+            "7d": (_("Last 7 days"), Q(created_at__gte=now - timedelta(days=7))),
+            "all": (_("All that is kept"), Q()),
+        }
 
     def value(self) -> str:
         chosen = super().value()
@@ -189,7 +186,3 @@ class SinceFilter(admin.SimpleListFilter):
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         yield from list(super().choices(changelist))[1:]  # without Django's own "All"
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        _label, span = self.SPANS.get(self.value(), ("", None))
-        return queryset.filter(created_at__gte=clock.now() - span) if span else queryset

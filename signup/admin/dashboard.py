@@ -20,7 +20,6 @@ from django.views.decorators.http import require_safe
 
 from signup import statistics
 
-SPANS = {"24h": 24, "7d": 168}  # hours
 MAIL_STATES = ("sent", "waiting", "failed", "expired")
 LEFT, RIGHT, TOP, BOTTOM = 52, 750, 12, 200  # of a plot in its view box, 760 × 230
 SHORTEST, LONGEST = 0.1, 7_200.0  # seconds: where the scale of waits begins, and where it ends at the latest
@@ -40,9 +39,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perms(["worker.view_delivery", "verification.view_captchamodel"]):
         raise PermissionDenied
     span = "7d" if request.GET.get("span") == "7d" else "24h"
-    hours = statistics.full_hours(SPANS[span])
-    since = hours[0]
-    every, form = (3, "H:i") if span == "24h" else (24, "MONTH_DAY_FORMAT")  # hours between two labels, and their form
+    # Hours to show, hours between two labels, and the labels' form.
+    number, every, form = {"24h": (24, 3, "H:i"), "7d": (168, 24, "MONTH_DAY_FORMAT")}[span]
+    hours = statistics.full_hours(number)
     labels = [date_format(hour, form) if hour.hour % every == 0 else "" for hour in hours]
     steps, waits = statistics.funnel_by_hour(hours), statistics.waits_by_hour(hours)
     funnel = {name: [step[name] for step in steps] for name in statistics.FUNNEL_LABELS}
@@ -58,9 +57,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "steps": steps[::-1],
         "waits": line_chart({name: [wait[name] for wait in waits] for name in ("median", "p95")}, labels),
         "wait_rows": [wait for wait in reversed(waits) if wait["median"] is not None],
-        "domains": [(domain, _stacked(domain)) for domain in statistics.domains(since)],
-        "limits": _bars(statistics.limits(since)),
-        "languages": _bars(statistics.languages(since)),
+        "domains": [(domain, _stacked(domain)) for domain in statistics.domains(hours[0])],
+        "limits": _bars(statistics.limits(hours[0])),
+        "languages": _bars(statistics.languages(hours[0])),
     }
     return TemplateResponse(request, "admin/dashboard.html", context)
 

@@ -24,7 +24,7 @@ from verification.states import HandleLost, State, matching, state_of
 from worker.models import Delivery, DeliveryQuerySet, Suppression
 from worker.outbox import requeue
 
-from .base import AddressAdmin, LogAdmin, SinceFilter
+from .base import ConditionFilter, LogAdmin, ReadOnlyAdmin, SinceFilter
 
 # The outcome of a request: how it ended, or the state of its code.
 OUTCOMES = {
@@ -45,22 +45,18 @@ def outcome_of(sign_up: CaptchaModel) -> str:
     return "proven" if sign_up.proven_at else state_of(sign_up).value
 
 
-class OutcomeFilter(admin.SimpleListFilter):
+class OutcomeFilter(ConditionFilter):
     title, parameter_name = _("state"), "outcome"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        found = [(name, label) for name, label in OUTCOMES.items() if name != State.LOST.value]
-        return [*found, ("decoy", _("address already registered"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        conditions = {
+    def conditions(self) -> dict[str, tuple[Any, Q]]:
+        rows = {
             "account": Q(redeemed_at__isnull=False, proven_at__isnull=False),
             "proven": Q(redeemed_at=None, proven_at__isnull=False),
             "disowned": Q(redeemed_at__isnull=False, proven_at=None),
-            "decoy": Q(decoy=True),
             **{state.value: Q(proven_at=None) & matching(state) for state in State},
         }
-        return queryset.filter(conditions.get(self.value() or "", Q()))
+        offered = {name: (label, rows[name]) for name, label in OUTCOMES.items() if name != State.LOST.value}
+        return {**offered, "decoy": (_("address already registered"), Q(decoy=True))}
 
 
 @admin.register(CaptchaModel)
@@ -137,14 +133,11 @@ class ReasonFilter(admin.SimpleListFilter):
         return queryset.with_reason(chosen) if chosen in Delivery.Reason.values else queryset
 
 
-class LanguageFilter(admin.SimpleListFilter):
+class LanguageFilter(ConditionFilter):
     title, parameter_name = _("language"), "language"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return settings.LANGUAGES
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(language=self.value()) if self.value() else queryset
+    def conditions(self) -> dict[str, tuple[Any, Q]]:
+        return {code: (name, Q(language=code)) for code, name in settings.LANGUAGES}
 
 
 @admin.register(Delivery)
@@ -205,6 +198,13 @@ class DeliveryAdmin(LogAdmin):
         )
 
 
+class AddressAdmin(ReadOnlyAdmin):
+    """Rows with an email address as their primary key."""
+
+    search_fields = ("address",)
+    search_help_text = _("The beginning of an email address")
+
+
 @admin.register(Suppression)
 class SuppressionAdmin(AddressAdmin):
     """Addresses that get no sign-up mail. Delete one where the owner of the mailbox asks for it."""
@@ -222,5 +222,4 @@ class AddressGuessesAdmin(AddressAdmin):
 
     @admin.display(description=_("wrong guesses in 24 hours"))
     def recent(self, row: AddressGuesses) -> int:
-        begin = (clock.now() - guess_limits.WINDOW).timestamp()
-        return sum(guess > begin for guess in row.guesses)
+        return len(row.since(clock.now() - guess_limits.WINDOW))

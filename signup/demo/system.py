@@ -9,7 +9,6 @@ from aiosmtpd.handlers import Mailbox
 from celery.contrib.testing.worker import start_worker
 from django.conf import settings
 from django.contrib.staticfiles.handlers import StaticFilesHandler
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.utils import translation
@@ -19,17 +18,10 @@ from core.management import base
 from core.wsgi import application
 from worker import celery_app
 
-if not settings.DEMO:
-    raise ImproperlyConfigured(
-        "The demo only runs with DEBUG=true and DEMO=true. / 演示仅能在 DEBUG=true 且 DEMO=true 时运行。"
-    )
-
 
 class QuietHandler(WSGIRequestHandler):
-    """No access log: it would hold the tokens of links."""
-
     def log_message(self, format: str, *args: Any) -> None:
-        pass
+        """No access log: it would hold the tokens of links."""
 
 
 def run(*, port: int, mail_port: int) -> int:
@@ -48,23 +40,16 @@ def run(*, port: int, mail_port: int) -> int:
     mail_server.start()
     try:
         with start_worker(celery_app, pool="threads", concurrency=4, loglevel="WARNING", perform_ping_check=False):
-            _welcome(port)
+            site = f"http://127.0.0.1:{port}"
+            print("\n" + _("Doorcode is running."))
+            print("  " + _("Sign up:     %(url)s") % {"url": f"{site}/signup/"})
+            print("  " + _("Its inbox:   %(url)s") % {"url": f"{site}/demo/inbox/"})
+            print(
+                _("Type any email address; its mail arrives in the inbox. Ctrl-C stops everything.") + "\n", flush=True
+            )
             server.serve_forever()
     except KeyboardInterrupt:
         print(_("Stopping …"), flush=True)
     server.server_close()
     mail_server.stop()
     return 0
-
-
-def _welcome(port: int) -> None:
-    site = f"http://127.0.0.1:{port}"
-    lines = [
-        "",
-        _("Doorcode is running."),
-        "  " + _("Sign up:     %(url)s") % {"url": f"{site}/signup/"},
-        "  " + _("Its inbox:   %(url)s") % {"url": f"{site}/demo/inbox/"},
-        _("Type any email address; its mail arrives in the inbox. Ctrl-C stops everything."),
-        "",
-    ]
-    print("\n".join(lines), flush=True)

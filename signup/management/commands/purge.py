@@ -15,7 +15,6 @@ class Command(base.Command):
     def add_arguments(self, parser: ArgumentParser) -> None:
         self.add_dry_run(parser)
         self.add_yes(parser)
-        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["dry_run"]:
@@ -31,11 +30,6 @@ class Command(base.Command):
             "site mails": _("mails by minute"),
             "mutes": _("mutes that are over"),
         }
-        rows = {}
-        for kind, number in purge(dry_run=options["dry_run"]):
-            rows[kind] = number
-            if not options["json"]:
-                self.stdout.write(f"{labels[kind]}: {number}")
-                self.stdout.flush()
-        if options["json"]:
-            self.print_result(options, {"dry_run": options["dry_run"], "rows": rows}, [])
+        rows = dict(purge(dry_run=options["dry_run"]))
+        lines = [f"{labels[kind]}: {number}" for kind, number in rows.items()]
+        self.print_result(options, {"dry_run": options["dry_run"], "rows": rows}, lines)

@@ -18,23 +18,22 @@ class Command(base.Command):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("The email address of the sign-up"))
         self.add_dry_run(parser)
-        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        address = options["address"]
+        address, dry_run, number = options["address"], options["dry_run"], None
+        result = _("A mail can be sent to %(email)s")
         try:
             sign_up = support.find(address=address)
-            delivery = None if options["dry_run"] else support.resend(sign_up=sign_up)
-        except (support.NothingToSend, HandleLost) as error:
+            if not dry_run and (delivery := support.resend(sign_up=sign_up)):
+                number = delivery.pk
+                result = _("A mail to %(email)s is on its way: delivery %(number)s")
+        except HandleLost as error:
             text = _("No sign-up of %(email)s waits for a code. It has to be started again, or the account exists")
             raise CommandError(text % {"email": address}) from error
         except ResendTooSoon as error:
             text = _("A mail was asked for a moment ago. Try again in %(n)d s")
             raise CommandError(text % {"n": error.retry_after}) from error
-        number, in_logs = delivery and delivery.pk, redaction.pseudonym_of_address(address)
-        text = _("A mail can be sent to %(email)s")
-        if delivery:
-            text = _("A mail to %(email)s is on its way: delivery %(number)s")
-        lines = [text % {"email": address, "number": number}, _("In logs: %(hash)s") % {"hash": in_logs}]
-        data = {"address": address, "in_logs": in_logs, "delivery": number, "dry_run": options["dry_run"]}
+        in_logs = redaction.pseudonym_of_address(address)
+        lines = [result % {"email": address, "number": number}, _("In logs: %(hash)s") % {"hash": in_logs}]
+        data = {"address": address, "in_logs": in_logs, "delivery": number, "dry_run": dry_run}
         self.print_result(options, data, lines)

@@ -13,7 +13,6 @@ class Command(base.Command):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--hours", type=int, default=24, metavar="N", help=_("How many hours; 24 if not given"))
-        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = statistics.summary(hours=options["hours"])

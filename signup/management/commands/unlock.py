@@ -18,22 +18,20 @@ class Command(base.Command):
         unmute = _('Send sign-up mail again, although its owner said "This wasn\'t me"')
         parser.add_argument("--unmute", action="store_true", help=unmute)
         self.add_dry_run(parser)
-        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        address = options["address"]
-        lifted = support.unlock(address=address, unmute=options["unmute"], dry_run=options["dry_run"])
-        in_logs = redaction.pseudonym_of_address(address)
-        text = ngettext("%(n)d wrong code is forgotten", "%(n)d wrong codes are forgotten", lifted.guesses)
-        forgotten, redis_down = (
-            _("Wrong passwords are forgotten"),
-            _("Redis is down: wrong passwords are not forgotten"),
-        )
-        lines = [text % {"n": lifted.guesses}, forgotten if lifted.sign_ins else redis_down]
-        if lifted.muted:
+        address, dry_run = options["address"], options["dry_run"]
+        done = support.unlock(address=address, unmute=options["unmute"], dry_run=dry_run)
+        codes = ngettext("%(n)d wrong code is forgotten", "%(n)d wrong codes are forgotten", done.guesses)
+        lines = [codes % {"n": done.guesses}]
+        if done.sign_ins:
+            lines.append(_("Wrong passwords are forgotten"))
+        else:
+            lines.append(_("Redis is down: wrong passwords are not forgotten"))
+        if done.muted:
             lines.append(_("Sign-up mail is sent again"))
-        if options["dry_run"]:
+        if dry_run:
             lines.append(_("Nothing was changed"))
+        in_logs = redaction.pseudonym_of_address(address)
         lines.append(_("In logs: %(hash)s") % {"hash": in_logs})
-        data = {"address": address, "in_logs": in_logs, "dry_run": options["dry_run"], **vars(lifted)}
-        self.print_result(options, data, lines)
+        self.print_result(options, {"address": address, "in_logs": in_logs, "dry_run": dry_run, **vars(done)}, lines)

@@ -25,7 +25,6 @@ class Command(base.Command):
         parser.add_argument("--url", metavar="URL", help=url)
         send = _("Send one test mail to this address, straight to the mail server")
         parser.add_argument("--send-to", type=base.address, metavar="ADDRESS", help=send)
-        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         checks, limit = registry.registered(), registry.TIME_LIMIT

@@ -19,7 +19,6 @@ class Command(base.Command):
         part = _("What to show: text (the default), html, or raw, the whole message with its headers")
         parser.add_argument("--part", choices=["text", "html", "raw"], default="text", help=part)
         parser.add_argument("--output", type=Path, metavar="FILE", help=_("Write to this file instead of printing"))
-        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         part = options["part"]

@@ -19,7 +19,6 @@ class Command(base.Command):
         parser.add_argument("--failed", action="store_true", help=_("All failed mails"))
         self.add_dry_run(parser)
         self.add_yes(parser)
-        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if bool(options["delivery"]) == options["failed"]:

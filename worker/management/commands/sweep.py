@@ -16,7 +16,6 @@ class Command(base.Command):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
-        self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
