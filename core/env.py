@@ -62,7 +62,9 @@ class Env(environ.Env):  # type: ignore[misc]
     def duration(self, var: str, default: str) -> int:
         """Return the seconds of "90", "90s", "15m", "24h" or "7d"."""
         text = self.str(var, default=default)
-        [(number, unit)] = _parse(var, [text.strip()], _DURATION, "a time like 90s, 15m, 24h or 7d", "90s、15m、24h、7d")
+        [(number, unit)] = _parse(
+            var, [text.strip()], _DURATION, "a time like 90s, 15m, 24h or 7d", "90s、15m、24h、7d"
+        )
         return int(number) * _UNITS[unit]
 
     def rates(self, var: str, default: str) -> list[tuple[int, int]]:
@@ -133,7 +135,9 @@ class Env(environ.Env):  # type: ignore[misc]
         for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
             value, match = options.pop(name), _POOL_OPTION.fullmatch(name)
             if match is None or not isinstance(value, int):
-                raise _refusal(f"{name} in {var}", "an option of psycopg's pool like pool_max_size=10", "pool_max_size=10")
+                raise _refusal(
+                    f"{name} in {var}", "an option of psycopg's pool like pool_max_size=10", "pool_max_size=10"
+                )
             pool[match[1]] = value
         return {**database, "OPTIONS": {**postgresql, **options, "pool": pool}}
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from core.health import registry
 from core.health.checks import proxies
@@ -17,15 +18,14 @@ from worker.smtp import DEADLINE
 class Command(base.Command):
     requires_system_checks = []  # a health check may explain an error that a system check would only report
 
-    def describe(self) -> str:
-        return _("Check everything that a registration needs; exit with 1 if something fails")
+    help = gettext_lazy("Check everything that a registration needs; exit with 1 if something fails")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         url = _("Where to ask the site which proxies it is behind; SITE_URL if none is given")
         parser.add_argument("--url", metavar="URL", help=url)
         send = _("Send one test mail to this address, straight to the mail server")
         parser.add_argument("--send-to", type=base.address, metavar="ADDRESS", help=send)
-        self.add_json(parser)
+        self.add_flags(parser, "--json")
 
     def handle(self, *args: Any, **options: Any) -> None:
         checks, limit = registry.registered(), registry.TIME_LIMIT

@@ -2,7 +2,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from core.management import base
@@ -11,15 +11,14 @@ from worker.models import Delivery
 
 
 class Command(base.Command):
-    def describe(self) -> str:
-        return _("Show a mail as it would be sent, in the language of --lang; its code and links open nothing")
+    help = gettext_lazy("Show a mail as it would be sent, in the language of --lang; its code and links open nothing")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=Delivery.Kind.values, metavar="KIND", help=", ".join(Delivery.Kind.values))
         part = _("What to show: text (the default), html, or raw, the whole message with its headers")
         parser.add_argument("--part", choices=["text", "html", "raw"], default="text", help=part)
         parser.add_argument("--output", type=Path, metavar="FILE", help=_("Write to this file instead of printing"))
-        self.add_json(parser)
+        self.add_flags(parser, "--json")
 
     def handle(self, *args: Any, **options: Any) -> None:
         part = options["part"]
