@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Min, Q, Sum, Value
-from django.db.models.functions import Now, StrIndex, Substr, TruncHour
+from django.db.models import Count, F, Q, Sum, Value
+from django.db.models.functions import StrIndex, Substr, TruncHour
 from django.utils.translation import gettext_lazy as _
 
 from core import clock
@@ -130,9 +130,8 @@ def waiting_mails() -> int:
 
 def due_mails() -> dict[str, int]:
     """How many mails are due now, and for how long the oldest has been."""
-    found = Delivery.objects.due().aggregate(number=Count("pk"), since=Min("next_attempt_at"), now=Max(Now()))
-    age = int((found["now"] - found["since"]).total_seconds()) if found["since"] else 0
-    return {"due": found["number"], "oldest_seconds": age}
+    longest = Delivery.objects.longest_due()
+    return {"due": Delivery.objects.due().count(), "oldest_seconds": int(longest[1].total_seconds()) if longest else 0}
 
 
 def _sign_ups(since: datetime) -> CaptchaQuerySet:

@@ -10,7 +10,7 @@ from verification.models import CaptchaModel
 from verification.states import State, state_of
 from worker import suppression
 from worker.models import Delivery
-from worker.requeue import requeue
+from worker.outbox import requeue
 
 from . import limits, services
 from .models import User

@@ -82,8 +82,8 @@ def all_hands(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> Hands:
 
 
 @pytest.fixture(autouse=True)
-def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The deliveries that the bell was rung for; no unit test has a broker."""
+def notified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The deliveries that workers were notified of; no unit test has a broker."""
     ids: list[int] = []
     monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: ids.append(delivery_id) or True)
     return ids
@@ -111,6 +111,7 @@ def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     monkeypatch.setattr(outbox, "_next_look", float("-inf"))
     monkeypatch.setattr(smtp, "_pool", smtp.Pool())
+    monkeypatch.setattr("django.conf.settings.EMAIL_BACKEND", "worker.smtp.EmailBackend")  # pytest-django has its own
     monkeypatch.setattr(sending, "_pace", sending._Pace())
     for each in (ratelimit.breaker, notify.breaker, smtp.breaker):
         each.succeeded()

@@ -17,7 +17,7 @@ from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_delivery, m
 from verification import codes, services
 from verification.models import AddressGuesses, CaptchaModel
 from worker import messages, suppression
-from worker.models import Delivery
+from worker.models import ACCOUNT_KINDS, Delivery
 
 SCREENS: dict[str, Callable[[Client], HttpResponse]] = {}
 MAILS = tuple(Delivery.Kind.values)
@@ -38,8 +38,8 @@ def html_of(name: str, language: str) -> str:
 
 def _delivery(name: str, language: str) -> Delivery:
     kind, user = name.removeprefix("mail_"), make_user()
-    about = {} if kind in suppression.KINDS else {"user_id": user.pk}
-    sign_up = make_captcha(decoy=kind == "registered") if kind in suppression.KINDS else None
+    about = {"user_id": user.pk} if kind in ACCOUNT_KINDS else {}
+    sign_up = None if kind in ACCOUNT_KINDS else make_captcha(decoy=kind == "registered")
     return make_delivery(sign_up, kind=kind, language=language, **about)
 
 

@@ -7,12 +7,14 @@ class WorkerConfig(AppConfig):
     verbose_name = _("Mail")
 
     def ready(self) -> None:
+        from django.core import checks
+
         from core.health import registry
         from core.observability import metrics as exposition
 
-        from . import checks, health, metrics
+        from . import health, metrics
 
-        checks.register()
+        checks.register(health.check_mails, "doorcode", deploy=True)
         registry.register("broker", health.broker, _("broker"), quick=True)
         registry.register("workers", health.workers, _("workers"))
         registry.register("sweeper", health.sweeper, _("sweeper"))

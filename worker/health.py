@@ -1,10 +1,15 @@
-"""Health checks of what brings a mail from the commit to the mailbox: broker, workers, sweeper, outbox, mail server."""
+"""Health checks of a mail's way from the commit to the mailbox: broker, workers, sweeper, outbox, mail server."""
 
-import smtplib
 import ssl
+import time
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
+from django.core import checks
+from django.core.mail import get_connection
 from django.db.models import Count, Max, Min
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import get_language, ngettext
@@ -13,10 +18,12 @@ from django.utils.translation import gettext as _
 from core.checks import is_local
 from core.health.registry import Finding, failed, ok, skipped, warning
 from core.observability import redaction
+from verification import codes
 
-from . import checks, heartbeat, messages, smtp
+from . import messages
 from .models import Delivery, Heartbeat
-from .smtp import Outcome
+from .smtp import DEADLINE, Outcome
+from .smtp_pool import Busy, Pool
 
 MAX_WAIT = 60  # seconds for which a mail may be overdue or deferred before it is a warning
 
@@ -46,19 +53,18 @@ def sweeper() -> Finding:
         return failed(_("no sweeper has run: each worker has one, or run manage.py sweep"))
     age = max(0, int((found["now"] - found["last"]).total_seconds()))
     text = _("last run %(seconds)d s ago") % {"seconds": age}
-    return ok(text) if age <= heartbeat.ALIVE.total_seconds() else failed(text)
+    return ok(text) if age <= Heartbeat.ALIVE.total_seconds() else failed(text)
 
 
 def waiting_mails() -> Finding:
     """How many mails are due and how many the mail server deferred, and for how long the oldest has waited."""
     due, deferred = Delivery.objects.due(), Delivery.objects.deferred()
-    overdue = due.aggregate(n=Count("pk"), since=Min("next_attempt_at"), now=Max(Now()))
-    waiting = deferred.aggregate(n=Count("pk"), since=Min(Coalesce("admitted_at", "created_at")), now=Max(Now()))
     texts, longest = [_("no mail is due")], 0
-    if overdue["n"]:
-        longest = int((overdue["now"] - overdue["since"]).total_seconds())
-        text = ngettext("%(n)d is due, for %(seconds)d s", "%(n)d are due, the oldest for %(seconds)d s", overdue["n"])
-        texts = [text % {"n": overdue["n"], "seconds": longest}]
+    if overdue := due.longest_due():
+        number, longest = due.count(), int(overdue[1].total_seconds())
+        text = ngettext("%(n)d is due, for %(seconds)d s", "%(n)d are due, the oldest for %(seconds)d s", number)
+        texts = [text % {"n": number, "seconds": longest}]
+    waiting = deferred.aggregate(n=Count("pk"), since=Min(Coalesce("admitted_at", "created_at")), now=Max(Now()))
     if waiting["n"]:
         age = int((waiting["now"] - waiting["since"]).total_seconds())
         text = ngettext(
@@ -75,34 +81,58 @@ def waiting_mails() -> Finding:
 def mail_server() -> Finding:
     """Connect, EHLO, TLS and AUTH by EMAIL_URL, as a worker does; nothing is sent."""
     try:
-        return _connect()
-    except smtplib.SMTPResponseException as error:
-        if smtp.says_too_many(error):
-            return warning(_("it takes no more connections from here now: %(reply)s") % {"reply": smtp.reason(error)})
-        raise
-
-
-def _connect() -> Finding:
-    with smtp.session() as connection:
-        connection.ehlo_or_helo_if_needed()
-        socket = connection.sock
-        tls = socket.version() if isinstance(socket, ssl.SSLSocket) else None
+        connection = Pool().take(until=time.monotonic() + DEADLINE)
+    except Busy as error:
+        return warning(_("it takes no more connections from here now: %(reply)s") % {"reply": error})
+    socket = connection.smtp.sock
+    tls = socket.version() if isinstance(socket, ssl.SSLSocket) else None
+    connection.close()
     facts = [f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}", tls or _("without TLS")]
     facts += [_("signed in")] if settings.EMAIL_HOST_USER else []
     return ok(", ".join(facts)) if tls or is_local(settings.EMAIL_HOST) else warning(", ".join(facts))
-
-
-def mails() -> Finding:
-    """Whether each kind of mail can be built in each language, as for a delivery."""
-    faults = list(checks.faults())
-    return failed("; ".join(faults)) if faults else ok(_("every kind of mail can be built in every language"))
 
 
 def test_mail(recipient: str) -> Finding:
     """Send one mail straight to the mail server, past the outbox; whether the server accepts it."""
     language = get_language() or settings.LANGUAGE_CODE
     message = messages.build(messages.sample(kind=messages.TEST, language=language, recipient=recipient))
-    content = message.message().as_bytes(linesep="\r\n")
-    reply = smtp.send(sender=message.from_email, recipient=recipient, message=content)
-    smtp.close_connections()
+    backend = get_connection()
+    reply = backend.deliver(message)
+    backend.close()
     return (ok if reply.outcome is Outcome.ACCEPTED else failed)(f"{reply.outcome.value}: {reply.text}")
+
+
+def mails() -> Finding:
+    """Whether each kind of mail can be built in each language, as for a delivery."""
+    found = list(faults())
+    return failed("; ".join(found)) if found else ok(_("every kind of mail can be built in every language"))
+
+
+def check_mails(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """The same as a system check of Django. It doesn't query the database."""
+    hint = _("Check SITE_NAME, DEFAULT_FROM_EMAIL and the mail templates in BRAND_DIR")
+    return [checks.Error(text, hint=hint, id="doorcode.E020") for text in faults()]
+
+
+def faults() -> Iterator[str]:
+    """The kind and language of each mail that can't be sent as it is, and why."""
+    for kind, (language, _name) in product([*Delivery.Kind.values, messages.TEST], settings.LANGUAGES):
+        try:
+            fault = _fault(kind, language)
+        except Exception as error:
+            notes = " ".join(getattr(error, "__notes__", []))
+            fault = f"{type(error).__name__}: {error} {notes}".strip()
+        if fault:
+            facts = {"kind": kind, "language": language, "fault": fault}
+            yield _("The mail %(kind)s in %(language)s: %(fault)s") % facts
+
+
+def _fault(kind: str, language: str) -> str:
+    """The fault of a mail that can be built; raises what keeps it from being built."""
+    delivery = messages.sample(kind=kind, language=language)
+    message = messages.build(delivery)
+    message.message().as_bytes()
+    code = codes.code_of(delivery.sign_up) if delivery.sign_up and kind == Delivery.Kind.CODE else None
+    if code and code not in message.body.splitlines():
+        return _("its text has no line with the code alone")
+    return "" if message.subject else _("its subject is empty")

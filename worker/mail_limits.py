@@ -1,29 +1,27 @@
 """
-How many mails: limits of a mailbox and of the site. They delay mails, at the claim, and never change an answer.
+How many mails a mailbox and the site get. The limits delay mails, at the claim, and never change an answer.
 
 Sign-up mails and password resets have limits of their own, so that neither can starve the other. A mail takes its place
 when it is first claimed: a retry of it is free, and so is one that is held back or superseded.
 
-No order of service can protect a mailbox from a stranger with any number of networks. What does is that every sign-up
-mail serves its reader, whoever asked for it, and so the next place must never be far: places are spread over the
-longest window, and each goes to the network that had the fewest, and there to the newest request.
+No order of service protects a mailbox from a stranger with any number of networks. But every sign-up mail serves its
+reader, whoever asked for it, so it is enough that the next place is never far: places are spread over the longest
+window, and each goes to the network that had the fewest, and there to the newest request.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import blake2b
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Count, F, Q
 
 from . import suppression
 from .models import ACCOUNT_KINDS, EXEMPT, Delivery, DeliveryQuerySet, SiteMails
 
-MINUTE = timedelta(minutes=1)  # what a row of the site's tally counts
+MINUTE = timedelta(minutes=1)  # the mails of each are a row of SiteMails
 # A sign-up and one more mail, as people need them, are sent at once. Then NEWCOMERS further networks wait for a 24th of
 # the window (an hour), and all others so long that the mails of a day are used up at its end and not before.
 AT_ONCE = 2
@@ -37,8 +35,9 @@ Sent = list[tuple[str, datetime]]  # the (network, time) of a mailbox's mails, o
 
 @dataclass(frozen=True)
 class MailLimit:
-    """The limits of a group of mails: the settings that hold their rates, and their column of SiteMails."""
+    """The limits of a group of mails: its deliveries, the settings that hold its rates, and its column of SiteMails."""
 
+    mails: Q
     mailbox_setting: str
     site_setting: str
     column: str
@@ -54,14 +53,8 @@ class MailLimit:
         return rates
 
 
-SIGN_UPS = MailLimit("LIMIT_MAILS_MAILBOX", "LIMIT_MAILS_SITE", "mails")
-RESETS = MailLimit("LIMIT_RESETS_MAILBOX", "LIMIT_RESETS_SITE", "resets")
-
-
-def of_kind(limit: MailLimit) -> Q:
-    """The deliveries that a limit is about."""
-    account = Q(kind__in=ACCOUNT_KINDS)
-    return account if limit is RESETS else ~account
+SIGN_UPS = MailLimit(~Q(kind__in=ACCOUNT_KINDS), "LIMIT_MAILS_MAILBOX", "LIMIT_MAILS_SITE", "mails")
+RESETS = MailLimit(Q(kind__in=ACCOUNT_KINDS), "LIMIT_RESETS_MAILBOX", "LIMIT_RESETS_SITE", "resets")
 
 
 def next_place(sent: Sent, network: str | None, rates: Rates, *, at: datetime) -> datetime:
@@ -115,10 +108,10 @@ def _admit_to_mailboxes(asking: Sequence[Delivery], limit: MailLimit, at: dateti
     mailboxes: dict[str, list[Delivery]] = {}
     for delivery in asking:
         mailboxes.setdefault(delivery.mailbox, []).append(delivery)
-    _lock(mailboxes)
+    Delivery.objects.lock_mailboxes(mailboxes)
     sent: dict[str, Sent] = {mailbox: [] for mailbox in mailboxes}
     longest = timedelta(seconds=limit.mailbox_rates[-1][1])
-    recent = Delivery.objects.filter(of_kind(limit), mailbox__in=mailboxes, admitted_at__gt=at - longest)
+    recent = Delivery.objects.filter(limit.mails, mailbox__in=mailboxes, admitted_at__gt=at - longest)
     for mailbox, network, time in recent.order_by("admitted_at").values_list("mailbox", "network", "admitted_at"):
         sent[mailbox].append((network, time or at))
     return [each for mailbox, mine in mailboxes.items() for each in _admit_to(mailbox, mine, sent[mailbox], limit, at)]
@@ -129,7 +122,7 @@ def _admit_to(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, 
     if not sent and len(mine) == 1:
         return mine  # nearly always
     chosen: list[Delivery] = []
-    waiting = Delivery.objects.due().filter(of_kind(limit), mailbox=mailbox, admitted_at=None)
+    waiting = Delivery.objects.due().filter(limit.mails, mailbox=mailbox, admitted_at=None)
     while winner := _choose(waiting.exclude(pk__in=[each.pk for each in chosen]), sent, limit.mailbox_rates, at):
         chosen.append(winner)
         sent.append((winner.network, at))
@@ -155,7 +148,7 @@ def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
 
 
 def _first(rows: DeliveryQuerySet, at: datetime) -> Delivery | None:
-    """The first of these that would help and is not held back; what would not help any more leaves the outbox."""
+    """The first of these that is wanted and not held back; one that is not wanted leaves the outbox."""
     while delivery := rows.first():
         suppression.mark([delivery], at=at)
         if delivery.is_wanted and not delivery.is_held_back:
@@ -189,8 +182,8 @@ def _room(most: int, seconds: int, column: str, at: datetime) -> int:
 
 def admissible(rows: DeliveryQuerySet, limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
     """
-    Return which of `rows` the site's limit lets pass now. Its last places are for networks that asked for few mails: a
-    stranger who fills the site's limit from some networks does not stop the others.
+    The mails among `rows` that the site's limit lets pass now. Its last places are for networks that asked for few
+    mails: a stranger who fills the site's limit from some networks does not stop the others.
     """
     room = site_room(limit, at=at)
     if room == 0:
@@ -203,15 +196,14 @@ def admissible(rows: DeliveryQuerySet, limit: MailLimit, *, at: datetime) -> Del
 def claimable(*, at: datetime) -> DeliveryQuerySet:
     """The due mails that the site's limits let pass now."""
     due = Delivery.objects.due()
-    return admissible(due.filter(of_kind(RESETS)), RESETS, at=at) | admissible(
-        due.filter(of_kind(SIGN_UPS)), SIGN_UPS, at=at
-    )
+    resets, sign_ups = (admissible(due.filter(limit.mails), limit, at=at) for limit in (RESETS, SIGN_UPS))
+    return resets | sign_ups
 
 
 def _busy_networks(limit: MailLimit, at: datetime) -> list[str]:
     """The networks that asked for more than a hundredth of the site's mails in its window."""
     most, seconds = min(limit.site_rates)
-    asked = Delivery.objects.filter(of_kind(limit), created_at__gt=at - timedelta(seconds=seconds)).exclude(mailbox="")
+    asked = Delivery.objects.filter(limit.mails, created_at__gt=at - timedelta(seconds=seconds)).exclude(mailbox="")
     busy = asked.values("network").annotate(mails=Count("pk")).filter(mails__gt=max(1, most // 100))
     return list(busy.values_list("network", flat=True))
 
@@ -220,8 +212,8 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     if not passed:
         return passed
     minute = _minute(at)
-    SiteMails.objects.bulk_create([SiteMails(minute=minute)], ignore_conflicts=True)
-    SiteMails.objects.select_for_update().get(minute=minute)  # held until the commit: no two claims take the same place
+    # Locked until the commit: no two claims take the same place.
+    SiteMails.objects.select_for_update().get_or_create(minute=minute)
     room = site_room(limit, at=at)
     admitted, surplus = passed[:room], passed[len(passed[:room]) :]
     SiteMails.objects.filter(minute=minute).update(**{limit.column: F(limit.column) + len(admitted)})
@@ -232,14 +224,3 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
 
 def _minute(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
-
-
-def _lock(mailboxes: Iterable[str]) -> None:
-    """
-    Hold these mailboxes until the transaction ends: a mailbox has no row that the ORM could lock. On SQLite the
-    transaction itself is the lock.
-    """
-    if connection.vendor == "postgresql":
-        keys = sorted(int.from_bytes(blake2b(each.encode(), digest_size=8).digest(), signed=True) for each in mailboxes)
-        with connection.cursor() as cursor:  # one order for all: no two claims wait for each other in a circle
-            cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])

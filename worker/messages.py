@@ -32,7 +32,7 @@ _contexts: dict[str, Callable[[Delivery], Context]] = {TEST: lambda delivery: {}
 
 
 class Unbuildable(Exception):
-    """What the mail is about is gone, or the key of its code has left the settings: it can never be sent."""
+    """A mail can never be sent: its account or request is gone, or the key of its code has left the settings."""
 
 
 class SevenBitMessage(EmailMultiAlternatives):
@@ -55,13 +55,13 @@ class SevenBitMessage(EmailMultiAlternatives):
 
 
 def register(kind: str, context: Callable[[Delivery], Context]) -> None:
-    """Name the function that makes what the templates of a kind of mail print. It may raise Unbuildable."""
+    """Set the function that makes the context of the templates of a kind of mail. It may raise Unbuildable."""
     _contexts[kind] = context
 
 
 def build(delivery: Delivery) -> EmailMultiAlternatives:
     """
-    Return the mail of a delivery, in its language. Its secrets are made here, and are stored nowhere.
+    Return the mail of a delivery, in its language. Its code and links are derived here, and stored nowhere.
 
     Raises Unbuildable, and whatever a broken template raises.
     """
@@ -94,7 +94,7 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
 
 
 def sample(*, kind: str, language: str, recipient: str = "name@example.com") -> Delivery:
-    """Return a delivery that is about nobody and not saved. The code and the links of its mail open nothing."""
+    """Return an unsaved delivery, for a preview or a check. The code and the links of its mail open nothing."""
     now = clock.now()
     sign_up = CaptchaModel(
         pk=0,

@@ -1,21 +1,63 @@
-"""What `/metrics` shows of mails and workers; read at the scrape, and by an index of what waits, not of what was."""
+"""
+What `/metrics` shows of mails and workers. Counters are kept in the database (core/observability/counters.py); gauges
+are read at the scrape, by an index of the mails that wait.
+"""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import product
 
 from django.db.models import Count, Max, Min, Q
 from django.db.models.functions import Coalesce, Now
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from core import clock
+from core.observability.counters import Counter, Histogram
 
-from . import counts, mail_limits, notify
-from .heartbeat import ALIVE
+from . import mail_limits, notify
 from .models import DEFERRED, EXEMPT, WAITS_FOR_LIMIT, Delivery, Heartbeat
+from .smtp import Outcome, Reply
 
 State = Delivery.State
 
-__all__ = ["broker", "counts", "mails", "workers"]
+WAITS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0)  # seconds
+REPLIES = ("2xx", "4xx", "5xx", "5.3.x", "5.7.x", "none")
+
+tries = Counter(
+    "doorcode_mail_tries",
+    "Tries to send a mail, by outcome",
+    ["kind", "outcome"],
+    known=product(Delivery.Kind.values, [outcome.value for outcome in Outcome]),
+)
+replies = Counter(
+    "doorcode_mail_replies", "Answers of the mail server", ["reply"], known=[(reply,) for reply in REPLIES]
+)
+failed = Counter(
+    "doorcode_mails_failed",
+    "Mails that ended without being delivered, by reason",
+    ["reason"],
+    known=[("refused",), ("given_up",)],
+)
+accepted_after = Histogram("doorcode_mail_acceptance_seconds", "From the request of a mail to its acceptance", WAITS)
+reclaimed = Counter("doorcode_leases_reclaimed", "Mails taken over from a worker whose lease had ended")
+fenced = Counter("doorcode_settles_fenced", "Outcomes that came after another worker had taken the mail over")
+
+
+def count_try(delivery: Delivery, reply: Reply) -> None:
+    """Count the outcome of one try."""
+    tries.add(delivery.kind, reply.outcome.value)
+    replies.add(reply_class(reply.text))
+    if reply.outcome is Outcome.ACCEPTED:
+        accepted_after.observe((clock.now() - delivery.created_at).total_seconds())
+
+
+def reply_class(text: str) -> str:
+    """The class of an SMTP answer (RFC 5321 §4.2.1); 5.3.x and 5.7.x, about the service and its policy, apart."""
+    found = re.match(r"([245])\d\d\b(?:[ -](5\.[37])\.\d)?", text)
+    if not found:
+        return "none"
+    return f"{found[2]}.x" if found[2] else f"{found[1]}xx"
 
 
 def mails() -> Iterator[Metric]:
@@ -26,7 +68,6 @@ def mails() -> Iterator[Metric]:
         due=Count("pk", filter=is_due),
         deferred=Count("pk", filter=DEFERRED),
         later=Count("pk", filter=WAITS_FOR_LIMIT),
-        due_since=Min("next_attempt_at", filter=is_due),
         since=admitted,
     )
     taken = Delivery.objects.filter(state=State.SENDING).aggregate(
@@ -40,28 +81,29 @@ def mails() -> Iterator[Metric]:
         if not state.endswith("since"):
             waiting.add_metric([state], number)
     yield waiting
-    oldest_due = max(_age(pending["due_since"]), _age(taken["left_since"]))
+    longest = Delivery.objects.longest_due()
+    oldest_due = max(longest[1].total_seconds() if longest else 0.0, _age(taken["left_since"]))
     yield GaugeMetricFamily("doorcode_mail_oldest_due_seconds", "How long the longest has been due", value=oldest_due)
     oldest = max(oldest_due, _age(pending["since"]), _age(taken["since"]))
     text = "Age of the oldest mail that is not delivered, though no limit holds it back"
     yield GaugeMetricFamily("doorcode_mail_oldest_undelivered_seconds", text, value=oldest)
     room = mail_limits.site_room(mail_limits.SIGN_UPS, at=clock.now())
     if room is not None:
-        yield GaugeMetricFamily(
-            "doorcode_mail_budget_left", "Sign-up mails that the site's limit lets pass now", value=room
-        )
+        text = "Sign-up mails that the site's limit lets pass now"
+        yield GaugeMetricFamily("doorcode_mail_budget_left", text, value=room)
 
 
 def workers() -> Iterator[Metric]:
-    """Who is at work, by the heartbeats of their sweepers."""
-    beats = Heartbeat.objects.annotate(alive=Q(beat_at__gt=Now() - ALIVE)).aggregate(
+    """The workers that run, by the heartbeats of their sweepers."""
+    beats = Heartbeat.objects.annotate(alive=Q(beat_at__gt=Now() - Heartbeat.ALIVE)).aggregate(
         workers=Count("pk", filter=Q(alive=True)),
         mail_server=Count("pk", filter=Q(alive=True, mail_server_broken=True)),
         broker=Count("pk", filter=Q(alive=True, broker_broken=True)),
         last=Max("beat_at"),
     )
-    yield GaugeMetricFamily("doorcode_workers", "Worker processes heard of", value=beats["workers"])
-    breakers = GaugeMetricFamily("doorcode_breakers_open", "Workers whose breaker is open", labels=["breaker"])
+    yield GaugeMetricFamily("doorcode_workers", "Worker processes with a recent heartbeat", value=beats["workers"])
+    text = "Workers whose circuit breaker is open"
+    breakers = GaugeMetricFamily("doorcode_breakers_open", text, labels=["breaker"])
     breakers.add_metric(["mail_server"], beats["mail_server"])
     breakers.add_metric(["broker"], beats["broker"])
     yield breakers
@@ -70,8 +112,8 @@ def workers() -> Iterator[Metric]:
 
 
 def broker() -> Iterator[Metric]:
-    """How many bells no worker has heard yet."""
-    yield GaugeMetricFamily("doorcode_broker_messages", "Bells that wait in the broker", value=notify.queue_length())
+    text = "Messages in the broker's queue that no worker has taken"
+    yield GaugeMetricFamily("doorcode_broker_messages", text, value=notify.queue_length())
 
 
 def _age(since: datetime | None) -> float:

@@ -1,10 +1,12 @@
-"""The outbox. A row is the truth about one mail; the broker only wakes the workers."""
+"""The outbox, and the tables beside it. A row is the truth about one mail; the broker only wakes the workers."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import ClassVar, Self
 
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -16,7 +18,8 @@ from verification.models import CaptchaModel
 EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
 DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
 WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
-ACCOUNT_KINDS = ("password_reset", "password_changed")  # mails to people who have an account; the others are sign-up's
+# Mails to people who have an account, and asked for them. All others are about a sign-up that anybody may have begun.
+ACCOUNT_KINDS = ("password_reset", "password_changed")
 SOON = timedelta(seconds=5)  # a mail that is not admitted, or may not be tried, within it is delayed by a mail limit
 PATIENCE = timedelta(seconds=10)  # a mail that waits longer than this is delayed, tried or not
 
@@ -25,6 +28,11 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def due(self) -> Self:
         """Mails that may be sent now, by the database's clock."""
         return self.filter(state=Delivery.State.PENDING, next_attempt_at__lte=Now())
+
+    def longest_due(self) -> tuple[int, timedelta] | None:
+        """The id of the mail that has been due for longest, and for how long; None where none is due."""
+        age = models.ExpressionWrapper(Now() - F("next_attempt_at"), output_field=models.DurationField())
+        return self.due().order_by("next_attempt_at").values_list("pk", age).first()
 
     def deferred(self) -> Self:
         """Mails that wait for their next try, after one that failed."""
@@ -50,7 +58,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Mails that have this `Delivery.reason`."""
         if reason == Delivery.Reason.LIMIT:
             return self.filter(WAITS_FOR_LIMIT, last_reply="")
-        if reason != Delivery.Reason.TROUBLE:
+        if reason != Delivery.Reason.NO_ANSWER:
             return self.filter(last_reply__startswith=Delivery.REPLY_BEGINS[reason])
         rows = self.exclude(last_reply="")
         for beginning in Delivery.REPLY_BEGINS.values():
@@ -62,16 +70,51 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(EXEMPT)
 
     def supersede(self) -> int:
-        """Take mails out of the outbox that would not help any more; return their number."""
+        """Take mails out of the outbox that are of no use any more; return their number."""
         return self.update(state=Delivery.State.EXPIRED, last_reply="superseded")
 
     def lock(self) -> Self:
         """Lock what is read until the transaction ends, and pass over what others hold. (SQLite locks as a whole.)"""
         return self.select_for_update(skip_locked=True, no_key=True, of=("self",))
 
+    def lock_newest_and_oldest(self, limit: int) -> list["Delivery"]:
+        """
+        Lock and return up to `limit` mails: half of them the newest, so that a visitor does not wait behind a backlog,
+        half the oldest, so that no mail waits forever.
+        """
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                # When mails pile up, the planner still expects a handful: for these it would collect and sort all rows.
+                cursor.execute("SET LOCAL enable_bitmapscan = off")
+        half = (limit + 1) // 2
+        rows = list(self.lock().order_by("-next_attempt_at")[:half])
+        if len(rows) == half < limit:
+            others = self.lock().exclude(pk__in=[row.pk for row in rows])
+            rows += others.order_by("next_attempt_at")[: limit - half]
+        return rows
+
+    def lock_mailboxes(self, mailboxes: Iterable[str]) -> None:
+        """
+        Hold mailboxes until the transaction ends, in one order for all, so that no two transactions wait for each
+        other. A mailbox has no row that the ORM could lock. On SQLite the transaction itself is the lock.
+        """
+        if connection.vendor == "postgresql":
+            digests = (blake2b(each.encode(), digest_size=8).digest() for each in mailboxes)
+            keys = sorted(int.from_bytes(digest, signed=True) for digest in digests)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
+
+    def leased(self, delivery: "Delivery") -> Self:
+        """The row of a claimed mail, if the lease under which it was claimed still holds."""
+        return self.filter(pk=delivery.pk, state=Delivery.State.SENDING, lease_token=delivery.lease_token)
+
+    def end_lease(self, state: "Delivery.State", **columns: object) -> int:
+        """Move claimed mails to another state; return their number."""
+        return self.update(state=state, lease_token="", lease_until=None, **columns)
+
 
 class Delivery(models.Model):
-    """One mail on its way. It says what the mail is about, never what is in it: that is derived at the send."""
+    """One mail. The row says what it is about; its code and links are derived when it is sent, and stored nowhere."""
 
     is_muted = False  # suppression.mark sets it
 
@@ -96,7 +139,7 @@ class Delivery(models.Model):
         MUTED = "muted", _("muted by the owner")
         SUPERSEDED = "superseded", _("another code took its place")
         OVER = "over", _("nothing to send any more")
-        TROUBLE = "trouble", _("no answer from the mail server, or own trouble")
+        NO_ANSWER = "no_answer", _("no answer from the mail server, or a fault of this site")
 
     # `last_reply` begins with the first digit of an SMTP reply (RFC 5321 §4.2.1), or with the outbox's own word.
     REPLY_BEGINS: ClassVar[dict[str, str]] = {
@@ -116,7 +159,7 @@ class Delivery(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
-    # What the mail limits count by: the mailbox, empty for a mail outside them, and a pseudonym of who asked.
+    # The mail limits count by mailbox, empty for a mail outside them, and by the pseudonym of the network that asked.
     mailbox = models.CharField(max_length=254, blank=True, default="", db_default="")
     network = models.CharField(max_length=16, blank=True, default="", db_default="")
     admitted_at = models.DateTimeField(_("within the mail limit"), null=True, blank=True)
@@ -125,7 +168,7 @@ class Delivery(models.Model):
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
     lease_token = models.CharField(max_length=32, blank=True)
     message_id = models.CharField("Message-ID", max_length=255)
-    published_at = models.DateTimeField(_("bell rung"), null=True, blank=True)
+    tried_early_at = models.DateTimeField(_("tried early"), null=True, blank=True)  # as others were accepted
     sent_at = models.DateTimeField(_("accepted by the mail server"), null=True, blank=True)
     last_reply = models.CharField(_("last reply"), max_length=255, blank=True)
 
@@ -137,7 +180,7 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="delivery_due"),
             models.Index(fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"),
-            models.Index(fields=["next_attempt_at"], condition=Q(state="pending") & EXEMPT, name="delivery_uncharged"),
+            models.Index(fields=["next_attempt_at"], condition=Q(state="pending") & EXEMPT, name="delivery_exempt"),
             models.Index(
                 fields=["next_attempt_at"],
                 condition=Q(state="pending", kind__in=ACCOUNT_KINDS),
@@ -149,9 +192,9 @@ class Delivery(models.Model):
             models.Index(
                 fields=["mailbox", "admitted_at"], condition=Q(admitted_at__isnull=False), name="delivery_mailbox"
             ),
-            # For people and the purge: posted since, ended badly, to an address or to what begins so.
+            # For the admin and the purge: posted since a time, not delivered, and by the beginning of an address.
             models.Index(fields=["created_at"], name="delivery_created"),
-            models.Index(fields=["-id"], condition=Q(state__in=["failed", "expired"]), name="delivery_dead"),
+            models.Index(fields=["-id"], condition=Q(state__in=["failed", "expired"]), name="delivery_ended"),
             models.Index(fields=["recipient"], opclasses=["varchar_pattern_ops"], name="delivery_recipient"),
         ]
 
@@ -185,20 +228,24 @@ class Delivery(models.Model):
 
     @property
     def reason(self) -> Reason | None:
-        """Why it has the state that it has; None before the first try."""
+        """Why it has its state; None before the first try."""
         if not self.last_reply:
             return self.Reason.LIMIT if self.waits_for_limit else None
         known = (reason for reason, begin in self.REPLY_BEGINS.items() if self.last_reply.startswith(begin))
-        return self.Reason(next(known, self.Reason.TROUBLE))
+        return self.Reason(next(known, self.Reason.NO_ANSWER))
+
+    @property
+    def is_about_account(self) -> bool:
+        return self.kind in ACCOUNT_KINDS
 
     @property
     def is_wanted(self) -> bool:
-        """Whether it would still help: True for what is about no code, else by the state of that code."""
+        """Whether it would still help: it is about no code, or about one that can still be used."""
         return self.sign_up is None or verification.is_wanted(self.sign_up, self.generation)
 
     @property
     def is_for_nobody(self) -> bool:
-        """Whether a reset was asked for at an address without an account: the row is there, and nothing is sent."""
+        """Whether it is a reset for an address without an account: the row is there, and nothing is sent."""
         return self.kind == self.Kind.PASSWORD_RESET and self.user_id is None
 
     @property
@@ -215,20 +262,23 @@ class SiteMails(models.Model):
     resets = models.PositiveIntegerField(_("password resets"), default=0, db_default=0)
 
     class Meta:
-        verbose_name = _("mail tally")
-        verbose_name_plural = _("mail tallies")
+        verbose_name = _("mails of a minute")
+        verbose_name_plural = _("mails by minute")
 
     def __str__(self) -> str:
         return f"{self.minute:%Y-%m-%d %H:%M}"
 
 
 class Heartbeat(models.Model):
-    """The last sign of life of a worker process."""
+    """When a worker process last swept. It is in the database because all other processes can see it there."""
+
+    ALIVE = timedelta(seconds=90)  # a sweep sends a batch by itself where the broker is down: that may take a minute
+    FORGOTTEN = timedelta(days=1)
 
     name = models.CharField(_("name"), max_length=96, primary_key=True)  # host:pid
-    beat_at = models.DateTimeField(_("last heard of"))
-    mail_server_broken = models.BooleanField(_("leaves the mail server alone"), default=False)
-    broker_broken = models.BooleanField(_("leaves the broker alone"), default=False)
+    beat_at = models.DateTimeField(_("last beat"))
+    mail_server_broken = models.BooleanField(_("does not reach the mail server"), default=False)
+    broker_broken = models.BooleanField(_("does not reach the broker"), default=False)
 
     class Meta:
         verbose_name = _("worker process")
@@ -239,7 +289,7 @@ class Heartbeat(models.Model):
 
 
 class Suppression(models.Model):
-    """An address whose owner wants no sign-up mail for a while. No page tells anybody else."""
+    """An address whose owner wants no sign-up mail until a time. No page tells anybody else."""
 
     address = models.CharField(_("email address"), max_length=254, primary_key=True)
     until = models.DateTimeField(_("until"))

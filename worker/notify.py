@@ -1,8 +1,8 @@
 """
-Tell the workers that deliveries wait. It may fail: the rows are the truth, and the sweeper finds them.
+Notify the workers that deliveries wait. It may fail: the rows are the truth, and the sweeper finds them.
 
-One bell is for all that waits, whoever rang: while one is on its way nobody rings another. So a thousand sign-ups in a
-moment cost the broker a few messages, and a backlog none.
+One message is for all mails that wait, and while one is on its way no other is sent. So a thousand sign-ups at once
+cost the broker a few messages, and a backlog none.
 """
 
 import logging
@@ -15,39 +15,38 @@ from redis.exceptions import RedisError
 
 from core import ratelimit
 from core.circuit_breaker import CircuitBreaker
-
-from . import counts
+from core.observability.counters import Counter
 
 logger = logging.getLogger(__name__)
 
-SILENCE = 5.0  # seconds without publishing after a failure
-EXPIRES = 360  # seconds a message may wait: three visibility timeouts; the sweeper rings again
-RINGING = "doorcode:bell"  # in the cache while a bell is on its way, for
-ON_ITS_WAY = 1  # seconds at the most: should it get lost, the next one is rung then
+PAUSE = 5.0  # seconds without publishing after a failure
+EXPIRES = 360  # seconds a message may wait: three visibility timeouts; the sweeper sends another
+ON_ITS_WAY = "doorcode:notified"  # a mark in the cache while a message is on its way, which lasts for
+LOST_AFTER = 1  # seconds at the most: if the message was lost, the next caller sends another
 
-
-breaker = CircuitBreaker(first=SILENCE, longest=SILENCE)
+breaker = CircuitBreaker(first=PAUSE, longest=PAUSE)
+publish_failures = Counter("doorcode_publish_failures", "Messages that could not be published: the broker is down")
 
 
 def notify_workers(delivery_id: int) -> bool:
     """
     Have the workers look for deliveries, this one among them. False where the broker didn't take the message.
 
-    Never raises, and blocks at most about 0.5 s once (the transport's socket timeout), then not for SILENCE seconds.
+    Never raises, and blocks at most about 0.5 s once (the transport's socket timeout), then not for PAUSE seconds.
     """
     if not breaker.allow():
-        counts.publish_failures.add()
+        publish_failures.add()
         return False
     try:
-        if _is_ringing():
+        if _is_on_its_way():
             if breaker.is_half_open:
                 breaker.cancelled()
             return True
         current_app.send_task("worker.tasks.deliver", args=[delivery_id], expires=EXPIRES)
     except Exception as error:
         breaker.failed()
-        acknowledge()  # nobody will
-        counts.publish_failures.add()
+        acknowledge()  # no worker will
+        publish_failures.add()
         logger.warning("the broker took no message: %s; deliveries wait for the sweeper", type(error).__name__)
         return False
     breaker.succeeded()
@@ -55,25 +54,25 @@ def notify_workers(delivery_id: int) -> bool:
 
 
 def acknowledge() -> None:
-    """A worker heard the bell and is about to look: what is posted from now on needs another."""
+    """A worker got the message and is about to look: mails that are posted from now on need another."""
     if not ratelimit.breaker.is_open:
         try:
-            cache.delete(RINGING)
+            cache.delete(ON_ITS_WAY)
         except (RedisError, OSError):
-            ratelimit.breaker.failed()  # it ends by itself
+            ratelimit.breaker.failed()  # the mark ends by itself
 
 
-def _is_ringing() -> bool:
+def _is_on_its_way() -> bool:
     """
-    Whether a bell is on its way; if not, one is from now on. Where nobody can know, none is. Raises RedisError or
-    OSError where the cache is away, and the broker with it, as they are one server: it is waited for but once.
+    Whether a message is on its way; if not, one is from now on. False where the cache can't tell. Raises RedisError or
+    OSError where the cache is down and the broker is the same server, so that its time-out is paid once.
     """
-    if _cache_is_mine_alone():
-        return False
+    if settings.REDIS_URL.startswith("memory") and not settings.CELERY_BROKER_URL.startswith("memory"):
+        return False  # workers in other processes can't take the mark off
     try:
         if ratelimit.breaker.is_open:
-            raise ConnectionError("Redis was away a moment ago")
-        return not cache.add(RINGING, 1, ON_ITS_WAY)
+            raise ConnectionError("Redis did not answer")
+        return not cache.add(ON_ITS_WAY, 1, LOST_AFTER)
     except (RedisError, OSError) as error:
         if not ratelimit.breaker.is_open:
             ratelimit.breaker.failed()
@@ -82,13 +81,8 @@ def _is_ringing() -> bool:
         return False
 
 
-def _cache_is_mine_alone() -> bool:
-    """Whether workers elsewhere can't say that they heard: a cache in memory, and a broker that isn't."""
-    return settings.REDIS_URL.startswith("memory") and not settings.CELERY_BROKER_URL.startswith("memory")
-
-
 def queue_length() -> int:
-    """Bells in the broker's queue that no worker has taken. Raises where the broker can't be reached."""
+    """Messages in the broker's queue that no worker has taken. Raises where the broker can't be reached."""
     with current_app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)
         try:

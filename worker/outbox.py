@@ -1,4 +1,4 @@
-"""The outbox: post a mail in the caller's transaction, claim it under a lease, settle it by what SMTP said."""
+"""The outbox: post a mail in the caller's transaction, claim it under a lease, settle it by the server's answer."""
 
 import random
 import secrets
@@ -9,17 +9,18 @@ from email.utils import make_msgid, parseaddr
 from functools import cache, partial
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Case, F, QuerySet, Value, When
-from django.db.models.functions import Greatest, Now
+from django.db import transaction
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Coalesce, Greatest, Now
 
 from core import clock, email_addresses
 from verification import services as verification
 from verification.models import CaptchaModel
+from verification.states import HandleLost
 
-from . import counts, mail_limits, notify, suppression
+from . import mail_limits, metrics, notify, suppression
 from .mail_limits import MailLimit
-from .models import Delivery, DeliveryQuerySet
+from .models import Delivery
 from .smtp import Outcome, Reply
 
 State = Delivery.State
@@ -29,12 +30,12 @@ LEASE = 60  # seconds; longer than one send, shorter than the broker's visibilit
 GIVE_UP = timedelta(hours=2)
 BACKOFF = (20, 70, 180, 330, 480)  # seconds after the 1st … 5th failure: greylisting opens after 1 to 5 minutes
 BACKOFF_LATER = 600
-HASTENED = 2  # deferred mails that each accepted one brings forward
-SOON = timedelta(seconds=5)  # what is tried so soon by itself needs no help
-HASTEN_AGAIN = 60  # seconds between two early tries of the same mail, at the least
-OWN_TROUBLE = "while building"  # what the last reply of a mail that can't be built ends with
-LOOK_AGAIN = 10.0  # seconds without a look for them after there were none
-SERVICE_PAUSE = 10  # seconds; the breaker before the mail server decides when one of all is tried
+SERVICE_PAUSE = 10  # seconds; the circuit breaker before the mail server decides when one of all is tried
+EARLY = 2  # deferred mails that are tried early for each accepted one
+EARLY_AGAIN = 60  # seconds between two early tries of the same mail, at the least
+SOON = timedelta(seconds=5)  # a mail whose time comes so soon is not tried early
+LOOK_AGAIN = 10.0  # seconds without another query for deferred mails after there were none
+CANT_BE_BUILT = "while building"  # ends the last reply of a mail whose template is broken
 
 Result = tuple[Delivery, Reply]
 
@@ -49,9 +50,9 @@ def post(
     network: str | None = None,
 ) -> Delivery:
     """
-    Write one mail into the outbox, in the caller's transaction; its bell rings after the commit.
+    Write one mail into the outbox, in the caller's transaction; workers are notified after the commit.
 
-    `network` is the fingerprint of who asked for it; None for a mail that nobody asked for, outside all limits.
+    `network` is the pseudonym of the network that asked for it; None for a mail outside all limits.
     """
     delivery = Delivery(
         kind=kind,
@@ -64,7 +65,6 @@ def post(
         network=network or "",
         created_at=clock.now(),
         next_attempt_at=Now(),
-        published_at=Now(),
         message_id=new_message_id(),
     )
     delivery.save(force_insert=True)
@@ -82,6 +82,11 @@ def _domain(sender: str) -> str:
     return parseaddr(sender)[1].rpartition("@")[2]
 
 
+def notify_after_commit(delivery_id: int) -> None:
+    # robust: an error after COMMIT must not become the visitor's 500; the row is there, the sweeper will find it.
+    transaction.on_commit(partial(notify.notify_workers, delivery_id), robust=True)
+
+
 def hold(*, sign_up: CaptchaModel) -> list[Delivery]:
     """Lock and return the unsettled deliveries of a sign-up request, so that no worker begins one before the commit."""
     waiting = Delivery.objects.filter(sign_up=sign_up, state__in=[State.PENDING, State.SENDING])
@@ -89,14 +94,14 @@ def hold(*, sign_up: CaptchaModel) -> list[Delivery]:
 
 
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
-    """Take held mails of a dead code out of the outbox."""
+    """Take held mails of a replaced code out of the outbox."""
     Delivery.objects.filter(pk__in=[each.pk for each in deliveries], state=State.PENDING).supersede()
 
 
 def send_sooner(*, delivery: Delivery, language: str) -> None:
     """
-    Somebody asked again for a mail that waits: ring for it once more instead of sending it twice. One that waits for
-    its time goes on waiting.
+    Notify the workers again of a mail that waits, instead of sending it twice. One that waits for its time goes on
+    waiting.
     """
     Delivery.objects.filter(pk=delivery.pk).update(language=language)
     notify_after_commit(delivery.pk)
@@ -105,10 +110,10 @@ def send_sooner(*, delivery: Delivery, language: str) -> None:
 def claim(*, limit: int) -> list[Delivery]:
     """
     Lease up to `limit` due mails to the caller for LEASE seconds, by the database's clock, as the workers' own may
-    disagree. Nobody else sends these until the lease ends; whoever settles must show its token.
+    disagree. Nobody else sends these until the lease ends; to settle one needs its token.
 
-    Mails about accounts are claimed apart, and first: how long they take tells nobody's neighbour who has an account,
-    and a password reset waits for no backlog. What the mail limits don't allow now is put off.
+    Mails about accounts are claimed apart, and first: the time that they take tells the reader of no other mail who has
+    an account, and a password reset waits for no backlog. Mails over a mail limit are put off.
     """
     at = clock.now()
     with transaction.atomic():
@@ -116,8 +121,8 @@ def claim(*, limit: int) -> list[Delivery]:
 
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
-    due = mail_limits.admissible(Delivery.objects.due().filter(mail_limits.of_kind(group)), group, at=at)
-    rows = _take(due.select_related("sign_up"), limit)
+    due = mail_limits.admissible(Delivery.objects.due().filter(group.mails), group, at=at)
+    rows = due.select_related("sign_up").lock_newest_and_oldest(limit)
     suppression.mark(rows, at=at)
     if len(rows) == limit or (rows and group is mail_limits.RESETS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread
@@ -132,53 +137,35 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     return mine
 
 
-def _take(due: DeliveryQuerySet, limit: int) -> list[Delivery]:
-    """
-    Lock and return up to `limit` mails: half of them the newest, so that a visitor does not wait behind a backlog, half
-    the oldest, so that no mail waits forever.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            # A backlog comes faster than the planner learns of it: for a handful of rows it would collect and sort all.
-            cursor.execute("SET LOCAL enable_bitmapscan = off")
-    locked, half = due.lock(), (limit + 1) // 2
-    rows = list(locked.order_by("-next_attempt_at")[:half])
-    if len(rows) == half < limit:
-        others = locked.exclude(pk__in=[row.pk for row in rows])
-        rows += others.order_by("next_attempt_at")[: limit - half]
-    return rows
-
-
 def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
-    new = [row.pk for row in mine if row.admitted_at == at]
-    lease = {
-        "state": State.SENDING,
-        "attempts": F("attempts") + 1,
-        "lease_token": token,
-        "lease_until": Now() + timedelta(seconds=LEASE),
-    }
-    Delivery.objects.filter(pk__in=new).update(admitted_at=at, **lease)
-    if len(new) < len(mine):
-        Delivery.objects.filter(pk__in=[row.pk for row in mine]).exclude(pk__in=new).update(**lease)
+    is_new = When(pk__in=[row.pk for row in mine if row.admitted_at == at], then=Value(at))
+    Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
+        state=State.SENDING,
+        attempts=F("attempts") + 1,
+        admitted_at=Case(is_new, default=F("admitted_at")),
+        lease_token=token,
+        lease_until=Now() + timedelta(seconds=LEASE),
+    )
     for row in mine:
         row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
 
 
 def settle(*, results: Sequence[Result]) -> list[Delivery]:
     """
-    Record what became of claimed deliveries, all or nothing. Return those whose lease had passed to another: their
-    new holder settles them.
+    Record the outcomes of claimed deliveries, all or nothing. Return those whose lease had passed to another worker:
+    that one settles them.
 
-    An acceptance starts the code's life in the same transaction, even for one whose lease was lost: the mail is out.
+    An acceptance starts the code's lifetime in the same transaction, even for a mail whose lease was lost: it is out.
     """
     accepted = [result for result in results if result[1].outcome is Outcome.ACCEPTED]
+    others = [result for result in results if result[1].outcome is not Outcome.ACCEPTED]
     with transaction.atomic():
         verification.accept(mails=_codes(delivery for delivery, _ in accepted), at=clock.now())
-        fenced = _settle_accepted(accepted)
-        others = [result for result in results if result[1].outcome is not Outcome.ACCEPTED]
-        recorded = [delivery for delivery, reply in others if _record(delivery, reply)]
-        verification.call_off_sends(mails=_codes(recorded))
-    return fenced + [delivery for delivery, _ in others if delivery not in recorded]
+        fenced = _record_acceptances(accepted)
+        fenced += [delivery for delivery, reply in others if not _record(delivery, reply)]
+        unsent = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
+        verification.call_off_sends(mails=_codes(unsent))
+    return fenced
 
 
 def _codes(deliveries: Iterable[Delivery]) -> list[tuple[int, int]]:
@@ -186,107 +173,35 @@ def _codes(deliveries: Iterable[Delivery]) -> list[tuple[int, int]]:
     return [(each.sign_up_id, each.generation) for each in deliveries if each.sign_up_id]
 
 
-def _settle_accepted(results: Sequence[Result]) -> list[Delivery]:
-    """Record acceptances under one lease in one statement; return those whose lease had passed on."""
+def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
+    """Record acceptances under one lease in one statement; return those whose lease was lost."""
     if not results:
         return []
     now, ids = clock.now(), [delivery.pk for delivery, _ in results]
     replies = [When(pk=delivery.pk, then=Value(reply.text[:255])) for delivery, reply in results]
     mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token=results[0][0].lease_token)
-    accepted = mine.update(state=State.SENT, sent_at=now, lease_token="", lease_until=None, last_reply=Case(*replies))
-    if accepted == len(results):
+    if mine.end_lease(State.SENT, sent_at=now, last_reply=Case(*replies)) == len(results):
         return []
     held = set(Delivery.objects.filter(pk__in=ids, sent_at=now, state=State.SENT).values_list("pk", flat=True))
     return [delivery for delivery, _ in results if delivery.pk not in held]
 
 
-def release(*, deliveries: Sequence[Delivery]) -> None:
-    """Give claimed deliveries back unsent: their attempt is not counted, and the sweeper finds them at once."""
-    unsent = {"state": State.PENDING, "attempts": F("attempts") - 1, "lease_token": "", "lease_until": None}
-    with transaction.atomic():
-        mine = [delivery for delivery in deliveries if _mine(delivery).update(**unsent)]
-        verification.call_off_sends(mails=_codes(mine))
-
-
-def leave(*, delivery: Delivery, reply: Reply) -> None:
-    """
-    Record a silence after the final dot. The mail may be on its way: nobody repeats it before its lease ends, and
-    each time the lease is as long as the pause after a failure. After GIVE_UP it ends.
-    """
-    if _is_old(delivery):
-        if _mine(delivery).update(state=State.FAILED, last_reply=reply.text[:255], lease_token="", lease_until=None):
-            counts.failed.add_after_commit("given_up")
-    else:
-        lease = timedelta(seconds=max(LEASE, _pause(delivery, reply)))
-        _mine(delivery).update(last_reply=reply.text[:255], lease_until=Now() + lease)
-
-
-_next_look = float("-inf")
-
-
-def retry_deferred_sooner(*, accepted: int) -> None:
-    """
-    The mail server took so many mails: bring forward those that it deferred, whose time comes next, HASTENED for each.
-
-    After an outage twice as many leave each time, at the pace at which the server takes them. One that still defers
-    them, as greylisting does, sees at most HASTENED early tries for each mail that it takes.
-    """
-    global _next_look  # noqa: PLW0603
-    if not accepted or time.monotonic() < _next_look:
-        return
-    with transaction.atomic():
-        later = {"next_attempt_at__gt": Now() + SOON, "published_at__lt": Now() - timedelta(seconds=HASTEN_AGAIN)}
-        deferred = Delivery.objects.deferred().exempt().filter(**later).exclude(last_reply__endswith=OWN_TROUBLE)
-        rows = deferred.lock().order_by("next_attempt_at")[: accepted * HASTENED]
-        ids = list(rows.values_list("pk", flat=True))
-        if ids:
-            # An early try that fails must not make the next wait longer, so it is not counted.
-            attempts = Greatest(F("attempts") - 1, 1)
-            Delivery.objects.filter(pk__in=ids).update(attempts=attempts, next_attempt_at=Now(), published_at=Now())
-            notify_after_commit(ids[0])
-        else:
-            _next_look = time.monotonic() + LOOK_AGAIN
-
-
-def take_back() -> int:
-    """Free the deliveries whose lease is over: whoever held them is gone. Return how many there were."""
-    with transaction.atomic():
-        over = Delivery.objects.filter(state=State.SENDING, lease_until__lte=Now())
-        ids = list(over.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)[:TAKE_BACK])
-        if ids:
-            Delivery.objects.filter(pk__in=ids).update(state=State.PENDING, next_attempt_at=Now(), lease_token="")
-    counts.reclaimed.add(number=len(ids))
-    return len(ids)
-
-
-def _mine(delivery: Delivery) -> QuerySet[Delivery]:
-    """The row, if the lease under which it was claimed still holds."""
-    return Delivery.objects.filter(pk=delivery.pk, state=State.SENDING, lease_token=delivery.lease_token)
-
-
 def _record(delivery: Delivery, reply: Reply) -> bool:
-    """Record a reply other than an acceptance; return whether the lease still held."""
-    columns = _settled(delivery, reply)
-    is_mine = bool(_mine(delivery).update(**columns))
-    if is_mine and columns.get("state") == State.FAILED:
-        counts.failed.add_after_commit("refused" if reply.outcome is Outcome.REFUSED else "given_up")
-    return is_mine
-
-
-def _settled(delivery: Delivery, reply: Reply) -> dict[str, object]:
-    """The columns that record a reply other than an acceptance."""
-    common = {"last_reply": reply.text[:255], "lease_token": "", "lease_until": None}
+    """Record another reply than an acceptance; return whether the lease still held."""
+    mine, text, pause = Delivery.objects.leased(delivery), reply.text[:255], _pause(delivery, reply)
     if reply.outcome is Outcome.DROPPED:
-        return {**common, "state": State.EXPIRED}
-    if reply.outcome is Outcome.REFUSED or _is_old(delivery):
-        return {**common, "state": State.FAILED}
-    later = Now() + timedelta(seconds=_pause(delivery, reply) * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
-    return {**common, "state": State.PENDING, "next_attempt_at": later}
-
-
-def _is_old(delivery: Delivery) -> bool:
-    """Whether it has been tried for long enough; what the mail limits made it wait is not held against it."""
-    return clock.now() - (delivery.admitted_at or delivery.created_at) >= GIVE_UP
+        return bool(mine.end_lease(State.EXPIRED, last_reply=text))
+    # The time for which the mail limits made it wait is not held against it.
+    is_old = clock.now() - (delivery.admitted_at or delivery.created_at) >= GIVE_UP
+    if reply.outcome is Outcome.REFUSED or is_old:
+        has_failed = bool(mine.end_lease(State.FAILED, last_reply=text))
+        if has_failed:
+            metrics.failed.add_after_commit("refused" if reply.outcome is Outcome.REFUSED else "given_up")
+        return has_failed
+    if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: nobody repeats it before its lease ends
+        return bool(mine.update(last_reply=text, lease_until=Now() + timedelta(seconds=max(LEASE, pause))))
+    later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
+    return bool(mine.end_lease(State.PENDING, last_reply=text, next_attempt_at=later))
 
 
 def _pause(delivery: Delivery, reply: Reply) -> int:
@@ -297,7 +212,95 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
     return BACKOFF[failures] if failures < len(BACKOFF) else BACKOFF_LATER
 
 
-def notify_after_commit(delivery_id: int) -> None:
-    """Ring for a delivery once the caller's transaction is committed."""
-    # robust: an error after COMMIT must not become the visitor's 500; the row is there, the sweeper will find it.
-    transaction.on_commit(partial(notify.notify_workers, delivery_id), robust=True)
+def release(*, deliveries: Sequence[Delivery]) -> None:
+    """Give claimed deliveries back unsent: their attempt is not counted, and they are due at once."""
+    unsent = {"attempts": F("attempts") - 1}
+    with transaction.atomic():
+        mine = [each for each in deliveries if Delivery.objects.leased(each).end_lease(State.PENDING, **unsent)]
+        verification.call_off_sends(mails=_codes(mine))
+
+
+def take_back() -> int:
+    """Free the deliveries whose lease is over, as their worker is gone. Return how many there were."""
+    with transaction.atomic():
+        over = Delivery.objects.filter(state=State.SENDING, lease_until__lte=Now())
+        ids = list(over.lock().values_list("pk", flat=True)[:TAKE_BACK])
+        if ids:
+            Delivery.objects.filter(pk__in=ids).end_lease(State.PENDING, next_attempt_at=Now())
+    metrics.reclaimed.add(number=len(ids))
+    return len(ids)
+
+
+_next_look = float("-inf")
+
+
+def retry_deferred_sooner(*, accepted: int) -> None:
+    """
+    Try deferred mails early, those whose time comes next, as the mail server accepted others: EARLY for each of them.
+
+    After an outage twice as many leave each time, at the pace at which the server takes them. One that still defers
+    them, as greylisting does, sees at most EARLY such tries for each mail that it takes.
+    """
+    global _next_look  # noqa: PLW0603
+    if not accepted or time.monotonic() < _next_look:
+        return
+    with transaction.atomic():
+        deferred = Delivery.objects.deferred().exempt().exclude(last_reply__endswith=CANT_BE_BUILT)
+        deferred = deferred.alias(rests_since=Coalesce("tried_early_at", "created_at")).filter(
+            next_attempt_at__gt=Now() + SOON, rests_since__lt=Now() - timedelta(seconds=EARLY_AGAIN)
+        )
+        ids = list(deferred.lock().order_by("next_attempt_at").values_list("pk", flat=True)[: accepted * EARLY])
+        if ids:
+            # An early try that fails must not make the next wait longer, so it is not counted.
+            attempts = Greatest(F("attempts") - 1, 1)
+            Delivery.objects.filter(pk__in=ids).update(attempts=attempts, next_attempt_at=Now(), tried_early_at=Now())
+            notify_after_commit(ids[0])
+        else:
+            _next_look = time.monotonic() + LOOK_AGAIN
+
+
+def requeue(*, delivery_ids: Iterable[int]) -> int:
+    """
+    Send failed and expired deliveries again, with all their tries; return how many could be.
+
+    A code that expired is replaced by a new generation. A mail whose sign-up is over, or that was sent again since, is
+    left alone.
+    """
+    return sum(_requeue(delivery_id) for delivery_id in delivery_ids)
+
+
+@transaction.atomic
+def _requeue(delivery_id: int) -> bool:
+    ended = Delivery.objects.filter(pk=delivery_id, state__in=[State.FAILED, State.EXPIRED])
+    row = ended.select_related("sign_up").first()
+    if row is None or not (row.is_about_account or (row.sign_up and _revive(row, row.sign_up))):
+        return False
+    freed = ended.update(
+        state=State.PENDING,
+        attempts=0,
+        created_at=clock.now(),
+        admitted_at=Now(),
+        next_attempt_at=Now(),
+        tried_early_at=None,
+        generation=row.generation,
+        message_id=row.message_id,
+    )
+    if freed:
+        notify_after_commit(row.pk)
+    return bool(freed)
+
+
+def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
+    """Make the code of a mail valid again, and the mail its own; False where nobody waits for it."""
+    locked = CaptchaModel.objects.lock(sign_up)
+    newer = Delivery.objects.filter(sign_up=sign_up, state=State.SENT, pk__gt=row.pk)
+    if locked is None or locked.proven_at or hold(sign_up=locked) or newer.exists():
+        return False
+    try:
+        verification.revive(sign_up=locked)
+    except HandleLost:
+        return False
+    if row.generation != locked.generation:
+        row.generation = locked.generation
+        row.message_id = new_message_id()  # another mail: a mailbox that has the old Message-ID would drop it
+    return True

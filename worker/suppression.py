@@ -1,8 +1,8 @@
 """Mute sign-up mail to an address for a while, by a link in a mail that its owner didn't ask for."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.core import signing
 from django.db import transaction
@@ -14,15 +14,18 @@ from verification.models import CaptchaModel
 from .models import Delivery, Suppression
 
 DAYS = 30
-KINDS = (Delivery.Kind.CODE, Delivery.Kind.REGISTERED)  # what a stranger can have sent; all else the owner asked for
 
 
-@dataclass(frozen=True)
-class Notice:
-    """What a token says: the request whose mail it came with, and the address of that mail."""
+class Notice(NamedTuple):
+    """The content of a token: the request whose mail it came with, and the address of that mail."""
 
     handle: str
     address: str
+
+
+def _signer() -> signing.Signer:
+    """A salt of its own: this token proves no mailbox, and no link proof mutes one."""
+    return signing.Signer(salt="doorcode.worker.mute", sep=".")
 
 
 def token_for(sign_up: CaptchaModel) -> str:
@@ -31,7 +34,7 @@ def token_for(sign_up: CaptchaModel) -> str:
 
 
 def read(token: str) -> Notice | None:
-    """Return what a token says; None for one that is not ours."""
+    """Return the content of a token; None for one that is not ours."""
     try:
         return Notice(*_signer().unsign_object(token))
     except (signing.BadSignature, TypeError, ValueError):
@@ -39,17 +42,16 @@ def read(token: str) -> Notice | None:
 
 
 def muted_until(*, address: str) -> datetime | None:
-    """Until when an address is muted; None where it is not."""
-    row = Suppression.objects.filter(address=address, until__gt=clock.now()).first()
-    return row.until if row else None
+    """The time until which an address is muted; None where it is not."""
+    return Suppression.objects.filter(address=address, until__gt=clock.now()).values_list("until", flat=True).first()
 
 
+@transaction.atomic
 def mute(*, notice: Notice) -> None:
     """Spend the request that the mail was about, and send the address no sign-up mail for DAYS days."""
-    with transaction.atomic():
-        verification.void(handle=notice.handle)
-        until = clock.now() + timedelta(days=DAYS)
-        Suppression.objects.update_or_create(address=notice.address, defaults={"until": until})
+    verification.void(handle=notice.handle)
+    until = clock.now() + timedelta(days=DAYS)
+    Suppression.objects.update_or_create(address=notice.address, defaults={"until": until})
 
 
 def lift(*, address: str) -> bool:
@@ -63,16 +65,11 @@ def unmute(*, notice: Notice) -> None:
 
 
 def mark(deliveries: Iterable[Delivery], *, at: datetime) -> None:
-    """Set `is_muted` on the mails that a mute holds back: their owner wants none, and none is sent."""
-    able = [each for each in deliveries if each.kind in KINDS]
-    if not able:
+    """Set `is_muted` on the sign-up mails to muted addresses. Mails about accounts are never muted."""
+    about_sign_ups = [each for each in deliveries if not each.is_about_account]
+    if not about_sign_ups:
         return
-    muted = Suppression.objects.filter(address__in={each.recipient for each in able}, until__gt=at)
+    muted = Suppression.objects.filter(address__in={each.recipient for each in about_sign_ups}, until__gt=at)
     addresses = set(muted.values_list("address", flat=True))
-    for each in able:
+    for each in about_sign_ups:
         each.is_muted = each.recipient in addresses
-
-
-def _signer() -> signing.Signer:
-    """A salt of its own: this token proves no mailbox, and no link proof mutes one."""
-    return signing.Signer(salt="doorcode.worker.mute", sep=".")

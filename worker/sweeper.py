@@ -1,44 +1,61 @@
-"""Find deliveries that no bell was heard for. It needs the database alone, so it works while the broker is gone."""
+"""Find due mails whose message to the workers was lost. Needs the database alone, so it works without a broker."""
 
-import contextlib
 import logging
+import os
+import socket
 import threading
+import time
+from contextlib import suppress
 from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
 from core import clock
 
-from . import heartbeat, mail_limits, notify, outbox, sending, smtp
+from . import mail_limits, notify, outbox, sending, smtp
+from .models import Heartbeat
 
 logger = logging.getLogger(__name__)
 
 INTERVAL = 2.0  # seconds
-DEAF = timedelta(seconds=10)  # that a mail may be due while bells are rung for it: then nobody seems to hear them
+NO_WORKER = timedelta(seconds=10)  # due for so long although workers were notified: none seems to listen
+BEAT = 5.0  # seconds between two heartbeats
+
+_name = f"{socket.gethostname()[:80]}:{os.getpid()}"
+_last_beat = float("-inf")
 
 
 def sweep() -> int:
     """
-    Free what a worker left behind, and ring for what is due; where nobody hears it, send some of it. Return how many
-    were sent: while there are any, more may wait.
+    Take back the mails of workers that are gone, and notify the workers of due mails; where none listens, send some.
+    Return how many were sent: while there are any, more may wait.
 
-    Nothing is done while the mail server is known to be broken: it would only be put back.
+    Nothing is done while the mail server is known to be broken: mails would only be put back.
     """
     if smtp.breaker.is_open:
         return 0
     outbox.take_back()
-    longest = longest_due()
-    if longest is None or (notify.notify_workers(longest[0]) and longest[1] < DEAF):
+    longest = mail_limits.claimable(at=clock.now()).longest_due()
+    if longest is None or (notify.notify_workers(longest[0]) and longest[1] < NO_WORKER):
         return 0
     return sending.deliver()
 
 
-def longest_due() -> tuple[int, timedelta] | None:
-    """Return which mail has been due for longest, of those that may be sent now, and for how long."""
-    age = ExpressionWrapper(Now() - F("next_attempt_at"), output_field=DurationField())
-    return mail_limits.claimable(at=clock.now()).order_by("next_attempt_at").values_list("pk", age).first()
+def beat() -> None:
+    """Save this process's heartbeat; at most once in BEAT seconds."""
+    global _last_beat  # noqa: PLW0603
+    if time.monotonic() - _last_beat < BEAT:
+        return
+    columns = {"mail_server_broken": smtp.is_broken(), "broker_broken": notify.breaker.is_open}
+    Heartbeat.objects.update_or_create(name=_name, defaults={"beat_at": Now(), **columns})
+    Heartbeat.objects.filter(beat_at__lt=Now() - Heartbeat.FORGOTTEN).delete()
+    _last_beat = time.monotonic()
+
+
+def stop_beating() -> None:
+    """Delete this process's heartbeat on clean shutdown."""
+    Heartbeat.objects.filter(name=_name).delete()
 
 
 class Sweeper(threading.Thread):
@@ -54,15 +71,15 @@ class Sweeper(threading.Thread):
             pause = INTERVAL
             try:
                 pause = 0 if sweep() else INTERVAL
-                heartbeat.beat()
+                beat()
             except DatabaseError as error:
                 logger.warning("the sweep has to wait for the database: %s", type(error).__name__)
             except Exception:
                 logger.exception("the sweep failed")
             finally:
                 connection.close()
-        with contextlib.suppress(DatabaseError, InterfaceError):
-            heartbeat.stop()
+        with suppress(DatabaseError, InterfaceError):
+            stop_beating()
         connection.close()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What the broker may ask for. Arguments are ids alone."""
+"""The tasks that the broker carries, with ids as their only arguments, and the sweeper beside each worker."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ _sweepers: list[Sweeper] = []
 @shared_task(name="worker.tasks.deliver")
 def deliver(delivery_id: int, **later: Any) -> int:
     """
-    Send what is due; return how many were claimed. `delivery_id` is whose bell it was: a worker of an earlier version
-    begins with that one. `later`: what a newer web process may say beside, while both run.
+    Send due mails; return how many were claimed. `delivery_id` is the mail that the workers were notified of: a worker
+    of an earlier release begins with it. `later`: arguments that newer releases add, so that both run during a deploy.
     """
     notify.acknowledge()
     return sending.deliver()
 
 
-@worker_init.connect  # before the broker answers, for it may not
+@worker_init.connect  # before the broker answers, as it may not
 @worker_ready.connect  # for a worker inside another program, which has no init
 def _start_sweeper(**kwargs: Any) -> None:
     if not _sweepers:

@@ -22,7 +22,7 @@ from verification.models import AddressGuesses, CaptchaModel, CaptchaQuerySet
 from verification.services import ResendTooSoon
 from verification.states import HandleLost, State, matching, state_of
 from worker.models import Delivery, DeliveryQuerySet, Suppression
-from worker.requeue import requeue
+from worker.outbox import requeue
 
 from .base import AddressAdmin, LogAdmin, SinceFilter
 
@@ -158,7 +158,7 @@ class DeliveryAdmin(LogAdmin):
         (_("Result"), {"fields": ("shown_state", "reason", "last_reply", "attempts", "message_id")}),
         (
             _("Times"),
-            {"fields": ("created_at", "admitted_at", "next_attempt_at", "published_at", "lease_until", "sent_at")},
+            {"fields": ("created_at", "admitted_at", "next_attempt_at", "tried_early_at", "lease_until", "sent_at")},
         ),
     )
 

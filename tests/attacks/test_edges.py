@@ -658,7 +658,7 @@ def test_58_no_name_stops_the_mail_or_adds_a_header(settings, setting: str, valu
     try:
         sending.deliver()
     finally:
-        smtp.close_connections()
+        smtp.EmailBackend().close()
         server.close()
     assert Delivery.objects.get().state == "sent"
     [mail] = server.mails

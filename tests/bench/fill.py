@@ -25,8 +25,8 @@ FILL = """
         RETURNING id, address
     ), mail AS (
         INSERT INTO worker_delivery (kind, recipient, language, sign_up_id, generation, state, attempts, mailbox,
-            network, created_at, next_attempt_at, published_at, lease_token, message_id, last_reply)
-        SELECT 'code', address, 'en', id, 1, 'pending', 0, address, left(md5(address), 16), now(), now(), now(), '',
+            network, created_at, next_attempt_at, lease_token, message_id, last_reply)
+        SELECT 'code', address, 'en', id, 1, 'pending', 0, address, left(md5(address), 16), now(), now(), '',
             '<' || md5(address) || '@doorcode.test>', ''
         FROM request RETURNING id
     )

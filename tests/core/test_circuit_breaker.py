@@ -1,12 +1,8 @@
-"""The circuit breaker, and the watchdog's deadline."""
-
-import socket
-import time
+"""The circuit breaker."""
 
 import pytest
 
 from core.circuit_breaker import CircuitBreaker
-from worker.watchdog import guard
 
 
 @pytest.fixture
@@ -57,28 +53,3 @@ def test_a_cancelled_try_is_left_to_the_next_caller(tick) -> None:
     assert breaker.allow()
     breaker.cancelled()
     assert breaker.allow()
-
-
-def test_a_socket_is_shut_when_its_time_is_over() -> None:
-    """A reader gets the end of the stream, though the other side never sent anything."""
-    left, right = socket.socketpair()
-    with left, right:
-        left.settimeout(10)
-        begun = time.monotonic()
-        with guard(lambda: left, seconds=0.1):
-            assert left.recv(1) == b""
-        assert time.monotonic() - begun < 5
-
-
-def test_in_time_nothing_is_shut() -> None:
-    """Nor where there is no socket, or it is closed already."""
-    left, right = socket.socketpair()
-    with left, right:
-        with guard(lambda: left, seconds=60):
-            pass
-        with guard(lambda: None, seconds=0):
-            time.sleep(0.6)
-        right.sendall(b"x")
-        assert left.recv(1) == b"x"
-    with guard(lambda: left, seconds=0):
-        time.sleep(0.6)

@@ -182,7 +182,7 @@ class Chaos:
     def _heal(self) -> None:
         self.sink.script = {}
         waiting = "SELECT count(*) FROM worker_delivery WHERE state IN ('pending', 'sending')"
-        # What met a passing trouble late in the run would wait for its backoff; its time has come.
+        # A mail that met a passing failure late in the run would wait for its backoff; its time has come.
         wait_until(
             lambda: self._hurry() and self.system.rows(waiting) == [(0,)], "the end of every mail", patience=SETTLE
         )

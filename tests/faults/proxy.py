@@ -9,7 +9,7 @@ from tests.servers import free_port, listens, wait_until
 
 class Proxy:
     """
-    Carries TCP from its own port to `target`, in a mode that can change at any moment.
+    Carries TCP from its own port to `target`, in a mode that can change at any time.
 
     Modes: "pass"; "refuse" (hang up at once); "blackhole" (take everything, answer nothing); "reset" (cut after the
     first bytes); "trickle" (one byte a second from the server).

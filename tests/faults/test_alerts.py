@@ -18,7 +18,7 @@ def sign_up(system: System, email: str) -> None:
 def test_prometheus_sees_redis_and_the_mail_server_go(
     system: System, prometheus: Prometheus, redis: Redis, sink: Sink
 ) -> None:
-    """Silent before, each for its own trouble, silent about Redis after it is back."""
+    """Silent before, each for its own failure, silent about Redis after it is back."""
     wait_until(lambda: "WorkersGone" in prometheus.firing(), "the alert before there is a worker", PATIENCE)
     with system.worker("worker", *WORKER):
         sign_up(system, "alice@example.com")

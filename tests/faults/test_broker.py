@@ -53,7 +53,7 @@ def test_a_restarted_redis_has_lost_its_messages_and_nobody_cares(system: System
         wait_until(lambda: sink.parsed("alice@example.com"), "the mail whose message was lost")
         redis.stop(signal.SIGKILL)
         redis.start()
-        time.sleep(5)  # the web's breaker, and the worker's way back
+        time.sleep(5)  # the web's circuit breaker, and the worker's way back
         sign_up(system, "bob@example.com")
         wait_until(lambda: sink.parsed("bob@example.com"), "the mail after the restart")
     assert [len(sink.parsed(f"{name}@example.com")) for name in ("alice", "bob")] == [1, 1]
@@ -67,7 +67,7 @@ def test_a_worker_outlives_a_redis_that_goes_while_it_sends(system: System, redi
         wait_until(lambda: sink.mails, "a mail on its way")
         redis.stop(signal.SIGKILL)
         wait_until(lambda: "connection to broker lost" in system.log("worker").lower(), "the worker's notice")
-        time.sleep(1)  # it would end in the same moment
+        time.sleep(1)  # it would end at the same time
         assert worker.poll() is None
         redis.start()
         wait_until(lambda: len(sink.parsed("alice@example.com")) == 2, "the mail whose end is unknown, again")
@@ -110,7 +110,7 @@ def test_a_strange_network_before_redis(
             times = [sign_up(system, f"alice{n}@example.com") for n in range(6)]
             print(f"redis behind {mode}: slowest {max(times):.3f} s")
             assert max(times) < ONCE
-            if mode == "trickle":  # never silent for long enough to be given up: the sweeper's own bell waits it out
+            if mode == "trickle":  # never silent for long enough to be given up: the sweeper's own message waits it out
                 proxy.mode = "pass"
             for n in range(6):
                 wait_until(lambda n=n: sink.parsed(f"alice{n}@example.com"), "the mail", patience=60)

@@ -32,7 +32,7 @@ def state(visitor: Visitor) -> str:
         ({"RCPT": ["hang", "250 fine"]}, 2),
     ],
 )
-def test_a_passing_trouble_delays_the_mail(system: System, sink: Sink, script: dict, attempts: int) -> None:
+def test_a_passing_failure_delays_the_mail(system: System, sink: Sink, script: dict, attempts: int) -> None:
     """The visitor sees it delayed, then sent; the code works, and the mail came once."""
     sink.script = script
     alice, email = Visitor(system.url), "alice@example.com"
@@ -56,7 +56,7 @@ def test_silence_after_the_dot_is_repeated_after_the_lease(system: System, sink:
         alice.post("/signup/", email=email)
         wait_until(lambda: state(alice) == "sent", "the sending")
     first, second = sink.parsed(email)
-    assert sink.moments[1] - sink.moments[0] > 1
+    assert sink.times[1] - sink.times[0] > 1
     assert (first["Message-ID"], code_in(first)) == (second["Message-ID"], code_in(second))
 
 
@@ -86,7 +86,7 @@ def test_a_hanging_server_holds_its_own_thread_alone(system: System, sink: Sink)
 
 
 def test_after_an_outage_everything_leaves(system: System, sink: Sink) -> None:
-    """While the server is away its breaker spares it; after the next probe all waiting mails leave."""
+    """While the server is away the circuit breaker spares it; after the next probe all waiting mails leave."""
     port = sink.port
     sink.close()
     people = [f"alice{n}@example.com" for n in range(30)]

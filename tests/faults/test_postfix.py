@@ -98,7 +98,7 @@ def test_a_greylisting_mail_server_with_limits_gets_every_mail_once(
     """
     folder = tmp_path / "prometheus"
     folder.mkdir()
-    patch = {"worker.outbox": {"BACKOFF": [2, 15, 30, 30, 30, 30], "HASTEN_AGAIN": 6, "LOOK_AGAIN": 1}}
+    patch = {"worker.outbox": {"BACKOFF": [2, 15, 30, 30, 30, 30], "EARLY_AGAIN": 6, "LOOK_AGAIN": 1}}
     people = [f"alice{n}@example.com" for n in range(300)]
     with ExitStack() as stack:
         greylist = stack.enter_context(Greylist(4.0))

@@ -8,9 +8,10 @@ import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+from django.core.mail import EmailMessage
 
 from tests.servers import free_port
-from worker import smtp
+from worker import smtp, smtp_pool
 from worker.smtp import Outcome
 
 USER, PASSWORD = "doorcode", "p@ss word"
@@ -51,19 +52,19 @@ def start(settings, monkeypatch) -> Iterator[Callable[..., Catcher]]:
             options |= {"ssl_context": server}
         running.append(Controller(catcher, hostname="127.0.0.1", port=port, **options))
         running[-1].start()
-        monkeypatch.setattr(smtp, "_tls", lambda: client)
+        monkeypatch.setattr(smtp_pool, "_tls", lambda: client)
         settings.EMAIL_USE_TLS, settings.EMAIL_USE_SSL, settings.EMAIL_PORT = way == "starttls", way == "tls", port
         settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = (USER, PASSWORD) if login else ("", "")
         return catcher
 
     yield start
-    smtp.close_connections()
+    smtp.EmailBackend().close()
     for controller in running:
         controller.stop()
 
 
 def send() -> smtp.Reply:
-    return smtp.send(sender="noreply@doorcode.test", recipient="alice@example.com", message=b"Subject: x\r\n\r\nx\r\n")
+    return smtp.EmailBackend().deliver(EmailMessage("x", "x", "noreply@doorcode.test", ["alice@example.com"]))
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")

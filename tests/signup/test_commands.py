@@ -164,7 +164,7 @@ def test_purge_and_requeue_print_json(capsys) -> None:
     assert printed(capsys) == {"found": 1, "sent_again": 1, "dry_run": False}
 
 
-def test_sweep_prints_json(rung, capsys) -> None:
+def test_sweep_prints_json(notified, capsys) -> None:
     """With --json."""
     make_delivery()
     call_command("sweep", "--once", "--json")

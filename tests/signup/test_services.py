@@ -110,17 +110,19 @@ def test_another_address_is_another_request() -> None:
     assert CaptchaModel.objects.count() == 2
 
 
-def test_a_mail_that_waits_is_sent_sooner_and_not_twice(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
+def test_a_mail_that_waits_is_sent_sooner_and_not_twice(
+    hands: Hands, django_capture_on_commit_callbacks, notified
+) -> None:
     """However often it is requested while the mail server is down; in the language of the last request."""
     sign_up = ask()
     hands.move(seconds=60)
     with django_capture_on_commit_callbacks(execute=True):
         assert not services.resend(sign_up=sign_up, language="zh-hans")
     delivery = Delivery.objects.get()
-    assert (rung, delivery.language) == ([delivery.pk], "zh-hans")
+    assert (notified, delivery.language) == ([delivery.pk], "zh-hans")
 
 
-def test_a_mail_in_its_backoff_goes_on_waiting(hands: Hands, django_capture_on_commit_callbacks, rung) -> None:
+def test_a_mail_in_its_backoff_goes_on_waiting(hands: Hands, django_capture_on_commit_callbacks, notified) -> None:
     """The notified worker finds nothing to send."""
     sign_up = ask()
     deliver(Reply(Outcome.DEFERRED, "450 later"))
@@ -300,7 +302,7 @@ def test_a_code_works_if_the_mail_servers_answer_was_lost(hands: Hands) -> None:
     """The mail may have arrived; the code works for CAPTCHA_MAX_LIFETIME."""
     sign_up = ask()
     [delivery] = outbox.claim(limit=1)
-    outbox.leave(delivery=delivery, reply=Reply(Outcome.UNKNOWN, "silence"))
+    outbox.settle(results=[(delivery, Reply(Outcome.UNKNOWN, "silence"))])
     hands.move(minutes=29)
     sign_up.refresh_from_db()
     assert services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), link_proof=None)

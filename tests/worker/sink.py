@@ -26,7 +26,7 @@ class Sink:
         self.mails: list[bytes] = []
         self._lock = threading.Lock()
         self.connections = self.open = self.most = 0
-        self.moments: list[float] = []  # of each mail's final dot, by the monotonic clock
+        self.times: list[float] = []  # of each mail's final dot, by the monotonic clock
         self._server = socket.create_server(("127.0.0.1", port))
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -57,7 +57,7 @@ class Sink:
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # the other side may die at any moment
+        with contextlib.suppress(OSError):  # the other side may die at any time
             self._dialogue(connection)
         with self._lock:
             self.open -= 1
@@ -84,7 +84,7 @@ class Sink:
                 return False
             content.append(part)
         self.mails.append(b"".join(content))
-        self.moments.append(time.monotonic())
+        self.times.append(time.monotonic())
         return True
 
     def _answer(self, connection: socket.socket, verb: str) -> str | None:

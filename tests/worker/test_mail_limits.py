@@ -16,7 +16,7 @@ from core import clock
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
 from tests.visits import deliver
 from verification.models import CaptchaModel
-from worker import mail_limits, outbox, sweeper
+from worker import mail_limits, outbox
 from worker.models import Delivery, SiteMails
 from worker.smtp import Outcome, Reply
 
@@ -231,7 +231,7 @@ def test_what_is_given_back_unsent_is_not_charged_twice(all_hands: Hands) -> Non
 
 
 def test_waiting_for_the_limit_is_no_failing(all_hands: Hands) -> None:
-    """After 20 hours in the queue, a first passing trouble must not be the last."""
+    """After 20 hours in the queue, the first passing failure must not be the last."""
     delivery = post()
     all_hands.move(hours=20)
     [mine] = outbox.claim(limit=1)
@@ -241,7 +241,7 @@ def test_waiting_for_the_limit_is_no_failing(all_hands: Hands) -> None:
 
 
 def test_a_mail_whose_sign_up_is_over_is_not_sent(all_hands: Hands, settings) -> None:
-    """It waited for longer than a sign-up lives."""
+    """It waited for longer than a sign-up is valid."""
     sign_up = make_captcha(accepted=False)
     make_delivery(sign_up, network="home")
     all_hands.move(hours=24)
@@ -263,7 +263,7 @@ def test_the_site_sends_half_at_once_and_half_over_the_hour(all_hands: Hands, se
     for number in range(130):
         post(f"person{number}@example.com", network=f"network{number}")
     assert len(go()) == 60
-    assert sweeper.longest_due() is None  # no worker is woken for what can't go
+    assert mail_limits.claimable(at=clock.now()).longest_due() is None  # no worker is notified of what can't go
     sent = []
     for _ in range(5):
         all_hands.move(minutes=1)

@@ -141,8 +141,9 @@ def test_a_sender_may_be_written_in_encoded_words(settings) -> None:
     says(content, name=SCHOOL, address="a@b.cn")
 
 
-def test_djangos_own_backends_can_send_it(mailoutbox) -> None:
+def test_djangos_own_backends_can_send_it(mailoutbox, settings) -> None:
     """It is a message as Django has them."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     messages.build(messages.sample(kind="code", language="en")).send()
     [message] = mailoutbox
     assert message.to == ["name@example.com"]

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from core.circuit_breaker import CircuitBreaker
 from core.observability import counters
 from tests.factories import Hands, make_captcha, make_delivery
-from worker import counts, heartbeat, metrics, outbox, sending, smtp
+from worker import metrics, outbox, sending, smtp, sweeper
 from worker.models import Delivery, Heartbeat, SiteMails
 from worker.smtp import Outcome, Reply
 
@@ -26,16 +26,16 @@ def shown(collect) -> dict[tuple[str, ...], float]:
 def put(state: str, seconds: int, **fields: object) -> None:
     """A mail in this state, its time this many seconds ago."""
     delivery = make_delivery()
-    moment = Now() - timedelta(seconds=seconds)
+    time = Now() - timedelta(seconds=seconds)
     column = "lease_until" if state == "sending" else "next_attempt_at"
-    Delivery.objects.filter(pk=delivery.pk).update(state=state, **{column: moment}, **fields)
+    Delivery.objects.filter(pk=delivery.pk).update(state=state, **{column: time}, **fields)
 
 
 @pytest.fixture
 def replies(monkeypatch) -> list[Reply]:
     """What the mail server says, in turn."""
     answers: list[Reply] = []
-    monkeypatch.setattr(smtp, "send", lambda **mail: answers.pop(0))
+    monkeypatch.setattr(smtp.EmailBackend, "deliver", lambda *_, **__: answers.pop(0))
     monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
     return answers
 
@@ -88,7 +88,7 @@ def test_a_mail_that_a_dead_worker_left_is_due_since_its_lease_ended() -> None:
     [
         ({"attempts": 3, "admitted_at": True}, 4_000),
         ({"attempts": 1, "state": "sending", "admitted_at": True}, 4_000),  # silence after the dot: a long lease
-        ({}, 0),  # a budget holds it back
+        ({}, 0),  # a mail limit holds it back
         ({"state": "failed", "admitted_at": True}, 0),
     ],
 )
@@ -159,8 +159,8 @@ def test_the_room_is_what_came_back_since(hands: Hands) -> None:
 )
 def test_replies_have_few_classes(text: str, expected: str) -> None:
     """What is about us is told from what is about the recipient."""
-    assert counts.reply_class(text) == expected
-    assert expected in counts.REPLIES
+    assert metrics.reply_class(text) == expected
+    assert expected in metrics.REPLIES
 
 
 def test_each_try_is_counted_by_what_came_of_it(replies: list[Reply], all_hands: Hands) -> None:
@@ -191,36 +191,36 @@ def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
 
 @pytest.fixture
 def beating(monkeypatch) -> None:
-    """A process that has not beaten yet."""
-    monkeypatch.setattr(heartbeat, "_last", float("-inf"))
+    """A process without a heartbeat."""
+    monkeypatch.setattr(sweeper, "_last_beat", float("-inf"))
 
 
-def test_a_worker_is_heard_of_until_it_stops(beating) -> None:
+def test_a_worker_is_counted_until_it_stops(beating) -> None:
     """Others by their own rows; who is silent for too long is gone, and at last forgotten."""
-    Heartbeat.objects.create(name="quiet:1", beat_at=Now() - heartbeat.ALIVE - timedelta(seconds=1), broker_broken=True)
+    Heartbeat.objects.create(name="quiet:1", beat_at=Now() - Heartbeat.ALIVE - timedelta(seconds=1), broker_broken=True)
     Heartbeat.objects.create(name="old:1", beat_at=Now() - timedelta(days=2))
-    heartbeat.beat()
+    sweeper.beat()
     seen = shown(metrics.workers)
     assert seen["workers",] == 1
     assert seen["breakers_open", "broker"] == 0
     assert seen["sweeper_last_run_timestamp_seconds",] > 1e9
     assert Heartbeat.objects.count() == 2
-    heartbeat.stop()
+    sweeper.stop_beating()
     assert shown(metrics.workers)["workers",] == 0
 
 
-def test_a_worker_says_what_it_leaves_alone(beating, monkeypatch) -> None:
-    """Its breakers are in its memory; nobody else can see them."""
+def test_a_worker_says_what_it_does_not_reach(beating, monkeypatch) -> None:
+    """Its circuit breakers are in its memory; nobody else can see them."""
     monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
     smtp.breaker.failed()
-    heartbeat.beat()
+    sweeper.beat()
     seen = shown(metrics.workers)
     assert (seen["breakers_open", "mail_server"], seen["breakers_open", "broker"]) == (1, 0)
 
 
 def test_beats_are_seldom(beating) -> None:
     """A sweep every two seconds does not write as often."""
-    heartbeat.beat()
+    sweeper.beat()
     Heartbeat.objects.all().delete()
-    heartbeat.beat()
+    sweeper.beat()
     assert not Heartbeat.objects.exists()

@@ -1,4 +1,4 @@
-"""The bell: it may fail, and never hurts."""
+"""Notifying the workers: it may fail, and never hurts."""
 
 import time
 
@@ -7,7 +7,7 @@ import pytest
 from worker import notify
 from worker.celery import app
 
-REAL_RING = notify.notify_workers
+REAL_NOTIFY = notify.notify_workers
 
 
 @pytest.fixture(autouse=True)
@@ -25,25 +25,25 @@ def messages(monkeypatch) -> list[tuple]:
 
 def test_it_sends_an_id_and_nothing_else(messages: list[tuple]) -> None:
     """In a message that expires."""
-    assert REAL_RING(7)
+    assert REAL_NOTIFY(7)
     assert messages == [("worker.tasks.deliver", {"args": [7], "expires": 360})]
 
 
-def test_one_bell_is_for_all_until_it_is_heard(messages: list[tuple]) -> None:
-    """Who posts after a worker began to look needs another."""
-    assert [REAL_RING(number) for number in (1, 2, 3)] == [True] * 3
+def test_one_message_is_for_all_until_a_worker_takes_it(messages: list[tuple]) -> None:
+    """A mail that is posted after a worker began to look needs another."""
+    assert [REAL_NOTIFY(number) for number in (1, 2, 3)] == [True] * 3
     assert len(messages) == 1
     notify.acknowledge()
-    assert [REAL_RING(number) for number in (4, 5)] == [True] * 2
+    assert [REAL_NOTIFY(number) for number in (4, 5)] == [True] * 2
     assert [options["args"] for _, options in messages] == [[1], [4]]
 
 
-def test_a_lost_bell_is_rung_again_after_a_second(messages: list[tuple], monkeypatch) -> None:
+def test_a_lost_message_is_sent_again_after_a_second(messages: list[tuple], monkeypatch) -> None:
     """Whoever comes then."""
-    REAL_RING(1)
-    later = time.time() + notify.ON_ITS_WAY
+    REAL_NOTIFY(1)
+    later = time.time() + notify.LOST_AFTER
     monkeypatch.setattr(time, "time", lambda: later)
-    REAL_RING(2)
+    REAL_NOTIFY(2)
     assert len(messages) == 2
 
 
@@ -61,10 +61,10 @@ def asked(monkeypatch) -> list[object]:
     return asked
 
 
-def test_with_the_cache_gone_each_one_rings(messages: list[tuple], asked: list[object], settings) -> None:
+def test_with_the_cache_gone_each_mail_sends_a_message(messages: list[tuple], asked: list[object], settings) -> None:
     """RabbitMQ may be well while Redis is not; it is asked once in five seconds."""
     settings.REDIS_URL, settings.CELERY_BROKER_URL = "redis://one", "amqp://another"
-    assert [REAL_RING(number) for number in (1, 2)] == [True] * 2
+    assert [REAL_NOTIFY(number) for number in (1, 2)] == [True] * 2
     notify.acknowledge()
     assert (len(messages), len(asked)) == (2, 1)
 
@@ -72,21 +72,21 @@ def test_with_the_cache_gone_each_one_rings(messages: list[tuple], asked: list[o
 def test_a_redis_that_is_both_is_waited_for_but_once(messages: list[tuple], asked: list[object], settings) -> None:
     """A frozen one costs its time-out each time."""
     settings.REDIS_URL = settings.CELERY_BROKER_URL = "redis://one"
-    assert [REAL_RING(number) for number in (1, 2)] == [False] * 2
+    assert [REAL_NOTIFY(number) for number in (1, 2)] == [False] * 2
     assert (messages, len(asked)) == ([], 1)
     notify.breaker.succeeded()
-    assert not REAL_RING(3)  # the limits know it already
+    assert not REAL_NOTIFY(3)  # the limits know it already
     assert (messages, len(asked)) == ([], 1)
 
 
-def test_a_cache_that_workers_do_not_share_stops_no_bell(messages: list[tuple], settings) -> None:
-    """They could never say that they heard."""
+def test_a_cache_that_workers_do_not_share_stops_no_message(messages: list[tuple], settings) -> None:
+    """They could never take the mark off."""
     settings.REDIS_URL, settings.CELERY_BROKER_URL = "memory://", "amqp://broker"
-    assert [REAL_RING(number) for number in (1, 2)] == [True] * 2
+    assert [REAL_NOTIFY(number) for number in (1, 2)] == [True] * 2
     assert len(messages) == 2
 
 
-def test_a_failure_silences_it_for_five_seconds(monkeypatch) -> None:
+def test_after_a_failure_nothing_is_published_for_five_seconds(monkeypatch) -> None:
     """A dead broker costs one caller, not each."""
     calls: list[str] = []
 
@@ -96,11 +96,11 @@ def test_a_failure_silences_it_for_five_seconds(monkeypatch) -> None:
 
     monkeypatch.setattr(app, "send_task", fail)
     failures = notify.breaker.failures
-    assert not REAL_RING(1)
-    assert not REAL_RING(2)
+    assert not REAL_NOTIFY(1)
+    assert not REAL_NOTIFY(2)
     assert len(calls) == 1
     assert notify.breaker.failures == failures + 1
-    later = time.monotonic() + notify.SILENCE
+    later = time.monotonic() + notify.PAUSE
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert not REAL_RING(3)
+    assert not REAL_NOTIFY(3)
     assert len(calls) == 2

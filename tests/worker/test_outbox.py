@@ -35,12 +35,12 @@ def make_due(delivery: Delivery) -> None:
     Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=Now() - timedelta(seconds=1))
 
 
-def test_the_bell_rings_after_the_commit(django_capture_on_commit_callbacks, rung: list[int]) -> None:
+def test_the_workers_are_notified_after_the_commit(django_capture_on_commit_callbacks, notified: list[int]) -> None:
     """With the id and nothing else; not before."""
     with django_capture_on_commit_callbacks(execute=True):
         delivery = make_delivery()
-        assert rung == []
-    assert rung == [delivery.pk]
+        assert notified == []
+    assert notified == [delivery.pk]
 
 
 def test_a_claim_takes_a_mail_for_a_minute() -> None:
@@ -69,7 +69,7 @@ def test_a_late_settlement_is_fenced() -> None:
 
 
 def test_a_claim_takes_the_newest_and_the_oldest() -> None:
-    """Who asks now does not wait for a backlog, and its oldest do not wait for ever."""
+    """A new visitor does not wait for a backlog, and its oldest do not wait for ever."""
     deliveries = [make_delivery() for _ in range(9)]
     for age, each in enumerate(reversed(deliveries)):
         Delivery.objects.filter(pk=each.pk).update(next_attempt_at=Now() - timedelta(seconds=age))
@@ -78,16 +78,16 @@ def test_a_claim_takes_the_newest_and_the_oldest() -> None:
     assert {each.pk for each in outbox.claim(limit=5)} == set(middle[1:-2])
 
 
-def test_a_full_claim_rings_for_another_thread(django_capture_on_commit_callbacks, rung: list[int]) -> None:
+def test_a_full_claim_notifies_another_thread(django_capture_on_commit_callbacks, notified: list[int]) -> None:
     """There may be more than it took; one that found less has taken all."""
     for _ in range(3):
         make_delivery()
     with django_capture_on_commit_callbacks(execute=True):
         taken = outbox.claim(limit=2)
-    assert rung == [taken[-1].pk]
+    assert notified == [taken[-1].pk]
     with django_capture_on_commit_callbacks(execute=True):
         assert len(outbox.claim(limit=2)) == 1
-    assert len(rung) == 1
+    assert len(notified) == 1
 
 
 def test_a_lease_that_holds_is_not_taken_back() -> None:
@@ -111,7 +111,7 @@ def test_a_group_is_settled_at_once_and_says_who_came_too_late() -> None:
 
 
 def test_an_acceptance_starts_the_codes_life(hands: Hands) -> None:
-    """At the moment of settling, in the same transaction."""
+    """When it is settled, in the same transaction."""
     sign_up = make_captcha(accepted=False)
     delivery = make_delivery(sign_up)
     [mine] = outbox.claim(limit=1)
@@ -158,14 +158,14 @@ def test_a_deferral_waits_in_the_row(failures: int, pause: int) -> None:
 
 @pytest.fixture
 def deferred() -> list[Delivery]:
-    """Five mails that the server deferred, which wait for one to five minutes; each was last brought forward long ago."""
+    """Five mails that the server deferred, which wait for one to five minutes; none is new."""
     mails = [make_delivery() for _ in range(5)]
     for minutes, each in enumerate(mails, 1):
         Delivery.objects.filter(pk=each.pk).update(
             attempts=3,
             last_reply="450 later",
             next_attempt_at=Now() + timedelta(minutes=minutes),
-            published_at=Now() - timedelta(minutes=2),
+            created_at=Now() - timedelta(minutes=2),
         )
     return mails
 
@@ -175,13 +175,13 @@ def due_now() -> list[int]:
 
 
 def test_each_acceptance_brings_two_deferred_mails_forward(
-    deferred: list[Delivery], rung: list[int], django_capture_on_commit_callbacks
+    deferred: list[Delivery], notified: list[int], django_capture_on_commit_callbacks
 ) -> None:
-    """Those that come next; so after an outage twice as many leave each time. The bell rings for them."""
+    """Those that come next; so after an outage twice as many leave each time. The workers are notified."""
     with django_capture_on_commit_callbacks(execute=True):
         outbox.retry_deferred_sooner(accepted=1)
     assert due_now() == [each.pk for each in deferred[:2]]
-    assert rung == [deferred[0].pk]
+    assert notified == [deferred[0].pk]
     outbox.retry_deferred_sooner(accepted=2)
     assert len(due_now()) == 5
 
@@ -204,9 +204,10 @@ def test_without_an_acceptance_none_comes_forward(deferred: list[Delivery]) -> N
 @pytest.mark.parametrize(
     "columns",
     [
-        {"published_at": timedelta(seconds=-50)},  # brought forward a moment ago: it was deferred again
+        {"tried_early_at": timedelta(seconds=-50)},  # and deferred again
+        {"created_at": timedelta(seconds=-50)},  # a greylisted one comes by itself
         {"next_attempt_at": timedelta(seconds=4)},  # it comes by itself
-        {"attempts": 0, "mailbox": "bob@example.com"},  # a budget holds it back
+        {"attempts": 0, "mailbox": "bob@example.com"},  # a mail limit holds it back
         {"last_reply": "KeyError while building"},  # the mail server is not to blame
         {"state": "sending"},
         {"state": "failed"},
@@ -214,8 +215,8 @@ def test_without_an_acceptance_none_comes_forward(deferred: list[Delivery]) -> N
 )
 def test_what_an_acceptance_says_nothing_about_waits_on(deferred: list[Delivery], columns: dict) -> None:
     """It is no sign that these would be taken."""
-    moments = {name: Now() + value for name, value in columns.items() if isinstance(value, timedelta)}
-    Delivery.objects.update(**columns | moments)
+    times = {name: Now() + value for name, value in columns.items() if isinstance(value, timedelta)}
+    Delivery.objects.update(**columns | times)
     outbox.retry_deferred_sooner(accepted=5)
     assert due_now() == []
 

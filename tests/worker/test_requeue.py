@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from tests.factories import BOB, Hands, make_captcha, make_delivery
 from verification.models import CaptchaModel
 from worker.models import Delivery
-from worker.requeue import requeue
+from worker.outbox import requeue
 
 pytestmark = pytest.mark.django_db
 
@@ -16,7 +16,7 @@ def fail(delivery: Delivery) -> Delivery:
     return delivery
 
 
-def test_a_failed_mail_is_sent_again(django_capture_on_commit_callbacks, rung) -> None:
+def test_a_failed_mail_is_sent_again(django_capture_on_commit_callbacks, notified) -> None:
     """All its tries, the same code, the same Message-ID."""
     delivery = fail(make_delivery(make_captcha(accepted=False)))
     with django_capture_on_commit_callbacks(execute=True):
@@ -24,7 +24,7 @@ def test_a_failed_mail_is_sent_again(django_capture_on_commit_callbacks, rung) -
     again = Delivery.objects.get()
     assert (again.state, again.attempts, again.generation) == ("pending", 0, 1)
     assert again.message_id == delivery.message_id
-    assert rung == [delivery.pk]
+    assert notified == [delivery.pk]
 
 
 def test_a_dead_code_is_replaced(hands: Hands) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.mail import EmailMessage
 from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
@@ -23,14 +24,15 @@ def sent(monkeypatch) -> list[str]:
     """The recipients of what went out; addresses at `.defer` and `.lost` fail."""
     recipients: list[str] = []
 
-    def send(*, sender: str, recipient: str, message: bytes | None) -> Reply:
-        if message is not None:
+    def deliver(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
+        [recipient] = message.to
+        if not probe:
             recipients.append(recipient)
         if recipient.endswith(".lost"):
             return Reply(Outcome.UNKNOWN, "silence")
         return Reply(Outcome.ACCEPTED, "250 OK")
 
-    monkeypatch.setattr(smtp, "send", send)
+    monkeypatch.setattr(smtp.EmailBackend, "deliver", deliver)
     return recipients
 
 
@@ -38,7 +40,7 @@ def states() -> list[str]:
     return list(Delivery.objects.order_by("pk").values_list("state", flat=True))
 
 
-def test_one_ring_sends_all_that_is_due(sent: list[str]) -> None:
+def test_one_message_sends_all_that_is_due(sent: list[str]) -> None:
     """In one claim."""
     for _ in range(3):
         make_delivery(make_captcha(accepted=False))
@@ -103,8 +105,8 @@ def test_outcomes_are_recorded_before_the_rest_is_released(sent: list[str], monk
         make_delivery(make_captcha(accepted=False))
     monkeypatch.setattr(outbox, "release", lambda **_: 1 / 0)
     monkeypatch.setattr(sending, "GROUP_TIME", 60.0)
-    moments = iter([0.0, 0.0, 0.0, 0.0, 0.0, 50.0, 50.0])
-    monkeypatch.setattr(sending.time, "monotonic", lambda: next(moments, 50.0))
+    times = iter([0.0, 0.0, 0.0, 0.0, 0.0, 50.0, 50.0])
+    monkeypatch.setattr(sending.time, "monotonic", lambda: next(times, 50.0))
     with pytest.raises(ZeroDivisionError):
         sending.deliver()
     assert states().count("sent") == len(sent) > 0
@@ -186,12 +188,12 @@ def test_a_batch_begins_no_send_with_little_lease_left(sent: list[str], monkeypa
 
 @pytest.fixture
 def broken(settings, monkeypatch):
-    """A mail server that is away, and the moment until its breaker lets somebody try."""
-    moment = [1000.0]
-    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: moment[0])
+    """A mail server that is down, and the monotonic time of its circuit breaker."""
+    clock = [1000.0]
+    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
     settings.EMAIL_PORT = 1
-    return moment
+    return clock
 
 
 def test_a_service_fault_spares_the_other_mails(broken) -> None:
@@ -202,7 +204,7 @@ def test_a_service_fault_spares_the_other_mails(broken) -> None:
     assert sending.deliver() == 0
     assert set(Delivery.objects.values_list("state", flat=True)) == {"pending"}
     assert sorted(Delivery.objects.values_list("attempts", flat=True)) == [0, 0, 1]
-    assert sweeper.sweep() == 0  # nothing is rung for meanwhile
+    assert sweeper.sweep() == 0  # no worker is notified meanwhile
 
 
 def test_after_the_pause_one_mail_finds_out(broken, monkeypatch) -> None:
@@ -218,7 +220,7 @@ def test_after_the_pause_one_mail_finds_out(broken, monkeypatch) -> None:
     assert sending.deliver() == 1
     assert waiting.count() == 1
     assert sending.deliver() == 0
-    monkeypatch.setattr(smtp, "_send", lambda *_: Reply(Outcome.ACCEPTED, "250 OK"))
+    monkeypatch.setattr(smtp, "_send", lambda *_, **__: Reply(Outcome.ACCEPTED, "250 OK"))
     broken[0] += 10
     Delivery.objects.update(next_attempt_at=Now())
     assert [sending.deliver(), sending.deliver()] == [1, 2]
@@ -229,7 +231,8 @@ def test_after_the_pause_one_mail_finds_out(broken, monkeypatch) -> None:
 def crowded(monkeypatch) -> None:
     """A mail server that takes two mails, and then no more connections."""
     replies = iter([Reply(Outcome.ACCEPTED, "250 OK")] * 2)
-    monkeypatch.setattr(smtp, "send", lambda **_: next(replies, Reply(Outcome.BUSY, "421 too many connections")))
+    busy = Reply(Outcome.BUSY, "421 too many connections")
+    monkeypatch.setattr(smtp.EmailBackend, "deliver", lambda *_, **__: next(replies, busy))
 
 
 def test_mails_that_get_no_connection_are_given_back_untried(crowded) -> None:
@@ -245,18 +248,18 @@ def test_mails_that_get_no_connection_are_given_back_untried(crowded) -> None:
 def test_nothing_is_claimed_while_no_connection_can_be_had(sent: list[str], monkeypatch) -> None:
     """Another process has them; it sends the mails."""
     make_delivery(make_captcha(accepted=False))
-    monkeypatch.setattr(smtp, "can_send", lambda: False)
+    monkeypatch.setattr(smtp.EmailBackend, "can_send", lambda _: False)
     assert (sending.deliver(), states()) == (0, ["pending"])
-    monkeypatch.setattr(smtp, "can_send", lambda: True)
+    monkeypatch.setattr(smtp.EmailBackend, "can_send", lambda _: True)
     assert (sending.deliver(), states()) == (1, ["sent"])
 
 
 def test_a_probe_that_got_no_connection_is_for_the_next(broken, crowded) -> None:
-    """The breaker is asked again at once."""
+    """The circuit breaker allows another try at once."""
     smtp.breaker.failed()
     broken[0] += 5
     for _ in range(3):
-        smtp.send()
+        smtp.EmailBackend().deliver(EmailMessage())
     make_delivery(make_captcha(accepted=False))
     assert (sending.deliver(), states()) == (1, ["pending"])
     assert smtp.breaker.allow()
@@ -267,7 +270,8 @@ def test_an_acceptance_shortens_the_wait_of_deferred_mails(sent: list[str]) -> N
     for _ in range(4):
         make_delivery(make_captcha(accepted=False))
     hour = timedelta(hours=1)
-    Delivery.objects.update(attempts=3, next_attempt_at=Now() + hour, published_at=Now() - hour, last_reply="450 later")
+    later = {"attempts": 3, "next_attempt_at": Now() + hour, "last_reply": "450 later"}
+    Delivery.objects.update(created_at=Now() - hour, **later)
     Delivery.objects.filter(pk=Delivery.objects.earliest("pk").pk).update(next_attempt_at=Now())
     assert [sending.deliver() for _ in range(3)] == [1, 2, 1]
 
@@ -280,22 +284,22 @@ def test_a_lost_lease_is_logged(sent: list[str], monkeypatch, caplog) -> None:
     assert "settled by another worker" in caplog.text
 
 
-def test_a_sweep_rings_again(sent: list[str], rung: list[int]) -> None:
-    """For what nobody heard; it sends nothing itself while the bell works."""
+def test_a_sweep_notifies_again(sent: list[str], notified: list[int]) -> None:
+    """Of mails whose message was lost; it sends none itself while the broker works."""
     delivery = make_delivery(make_captcha(accepted=False))
     assert sweeper.sweep() == 0
-    assert (rung, sent) == ([delivery.pk], [])
+    assert (notified, sent) == ([delivery.pk], [])
 
 
-def test_a_sweep_sends_where_nobody_hears_the_bell(sent: list[str], rung: list[int]) -> None:
+def test_a_sweep_sends_where_no_worker_listens(sent: list[str], notified: list[int]) -> None:
     """A broker that takes messages for workers who are not there."""
     delivery = make_delivery(make_captcha(accepted=False))
     Delivery.objects.update(next_attempt_at=Now() - timedelta(seconds=11))
     assert sweeper.sweep() == 1
-    assert (rung, states()) == ([delivery.pk], ["sent"])
+    assert (notified, states()) == ([delivery.pk], ["sent"])
 
 
-def test_a_sweep_sends_where_the_bell_is_broken(sent: list[str], monkeypatch) -> None:
+def test_a_sweep_sends_where_the_broker_is_down(sent: list[str], monkeypatch) -> None:
     """Without a broker mails arrive all the same."""
     monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: False)
     for _ in range(3):
@@ -304,13 +308,13 @@ def test_a_sweep_sends_where_the_bell_is_broken(sent: list[str], monkeypatch) ->
     assert states() == ["sent"] * 3
 
 
-def test_a_sweep_frees_what_a_worker_left_behind(sent: list[str], rung: list[int]) -> None:
+def test_a_sweep_frees_what_a_worker_left_behind(sent: list[str], notified: list[int]) -> None:
     """Its lease is over; the mail is due again at once."""
     delivery = make_delivery(make_captcha(accepted=False))
     outbox.claim(limit=1)
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
     sweeper.sweep()
-    assert (rung, states()) == ([delivery.pk], ["pending"])
+    assert (notified, states()) == ([delivery.pk], ["pending"])
 
 
 def test_the_sweep_command_says_what_waited(sent: list[str], capsys, monkeypatch) -> None:
@@ -341,7 +345,7 @@ def test_the_sweeper_thread_sweeps_until_stopped(monkeypatch) -> None:
 
     monkeypatch.setattr(sweeper, "INTERVAL", 0.01)
     monkeypatch.setattr(sweeper, "sweep", sweep)
-    monkeypatch.setattr(sweeper.heartbeat, "stop", lambda: None)
+    monkeypatch.setattr(sweeper, "stop_beating", lambda: None)
     monkeypatch.setattr(sweeper, "connection", type("None", (), {"close": staticmethod(lambda: None)}))
     thread = sweeper.Sweeper()
     thread.start()

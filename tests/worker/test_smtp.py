@@ -5,14 +5,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from smtplib import SMTPException
+from types import SimpleNamespace
 
 import pytest
+from django.core.mail import EmailMessage, get_connection, send_mail
 
 from core.circuit_breaker import CircuitBreaker
 from tests.servers import wait_until
 from tests.worker.sink import Sink
-from worker import smtp
+from worker import smtp, smtp_pool
 from worker.smtp import Outcome
+from worker.smtp_pool import deadline
 
 MESSAGE = b"Subject: hello\r\n\r\n.dot\r\n..two\r\nend\r\n"
 
@@ -34,8 +38,19 @@ def sink(settings) -> Iterator[Callable[..., Sink]]:
         each.close()
 
 
-def send() -> smtp.Reply:
-    return smtp.send(sender="noreply@doorcode.test", recipient="alice@example.com", message=MESSAGE)
+class Written(EmailMessage):
+    """A message that is written already."""
+
+    def message(self, **_: object) -> SimpleNamespace:
+        return SimpleNamespace(as_bytes=lambda linesep: MESSAGE)
+
+
+def mail() -> EmailMessage:
+    return Written(from_email="Doorcode <noreply@doorcode.test>", to=["alice@example.com"])
+
+
+def send(*, probe: bool = False) -> smtp.Reply:
+    return smtp.EmailBackend().deliver(mail(), probe=probe)
 
 
 def test_a_mail_arrives_as_it_is(sink) -> None:
@@ -50,10 +65,21 @@ def test_a_mail_arrives_as_it_is(sink) -> None:
 def test_asking_for_a_recipient_answers_as_sending_does(sink, script: dict[str, list[str]]) -> None:
     """And no message is handed over."""
     server = sink(**script)
-    asked = smtp.send(sender="noreply@doorcode.test", recipient="alice@example.com", message=None)
+    asked = send(probe=True)
     assert server.mails == []
     assert "data" not in [line.lower() for line in server.said]
     assert asked.outcome is send().outcome
+
+
+def test_the_backend_is_one_of_djangos(sink) -> None:
+    """Mails leave by Django's own functions too: they get the number of accepted ones, or an exception."""
+    server = sink(RCPT=["250 fine", "550 no"])
+    assert send_mail("hello", "body", "noreply@doorcode.test", ["alice@example.com"]) == 1
+    with pytest.raises(SMTPException, match="550 no"):
+        send_mail("hello", "body", "noreply@doorcode.test", ["alice@example.com"])
+    with get_connection(fail_silently=True) as backend:
+        assert backend.send_messages([mail()]) == 0
+    wait_until(lambda: server.open == 0, "the end of the connection")
 
 
 def test_the_connection_stays_open(sink) -> None:
@@ -144,12 +170,12 @@ def test_a_connection_closed_meanwhile_gets_one_free_try(sink) -> None:
 
 def test_a_connection_is_renewed_by_count_and_age(sink, monkeypatch) -> None:
     """After MAX_MAILS mails or MAX_AGE seconds."""
-    monkeypatch.setattr(smtp, "MAX_MAILS", 2)
+    monkeypatch.setattr(smtp_pool, "MAX_MAILS", 2)
     server = sink()
     for _ in range(3):
         send()
     assert server.connections == 2
-    monkeypatch.setattr(smtp, "MAX_AGE", -1.0)
+    monkeypatch.setattr(smtp_pool, "MAX_AGE", -1.0)
     send()
     assert server.connections == 3
 
@@ -157,7 +183,7 @@ def test_a_connection_is_renewed_by_count_and_age(sink, monkeypatch) -> None:
 @pytest.mark.parametrize(("noop", "connections"), [(["250 here"], 1), (["close"], 2), (["421 bye"], 2)])
 def test_an_idle_connection_is_asked_first(sink, monkeypatch, noop: list[str], connections: int) -> None:
     """NOOP after IDLE_CHECK seconds of silence."""
-    monkeypatch.setattr(smtp, "IDLE_CHECK", 0.0)
+    monkeypatch.setattr(smtp_pool, "IDLE_CHECK", 0.0)
     server = sink(NOOP=noop)
     assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
     assert server.connections == connections
@@ -189,7 +215,7 @@ def test_a_trickling_server_gets_no_second_deadline(sink, settings, monkeypatch)
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
 def test_a_server_that_takes_so_many_mails_and_no_more(sink, verb: str) -> None:
-    """421 on a kept connection is a hang-up: the mail goes over a new one, at once, and no breaker opens."""
+    """421 on a kept connection is a hang-up: the mail goes over a new one, at once, and no circuit breaker opens."""
     server = sink(**{verb: ["250 fine", "421 enough", "250 fine"]})
     assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
     assert server.connections == 2
@@ -214,7 +240,7 @@ def test_threads_share_connections(sink, settings) -> None:
 
 def test_idle_connections_are_closed_though_no_mail_comes(sink, monkeypatch) -> None:
     """In time and with QUIT; the one that is used stays."""
-    monkeypatch.setattr(smtp, "IDLE", 0.3)
+    monkeypatch.setattr(smtp_pool, "IDLE", 0.3)
     server = sink()
     held = [smtp._pool.take(until=time.monotonic() + 5) for _ in range(3)]
     for each in held[1:]:
@@ -233,7 +259,7 @@ def test_where_no_more_connections_are_taken_those_that_are_open_serve_all(sink,
     held = smtp._pool.take(until=time.monotonic() + 5)
     waiting = [in_thread(send) for _ in range(3)]
     wait_until(lambda: server.connections >= 2, "a refused connection")
-    assert smtp.can_send()
+    assert smtp.EmailBackend().can_send()
     smtp._pool.give_back(held)
     assert {each.result(20).outcome for each in waiting} == {Outcome.ACCEPTED}
     assert not smtp.breaker.is_open
@@ -243,7 +269,7 @@ def test_where_no_more_connections_are_taken_those_that_are_open_serve_all(sink,
 def test_more_connections_are_tried_after_a_pause(sink, monkeypatch) -> None:
     """The limit may have been another's."""
     server = sink(CONNECT=["220 sink", "421 too many", "220 sink"])
-    monkeypatch.setattr(smtp._pool, "_more", CircuitBreaker(first=0.2, longest=0.2))
+    monkeypatch.setattr(smtp._pool, "_growth", CircuitBreaker(first=0.2, longest=0.2))
     held = smtp._pool.take(until=time.monotonic() + 5)
     assert send().outcome is Outcome.ACCEPTED
     smtp._pool.give_back(held)
@@ -251,7 +277,7 @@ def test_more_connections_are_tried_after_a_pause(sink, monkeypatch) -> None:
 
 
 def test_threads_wait_in_turn(sink, settings) -> None:
-    """Who sends one mail after another keeps nobody waiting."""
+    """A thread that sends one mail after another keeps no other waiting."""
     settings.EMAIL_MAX_CONNECTIONS = 1
     sink()
     busy = in_thread(lambda: [send() for _ in range(200)][-1])
@@ -266,9 +292,9 @@ def test_threads_wait_in_turn(sink, settings) -> None:
 
 
 def test_nobody_waits_for_ever(sink, settings, monkeypatch) -> None:
-    """The mail is given back, and the breaker stays closed."""
+    """The mail is given back, and the circuit breaker stays closed."""
     settings.EMAIL_MAX_CONNECTIONS = 1
-    monkeypatch.setattr(smtp, "PATIENCE", 0.2)
+    monkeypatch.setattr(smtp_pool, "PATIENCE", 0.2)
     sink()
     held = smtp._pool.take(until=time.monotonic() + 5)
     assert send() == smtp.Reply(Outcome.BUSY, "no connection was free")
@@ -278,11 +304,11 @@ def test_nobody_waits_for_ever(sink, settings, monkeypatch) -> None:
 
 
 def test_a_process_that_gets_no_connection_leaves_the_server_alone(sink) -> None:
-    """Others have them all: it is no outage, and nothing is tried for a moment."""
+    """Others have them all: it is no outage, and nothing is tried for a while."""
     server = sink(CONNECT=["421 too many connections"])
     assert [send().outcome for _ in range(3)] == [Outcome.BUSY] * 3
     assert server.connections == 1
-    assert not smtp.can_send()
+    assert not smtp.EmailBackend().can_send()
     assert not smtp.breaker.is_open
 
 
@@ -317,8 +343,8 @@ def test_a_mistake_of_ours_leaves_no_connection_half_way(sink, monkeypatch) -> N
         patch.setattr(smtp, "_after_dot", lambda connection: {}["mistake"])
         with pytest.raises(KeyError):
             send()
-        patch.setattr(smtp, "_tls", lambda: {}["mistake"])
-        patch.setattr(smtp.settings, "EMAIL_USE_SSL", True)
+        patch.setattr(smtp_pool, "_tls", lambda: {}["mistake"])
+        patch.setattr(smtp_pool.settings, "EMAIL_USE_SSL", True)
         with pytest.raises(KeyError):
             send()
     assert send().outcome is Outcome.ACCEPTED
@@ -343,3 +369,28 @@ def test_a_password_that_cant_be_sent_is_the_services_fault(sink, settings) -> N
 def test_nobody_there_is_the_services_fault(settings) -> None:
     """Refused connections say nothing about the recipient."""
     assert send().outcome is Outcome.UNAVAILABLE
+
+
+def test_a_socket_is_shut_when_its_time_is_over() -> None:
+    """Whoever reads from it sees the end, though the other side never spoke."""
+    left, right = socket.socketpair()
+    with left, right:
+        left.settimeout(10)
+        begun = time.monotonic()
+        with deadline(lambda: left, time.monotonic() + 0.1):
+            assert left.recv(1) == b""
+        assert time.monotonic() - begun < 5
+
+
+def test_in_time_nothing_is_shut() -> None:
+    """Nor where there is no socket, or it is closed already."""
+    left, right = socket.socketpair()
+    with left, right:
+        with deadline(lambda: left, time.monotonic() + 60):
+            pass
+        with deadline(lambda: None, time.monotonic() + 0):
+            time.sleep(0.6)
+        right.sendall(b"x")
+        assert left.recv(1) == b"x"
+    with deadline(lambda: left, time.monotonic() + 0):
+        time.sleep(0.6)

@@ -1,6 +1,7 @@
 """Muting sign-up mail to an address."""
 
 import pytest
+from django.core.mail import EmailMessage
 
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
 from verification import codes, services
@@ -26,11 +27,11 @@ def asked(monkeypatch, server: list[Reply]) -> Asked:
     """(recipient, whether a message was handed over) of each visit to the mail server."""
     visits: Asked = []
 
-    def send(*, sender: str, recipient: str, message: bytes | None) -> Reply:
-        visits.append((recipient, message is not None))
+    def deliver(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
+        visits.append((message.to[0], not probe))
         return server[0]
 
-    monkeypatch.setattr(smtp, "send", send)
+    monkeypatch.setattr(smtp.EmailBackend, "deliver", deliver)
     return visits
 
 
@@ -146,7 +147,7 @@ def test_what_is_no_token_mutes_nobody(token: str) -> None:
 
 
 def test_muting_twice_is_muting_once(hands: Hands) -> None:
-    """From the later moment."""
+    """From the later time."""
     muted()
     hands.move(days=1)
     muted()

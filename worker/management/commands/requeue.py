@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from core.management import base
 from worker.models import Delivery
-from worker.requeue import requeue
+from worker.outbox import requeue
 
 
 class Command(base.Command):

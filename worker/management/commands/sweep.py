@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from core import clock
 from core.management import base
-from worker import heartbeat, mail_limits, sweeper
+from worker import mail_limits, sweeper
 
 
 class Command(base.Command):
@@ -22,8 +22,8 @@ class Command(base.Command):
             while True:
                 found = mail_limits.claimable(at=clock.now()).count()
                 while sweeper.sweep():
-                    heartbeat.beat()
-                heartbeat.beat()
+                    sweeper.beat()
+                sweeper.beat()
                 if found or options["once"]:
                     text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found)
                     self.print_result(options, {"waiting": found}, [text % {"n": found}])
@@ -35,4 +35,4 @@ class Command(base.Command):
             pass
         finally:
             if not options["once"]:
-                heartbeat.stop()
+                sweeper.stop_beating()

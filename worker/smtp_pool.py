@@ -1,0 +1,270 @@
+"""Connections to the mail server that stay open, shared by the threads of a process; and a deadline for each use."""
+
+import logging
+import re
+import smtplib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+
+from core.circuit_breaker import CircuitBreaker
+
+logger = logging.getLogger(__name__)
+
+IDLE = 5.0  # seconds after which an idle connection is closed: the mail server may count it against other processes
+IDLE_CHECK = 2.0  # seconds of silence after which a NOOP asks whether the server is still there
+MAX_AGE = 300.0  # seconds, and
+MAX_MAILS = 100  # mails, after which a connection is renewed
+PATIENCE = 10.0  # seconds to wait for a free connection
+NONE_FREE = "no connection was free"
+TICK = 0.25  # seconds by which a deadline may be exceeded
+
+# How Postfix, Exim, Sendmail and Exchange say that it is about the number of connections or of mails.
+TOO_MUCH = re.compile(r"too (many|much)|concurrent|\b(rate|limit|frequen)", re.IGNORECASE)
+
+GetSocket = Callable[[], socket.socket | None]
+
+
+class Unavailable(Exception):
+    """The mail server can't be used at all; carries the reason."""
+
+
+class Busy(Exception):
+    """No connection is free, and no more can be opened now; carries the reason."""
+
+
+_deadlines: dict[object, tuple[float, GetSocket]] = {}
+_deadlines_lock = threading.Lock()
+_watchdog: threading.Thread | None = None
+
+
+@contextmanager
+def deadline(get_socket: GetSocket, until: float) -> Iterator[None]:
+    """
+    Shut the socket at this monotonic time, so that its user gets an error. A socket's own time-out can't do this: it
+    starts again with each byte of a server that trickles.
+    """
+    global _watchdog  # noqa: PLW0603
+    key = object()
+    with _deadlines_lock:
+        _deadlines[key] = (until, get_socket)
+        if not (_watchdog and _watchdog.is_alive()):  # a forked child has none
+            _watchdog = threading.Thread(target=_shut_late_sockets, name="watchdog", daemon=True)
+            _watchdog.start()
+    try:
+        yield
+    finally:
+        with _deadlines_lock:
+            del _deadlines[key]
+
+
+def _shut_late_sockets() -> None:
+    while True:
+        time.sleep(TICK)
+        now = time.monotonic()
+        with _deadlines_lock:  # again at each tick: the socket may have been opened after its deadline
+            late = [get_socket() for until, get_socket in _deadlines.values() if until <= now]
+        for each in filter(None, late):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+class _Client(smtplib.SMTP):
+    """Connects at once, to the server of EMAIL_URL and until a monotonic time."""
+
+    def __init__(self, *, until: float, **options: Any) -> None:
+        self._until = until
+        super().__init__(settings.EMAIL_HOST, settings.EMAIL_PORT, timeout=settings.EMAIL_TIMEOUT, **options)
+
+    def connect(self, *args: Any, **options: Any) -> tuple[int, bytes]:
+        with deadline(lambda: self.sock, self._until):
+            return super().connect(*args, **options)
+
+
+class _SecureClient(_Client, smtplib.SMTP_SSL):
+    """The same, encrypted from the start."""
+
+
+class Connection:
+    """An open connection, used by one thread at a time. One that `is_doubtful` is closed instead of used again."""
+
+    def __init__(self, *, until: float) -> None:
+        """Open, secure and authenticate by EMAIL_URL. Raises OSError (smtplib's errors are) or ValueError."""
+        self.opened = self.used = time.monotonic()
+        self.mails = 0
+        self.is_doubtful = False
+        self.smtp = _SecureClient(until=until, context=_tls()) if settings.EMAIL_USE_SSL else _Client(until=until)
+        try:
+            with self.deadline(until):
+                self.smtp.ehlo_or_helo_if_needed()
+                if settings.EMAIL_USE_TLS:
+                    self.smtp.starttls(context=_tls())
+                    self.smtp.ehlo_or_helo_if_needed()  # the answer before TLS does not count (RFC 3207 §4.2)
+                if settings.EMAIL_HOST_USER:
+                    self.smtp.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
+        except BaseException:
+            self.smtp.close()
+            raise
+
+    def deadline(self, until: float) -> AbstractContextManager[None]:
+        return deadline(lambda: self.smtp.sock, until)
+
+    def is_good(self, until: float) -> bool:
+        """Whether it may take another mail: not too old, and the server still answers."""
+        now = time.monotonic()
+        if self.mails >= MAX_MAILS or now - self.opened > MAX_AGE:
+            return False
+        if now - self.used < IDLE_CHECK:
+            return True
+        self.is_doubtful = True
+        with self.deadline(until), suppress(OSError):
+            self.is_doubtful = self.smtp.noop()[0] != 250
+        return not self.is_doubtful
+
+    def close(self) -> None:
+        """Hang up; with QUIT, and at most a second for its answer, unless the connection is doubtful."""
+        if not self.is_doubtful:
+            with self.deadline(time.monotonic() + 1.0), suppress(OSError):
+                self.smtp.quit()
+        self.smtp.close()
+
+
+class Pool:
+    """
+    At most EMAIL_MAX_CONNECTIONS connections. The one that was used last is taken first, so that those that are not
+    needed become idle, and are closed.
+
+    A mail server that takes no more connections is not broken: threads wait in turn for one that is open, and after a
+    pause one more is tried.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()  # held by the one thread that waits for a connection; the others wait for this
+        self._changed = threading.Condition()
+        self._idle: list[Connection] = []  # the one that was used last at the end
+        self._number = 0  # of connections: idle, in use, and being opened
+        self._growth = CircuitBreaker(first=2.0, longest=10.0)  # seconds without another connection after a refusal
+        self._refusal = NONE_FREE
+        self._closer: threading.Thread | None = None
+
+    def take(self, *, until: float) -> Connection:
+        """Return a connection for one mail; give it back. Raises Unavailable or Busy."""
+        patience = min(until, time.monotonic() + PATIENCE)
+        while True:
+            kept = self._wait_for_one(patience)
+            if kept and kept.is_good(until):
+                return kept
+            if kept:
+                kept.close()
+            if opened := self._open(until):
+                return opened
+
+    def give_back(self, connection: Connection) -> None:
+        connection.used = time.monotonic()
+        if connection.is_doubtful:
+            connection.close()
+            self._forget(1)
+            return
+        with self._changed:
+            self._idle.append(connection)
+            if not (self._closer and self._closer.is_alive()):  # a forked child has none
+                self._closer = threading.Thread(target=self._close_in_time, name="idle connections", daemon=True)
+                self._closer.start()
+            self._changed.notify()
+
+    def close_idle(self, *, seconds: float = 0.0, doubtful: bool = False) -> None:
+        """Close connections that have been idle for so long; without QUIT where they are doubtful."""
+        before = time.monotonic() - seconds
+        with self._changed:
+            old = [each for each in self._idle if each.used <= before]
+            self._idle = [each for each in self._idle if each.used > before]
+        for each in old:
+            each.is_doubtful = doubtful
+            each.close()
+        self._forget(len(old))
+
+    def can_send(self) -> bool:
+        """Whether there is a connection, idle or in use, or one may be opened."""
+        return self._number > 0 or not self._growth.is_open
+
+    def _wait_for_one(self, until: float) -> Connection | None:
+        """Wait in turn for an idle connection, or until one may be opened (None). Raises Busy."""
+        if not self._turn.acquire(timeout=max(0.0, until - time.monotonic())):
+            raise Busy(self._refusal)
+        try:
+            with self._changed:
+                while True:
+                    if self._idle:
+                        return self._idle.pop()
+                    if self._number < settings.EMAIL_MAX_CONNECTIONS and self._growth.allow():
+                        self._number += 1
+                        return None
+                    left = until - time.monotonic()
+                    if left <= 0 or not self._number:
+                        raise Busy(self._refusal)
+                    self._changed.wait(min(left, 1.0))
+        finally:
+            self._turn.release()
+
+    def _open(self, until: float) -> Connection | None:
+        """Open a connection, already counted in `_number`; None where the server takes no more. Raises Unavailable."""
+        try:
+            connection = Connection(until=until)
+        except BaseException as error:
+            self._forget(1)
+            if not isinstance(error, (OSError, ValueError)):  # ValueError: no AUTH can carry this password
+                raise
+            if _is_about_number(error, others=self._number):
+                self._growth.failed()
+                self._refusal = reason(error)
+                logger.info("the mail server takes no more than %d connections: %s", self._number, self._refusal)
+                return None
+            self._growth.cancelled()
+            raise Unavailable(reason(error)) from error
+        self._growth.succeeded()
+        self._refusal = NONE_FREE
+        return connection
+
+    def _forget(self, number: int) -> None:
+        with self._changed:
+            self._number -= number
+            self._changed.notify()
+
+    def _close_in_time(self) -> None:
+        while True:
+            time.sleep(min(1.0, IDLE))
+            self.close_idle(seconds=IDLE)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One context for all connections: loading the certificates takes longer than sending a mail."""
+    return ssl.create_default_context()
+
+
+def _is_about_number(error: Exception, *, others: int) -> bool:
+    """Whether there are too many connections: the server says it, or a passing failure means it where `others` work."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        says_so = error.smtp_code == 421 and bool(TOO_MUCH.search(reason(error)))
+        return says_so or (others > 0 and error.smtp_code // 100 == 4)
+    return others > 0 and isinstance(error, (ConnectionError, TimeoutError, smtplib.SMTPServerDisconnected))
+
+
+def printable(code: int, text: bytes) -> str:
+    """An answer of the server in one line without control characters."""
+    words = text.decode(errors="replace")
+    return f"{code} {''.join(char if char.isprintable() else ' ' for char in words)}".strip()
+
+
+def reason(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPResponseException):
+        words = error.smtp_error
+        return printable(error.smtp_code, words if isinstance(words, bytes) else str(words).encode())
+    return f"{type(error).__name__}: {error}"
