@@ -41,13 +41,11 @@ class Limit:
 
 
 class RateLimited(Exception):
-    """A limit is reached. `retry_after` is in seconds, at least 1."""
-
-    code = "rate_limited"
+    """A limit is reached: a page answers 429 by core.middleware, the API by its exception handler."""
 
     def __init__(self, limit: Limit, retry_after: int) -> None:
         super().__init__(limit.name, retry_after)
-        self.limit, self.retry_after = limit, retry_after
+        self.retry_after = retry_after  # seconds, at least 1
 
 
 def hit(limit: Limit, *, key: str) -> None:
