@@ -16,18 +16,13 @@ class CircuitBreaker:
         self._lock = threading.Lock()
         self._pause = 0.0  # seconds; 0 while closed
         self._retry_at = 0.0  # monotonic time
-        self._is_half_open = False
+        self.is_half_open = False  # whether one caller is testing the service
         self.failures = 0
 
     @property
     def is_open(self) -> bool:
         """Whether it is too early for even one try."""
         return self._pause > 0 and time.monotonic() < self._retry_at
-
-    @property
-    def is_half_open(self) -> bool:
-        """Whether one caller is testing the service."""
-        return self._is_half_open
 
     def allow(self) -> bool:
         """
@@ -39,12 +34,12 @@ class CircuitBreaker:
                 return True
             if time.monotonic() < self._retry_at:
                 return False
-            self._retry_at, self._is_half_open = time.monotonic() + self._pause, True
+            self._retry_at, self.is_half_open = time.monotonic() + self._pause, True
             return True
 
     def succeeded(self) -> None:
         """Close: the service works."""
-        self._pause, self._is_half_open = 0.0, False
+        self._pause, self.is_half_open = 0.0, False
 
     def failed(self) -> None:
         """Open, or stay open for longer: the service does not work."""
@@ -52,11 +47,11 @@ class CircuitBreaker:
             self.failures += 1
             if not self._pause:
                 self._pause = self._first
-            elif self._is_half_open:  # failures of calls that began before it opened do not lengthen the pause
+            elif self.is_half_open:  # failures of calls that began before it opened do not lengthen the pause
                 self._pause = min(self._longest, self._pause * 2)
-            self._is_half_open = False
+            self.is_half_open = False
             self._retry_at = time.monotonic() + self._pause
 
     def cancelled(self) -> None:
         """Let the next caller try: this one did not."""
-        self._retry_at, self._is_half_open = 0.0, False
+        self._retry_at, self.is_half_open = 0.0, False

@@ -4,11 +4,10 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Iterator
 from email.headerregistry import Address
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl
 
 import environ
@@ -58,30 +57,27 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def names(self, var: str) -> list[str]:
         """Return the entries of a list, trimmed, without empty ones."""
-        return list(_entries(self.str(var, default="")))
+        return _entries(self.str(var, default=""))
 
     def duration(self, var: str, default: str) -> int:
         """Return the seconds of "90", "90s", "15m", "24h" or "7d"."""
-        match = _DURATION.fullmatch(self.str(var, default=default).strip())
-        if not match:
-            _refuse(var, "a time like 90s, 15m, 24h or 7d", "90s、15m、24h、7d")
-        return int(match[1]) * _UNITS[match[2]]
+        text = self.str(var, default=default)
+        [(number, unit)] = _parse(
+            var, [text.strip()], _DURATION, "a time like 90s, 15m, 24h or 7d", "90s、15m、24h、7d"
+        )
+        return int(number) * _UNITS[unit]
 
     def rates(self, var: str, default: str) -> list[tuple[int, int]]:
         """Return the (count, seconds) of "30/m,200/h"; none, which is no limit, for an empty variable."""
-        rates = self._limits(var, default, _RATE, "rates", "30/m,200/h")
-        return [(int(rate[1]), int(rate[2] or 1) * _UNITS[rate[3]]) for rate in rates]
+        entries = _entries(os.environ.get(var, default))
+        rates = _parse(var, entries, _RATE, "rates like 30/m,200/h", "30/m,200/h")
+        return [(int(count), int(number or 1) * _UNITS[unit]) for count, number, unit in rates]
 
     def tiers(self, var: str, default: str) -> list[tuple[int, int | None]]:
         """Return the (guesses, digits) of "9:8,100:link", digits None for "link"; none for an empty variable."""
-        tiers = self._limits(var, default, _TIER, "tiers", "9:8,100:link")
-        return [(int(tier[1]), None if tier[2] == "link" else int(tier[2])) for tier in tiers]
-
-    def _limits(self, var: str, default: str, pattern: re.Pattern[str], kind: str, example: str) -> list[re.Match[str]]:
-        found = [pattern.fullmatch(entry) for entry in _entries(os.environ.get(var, default))]
-        if not all(found):
-            _refuse(var, f"{kind} like {example}", example)
-        return [match for match in found if match]
+        entries = _entries(os.environ.get(var, default))
+        tiers = _parse(var, entries, _TIER, "tiers like 9:8,100:link", "9:8,100:link")
+        return [(int(guesses), None if digits == "link" else int(digits)) for guesses, digits in tiers]
 
     def secret_key(self, var: str, *, debug: bool) -> str:
         """Return a key that can't be guessed. With `debug` any key will do, and one for development is the default."""
@@ -99,14 +95,12 @@ class Env(environ.Env):  # type: ignore[misc]
     def former_keys(self, var: str, *, debug: bool) -> list[str]:
         """Return the keys of a list. One that has a comma in it needs a JSON list: `["a,b", "c"]`."""
         text = self.str(var, default="").strip()
-        keys: list[Any] = self.names(var)
-        if text.startswith("["):
-            try:
-                keys = json.loads(text)
-            except ValueError:
-                keys = [None]
+        try:
+            keys: list[Any] = json.loads(text) if text.startswith("[") else self.names(var)
+        except ValueError:
+            keys = [None]
         if not all(isinstance(key, str) for key in keys):
-            _refuse(var, 'a list like ["first key", "second key"]', '["密钥一", "密钥二"]')
+            raise _refusal(var, 'a list like ["first key", "second key"]', '["密钥一", "密钥二"]')
         if any(map(is_weak_key, keys)) and not debug:
             raise ImproperlyConfigured(
                 "SECRET_KEY_FALLBACKS holds a key that is shorter than 32 characters, made of few different "
@@ -127,7 +121,7 @@ class Env(environ.Env):  # type: ignore[misc]
         database: dict[str, Any] = self.db_url(var, default=default)
         options = database.get("OPTIONS", {})
         if database["ENGINE"] == "django.db.backends.sqlite3":
-            return {**database, "OPTIONS": {**sqlite, **options}}
+            return {**database, "OPTIONS": sqlite | options}
         # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it
         # again. Under a stricter level PostgreSQL raises an error instead, which the visitor would see.
         level = str(options.pop("isolation_level", "read committed"))
@@ -141,7 +135,9 @@ class Env(environ.Env):  # type: ignore[misc]
         for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
             value, match = options.pop(name), _POOL_OPTION.fullmatch(name)
             if match is None or not isinstance(value, int):
-                _refuse(f"{name} in {var}", "an option of psycopg's pool like pool_max_size=10", "pool_max_size=10")
+                raise _refusal(
+                    f"{name} in {var}", "an option of psycopg's pool like pool_max_size=10", "pool_max_size=10"
+                )
             pool[match[1]] = value
         return {**database, "OPTIONS": {**postgresql, **options, "pool": pool}}
 
@@ -190,22 +186,29 @@ def is_weak_key(key: str) -> bool:
     return len(key) < KEY_LENGTH or len(set(key)) < KEY_CHARACTERS or key.startswith(KNOWN_KEYS)
 
 
-def _entries(text: str) -> Iterator[str]:
-    return (entry.strip() for entry in text.split(",") if entry.strip())
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
-def _refuse(var: str, looks: str, looks_zh: str) -> NoReturn:
-    raise ImproperlyConfigured(f"{var} must be {looks} / {var} 的格式应如 {looks_zh}")
+def _parse(var: str, entries: list[str], pattern: re.Pattern[str], looks: str, looks_zh: str) -> list[tuple[str, ...]]:
+    """Return the groups of the pattern in each entry. Raises ImproperlyConfigured."""
+    matches = [pattern.fullmatch(entry) for entry in entries]
+    if not all(matches):
+        raise _refusal(var, looks, looks_zh)
+    return [match.groups("") for match in matches if match]
+
+
+def _refusal(var: str, looks: str, looks_zh: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"{var} must be {looks} / {var} 的格式应如 {looks_zh}")
 
 
 def _secrets_in_files() -> dict[str, str]:
     """Return the values of SECRETS that are mounted as files, without the line end that editors add."""
     found = {}
     for name in SECRETS:
-        path = os.environ.get(f"{name}_FILE", "").strip()
-        if path:
-            try:
+        try:
+            if path := os.environ.get(f"{name}_FILE", "").strip():
                 found[name] = Path(path).read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise ImproperlyConfigured(f"{name}_FILE can't be read / 无法读取 {name}_FILE：{error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ImproperlyConfigured(f"{name}_FILE can't be read / 无法读取 {name}_FILE：{error}") from error
     return found

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostErro
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from . import client_ip, lengths
+from .observability import metrics
 from .ratelimit import RateLimited
 from .views import error_page, healthz, metrics_page, readyz, too_many_requests
 
@@ -52,11 +53,11 @@ def probes(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def request_log(get_response: GetResponse) -> GetResponse:
+def record_requests(get_response: GetResponse) -> GetResponse:
     """
-    Log one line a request: the pattern of its route, as a path may have a token in it, and no query. The request's id,
-    a well-formed X-Request-ID of the proxy or a new one, is in every line of the request and of the task that it
-    causes, and in the response.
+    Count each request for `/metrics`, and log one line of it: the pattern of its route, as a path may have a token in
+    it, and no query. The request's id, a well-formed X-Request-ID of the proxy or a new one, is in every line of the
+    request and of the task that it causes, and in the response.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
@@ -67,9 +68,11 @@ def request_log(get_response: GetResponse) -> GetResponse:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id, client_ip=client_ip.pseudonym(request))
         response = get_response(request)
+        seconds = time.monotonic() - start
+        metrics.count_request(request, response, seconds)
         response.headers["X-Request-ID"] = request_id
         route = f"/{request.resolver_match.route}" if request.resolver_match else request.path
-        fields = {"ms": round((time.monotonic() - start) * 1000, 1)}
+        fields = {"ms": round(seconds * 1000, 1)}
         session = getattr(request, "session", None)
         # A session that was used is loaded, and costs no query here; after a server error it may be what failed.
         if session is not None and session.accessed and response.status_code < 500 and SESSION_KEY in session:
@@ -105,19 +108,14 @@ def limit_body(get_response: GetResponse) -> GetResponse:
 
 
 def limit_fields(get_response: GetResponse) -> GetResponse:
-    """
-    Bound the fields of query and form before a view, or Django's own code, reads them. A query or a body that is short
-    as a whole has no long field.
-    """
+    """Bound the fields of query and form before a view, or Django's own code, reads them."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        if len(request.META.get("QUERY_STRING", "")) > lengths.NEXT:
-            request.GET = bound_fields(request.GET)  # type: ignore[assignment]
-        if int(request.META.get("CONTENT_LENGTH") or 0) > lengths.NEXT:
-            try:
-                request.POST = bound_fields(request.POST)  # type: ignore[assignment]
-            except UnreadablePostError:  # the client closed the connection
-                return error_page(request, 400)
+        request.GET = bound_fields(request.GET)  # type: ignore[assignment]
+        try:
+            request.POST = bound_fields(request.POST)  # type: ignore[assignment]
+        except UnreadablePostError:  # the client closed the connection
+            return error_page(request, 400)
         return get_response(request)
 
     return middleware
@@ -138,7 +136,7 @@ def bound_fields(fields: QueryDict) -> QueryDict:
     return short
 
 
-class RateLimits:
+class TooManyRequests:
     """Respond 429 where a view, a form or the authentication backend raised RateLimited."""
 
     def __init__(self, get_response: GetResponse) -> None:

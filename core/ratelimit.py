@@ -25,9 +25,8 @@ from .circuit_breaker import CircuitBreaker
 logger = logging.getLogger(__name__)
 
 MARGIN = 5  # seconds that a counter outlives its window: machines' clocks differ
-PAUSE = 5.0  # seconds without a call to Redis after a failure: a frozen one costs its time-out once
 
-breaker = CircuitBreaker(first=PAUSE, longest=PAUSE)
+breaker = CircuitBreaker(first=5, longest=5)  # seconds; a frozen Redis costs its time-out once
 
 tripped = Counter("doorcode_limits_tripped", "Requests that a limit refused", ["limit"])
 opened = Counter("doorcode_limits_open", "Requests that a limit let pass because Redis was down", ["limit"])
@@ -42,20 +41,16 @@ class Limit:
 
 
 class RateLimited(Exception):
-    """A limit is reached. `retry_after` is in seconds, at least 1."""
-
-    code = "rate_limited"
+    """A limit is reached: a page answers 429 by core.middleware, the API by its exception handler."""
 
     def __init__(self, limit: Limit, retry_after: int) -> None:
         super().__init__(limit.name, retry_after)
-        self.limit, self.retry_after = limit, retry_after
+        self.retry_after = retry_after  # seconds, at least 1
 
 
 def hit(limit: Limit, *, key: str) -> None:
     """Count one for `key`. Raises RateLimited where that is one too many for any of the limit's rates."""
     windows = _windows(limit, key)
-    if not windows:
-        return
     counts = _count(limit, windows, 1)
     if counts is None:
         opened.add(limit.name)
@@ -76,8 +71,7 @@ def forget(limit: Limit, *, key: str) -> bool:
     """Delete the counters of `key` in the open windows; False where Redis is down."""
     names = [window.name for window in _windows(limit, key)]
     try:
-        redis = redis_client()
-        if redis is None:
+        if (redis := redis_client()) is None:
             cache.delete_many(names)
         elif names:
             redis.delete(*names)
@@ -125,13 +119,14 @@ def _count(limit: Limit, windows: list[_Window], change: int) -> list[int] | Non
     Change the counter of each window by 1 or -1, in one round trip, and return the counts; None while Redis is down. A
     new counter has an expiry from the start, and is 0 after an undo without a hit.
     """
-    if not windows or not breaker.allow():
+    if not windows:  # the limit is off
+        return []
+    if not breaker.allow():
         return None
     start = max(0, -change)
     counts: list[int]
     try:
-        redis = redis_client()
-        if redis is None:
+        if (redis := redis_client()) is None:
             for window in windows:
                 cache.add(window.name, start, window.lifetime)
             counts = [cache.incr(window.name, change) for window in windows]

@@ -100,7 +100,10 @@ def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Liveness: the process answers. It uses no other service, so no outage of one restarts the web process."""
+    """
+    Liveness: the process answers. It uses no other service, so no outage of one restarts the web process. The doctor's
+    signed request also gets the client's address that the site saw.
+    """
     return JsonResponse({"status": "ok", **checks.seen_by_site(request)})
 
 
@@ -108,7 +111,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
     """Readiness: each dependency by name, "ok" or "down"; 503 when one is down. Checked at most once a second."""
-    states = registry.latest()
+    states = registry.cached_readiness()
     ready = all(state == "ok" for state in states.values())
     return JsonResponse({"status": "ok" if ready else "down", "checks": states}, status=200 if ready else 503)
 

@@ -121,22 +121,16 @@ def keys() -> Finding:
 
 def catalogues() -> Finding:
     """Whether every language has as many translations as the others: a compiled catalogue leaves out those missing."""
-    folder = Path(settings.LOCALE_PATHS[0])
-    numbers = {
-        code: _number_of_texts(folder / to_locale(code) / "LC_MESSAGES" / "django.mo")
-        for code, _name in settings.LANGUAGES
-    }
+    numbers = {}
+    for code, _name in settings.LANGUAGES:
+        path = Path(settings.LOCALE_PATHS[0]) / to_locale(code) / "LC_MESSAGES" / "django.mo"
+        # The third word: the GNU gettext manual, "The Format of GNU MO Files".
+        numbers[code] = struct.unpack_from("<I", path.read_bytes(), 8)[0] if path.exists() else 0
     most = max(numbers.values())
     lacking = ", ".join(f"{code} ({most - number})" for code, number in numbers.items() if number < most)
     if lacking:
         return failed(_("Texts are missing in %(names)s: run make messages, then translate") % {"names": lacking})
     return ok(", ".join(numbers))
-
-
-def _number_of_texts(path: Path) -> int:
-    """The third word of a compiled catalogue: the GNU gettext manual, "The Format of GNU MO Files"."""
-    number: int = struct.unpack_from("<I", path.read_bytes(), 8)[0] if path.exists() else 0
-    return number
 
 
 def proxies(url: str | None = None) -> Finding:
@@ -178,10 +172,10 @@ def seen_by_site(request: HttpRequest) -> dict[str, Any]:
         signer().unsign(request.headers.get(HEADER, ""), max_age=MAX_AGE)
     except signing.BadSignature:
         return {}
-    entries = [entry.strip() for entry in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if entry.strip()]
-    entries = [str(client_ip.parse(entry) or entry) for entry in entries]  # some proxies add a port
+    entries = map(str.strip, request.META.get("HTTP_X_FORWARDED_FOR", "").split(","))
+    forwarded = [str(client_ip.parse(entry) or entry) for entry in entries if entry]  # some proxies add a port
     client = client_ip.client_address(request, quiet=True)
-    return {"seen": {"client": client, "forwarded": entries, "secure": request.is_secure()}}
+    return {"seen": {"client": client, "forwarded": forwarded, "secure": request.is_secure()}}
 
 
 def signer() -> signing.TimestampSigner:

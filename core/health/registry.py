@@ -22,7 +22,7 @@ from core.observability import redaction
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 8.0  # seconds for all checks of `run`; most drivers have shorter time limits of their own
-FRESH = 1.0  # seconds for which `latest` repeats its result
+FRESH = 1.0  # seconds for which `cached_readiness` repeats its result
 
 
 class State(Enum):
@@ -115,11 +115,11 @@ _states: dict[str, str] = {}
 _run_at = float("-inf")
 
 
-def latest() -> dict[str, str]:
+def cached_readiness() -> dict[str, str]:
     """
-    The readiness, at most FRESH seconds old. When it is older, one caller runs the checks again, and all others get the
-    previous states at once: a flood of requests occupies one thread, however slow a dependency is. Before the first
-    result everything is "down".
+    The result of `readiness`, at most FRESH seconds old. When it is older, one caller runs the checks again, and all
+    others get the previous states at once: a flood of requests occupies one thread, however slow a dependency is.
+    Before the first result everything is "down".
     """
     global _states, _run_at  # noqa: PLW0603
     if _running.acquire(blocking=False):

@@ -12,10 +12,17 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from core import email_addresses
 
 T = TypeVar("T")
+
+FLAGS = {
+    "--json": gettext_lazy("Print JSON, for programs"),
+    "--dry-run": gettext_lazy("Change nothing, only say what would be done"),
+    "--yes": gettext_lazy("Don't ask before much is changed"),
+}
 
 
 def language() -> str:
@@ -51,28 +58,25 @@ class Command(BaseCommand):
     Some commands add `--dry-run` and `--yes`, the confirmation of a large change, and the progress of long work.
     """
 
-    def describe(self) -> str:
-        """The translated help text. A class attribute `help` would be translated before the locale is known."""
-        raise NotImplementedError
+    help: Any = ""  # of subclasses: lazily translated, as the locale is not known when they are defined
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         with translation.override(language()):
-            self.help = self.describe()
+            self.help = str(self.help)
             parser = super().create_parser(prog_name, subcommand, **kwargs)
             text = _("Language of what is printed, as zh-hans; else by LC_ALL, LC_MESSAGES, LANG")
             parser.add_argument("--lang", type=known_language, metavar="CODE", help=text)
-            parser.add_argument("--json", action="store_true", help=_("Print JSON, for programs"))
+            self.add_flags(parser, "--json")
             return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         with translation.override(options.get("lang") or language()):
             return super().execute(*args, **options)
 
-    def add_dry_run(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help=_("Change nothing, only say what would be done"))
-
-    def add_yes(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--yes", action="store_true", help=_("Don't ask before much is changed"))
+    def add_flags(self, parser: ArgumentParser, *names: str) -> None:
+        """Add options that several commands share."""
+        for name in names:
+            parser.add_argument(name, action="store_true", help=str(FLAGS[name]))
 
     def print_result(self, options: dict[str, Any], data: Any, lines: Iterable[str]) -> None:
         """Print `data` as JSON if `--json` was given, else `lines`."""

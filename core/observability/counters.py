@@ -2,8 +2,8 @@
 Counters of events, right in any number of processes and machines: they are kept in the database.
 
 A process gathers its counts and adds them to the database every few seconds, in one go. So a request or a mail pays no
-statement for being counted, processes do not compete for rows, and a killed process loses PAUSE seconds of counts at
-most.
+statement for being counted, processes do not compete for rows, and a killed process loses at most FLUSH_AFTER seconds
+of counts.
 """
 
 import atexit
@@ -24,7 +24,7 @@ from core.models import CounterValue
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 2.0  # seconds between a count and the flush to the database
+FLUSH_AFTER = 2.0  # seconds between a count and its addition to the database
 
 Key = tuple[str, str]
 
@@ -78,7 +78,7 @@ class Histogram:
 
 
 def collect() -> list[Metric]:
-    """The counts of all processes, without the last PAUSE seconds of the others."""
+    """The counts of all processes, without the last FLUSH_AFTER seconds of the others."""
     flush()
     counts: dict[str, dict[str, float]] = {kind.name: {} for kind in _kinds}
     for name, labels, value in CounterValue.objects.values_list("name", "labels", "value"):
@@ -115,8 +115,8 @@ def _gather(counts: Mapping[Key, float]) -> None:
 
 
 def _schedule() -> None:
-    """Flush in PAUSE seconds, in a thread that ends afterwards: an idle process has none."""
-    timer = threading.Timer(PAUSE, _flush_in_thread)
+    """Flush after FLUSH_AFTER seconds, in a thread that ends afterwards: an idle process has none."""
+    timer = threading.Timer(FLUSH_AFTER, _flush_in_thread)
     timer.daemon = True
     timer.start()
 

@@ -15,9 +15,9 @@ from django.views.debug import SafeExceptionReporterFilter
 
 from . import redaction
 
-# What a report may contain; a list of secrets to remove would never be complete.
-_ABOUT_PROCESS = {"platform", "environment", "release", "server_name", "sdk"}
-_ABOUT_ERROR = {"event_id", "timestamp", "level", "logger", "transaction", "tags", "exception", "logentry"}
+# What a report may contain, of the process and of the error; a list of secrets to remove would never be complete.
+_KEPT = {"platform", "environment", "release", "server_name", "sdk"}
+_KEPT |= {"event_id", "timestamp", "level", "logger", "transaction", "tags", "exception", "logentry"}
 
 
 class NoValues(SafeExceptionReporterFilter):
@@ -63,7 +63,7 @@ def start(**options: Any) -> None:
 
 def clean(event: Any, hint: Any) -> Any:
     """Return what a report may contain of an event."""
-    kept = {name: value for name, value in event.items() if name in _ABOUT_PROCESS | _ABOUT_ERROR}
+    kept = {name: value for name, value in event.items() if name in _KEPT}
     for error in (kept.get("exception") or {}).get("values") or []:
         error["value"] = ""
     if "logentry" in kept:  # the text of the call, without its arguments

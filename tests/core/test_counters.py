@@ -82,7 +82,7 @@ def test_one_thread_flushes_for_all(monkeypatch) -> None:
 
     class Timer:
         def __init__(self, pause: float, call: object) -> None:
-            assert pause == counters.PAUSE
+            assert pause == counters.FLUSH_AFTER
             self.call = call
 
         def start(self) -> None:

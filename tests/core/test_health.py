@@ -138,14 +138,14 @@ def test_while_one_request_checks_all_others_get_the_last_states(clock: list[flo
         return well()
 
     add_quick("frozen", well)
-    assert registry.latest() == {"frozen": "ok"}
+    assert registry.cached_readiness() == {"frozen": "ok"}
     add_quick("frozen", frozen)
     clock[0] += 5
-    first = threading.Thread(target=registry.latest)
+    first = threading.Thread(target=registry.cached_readiness)
     first.start()
     try:
         assert hangs.wait(10)
-        assert [registry.latest() for _ in range(10)] == [{"frozen": "ok"}] * 10
+        assert [registry.cached_readiness() for _ in range(10)] == [{"frozen": "ok"}] * 10
     finally:
         goes.set()
         first.join()
@@ -155,5 +155,5 @@ def test_a_process_without_a_first_result_is_not_ready() -> None:
     """Its first checks are running in another thread."""
     add_quick("slow", well)
     with registry._running:
-        assert registry.latest() == {"slow": "down"}
-    assert registry.latest() == {"slow": "ok"}
+        assert registry.cached_readiness() == {"slow": "down"}
+    assert registry.cached_readiness() == {"slow": "ok"}

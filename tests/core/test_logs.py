@@ -102,7 +102,7 @@ def test_structured_values_are_scrubbed_to_the_bottom(capsys) -> None:
 def test_a_strange_request_id_is_replaced(given: str) -> None:
     """It goes into every line: only letters, digits, - and _, 8 to 64 of them."""
     request = RequestFactory().get("/", headers={"x-request-id": given})
-    answer = middleware.request_log(lambda request: Client().get("/healthz"))(request)
+    answer = middleware.record_requests(lambda request: Client().get("/healthz"))(request)
     assert answer.headers["X-Request-ID"] != given
     assert len(answer.headers["X-Request-ID"]) == 32
 
@@ -121,7 +121,7 @@ def test_each_line_of_a_request_has_its_id() -> None:
         return Client().get("/healthz")
 
     request = RequestFactory().get("/", headers={"x-request-id": "edge-7_0042"})
-    middleware.request_log(view)(request)
+    middleware.record_requests(view)(request)
     assert entries[0]["request_id"] == "edge-7_0042"
     assert "request_id" not in json.loads(line())
 

@@ -2,19 +2,17 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from core.management import base
 from signup.retention import purge
 
 
 class Command(base.Command):
-    def describe(self) -> str:
-        return _("Delete accounts that were never activated, old codes and settled mails")
+    help = gettext_lazy("Delete accounts that were never activated, old codes and settled mails")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        self.add_dry_run(parser)
-        self.add_yes(parser)
+        self.add_flags(parser, "--dry-run", "--yes")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["dry_run"]:

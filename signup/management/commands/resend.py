@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from core.management import base
 from core.observability import redaction
@@ -12,12 +13,11 @@ from verification.states import HandleLost
 
 
 class Command(base.Command):
-    def describe(self) -> str:
-        return _("Send the mail of a sign-up again, as its resend button does")
+    help = gettext_lazy("Send the mail of a sign-up again, as its resend button does")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("The email address of the sign-up"))
-        self.add_dry_run(parser)
+        self.add_flags(parser, "--dry-run")
 
     def handle(self, *args: Any, **options: Any) -> None:
         address, dry_run, number = options["address"], options["dry_run"], None

@@ -2,14 +2,14 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from core.management import base
 from signup import statistics
 
 
 class Command(base.Command):
-    def describe(self) -> str:
-        return _("Show how sign-ups and mails fared in the last hours")
+    help = gettext_lazy("Show how sign-ups and mails fared in the last hours")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--hours", type=int, default=24, metavar="N", help=_("How many hours; 24 if not given"))

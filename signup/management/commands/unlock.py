@@ -2,7 +2,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from core.management import base
 from core.observability import redaction
@@ -10,14 +10,13 @@ from signup import support
 
 
 class Command(base.Command):
-    def describe(self) -> str:
-        return _("Forget wrong codes and wrong passwords of an address, so that its owner can try again")
+    help = gettext_lazy("Forget wrong codes and wrong passwords of an address, so that its owner can try again")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("The email address"))
         unmute = _('Send sign-up mail again, although its owner said "This wasn\'t me"')
         parser.add_argument("--unmute", action="store_true", help=unmute)
-        self.add_dry_run(parser)
+        self.add_flags(parser, "--dry-run")
 
     def handle(self, *args: Any, **options: Any) -> None:
         address, dry_run = options["address"], options["dry_run"]

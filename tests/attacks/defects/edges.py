@@ -248,7 +248,7 @@ EDGES = [
     defect(
         55,
         "Each hit of /readyz asks all dependencies",
-        Edit("core/views.py", "states = registry.latest()", "states = registry.readiness()"),
+        Edit("core/views.py", "states = registry.cached_readiness()", "states = registry.readiness()"),
         "test_edges.py::test_55_a_flood_of_readiness_delays_nobody",
     ),
     defect(

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from core.health import registry
 from core.health.checks import proxies
@@ -17,8 +18,7 @@ from worker.smtp import DEADLINE
 class Command(base.Command):
     requires_system_checks = []  # a health check may explain an error that a system check would only report
 
-    def describe(self) -> str:
-        return _("Check everything that a registration needs; exit with 1 if something fails")
+    help = gettext_lazy("Check everything that a registration needs; exit with 1 if something fails")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         url = _("Where to ask the site which proxies it is behind; SITE_URL if none is given")

@@ -2,7 +2,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from core.management import base
@@ -11,8 +11,7 @@ from worker.models import Delivery
 
 
 class Command(base.Command):
-    def describe(self) -> str:
-        return _("Show a mail as it would be sent, in the language of --lang; its code and links open nothing")
+    help = gettext_lazy("Show a mail as it would be sent, in the language of --lang; its code and links open nothing")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=Delivery.Kind.values, metavar="KIND", help=", ".join(Delivery.Kind.values))

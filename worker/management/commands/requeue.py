@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from core.management import base
 from worker.models import Delivery
@@ -11,14 +11,12 @@ from worker.outbox import requeue
 
 
 class Command(base.Command):
-    def describe(self) -> str:
-        return _("Send mails again that failed for good; a code that expired meanwhile is replaced")
+    help = gettext_lazy("Send mails again that failed for good; a code that expired meanwhile is replaced")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("delivery", nargs="*", type=int, help=_("Numbers of deliveries"))
         parser.add_argument("--failed", action="store_true", help=_("All failed mails"))
-        self.add_dry_run(parser)
-        self.add_yes(parser)
+        self.add_flags(parser, "--dry-run", "--yes")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if bool(options["delivery"]) == options["failed"]:

@@ -3,7 +3,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from core import clock
 from core.management import base
@@ -11,8 +11,7 @@ from worker import mail_limits, sweeper
 
 
 class Command(base.Command):
-    def describe(self) -> str:
-        return _("Notify the workers of mails that wait, and send these where the broker is down")
+    help = gettext_lazy("Notify the workers of mails that wait, and send these where the broker is down")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
