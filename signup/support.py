@@ -7,19 +7,13 @@ from django.db import transaction
 from core import ratelimit
 from verification import guess_limits
 from verification.models import CaptchaModel
-from verification.states import State, state_of
+from verification.states import HandleLost, State, state_of
 from worker import suppression
 from worker.models import Delivery
 from worker.requeue import requeue
 
 from . import limits, services
 from .models import User
-
-
-class NothingToSend(services.SignupError):
-    """No sign-up for this address waits for a code: there was none in the last day, or it is finished."""
-
-    code = "nothing_to_send"
 
 
 @dataclass(frozen=True)
@@ -32,10 +26,10 @@ class Lifted:
 
 
 def find(*, address: str) -> CaptchaModel:
-    """Return the newest request of a canonical address that waits for its code. Raises NothingToSend."""
+    """Return the newest request of a canonical address that waits for its code. Raises HandleLost."""
     sign_up = CaptchaModel.objects.filter(address=address).order_by("-pk").first()
     if sign_up is None or sign_up.proven_at or state_of(sign_up) is State.LOST:
-        raise NothingToSend
+        raise HandleLost
     return sign_up
 
 

@@ -50,7 +50,7 @@ def signup(request: HttpRequest) -> HttpResponse:
         return render(request, "signup/closed.html", status=403)
     visitor = Visitor(request)
     next_page = _next_page(request)
-    form = EmailForm(request.POST if request.method == "POST" else None, initial=visitor.draft)
+    form = EmailForm(request.POST if request.method == "POST" else None, initial=visitor.typed)
     if not form.is_valid():
         return form_page(request, "signup/signup.html", form, next=next_page, once=secrets.token_urlsafe(12))
     address = form.cleaned_data["email"]
@@ -63,7 +63,7 @@ def signup(request: HttpRequest) -> HttpResponse:
 def verify(request: HttpRequest) -> HttpResponse:
     """Step two: type the code, choose a username and a password."""
     if request.POST.get("new_email"):  # Enter in that field presses the page's first button, which leads here
-        return _change_address(request)
+        return change(request)
     if request.method == "POST":
         limits.VERIFY.hit(request)
     visitor = Visitor(request)
@@ -74,8 +74,8 @@ def verify(request: HttpRequest) -> HttpResponse:
     user = form.save(language=_language()) if form.is_valid() else None
     if user is None:
         page = _verify_page(request, sign_up, form)
-        if form.link_proof:  # the code was right, and something else was not
-            visitor.keep(page, sign_up, link_proof=form.link_proof, own=True)
+        if form.new_proof:  # the code was right, and something else was not
+            visitor.keep(page, sign_up, link_proof=form.new_proof)
         return page
     login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
     messages.success(request, _("Your account is ready. You're signed in"))
@@ -111,12 +111,7 @@ def resend(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("password", "captcha")
 @require_POST
 def change(request: HttpRequest) -> HttpResponse:
-    """Another address for this sign-up."""
-    return _change_address(request)
-
-
-def _change_address(request: HttpRequest) -> HttpResponse:
-    """Make a request for another address. That for the old address stays in the cookie."""
+    """Another address for this sign-up. The request for the old one stays in the cookie."""
     limits.REQUESTS.hit(request)
     if not settings.SIGNUP_OPEN:
         return render(request, "signup/closed.html", status=403)
@@ -140,7 +135,7 @@ def _request_code(
 ) -> HttpResponse:
     held, network = visitor.own_proofs, client_ip.pseudonym(request)
     sign_up = services.request_code(address=address, language=_language(), held=held, once=once, network=network)
-    return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
+    return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, begun=True)
 
 
 @require_GET
@@ -159,7 +154,7 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 
     The redirect takes the token out of the address bar, the history entry and any Referer.
     """
-    handle, link_proof = codes.split_link(token)
+    handle, _dot, link_proof = token.partition(".")
     sign_ups = CaptchaModel.objects.by_handles([handle] if codes.is_handle(handle) else [])
     response = _see_other("signup_verify")
     response["Referrer-Policy"] = "no-referrer"
@@ -223,7 +218,7 @@ def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: RegisterForm
 
 def _register_form(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> RegisterForm:
     link_proof = visitor.held[sign_up.handle].link_proof
-    initial = {**visitor.draft, "email": sign_up.address}
+    initial = {**visitor.typed, "email": sign_up.address}
     return RegisterForm(posted, sign_up=sign_up, link_proof=link_proof, initial=initial)
 
 

@@ -48,31 +48,22 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
     return sign_up
 
 
-def renew(*, sign_up: CaptchaModel, in_flight: bool) -> bool:
-    """
-    Make a locked request ready for another mail, as `revive` does, at the wish of a visitor.
-
-    Raises HandleLost, or ResendTooSoon within the cooldown.
-    """
-    if state_of(sign_up) is State.LOST:
-        raise HandleLost
-    if wait := sign_up.resend_wait:
-        raise ResendTooSoon(retry_after=wait)
-    sign_up.requested_at = clock.now()
-    return revive(sign_up=sign_up, in_flight=in_flight)
-
-
-def revive(*, sign_up: CaptchaModel, in_flight: bool = False) -> bool:
+def renew(*, sign_up: CaptchaModel, decoy: bool, in_flight: bool, by_visitor: bool = True) -> bool:
     """
     Make a locked request ready for another mail. True: with a new code. False: with the same code, whose lifetime is
     renewed once that mail is accepted.
 
     A new generation replaces a code whose tries are used up, or which expired while no mail of it is `in_flight`.
-    A code that became too short gets longer. Raises HandleLost.
+    A code that became too short gets longer. `decoy` is for a new code alone. Raises HandleLost, or ResendTooSoon for
+    a visitor within the cooldown.
     """
     state = state_of(sign_up)
     if state is State.LOST:
         raise HandleLost
+    if by_visitor:
+        if wait := sign_up.resend_wait:
+            raise ResendTooSoon(retry_after=wait)
+        sign_up.requested_at = clock.now()
     length = guess_limits.required(address=sign_up.address, at=clock.now()).length
     next_generation = state is State.EXHAUSTED or (state is State.EXPIRED and not in_flight)
     if next_generation:
@@ -82,7 +73,7 @@ def revive(*, sign_up: CaptchaModel, in_flight: bool = False) -> bool:
         metrics.codes.add_after_commit("requested")
     is_new = next_generation or sign_up.length < length
     if is_new:
-        sign_up.length, sign_up.attempts = length, 0
+        sign_up.length, sign_up.attempts, sign_up.decoy = length, 0, decoy
     sign_up.save()
     return is_new
 
@@ -99,12 +90,6 @@ def lengthen(*, sign_up: CaptchaModel) -> bool:
     sign_up.length, sign_up.attempts = length, 0
     sign_up.save(update_fields=["length", "attempts"])
     return True
-
-
-def set_decoy(*, sign_up: CaptchaModel, decoy: bool) -> None:
-    """For a new code, when the address got or lost an account since the last one."""
-    sign_up.decoy = decoy
-    sign_up.save(update_fields=["decoy"])
 
 
 def is_wanted(sign_up: CaptchaModel, generation: int) -> bool:
@@ -206,13 +191,11 @@ def _count_guess(sign_up: CaptchaModel, at: datetime) -> int:
         if _same_code(sign_up).filter(matching(State.OPEN)).update(attempts=F("attempts") + 1):
             return _same_code(sign_up).values_list("attempts", flat=True).get()
         transaction.set_rollback(True)
-    # A parallel request changed the row, so the answer is that of its new state.
+    # A parallel request changed the row: it used the last try (and may have given it back since), or renewed the code.
     known = (sign_up.generation, sign_up.length)
     sign_up.refresh_from_db()
     refuse(state_of(sign_up), address_fits=True)
-    if known != (sign_up.generation, sign_up.length):
-        raise CodeMismatch
-    raise TooManyAttempts  # others held all tries, and have given one back since
+    raise TooManyAttempts if known == (sign_up.generation, sign_up.length) else CodeMismatch
 
 
 def _same_code(sign_up: CaptchaModel) -> CaptchaQuerySet:

@@ -76,7 +76,7 @@ def state_of(sign_up: CaptchaModel | None) -> State:
     """The state now. It depends on the row alone, never on the typed code or on whether the row is a decoy."""
     if sign_up is None or not sign_up.is_unfinished:
         return State.LOST
-    if not codes.is_known(sign_up):
+    if codes.key_of(sign_up) is None:
         return State.EXPIRED
     if sign_up.ends_at is None:
         return State.WAITING

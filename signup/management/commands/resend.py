@@ -25,7 +25,7 @@ class Command(base.Command):
         try:
             sign_up = support.find(address=address)
             delivery = None if options["dry_run"] else support.resend(sign_up=sign_up)
-        except (support.NothingToSend, HandleLost) as error:
+        except HandleLost as error:
             text = _("No sign-up of %(email)s waits for a code. It has to be started again, or the account exists")
             raise CommandError(text % {"email": address}) from error
         except ResendTooSoon as error:
