@@ -12,7 +12,7 @@ from core import email_addresses
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import VerificationError
+from verification.states import SignUpError
 
 from . import services, usernames
 from .error_messages import explain
@@ -112,7 +112,7 @@ class CodeForm(forms.Form):
         email, held = self.cleaned_data["email"], self.held_proof
         try:
             self.new_proof = services.prove(sign_up=self.sign_up, address=email, code=code, link_proof=held)
-        except VerificationError as error:
+        except SignUpError as error:
             raise explain(error) from error
         return code
 
@@ -158,10 +158,7 @@ class RegisterForm(CodeForm):
         username, password = self.cleaned_data["username"], self.cleaned_data["password"]
         try:
             return services.register(sign_up=self.sign_up, username=username, password=password, language=language)
-        except services.UsernameTaken as error:
-            self.add_error("username", explain(error))
-        except services.AlreadyRegistered as error:
-            self.add_error("email", explain(error))
-        except VerificationError as error:
-            self.add_error("captcha", explain(error))
-        return None
+        except SignUpError as error:
+            fields = {services.UsernameTaken: "username", services.AlreadyRegistered: "email"}
+            self.add_error(fields.get(type(error), "captcha"), explain(error))
+            return None

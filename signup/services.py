@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from core import clock
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import CodeTooShort, HandleLost
+from verification.states import CodeTooShort, HandleLost, ResendTooSoon, SignUpError
 from worker import outbox
 from worker.models import Delivery
 
@@ -21,19 +21,13 @@ from .signals import user_activated
 DAY = timedelta(days=1)
 
 
-class SignupError(Exception):
-    """A sign-up that can't go on. `code` is stable, for forms and the API to translate."""
-
-    code = "signup"
-
-
-class UsernameTaken(SignupError):
+class UsernameTaken(SignUpError):
     """Another account has this username."""
 
     code = "username_taken"
 
 
-class AlreadyRegistered(SignupError):
+class AlreadyRegistered(SignUpError):
     """The address has an account. Only a visitor who proved the mailbox learns it, or all if the site reveals it."""
 
     code = "email_registered"
@@ -59,7 +53,7 @@ def request_code(
     if known and not verification.holds_proof(known, link_proof=held[known.handle]):
         try:
             resend(sign_up=known, language=language, network=network)
-        except verification.ResendTooSoon:
+        except ResendTooSoon:
             pass
         except HandleLost:
             known = None

@@ -21,9 +21,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from core import client_ip
 from verification import codes
-from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import VerificationError
+from verification.states import ResendTooSoon, SignUpError
 from worker import suppression
 
 from . import error_messages, limits, progress, services
@@ -74,8 +73,8 @@ def verify(request: HttpRequest) -> HttpResponse:
     user = form.save(language=_language()) if form.is_valid() else None
     if user is None:
         page = _verify_page(request, sign_up, form)
-        if form.new_proof:  # the code was right, and something else was not
-            visitor.keep(page, sign_up, link_proof=form.new_proof)
+        if form.new_proof:  # the mailbox is proven, and something else was not right
+            visitor.keep(page, sign_up, link_proof=form.new_proof, own=True)
         return page
     login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
     messages.success(request, _("Your account is ready. You're signed in"))
@@ -94,16 +93,15 @@ def resend(request: HttpRequest) -> HttpResponse:
         return _lost(request)
     try:
         renewed = services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
-    except verification.ResendTooSoon as error:
+    except ResendTooSoon as error:
         messages.info(request, error_messages.explain(error).message)
         page = _verify_page(request, sign_up, _register_form(visitor, sign_up))
         page.status_code, page["Retry-After"] = 429, str(error.retry_after)
         return page
-    except VerificationError:
+    except SignUpError:
         return _lost(request)
-    messages.info(
-        request, _("We've sent a new code") if renewed else _("We've sent the email again. The code is the same")
-    )
+    sent = _("We've sent a new code") if renewed else _("We've sent the email again. The code is the same")
+    messages.info(request, sent)
     response = visitor.keep(_see_other("signup_verify"), sign_up)
     return visitor.keep_draft(response, path=reverse("signup_verify"), fields=("username",))
 
@@ -135,7 +133,7 @@ def _request_code(
 ) -> HttpResponse:
     held, network = visitor.own_proofs, client_ip.pseudonym(request)
     sign_up = services.request_code(address=address, language=_language(), held=held, once=once, network=network)
-    return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, begun=True)
+    return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
 
 
 @require_GET
@@ -190,7 +188,6 @@ def set_language(request: HttpRequest) -> HttpResponse:
 
     `?next=` is the page to go back to, as the form may have a `next` of its own.
     """
-    visitor = Visitor(request)
     if "next" in request.GET:
         fields = request.POST.copy()
         fields["next"] = request.GET["next"]
@@ -198,7 +195,7 @@ def set_language(request: HttpRequest) -> HttpResponse:
     response = i18n.set_language(request)
     path = urlsplit(response.headers.get("Location", "")).path
     if request.method == "POST" and path in [reverse(page) for page in DRAFT_PAGES]:
-        visitor.keep_draft(response, path=path)
+        Visitor(request).keep_draft(response, path=path)
     return response
 
 

@@ -135,21 +135,14 @@ class Visitor:
         return {held.handle: held.link_proof for held in self.held.values() if held.own}
 
     def keep(
-        self,
-        response: HttpResponse,
-        sign_up: CaptchaModel,
-        *,
-        next: str = "",
-        link_proof: str = "",
-        begun: bool = False,
+        self, response: HttpResponse, sign_up: CaptchaModel, *, next: str = "", link_proof: str = "", own: bool = False
     ) -> HttpResponse:
         """
-        Hold this request before all others; it is the browser's own if it was `begun` here, or proven (`link_proof`).
-        Arguments that aren't given stay as they were.
+        Hold this request before all others, as the browser's `own` if it was begun or proven here. Arguments that
+        aren't given stay as they were.
         """
         old = self.held.get(sign_up.handle, Held(sign_up.handle))
-        own = begun or bool(link_proof) or old.own
-        first = Held(old.handle, link_proof or old.link_proof, next or old.next, own)
+        first = Held(old.handle, link_proof or old.link_proof, next or old.next, own or old.own)
         return self._write(response, [first, *(held for held in self.held.values() if held.handle != first.handle)])
 
     def open_link(self, response: HttpResponse, sign_up: CaptchaModel, link_proof: str) -> bool:

@@ -94,7 +94,7 @@ def reference_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str
 def link_token(sign_up: CaptchaModel) -> str | None:
     """Return the token of the mail's link: the handle and its proof."""
     proof = link_proof_of(sign_up)
-    return f"{sign_up.handle}.{proof}" if proof else None
+    return proof and f"{sign_up.handle}.{proof}"
 
 
 def is_link_proof(sign_up: CaptchaModel, link_proof: str) -> bool:
@@ -110,9 +110,7 @@ def is_handle(text: str) -> bool:
 
 def same(right: str | None, typed: str) -> bool:
     """Whether a typed code or a link proof is the right one, compared in constant time; nothing equals None."""
-    if right is None:
-        return False
-    return hmac.compare_digest(right.encode(errors="replace"), typed.encode(errors="replace"))
+    return right is not None and hmac.compare_digest(right.encode(errors="replace"), typed.encode(errors="replace"))
 
 
 def normalize(typed: str) -> str | None:

@@ -30,9 +30,8 @@ class Required(NamedTuple):
 
 def required(*, address: str | None, at: datetime) -> Required:
     """What a code of a canonical address needs now; None for an address without wrong guesses of its own."""
-    row = None
-    if address and settings.LIMIT_GUESSES_ADDRESS:
-        row = AddressGuesses.objects.filter(address=address).first()
+    counts = address and settings.LIMIT_GUESSES_ADDRESS
+    row = AddressGuesses.objects.filter(address=address).first() if counts else None
     return _required_after(row.since(at - WINDOW) if row else [], at)
 
 

@@ -13,18 +13,8 @@ from django.db.models.functions import Least
 from core import clock
 
 from . import codes, guess_limits, metrics
-from .models import CaptchaModel, CaptchaQuerySet
-from .states import CodeMismatch, HandleLost, State, TooManyAttempts, VerificationError, matching, refuse, state_of
-
-
-class ResendTooSoon(VerificationError):
-    """A mail of this request was asked for less than RESEND_COOLDOWN ago. `retry_after` is in seconds."""
-
-    code = "resend_wait"
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(retry_after)
-        self.retry_after = retry_after
+from .models import CaptchaModel
+from .states import CodeMismatch, HandleLost, ResendTooSoon, State, refuse, state_of
 
 
 def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaModel:
@@ -171,36 +161,32 @@ def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: 
     refuse(state_of(sign_up), address_fits=sign_up.address == address)
     # Counted and committed before the comparison: no crash, rollback or parallel request gets a free guess.
     now = clock.now()
-    attempts = _count_guess(sign_up, now)
+    _count_guess(sign_up, now)
     if not codes.same(codes.code_of(sign_up), code) or sign_up.decoy:
         guess_limits.count_for_site(at=now)
         metrics.wrong_guesses.add()
-        sign_up.attempts = attempts
-        raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - attempts)
+        raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts)
     with transaction.atomic():
         guess_limits.undo(address=sign_up.address, at=now)
-        _same_code(sign_up).update(attempts=F("attempts") - 1)
+        # Tries of a newer or longer code are counted anew.
+        same_code = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)
+        same_code.update(attempts=F("attempts") - 1)
+        sign_up.attempts -= 1
         _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE)
     return codes.link_proof_of(sign_up) or ""
 
 
-def _count_guess(sign_up: CaptchaModel, at: datetime) -> int:
-    """Count a guess at this code and at its address, and commit both; return how many tries the code has taken."""
+def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
+    """Count a guess at this code and at its address, and commit both. Raises, without either, in any state but OPEN."""
+    typed_for = (sign_up.generation, sign_up.length)
     with transaction.atomic(durable=True):
         guess_limits.count(address=sign_up.address, length=sign_up.length, at=at)
-        if _same_code(sign_up).filter(matching(State.OPEN)).update(attempts=F("attempts") + 1):
-            return _same_code(sign_up).values_list("attempts", flat=True).get()
-        transaction.set_rollback(True)
-    # A parallel request changed the row: it used the last try (and may have given it back since), or renewed the code.
-    known = (sign_up.generation, sign_up.length)
-    sign_up.refresh_from_db()
-    refuse(state_of(sign_up), address_fits=True)
-    raise TooManyAttempts if known == (sign_up.generation, sign_up.length) else CodeMismatch
-
-
-def _same_code(sign_up: CaptchaModel) -> CaptchaQuerySet:
-    """The row, while its code is the one that this copy of it has: tries of a newer or longer code are counted anew."""
-    return CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)
+        sign_up.refresh_from_db(from_queryset=CaptchaModel.objects.select_for_update(no_key=True))
+        refuse(state_of(sign_up), address_fits=True)
+        if typed_for != (sign_up.generation, sign_up.length):
+            raise CodeMismatch
+        sign_up.attempts += 1
+        sign_up.save(update_fields=["attempts"])
 
 
 def _mark_proven(sign_up: CaptchaModel, *, by: str) -> None:

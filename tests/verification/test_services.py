@@ -4,12 +4,11 @@ from unittest.mock import Mock
 
 import pytest
 from django.db import OperationalError
-from django.db.models import Q
 
 from tests.factories import ALICE, BOB, Hands, make_captcha, right, wrong
 from verification import codes, services
 from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
-from verification.states import CodeExpired, CodeMismatch, HandleLost, State, TooManyAttempts, state_of
+from verification.states import CodeExpired, CodeMismatch, HandleLost, ResendTooSoon, State, TooManyAttempts, state_of
 
 pytestmark = pytest.mark.django_db
 
@@ -224,7 +223,7 @@ def test_a_resend_within_the_cooldown_has_to_wait(hands: Hands) -> None:
     """It says how long, rounded up."""
     sign_up = make_captcha()
     hands.move(seconds=59.5)
-    with pytest.raises(services.ResendTooSoon) as refusal:
+    with pytest.raises(ResendTooSoon) as refusal:
         services.renew(sign_up=sign_up, decoy=False, in_flight=False)
     assert refusal.value.retry_after == 1
 
@@ -357,12 +356,16 @@ def test_no_answer_before_the_site_has_counted_a_wrong_code(monkeypatch) -> None
     assert CaptchaModel.objects.get().attempts == 1
 
 
-def test_a_right_code_is_not_called_wrong_while_others_hold_all_tries(monkeypatch) -> None:
-    """One that was replaced meanwhile is."""
+def test_a_right_code_is_not_called_wrong_while_others_hold_all_tries(settings) -> None:
+    """One that was replaced meanwhile is. Neither counts as a guess."""
     sign_up = make_captcha()
-    monkeypatch.setattr(services, "matching", lambda state: Q(pk__in=[]))  # the update finds no open row
+    CaptchaModel.objects.update(attempts=settings.CAPTCHA_MAX_ATTEMPTS)  # after this copy of the row was read
     with pytest.raises(TooManyAttempts):
         prove(sign_up, right(sign_up))
+    CaptchaModel.objects.update(attempts=0)
+    sign_up = CaptchaModel.objects.get()
     CaptchaModel.objects.update(generation=2)
     with pytest.raises(CodeMismatch):
         prove(sign_up, right(sign_up))
+    assert guesses() == 0
+    assert CaptchaModel.objects.get().attempts == 0
