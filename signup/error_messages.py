@@ -7,11 +7,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from verification import states
-from verification.services import ResendTooSoon
 
-from .services import AlreadyRegistered, SignupError, UsernameTaken
+from .services import AlreadyRegistered, UsernameTaken
 
-TEXTS: dict[type[states.VerificationError | SignupError], Any] = {
+TEXTS: dict[type[states.SignUpError], Any] = {
     states.HandleLost: gettext_lazy("Your sign-up timed out. Start again"),
     states.AlreadyRedeemed: gettext_lazy("This sign-up is finished. Sign in"),
     states.CodeMismatch: gettext_lazy("That code does not match this email address"),
@@ -24,9 +23,9 @@ TEXTS: dict[type[states.VerificationError | SignupError], Any] = {
 }
 
 
-def explain(error: states.VerificationError | SignupError) -> ValidationError:
+def explain(error: states.SignUpError) -> ValidationError:
     """Return the refusal in the visitor's language, with the error's stable code."""
-    if isinstance(error, ResendTooSoon):
+    if isinstance(error, states.ResendTooSoon):
         return ValidationError(_("Get a new email in %(n)s s") % {"n": error.retry_after}, code=error.code)
     text = str(TEXTS[type(error)])
     if isinstance(error, states.CodeMismatch) and error.attempts_left is not None:

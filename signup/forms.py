@@ -12,7 +12,7 @@ from core import email_addresses
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import VerificationError
+from verification.states import SignUpError
 
 from . import services, usernames
 from .error_messages import explain
@@ -92,24 +92,27 @@ class CodeForm(forms.Form):
     def __init__(self, *args: Any, sign_up: CaptchaModel | None, link_proof: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sign_up = sign_up
-        self.link_proof = ""  # set by validation once it has proven the mailbox; the browser keeps it
-        self._held_proof = link_proof
+        self.held_proof = link_proof
+        self.new_proof = ""  # set by validation once it has proven the mailbox, for the browser to keep
 
     @property
     def is_proven(self) -> bool:
-        """Whether the visitor needs no code any more."""
-        proof = self.link_proof or self._held_proof
+        """Whether the visitor needs no code."""
+        proof = self.new_proof or self.held_proof
         return self.sign_up is not None and verification.holds_proof(self.sign_up, link_proof=proof)
 
     def clean_captcha(self) -> str:
-        """Runs last. Only if no other field is wrong: count, compare, turn the code into a proof."""
+        """
+        Only if no other field is wrong: count, compare, turn the code into a proof. So `captcha` is the last field of
+        each form, see `field_order`.
+        """
         code = "" if self.is_proven else self._digits()
         if self.errors:
             return code
-        email, proof = self.cleaned_data["email"], self._held_proof
+        email, held = self.cleaned_data["email"], self.held_proof
         try:
-            self.link_proof = services.prove(sign_up=self.sign_up, address=email, code=code, link_proof=proof)
-        except VerificationError as error:
+            self.new_proof = services.prove(sign_up=self.sign_up, address=email, code=code, link_proof=held)
+        except SignUpError as error:
             raise explain(error) from error
         return code
 
@@ -155,10 +158,7 @@ class RegisterForm(CodeForm):
         username, password = self.cleaned_data["username"], self.cleaned_data["password"]
         try:
             return services.register(sign_up=self.sign_up, username=username, password=password, language=language)
-        except services.UsernameTaken as error:
-            self.add_error("username", explain(error))
-        except services.AlreadyRegistered as error:
-            self.add_error("email", explain(error))
-        except VerificationError as error:
-            self.add_error("captcha", explain(error))
-        return None
+        except SignUpError as error:
+            fields = {services.UsernameTaken: "username", services.AlreadyRegistered: "email"}
+            self.add_error(fields.get(type(error), "captcha"), explain(error))
+            return None

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 from django.http import HttpRequest
 from django_ratelimit import UNSAFE
 
 from core import client_ip, ratelimit
 from core.ratelimit import Limit
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 
 class NetworkLimit(Limit):
@@ -35,7 +33,7 @@ def count_sign_in(request: HttpRequest) -> None:
         LOGIN_NETWORK.hit(request)
 
 
-def sign_ins_counted(view: View) -> View:
+def sign_ins_counted(view: Callable[..., Any]) -> Callable[..., Any]:
     """
     Count the sign-ins of a view before it looks at the request, its session or the database. The authentication backend
     counts for a view that lacks this.
@@ -47,4 +45,4 @@ def sign_ins_counted(view: View) -> View:
             count_sign_in(request)
         return view(request, *args, **kwargs)
 
-    return count_first  # type: ignore[return-value]
+    return count_first

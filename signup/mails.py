@@ -24,9 +24,8 @@ def register() -> None:
 
 def code(delivery: Delivery) -> Context:
     sign_up = delivery.sign_up
-    digits = codes.code_of(sign_up) if sign_up else None
-    token = codes.link_token(sign_up) if sign_up else None
-    if sign_up is None or digits is None or token is None:
+    digits, token = (codes.code_of(sign_up), codes.link_token(sign_up)) if sign_up else (None, None)
+    if not (sign_up and digits and token):
         raise Unbuildable("the code can't be derived any more")
     return {"code": digits, "minutes": _minutes(sign_up), "link": _url("signup_link", token), **_request(sign_up)}
 

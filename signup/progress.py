@@ -16,14 +16,12 @@ from . import error_messages, typos
 
 def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> dict[str, Any]:
     """The state of the newest mail of a request, and the seconds until another may be requested."""
-    delivery = delivery or Delivery.objects.latest_about(sign_up)
-    leaves_at, sent_at = (delivery.leaves_at, delivery.sent_at) if delivery else (None, None)
+    delivery = delivery or _latest_mail(sign_up)
     return {
-        "state": delivery.visible_state if delivery else "failed",
-        "sent_at": clock.whole_seconds(sent_at) if sent_at else None,
+        "state": delivery.visible_state,
+        "sent_at": clock.whole_seconds(delivery.sent_at) if delivery.sent_at else None,
         "resend_after": sign_up.resend_wait,
-        **({"leaves_at": clock.whole_seconds(leaves_at)} if leaves_at else {}),
-    }
+    } | ({"leaves_at": clock.whole_seconds(delivery.leaves_at)} if delivery.leaves_at else {})
 
 
 def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
@@ -32,15 +30,14 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
 
     A visitor who has `proven` the request needs no code, so the page does not say that only the link works.
     """
-    delivery, state, now = Delivery.objects.latest_about(sign_up), state_of(sign_up), clock.now()
-    leaves_at, sent_at = (delivery.leaves_at, delivery.sent_at) if delivery else (None, None)
-    ago = max(0, int((now - (sent_at or now)).total_seconds()))
+    delivery, state, now = _latest_mail(sign_up), state_of(sign_up), clock.now()
+    ago = max(0, int((now - (delivery.sent_at or now)).total_seconds()))
     needs_code = not proven and state not in (State.LOST, State.EXPIRED)
     tries = settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts
     return {
         "sign_up": sign_up,
         "delivery": delivery_state(sign_up, delivery),
-        "leaves_in": math.ceil((leaves_at - now).total_seconds() / 60) if leaves_at else None,  # minutes
+        "leaves_in": delivery.leaves_at and math.ceil((delivery.leaves_at - now).total_seconds() / 60),  # minutes
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
         "minutes": -(-sign_up.seconds_left // 60),
@@ -51,3 +48,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "reference": codes.reference_of(sign_up),
         "suggestion": typos.suggest(sign_up.address),
     }
+
+
+def _latest_mail(sign_up: CaptchaModel) -> Delivery:
+    return Delivery.objects.latest_about(sign_up) or Delivery(state=Delivery.State.FAILED)  # an operator deleted it

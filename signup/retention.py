@@ -33,19 +33,19 @@ def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
 
 def outdated() -> dict[str, QuerySet[Any]]:
     """The rows that may go, by kind."""
-    waiting = Delivery.objects.filter(state__in=[Delivery.State.PENDING, Delivery.State.SENDING])
+    unsettled = {"state__in": [Delivery.State.PENDING, Delivery.State.SENDING]}
+    waiting = Delivery.objects.filter(**unsettled)
     # Mail limits count the rows of mails, so these stay for as long.
     rates = [rate for limit in (SIGN_UPS, RESETS) for rate in (*limit.mailbox_rates, *limit.site_rates)]
     counted = max([DAY, *(seconds for _, seconds in rates)])
-    settled = Delivery.objects.exclude(state__in=[Delivery.State.PENDING, Delivery.State.SENDING])
-    old_mails = settled.filter(created_at__lt=_ago(max(settings.PURGE_DELIVERIES_AFTER, counted)))
+    old_mails = Delivery.objects.filter(created_at__lt=_ago(max(settings.PURGE_DELIVERIES_AFTER, counted)))
     old_codes = CaptchaModel.objects.filter(created_at__lt=_ago(settings.PURGE_CODES_AFTER))
     old_users = User.objects.pending().filter(created_at__lt=_ago(settings.PURGE_USERS_AFTER), last_login=None)
     # Not Exists(…) | Exists(…): PostgreSQL uses indexes only for separate conditions.
     abandoned = old_users.exclude(Exists(CaptchaModel.objects.unfinished().filter(address=OuterRef("email"))))
     longest = max((seconds for _, seconds in settings.LIMIT_MAILS_SITE), default=0)
     return {
-        "deliveries": old_mails.exclude(admitted_at__gte=_ago(counted)),
+        "deliveries": old_mails.exclude(**unsettled).exclude(admitted_at__gte=_ago(counted)),
         "codes": old_codes.exclude(Exists(waiting.filter(sign_up=OuterRef("pk")))),
         "users": abandoned.exclude(Exists(waiting.filter(recipient=OuterRef("email")))),
         "mutes": Suppression.objects.filter(until__lt=clock.now()),

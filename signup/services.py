@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from core import clock
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import CodeTooShort, HandleLost
+from verification.states import CodeTooShort, HandleLost, ResendTooSoon, SignUpError
 from worker import outbox
 from worker.models import Delivery
 
@@ -21,19 +21,13 @@ from .signals import user_activated
 DAY = timedelta(days=1)
 
 
-class SignupError(Exception):
-    """A sign-up that can't go on. `code` is stable, for forms and the API to translate."""
-
-    code = "signup"
-
-
-class UsernameTaken(SignupError):
+class UsernameTaken(SignUpError):
     """Another account has this username."""
 
     code = "username_taken"
 
 
-class AlreadyRegistered(SignupError):
+class AlreadyRegistered(SignUpError):
     """The address has an account. Only a visitor who proved the mailbox learns it, or all if the site reveals it."""
 
     code = "email_registered"
@@ -59,7 +53,7 @@ def request_code(
     if known and not verification.holds_proof(known, link_proof=held[known.handle]):
         try:
             resend(sign_up=known, language=language, network=network)
-        except verification.ResendTooSoon:
+        except ResendTooSoon:
             pass
         except HandleLost:
             known = None
@@ -92,14 +86,14 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> bool:
     locked = CaptchaModel.objects.lock(sign_up)
     if locked is None or locked.proven_at:
         raise HandleLost
-    waiting = outbox.hold(sign_up=locked)
-    in_flight = any(each.state == Delivery.State.SENDING for each in waiting)
-    renewed = verification.renew(sign_up=locked, in_flight=in_flight)
     user = User.objects.filter(email=locked.address).first()
     language = (user.language if user else "") or language
+    waiting = outbox.hold(sign_up=locked)
+    in_flight = any(each.state == Delivery.State.SENDING for each in waiting)
+    decoy = bool(user and user.is_registered)
+    renewed = verification.renew(sign_up=locked, decoy=decoy, in_flight=in_flight)
     if renewed:
         outbox.supersede(deliveries=waiting)
-        verification.set_decoy(sign_up=locked, decoy=bool(user and user.is_registered))
     if waiting and not renewed:
         outbox.send_sooner(delivery=waiting[-1], language=language)
     else:
@@ -130,9 +124,9 @@ def _lengthen(sign_up: CaptchaModel) -> None:
     if locked and verification.lengthen(sign_up=locked):
         list(User.objects.select_for_update(no_key=True).filter(email=locked.address))  # one at a time per address
         last = Delivery.objects.latest_about(locked)
-        first = not Delivery.objects.beside_limit(address=locked.address, since=clock.now() - DAY).exists()
-        network = None if first else last.network if last else ""
-        _post(locked, last.language if last else "", network)
+        language, network = (last.language, last.network) if last else ("", "")
+        is_first = not Delivery.objects.beside_limit(address=locked.address, since=clock.now() - DAY).exists()
+        _post(locked, language, None if is_first else network)  # None: past the mail limit
     sign_up.refresh_from_db()
 
 

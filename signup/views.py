@@ -21,9 +21,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from core import client_ip
 from verification import codes
-from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import VerificationError
+from verification.states import ResendTooSoon, SignUpError
 from worker import suppression
 
 from . import error_messages, limits, progress, services
@@ -50,7 +49,7 @@ def signup(request: HttpRequest) -> HttpResponse:
         return render(request, "signup/closed.html", status=403)
     visitor = Visitor(request)
     next_page = _next_page(request)
-    form = EmailForm(request.POST if request.method == "POST" else None, initial=visitor.draft)
+    form = EmailForm(request.POST if request.method == "POST" else None, initial=visitor.typed)
     if not form.is_valid():
         return form_page(request, "signup/signup.html", form, next=next_page, once=secrets.token_urlsafe(12))
     address = form.cleaned_data["email"]
@@ -63,7 +62,7 @@ def signup(request: HttpRequest) -> HttpResponse:
 def verify(request: HttpRequest) -> HttpResponse:
     """Step two: type the code, choose a username and a password."""
     if request.POST.get("new_email"):  # Enter in that field presses the page's first button, which leads here
-        return _change_address(request)
+        return change(request)
     if request.method == "POST":
         limits.VERIFY.hit(request)
     visitor = Visitor(request)
@@ -74,8 +73,8 @@ def verify(request: HttpRequest) -> HttpResponse:
     user = form.save(language=_language()) if form.is_valid() else None
     if user is None:
         page = _verify_page(request, sign_up, form)
-        if form.link_proof:  # the code was right, and something else was not
-            visitor.keep(page, sign_up, link_proof=form.link_proof, own=True)
+        if form.new_proof:  # the mailbox is proven, and something else was not right
+            visitor.keep(page, sign_up, link_proof=form.new_proof, own=True)
         return page
     login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
     messages.success(request, _("Your account is ready. You're signed in"))
@@ -94,16 +93,15 @@ def resend(request: HttpRequest) -> HttpResponse:
         return _lost(request)
     try:
         renewed = services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
-    except verification.ResendTooSoon as error:
+    except ResendTooSoon as error:
         messages.info(request, error_messages.explain(error).message)
         page = _verify_page(request, sign_up, _register_form(visitor, sign_up))
         page.status_code, page["Retry-After"] = 429, str(error.retry_after)
         return page
-    except VerificationError:
+    except SignUpError:
         return _lost(request)
-    messages.info(
-        request, _("We've sent a new code") if renewed else _("We've sent the email again. The code is the same")
-    )
+    sent = _("We've sent a new code") if renewed else _("We've sent the email again. The code is the same")
+    messages.info(request, sent)
     response = visitor.keep(_see_other("signup_verify"), sign_up)
     return visitor.keep_draft(response, path=reverse("signup_verify"), fields=("username",))
 
@@ -111,12 +109,7 @@ def resend(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("password", "captcha")
 @require_POST
 def change(request: HttpRequest) -> HttpResponse:
-    """Another address for this sign-up."""
-    return _change_address(request)
-
-
-def _change_address(request: HttpRequest) -> HttpResponse:
-    """Make a request for another address. That for the old address stays in the cookie."""
+    """Another address for this sign-up. The request for the old one stays in the cookie."""
     limits.REQUESTS.hit(request)
     if not settings.SIGNUP_OPEN:
         return render(request, "signup/closed.html", status=403)
@@ -159,7 +152,7 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 
     The redirect takes the token out of the address bar, the history entry and any Referer.
     """
-    handle, link_proof = codes.split_link(token)
+    handle, _dot, link_proof = token.partition(".")
     sign_ups = CaptchaModel.objects.by_handles([handle] if codes.is_handle(handle) else [])
     response = _see_other("signup_verify")
     response["Referrer-Policy"] = "no-referrer"
@@ -195,7 +188,6 @@ def set_language(request: HttpRequest) -> HttpResponse:
 
     `?next=` is the page to go back to, as the form may have a `next` of its own.
     """
-    visitor = Visitor(request)
     if "next" in request.GET:
         fields = request.POST.copy()
         fields["next"] = request.GET["next"]
@@ -203,7 +195,7 @@ def set_language(request: HttpRequest) -> HttpResponse:
     response = i18n.set_language(request)
     path = urlsplit(response.headers.get("Location", "")).path
     if request.method == "POST" and path in [reverse(page) for page in DRAFT_PAGES]:
-        visitor.keep_draft(response, path=path)
+        Visitor(request).keep_draft(response, path=path)
     return response
 
 
@@ -223,7 +215,7 @@ def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: RegisterForm
 
 def _register_form(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> RegisterForm:
     link_proof = visitor.held[sign_up.handle].link_proof
-    initial = {**visitor.draft, "email": sign_up.address}
+    initial = {**visitor.typed, "email": sign_up.address}
     return RegisterForm(posted, sign_up=sign_up, link_proof=link_proof, initial=initial)
 
 

@@ -106,7 +106,7 @@ class Visitor:
         begun here: people type the code of that one.
         """
         sign_ups = CaptchaModel.objects.by_handles(self.held)
-        address, reference = _canonical(self.draft.get("email", "")), self.request.GET.get("ref")
+        address, reference = _canonical(self.typed.get("email", "")), self.request.GET.get("ref")
         addresses = [sign_up.address for sign_up in sign_ups]
 
         def order(sign_up: CaptchaModel) -> tuple[bool | int, ...]:
@@ -137,15 +137,18 @@ class Visitor:
     def keep(
         self, response: HttpResponse, sign_up: CaptchaModel, *, next: str = "", link_proof: str = "", own: bool = False
     ) -> HttpResponse:
-        """Hold this request before all others. Arguments that aren't given stay as they were."""
+        """
+        Hold this request before all others, as the browser's `own` if it was begun or proven here. Arguments that
+        aren't given stay as they were.
+        """
         old = self.held.get(sign_up.handle, Held(sign_up.handle))
         first = Held(old.handle, link_proof or old.link_proof, next or old.next, own or old.own)
         return self._write(response, [first, *(held for held in self.held.values() if held.handle != first.handle)])
 
     def open_link(self, response: HttpResponse, sign_up: CaptchaModel, link_proof: str) -> bool:
         """
-        Hold a request whose mail's link this browser opened, before all others; return whether the browser did not hold
-        it before. The requests that were begun here stay, also one for the same address.
+        Hold a request whose mail's link this browser opened, before all others; return whether one was added. The
+        requests that were begun here stay, also one for the same address.
         """
         same_address = self._handles_for(sign_up.address)
         begun = next((held for held in self.held.values() if held.own and held.handle in same_address), None)
@@ -171,16 +174,16 @@ class Visitor:
         return codes.handle_for(form_id, browser, address) if form_id and browser else None
 
     @cached_property
-    def draft(self) -> dict[str, str]:
-        """The typed values of the page's form: of this POST, else from before a change of language or address."""
+    def typed(self) -> dict[str, str]:
+        """What the visitor typed into the page's form: this POST, else the draft from before a change of language."""
         is_post = self.request.method == "POST"
-        typed = self.request.POST if is_post else draft_cookie(self.request.path).read(self.request, dict) or {}
-        draft = {name: str(typed.get(name, "")) for name in DRAFT_FIELDS}
-        return {name: text for name, text in draft.items() if 0 < len(text) <= DRAFT_LENGTH}
+        source = self.request.POST if is_post else draft_cookie(self.request.path).read(self.request, dict) or {}
+        typed = {name: str(source.get(name, "")) for name in DRAFT_FIELDS}
+        return {name: text for name, text in typed.items() if 0 < len(text) <= DRAFT_LENGTH}
 
     def keep_draft(self, response: HttpResponse, *, path: str, fields: tuple[str, ...] = DRAFT_FIELDS) -> HttpResponse:
         """Keep the values of `fields` in this POST for the form at `path`."""
-        if draft := {name: text for name, text in self.draft.items() if name in fields}:
+        if draft := {name: text for name, text in self.typed.items() if name in fields}:
             draft_cookie(path).write(response, draft)
         return response
 

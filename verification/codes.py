@@ -34,11 +34,9 @@ def derive_code(*, key: str, nonce: str, address: str, generation: int, length: 
     """
     values = 10**length
     unbiased = 2**256 - 2**256 % values
-    for draw in itertools.count():
-        number = int.from_bytes(_mac(key, "code", f"{nonce}|{generation}|{length}|{draw}|{address}"))
-        if number < unbiased:
-            return str(number % values).zfill(length)
-    raise AssertionError("unreachable")
+    hashes = (_mac(key, "code", f"{nonce}|{generation}|{length}|{draw}|{address}") for draw in itertools.count())
+    number = next(number for number in map(int.from_bytes, hashes) if number < unbiased)
+    return str(number % values).zfill(length)
 
 
 def derive_link_proof(*, key: str, handle: str, nonce: str, generation: int) -> str:
@@ -53,8 +51,13 @@ def key_id(key: str) -> str:
 
 
 def current_key_id() -> str:
-    """The name of the key that makes new codes."""
     return key_id(settings.SECRET_KEY)
+
+
+def key_of(sign_up: CaptchaModel) -> str | None:
+    """The key that made the code of a row; None once it has left the settings."""
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return next((key for key in keys if key_id(key) == sign_up.key_id), None)
 
 
 def handle_for(*seeds: str) -> str:
@@ -64,18 +67,15 @@ def handle_for(*seeds: str) -> str:
 
 def code_of(sign_up: CaptchaModel) -> str | None:
     """Return the code of a row; None once its key has left the settings."""
-    key, address, generation = _key_of(sign_up), sign_up.address, sign_up.generation
-    if key is None:
-        return None
-    return derive_code(key=key, nonce=sign_up.nonce, address=address, generation=generation, length=sign_up.length)
+    key, nonce, address = key_of(sign_up), sign_up.nonce, sign_up.address
+    generation, length = sign_up.generation, sign_up.length
+    return key and derive_code(key=key, nonce=nonce, address=address, generation=generation, length=length)
 
 
 def link_proof_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str | None:
     """Return the link proof of a generation, by default the row's current one; None once its key has left."""
-    key, generation = _key_of(sign_up), generation or sign_up.generation
-    if key is None:
-        return None
-    return derive_link_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=generation)
+    key, generation = key_of(sign_up), generation or sign_up.generation
+    return key and derive_link_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=generation)
 
 
 def reference_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str:
@@ -84,7 +84,7 @@ def reference_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str
 
     Of a generation, by default the row's current one. They reveal nothing of code or link. Empty once the key has left.
     """
-    key = _key_of(sign_up)
+    key = key_of(sign_up)
     if key is None:
         return ""
     number = int.from_bytes(_mac(key, "reference", f"{sign_up.handle}|{generation or sign_up.generation}"))
@@ -94,24 +94,13 @@ def reference_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str
 def link_token(sign_up: CaptchaModel) -> str | None:
     """Return the token of the mail's link: the handle and its proof."""
     proof = link_proof_of(sign_up)
-    return f"{sign_up.handle}.{proof}" if proof else None
+    return proof and f"{sign_up.handle}.{proof}"
 
 
 def is_link_proof(sign_up: CaptchaModel, link_proof: str) -> bool:
     """Whether a mail of this request, of the current generation or an earlier one, had a link with this proof."""
     generations = range(sign_up.generation, 0, -1)
     return any(same(link_proof_of(sign_up, generation=each), link_proof) for each in generations)
-
-
-def split_link(token: str) -> tuple[str, str]:
-    """Return the (handle, link proof) of a token, both unchecked."""
-    handle, _, proof = token.partition(".")
-    return handle, proof
-
-
-def is_known(sign_up: CaptchaModel) -> bool:
-    """Whether the settings still hold the key of this row."""
-    return _key_of(sign_up) is not None
 
 
 def is_handle(text: str) -> bool:
@@ -121,9 +110,7 @@ def is_handle(text: str) -> bool:
 
 def same(right: str | None, typed: str) -> bool:
     """Whether a typed code or a link proof is the right one, compared in constant time; nothing equals None."""
-    if right is None:
-        return False
-    return hmac.compare_digest(right.encode(errors="replace"), typed.encode(errors="replace"))
+    return right is not None and hmac.compare_digest(right.encode(errors="replace"), typed.encode(errors="replace"))
 
 
 def normalize(typed: str) -> str | None:
@@ -137,11 +124,6 @@ def normalize(typed: str) -> str | None:
         return None
     digits = _SEPARATORS.sub("", unicodedata.normalize("NFKC", typed))
     return digits if _DIGITS.fullmatch(digits) else None
-
-
-def _key_of(sign_up: CaptchaModel) -> str | None:
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return next((key for key in keys if key_id(key) == sign_up.key_id), None)
 
 
 def _mac(key: str, purpose: str, message: str) -> bytes:

@@ -30,10 +30,9 @@ class Required(NamedTuple):
 
 def required(*, address: str | None, at: datetime) -> Required:
     """What a code of a canonical address needs now; None for an address without wrong guesses of its own."""
-    row = None
-    if address and settings.LIMIT_GUESSES_ADDRESS:
-        row = AddressGuesses.objects.filter(address=address).first()
-    return _required(row.since(at - WINDOW) if row else [], at)
+    counts = address and settings.LIMIT_GUESSES_ADDRESS
+    row = AddressGuesses.objects.filter(address=address).first() if counts else None
+    return _required_after(row.since(at - WINDOW) if row else [], at)
 
 
 def count(*, address: str, length: int, at: datetime) -> None:
@@ -46,7 +45,7 @@ def count(*, address: str, length: int, at: datetime) -> None:
     """
     row, _ = AddressGuesses.objects.select_for_update().get_or_create(address=address)
     recent = row.since(at - WINDOW)
-    needed = _required(recent, at)
+    needed = _required_after(recent, at)
     if needed.link_only:
         raise LinkOnly
     if length < needed.length:
@@ -83,7 +82,7 @@ def forget(*, address: str) -> int:
     return len(row.since(clock.now() - WINDOW))
 
 
-def _required(recent: list[float], at: datetime) -> Required:
+def _required_after(recent: list[float], at: datetime) -> Required:
     """The longest of the configured length and the lengths that reached limits ask for."""
     site = _site_guesses(at)
     reached = [digits for threshold, digits in settings.LIMIT_GUESSES_ADDRESS if len(recent) >= threshold]

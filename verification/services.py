@@ -13,18 +13,8 @@ from django.db.models.functions import Least
 from core import clock
 
 from . import codes, guess_limits, metrics
-from .models import CaptchaModel, CaptchaQuerySet
-from .states import CodeMismatch, HandleLost, State, TooManyAttempts, VerificationError, matching, refuse, state_of
-
-
-class ResendTooSoon(VerificationError):
-    """A mail of this request was asked for less than RESEND_COOLDOWN ago. `retry_after` is in seconds."""
-
-    code = "resend_wait"
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(retry_after)
-        self.retry_after = retry_after
+from .models import CaptchaModel
+from .states import CodeMismatch, HandleLost, ResendTooSoon, State, refuse, state_of
 
 
 def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaModel:
@@ -48,31 +38,22 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
     return sign_up
 
 
-def renew(*, sign_up: CaptchaModel, in_flight: bool) -> bool:
-    """
-    Make a locked request ready for another mail, as `revive` does, at the wish of a visitor.
-
-    Raises HandleLost, or ResendTooSoon within the cooldown.
-    """
-    if state_of(sign_up) is State.LOST:
-        raise HandleLost
-    if wait := sign_up.resend_wait:
-        raise ResendTooSoon(retry_after=wait)
-    sign_up.requested_at = clock.now()
-    return revive(sign_up=sign_up, in_flight=in_flight)
-
-
-def revive(*, sign_up: CaptchaModel, in_flight: bool = False) -> bool:
+def renew(*, sign_up: CaptchaModel, decoy: bool, in_flight: bool, by_visitor: bool = True) -> bool:
     """
     Make a locked request ready for another mail. True: with a new code. False: with the same code, whose lifetime is
     renewed once that mail is accepted.
 
     A new generation replaces a code whose tries are used up, or which expired while no mail of it is `in_flight`.
-    A code that became too short gets longer. Raises HandleLost.
+    A code that became too short gets longer. `decoy` is for a new code alone. Raises HandleLost, or ResendTooSoon for
+    a visitor within the cooldown.
     """
     state = state_of(sign_up)
     if state is State.LOST:
         raise HandleLost
+    if by_visitor:
+        if wait := sign_up.resend_wait:
+            raise ResendTooSoon(retry_after=wait)
+        sign_up.requested_at = clock.now()
     length = guess_limits.required(address=sign_up.address, at=clock.now()).length
     next_generation = state is State.EXHAUSTED or (state is State.EXPIRED and not in_flight)
     if next_generation:
@@ -82,7 +63,7 @@ def revive(*, sign_up: CaptchaModel, in_flight: bool = False) -> bool:
         metrics.codes.add_after_commit("requested")
     is_new = next_generation or sign_up.length < length
     if is_new:
-        sign_up.length, sign_up.attempts = length, 0
+        sign_up.length, sign_up.attempts, sign_up.decoy = length, 0, decoy
     sign_up.save()
     return is_new
 
@@ -99,12 +80,6 @@ def lengthen(*, sign_up: CaptchaModel) -> bool:
     sign_up.length, sign_up.attempts = length, 0
     sign_up.save(update_fields=["length", "attempts"])
     return True
-
-
-def set_decoy(*, sign_up: CaptchaModel, decoy: bool) -> None:
-    """For a new code, when the address got or lost an account since the last one."""
-    sign_up.decoy = decoy
-    sign_up.save(update_fields=["decoy"])
 
 
 def is_wanted(sign_up: CaptchaModel, generation: int) -> bool:
@@ -186,38 +161,32 @@ def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: 
     refuse(state_of(sign_up), address_fits=sign_up.address == address)
     # Counted and committed before the comparison: no crash, rollback or parallel request gets a free guess.
     now = clock.now()
-    attempts = _count_guess(sign_up, now)
+    _count_guess(sign_up, now)
     if not codes.same(codes.code_of(sign_up), code) or sign_up.decoy:
         guess_limits.count_for_site(at=now)
         metrics.wrong_guesses.add()
-        sign_up.attempts = attempts
-        raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - attempts)
+        raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts)
     with transaction.atomic():
         guess_limits.undo(address=sign_up.address, at=now)
-        _same_code(sign_up).update(attempts=F("attempts") - 1)
+        # Tries of a newer or longer code are counted anew.
+        same_code = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)
+        same_code.update(attempts=F("attempts") - 1)
+        sign_up.attempts -= 1
         _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE)
     return codes.link_proof_of(sign_up) or ""
 
 
-def _count_guess(sign_up: CaptchaModel, at: datetime) -> int:
-    """Count a guess at this code and at its address, and commit both; return how many tries the code has taken."""
+def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
+    """Count a guess at this code and at its address, and commit both. Raises, without either, in any state but OPEN."""
+    typed_for = (sign_up.generation, sign_up.length)
     with transaction.atomic(durable=True):
         guess_limits.count(address=sign_up.address, length=sign_up.length, at=at)
-        if _same_code(sign_up).filter(matching(State.OPEN)).update(attempts=F("attempts") + 1):
-            return _same_code(sign_up).values_list("attempts", flat=True).get()
-        transaction.set_rollback(True)
-    # A parallel request changed the row, so the answer is that of its new state.
-    known = (sign_up.generation, sign_up.length)
-    sign_up.refresh_from_db()
-    refuse(state_of(sign_up), address_fits=True)
-    if known != (sign_up.generation, sign_up.length):
-        raise CodeMismatch
-    raise TooManyAttempts  # others held all tries, and have given one back since
-
-
-def _same_code(sign_up: CaptchaModel) -> CaptchaQuerySet:
-    """The row, while its code is the one that this copy of it has: tries of a newer or longer code are counted anew."""
-    return CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)
+        sign_up.refresh_from_db(from_queryset=CaptchaModel.objects.select_for_update(no_key=True))
+        refuse(state_of(sign_up), address_fits=True)
+        if typed_for != (sign_up.generation, sign_up.length):
+            raise CodeMismatch
+        sign_up.attempts += 1
+        sign_up.save(update_fields=["attempts"])
 
 
 def _mark_proven(sign_up: CaptchaModel, *, by: str) -> None:

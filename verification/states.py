@@ -1,4 +1,4 @@
-"""The state of a sign-up request, and the answer that each state gives to a typed code."""
+"""Why a sign-up can't go on, the state of a sign-up request, and the answer of each state to a typed code."""
 
 from datetime import timedelta
 from enum import Enum
@@ -12,13 +12,13 @@ from . import codes
 from .models import CaptchaModel, unfinished
 
 
-class VerificationError(Exception):
-    """A request that can't be proven now. `code` is stable, for forms and the API to translate."""
+class SignUpError(Exception):
+    """A sign-up that can't go on. Each kind has a stable `code`, for forms and the API to translate."""
 
-    code = "verification"
+    code: str
 
 
-class HandleLost(VerificationError):
+class HandleLost(SignUpError):
     """The handle is unknown, forged, too old or redeemed: start again."""
 
     code = "session_lost"
@@ -30,7 +30,7 @@ class AlreadyRedeemed(HandleLost):
     code = "already_redeemed"
 
 
-class CodeMismatch(VerificationError):
+class CodeMismatch(SignUpError):
     """The code does not match. `attempts_left` is None where no try was counted."""
 
     code = "mismatch"
@@ -40,28 +40,38 @@ class CodeMismatch(VerificationError):
         self.attempts_left = attempts_left
 
 
-class TooManyAttempts(VerificationError):
+class TooManyAttempts(SignUpError):
     """The tries of this code are used up; the right code gets this answer too."""
 
     code = "too_many"
 
 
-class CodeExpired(VerificationError):
+class CodeExpired(SignUpError):
     """The code's lifetime is over."""
 
     code = "expired"
 
 
-class CodeTooShort(VerificationError):
+class CodeTooShort(SignUpError):
     """After so many wrong guesses this code is too short; a longer one has to be mailed."""
 
     code = "lengthened"
 
 
-class LinkOnly(VerificationError):
+class LinkOnly(SignUpError):
     """After so many wrong guesses at this address, only the link in its mail proves."""
 
     code = "link_only"
+
+
+class ResendTooSoon(SignUpError):
+    """A mail of this request was asked for less than RESEND_COOLDOWN ago. `retry_after` is in seconds."""
+
+    code = "resend_wait"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
 
 
 class State(Enum):
@@ -76,7 +86,7 @@ def state_of(sign_up: CaptchaModel | None) -> State:
     """The state now. It depends on the row alone, never on the typed code or on whether the row is a decoy."""
     if sign_up is None or not sign_up.is_unfinished:
         return State.LOST
-    if not codes.is_known(sign_up):
+    if codes.key_of(sign_up) is None:
         return State.EXPIRED
     if sign_up.ends_at is None:
         return State.WAITING

@@ -297,7 +297,7 @@ def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
     if locked is None or locked.proven_at or hold(sign_up=locked) or newer.exists():
         return False
     try:
-        verification.revive(sign_up=locked)
+        verification.renew(sign_up=locked, decoy=locked.decoy, in_flight=False, by_visitor=False)
     except HandleLost:
         return False
     if row.generation != locked.generation:

@@ -59,8 +59,8 @@ class NewPasswordForm(AccountForm):
         return password
 
     def save(self) -> User:
-        password, language = self.cleaned_data["password"], get_language() or ""
-        services.change_password(user=self.user, password=password, language=language)
+        password = self.cleaned_data["password"]
+        services.change_password(user=self.user, password=password, language=get_language() or "")
         return self.user
 
 

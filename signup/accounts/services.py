@@ -7,6 +7,7 @@ from worker import outbox
 from worker.models import Delivery
 
 
+@transaction.atomic
 def request_password_reset(*, address: str, language: str, network: str = "") -> None:
     """
     Have a reset mail sent if the canonical address has an active account. The worker makes its token.
@@ -14,15 +15,14 @@ def request_password_reset(*, address: str, language: str, network: str = "") ->
     Every address gets a row, so that the time does not show whether there is an account; the worker drops the row if
     there is none.
     """
-    with transaction.atomic():
-        user = User.objects.filter(email=address, is_active=True).first()
-        outbox.post(
-            kind=Delivery.Kind.PASSWORD_RESET,
-            recipient=address,
-            language=(user.language if user else "") or language,
-            user_id=user.pk if user and user.has_usable_password() else None,
-            network=network,
-        )
+    user = User.objects.filter(email=address, is_active=True).first()
+    outbox.post(
+        kind=Delivery.Kind.PASSWORD_RESET,
+        recipient=address,
+        language=(user.language if user else "") or language,
+        user_id=user.pk if user and user.has_usable_password() else None,
+        network=network,
+    )
 
 
 def change_password(*, user: User, password: str | None, language: str) -> None:
@@ -37,9 +37,5 @@ def change_password(*, user: User, password: str | None, language: str) -> None:
         user.set_password(password)  # before the transaction: it takes longer than all of its statements
     with transaction.atomic():
         user.save(update_fields=["password"])
-        outbox.post(
-            kind=Delivery.Kind.PASSWORD_CHANGED,
-            recipient=user.email,
-            language=user.language or language,
-            user_id=user.pk,
-        )
+        kind, language = Delivery.Kind.PASSWORD_CHANGED, user.language or language
+        outbox.post(kind=kind, recipient=user.email, language=language, user_id=user.pk)

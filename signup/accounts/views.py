@@ -45,7 +45,7 @@ class Login(FormPage, auth.LoginView):
     redirect_authenticated_user = True
 
     def get_initial(self) -> dict[str, Any]:
-        return {**super().get_initial(), **Visitor(self.request).draft}
+        return {**super().get_initial(), **Visitor(self.request).typed}
 
     def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         return Visitor(self.request).drop_draft(super().render_to_response(context, **kwargs))
@@ -87,7 +87,7 @@ def password_reset(request: HttpRequest) -> HttpResponse:
     """Request a reset mail: one answer for all addresses."""
     if request.method == "POST":
         limits.REQUESTS.hit(request)
-    form = PasswordResetForm(request.POST if request.method == "POST" else None, initial=Visitor(request).draft)
+    form = PasswordResetForm(request.POST if request.method == "POST" else None, initial=Visitor(request).typed)
     if not form.is_valid():
         return form_page(request, "account/password_reset.html", form)
     email, network = form.cleaned_data["email"], client_ip.pseudonym(request)

@@ -19,8 +19,7 @@ from core import clock
 from signup import support
 from verification import codes, guess_limits
 from verification.models import AddressGuesses, CaptchaModel, CaptchaQuerySet
-from verification.services import ResendTooSoon
-from verification.states import HandleLost, State, matching, state_of
+from verification.states import HandleLost, ResendTooSoon, State, matching, state_of
 from worker.models import Delivery, DeliveryQuerySet, Suppression
 from worker.outbox import requeue
 

@@ -14,7 +14,7 @@ from signup import error_messages
 from signup.error_messages import TEXTS
 from signup.services import AlreadyRegistered, UsernameTaken
 from verification import states
-from verification.services import ResendTooSoon
+from verification.states import ResendTooSoon
 
 CONTENT_TYPE = "application/problem+json"
 

@@ -22,7 +22,7 @@ from tests.visits import accept, deliver
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import CodeMismatch, VerificationError
+from verification.states import CodeMismatch, SignUpError
 from worker.models import Delivery
 
 DAY = timedelta(hours=24)
@@ -55,7 +55,7 @@ class Chances:
             if error.attempts_left is not None:
                 self.guesses.append((hands.moment, 10.0**-length))
                 return True
-        except VerificationError:
+        except SignUpError:
             pass
         return False
 
@@ -73,7 +73,7 @@ def at_one_address(hands: Hands, *, address: str, hours: int = 48, browsers: int
         for number in range(browsers):
             held += [services.request_code(address=address, language="en", held={}, network=str(number))]
         for sign_up in held[-3 * browsers :]:
-            with suppress(VerificationError):
+            with suppress(SignUpError):
                 services.resend(sign_up=sign_up, language="en")
             accept(sign_up)
             while chances.guess(sign_up, hands):

@@ -149,7 +149,7 @@ def test_only_after_the_right_code_a_taken_name_is_an_error() -> None:
     form = form_of(sign_up, username="bob", captcha=right(sign_up))
     assert error_codes(form) == {"username": ["username_taken"]}
     assert form.is_proven
-    assert form_of(CaptchaModel.objects.get(), link=form.link_proof).is_valid()
+    assert form_of(CaptchaModel.objects.get(), link=form.new_proof).is_valid()
 
 
 def test_the_link_stands_in_for_the_code() -> None:
@@ -168,7 +168,7 @@ def test_a_name_that_a_parallel_request_took_is_an_error_at_its_field() -> None:
     make_user("ALICE", BOB)
     assert form.save(language="en") is None
     assert error_codes(form) == {"username": ["username_taken"]}
-    proof = form.link_proof
+    proof = form.new_proof
     form = form_of(CaptchaModel.objects.get(), link=proof, username="alice2")
     assert form.is_valid()
     twin = form_of(CaptchaModel.objects.get(), link=proof, username="alice3")

@@ -12,8 +12,8 @@ from signup.signals import user_activated
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right
 from verification import codes
 from verification.models import CaptchaModel
-from verification.services import ResendTooSoon, prove
-from verification.states import CodeExpired, CodeMismatch, HandleLost
+from verification.services import prove
+from verification.states import CodeExpired, CodeMismatch, HandleLost, ResendTooSoon
 from worker import outbox
 from worker.models import Delivery
 from worker.smtp import Outcome, Reply

@@ -8,8 +8,7 @@ from django.utils.translation import gettext_lazy
 from core.management import base
 from core.observability import redaction
 from signup import support
-from verification.services import ResendTooSoon
-from verification.states import HandleLost
+from verification.states import HandleLost, ResendTooSoon
 
 
 class Command(base.Command):

@@ -14,7 +14,7 @@ from signup.api.schema import document
 from signup.services import AlreadyRegistered, UsernameTaken
 from tests.servers import ROOT
 from tests.signup.api.conftest import Api
-from verification.states import VerificationError
+from verification.states import SignUpError
 from worker.models import Delivery
 
 OPERATIONS = [
@@ -122,7 +122,7 @@ def test_problems_of_the_examples_are_translated() -> None:
 def test_every_code_is_of_a_problem_or_a_field() -> None:
     """Each refusal of a service has its code, and each status its general code."""
     assert set(PROBLEMS) | set(FIELD_ERRORS) == set(ErrorCode)
-    assert {error.code for error in (*kinds(VerificationError), AlreadyRegistered, UsernameTaken)} <= set(ErrorCode)
+    assert {error.code for error in (*kinds(SignUpError), AlreadyRegistered, UsernameTaken)} <= set(ErrorCode)
     assert {status: str(code) for status, code in BY_STATUS.items()} == {
         400: "bad_request",
         401: "not_authenticated",
