@@ -60,9 +60,10 @@ def signup(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("password", "captcha")
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
-    """Step two: type the code, choose a username and a password."""
-    if request.POST.get("new_email"):  # Enter in that field presses the page's first button, which leads here
-        return change(request)
+    """
+    Step two: type the code, choose a username and a password. A `new_email` is only for the button beside it: autofill
+    may have typed there.
+    """
     if request.method == "POST":
         limits.VERIFY.hit(request)
     visitor = Visitor(request)
@@ -206,7 +207,8 @@ def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -
 
 
 def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: RegisterForm, **context: Any) -> HttpResponse:
-    context = {"change": ChangeForm(), **context, **progress.page_context(sign_up, proven=form.is_proven)}
+    change = ChangeForm(initial={"new_email": request.POST.get("new_email", "")})
+    context = {"change": change, **context, **progress.page_context(sign_up, proven=form.is_proven)}
     if not form["captcha"].errors:  # they say how many tries are left themselves
         form["captcha"].help_text = context["tries_left"]
     # The language switch goes back here: /signup/resend/ and /signup/change/ answer POST only.
