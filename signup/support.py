@@ -59,7 +59,7 @@ def unlock(*, address: str, unmute: bool, dry_run: bool) -> Lifted:
     """
     with transaction.atomic():
         guesses = guess_limits.forget(address=address)
-        muted = suppression.lift(address=address) if unmute else False
+        muted = suppression.unmute(address=address) if unmute else False
         if dry_run:
             transaction.set_rollback(True)
     user = User.objects.filter(email=address).first()

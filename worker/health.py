@@ -84,9 +84,9 @@ def mail_server() -> Finding:
         connection = Pool().take(until=time.monotonic() + DEADLINE)
     except Busy as error:
         return warning(_("it takes no more connections from here now: %(reply)s") % {"reply": error})
-    socket = connection.smtp.sock
+    socket = connection.sock
     tls = socket.version() if isinstance(socket, ssl.SSLSocket) else None
-    connection.close()
+    connection.hang_up()
     facts = [f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}", tls or _("without TLS")]
     facts += [_("signed in")] if settings.EMAIL_HOST_USER else []
     return ok(", ".join(facts)) if tls or is_local(settings.EMAIL_HOST) else warning(", ".join(facts))
@@ -97,7 +97,7 @@ def test_mail(recipient: str) -> Finding:
     language = get_language() or settings.LANGUAGE_CODE
     message = messages.build(messages.sample(kind=messages.TEST, language=language, recipient=recipient))
     backend = get_connection()
-    reply = backend.deliver(message)
+    reply = backend.submit(message)
     backend.close()
     return (ok if reply.outcome is Outcome.ACCEPTED else failed)(f"{reply.outcome.value}: {reply.text}")
 

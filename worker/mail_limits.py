@@ -187,7 +187,7 @@ def admissible(rows: DeliveryQuerySet, limit: MailLimit, *, at: datetime) -> Del
     """
     room = site_room(limit, at=at)
     if room == 0:
-        return rows.exempt()
+        return rows.filter(EXEMPT)
     if room is None or room > min(limit.site_rates)[0] // 4:
         return rows
     return rows.filter(EXEMPT | ~Q(network__in=_busy_networks(limit, at)))
