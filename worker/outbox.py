@@ -113,7 +113,7 @@ def claim(*, limit: int) -> list[Delivery]:
 
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
-    due = mail_limits.admissible(Delivery.objects.due().filter(group.mails), group, at=at)
+    due = mail_limits.within_site_limit(Delivery.objects.due().filter(group.mails), group, at=at)
     rows = due.select_related("sign_up").lock_newest_and_oldest(limit)
     suppression.mark(rows, at=at)
     if len(rows) == limit or (rows and group is mail_limits.RESETS):
