@@ -129,7 +129,9 @@ def _build_and_send(delivery: Delivery, backend: Any) -> Reply:
 
 def _settle(results: list[Result], lease_ends: float) -> None:
     """Record outcomes; while the database is down, try again until the lease ends: these mails are out."""
-    while results:
+    if not results:
+        return
+    while True:
         try:
             fenced = outbox.settle(results=results)
             break
@@ -139,8 +141,6 @@ def _settle(results: list[Result], lease_ends: float) -> None:
                 raise
             logger.warning("outcomes wait for the database: %s", type(error).__name__)
             time.sleep(RETRY)
-    else:
-        return
     for delivery, reply in results:
         logger.info("delivery %s (%s): %s: %s", delivery.pk, delivery.kind, reply.outcome.value, reply.text)
         metrics.count_try(delivery, reply)
