@@ -52,7 +52,7 @@ def unlock(*, address: str, unmute: bool, dry_run: bool) -> Unlocked:
     """
     with transaction.atomic():
         guesses = guess_limits.forget(address=address)
-        muted = unmute and suppression.lift(address=address)
+        muted = unmute and suppression.unmute(address=address)
         transaction.set_rollback(dry_run)
     return Unlocked(guesses, sign_ins=dry_run or _forget_passwords(address), muted=muted)
 

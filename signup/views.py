@@ -175,7 +175,7 @@ def mute(request: HttpRequest, token: str) -> HttpResponse:
         page = {"email": notice.address, "until": until, "days": suppression.DAYS, "site": settings.SITE_NAME}
         return render(request, "signup/mute.html", page)
     if "undo" in request.POST:
-        suppression.unmute(notice=notice)
+        suppression.unmute(address=notice.address)
         messages.success(request, _("Undone. Sign-up email is sent to this address again"))
     else:
         suppression.mute(notice=notice)

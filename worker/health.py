@@ -84,9 +84,9 @@ def mail_server() -> Finding:
         connection = Pool().take(until=time.monotonic() + DEADLINE)
     except Busy as error:
         return warning(_("it takes no more connections from here now: %(reply)s") % {"reply": error})
-    socket = connection.smtp.sock
+    socket = connection.sock
     tls = socket.version() if isinstance(socket, ssl.SSLSocket) else None
-    connection.close()
+    connection.hang_up()
     facts = [f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}", tls or _("without TLS")]
     facts += [_("signed in")] if settings.EMAIL_HOST_USER else []
     return ok(", ".join(facts)) if tls or is_local(settings.EMAIL_HOST) else warning(", ".join(facts))
@@ -97,7 +97,7 @@ def test_mail(recipient: str) -> Finding:
     language = get_language() or settings.LANGUAGE_CODE
     message = messages.build(messages.sample(kind=messages.TEST, language=language, recipient=recipient))
     backend = get_connection()
-    reply = backend.deliver(message)
+    reply = backend.submit(message)
     backend.close()
     return (ok if reply.outcome is Outcome.ACCEPTED else failed)(f"{reply.outcome.value}: {reply.text}")
 
@@ -117,22 +117,19 @@ def check_mails(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
 def faults() -> Iterator[str]:
     """The kind and language of each mail that can't be sent as it is, and why."""
     for kind, (language, _name) in product([*Delivery.Kind.values, messages.TEST], settings.LANGUAGES):
+        fault = ""
         try:
-            fault = _fault(kind, language)
+            delivery = messages.sample(kind=kind, language=language)
+            message = messages.build(delivery)
+            message.message().as_bytes()
+            code = codes.code_of(delivery.sign_up) if delivery.sign_up and kind == Delivery.Kind.CODE else None
+            if code and code not in message.body.splitlines():
+                fault = _("its text has no line with the code alone")
+            elif not message.subject:
+                fault = _("its subject is empty")
         except Exception as error:
             notes = " ".join(getattr(error, "__notes__", []))
             fault = f"{type(error).__name__}: {error} {notes}".strip()
         if fault:
             facts = {"kind": kind, "language": language, "fault": fault}
             yield _("The mail %(kind)s in %(language)s: %(fault)s") % facts
-
-
-def _fault(kind: str, language: str) -> str:
-    """The fault of a mail that can be built; raises what keeps it from being built."""
-    delivery = messages.sample(kind=kind, language=language)
-    message = messages.build(delivery)
-    message.message().as_bytes()
-    code = codes.code_of(delivery.sign_up) if delivery.sign_up and kind == Delivery.Kind.CODE else None
-    if code and code not in message.body.splitlines():
-        return _("its text has no line with the code alone")
-    return "" if message.subject else _("its subject is empty")

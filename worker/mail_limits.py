@@ -170,42 +170,36 @@ def site_room(limit: MailLimit, *, at: datetime) -> int | None:
 def _room(most: int, seconds: int, column: str, at: datetime) -> int:
     minute, window = _minute(at), timedelta(seconds=seconds)
     at_once = math.ceil(most / 2)
-    back = (most - at_once) / seconds  # mails a second
     room, total, last = float(at_once), 0, minute - window
     counted = SiteMails.objects.filter(minute__gt=at - window - MINUTE).order_by("minute")
-    for then, mails in counted.values_list("minute", column):
-        room = min(at_once, room + back * (then - last).total_seconds()) - mails
+    for then, mails in [*counted.values_list("minute", column), (minute, 0)]:
+        came_back = (most - at_once) * ((then - last) / window)
+        room = min(at_once, room + came_back) - mails
         total, last = total + mails, then
-    room = min(at_once, room + back * (minute - last).total_seconds())
     return max(0, min(int(room + 1e-6), most - total))
 
 
-def admissible(rows: DeliveryQuerySet, limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
+def within_site_limit(rows: DeliveryQuerySet, limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
     """
-    The mails among `rows` that the site's limit lets pass now. Its last places are for networks that asked for few
-    mails: a stranger who fills the site's limit from some networks does not stop the others.
+    The mails among `rows` that the site's limit lets pass now. Its last places are for networks that asked for at most
+    a hundredth of it: a stranger who fills the site's limit from some networks does not stop the others.
     """
     room = site_room(limit, at=at)
     if room == 0:
-        return rows.exempt()
+        return rows.filter(EXEMPT)
     if room is None or room > min(limit.site_rates)[0] // 4:
         return rows
-    return rows.filter(EXEMPT | ~Q(network__in=_busy_networks(limit, at)))
+    most, seconds = min(limit.site_rates)
+    asked = Delivery.objects.filter(limit.mails, created_at__gt=at - timedelta(seconds=seconds)).exclude(mailbox="")
+    busy = asked.values("network").annotate(mails=Count("pk")).filter(mails__gt=max(1, most // 100))
+    return rows.filter(EXEMPT | ~Q(network__in=list(busy.values_list("network", flat=True))))
 
 
 def claimable(*, at: datetime) -> DeliveryQuerySet:
     """The due mails that the site's limits let pass now."""
     due = Delivery.objects.due()
-    resets, sign_ups = (admissible(due.filter(limit.mails), limit, at=at) for limit in (RESETS, SIGN_UPS))
+    resets, sign_ups = (within_site_limit(due.filter(limit.mails), limit, at=at) for limit in (RESETS, SIGN_UPS))
     return resets | sign_ups
-
-
-def _busy_networks(limit: MailLimit, at: datetime) -> list[str]:
-    """The networks that asked for more than a hundredth of the site's mails in its window."""
-    most, seconds = min(limit.site_rates)
-    asked = Delivery.objects.filter(limit.mails, created_at__gt=at - timedelta(seconds=seconds)).exclude(mailbox="")
-    busy = asked.values("network").annotate(mails=Count("pk")).filter(mails__gt=max(1, most // 100))
-    return list(busy.values_list("network", flat=True))
 
 
 def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -> Sequence[Delivery]:

@@ -65,10 +65,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             rows = rows.exclude(last_reply__startswith=beginning)
         return rows
 
-    def exempt(self) -> Self:
-        """Mails that need no place in a mail limit: outside the limits, or admitted before."""
-        return self.filter(EXEMPT)
-
     def supersede(self) -> int:
         """Take mails out of the outbox that are of no use any more; return their number."""
         return self.update(state=Delivery.State.EXPIRED, last_reply="superseded")
@@ -141,14 +137,14 @@ class Delivery(models.Model):
         OVER = "over", _("nothing to send any more")
         NO_ANSWER = "no_answer", _("no answer from the mail server, or a fault of this site")
 
-    # `last_reply` begins with the first digit of an SMTP reply (RFC 5321 §4.2.1), or with the outbox's own word.
+    # `last_reply` begins with the first digit of an SMTP reply (RFC 5321 §4.2.1), or it is a text of this site.
     REPLY_BEGINS: ClassVar[dict[str, str]] = {
         Reason.ACCEPTED: "2",
         Reason.DEFERRED: "4",
         Reason.REFUSED: "5",
         Reason.MUTED: "muted",
         Reason.SUPERSEDED: "superseded",
-        Reason.OVER: "the ",
+        Reason.OVER: "the ",  # code can't be derived any more, account is gone … (the texts of messages.Unbuildable)
     }
 
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
@@ -221,10 +217,11 @@ class Delivery(models.Model):
             return "failed"
         if self.state == self.State.SENT:
             return "sent"
-        now, first_try = clock.now(), self.attempts == (1 if self.state == self.State.SENDING else 0)
-        if not first_try or now - self.created_at > PATIENCE or self.next_attempt_at - now > SOON:
+        now, is_sending = clock.now(), self.state == self.State.SENDING
+        failed_tries = self.attempts - 1 if is_sending else self.attempts
+        if failed_tries or now - self.created_at > PATIENCE or self.next_attempt_at - now > SOON:
             return "delayed"
-        return "sending" if self.state == self.State.SENDING else "queued"
+        return "sending" if is_sending else "queued"
 
     @property
     def reason(self) -> Reason | None:

@@ -13,16 +13,16 @@ from django.conf import settings
 from django.core.cache import cache
 from redis.exceptions import RedisError
 
-from core import ratelimit
 from core.circuit_breaker import CircuitBreaker
 from core.observability.counters import Counter
+from core.ratelimit import breaker as redis_breaker
 
 logger = logging.getLogger(__name__)
 
 PAUSE = 5.0  # seconds without publishing after a failure
 EXPIRES = 360  # seconds a message may wait: three visibility timeouts; the sweeper sends another
-ON_ITS_WAY = "doorcode:notified"  # a mark in the cache while a message is on its way, which lasts for
-LOST_AFTER = 1  # seconds at the most: if the message was lost, the next caller sends another
+ON_ITS_WAY = "doorcode:notified"  # the cache's key while a message is on its way
+LOST_AFTER = 1  # seconds until that key expires: if the message was lost, the next caller sends another
 
 breaker = CircuitBreaker(first=PAUSE, longest=PAUSE)
 publish_failures = Counter("doorcode_publish_failures", "Messages that could not be published: the broker is down")
@@ -55,11 +55,11 @@ def notify_workers(delivery_id: int) -> bool:
 
 def acknowledge() -> None:
     """A worker got the message and is about to look: mails that are posted from now on need another."""
-    if not ratelimit.breaker.is_open:
+    if not redis_breaker.is_open:
         try:
             cache.delete(ON_ITS_WAY)
         except (RedisError, OSError):
-            ratelimit.breaker.failed()  # the mark ends by itself
+            redis_breaker.failed()  # the key expires by itself
 
 
 def _is_on_its_way() -> bool:
@@ -68,16 +68,16 @@ def _is_on_its_way() -> bool:
     OSError where the cache is down and the broker is the same server, so that its time-out is paid once.
     """
     if settings.REDIS_URL.startswith("memory") and not settings.CELERY_BROKER_URL.startswith("memory"):
-        return False  # workers in other processes can't take the mark off
+        return False  # workers in other processes can't delete the key
     try:
-        if ratelimit.breaker.is_open:
+        if redis_breaker.is_open:
             raise ConnectionError("Redis did not answer")
         return not cache.add(ON_ITS_WAY, 1, LOST_AFTER)
-    except (RedisError, OSError) as error:
-        if not ratelimit.breaker.is_open:
-            ratelimit.breaker.failed()
+    except (RedisError, OSError):
+        if not redis_breaker.is_open:
+            redis_breaker.failed()
         if settings.CELERY_BROKER_URL == settings.REDIS_URL:
-            raise error from None
+            raise
         return False
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from email.utils import make_msgid, parseaddr
-from functools import cache, partial
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -20,7 +20,7 @@ from verification.states import HandleLost
 
 from . import mail_limits, metrics, notify, suppression
 from .mail_limits import MailLimit
-from .models import Delivery
+from .models import EXEMPT, Delivery
 from .smtp import Outcome, Reply
 
 State = Delivery.State
@@ -28,12 +28,12 @@ State = Delivery.State
 TAKE_BACK = 1_000  # leases that are over, in one statement
 LEASE = 60  # seconds; longer than one send, shorter than the broker's visibility timeout
 GIVE_UP = timedelta(hours=2)
-BACKOFF = (20, 70, 180, 330, 480)  # seconds after the 1st … 5th failure: greylisting opens after 1 to 5 minutes
-BACKOFF_LATER = 600
+# Seconds after the 1st … 5th failure, and after each later one: greylisting opens after 1 to 5 minutes.
+BACKOFF = (20, 70, 180, 330, 480, 600)
 SERVICE_PAUSE = 10  # seconds; the circuit breaker before the mail server decides when one of all is tried
 EARLY = 2  # deferred mails that are tried early for each accepted one
 EARLY_AGAIN = 60  # seconds between two early tries of the same mail, at the least
-SOON = timedelta(seconds=5)  # a mail whose time comes so soon is not tried early
+DUE_SOON = timedelta(seconds=5)  # a mail that is due within it is not tried early
 LOOK_AGAIN = 10.0  # seconds without another query for deferred mails after there were none
 CANT_BE_BUILT = "while building"  # ends the last reply of a mail whose template is broken
 
@@ -74,12 +74,7 @@ def post(
 
 def new_message_id() -> str:
     """A Message-ID at the sender's domain."""
-    return make_msgid(domain=_domain(settings.DEFAULT_FROM_EMAIL))
-
-
-@cache
-def _domain(sender: str) -> str:
-    return parseaddr(sender)[1].rpartition("@")[2]
+    return make_msgid(domain=parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2])
 
 
 def notify_after_commit(delivery_id: int) -> None:
@@ -99,10 +94,7 @@ def supersede(*, deliveries: Sequence[Delivery]) -> None:
 
 
 def send_sooner(*, delivery: Delivery, language: str) -> None:
-    """
-    Notify the workers again of a mail that waits, instead of sending it twice. One that waits for its time goes on
-    waiting.
-    """
+    """Notify the workers again of a mail that waits, instead of sending it twice. It is not due any earlier."""
     Delivery.objects.filter(pk=delivery.pk).update(language=language)
     notify_after_commit(delivery.pk)
 
@@ -121,15 +113,15 @@ def claim(*, limit: int) -> list[Delivery]:
 
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
-    due = mail_limits.admissible(Delivery.objects.due().filter(group.mails), group, at=at)
+    due = mail_limits.within_site_limit(Delivery.objects.due().filter(group.mails), group, at=at)
     rows = due.select_related("sign_up").lock_newest_and_oldest(limit)
     suppression.mark(rows, at=at)
     if len(rows) == limit or (rows and group is mail_limits.RESETS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread
-    superseded = [row.pk for row in rows if not row.is_wanted]
-    if superseded:
-        Delivery.objects.filter(pk__in=superseded).supersede()
-    mine = mail_limits.admit([row for row in rows if row.pk not in superseded], group, at=at)
+    wanted = [row for row in rows if row.is_wanted]
+    if len(wanted) < len(rows):
+        Delivery.objects.filter(pk__in={row.pk for row in rows} - {row.pk for row in wanted}).supersede()
+    mine = mail_limits.admit(wanted, group, at=at)
     ready = verification.begin_send(sign_ups=[row.sign_up for row in mine if row.sign_up], at=at)
     mine = [row for row in mine if row.sign_up_id is None or row.sign_up_id in ready]
     if mine:
@@ -162,7 +154,7 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
     with transaction.atomic():
         verification.accept(mails=_codes(delivery for delivery, _ in accepted), at=clock.now())
         fenced = _record_acceptances(accepted)
-        fenced += [delivery for delivery, reply in others if not _record(delivery, reply)]
+        fenced += [delivery for delivery, reply in others if not _record_failure(delivery, reply)]
         unsent = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
         verification.call_off_sends(mails=_codes(unsent))
     return fenced
@@ -186,8 +178,8 @@ def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
     return [delivery for delivery, _ in results if delivery.pk not in held]
 
 
-def _record(delivery: Delivery, reply: Reply) -> bool:
-    """Record another reply than an acceptance; return whether the lease still held."""
+def _record_failure(delivery: Delivery, reply: Reply) -> bool:
+    """Give a mail up, or have it tried again; return whether the lease still held."""
     mine, text, pause = Delivery.objects.leased(delivery), reply.text[:255], _pause(delivery, reply)
     if reply.outcome is Outcome.DROPPED:
         return bool(mine.end_lease(State.EXPIRED, last_reply=text))
@@ -198,7 +190,7 @@ def _record(delivery: Delivery, reply: Reply) -> bool:
         if has_failed:
             metrics.failed.add_after_commit("refused" if reply.outcome is Outcome.REFUSED else "given_up")
         return has_failed
-    if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: nobody repeats it before its lease ends
+    if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: `take_back` makes it due when its lease ends
         return bool(mine.update(last_reply=text, lease_until=Now() + timedelta(seconds=max(LEASE, pause))))
     later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
     return bool(mine.end_lease(State.PENDING, last_reply=text, next_attempt_at=later))
@@ -208,8 +200,7 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
     """Seconds until the next try: by the failures of this mail, but soon where the service itself was at fault."""
     if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
         return SERVICE_PAUSE
-    failures = delivery.attempts - 1
-    return BACKOFF[failures] if failures < len(BACKOFF) else BACKOFF_LATER
+    return BACKOFF[min(delivery.attempts, len(BACKOFF)) - 1]
 
 
 def release(*, deliveries: Sequence[Delivery]) -> None:
@@ -245,9 +236,9 @@ def retry_deferred_sooner(*, accepted: int) -> None:
     if not accepted or time.monotonic() < _next_look:
         return
     with transaction.atomic():
-        deferred = Delivery.objects.deferred().exempt().exclude(last_reply__endswith=CANT_BE_BUILT)
+        deferred = Delivery.objects.deferred().filter(EXEMPT).exclude(last_reply__endswith=CANT_BE_BUILT)
         deferred = deferred.alias(rests_since=Coalesce("tried_early_at", "created_at")).filter(
-            next_attempt_at__gt=Now() + SOON, rests_since__lt=Now() - timedelta(seconds=EARLY_AGAIN)
+            next_attempt_at__gt=Now() + DUE_SOON, rests_since__lt=Now() - timedelta(seconds=EARLY_AGAIN)
         )
         ids = list(deferred.lock().order_by("next_attempt_at").values_list("pk", flat=True)[: accepted * EARLY])
         if ids:

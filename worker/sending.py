@@ -18,11 +18,12 @@ from .smtp import Outcome, Reply
 
 logger = logging.getLogger(__name__)
 
-BATCH = 50  # mails in one claim, at the most, and about
-BATCH_TIME = 0.25  # seconds that it takes to send them
+BATCH = 50  # mails in one claim at most
+BATCH_TIME = 0.25  # seconds in which the mails of one claim should be sent
 RESERVE = 35.0  # seconds of lease that a send may need: none begins with less
-GROUP = 10  # sign-up mails, or
-GROUP_TIME = 1.0  # seconds, after which outcomes are recorded: no crash repeats more than these
+# Outcomes are recorded after so many sign-up mails or seconds: no crash repeats more than these.
+GROUP = 10
+GROUP_TIME = 1.0
 REMEMBERED = 100  # durations of the last sends
 RETRY = 0.5  # seconds between tries to record outcomes while the database is down
 
@@ -81,7 +82,7 @@ def _send_all(claimed: list[Delivery], backend: Any, lease_ends: float) -> list[
             if broken or lease_ends - time.monotonic() < RESERVE:
                 rest = claimed[position:]
                 break
-            reply = _hand_over(delivery, backend, before=claimed[position + 1 :])
+            reply = _try(delivery, backend, later=claimed[position + 1 :])
             if reply.outcome is Outcome.BUSY:
                 metrics.count_try(delivery, reply)
                 rest = claimed[position:]
@@ -91,32 +92,32 @@ def _send_all(claimed: list[Delivery], backend: Any, lease_ends: float) -> list[
             # A mail about an account is recorded before the next is sent: else the reader of that one could measure
             # how long it took.
             if delivery.is_about_account or len(results) >= GROUP or time.monotonic() >= group_ends:
-                _record(results, lease_ends)
+                _settle(results, lease_ends)
                 results, group_ends = [], time.monotonic() + GROUP_TIME
     finally:  # also after an unexpected error: these mails are out
-        _record(results, lease_ends)
+        _settle(results, lease_ends)
     outbox.release(deliveries=rest)
     return tried
 
 
-def _hand_over(delivery: Delivery, backend: Any, *, before: Sequence[Delivery]) -> Reply:
-    """Send a mail; `before` are the mails that are sent after it."""
+def _try(delivery: Delivery, backend: Any, *, later: Sequence[Delivery]) -> Reply:
+    """Send a mail, or take the time of a send; `later` are the mails that are sent after it."""
     if delivery.is_for_nobody:
-        if not all(each.is_for_nobody for each in before):
+        if not all(each.is_for_nobody for each in later):
             time.sleep(_pace.like_another())  # or how soon the next is sent would tell that there is no account
         return Reply(Outcome.DROPPED, "the address has no account")
     begun = time.monotonic()
-    reply = _send(delivery, backend)
+    reply = _build_and_send(delivery, backend)
     _pace.note(time.monotonic() - begun)
     return reply
 
 
-def _send(delivery: Delivery, backend: Any) -> Reply:
+def _build_and_send(delivery: Delivery, backend: Any) -> Reply:
     try:
         message = messages.build(delivery)
         # A stranger who asked for a muted mail sees it fare as any other: late while the mail server is down, and then
         # sent. So the server is asked for the recipient.
-        reply: Reply = backend.deliver(message, probe=delivery.is_muted)
+        reply: Reply = backend.submit(message, only_ask=delivery.is_muted)
     except messages.Unbuildable as error:
         return Reply(Outcome.DROPPED, str(error))
     except Exception as error:  # a broken template must neither stop the batch nor lose the mail
@@ -126,23 +127,20 @@ def _send(delivery: Delivery, backend: Any) -> Reply:
     return replace(reply, text="muted") if is_muted else reply
 
 
-def _record(results: list[Result], lease_ends: float) -> None:
+def _settle(results: list[Result], lease_ends: float) -> None:
     """Record outcomes; while the database is down, try again until the lease ends: these mails are out."""
-    while results:
+    if not results:
+        return
+    while True:
         try:
-            _settle(results)
+            fenced = outbox.settle(results=results)
+            break
         except (DatabaseError, InterfaceError) as error:
             connection.close()
             if time.monotonic() + RETRY > lease_ends:
                 raise
             logger.warning("outcomes wait for the database: %s", type(error).__name__)
             time.sleep(RETRY)
-        else:
-            return
-
-
-def _settle(results: list[Result]) -> None:
-    fenced = outbox.settle(results=results)
     for delivery, reply in results:
         logger.info("delivery %s (%s): %s: %s", delivery.pk, delivery.kind, reply.outcome.value, reply.text)
         metrics.count_try(delivery, reply)

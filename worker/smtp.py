@@ -50,7 +50,7 @@ class Reply:
 
 class EmailBackend(BaseEmailBackend):
     """
-    Each message has one recipient. `send_messages` is Django's; workers call `deliver`, which returns the server's
+    Each message has one recipient. `send_messages` is Django's; workers call `submit`, which returns the server's
     answer. Connections open when they are needed, and `close` closes those that are not in use.
     """
 
@@ -63,14 +63,14 @@ class EmailBackend(BaseEmailBackend):
         """Return how many were accepted. Raises SMTPException at the first other one, unless `fail_silently`."""
         replies = []
         for message in email_messages:
-            replies.append(self.deliver(message))
+            replies.append(self.submit(message))
             if replies[-1].outcome is not Outcome.ACCEPTED and not self.fail_silently:
                 raise smtplib.SMTPException(replies[-1].text)
         return sum(reply.outcome is Outcome.ACCEPTED for reply in replies)
 
-    def deliver(self, message: EmailMessage, *, probe: bool = False) -> Reply:
+    def submit(self, message: EmailMessage, *, only_ask: bool = False) -> Reply:
         """
-        Send one message within DEADLINE seconds. `probe`: only ask whether the server would take a message for this
+        Send one message within DEADLINE seconds. With `only_ask`, ask whether the server would take a message for this
         recipient, and send nothing.
 
         Never raises for what a server does; a message that can't be written raises before anything is sent. A fault of
@@ -79,7 +79,7 @@ class EmailBackend(BaseEmailBackend):
         """
         content = message.message().as_bytes(linesep="\r\n")
         sender, [recipient] = parseaddr(message.from_email)[1], message.recipients()
-        reply = _send(sender, recipient, None if probe else content, until=time.monotonic() + DEADLINE)
+        reply = _send(sender, recipient, None if only_ask else content, until=time.monotonic() + DEADLINE)
         if reply.outcome is Outcome.UNAVAILABLE:
             _throttled.clear()
             breaker.failed()
@@ -132,41 +132,40 @@ def _send(sender: str, recipient: str, content: bytes | None, *, until: float) -
 
 def _transmit(connection: Connection, sender: str, recipient: str, content: bytes | None) -> Reply:
     """One transaction, from MAIL to the answer after the final dot. Raises _HungUp before the dot."""
-    smtp, is_fresh = connection.smtp, connection.mails == 0
+    is_fresh = connection.mails == 0
     connection.mails += 1
     connection.is_doubtful = True  # until its last answer is known
     try:
-        code, text = smtp.mail(sender)
+        code, text = connection.mail(sender)
         if code == 421 and not is_fresh:
             raise _HungUp(printable(code, text))
         if code != 250:
             too_much = code // 100 == 4 and TOO_MUCH.search(printable(code, text))
             return Reply(Outcome.THROTTLED if too_much else Outcome.UNAVAILABLE, printable(code, text))
-        code, text = smtp.rcpt(recipient)
+        code, text = connection.rcpt(recipient)
         if code == 421:
             raise _HungUp(printable(code, text))
         if code == 552:
             code = 452  # at RCPT it means "too many recipients now" (RFC 5321 §4.5.3.1.10)
         if code in (250, 251) and content is not None:
-            code, text = smtp.docmd("DATA")
+            code, text = connection.docmd("DATA")
             if code == 354:
-                smtp.send(content.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")
+                connection.send(content.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")
                 return _after_dot(connection)
     except (OSError, ValueError) as error:
         raise _HungUp(reason(error)) from error
     with suppress(OSError):  # end this transaction, so that the next can begin
-        connection.is_doubtful = code == 421 or smtp.rset()[0] != 250
+        connection.is_doubtful = code == 421 or connection.rset()[0] != 250
     return _classify(code, text)
 
 
 def _after_dot(connection: Connection) -> Reply:
-    smtp = connection.smtp
     try:
-        if smtp.sock:
-            smtp.sock.settimeout(AFTER_DOT)
-        code, text = smtp.getreply()
-        if smtp.sock:
-            smtp.sock.settimeout(settings.EMAIL_TIMEOUT)
+        if connection.sock:
+            connection.sock.settimeout(AFTER_DOT)
+        code, text = connection.getreply()
+        if connection.sock:
+            connection.sock.settimeout(settings.EMAIL_TIMEOUT)
     except (OSError, ValueError) as error:
         return Reply(Outcome.UNKNOWN, reason(error))
     if not 200 <= code < 600:  # cut off, or garbage

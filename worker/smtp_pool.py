@@ -29,8 +29,6 @@ TICK = 0.25  # seconds by which a deadline may be exceeded
 # How Postfix, Exim, Sendmail and Exchange say that it is about the number of connections or of mails.
 TOO_MUCH = re.compile(r"too (many|much)|concurrent|\b(rate|limit|frequen)", re.IGNORECASE)
 
-GetSocket = Callable[[], socket.socket | None]
-
 
 class Unavailable(Exception):
     """The mail server can't be used at all; carries the reason."""
@@ -40,81 +38,55 @@ class Busy(Exception):
     """No connection is free, and no more can be opened now; carries the reason."""
 
 
-_deadlines: dict[object, tuple[float, GetSocket]] = {}
-_deadlines_lock = threading.Lock()
-_watchdog: threading.Thread | None = None
-
-
 @contextmanager
-def deadline(get_socket: GetSocket, until: float) -> Iterator[None]:
+def deadline(get_socket: Callable[[], socket.socket | None], until: float) -> Iterator[None]:
     """
     Shut the socket at this monotonic time, so that its user gets an error. A socket's own time-out can't do this: it
     starts again with each byte of a server that trickles.
     """
-    global _watchdog  # noqa: PLW0603
-    key = object()
-    with _deadlines_lock:
-        _deadlines[key] = (until, get_socket)
-        if not (_watchdog and _watchdog.is_alive()):  # a forked child has none
-            _watchdog = threading.Thread(target=_shut_late_sockets, name="watchdog", daemon=True)
-            _watchdog.start()
+    is_over = threading.Event()
+
+    def shut_when_late() -> None:
+        pause = until - time.monotonic()
+        while not is_over.wait(pause):
+            with suppress(OSError):
+                if late := get_socket():
+                    late.shutdown(socket.SHUT_RDWR)
+            pause = TICK  # then again: the socket may be opened after its deadline
+
+    threading.Thread(target=shut_when_late, name="deadline", daemon=True).start()
     try:
         yield
     finally:
-        with _deadlines_lock:
-            del _deadlines[key]
+        is_over.set()
 
 
-def _shut_late_sockets() -> None:
-    while True:
-        time.sleep(TICK)
-        now = time.monotonic()
-        with _deadlines_lock:  # again at each tick: the socket may have been opened after its deadline
-            late = [get_socket() for until, get_socket in _deadlines.values() if until <= now]
-        for each in filter(None, late):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+class Connection(smtplib.SMTP):
+    """
+    An open connection to the server of EMAIL_URL, used by one thread at a time. One that `is_doubtful` is closed
+    instead of used again.
+    """
 
-
-class _Client(smtplib.SMTP):
-    """Connects at once, to the server of EMAIL_URL and until a monotonic time."""
-
-    def __init__(self, *, until: float, **options: Any) -> None:
-        self._until = until
-        super().__init__(settings.EMAIL_HOST, settings.EMAIL_PORT, timeout=settings.EMAIL_TIMEOUT, **options)
-
-    def connect(self, *args: Any, **options: Any) -> tuple[int, bytes]:
-        with deadline(lambda: self.sock, self._until):
-            return super().connect(*args, **options)
-
-
-class _SecureClient(_Client, smtplib.SMTP_SSL):
-    """The same, encrypted from the start."""
-
-
-class Connection:
-    """An open connection, used by one thread at a time. One that `is_doubtful` is closed instead of used again."""
-
-    def __init__(self, *, until: float) -> None:
-        """Open, secure and authenticate by EMAIL_URL. Raises OSError (smtplib's errors are) or ValueError."""
+    def __init__(self, until: float, **options: Any) -> None:
+        """Open, secure and authenticate. Raises OSError (smtplib's errors are) or ValueError."""
         self.opened = self.used = time.monotonic()
         self.mails = 0
         self.is_doubtful = False
-        self.smtp = _SecureClient(until=until, context=_tls()) if settings.EMAIL_USE_SSL else _Client(until=until)
         try:
             with self.deadline(until):
-                self.smtp.ehlo_or_helo_if_needed()
+                super().__init__(settings.EMAIL_HOST, settings.EMAIL_PORT, timeout=settings.EMAIL_TIMEOUT, **options)
+                self.ehlo_or_helo_if_needed()
                 if settings.EMAIL_USE_TLS:
-                    self.smtp.starttls(context=_tls())
-                    self.smtp.ehlo_or_helo_if_needed()  # the answer before TLS does not count (RFC 3207 §4.2)
+                    self.starttls(context=_tls())
+                    self.ehlo_or_helo_if_needed()  # the answer before TLS does not count (RFC 3207 §4.2)
                 if settings.EMAIL_HOST_USER:
-                    self.smtp.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
+                    self.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
         except BaseException:
-            self.smtp.close()
+            self.close()
             raise
 
     def deadline(self, until: float) -> AbstractContextManager[None]:
-        return deadline(lambda: self.smtp.sock, until)
+        return deadline(lambda: self.sock, until)
 
     def is_good(self, until: float) -> bool:
         """Whether it may take another mail: not too old, and the server still answers."""
@@ -125,15 +97,19 @@ class Connection:
             return True
         self.is_doubtful = True
         with self.deadline(until), suppress(OSError):
-            self.is_doubtful = self.smtp.noop()[0] != 250
+            self.is_doubtful = self.noop()[0] != 250
         return not self.is_doubtful
 
-    def close(self) -> None:
-        """Hang up; with QUIT, and at most a second for its answer, unless the connection is doubtful."""
+    def hang_up(self) -> None:
+        """Close; with QUIT, and at most a second for its answer, unless the connection is doubtful."""
         if not self.is_doubtful:
             with self.deadline(time.monotonic() + 1.0), suppress(OSError):
-                self.smtp.quit()
-        self.smtp.close()
+                self.quit()
+        self.close()
+
+
+class SecureConnection(Connection, smtplib.SMTP_SSL):
+    """The same, encrypted from the start."""
 
 
 class Pool:
@@ -149,7 +125,7 @@ class Pool:
         self._turn = threading.Lock()  # held by the one thread that waits for a connection; the others wait for this
         self._changed = threading.Condition()
         self._idle: list[Connection] = []  # the one that was used last at the end
-        self._number = 0  # of connections: idle, in use, and being opened
+        self._places_taken = 0  # by connections that are idle, in use, or being opened
         self._growth = CircuitBreaker(first=2.0, longest=10.0)  # seconds without another connection after a refusal
         self._refusal = NONE_FREE
         self._closer: threading.Thread | None = None
@@ -158,19 +134,19 @@ class Pool:
         """Return a connection for one mail; give it back. Raises Unavailable or Busy."""
         patience = min(until, time.monotonic() + PATIENCE)
         while True:
-            kept = self._wait_for_one(patience)
+            kept = self._wait_for_place(patience)
             if kept and kept.is_good(until):
                 return kept
             if kept:
-                kept.close()
+                kept.hang_up()  # and its place is free for a new one
             if opened := self._open(until):
                 return opened
 
     def give_back(self, connection: Connection) -> None:
         connection.used = time.monotonic()
         if connection.is_doubtful:
-            connection.close()
-            self._forget(1)
+            connection.hang_up()
+            self._free_places(1)
             return
         with self._changed:
             self._idle.append(connection)
@@ -187,15 +163,15 @@ class Pool:
             self._idle = [each for each in self._idle if each.used > before]
         for each in old:
             each.is_doubtful = doubtful
-            each.close()
-        self._forget(len(old))
+            each.hang_up()
+        self._free_places(len(old))
 
     def can_send(self) -> bool:
         """Whether there is a connection, idle or in use, or one may be opened."""
-        return self._number > 0 or not self._growth.is_open
+        return self._places_taken > 0 or not self._growth.is_open
 
-    def _wait_for_one(self, until: float) -> Connection | None:
-        """Wait in turn for an idle connection, or until one may be opened (None). Raises Busy."""
+    def _wait_for_place(self, until: float) -> Connection | None:
+        """Wait in turn for an idle connection; None: the place of one that the caller opens. Raises Busy."""
         if not self._turn.acquire(timeout=max(0.0, until - time.monotonic())):
             raise Busy(self._refusal)
         try:
@@ -203,38 +179,39 @@ class Pool:
                 while True:
                     if self._idle:
                         return self._idle.pop()
-                    if self._number < settings.EMAIL_MAX_CONNECTIONS and self._growth.allow():
-                        self._number += 1
+                    if self._places_taken < settings.EMAIL_MAX_CONNECTIONS and self._growth.allow():
+                        self._places_taken += 1
                         return None
                     left = until - time.monotonic()
-                    if left <= 0 or not self._number:
+                    if left <= 0 or not self._places_taken:
                         raise Busy(self._refusal)
                     self._changed.wait(min(left, 1.0))
         finally:
             self._turn.release()
 
     def _open(self, until: float) -> Connection | None:
-        """Open a connection, already counted in `_number`; None where the server takes no more. Raises Unavailable."""
+        """Open a connection in a place of the caller; None where the server takes no more. Raises Unavailable."""
+        opened = None
         try:
-            connection = Connection(until=until)
-        except BaseException as error:
-            self._forget(1)
-            if not isinstance(error, (OSError, ValueError)):  # ValueError: no AUTH can carry this password
-                raise
-            if _is_about_number(error, others=self._number):
-                self._growth.failed()
-                self._refusal = reason(error)
-                logger.info("the mail server takes no more than %d connections: %s", self._number, self._refusal)
-                return None
-            self._growth.cancelled()
-            raise Unavailable(reason(error)) from error
-        self._growth.succeeded()
-        self._refusal = NONE_FREE
-        return connection
+            opened = SecureConnection(until, context=_tls()) if settings.EMAIL_USE_SSL else Connection(until)
+            self._growth.succeeded()
+            self._refusal = NONE_FREE
+        except (OSError, ValueError) as error:  # ValueError: no AUTH can carry this password
+            others = self._places_taken - 1
+            if not _is_about_number(error, others=others):
+                self._growth.cancelled()
+                raise Unavailable(reason(error)) from error
+            self._growth.failed()
+            self._refusal = reason(error)
+            logger.info("the mail server takes no more than %d connections: %s", others, self._refusal)
+        finally:
+            if not opened:
+                self._free_places(1)
+        return opened
 
-    def _forget(self, number: int) -> None:
+    def _free_places(self, number: int) -> None:
         with self._changed:
-            self._number -= number
+            self._places_taken -= number
             self._changed.notify()
 
     def _close_in_time(self) -> None:

@@ -54,14 +54,9 @@ def mute(*, notice: Notice) -> None:
     Suppression.objects.update_or_create(address=notice.address, defaults={"until": until})
 
 
-def lift(*, address: str) -> bool:
-    """Send sign-up mail to a canonical address again; False where it was not muted."""
+def unmute(*, address: str) -> bool:
+    """Send sign-up mail to a canonical address again; False where it was not muted. Its requests stay spent."""
     return bool(Suppression.objects.filter(address=address).delete()[0])
-
-
-def unmute(*, notice: Notice) -> None:
-    """Send sign-up mail to the address again. The request stays spent."""
-    lift(address=notice.address)
 
 
 def mark(deliveries: Iterable[Delivery], *, at: datetime) -> None:

@@ -208,7 +208,7 @@ def test_74_a_neighbours_mail_says_nothing_of_an_account(monkeypatch) -> None:
     make_user("owner", "owner@example.com")
     arrived: dict[str, float] = {}
 
-    def send(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
+    def send(backend: object, message: EmailMessage, *, only_ask: bool = False) -> Reply:
         time.sleep(random.uniform(0.004, 0.008))
         arrived[message.to[0]] = time.perf_counter()
         return Reply(Outcome.ACCEPTED, "250 OK")
@@ -227,7 +227,7 @@ def test_74_a_neighbours_mail_says_nothing_of_an_account(monkeypatch) -> None:
             unknown.append(wait("nobody@example.com"))
         return p_value(known, unknown)
 
-    monkeypatch.setattr(smtp.EmailBackend, "deliver", send)
+    monkeypatch.setattr(smtp.EmailBackend, "submit", send)
     for _ in range(20):
         wait("owner@example.com")
     assert any(p_of_a_round() > 0.01 for _ in range(3))
@@ -238,11 +238,11 @@ def test_74_each_reset_is_on_record_before_the_next_is_sent(monkeypatch) -> None
     make_user("mallory", "mallory@example.com")
     recorded = []
 
-    def send(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
+    def send(backend: object, message: EmailMessage, *, only_ask: bool = False) -> Reply:
         recorded.append(Delivery.objects.filter(state=Delivery.State.SENT).count())
         return Reply(Outcome.ACCEPTED, "250 OK")
 
-    monkeypatch.setattr(smtp.EmailBackend, "deliver", send)
+    monkeypatch.setattr(smtp.EmailBackend, "submit", send)
     for _ in range(3):
         account_services.request_password_reset(address="mallory@example.com", language="en", network="")
     sending.deliver()

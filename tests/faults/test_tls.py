@@ -64,7 +64,7 @@ def start(settings, monkeypatch) -> Iterator[Callable[..., Catcher]]:
 
 
 def send() -> smtp.Reply:
-    return smtp.EmailBackend().deliver(EmailMessage("x", "x", "noreply@doorcode.test", ["alice@example.com"]))
+    return smtp.EmailBackend().submit(EmailMessage("x", "x", "noreply@doorcode.test", ["alice@example.com"]))
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")

@@ -35,7 +35,7 @@ def put(state: str, seconds: int, **fields: object) -> None:
 def replies(monkeypatch) -> list[Reply]:
     """What the mail server says, in turn."""
     answers: list[Reply] = []
-    monkeypatch.setattr(smtp.EmailBackend, "deliver", lambda *_, **__: answers.pop(0))
+    monkeypatch.setattr(smtp.EmailBackend, "submit", lambda *_, **__: answers.pop(0))
     monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
     return answers
 
@@ -184,7 +184,7 @@ def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 0
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
     outbox.take_back()
-    sending._settle([(slow, Reply(Outcome.ACCEPTED, "250 OK"))])
+    sending._settle([(slow, Reply(Outcome.ACCEPTED, "250 OK"))], lease_ends=0.0)
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 1
     assert counters._gathered["doorcode_settles_fenced", ""] == 1
 

@@ -24,15 +24,15 @@ def sent(monkeypatch) -> list[str]:
     """The recipients of what went out; addresses at `.defer` and `.lost` fail."""
     recipients: list[str] = []
 
-    def deliver(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
+    def deliver(backend: object, message: EmailMessage, *, only_ask: bool = False) -> Reply:
         [recipient] = message.to
-        if not probe:
+        if not only_ask:
             recipients.append(recipient)
         if recipient.endswith(".lost"):
             return Reply(Outcome.UNKNOWN, "silence")
         return Reply(Outcome.ACCEPTED, "250 OK")
 
-    monkeypatch.setattr(smtp.EmailBackend, "deliver", deliver)
+    monkeypatch.setattr(smtp.EmailBackend, "submit", deliver)
     return recipients
 
 
@@ -116,8 +116,8 @@ def test_outcomes_are_recorded_whatever_happens_next(sent: list[str], monkeypatc
     """A fault that nobody thought of, at the third mail: the first two are out, and on record."""
     for _ in range(3):
         make_delivery(make_captcha(accepted=False))
-    real, turns = sending._hand_over, iter([1, 1, 0])
-    monkeypatch.setattr(sending, "_hand_over", lambda *args, **kw: real(*args, **kw) if next(turns) else 1 / 0)
+    real, turns = sending._try, iter([1, 1, 0])
+    monkeypatch.setattr(sending, "_try", lambda *args, **kw: real(*args, **kw) if next(turns) else 1 / 0)
     with pytest.raises(ZeroDivisionError):
         sending.deliver()
     assert sorted(states()) == ["sending", "sent", "sent"]
@@ -232,7 +232,7 @@ def crowded(monkeypatch) -> None:
     """A mail server that takes two mails, and then no more connections."""
     replies = iter([Reply(Outcome.ACCEPTED, "250 OK")] * 2)
     busy = Reply(Outcome.BUSY, "421 too many connections")
-    monkeypatch.setattr(smtp.EmailBackend, "deliver", lambda *_, **__: next(replies, busy))
+    monkeypatch.setattr(smtp.EmailBackend, "submit", lambda *_, **__: next(replies, busy))
 
 
 def test_mails_that_get_no_connection_are_given_back_untried(crowded) -> None:
@@ -259,7 +259,7 @@ def test_a_probe_that_got_no_connection_is_for_the_next(broken, crowded) -> None
     smtp.breaker.failed()
     broken[0] += 5
     for _ in range(3):
-        smtp.EmailBackend().deliver(EmailMessage())
+        smtp.EmailBackend().submit(EmailMessage())
     make_delivery(make_captcha(accepted=False))
     assert (sending.deliver(), states()) == (1, ["pending"])
     assert smtp.breaker.allow()

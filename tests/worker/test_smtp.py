@@ -49,8 +49,8 @@ def mail() -> EmailMessage:
     return Written(from_email="Doorcode <noreply@doorcode.test>", to=["alice@example.com"])
 
 
-def send(*, probe: bool = False) -> smtp.Reply:
-    return smtp.EmailBackend().deliver(mail(), probe=probe)
+def send(*, only_ask: bool = False) -> smtp.Reply:
+    return smtp.EmailBackend().submit(mail(), only_ask=only_ask)
 
 
 def test_a_mail_arrives_as_it_is(sink) -> None:
@@ -65,7 +65,7 @@ def test_a_mail_arrives_as_it_is(sink) -> None:
 def test_asking_for_a_recipient_answers_as_sending_does(sink, script: dict[str, list[str]]) -> None:
     """And no message is handed over."""
     server = sink(**script)
-    asked = send(probe=True)
+    asked = send(only_ask=True)
     assert server.mails == []
     assert "data" not in [line.lower() for line in server.said]
     assert asked.outcome is send().outcome
@@ -193,7 +193,7 @@ def test_an_idle_connection_is_asked_first(sink, monkeypatch, noop: list[str], c
     ("script", "outcome"), [({"RCPT": ["hang"]}, Outcome.DEFERRED), ({"EHLO": ["hang"]}, Outcome.UNAVAILABLE)]
 )
 def test_a_send_ends_at_its_deadline(sink, settings, monkeypatch, script: dict, outcome: Outcome) -> None:
-    """Though each single wait could be longer: the watchdog shuts the socket."""
+    """Though each single wait could be longer: its socket is shut."""
     sink(**script)
     settings.EMAIL_TIMEOUT = 60
     monkeypatch.setattr(smtp, "DEADLINE", 0.3)
@@ -329,7 +329,7 @@ def test_after_a_hang_up_no_other_old_connection_is_tried(sink) -> None:
     server = sink()
     held = [smtp._pool.take(until=time.monotonic() + 5) for _ in range(3)]
     for each in held:
-        each.smtp.sock.shutdown(socket.SHUT_RDWR)
+        each.sock.shutdown(socket.SHUT_RDWR)
         each.mails = 1
         smtp._pool.give_back(each)
     assert send().outcome is Outcome.ACCEPTED

@@ -27,11 +27,11 @@ def asked(monkeypatch, server: list[Reply]) -> Asked:
     """(recipient, whether a message was handed over) of each visit to the mail server."""
     visits: Asked = []
 
-    def deliver(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
-        visits.append((message.to[0], not probe))
+    def deliver(backend: object, message: EmailMessage, *, only_ask: bool = False) -> Reply:
+        visits.append((message.to[0], not only_ask))
         return server[0]
 
-    monkeypatch.setattr(smtp.EmailBackend, "deliver", deliver)
+    monkeypatch.setattr(smtp.EmailBackend, "submit", deliver)
     return visits
 
 
@@ -94,7 +94,7 @@ def test_the_disowned_request_is_spent_whoever_holds_it() -> None:
     sign_up = make_captcha()
     notice = suppression.read(suppression.token_for(sign_up))
     suppression.mute(notice=notice)
-    suppression.unmute(notice=notice)
+    suppression.unmute(address=notice.address)
     proof = codes.link_proof_of(sign_up)
     sign_up.refresh_from_db()
     with pytest.raises(HandleLost):
