@@ -9,6 +9,7 @@ from aiosmtpd.handlers import Mailbox
 from celery.contrib.testing.worker import start_worker
 from django.conf import settings
 from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.utils import translation
@@ -17,6 +18,11 @@ from django.utils.translation import gettext as _
 from core.management import base
 from core.wsgi import application
 from worker import celery_app
+
+if not settings.DEMO:  # its inbox shows every mail to every visitor
+    raise ImproperlyConfigured(
+        "The demo only runs with DEBUG=true and DEMO=true. / 演示仅能在 DEBUG=true 且 DEMO=true 时运行。"
+    )
 
 
 class QuietHandler(WSGIRequestHandler):
