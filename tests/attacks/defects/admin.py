@@ -1,4 +1,4 @@
-"""Mistakes about who works in the admin: attacks 59 to 63."""
+"""Mistakes about the rights of operators: attacks 59 to 63."""
 
 from .model import Edit, defect
 
@@ -50,12 +50,8 @@ ADMIN = [
     ),
     defect(
         59,
-        "An action looks at nobody's rank",
-        Edit(
-            ACCOUNTS,
-            "return chosen if request.user.is_superuser else chosen.ordinary()",
-            "return chosen",
-        ),
+        "An action changes accounts of staff too",
+        Edit(ACCOUNTS, "return users if operator.is_superuser else users.ordinary()", "return users"),
         "test_admin.py::test_59_staff_touches_no_other_staff[staff-disabled as one of many]",
         "test_admin.py::test_59_staff_brings_no_disabled_staff_back",
     ),
@@ -86,7 +82,7 @@ ADMIN = [
     ),
     defect(
         61,
-        "Nobody is told of a password that an operator set",
+        "The mailbox gets no mail about a password that an operator set",
         Edit(ACCOUNTS, "    change_password_form = AccountPasswordForm\n", ""),
         "test_admin.py::test_61_a_password_that_an_operator_sets_is_told_to_the_mailbox",
     ),
@@ -111,7 +107,7 @@ ADMIN = [
     defect(
         62,
         "A disabled account keeps its API tokens",
-        Edit(MODELS, "self.pk is not None and (renewed or disabled)", "self.pk is not None and renewed"),
+        Edit(MODELS, "if self.pk is None or not (renewed or disabled):", "if self.pk is None or not renewed:"),
         "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links[by_form]",
     ),
     defect(
@@ -135,9 +131,12 @@ ADMIN = [
         63,
         "A search looks through handles too",
         Edit(
-            "signup/admin/signups.py",
-            "| by_reference(rows, word, keys.reference_of)",
-            "| by_reference(rows, word, keys.reference_of) | Q(handle__startswith=word)",
+            "signup/admin/logs.py",
+            "    def describe(self, row: CaptchaModel) -> Iterable[Any]:\n",
+            "    def find(self, rows: QuerySet, word: str) -> list[Any]:\n"
+            '        by_handle = rows.filter(handle__startswith=word).values_list("pk", flat=True)\n'
+            "        return [*super().find(rows, word), *by_handle]\n\n"
+            "    def describe(self, row: CaptchaModel) -> Iterable[Any]:\n",
         ),
         "test_admin.py::test_63_no_search_finds_a_row_by_a_secret",
     ),
