@@ -138,13 +138,13 @@ ACCOUNTS = [
     ),
     defect(
         37,
-        "Nobody checks the forms' token",
+        "The CSRF token of forms is not checked",
         Edit("core/settings.py", '    "django.middleware.csrf.CsrfViewMiddleware",\n', ""),
         "test_accounts.py::test_37_other_sites_can_post_nothing",
     ),
     defect(
         37,
-        "A page is let out of the check of the forms' token",
+        "One page is exempt from the CSRF check",
         Edit(
             VIEWS,
             "from django.views.decorators.debug import",
@@ -155,7 +155,7 @@ ACCOUNTS = [
     ),
     defect(
         37,
-        "A body is read as JSON, whatever it is said to be",
+        "A body is read as JSON, whatever its Content-Type",
         Edit(PARSING, "    if not is_empty and content_type != StrictJSONParser.media_type:", "    if False:"),
         "test_api.py::test_37_a_page_elsewhere_can_post_nothing[text/plain]",
     ),
@@ -171,7 +171,7 @@ ACCOUNTS = [
     ),
     defect(
         38,
-        "Whatever begins with a slash is taken for a page of this site",
+        "Every path that begins with a slash is taken for a page of this site",
         Edit(VIEWS, 'return target if safe and target.startswith("/")', 'return target if target.startswith("/")'),
         "test_accounts.py::test_38_next_leads_nowhere_else",
     ),

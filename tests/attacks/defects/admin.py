@@ -7,7 +7,7 @@ ACCOUNTS, MODELS, PASSWORDS = "signup/admin/accounts.py", "signup/models.py", "c
 ADMIN = [
     defect(
         59,
-        "The form gives permissions to whoever may change accounts",
+        "Staff who may change accounts may give permissions",
         Edit(
             ACCOUNTS,
             "return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *PERMISSIONS)",
@@ -17,7 +17,7 @@ ADMIN = [
     ),
     defect(
         59,
-        "Whoever may change groups changes what a group may do",
+        "Staff who may change groups may change a group's permissions",
         Edit(
             ACCOUNTS,
             "    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:\n"
@@ -29,7 +29,7 @@ ADMIN = [
     ),
     defect(
         59,
-        "Whoever may change accounts changes those of superusers",
+        "Staff who may change accounts may change those of superusers",
         Edit(
             ACCOUNTS,
             "super().has_change_permission(request, obj) and _is_below(request.user, obj)",
@@ -40,7 +40,7 @@ ADMIN = [
     ),
     defect(
         59,
-        "Whoever may delete accounts deletes those of superusers",
+        "Staff who may delete accounts may delete those of superusers",
         Edit(
             ACCOUNTS,
             "super().has_delete_permission(request, obj) and _is_below(request.user, obj)",
@@ -64,13 +64,13 @@ ADMIN = [
     ),
     defect(
         60,
-        "What an operator disabled is taken for proven: in the form",
+        "An account that an operator disabled counts as proven: in the form",
         Edit(MODELS, "bool(self.activated_at and self.username)", "self.activated_at is not None"),
         "test_admin.py::test_60_nor_does_it_in_two_steps[form]",
     ),
     defect(
         60,
-        "What an operator disabled is taken for proven: in the action",
+        "An account that an operator disabled counts as proven: in the action",
         Edit(MODELS, "Q(activated_at__isnull=False, username__isnull=False)", "Q(activated_at__isnull=False)"),
         "test_admin.py::test_60_nor_does_it_in_two_steps[action]",
     ),
@@ -99,7 +99,7 @@ ADMIN = [
     ),
     defect(
         62,
-        "Only a saved account is looked at, not an updated one",
+        "Sessions end when a disabled account is saved, and not when a query updates it",
         Edit(MODELS, 'if "is_active" not in values:', "if values:"),
         "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links[by_action]",
         "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links[by_bulk_update]",
@@ -118,7 +118,7 @@ ADMIN = [
     ),
     defect(
         63,
-        "Lists answer whatever Django lets them answer",
+        "Lists answer every filter that Django allows",
         Edit(
             "signup/admin/base.py",
             "        return lookup in [",

@@ -186,7 +186,7 @@ EDGES = [
     ),
     defect(
         51,
-        "The page of an error says which",
+        "The error page shows the exception",
         Edit(
             "core/views.py",
             "        return error_page(request, 500)\n",
@@ -232,13 +232,13 @@ EDGES = [
     ),
     defect(
         54,
-        "Of a body in chunks as much is read as bodies may have, and the rest forgotten",
+        "A body in chunks is cut at the limit of bodies, and the rest is ignored",
         Edit("core/wsgi.py", "DATA_UPLOAD_MAX_MEMORY_SIZE + 1)", "DATA_UPLOAD_MAX_MEMORY_SIZE)"),
         "test_edges.py::test_54_chunks_have_the_limit_of_bodies",
     ),
     defect(
         54,
-        "What has no length is empty",
+        "A body without a length counts as empty",
         Edit("core/middleware.py", 'if "HTTP_TRANSFER_ENCODING" in request.META:', "if False:"),
         "test_edges.py::test_54_chunks_that_the_server_leaves_need_a_length",
     ),

@@ -22,7 +22,7 @@ INPUT = [
     ),
     defect(
         19,
-        "What is no string in JSON is made one",
+        "A JSON value that is not a string is converted to one",
         Edit(SERIALIZERS, "{name: data[name] for", "{name: str(data[name]) for"),
         "test_api.py::test_19_what_only_resembles_a_code_is_refused_uncounted[int]",
     ),
@@ -128,7 +128,7 @@ INPUT = [
     ),
     defect(
         27,
-        "Nesting without end is not expected of the parser",
+        "The parser's error for endless nesting is not handled",
         Edit(PARSING, "except (ValueError, RecursionError) as error", "except ValueError as error"),
         "test_api.py::test_27_json_bombs_are_refused_at_once[lists]",
     ),
@@ -146,20 +146,20 @@ INPUT = [
     ),
     defect(
         28,
-        "Nobody looks at the length of a body",
+        "The length of a body is not checked",
         Edit("core/settings.py", '    "core.middleware.limit_body",\n', ""),
         "test_input.py::test_28_large_bodies_and_files_are_refused_unread",
         "test_api.py::test_28_large_bodies_and_files_are_refused",
     ),
     defect(
         28,
-        "Django's own limit of fields, 1,000",
+        "A form may have 1,000 fields, Django's own limit",
         Edit("core/settings.py", "DATA_UPLOAD_MAX_NUMBER_FIELDS = 100\n", ""),
         "test_input.py::test_28_many_fields_are_refused",
     ),
     defect(
         29,
-        "A sign-in hashes whatever it gets",
+        "A sign-in hashes a password of any length",
         Edit(
             "signup/accounts/backends.py",
             "or len(password) > lengths.PASSWORD:",
@@ -213,7 +213,7 @@ INPUT = [
     ),
     defect(
         52,
-        "Neither a field nor an address has a longest",
+        "Neither fields nor addresses have a maximum length",
         Edit("core/email_addresses.py", "if len(address) > lengths.ADDRESS:", "if len(address) > 1_000_000:"),
         Edit("core/lengths.py", "FIELD = 4_096 ", "FIELD = 1_000_000 "),
         "test_cost.py::test_52_no_form_field_is_expensive",
@@ -227,7 +227,7 @@ INPUT = [
     ),
     defect(
         52,
-        "Fields are bounded one by one, and those that Django reads not at all",
+        "Our forms bound their own fields, and nothing bounds those that Django reads",
         Edit("core/settings.py", '    "core.middleware.limit_fields",\n', ""),
         "test_cost.py::test_52_nothing_long_is_normalized",
     ),
