@@ -181,7 +181,11 @@ EDGES = [
     defect(
         51,
         "Pages may be framed",
-        Edit("core/settings.py", 'X_FRAME_OPTIONS = "DENY"', 'X_FRAME_OPTIONS = "SAMEORIGIN"'),
+        Edit(
+            "core/settings.py",
+            "CONTENT_SECURITY_POLICY = {\n",
+            'X_FRAME_OPTIONS = "SAMEORIGIN"\nCONTENT_SECURITY_POLICY = {\n',
+        ),
         "test_edges.py::test_51_no_page_can_be_framed_or_scripted",
     ),
     defect(
