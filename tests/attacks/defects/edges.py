@@ -62,9 +62,9 @@ EDGES = [
         Edit("verification/services.py", "import secrets\n", "import logging\nimport secrets\n"),
         Edit(
             "verification/services.py",
-            "    attempts = _count_guess(sign_up, now)\n",
+            "    _count_guess(sign_up, now)\n",
             '    logging.getLogger(__name__).debug("request %s: code %s", sign_up.pk, code)\n'
-            "    attempts = _count_guess(sign_up, now)\n",
+            "    _count_guess(sign_up, now)\n",
         ),
         SECRETS,
     ),
@@ -169,7 +169,7 @@ EDGES = [
     defect(
         50,
         "Reset mails are outside the mail limits",
-        Edit("signup/accounts/services.py", "            network=network,\n", ""),
+        Edit("signup/accounts/services.py", "        network=network,\n", ""),
         "test_edges.py::test_50_a_mailbox_can_not_be_bombed",
     ),
     defect(
@@ -312,7 +312,7 @@ EDGES = [
     defect(
         68,
         "Mails with longer codes are outside all limits",
-        Edit(SERVICES, 'network = None if first else last.network if last else ""', "network = None"),
+        Edit(SERVICES, "_post(locked, language, None if is_first else network)", "_post(locked, language, None)"),
         "test_edges.py::test_68_longer_codes_are_no_way_to_bomb_a_mailbox",
     ),
     defect(

@@ -17,8 +17,8 @@ MIDNIGHT = "at.replace(hour=0, minute=0, second=0, microsecond=0)"
 GUESSING = [
     defect(
         7,
-        "The update that counts a guess does not look at the tries left",
-        Edit(SERVICES, "filter(matching(State.OPEN))", "filter(matching(State.OPEN) | matching(State.EXHAUSTED))"),
+        "The row's state, with its tries, is not checked again where a guess is counted",
+        Edit(SERVICES, "        refuse(state_of(sign_up), address_fits=True)\n", ""),
         "test_races.py::test_07_of_200_parallel_wrong_codes_five_are_compared[sqlite]",
         "test_api.py::test_07_of_200_parallel_wrong_codes_at_most_five_are_compared",
     ),
@@ -43,11 +43,11 @@ GUESSING = [
         "The code is compared first, and counted if it was wrong",
         Edit(
             SERVICES,
-            "    attempts = _count_guess(sign_up, now)\n",
+            "    _count_guess(sign_up, now)\n",
             "    if codes.same(codes.code_of(sign_up), code) and not sign_up.decoy:\n"
             "        _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE)\n"
             '        return codes.link_proof_of(sign_up) or ""\n'
-            "    attempts = _count_guess(sign_up, now)\n",
+            "    _count_guess(sign_up, now)\n",
         ),
         "test_guessing.py::test_09_the_count_survives_a_failing_request",
         "test_api.py::test_09_a_try_is_counted_though_the_call_fails",
@@ -176,7 +176,7 @@ GUESSING = [
     defect(
         16,
         "The code is two bytes of the hash, modulo 10,000: small codes come more often",
-        Edit("verification/codes.py", '{draw}|{address}"))', '{draw}|{address}")[:2])'),
+        Edit("verification/codes.py", '{draw}|{address}")', '{draw}|{address}")[:2]'),
         "test_guessing.py::test_16_codes_are_uniform",
     ),
     defect(
@@ -222,11 +222,7 @@ GUESSING = [
     defect(
         69,
         "A right code takes its try back, also from the longer code that replaced it",
-        Edit(
-            SERVICES,
-            '        _same_code(sign_up).update(attempts=F("attempts") - 1)',
-            '        CaptchaModel.objects.filter(pk=sign_up.pk).update(attempts=F("attempts") - 1)',
-        ),
+        Edit(SERVICES, "pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)", "pk=sign_up.pk)"),
         "test_guessing.py::test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count",
     ),
 ]
