@@ -1,4 +1,4 @@
-"""Mistakes about who works in the admin: attacks 59 to 63."""
+"""Mistakes about the rights of operators: attacks 59 to 63."""
 
 from .model import Edit, defect
 
@@ -7,7 +7,7 @@ ACCOUNTS, MODELS, PASSWORDS = "signup/admin/accounts.py", "signup/models.py", "c
 ADMIN = [
     defect(
         59,
-        "The form gives permissions to whoever may change accounts",
+        "Staff who may change accounts may give permissions",
         Edit(
             ACCOUNTS,
             "return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *PERMISSIONS)",
@@ -17,7 +17,7 @@ ADMIN = [
     ),
     defect(
         59,
-        "Whoever may change groups changes what a group may do",
+        "Staff who may change groups may change a group's permissions",
         Edit(
             ACCOUNTS,
             "    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:\n"
@@ -29,7 +29,7 @@ ADMIN = [
     ),
     defect(
         59,
-        "Whoever may change accounts changes those of superusers",
+        "Staff who may change accounts may change those of superusers",
         Edit(
             ACCOUNTS,
             "super().has_change_permission(request, obj) and _is_below(request.user, obj)",
@@ -40,7 +40,7 @@ ADMIN = [
     ),
     defect(
         59,
-        "Whoever may delete accounts deletes those of superusers",
+        "Staff who may delete accounts may delete those of superusers",
         Edit(
             ACCOUNTS,
             "super().has_delete_permission(request, obj) and _is_below(request.user, obj)",
@@ -50,12 +50,8 @@ ADMIN = [
     ),
     defect(
         59,
-        "An action looks at nobody's rank",
-        Edit(
-            ACCOUNTS,
-            "return chosen if request.user.is_superuser else chosen.ordinary()",
-            "return chosen",
-        ),
+        "An action changes accounts of staff too",
+        Edit(ACCOUNTS, "return users if operator.is_superuser else users.ordinary()", "return users"),
         "test_admin.py::test_59_staff_touches_no_other_staff[staff-disabled as one of many]",
         "test_admin.py::test_59_staff_brings_no_disabled_staff_back",
     ),
@@ -68,13 +64,13 @@ ADMIN = [
     ),
     defect(
         60,
-        "What an operator disabled is taken for proven: in the form",
+        "An account that an operator disabled counts as proven: in the form",
         Edit(MODELS, "bool(self.activated_at and self.username)", "self.activated_at is not None"),
         "test_admin.py::test_60_nor_does_it_in_two_steps[form]",
     ),
     defect(
         60,
-        "What an operator disabled is taken for proven: in the action",
+        "An account that an operator disabled counts as proven: in the action",
         Edit(MODELS, "Q(activated_at__isnull=False, username__isnull=False)", "Q(activated_at__isnull=False)"),
         "test_admin.py::test_60_nor_does_it_in_two_steps[action]",
     ),
@@ -86,7 +82,7 @@ ADMIN = [
     ),
     defect(
         61,
-        "Nobody is told of a password that an operator set",
+        "The mailbox gets no mail about a password that an operator set",
         Edit(ACCOUNTS, "    change_password_form = AccountPasswordForm\n", ""),
         "test_admin.py::test_61_a_password_that_an_operator_sets_is_told_to_the_mailbox",
     ),
@@ -103,7 +99,7 @@ ADMIN = [
     ),
     defect(
         62,
-        "Only a saved account is looked at, not an updated one",
+        "Sessions end when a disabled account is saved, and not when a query updates it",
         Edit(MODELS, 'if "is_active" not in values:', "if values:"),
         "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links[by_action]",
         "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links[by_bulk_update]",
@@ -111,7 +107,7 @@ ADMIN = [
     defect(
         62,
         "A disabled account keeps its API tokens",
-        Edit(MODELS, "self.pk is not None and (renewed or disabled)", "self.pk is not None and renewed"),
+        Edit(MODELS, "if self.pk is None or not (renewed or disabled):", "if self.pk is None or not renewed:"),
         "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links[by_form]",
     ),
     defect(
@@ -122,7 +118,7 @@ ADMIN = [
     ),
     defect(
         63,
-        "Lists answer whatever Django lets them answer",
+        "Lists answer every filter that Django allows",
         Edit(
             "signup/admin/base.py",
             "        return lookup in [",
@@ -135,9 +131,12 @@ ADMIN = [
         63,
         "A search looks through handles too",
         Edit(
-            "signup/admin/signups.py",
-            "| by_reference(rows, word, keys.reference_of)",
-            "| by_reference(rows, word, keys.reference_of) | Q(handle__startswith=word)",
+            "signup/admin/logs.py",
+            "    def describe(self, row: CaptchaModel) -> Iterable[Any]:\n",
+            "    def find(self, rows: QuerySet, word: str) -> list[Any]:\n"
+            '        by_handle = rows.filter(handle__startswith=word).values_list("pk", flat=True)\n'
+            "        return [*super().find(rows, word), *by_handle]\n\n"
+            "    def describe(self, row: CaptchaModel) -> Iterable[Any]:\n",
         ),
         "test_admin.py::test_63_no_search_finds_a_row_by_a_secret",
     ),

@@ -25,18 +25,18 @@ EDGES = [
         "Requests are counted by network and address",
         Edit(
             "signup/limits.py",
-            "ratelimit.charge(REQUESTS, key=network.client_network(request))",
-            'ratelimit.charge(REQUESTS, key=network.client_network(request) + request.POST.get("email", ""))',
+            "ratelimit.hit(self, key=client_ip.client_network(request))",
+            'ratelimit.hit(self, key=client_ip.client_network(request) + request.POST.get("email", ""))',
         ),
         "test_edges.py::test_42_rotating_forwarded_addresses_is_one_network",
     ),
     defect(
         43,
-        "With Redis away nobody may pass",
+        "While Redis is down, every request is refused",
         Edit(
             "core/ratelimit.py",
-            "        _away(limit, error)\n        return 0\n",
-            "        _away(limit, error)\n        return 60\n",
+            "        opened.add(limit.name)\n        return\n",
+            "        raise RateLimited(limit, 60)\n",
         ),
         "test_edges.py::test_43_with_redis_gone_sign_up_works",
     ),
@@ -48,9 +48,9 @@ EDGES = [
     ),
     defect(
         45,
-        "Tokens of links are not taken out of the logs",
+        "Tokens of links are not removed from the logs",
         Edit(
-            "core/observability/logs.py",
+            "core/observability/redaction.py",
             r"(?:signup/(?:link|mute)|password-reset",
             r"(?:signup/(?:mute)|password-reset",
         ),
@@ -62,31 +62,32 @@ EDGES = [
         Edit("verification/services.py", "import secrets\n", "import logging\nimport secrets\n"),
         Edit(
             "verification/services.py",
-            "    counted = _count(sign_up)\n",
-            '    logging.getLogger(__name__).debug("request %s: code %s", sign_up.pk, code)\n    counted = _count(sign_up)\n',
+            "    _count_guess(sign_up, now)\n",
+            '    logging.getLogger(__name__).debug("request %s: code %s", sign_up.pk, code)\n'
+            "    _count_guess(sign_up, now)\n",
         ),
         SECRETS,
     ),
     defect(
         45,
-        "The code is kept beside the mail",
+        "The code is stored beside the mail",
         Edit(
             "worker/outbox.py",
             "from verification import services as verification\n",
-            "from verification import keys\nfrom verification import services as verification\n",
+            "from verification import codes\nfrom verification import services as verification\n",
         ),
         Edit(
             "worker/outbox.py",
             "then=Value(reply.text[:255]))",
-            'then=Value(f"{reply.text} {keys.code_of(delivery.sign_up) if delivery.captcha else None}"))',
+            'then=Value(f"{reply.text} {codes.code_of(delivery.sign_up) if delivery.sign_up else None}"))',
         ),
         SECRETS,
     ),
     defect(
         45,
-        "Operators see what the code is derived from",
+        "The admin shows what the code is derived from",
         Edit(
-            "signup/admin/signups.py",
+            "signup/admin/logs.py",
             '        (None, {"fields": ("address", "state",',
             '        (None, {"fields": ("address", "nonce", "state",',
         ),
@@ -94,7 +95,7 @@ EDGES = [
     ),
     defect(
         46,
-        "The message brings the mail's address along",
+        "The message contains the mail's address",
         Edit(
             "worker/notify.py",
             "from core.circuit_breaker import",
@@ -109,23 +110,23 @@ EDGES = [
     ),
     defect(
         46,
-        "The message brings the code along",
+        "The message contains the code",
         Edit(
             "worker/notify.py",
             "from core.circuit_breaker import",
-            "from verification import keys\nfrom worker.models import Delivery\n\nfrom core.circuit_breaker import",
+            "from verification import codes\nfrom worker.models import Delivery\n\nfrom core.circuit_breaker import",
         ),
         Edit(
             "worker/notify.py",
             "args=[delivery_id], expires=EXPIRES)",
-            'args=[delivery_id], headers={"code": keys.code_of(Delivery.objects.get(pk=delivery_id).sign_up)}, expires=EXPIRES)',
+            'args=[delivery_id], headers={"code": codes.code_of(Delivery.objects.get(pk=delivery_id).sign_up)}, expires=EXPIRES)',
         ),
         SECRETS,
         "test_edges.py::test_46_the_broker_gets_an_id_and_nothing_else",
     ),
     defect(
         47,
-        "Django's own filter of reports, which hides what somebody thought of marking",
+        "Error reports have Django's own filter, which hides only what is marked as sensitive",
         Edit(
             "core/settings.py", 'DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.NoValues"\n', ""
         ),
@@ -151,7 +152,7 @@ EDGES = [
     ),
     defect(
         49,
-        "Redis asks for no password",
+        "Redis needs no password",
         Edit(COMPOSE, '--requirepass, "${REDIS_PASSWORD:?a password}", ', ""),
         "test_edges.py::test_49_compose_hides_its_databases",
     ),
@@ -168,11 +169,7 @@ EDGES = [
     defect(
         50,
         "Reset mails are outside the mail limits",
-        Edit(
-            "signup/services.py",
-            "            network=network,\n        )\n\n\ndef _post",
-            "        )\n\n\ndef _post",
-        ),
+        Edit("signup/accounts/services.py", "        network=network,\n", ""),
         "test_edges.py::test_50_a_mailbox_can_not_be_bombed",
     ),
     defect(
@@ -184,12 +181,16 @@ EDGES = [
     defect(
         51,
         "Pages may be framed",
-        Edit("core/settings.py", 'X_FRAME_OPTIONS = "DENY"', 'X_FRAME_OPTIONS = "SAMEORIGIN"'),
+        Edit(
+            "core/settings.py",
+            "CONTENT_SECURITY_POLICY = {\n",
+            'X_FRAME_OPTIONS = "SAMEORIGIN"\nCONTENT_SECURITY_POLICY = {\n',
+        ),
         "test_edges.py::test_51_no_page_can_be_framed_or_scripted",
     ),
     defect(
         51,
-        "The page of an error says which",
+        "The error page shows the exception",
         Edit(
             "core/views.py",
             "        return error_page(request, 500)\n",
@@ -225,7 +226,7 @@ EDGES = [
     ),
     defect(
         54,
-        "Chunks are left to Django, which reads none",
+        "A body in chunks is left to Django, which reads none",
         Edit(
             "core/wsgi.py",
             '    if environ.get("wsgi.input_terminated") and',
@@ -235,19 +236,19 @@ EDGES = [
     ),
     defect(
         54,
-        "Of a body in chunks as much is read as bodies may have, and the rest forgotten",
+        "A body in chunks is cut at the limit of bodies, and the rest is ignored",
         Edit("core/wsgi.py", "DATA_UPLOAD_MAX_MEMORY_SIZE + 1)", "DATA_UPLOAD_MAX_MEMORY_SIZE)"),
         "test_edges.py::test_54_chunks_have_the_limit_of_bodies",
     ),
     defect(
         54,
-        "What has no length is empty",
+        "A body without a length counts as empty",
         Edit("core/middleware.py", 'if "HTTP_TRANSFER_ENCODING" in request.META:', "if False:"),
         "test_edges.py::test_54_chunks_that_the_server_leaves_need_a_length",
     ),
     defect(
         55,
-        "Each hit of /readyz asks all dependencies",
+        "Each request to /readyz checks all dependencies",
         Edit("core/views.py", "states = registry.cached_readiness()", "states = registry.readiness()"),
         "test_edges.py::test_55_a_flood_of_readiness_delays_nobody",
     ),
@@ -257,14 +258,14 @@ EDGES = [
         Edit("core/ratelimit.py", "import logging\n", "import hashlib\nimport logging\n"),
         Edit(
             "core/ratelimit.py",
-            'hashed = fingerprint(f"limit.{limit.name}", key)',
+            'hashed = pseudonym(f"limit.{limit.name}", key)',
             "hashed = hashlib.sha256(key.encode()).hexdigest()[:16]",
         ),
         "test_edges.py::test_56_redis_holds_no_address",
     ),
     defect(
         57,
-        "What comes from this machine's own address needs no token",
+        "A request from this machine's own address needs no token",
         Edit(
             "core/observability/metrics.py",
             "        return bool(settings.DEBUG)\n",
@@ -274,19 +275,19 @@ EDGES = [
     ),
     defect(
         65,
-        "Any key but the missing one starts",
-        Edit("core/settings.py", "if not DEBUG and is_weak_key(SECRET_KEY):", "if not DEBUG and not SECRET_KEY:"),
+        "Every key is accepted, except a missing one",
+        Edit("core/env.py", "if is_weak_key(key) and not debug:", "if not key and not debug:"),
         "test_edges.py::test_65_a_key_that_can_be_guessed_starts_no_process",
     ),
     defect(
         65,
-        "A weak former key goes on opening",
-        Edit("core/settings.py", "if not DEBUG and any(map(is_weak_key, SECRET_KEY_FALLBACKS)):", "if False:"),
+        "A weak former key is accepted",
+        Edit("core/env.py", "if any(map(is_weak_key, keys)) and not debug:", "if False:"),
         "test_edges.py::test_65_a_key_that_can_be_guessed_starts_no_process",
     ),
     defect(
         65,
-        "The documentation's example is a key as any",
+        "The documentation's example is accepted as a key",
         Edit("core/env.py", '"replace-me", ', ""),
         "test_edges.py::test_65_a_key_that_can_be_guessed_starts_no_process",
     ),
@@ -299,19 +300,19 @@ EDGES = [
     defect(
         67,
         "TLS to Redis is as Celery has it by default",
-        Edit("core/settings.py", 'CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}', "pass"),
+        Edit("core/env.py", 'return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}', "return url, False, {}"),
         "test_edges.py::test_67_a_server_with_a_strange_certificate_gets_no_word[rediss]",
     ),
     defect(
         67,
-        "Sentinels are asked without TLS",
-        Edit("core/settings.py", '{"ssl": True, **CELERY_BROKER_USE_SSL}', "{}"),
+        "Connections to sentinels have no TLS",
+        Edit("core/env.py", '"sentinel_kwargs": {"ssl": True, **tls}', '"sentinel_kwargs": {}'),
         "test_edges.py::test_67_a_server_with_a_strange_certificate_gets_no_word[sentinel]",
     ),
     defect(
         68,
         "Mails with longer codes are outside all limits",
-        Edit(SERVICES, "network=None if first else last.network if last else", "network=None if True else"),
+        Edit(SERVICES, "_post(locked, language, None if is_first else network)", "_post(locked, language, None)"),
         "test_edges.py::test_68_longer_codes_are_no_way_to_bomb_a_mailbox",
     ),
     defect(

@@ -1,4 +1,4 @@
-"""Mistakes that would tell who has an account: attacks 1 to 6."""
+"""Mistakes that would show who has an account: attacks 1 to 6."""
 
 from .model import Edit, defect
 
@@ -6,7 +6,7 @@ ENUMERATION = [
     defect(
         1,
         "The form refuses registered addresses, whatever SIGNUP_REVEAL_REGISTERED says",
-        Edit("signup/forms.py", "if settings.SIGNUP_REVEAL_REGISTERED and services", "if services"),
+        Edit("signup/forms.py", "if settings.SIGNUP_REVEAL_REGISTERED and User", "if User"),
         "test_enumeration.py::test_01_new_pending_and_registered_addresses_answer_alike",
     ),
     defect(
@@ -20,8 +20,8 @@ ENUMERATION = [
         "No mail is written for a registered address, so its page never says that it was sent",
         Edit(
             "signup/services.py",
-            "    _post(sign_up, user, language, network)\n",
-            "    if not sign_up.decoy:\n        _post(sign_up, user, language, network)\n",
+            "    _post(sign_up, user.language or language, network)\n",
+            "    if not sign_up.decoy:\n        _post(sign_up, user.language or language, network)\n",
         ),
         "test_enumeration.py::test_01_new_pending_and_registered_addresses_answer_alike",
     ),
@@ -40,67 +40,64 @@ ENUMERATION = [
         "Redis that refuses connections is an error, as only its client's own exceptions are expected",
         Edit(
             "core/ratelimit.py",
-            "    except (RedisError, OSError) as error:\n        _away(limit, error)\n        return 0",
-            "    except RedisError as error:\n        _away(limit, error)\n        return 0",
+            "    except (RedisError, OSError) as error:\n        _report_failure(limit, error)\n        return None",
+            "    except RedisError as error:\n        _report_failure(limit, error)\n        return None",
         ),
         "test_enumeration.py::test_03_trouble_makes_no_difference[redis]",
     ),
     defect(
         3,
-        "While the broker is away, only mails with a code show as late",
+        "While the broker is down, only mails with a code are shown as delayed",
         Edit(
             "worker/outbox.py",
-            "    transaction.on_commit(partial(bell.ring, delivery_id), robust=True)",
+            "    transaction.on_commit(partial(notify.notify_workers, delivery_id), robust=True)",
             "    code = Delivery.objects.filter(pk=delivery_id, kind=Delivery.Kind.CODE)\n"
-            "    transaction.on_commit(lambda: bell.ring(delivery_id) or code.update(attempts=1), robust=True)",
+            "    transaction.on_commit(lambda: notify.notify_workers(delivery_id) or code.update(attempts=1), robust=True)",
         ),
         "test_enumeration.py::test_03_trouble_makes_no_difference[broker]",
     ),
     defect(
         3,
-        "What the mail server puts off is tried again for codes alone",
+        "Of the mails that the mail server defers, only those with a code are tried again",
         Edit(
             "worker/outbox.py",
-            "    if reply.outcome is Outcome.REFUSED or _is_old(delivery):",
-            "    if reply.outcome is Outcome.REFUSED or _is_old(delivery) or delivery.kind != Delivery.Kind.CODE:",
+            "    if reply.outcome is Outcome.REFUSED or is_old:",
+            "    if reply.outcome is Outcome.REFUSED or is_old or delivery.kind != Delivery.Kind.CODE:",
         ),
         "test_enumeration.py::test_03_a_mail_server_that_is_down_makes_no_difference",
     ),
     defect(
         4,
-        "A finished request is not taken for a lost one",
-        Edit("verification/states.py", "sign_up is None or sign_up.redeemed_at or", "sign_up is None or"),
+        "A redeemed request is not answered as an unknown one (in the query and in the row, each of which is enough)",
+        Edit("verification/models.py", "return Q(redeemed_at=None, created_at__gt=", "return Q(created_at__gt="),
+        Edit("verification/models.py", "return self.redeemed_at is None and clock.now() <", "return clock.now() <"),
         "test_enumeration.py::test_04_an_unknown_handle_says_nothing",
     ),
     defect(
         5,
-        "Guesses at decoys are not charged to the address: they can't be right anyway",
+        "Guesses at decoys are not counted for the address: they can't be right anyway",
         Edit(
             "verification/services.py",
-            "        guess = limits.count_guess(address",
-            "        guess = 0.0 if sign_up.decoy else limits.count_guess(address",
+            "        guess_limits.count(address=",
+            "        if not sign_up.decoy:\n            guess_limits.count(address=",
         ),
         "test_enumeration.py::test_05_the_limits_trip_alike",
     ),
     defect(
         5,
-        "Requests for registered addresses are not charged to the network: they make no code",
+        "Requests for registered addresses are not counted for the network: they make no code",
         Edit(
             "signup/views.py",
-            '@limits.counted(limits.charge_request)\n@require_http_methods(["GET", "HEAD", "POST"])\ndef signup(',
-            '@require_http_methods(["GET", "HEAD", "POST"])\ndef signup(',
-        ),
-        Edit(
-            "signup/views.py",
-            "    form = EmailForm(request",
-            '    if request.method == "POST" and not services.is_registered(address=request.POST.get("email", "")):\n'
-            "        limits.charge_request(request)\n    form = EmailForm(request",
+            '    if request.method == "POST":\n        limits.REQUESTS.hit(request)\n    if request.user',
+            '    registered = services.User.objects.registered().filter(email=request.POST.get("email", ""))\n'
+            '    if request.method == "POST" and not registered.exists():\n'
+            "        limits.REQUESTS.hit(request)\n    if request.user",
         ),
         "test_enumeration.py::test_05_the_limits_trip_alike",
     ),
     defect(
         6,
-        "A taken username is told with all other errors",
+        "A taken username is reported beside all other errors",
         Edit(
             "signup/forms.py",
             '        if not self.errors and not services.is_username_free(username=self.cleaned_data["username"]):',

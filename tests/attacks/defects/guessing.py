@@ -1,4 +1,4 @@
-"""Mistakes that would give guesses away: attacks 7 to 18."""
+"""Mistakes that would allow more guesses: attacks 7 to 18, and 69."""
 
 from .model import Edit, defect
 
@@ -6,30 +6,25 @@ SERVICES, LIMITS = "verification/services.py", "verification/guess_limits.py"
 COUNT_ON_ITS_OWN = Edit(SERVICES, "with transaction.atomic(durable=True):", "with transaction.atomic():")
 ATOMIC_REQUESTS = Edit(
     "core/settings.py",
-    'DATABASES = {"default": _database}',
-    'DATABASES = {"default": _database | {"ATOMIC_REQUESTS": True}}',
+    'DATABASES["default"]["CONN_HEALTH_CHECKS"] = True',
+    'DATABASES["default"]["ATOMIC_REQUESTS"] = DATABASES["default"]["CONN_HEALTH_CHECKS"] = True',
 )
 ANY_ACCOUNT = Edit(
-    "signup/services.py",
-    "User.objects.pending().filter(pk=user.pk).activate(**account)",
-    "User.objects.get_queryset().filter(pk=user.pk).activate(**account)",
+    "signup/services.py", "            if user.is_registered:\n                raise AlreadyRegistered\n", ""
 )
+MIDNIGHT = "at.replace(hour=0, minute=0, second=0, microsecond=0)"
 
 GUESSING = [
     defect(
         7,
-        "The update that counts a guess does not look at the tries left",
-        Edit(
-            SERVICES,
-            "this.filter(valid(at=now), attempts__lt=settings.CAPTCHA_MAX_ATTEMPTS, ",
-            "this.filter(valid(at=now), ",
-        ),
+        "The row's state, with its tries, is not checked again where a guess is counted",
+        Edit(SERVICES, "        refuse(state_of(sign_up), address_fits=True)\n", ""),
         "test_races.py::test_07_of_200_parallel_wrong_codes_five_are_compared[sqlite]",
         "test_api.py::test_07_of_200_parallel_wrong_codes_at_most_five_are_compared",
     ),
     defect(
         8,
-        "Neither the spending of the proof nor the activation is conditional (each alone is caught by the other)",
+        "Neither redeeming the proof nor activating the account is conditional (each alone is caught by the other)",
         Edit(SERVICES, "proven_at__isnull=False, redeemed_at=None)", "proven_at__isnull=False)"),
         ANY_ACCOUNT,
         "test_races.py::test_08_of_50_parallel_right_codes_one_makes_an_account[postgresql]",
@@ -48,11 +43,11 @@ GUESSING = [
         "The code is compared first, and counted if it was wrong",
         Edit(
             SERVICES,
-            "    counted = _count(sign_up)\n",
-            '    if codes.same(keys.code_of(sign_up) or "-", code) and not sign_up.decoy:\n'
-            "        _consume(sign_up, by=CaptchaModel.ProvenBy.CODE)\n"
-            "        return\n"
-            "    counted = _count(sign_up)\n",
+            "    _count_guess(sign_up, now)\n",
+            "    if codes.same(codes.code_of(sign_up), code) and not sign_up.decoy:\n"
+            "        _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE)\n"
+            '        return codes.link_proof_of(sign_up) or ""\n'
+            "    _count_guess(sign_up, now)\n",
         ),
         "test_guessing.py::test_09_the_count_survives_a_failing_request",
         "test_api.py::test_09_a_try_is_counted_though_the_call_fails",
@@ -62,28 +57,29 @@ GUESSING = [
         "Guesses are counted by code, not by address",
         Edit(
             SERVICES,
-            "limits.count_guess(address=sign_up.address, length",
-            "limits.count_guess(address=sign_up.handle, length",
+            "guess_limits.count(address=sign_up.address, length",
+            "guess_limits.count(address=sign_up.handle, length",
         ),
         "test_guessing.py::test_10_resending_gives_no_new_guesses",
     ),
     defect(
         10,
-        "A new code begins with an empty budget",
+        "A new code deletes the wrong guesses of its address",
         Edit(
             SERVICES,
-            "    captcha = CaptchaModel.objects.create(\n",
-            "    limits.AddressGuesses.objects.filter(address=address).delete()\n    captcha = CaptchaModel.objects.create(\n",
+            "    sign_up = CaptchaModel.objects.create(\n",
+            "    guess_limits.AddressGuesses.objects.filter(address=address).delete()\n"
+            "    sign_up = CaptchaModel.objects.create(\n",
         ),
         "test_guessing.py::test_10_resending_gives_no_new_guesses",
     ),
     defect(
         10,
-        "The address's row is not held while a guess is counted",
+        "The address's row is not locked while a guess is counted",
         Edit(
             LIMITS,
-            "    budget, _ = AddressGuesses.objects.select_for_update().get_or_create(address=address)\n",
-            "    budget, _ = AddressGuesses.objects.get_or_create(address=address)\n",
+            "    row, _ = AddressGuesses.objects.select_for_update().get_or_create(address=address)\n",
+            "    row, _ = AddressGuesses.objects.get_or_create(address=address)\n",
         ),
         "test_races.py::test_10_on_many_handles_at_once_nine_wrong_codes_are_compared[postgresql]",
     ),
@@ -92,22 +88,22 @@ GUESSING = [
         "A right code is right, however many tries or minutes are over",
         Edit(
             SERVICES,
-            "    refuse(state_of(sign_up, at=clock.now()), address_fits=sign_up.address == address)\n",
-            '    if not codes.same(keys.code_of(sign_up) or "-", code):\n'
-            "        refuse(state_of(sign_up, at=clock.now()), address_fits=sign_up.address == address)\n",
+            "    refuse(state_of(sign_up), address_fits=sign_up.address == address)\n",
+            "    if not codes.same(codes.code_of(sign_up), code):\n"
+            "        refuse(state_of(sign_up), address_fits=sign_up.address == address)\n",
         ),
         "test_guessing.py::test_11_the_answer_depends_on_the_state_alone",
     ),
     defect(
         11,
-        "A right code that came too late is told that it was right",
+        "The right code of a redeemed request gets an answer of its own",
+        Edit(SERVICES, "from .states import CodeMismatch", "from .states import AlreadyRedeemed, CodeMismatch"),
         Edit(
             SERVICES,
-            "        raise HandleLost\n    if sign_up.address != address or",
-            "        raise HandleLost\n"
-            '    if codes.same(keys.code_of(sign_up) or "-", code) and sign_up.redeemed_at:\n'
-            "        raise AlreadyRedeemed\n"
-            "    if sign_up.address != address or",
+            "    if sign_up is None:\n        raise HandleLost\n",
+            "    if sign_up is None:\n        raise HandleLost\n"
+            "    if codes.same(codes.code_of(sign_up), code) and sign_up.redeemed_at:\n"
+            "        raise AlreadyRedeemed\n",
         ),
         "test_guessing.py::test_11_the_answer_depends_on_the_state_alone",
     ),
@@ -129,24 +125,24 @@ GUESSING = [
     ),
     defect(
         13,
-        "The code is derived from the address: all its live requests have the same",
-        Edit("verification/codes.py", 'f"{nonce}|{generation}|', 'f"{generation}|'),
+        "The code is derived from the address: all its unfinished requests have the same",
+        Edit("verification/codes.py", 'f"{nonce}|{generation}|{length}', 'f"{generation}|{length}'),
         "test_races.py::test_13_no_code_of_one_request_fits_another[sqlite]",
     ),
     defect(
         13,
-        "A code is compared with those of all live requests of its address",
+        "A code is compared with those of all unfinished requests of its address",
         Edit(
             SERVICES,
-            '    if not codes.same(keys.code_of(sign_up) or "-", code) or sign_up.decoy:',
-            "    live = CaptchaModel.objects.filter(address=address, redeemed_at=None)\n"
-            '    if not any(codes.same(keys.code_of(each) or "-", code) for each in live) or sign_up.decoy:',
+            "    if not codes.same(codes.code_of(sign_up), code) or sign_up.decoy:",
+            "    unfinished = CaptchaModel.objects.unfinished().filter(address=address)\n"
+            "    if not any(codes.same(codes.code_of(each), code) for each in unfinished) or sign_up.decoy:",
         ),
         "test_races.py::test_13_no_code_of_one_request_fits_another[sqlite]",
     ),
     defect(
         14,
-        "The budget of an address is kept in the cache",
+        "The guesses of an address are counted in the cache",
         Edit(
             LIMITS,
             "from django.conf import settings\n",
@@ -154,22 +150,21 @@ GUESSING = [
         ),
         Edit(
             LIMITS,
-            "    recent = _recent(budget.guesses, at)\n",
-            "    recent = _recent(cache.get(address, []), at)\n",
+            "    recent = row.since(at - WINDOW)\n",
+            "    recent = [guess for guess in cache.get(address, []) if guess > (at - WINDOW).timestamp()]\n",
         ),
         Edit(
             LIMITS,
-            "    return guess\n",
-            "    cache.set(address, budget.guesses, 86_400)\n    return guess\n",
+            '    row.save(update_fields=["guesses", "updated_at"])\n',
+            '    row.save(update_fields=["guesses", "updated_at"])\n    cache.set(address, row.guesses, 86_400)\n',
         ),
         "test_guessing.py::test_14_an_empty_redis_forgets_no_guess",
     ),
     defect(
         15,
         "The 24 hours are the calendar's day",
-        Edit(
-            LIMITS, "moment > (at - WINDOW).timestamp()", "moment >= at.replace(hour=0, minute=0, second=0).timestamp()"
-        ),
+        Edit(LIMITS, "row.since(at - WINDOW) if row", f"row.since({MIDNIGHT}) if row"),
+        Edit(LIMITS, "recent = row.since(at - WINDOW)", f"recent = row.since({MIDNIGHT})"),
         "test_guessing.py::test_15_a_burst_at_the_edge_of_a_window_gains_nothing",
     ),
     defect(
@@ -181,7 +176,7 @@ GUESSING = [
     defect(
         16,
         "The code is two bytes of the hash, modulo 10,000: small codes come more often",
-        Edit("verification/codes.py", '{draw}|{address}"))', '{draw}|{address}")[:2])'),
+        Edit("verification/codes.py", '{draw}|{address}")', '{draw}|{address}")[:2]'),
         "test_guessing.py::test_16_codes_are_uniform",
     ),
     defect(
@@ -193,7 +188,7 @@ GUESSING = [
     defect(
         17,
         "Mails are counted by address, not by mailbox",
-        Edit("worker/outbox.py", "else addresses.mailbox(recipient)", "else recipient"),
+        Edit("worker/outbox.py", "else email_addresses.mailbox(recipient)", "else recipient"),
         "test_guessing.py::test_17_variants_of_one_mailbox_share_its_mails",
     ),
     defect(
@@ -207,8 +202,8 @@ GUESSING = [
         "A mailbox is taken for an identity",
         Edit(
             "core/email_addresses.py",
-            'result = f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()',
-            'result = mailbox(f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower())',
+            'return f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()',
+            'return mailbox(f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower())',
         ),
         "test_guessing.py::test_17_a_variant_is_still_somebody_else",
     ),
@@ -220,18 +215,14 @@ GUESSING = [
     ),
     defect(
         18,
-        "A code that is asked for by JSON is not charged to the network",
-        Edit(
-            "signup/api/views.py",
-            "        limits.charge_request(request)\n        serializer",
-            "        serializer",
-        ),
+        "A request for a code by JSON is not counted for the network",
+        Edit("signup/api/views.py", "        limits.REQUESTS.hit(request)\n        serializer", "        serializer"),
         "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
     ),
     defect(
         69,
-        "A right code gives a try back whatever the length",
-        Edit(SERVICES, "        this.filter(length=sign_up.length).update(attempts", "        this.update(attempts"),
+        "A right code takes its try back, also from the longer code that replaced it",
+        Edit(SERVICES, "pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)", "pk=sign_up.pk)"),
         "test_guessing.py::test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count",
     ),
 ]

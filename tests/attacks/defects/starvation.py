@@ -1,8 +1,12 @@
-"""Mistakes about who gets the mails, and what a neighbour's tells: attacks 71 to 76."""
+"""Mistakes about who gets the mails, and what one mail shows about another: attacks 71 to 76."""
 
 from .model import Edit, defect
 
 LIMITS, SENDER = "worker/mail_limits.py", "worker/sending.py"
+ONE_GROUP = (
+    Edit(LIMITS, "SIGN_UPS = MailLimit(~Q(kind__in=ACCOUNT_KINDS), ", "SIGN_UPS = MailLimit(Q(), "),
+    Edit(LIMITS, "RESETS = MailLimit(Q(kind__in=ACCOUNT_KINDS), ", "RESETS = MailLimit(Q(), "),
+)
 
 STARVATION = [
     defect(
@@ -19,13 +23,13 @@ STARVATION = [
     ),
     defect(
         72,
-        "Password resets take their places from sign-ups'",
+        "Password resets use the places of sign-up mails",
         Edit(
             LIMITS,
-            'RESETS = MailLimit("LIMIT_RESETS_MAILBOX", "LIMIT_RESETS_SITE", "resets")',
-            'RESETS = MailLimit("LIMIT_MAILS_MAILBOX", "LIMIT_MAILS_SITE", "mails")',
+            '"LIMIT_RESETS_MAILBOX", "LIMIT_RESETS_SITE", "resets")',
+            '"LIMIT_MAILS_MAILBOX", "LIMIT_MAILS_SITE", "mails")',
         ),
-        Edit(LIMITS, "    return account if limit is RESETS else ~account\n", "    return account | ~account\n"),
+        *ONE_GROUP,
         "test_starvation.py::test_72_a_reset_comes_within_two_minutes",
     ),
     defect(
@@ -43,24 +47,24 @@ STARVATION = [
     defect(
         74,
         "Resets are recorded in groups",
-        Edit(SENDER, "            alone = delivery.kind in ACCOUNT_KINDS\n", "            alone = False\n"),
+        Edit(SENDER, "if delivery.is_about_account or len(results)", "if len(results)"),
         "test_enumeration.py::test_74_each_reset_is_on_record_before_the_next_is_sent",
     ),
     defect(
         74,
         "All kinds of mail are claimed together",
-        Edit(LIMITS, "    return account if limit is RESETS else ~account\n", "    return account | ~account\n"),
+        *ONE_GROUP,
         "test_enumeration.py::test_74_mails_about_accounts_are_claimed_apart",
     ),
     defect(
         75,
-        "Times are told as they are kept",
-        Edit("core/clock.py", "at.replace(microsecond=0).isoformat()", "at.isoformat()"),
+        "Times are shown as exactly as they are stored",
+        Edit("core/clock.py", "time.replace(microsecond=0).isoformat()", "time.isoformat()"),
         "test_enumeration.py::test_75_times_are_told_in_whole_seconds",
     ),
     defect(
         76,
-        "All of the site's mails go to whoever asks first",
+        "All of the site's mails go to the first networks that ask",
         Edit(
             LIMITS, "    if room is None or room > min(limit.site_rates)[0] // 4:\n", "    if room is None or room:\n"
         ),
