@@ -66,7 +66,7 @@ def record_requests(get_response: GetResponse) -> GetResponse:
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = secrets.token_hex(16)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id, client_ip=client_ip.pseudonym(request))
+        structlog.contextvars.bind_contextvars(request_id=request_id, network=client_ip.pseudonym(request))
         response = get_response(request)
         seconds = time.monotonic() - start
         metrics.count_request(request, response, seconds)

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from django.test import Client, RequestFactory
 
-from core import middleware
+from core import client_ip, middleware
 from core.observability import logs
 from core.observability.redaction import pseudonym_of_address, scrub, scrub_all
 
@@ -133,6 +133,7 @@ def test_a_request_is_logged_by_its_route(db, client: Client, caplog) -> None:
     [record] = [each for each in caplog.records if each.name == "doorcode.requests"]
     assert record.msg["request"] == "GET /signup/link/<str:token>/"
     assert (record.msg["code"], record.msg["level"]) == (303, "info")
+    assert record.msg["network"] == client_ip.pseudonym(RequestFactory().get("/"))
     assert "user_id" not in record.msg
 
 
