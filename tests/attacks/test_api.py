@@ -275,10 +275,12 @@ def test_37_a_page_elsewhere_can_post_nothing(content_type: str) -> None:
     victim.force_login(make_user())
     foreign = {"origin": "https://evil.example"}
     body = json.dumps({"email": BOB}).encode()
-    sent = victim.post("/api/captchas/", body, content_type=content_type, headers=foreign)
-    assert (sent.status_code, sent.json()["code"]) == (415, "unsupported_media_type")
-    assert "Access-Control-Allow-Origin" not in sent
-    assert not CaptchaModel.objects.exists()
+    sign_up = make_captcha()
+    for path in ("/api/captchas/", f"/api/captchas/{sign_up.handle}/resend/"):
+        sent = victim.post(path, body, content_type=content_type, headers=foreign)
+        assert (sent.status_code, sent.json()["code"]) == (415, "unsupported_media_type")
+        assert "Access-Control-Allow-Origin" not in sent
+    assert CaptchaModel.objects.count() == 1
     assert victim.get("/api/users/me/", headers=foreign).status_code == 401
     assert victim.post("/api/logout/", headers=foreign).status_code == 401
 
