@@ -1,5 +1,5 @@
 """
-Fill a Doorcode with mails that wait, each with its request, and ring for them: `python -m tests.bench.fill NUMBER TAG`.
+Fill a Doorcode with mails that wait, each with its request, and notify the workers: `python -m tests.bench.fill NUMBER TAG`.
 
 Runs in the environment of that Doorcode.
 """
@@ -10,11 +10,11 @@ import sys
 import django
 from django.db import connection
 
-from verification import codes
-from worker import notify
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 django.setup()
+
+from verification import codes  # noqa: E402
+from worker import notify  # noqa: E402
 
 FILL = """
     WITH request AS (
