@@ -20,7 +20,7 @@ from core.health.registry import Finding, failed, ok, skipped, warning
 from core.observability import redaction
 from verification import codes
 
-from . import messages
+from . import messages, notify
 from .models import Delivery, Heartbeat
 from .smtp import DEADLINE, Outcome
 from .smtp_pool import Busy, Pool
@@ -30,8 +30,7 @@ MAX_WAIT = 60  # seconds for which a mail may be overdue or deferred before it i
 
 def broker() -> Finding:
     """Whether it takes a connection, and which transport it is."""
-    with current_app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)
+    with notify.broker_connection() as connection:
         return ok(connection.transport_cls or "")
 
 

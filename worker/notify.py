@@ -6,6 +6,8 @@ cost the broker a few messages, and a backlog none.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import current_app
@@ -81,10 +83,17 @@ def _is_on_its_way() -> bool:
         return False
 
 
-def queue_length() -> int:
-    """Messages in the broker's queue that no worker has taken. Raises where the broker can't be reached."""
+@contextmanager
+def broker_connection() -> Iterator[Any]:
+    """An open connection to the broker, after at most two tries. Raises where it can't be reached."""
     with current_app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)
+        yield connection
+
+
+def queue_length() -> int:
+    """Messages in the broker's queue that no worker has taken. Raises where the broker can't be reached."""
+    with broker_connection() as connection:
         try:
             channel: Any = connection.default_channel
             queue = channel.queue_declare(current_app.conf.task_default_queue, passive=True)
