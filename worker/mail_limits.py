@@ -97,7 +97,7 @@ def admit(candidates: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> 
     """
     asking = [each for each in candidates if each.mailbox and not each.admitted_at and not each.is_held_back]
     admitted = [each for each in candidates if each not in asking]
-    passed = _admit_to_mailboxes(asking, limit, at) if limit.mailbox_rates else asking
+    passed = _admit_to_mailboxes(asking, limit, at) if asking and limit.mailbox_rates else asking
     for delivery in _admit_to_site(passed, limit, at) if limit.site_rates else passed:
         delivery.admitted_at = at
         admitted.append(delivery)

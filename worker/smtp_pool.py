@@ -1,6 +1,7 @@
 """Connections to the mail server that stay open, shared by the threads of a process; and a deadline for each use."""
 
 import logging
+import os
 import re
 import smtplib
 import socket
@@ -44,21 +45,31 @@ def deadline(get_socket: Callable[[], socket.socket | None], until: float) -> It
     Shut the socket at this monotonic time, so that its user gets an error. A socket's own time-out can't do this: it
     starts again with each byte of a server that trickles.
     """
-    is_over = threading.Event()
-
-    def shut_when_late() -> None:
-        pause = until - time.monotonic()
-        while not is_over.wait(pause):
-            with suppress(OSError):
-                if late := get_socket():
-                    late.shutdown(socket.SHUT_RDWR)
-            pause = TICK  # then again: the socket may be opened after its deadline
-
-    threading.Thread(target=shut_when_late, name="deadline", daemon=True).start()
+    global _watcher  # noqa: PLW0603
+    use = object()
+    _deadlines[use] = (until, get_socket)
+    if not (_watcher and _watcher.is_alive()):  # a forked child has none
+        _watcher = threading.Thread(target=_shut_late_sockets, name="deadlines", daemon=True)
+        _watcher.start()
     try:
         yield
     finally:
-        is_over.set()
+        del _deadlines[use]
+
+
+_deadlines: dict[object, tuple[float, Callable[[], socket.socket | None]]] = {}
+_watcher: threading.Thread | None = None
+os.register_at_fork(after_in_child=_deadlines.clear)  # they are the parent's
+
+
+def _shut_late_sockets() -> None:
+    while True:
+        time.sleep(TICK)
+        late = [get_socket for until, get_socket in list(_deadlines.values()) if until <= time.monotonic()]
+        for get_socket in late:  # again at each tick: a socket may be opened after its deadline
+            with suppress(OSError):
+                if opened := get_socket():
+                    opened.shutdown(socket.SHUT_RDWR)
 
 
 class Connection(smtplib.SMTP):

@@ -52,7 +52,7 @@ def test_one_message_sends_all_that_is_due(sent: list[str]) -> None:
 def test_a_slow_mail_server_gets_small_batches() -> None:
     """So that many threads ask it at once; a quick one gets what a claim is worth."""
     pace = sending._Pace()
-    for seconds, most in ((0.002, sending.BATCH), (0.05, 5), (3.0, 1)):
+    for seconds, most in ((0.002, sending.BATCH), (0.15, 10), (3.0, 1)):
         for _ in range(60):
             pace.note(seconds)
         assert pace.batch() == most
