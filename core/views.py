@@ -19,7 +19,7 @@ from .observability import metrics
 RETRY_AFTER = 30  # seconds: a database restart is over by then
 
 _BAD_REQUEST = (_("There is a problem with the request"), _("Go back and try again"))
-_EXPIRED_FORM = (_("The form is too old"), _("Go back, reload the page and send it again. Cookies have to be allowed"))
+_EXPIRED_FORM = (_("This page has expired"), _("Go back, reload the page and send it again. Cookies have to be allowed"))
 _TEXTS = {
     400: _BAD_REQUEST,
     403: (_("You can't open this page"), _("Sign in with an account that may open it")),
@@ -29,7 +29,7 @@ _TEXTS = {
     415: _BAD_REQUEST,
     500: (
         _("There's a problem with the service. Try again later"),
-        _("Nothing that you sent was lost by trying again"),
+        _("It's safe to try again"),
     ),
     503: (_("There's a problem with the service. Try again later"), _("Wait a minute, then send it again")),
 }

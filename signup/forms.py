@@ -123,14 +123,14 @@ class CodeForm(forms.Form):
             raise ValidationError(_("Enter the %(n)s-digit code"), "required", {"n": length})
         code = codes.normalize(typed)
         if code is None or len(code) != length:
-            raise ValidationError(_("The code must be %(n)s numbers"), "invalid", {"n": length})
+            raise ValidationError(_("The code must be %(n)s digits"), "invalid", {"n": length})
         return code
 
 
 class RegisterForm(CodeForm):
     """Step two: the code, and the username and password of the account."""
 
-    username = UsernameField(label=_("Username"), help_text=_("2 to 20 letters or digits"))
+    username = UsernameField(label=_("Username"), help_text=_("2–20 letters, digits, - or _"))
     password = NewPasswordField(label=_("Password"))
 
     field_order = ("email", "username", "password", "captcha")

@@ -61,7 +61,7 @@ def signup(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
     """
-    Step two: type the code, choose a username and a password. A `new_email` is only for the button beside it: autofill
+    Step two: type the code, choose a username and password. A `new_email` is only for the button beside it: autofill
     may have typed there.
     """
     if request.method == "POST":

@@ -61,14 +61,14 @@ def waiting_mails() -> Finding:
     texts, longest = [_("no mail is due")], 0
     if overdue := due.longest_due():
         number, longest = due.count(), int(overdue[1].total_seconds())
-        text = ngettext("%(n)d is due, for %(seconds)d s", "%(n)d are due, the oldest for %(seconds)d s", number)
+        text = ngettext("%(n)d mail is due, for %(seconds)d s", "%(n)d mails are due, the oldest for %(seconds)d s", number)
         texts = [text % {"n": number, "seconds": longest}]
     waiting = deferred.aggregate(n=Count("pk"), since=Min(Coalesce("admitted_at", "created_at")), now=Max(Now()))
     if waiting["n"]:
         age = int((waiting["now"] - waiting["since"]).total_seconds())
         text = ngettext(
-            "the mail server deferred %(n)d, which has waited for %(seconds)d s",
-            "the mail server deferred %(n)d, the oldest of which has waited for %(seconds)d s",
+            "the mail server deferred %(n)d mail, which has waited for %(seconds)d s",
+            "the mail server deferred %(n)d mails, the oldest of which has waited for %(seconds)d s",
             waiting["n"],
         )
         reply = deferred.order_by("-next_attempt_at").values_list("last_reply", flat=True).first() or ""

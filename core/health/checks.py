@@ -146,7 +146,7 @@ def proxies(url: str | None = None) -> Finding:
         text = _("%(url)s doesn't answer from here: %(error)s") % {"url": url, "error": error}
         return failed(text) if named else warning(text + "; " + _("name another by --url"))
     if not isinstance(answer.get("seen"), dict):
-        return warning(_("%(url)s doesn't say what it saw: its SECRET_KEY or version is another") % {"url": url})
+        return warning(_("%(url)s doesn't say what it saw: its SECRET_KEY or version is different") % {"url": url})
     return judge(url, answer["seen"])
 
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 FLAGS = {
     "--json": gettext_lazy("Print JSON, for programs"),
     "--dry-run": gettext_lazy("Change nothing, only say what would be done"),
-    "--yes": gettext_lazy("Don't ask before much is changed"),
+    "--yes": gettext_lazy("Don't ask before changing much"),
 }
 
 

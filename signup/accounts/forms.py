@@ -16,7 +16,7 @@ from signup.models import User
 from . import services
 
 INCORRECT = _("Email, username or password is incorrect")
-NOT_CURRENT = _("The current password is not right")
+NOT_CURRENT = _("Your current password is incorrect")
 
 
 class LoginForm(auth_forms.AuthenticationForm):

@@ -97,14 +97,14 @@ class CaptchaAdmin(LogAdmin):
     def describe(self, row: CaptchaModel) -> Iterable[Any]:
         return row.address, self.state(row)
 
-    @admin.action(description=_("Send the code again"), permissions=["send"])
+    @admin.action(description=_("Send codes again"), permissions=["send"])
     def send_code(self, request: HttpRequest, chosen: CaptchaQuerySet) -> HttpResponse | None:
         return self.confirm(
             request,
             chosen.unfinished().filter(proven_at=None),
             question=_("Send these codes again?"),
             warning=_(
-                "A code that still works is mailed again; an expired one is replaced. The visitor continues in the "
+                "A code that is still valid is sent again; an expired one is replaced. The visitor continues in the "
                 "browser that asked for it. The mail limits apply here too."
             ),
             act=_send_codes,

@@ -64,7 +64,7 @@ class ErrorCode(StrEnum):
     # The fields
     REQUIRED = "required", None, _("The field is missing or empty")
     NOT_A_STRING = "not_a_string", None, _("The field must be a string")
-    INVALID = "invalid", None, _("The field's format is not correct")
+    INVALID = "invalid", None, _("The field's format is incorrect")
     DOMAIN = "domain", None, _("The site excludes email addresses of this domain")
     LENGTH = "length", None, _("Username must be between 2 and 20 characters")
     MAX_LENGTH = "max_length", None, _("The field is too long")

@@ -96,7 +96,7 @@ class NewUserSerializer(FormSerializer):
     id = serializers.CharField(help_text=_("The id from the response to the request for a code"))
     email = serializers.CharField(help_text=_("The address that the code went to"))
     captcha = serializers.CharField(help_text=_("The code: a string, as leading zeros count"))
-    username = serializers.CharField(help_text=_("2 to 20 letters or digits"))
+    username = serializers.CharField(help_text=_("2–20 letters, digits, - or _"))
     password = serializers.CharField(help_text=_("At least 8 characters"))
 
     form: RegisterForm
@@ -130,15 +130,15 @@ class SignInSerializer(FormSerializer):
 @_example(id=_ID, code_length=4, expires_in=600, resend_after=60, status_url=_STATUS_URL)
 class CodeRequestSerializer(serializers.Serializer[CaptchaModel]):
     id = serializers.CharField(source="handle", help_text=_("Unguessable; keep it until the account is created"))
-    code_length = serializers.IntegerField(source="length", help_text=_("Digits of the code"))
+    code_length = serializers.IntegerField(source="length", help_text=_("Number of digits in the code"))
     expires_in = serializers.IntegerField(
-        source="seconds_left", read_only=True, help_text=_("Seconds that the code works, from when its email has left")
+        source="seconds_left", read_only=True, help_text=_("Seconds that the code is valid, from when its email was sent")
     )
     resend_after = serializers.IntegerField(
         source="resend_wait", read_only=True, help_text=_("Seconds until the email may be asked for again")
     )
     status_url = serializers.HyperlinkedIdentityField(
-        "api_captcha", lookup_field="handle", lookup_url_kwarg="id", help_text=_("Where the email's state is told")
+        "api_captcha", lookup_field="handle", lookup_url_kwarg="id", help_text=_("The URL of the email's state")
     )
 
 

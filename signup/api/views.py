@@ -65,7 +65,7 @@ class OpenCall(Call):
 class Captchas(OpenCall):
     @extend_schema(
         operation_id="ask_code",
-        summary=_("Ask for a code"),
+        summary=_("Request a code"),
         description=_(
             "A code goes to the address. The response is the same for every address, whether it has an account or not. "
             "Asking again makes another request with another code."
@@ -88,7 +88,7 @@ class Captchas(OpenCall):
 class Captcha(OpenCall):
     @extend_schema(
         operation_id="code_status",
-        summary=_("See whether the email has left"),
+        summary=_("Get the email's state"),
         description=_(
             "queued and sending become sent; delayed is tried again by itself; failed calls for another address."
         ),
@@ -101,8 +101,8 @@ class Captcha(OpenCall):
 class Resend(OpenCall):
     @extend_schema(
         operation_id="resend_code",
-        summary=_("Ask for the email again"),
-        description=_("The code stays the same while it works, and works for longer; else a new one comes."),
+        summary=_("Resend the email"),
+        description=_("While the code is valid, it stays the same and is valid for longer; otherwise a new one is sent."),
         request=None,
         responses={202: CodeRequestSerializer}
         | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, id_in_path=True),

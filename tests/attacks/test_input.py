@@ -48,7 +48,7 @@ def test_19_people_write_digits_in_many_ways(client: Client, write) -> None:
 def test_19_what_python_would_take_for_a_number_is_no_code(client: Client, write) -> None:
     """It is a shape error, and counts no try."""
     sign_up = ask(client)
-    assert "The code must be 4 numbers" in text_of(verify(client, sign_up, captcha=write(right(sign_up))))
+    assert "The code must be 4 digits" in text_of(verify(client, sign_up, captcha=write(right(sign_up))))
     sign_up.refresh_from_db()
     assert sign_up.attempts == 0
 

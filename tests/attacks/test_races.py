@@ -14,7 +14,7 @@ pytestmark = pytest.mark.redis
 
 MISMATCH = "That code does not match this email address"
 TOO_MANY = "Too many wrong codes. Get a new code"
-LONGER, EIGHT = "sent a longer code", "The code must be 8 numbers"
+LONGER, EIGHT = "sent a longer code", "The code must be 8 digits"
 
 
 def at_once(number: int, act: Callable[[int], requests.Response]) -> list[requests.Response]:

@@ -49,7 +49,7 @@ def test_a_double_click_asks_once(open_page: OpenPage) -> None:
     page.get_by_role("button", name="Get a code").dblclick()
     page.wait_for_url("**/signup/verify/")
     fill(page, read_code(page, "double@example.com"), "double")
-    page.get_by_role("button", name="Create the account").dblclick()
+    page.get_by_role("button", name="Create account").dblclick()
     expect(page.get_by_text("Your account is ready")).to_be_visible()
     assert mails_to(page, "double@example.com") == 1
 
@@ -62,7 +62,7 @@ def test_back_leads_to_forms_that_work(open_page: OpenPage) -> None:
     ask(page, "forth@example.com")
     expect(page.get_by_label("Email address", exact=True)).to_have_value("forth@example.com")
     fill(page, read_code(page, "forth@example.com"), "forth")
-    page.get_by_role("button", name="Create the account").click()
+    page.get_by_role("button", name="Create account").click()
     expect(page.get_by_text("Your account is ready")).to_be_visible()
     page.goto("/signup/")
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
@@ -79,7 +79,7 @@ def test_two_tabs_finish_each_its_own(open_page: OpenPage) -> None:
     expect(first.get_by_text("We've sent a 4-digit code to tab1@example.com")).to_be_visible()
     expect(second.get_by_text("We've sent a 4-digit code to tab2@example.com")).to_be_visible()
     fill(first, code, "tabone")
-    first.get_by_role("button", name="Create the account").click()
+    first.get_by_role("button", name="Create account").click()
     expect(first.get_by_text("tab1@example.com")).to_be_visible()
 
 
@@ -124,7 +124,7 @@ def test_a_typo_is_put_right_with_one_click(open_page: OpenPage, script: bool) -
     ask(page, f"typo{script:d}@qq.con", "获取验证码")
     page.get_by_label("用户名", exact=True).fill("打字")
     page.get_by_label("密码", exact=True).fill("correct horse b")
-    page.get_by_role("button", name="发送到该邮箱").click()
+    page.get_by_role("button", name="发送到此邮箱").click()
     expect(page.get_by_label("邮箱", exact=True)).to_have_value(f"typo{script:d}@qq.com")
     expect(page.get_by_label("用户名", exact=True)).to_have_value("打字")
     expect(page.get_by_label("密码", exact=True)).to_have_value("")
@@ -145,7 +145,7 @@ def test_the_language_switches_mid_way(open_page: OpenPage, script: bool) -> Non
     expect(page.get_by_label("密碼", exact=True)).to_have_value("")
     page.get_by_label("密碼", exact=True).fill("correct horse b")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("帳號已啟用，並已自動登入")).to_be_visible()
+    expect(page.get_by_text("註冊成功，已自動登入")).to_be_visible()
 
 
 def test_a_password_travels_nowhere_but_where_it_is_for(open_page: OpenPage) -> None:
@@ -165,7 +165,7 @@ def test_a_lost_session_begins_again(open_page: OpenPage) -> None:
     ask(page, "lost@example.com")
     fill(page, "1234", "lost")
     page.context.clear_cookies(name="doorcode_signup")
-    page.get_by_role("button", name="Create the account").click()
+    page.get_by_role("button", name="Create account").click()
     page.get_by_role("link", name="Start again").click()
     expect(page.get_by_role("heading", name="Sign up")).to_be_visible()
 
@@ -235,9 +235,9 @@ def test_the_keyboard_is_enough(open_page: OpenPage) -> None:
         page.keyboard.press("Tab")
         page.keyboard.type(text)
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Show the password")).to_be_focused()
+    expect(page.get_by_role("button", name="Show password")).to_be_focused()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Create the account")).to_be_focused()
+    expect(page.get_by_role("button", name="Create account")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_text("Your account is ready")).to_be_visible()
 
@@ -247,7 +247,7 @@ def test_an_account_is_deleted_behind_its_password(open_page: OpenPage) -> None:
     page = open_page()
     ask(page, "gone@example.com")
     fill(page, read_code(page, "gone@example.com"), "gone")
-    page.get_by_role("button", name="Create the account").click()
+    page.get_by_role("button", name="Create account").click()
     page.get_by_role("link", name="Delete my account").click()
     page.get_by_label("Current password", exact=True).fill("correct horse b")
     page.get_by_role("button", name="Delete my account").click()

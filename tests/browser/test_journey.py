@@ -18,11 +18,11 @@ WORDS = {
         "Code",
         "Username",
         "Password",
-        "Create the account",
+        "Create account",
         "Your account is ready. You're signed in",
     ),
-    "zh-CN": ("获取验证码", "验证码", "用户名", "密码", "创建账号", "账号已激活，并已自动登录"),
-    "zh-TW": ("取得驗證碼", "驗證碼", "使用者名稱", "密碼", "建立帳號", "帳號已啟用，並已自動登入"),
+    "zh-CN": ("获取验证码", "验证码", "用户名", "密码", "创建账号", "注册成功，已自动登录"),
+    "zh-TW": ("取得驗證碼", "驗證碼", "使用者名稱", "密碼", "建立帳號", "註冊成功，已自動登入"),
 }
 
 
@@ -101,7 +101,7 @@ def test_the_mails_link_proves_without_a_code(open_page: OpenPage, shot: Shot) -
     shot(phone, "en-link-phone")
     phone.get_by_label("Username", exact=True).fill("linkperson")
     phone.get_by_label("Password", exact=True).fill("correct horse b")
-    phone.get_by_role("button", name="Create the account").click()
+    phone.get_by_role("button", name="Create account").click()
     expect(phone.get_by_text("Your account is ready")).to_be_visible()
 
 
@@ -110,7 +110,7 @@ def test_a_password_can_be_shown(open_page: OpenPage) -> None:
     page = open_page("en", "/login/")
     password = page.get_by_label("Password", exact=True)
     password.fill("correct horse b")
-    page.get_by_role("button", name="Show the password").click()
+    page.get_by_role("button", name="Show password").click()
     expect(password).to_have_attribute("type", "text")
-    page.get_by_role("button", name="Hide the password").click()
+    page.get_by_role("button", name="Hide password").click()
     expect(password).to_have_attribute("type", "password")

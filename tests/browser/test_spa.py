@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.chromium, pytest.mark.redis]
 Shot = Callable[[Page, str], None]
 
 WORDS = {
-    "en": ("Email address", "Get a code", "Code", "Username", "Password", "Create the account"),
+    "en": ("Email address", "Get a code", "Code", "Username", "Password", "Create account"),
     "zh-CN": ("邮箱", "获取验证码", "验证码", "用户名", "密码", "创建账号"),
 }
 SENT = {"en": "We've sent a code to {}", "zh-CN": "验证码已发送至 {}"}

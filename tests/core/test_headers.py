@@ -60,10 +60,10 @@ def test_errors_speak_the_visitors_language(client: Client, language: str, text:
 
 
 def test_a_foreign_post_is_refused() -> None:
-    """Without the token the form is too old, in polite words."""
+    """Without the token the page has expired, in polite words."""
     page = Client(enforce_csrf_checks=True).post("/signup/", {"email": "alice@example.com"})
     assert page.status_code == 403
-    assert "The form is too old" in page.content.decode()
+    assert "This page has expired" in page.content.decode()
 
 
 def test_an_error_page_for_500_needs_nothing(rf) -> None:

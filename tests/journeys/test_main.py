@@ -8,8 +8,8 @@ pytestmark = pytest.mark.redis
 
 WORDS = {
     "en": ("is your Doorcode code", "Your account is ready. You&#x27;re signed in", "en"),
-    "zh-CN,zh;q=0.9": ("是你的 Doorcode 验证码", "账号已激活，并已自动登录", "zh-Hans"),
-    "zh-TW": ("是您的 Doorcode 驗證碼", "帳號已啟用，並已自動登入", "zh-Hant"),
+    "zh-CN,zh;q=0.9": ("是你的 Doorcode 验证码", "注册成功，已自动登录", "zh-Hans"),
+    "zh-TW": ("是您的 Doorcode 驗證碼", "註冊成功，已自動登入", "zh-Hant"),
 }
 
 

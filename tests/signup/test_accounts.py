@@ -67,7 +67,7 @@ def test_changing_the_password(client: Client) -> None:
     client.force_login(make_user())
     fields = {"old_password": "wrong", "password": "short"}
     page = text_of(client.post("/password-change/", fields))
-    assert "The current password is not right" in page
+    assert "Your current password is incorrect" in page
     assert "at least 8 characters" in page
     assert (
         client.post("/password-change/", {"old_password": PASSWORD, "password": "another horse b"}).status_code == 302
@@ -126,7 +126,7 @@ def test_deleting_the_account(client: Client) -> None:
     assert "Delete my account" in text_of(client.get("/account/delete/"))
     page = client.post("/account/delete/", {"old_password": "wrong"})
     assert (page.status_code, User.objects.count()) == (400, 1)
-    assert "The current password is not right" in text_of(page)
+    assert "Your current password is incorrect" in text_of(page)
     answer = client.post("/account/delete/", {"old_password": PASSWORD}, follow=True)
     assert "Your account is deleted" in text_of(answer)
     assert not User.objects.exists()

@@ -44,7 +44,7 @@ def test_a_good_address_is_canonical() -> None:
     [
         ("en", "This email address is already registered"),
         ("zh-hans", "邮箱已经被注册"),
-        ("zh-hant", "此電子郵件已註冊"),
+        ("zh-hant", "此信箱已註冊"),
     ],
 )
 def test_both_forms_reveal_registered_addresses_only_if_the_site_says_so(settings, language: str, text: str) -> None:

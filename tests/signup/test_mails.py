@@ -28,7 +28,7 @@ def text_of(message: EmailMessage) -> str:
 @pytest.mark.parametrize(
     ("language", "subject", "tag", "minutes"),
     [
-        ("en", "{} is your Doorcode code", "en", "It works for 10 minutes"),
+        ("en", "{} is your Doorcode code", "en", "It expires in 10 minutes"),
         ("zh-hans", "{} 是你的 Doorcode 验证码", "zh-Hans", "10 分钟内有效"),
         ("zh-hant", "{} 是您的 Doorcode 驗證碼", "zh-Hant", "10 分鐘內有效"),
     ],
@@ -78,9 +78,9 @@ def test_minutes_are_the_rest_of_the_longest_lifetime(hands: Hands) -> None:
     """Mailed again after 25 of 30 minutes, a code works for five more."""
     sign_up = make_captcha()
     hands.move(minutes=25)
-    assert "It works for 5 minutes" in text_of(build(make_delivery(sign_up)))
+    assert "It expires in 5 minutes" in text_of(build(make_delivery(sign_up)))
     hands.move(minutes=4, seconds=30)
-    assert "It works for 1 minute." in text_of(build(make_delivery(sign_up)))
+    assert "It expires in 1 minute." in text_of(build(make_delivery(sign_up)))
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans", "zh-hant"])

@@ -29,7 +29,7 @@ def test_looking_at_the_page_changes_nothing(client: Client, method: str) -> Non
 def test_the_button_mutes_and_the_page_offers_to_undo(client: Client) -> None:
     """The same link shows either."""
     sign_up = make_captcha()
-    assert f"Somebody typed {ALICE}" in text_of(client.get(link(sign_up)))
+    assert f"Someone entered {ALICE}" in text_of(client.get(link(sign_up)))
     assert client.post(link(sign_up)).headers["Location"] == link(sign_up)
     assert "Sign-up email is stopped" in text_of(client.get(link(sign_up)))
     client.post(link(sign_up), {"undo": "1"})

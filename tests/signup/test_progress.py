@@ -76,12 +76,12 @@ def test_the_page_says_that_the_code_is_longer(client: Client, tiers: None, regi
     if registered:
         make_user()
     sign_up = ask(client)
-    words = f"For your safety we've sent a longer code to {ALICE}. It has 8 digits and works for 10 minutes"
+    words = f"For your safety we've sent a longer code to {ALICE}. It has 8 digits and expires in 10 minutes"
     assert words not in text_of(client.get("/signup/verify/"))
     guessed(9)
     assert words in text_of(verify(client, sign_up))
     assert words in text_of(client.get("/signup/verify/"))
-    assert "The code must be 8 numbers" in text_of(verify(client, sign_up))
+    assert "The code must be 8 digits" in text_of(verify(client, sign_up))
 
 
 @pytest.mark.parametrize("attempts", [0, 5])
@@ -92,10 +92,10 @@ def test_the_page_has_no_code_field_when_only_the_link_proves(client: Client, ti
     CaptchaModel.objects.update(attempts=attempts)
     for page in (client.get("/signup/verify/"), verify(client, sign_up)):
         assert "<h1>Open the link in the email to continue</h1>" in text_of(page)
-        assert "It is in the email to alice@example.com, and works for 10 minutes" in text_of(page)
+        assert "It is in the email to alice@example.com and expires in 10 minutes" in text_of(page)
         assert 'name="captcha"' not in text_of(page)
     proven = client.get(f"/signup/link/{codes.link_token(sign_up)}/", follow=True)
-    assert "Choose a username and a password</h1>" in text_of(proven)
+    assert "Choose a username and password</h1>" in text_of(proven)
     assert 'name="username"' in text_of(proven)
     assert "Enter a username" in text_of(verify(client, sign_up, captcha="", username=""))
     assert verify(client, sign_up, captcha="").status_code == 303

@@ -256,9 +256,9 @@ def test_the_status_is_of_this_browser(client: Client, hands: Hands) -> None:
     [
         ({"state": "failed"}, "couldn't email alice@example.com"),
         ({"attempts": 1}, "Email is slow right now"),
-        ({}, "We're sending a 4-digit code to alice@example.com. It works for 10 minutes"),
+        ({}, "We're sending a 4-digit code to alice@example.com. It expires in 10 minutes"),
         ({"state": "sending", "attempts": 1}, "We're sending a 4-digit code to alice@example.com"),
-        ({"state": "sent"}, "We've sent a 4-digit code to alice@example.com. It works for 10 minutes"),
+        ({"state": "sent"}, "We've sent a 4-digit code to alice@example.com. It expires in 10 minutes"),
     ],
 )
 def test_the_page_shows_the_state_of_the_mail(client: Client, columns: dict, text: str) -> None:

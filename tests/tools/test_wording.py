@@ -7,8 +7,14 @@ from django.conf import settings
 from tests.tools import wording
 
 
-def found(locale: str, source: str | tuple[str, str], text: str | tuple[str, ...], flags: tuple[str, ...] = ()) -> str:
-    message = Message(source, text, flags=flags)
+def found(
+    locale: str,
+    source: str | tuple[str, str],
+    text: str | tuple[str, ...],
+    flags: tuple[str, ...] = (),
+    path: str = "signup/views.py",
+) -> str:
+    message = Message(source, text, locations=[(path, 0)], flags=flags)
     return " | ".join(wording.problems(message, locale))
 
 
@@ -29,6 +35,16 @@ def found(locale: str, source: str | tuple[str, str], text: str | tuple[str, ...
         ("zh_Hans", "Code", "驗證码", "characters of the other script, for 验证"),
         ("zh_Hant", "Code", "验證碼", "characters of the other script, for 驗"),
         ("de", "Sign in.", "Anmelden", "does not end as its source does"),
+        ("en", "Somebody signed in", "Somebody signed in", "Somebody, where the term is: Someone"),
+        ("en", "It works for %(m)s minutes", "It works for %(m)s minutes", "the term is: expires in"),
+        ("en", "The code must be %(n)s numbers", "The code must be %(n)s numbers", "the term is: digits"),
+        ("en", "The password is not right", "The password is not right", "the term is: is incorrect"),
+        ("zh_Hans", "Sign in", "登入", "登入, where the term is: 登录"),
+        ("zh_Hans", "broker", "消息代理", "the term is: 消息队列"),
+        ("zh_Hant", "delivery", "郵件遞送", "the term is: 投遞"),
+        ("zh_Hant", "Send the mail again", "重新寄出郵件", "已寄出 when it is done"),
+        ("zh_Hant", "This email address is taken", "此電子郵件已註冊", "the term is: 信箱"),
+        ("zh_Hans", "Wait. Try again", "请稍候。然后重试", "no full stop after the last of two sentences"),
     ],
 )
 def test_a_defect_is_found(locale: str, source: str, text: str, problem: str) -> None:
@@ -43,6 +59,8 @@ def test_a_defect_is_found(locale: str, source: str, text: str, problem: str) ->
         ("zh_Hans", "Your name?", "你的名字？"),
         ("zh_Hant", "Your code:", "您的驗證碼："),
         ("zh_Hans", ("%(n)d day", "%(n)d days"), ("一天",)),
+        ("zh_Hans", "Wait. Try again", "请稍候。然后重试。"),
+        ("zh_Hant", "The mails are sent again", "郵件已重新寄出"),
         ("ar", "Sign in?", "تسجيل الدخول؟"),
     ],
 )
@@ -54,6 +72,14 @@ def test_what_is_right_passes(locale: str, source: str | tuple[str, str], text: 
 def test_a_fuzzy_translation_is_found() -> None:
     """It was guessed from another."""
     assert "fuzzy" in found("zh_Hans", "Sign in", "登录", ("fuzzy",))
+
+
+def test_a_title_or_button_of_a_page_has_no_article() -> None:
+    """A sentence about the same thing may have one, and so may the API's documentation."""
+    problem = 'a title or button has no "the"'
+    assert problem in found("en", "Change the password", "Change the password", path="templates/account/account.html")
+    assert problem not in found("en", "Change password", "Change password", path="templates/account/account.html")
+    assert problem not in found("en", "Create the account", "Create the account", path="signup/api/views.py")
 
 
 def test_the_languages_are_those_with_a_catalogue() -> None:

@@ -1,4 +1,4 @@
-"""What can be told of a translation without reading it: placeholders, punctuation, the two Chinese scripts."""
+"""What can be told of a text without reading it: placeholders, punctuation, terms, the two Chinese scripts."""
 
 import re
 from collections.abc import Iterator
@@ -14,6 +14,38 @@ _HALF_WIDTH = re.compile(rf"[()]|{_CJK}[,.;:!?]|[,;:!?]\s?{_CJK}")
 _NO_SPACE = re.compile(rf"{_CJK}[A-Za-z0-9]|[A-Za-z0-9]{_CJK}")
 # Of each script: the conversion into it, which must change nothing, and the "you" that the other says.
 _CHINESE = {"zh_Hans": ("t2s", "您"), "zh_Hant": ("s2t", "你")}
+# One term for each thing: what would be a second one, and the term.
+_TERMS = {
+    "en": {
+        r"[Ss]omebody": "Someone",
+        r"\b(is|are) not (right|correct)\b": "is incorrect",
+        r"\bmust be \S+ numbers\b": "digits",
+        r"\bworks for %": "expires in",
+        r"\bat once\b": "now",
+        r"\b(none|nobody) (is due|answers)\b": "no mail is due, no worker answers",
+    },
+    "zh_Hans": {
+        "登陆|登入": "登录",
+        "帐号|帐户": "账号",
+        "主人": "持有人",
+        "消息代理": "消息队列",
+        "猜测|猜错|错误次数(?!过多)": "尝试",
+        "无应答": "无响应",
+    },
+    "zh_Hant": {
+        "登錄|登陸": "登入",
+        "賬號|帳戶": "帳號",
+        "主人": "持有人",
+        "訊息代理": "訊息佇列",
+        "猜測|猜錯|錯誤次數(?!過多)": "嘗試",
+        "遞送": "投遞",
+        "等候": "等待",
+        "程序": "行程",
+        "已(重新)?寄送|(?<!已)重新寄出": "已寄出 when it is done, 寄送 before",
+        "此電子郵件|該電子郵件|電子郵件(?:已|註冊|持有人)": "信箱",
+    },
+}
+_ARTICLE = re.compile(r"(Change|Create|Reset|Show|Hide|Continue) the \w+( \w+)?$")
 
 
 def problems(message: Message, locale: str) -> Iterator[str]:
@@ -24,8 +56,11 @@ def problems(message: Message, locale: str) -> Iterator[str]:
     if not all(texts):
         yield f"not translated: {ids[0]!r}"
         return
+    on_page = any(path.startswith("templates/") for path, _line in message.locations)
+    if locale == "en" and on_page and _ARTICLE.match(ids[0]):
+        yield f'a title or button has no "the": {ids[0]!r}'
     for text in texts:
-        yield from (f"{problem}: {text!r}" for problem in _shape(ids, text))
+        yield from (f"{problem}: {text!r}" for problem in (*_shape(ids, text), *_terms(text, locale)))
         if locale in _CHINESE:
             yield from (f"{problem}: {text!r}" for problem in _chinese(text, locale))
 
@@ -40,8 +75,17 @@ def _shape(ids: tuple[str, ...], text: str) -> Iterator[str]:
     if closing in _CLOSINGS:
         if text.rstrip()[-1] not in _CLOSINGS[closing]:
             yield f"does not end as its source does, with {closing}"
+    elif "。" in text[:-1]:
+        if text[-1] != "。":
+            yield "no full stop after the last of two sentences"
     elif text.rstrip()[-1] in "".join(_CLOSINGS.values()):
         yield "ends with a sign that its source has not"
+
+
+def _terms(text: str, locale: str) -> Iterator[str]:
+    for other, term in _TERMS.get(locale, {}).items():
+        if found := re.search(other, text):
+            yield f"{found[0]}, where the term is: {term}"
 
 
 def _chinese(text: str, locale: str) -> Iterator[str]:

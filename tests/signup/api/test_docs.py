@@ -30,7 +30,7 @@ def test_the_values_of_a_field_are_marked_up(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "words"), [("en", "Ask for a code"), ("zh-CN", "请求验证码"), ("zh-TW", "請求驗證碼")]
+    ("language", "words"), [("en", "Request a code"), ("zh-CN", "获取验证码"), ("zh-TW", "取得驗證碼")]
 )
 def test_the_page_speaks_the_readers_language(api: Api, language: str, words: str) -> None:
     """Words and examples; the switch of the pages works here too."""
@@ -38,7 +38,7 @@ def test_the_page_speaks_the_readers_language(api: Api, language: str, words: st
     assert words in text_of(page)
     assert ("小明" in text_of(page)) is (language != "en")
     api.client.cookies["django_language"] = "zh-hant"
-    assert "請求驗證碼" in text_of(api.get("/api/docs/"))
+    assert "取得驗證碼" in text_of(api.get("/api/docs/"))
 
 
 def test_the_page_needs_no_other_host_and_no_script(api: Api) -> None:
