@@ -19,11 +19,14 @@ from .observability import metrics
 RETRY_AFTER = 30  # seconds: a database restart is over by then
 
 _BAD_REQUEST = (_("There is a problem with the request"), _("Go back and try again"))
-_EXPIRED_FORM = (_("This page has expired"), _("Go back, reload the page and send it again. Cookies have to be allowed"))
+_EXPIRED_FORM = (
+    _("This page has expired"),
+    _("Go back, reload the page and send it again. Cookies have to be allowed"),
+)
 _TEXTS = {
     400: _BAD_REQUEST,
     403: (_("You can't open this page"), _("Sign in with an account that may open it")),
-    404: (_("Page not found"), _("Check the address, or start from the beginning")),
+    404: (_("Page not found"), _("Check the address, or go to the start page")),
     411: _BAD_REQUEST,
     413: (_("The request is too large"), _("Go back and send less")),
     415: _BAD_REQUEST,

@@ -61,7 +61,9 @@ def waiting_mails() -> Finding:
     texts, longest = [_("no mail is due")], 0
     if overdue := due.longest_due():
         number, longest = due.count(), int(overdue[1].total_seconds())
-        text = ngettext("%(n)d mail is due, for %(seconds)d s", "%(n)d mails are due, the oldest for %(seconds)d s", number)
+        text = ngettext(
+            "%(n)d mail is due, for %(seconds)d s", "%(n)d mails are due, the oldest for %(seconds)d s", number
+        )
         texts = [text % {"n": number, "seconds": longest}]
     waiting = deferred.aggregate(n=Count("pk"), since=Min(Coalesce("admitted_at", "created_at")), now=Max(Now()))
     if waiting["n"]:

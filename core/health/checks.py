@@ -156,10 +156,15 @@ def judge(url: str, seen: dict[str, Any]) -> Finding:
     hops = len(entries) - (entries.index(INVENTED) + 1 if INVENTED in entries else 0)
     facts = {"hops": hops, "setting": settings.TRUSTED_PROXIES, "url": url, "client": seen["client"]}
     if seen["client"] == INVENTED or hops < settings.TRUSTED_PROXIES:
-        text = _("%(hops)d on the way to %(url)s, TRUSTED_PROXIES is %(setting)d: visitors can choose their address")
+        text = _(
+            "requests to %(url)s pass through %(hops)d, but TRUSTED_PROXIES is %(setting)d: "
+            "visitors can choose their address"
+        )
         return failed(text % facts)
     if hops > settings.TRUSTED_PROXIES:
-        text = _("%(hops)d on the way to %(url)s, TRUSTED_PROXIES is %(setting)d: all visitors count as one")
+        text = _(
+            "requests to %(url)s pass through %(hops)d, but TRUSTED_PROXIES is %(setting)d: all visitors count as one"
+        )
         return failed(text % facts)
     if url.startswith("https:") and not seen["secure"]:
         return failed(_("%(url)s is https, and the proxy doesn't say so: have it set X-Forwarded-Proto") % facts)

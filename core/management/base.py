@@ -64,7 +64,7 @@ class Command(BaseCommand):
         with translation.override(language()):
             self.help = str(self.help)
             parser = super().create_parser(prog_name, subcommand, **kwargs)
-            text = _("Language of what is printed, as zh-hans; else by LC_ALL, LC_MESSAGES, LANG")
+            text = _("Language of the output, such as zh-hans; by default that of LC_ALL, LC_MESSAGES or LANG")
             parser.add_argument("--lang", type=known_language, metavar="CODE", help=text)
             self.add_flags(parser, "--json")
             return parser

@@ -132,10 +132,12 @@ class CodeRequestSerializer(serializers.Serializer[CaptchaModel]):
     id = serializers.CharField(source="handle", help_text=_("Unguessable; keep it until the account is created"))
     code_length = serializers.IntegerField(source="length", help_text=_("Number of digits in the code"))
     expires_in = serializers.IntegerField(
-        source="seconds_left", read_only=True, help_text=_("Seconds that the code is valid, from when its email was sent")
+        source="seconds_left",
+        read_only=True,
+        help_text=_("Seconds that the code is valid, from when its email was sent"),
     )
     resend_after = serializers.IntegerField(
-        source="resend_wait", read_only=True, help_text=_("Seconds until the email may be asked for again")
+        source="resend_wait", read_only=True, help_text=_("Seconds until the email can be sent again")
     )
     status_url = serializers.HyperlinkedIdentityField(
         "api_captcha", lookup_field="handle", lookup_url_kwarg="id", help_text=_("The URL of the email's state")
@@ -154,9 +156,9 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
         ]
     )
     sent_at = serializers.DateTimeField(allow_null=True)
-    resend_after = serializers.IntegerField(help_text=_("Seconds until the email may be asked for again"))
+    resend_after = serializers.IntegerField(help_text=_("Seconds until the email can be sent again"))
     leaves_at = serializers.DateTimeField(
-        required=False, help_text=_("When it is delayed because too many emails were asked for")
+        required=False, help_text=_("When the email will be sent, if a limit delays it")
     )
 
 
@@ -165,12 +167,12 @@ class NewAccountSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     username = serializers.CharField()
     email = serializers.CharField(help_text=_("In its canonical form, which is where mail goes"))
-    token = serializers.CharField(help_text=_("Shown only once: the server keeps its hash alone"))
+    token = serializers.CharField(help_text=_("Shown only once: the server keeps only its hash"))
 
 
 @_example(token=_TOKEN, expires_at=_TIME)
 class TokenSerializer(serializers.Serializer[Any]):
-    token = serializers.CharField(help_text=_("Shown only once: the server keeps its hash alone"))
+    token = serializers.CharField(help_text=_("Shown only once: the server keeps only its hash"))
     expires_at = serializers.DateTimeField()
 
 

@@ -67,8 +67,8 @@ class Captchas(OpenCall):
         operation_id="ask_code",
         summary=_("Request a code"),
         description=_(
-            "A code goes to the address. The response is the same for every address, whether it has an account or not. "
-            "Asking again makes another request with another code."
+            "Sends a code to the address. The response is the same for every address, whether it has an account or "
+            "not. Calling again creates another request with another code."
         ),
         request=AskCodeSerializer,
         responses={202: CodeRequestSerializer}
@@ -102,7 +102,9 @@ class Resend(OpenCall):
     @extend_schema(
         operation_id="resend_code",
         summary=_("Resend the email"),
-        description=_("While the code is valid, it stays the same and is valid for longer; otherwise a new one is sent."),
+        description=_(
+            "While the code is valid, it stays the same and is valid for longer; otherwise a new one is sent."
+        ),
         request=None,
         responses={202: CodeRequestSerializer}
         | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, id_in_path=True),

@@ -90,7 +90,7 @@ def test_an_action_changes_a_limited_number_of_rows(admin: Client, monkeypatch) 
 def test_a_selection_without_a_possible_row_cannot_be_confirmed(admin: Client) -> None:
     """The page says so, and has no button."""
     page = text_of(choose(admin, MAILS, "send_again", make_delivery()))
-    assert "This is possible for none of the rows that you chose." in page
+    assert "This isn't possible for any of the rows that you chose." in page
     assert 'name="confirmed"' not in page
 
 

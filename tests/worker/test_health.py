@@ -48,7 +48,9 @@ def test_mails_that_the_mail_server_puts_off_are_told() -> None:
     columns = {"attempts": 2, "last_reply": "450 4.2.0 <alice@example.com> greylisted"}
     later = clock.now() + timedelta(minutes=5)
     Delivery.objects.update(next_attempt_at=later, created_at=clock.now() - timedelta(seconds=40), **columns)
-    text = "no mail is due; the mail server deferred 2 mails, the oldest of which has waited for 40 s; 450 4.2.0 <address-"
+    text = (
+        "no mail is due; the mail server deferred 2 mails, the oldest of which has waited for 40 s; 450 4.2.0 <address-"
+    )
     assert (health.waiting_mails().state, health.waiting_mails().text[: len(text)]) == (State.OK, text)
     Delivery.objects.update(admitted_at=clock.now() - timedelta(seconds=400))
     assert health.waiting_mails().state is State.WARNING

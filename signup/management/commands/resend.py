@@ -30,7 +30,7 @@ class Command(base.Command):
             text = _("No sign-up of %(email)s waits for a code. It has to be started again, or the account exists")
             raise CommandError(text % {"email": address}) from error
         except ResendTooSoon as error:
-            text = _("A mail was asked for a moment ago. Try again in %(n)d s")
+            text = _("A mail was requested a moment ago. Try again in %(n)d s")
             raise CommandError(text % {"n": error.retry_after}) from error
         in_logs = redaction.pseudonym_of_address(address)
         lines = [result % {"email": address, "number": number}, _("In logs: %(hash)s") % {"hash": in_logs}]
