@@ -142,7 +142,8 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
         with transaction.atomic():
             if not verification.redeem(sign_up=sign_up):
                 raise HandleLost
-            user = User.objects.lock_or_create(email=sign_up.address)  # a purge may have deleted the pending row
+            # A purge may have deleted the pending row.
+            user, _ = User.objects.select_for_update(no_key=True).get_or_create(email=sign_up.address)
             if user.is_registered:
                 raise AlreadyRegistered
             user.username, user.username_key = username, usernames.key(username)

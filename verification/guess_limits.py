@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import F, Sum
+from django.db.models import F
 
 from core import clock
 
@@ -31,8 +31,8 @@ class Required(NamedTuple):
 def required(*, address: str | None, at: datetime) -> Required:
     """What a code of a canonical address needs now; None for an address without wrong guesses of its own."""
     counts = address and settings.LIMIT_GUESSES_ADDRESS
-    row = AddressGuesses.objects.filter(address=address).first() if counts else None
-    return _required_after(row.since(at - WINDOW) if row else [], at)
+    rows = AddressGuesses.objects.filter(address=address) if counts else []
+    return _required_after([guess for row in rows for guess in row.since(at - WINDOW)], at)
 
 
 def count(*, address: str, length: int, at: datetime) -> None:
@@ -43,7 +43,7 @@ def count(*, address: str, length: int, at: datetime) -> None:
     guesses under way, at most one for each web thread, may exceed its limit. Raises CodeTooShort or LinkOnly, and
     counts nothing, where such a guess is not allowed.
     """
-    row, _ = AddressGuesses.objects.select_for_update().get_or_create(address=address)
+    row = AddressGuesses.objects.lock_or_create(address)
     recent = row.since(at - WINDOW)
     needed = _required_after(recent, at)
     if needed.link_only:
@@ -95,7 +95,7 @@ def _site_guesses(at: datetime) -> int:
     """Wrong guesses of the last 24 hours, and of the hour in which these began: at most 25 hours' rows."""
     if not settings.LIMIT_GUESSES_SITE:
         return 0
-    return SiteGuesses.objects.filter(hour__gte=_hour(at) - WINDOW).aggregate(total=Sum("guesses"))["total"] or 0
+    return sum(SiteGuesses.objects.filter(hour__gte=_hour(at) - WINDOW).values_list("guesses", flat=True))
 
 
 def _hour(at: datetime) -> datetime:

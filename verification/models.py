@@ -26,7 +26,7 @@ class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
     def by_handles(self, handles: Iterable[str]) -> "list[CaptchaModel]":
         """The unfinished requests behind these handles, in their order."""
         wanted = list(handles)
-        rows = {row.handle: row for row in self.unfinished().filter(handle__in=wanted)}
+        rows = {row.handle: row for row in self.unfinished().filter(handle__in=wanted)} if wanted else {}
         return [rows[handle] for handle in wanted if handle in rows]
 
     def lock(self, sign_up: "CaptchaModel") -> "CaptchaModel | None":
@@ -101,6 +101,15 @@ class CaptchaModel(models.Model):
         return _seconds_until(self.expires_at) if self.expires_at else settings.CAPTCHA_TTL
 
 
+class AddressGuessesQuerySet(models.QuerySet["AddressGuesses"]):
+    def lock_or_create(self, address: str) -> "AddressGuesses":
+        """The row of an address, locked until the caller's transaction ends. (`get_or_create` needs a savepoint.)"""
+        while True:
+            self.bulk_create([self.model(address=address)], ignore_conflicts=True)
+            if row := self.select_for_update().filter(address=address).first():
+                return row  # else an operator deleted it in between
+
+
 class AddressGuesses(models.Model):
     """
     The wrong guesses at all codes of one canonical address. It belongs to no user and survives purges.
@@ -111,6 +120,8 @@ class AddressGuesses(models.Model):
     address = models.CharField(_("email address"), max_length=254, primary_key=True)
     guesses = models.JSONField(_("wrong guesses"), default=list)  # seconds since the epoch, oldest first
     updated_at = models.DateTimeField(_("last guess"), default=clock.now, db_default=Now(), db_index=True)
+
+    objects = AddressGuessesQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("wrong guesses of an address")

@@ -4,11 +4,12 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Least
+from django.db.models.functions import Greatest, Least
 
 from core import clock
 
@@ -168,11 +169,9 @@ def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: 
         raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts)
     with transaction.atomic():
         guess_limits.undo(address=sign_up.address, at=now)
-        # Tries of a newer or longer code are counted anew.
-        same_code = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)
-        same_code.update(attempts=F("attempts") - 1)
+        # Not below 0: the tries of a code that was lengthened meanwhile are counted anew.
+        _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE, attempts=Greatest(F("attempts") - 1, 0))
         sign_up.attempts -= 1
-        _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE)
     return codes.link_proof_of(sign_up) or ""
 
 
@@ -189,11 +188,11 @@ def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
         sign_up.save(update_fields=["attempts"])
 
 
-def _mark_proven(sign_up: CaptchaModel, *, by: str) -> None:
-    """Record the proof once. A parallel request that proved first is as good."""
+def _mark_proven(sign_up: CaptchaModel, *, by: str, **columns: Any) -> None:
+    """Record the proof once, and other columns with it. A parallel request that proved first is as good."""
     now = clock.now()
     unproven = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, proven_at=None)
-    if unproven.update(proven_at=now, proven_by=by):
+    if unproven.update(proven_at=now, proven_by=by, **columns):
         metrics.codes.add_after_commit("proven")
         if sign_up.first_accepted_at:
             metrics.proven_after.observe((now - sign_up.first_accepted_at).total_seconds())

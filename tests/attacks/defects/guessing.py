@@ -78,7 +78,7 @@ GUESSING = [
         "The address's row is not locked while a guess is counted",
         Edit(
             LIMITS,
-            "    row, _ = AddressGuesses.objects.select_for_update().get_or_create(address=address)\n",
+            "    row = AddressGuesses.objects.lock_or_create(address)\n",
             "    row, _ = AddressGuesses.objects.get_or_create(address=address)\n",
         ),
         "test_races.py::test_10_on_many_handles_at_once_nine_wrong_codes_are_compared[postgresql]",
@@ -163,7 +163,7 @@ GUESSING = [
     defect(
         15,
         "The 24 hours are the calendar's day",
-        Edit(LIMITS, "row.since(at - WINDOW) if row", f"row.since({MIDNIGHT}) if row"),
+        Edit(LIMITS, "for guess in row.since(at - WINDOW)]", f"for guess in row.since({MIDNIGHT})]"),
         Edit(LIMITS, "recent = row.since(at - WINDOW)", f"recent = row.since({MIDNIGHT})"),
         "test_guessing.py::test_15_a_burst_at_the_edge_of_a_window_gains_nothing",
     ),
@@ -222,7 +222,7 @@ GUESSING = [
     defect(
         69,
         "A right code takes its try back, also from the longer code that replaced it",
-        Edit(SERVICES, "pk=sign_up.pk, generation=sign_up.generation, length=sign_up.length)", "pk=sign_up.pk)"),
+        Edit(SERVICES, 'attempts=Greatest(F("attempts") - 1, 0)', 'attempts=F("attempts") - 1'),
         "test_guessing.py::test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count",
     ),
 ]
