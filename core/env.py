@@ -13,16 +13,8 @@ from urllib.parse import parse_qsl
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-SECRETS = (
-    "SECRET_KEY",
-    "SECRET_KEY_FALLBACKS",
-    "DATABASE_URL",
-    "REDIS_URL",
-    "CELERY_BROKER_URL",
-    "EMAIL_URL",
-    "METRICS_TOKEN",
-    "SENTRY_DSN",
-)
+SECRETS = ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "METRICS_TOKEN", "SENTRY_DSN"]
+SECRETS += ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL"]  # these have a password in them
 KEY_LENGTH = 32  # characters: 128 bits in hex
 KEY_CHARACTERS = 5  # different ones, as Django's security.W009 requires
 KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # published keys begin like this
@@ -61,22 +53,18 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def duration(self, var: str, default: str) -> int:
         """Return the seconds of "90", "90s", "15m", "24h" or "7d"."""
-        text = self.str(var, default=default)
-        [(number, unit)] = _parse(
-            var, [text.strip()], _DURATION, "a time like 90s, 15m, 24h or 7d", "90s、15m、24h、7d"
-        )
+        text = self.str(var, default=default).strip()
+        [(number, unit)] = _parse(var, [text], _DURATION, "a time", "90s", "15m", "24h", "7d")
         return int(number) * _UNITS[unit]
 
     def rates(self, var: str, default: str) -> list[tuple[int, int]]:
         """Return the (count, seconds) of "30/m,200/h"; none, which is no limit, for an empty variable."""
-        entries = _entries(os.environ.get(var, default))
-        rates = _parse(var, entries, _RATE, "rates like 30/m,200/h", "30/m,200/h")
+        rates = _parse(var, _entries(os.environ.get(var, default)), _RATE, "rates", "30/m,200/h")
         return [(int(count), int(number or 1) * _UNITS[unit]) for count, number, unit in rates]
 
     def tiers(self, var: str, default: str) -> list[tuple[int, int | None]]:
         """Return the (guesses, digits) of "9:8,100:link", digits None for "link"; none for an empty variable."""
-        entries = _entries(os.environ.get(var, default))
-        tiers = _parse(var, entries, _TIER, "tiers like 9:8,100:link", "9:8,100:link")
+        tiers = _parse(var, _entries(os.environ.get(var, default)), _TIER, "tiers", "9:8,100:link")
         return [(int(guesses), None if digits == "link" else int(digits)) for guesses, digits in tiers]
 
     def secret_key(self, var: str, *, debug: bool) -> str:
@@ -100,7 +88,7 @@ class Env(environ.Env):  # type: ignore[misc]
         except ValueError:
             keys = [None]
         if not all(isinstance(key, str) for key in keys):
-            raise _refusal(var, 'a list like ["first key", "second key"]', '["密钥一", "密钥二"]')
+            raise _refusal(var, "a list", '["first key", "second key"]')
         if any(map(is_weak_key, keys)) and not debug:
             raise ImproperlyConfigured(
                 "SECRET_KEY_FALLBACKS holds a key that is shorter than 32 characters, made of few different "
@@ -135,9 +123,7 @@ class Env(environ.Env):  # type: ignore[misc]
         for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
             value, match = options.pop(name), _POOL_OPTION.fullmatch(name)
             if match is None or not isinstance(value, int):
-                raise _refusal(
-                    f"{name} in {var}", "an option of psycopg's pool like pool_max_size=10", "pool_max_size=10"
-                )
+                raise _refusal(f"{name} in {var}", "an option of psycopg's pool", "pool_max_size=10")
             pool[match[1]] = value
         return {**database, "OPTIONS": {**postgresql, **options, "pool": pool}}
 
@@ -190,16 +176,18 @@ def _entries(text: str) -> list[str]:
     return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
-def _parse(var: str, entries: list[str], pattern: re.Pattern[str], looks: str, looks_zh: str) -> list[tuple[str, ...]]:
+def _parse(var: str, entries: list[str], pattern: re.Pattern[str], kind: str, *examples: str) -> list[tuple[str, ...]]:
     """Return the groups of the pattern in each entry. Raises ImproperlyConfigured."""
     matches = [pattern.fullmatch(entry) for entry in entries]
     if not all(matches):
-        raise _refusal(var, looks, looks_zh)
+        raise _refusal(var, kind, *examples)
     return [match.groups("") for match in matches if match]
 
 
-def _refusal(var: str, looks: str, looks_zh: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"{var} must be {looks} / {var} 的格式应如 {looks_zh}")
+def _refusal(var: str, kind: str, *examples: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        f"{var} must be {kind} like {' or '.join(examples)} / {var} 的格式应如 {'、'.join(examples)}"
+    )
 
 
 def _secrets_in_files() -> dict[str, str]:

@@ -18,20 +18,15 @@ from .observability import metrics
 
 RETRY_AFTER = 30  # seconds: a database restart is over by then
 
-_BAD_REQUEST = (_("There is a problem with the request"), _("Go back and try again"))
 _EXPIRED_FORM = (_("The form is too old"), _("Go back, reload the page and send it again. Cookies have to be allowed"))
+_FAULT = _("There's a problem with the service. Try again later")
 _TEXTS = {
-    400: _BAD_REQUEST,
+    **dict.fromkeys((400, 411, 415), (_("There is a problem with the request"), _("Go back and try again"))),
     403: (_("You can't open this page"), _("Sign in with an account that may open it")),
     404: (_("Page not found"), _("Check the address, or start from the beginning")),
-    411: _BAD_REQUEST,
     413: (_("The request is too large"), _("Go back and send less")),
-    415: _BAD_REQUEST,
-    500: (
-        _("There's a problem with the service. Try again later"),
-        _("Nothing that you sent was lost by trying again"),
-    ),
-    503: (_("There's a problem with the service. Try again later"), _("Wait a minute, then send it again")),
+    500: (_FAULT, _("Nothing that you sent was lost by trying again")),
+    503: (_FAULT, _("Wait a minute, then send it again")),
 }
 
 ErrorView = Callable[[HttpRequest, int], HttpResponse]
@@ -57,16 +52,9 @@ def error_page(request: HttpRequest, status: int, texts: tuple[Any, Any] | None 
     return render(request, "error.html", {"title": title, "text": text}, status=status)
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_page(request, 400)
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_page(request, 403)
-
-
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_page(request, 404)
+def error_handler(status: int) -> Callable[[HttpRequest, Exception], HttpResponse]:
+    """Django's handler for an error of the client, as `handler404`."""
+    return lambda request, exception: error_page(request, status)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -34,7 +34,7 @@ def _read_chunked_body(environ: dict[str, Any]) -> None:
     """
     Read a body that came in chunks, and set the Content-Length that Django needs.
 
-    One byte over the limit is enough: then `core.middleware.limit_body` refuses the request by its length.
+    One byte over the limit is enough: then `core.middleware.LimitBody` refuses the request by its length.
     """
     try:
         body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
