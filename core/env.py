@@ -92,12 +92,10 @@ class Env(environ.Env):  # type: ignore[misc]
         if any(map(is_weak_key, keys)) and not debug:
             raise ImproperlyConfigured(
                 "SECRET_KEY_FALLBACKS holds a key that is shorter than 32 characters, made of few different "
-                "characters, or an example that everybody knows: whoever guesses it can forge codes and sessions. "
-                "Leave it out. A comma separates keys; if a former key has a comma in it, write a JSON list: "
-                '["first,key", "second"]. / '
-                "SECRET_KEY_FALLBACKS 中有密钥长度不足 32 个字符、字符种类过少，或是众所周知的示例："
-                "猜中它的人可以伪造验证码和会话。请将其删除。"
-                '密钥以逗号分隔；若旧密钥本身含有逗号，请写成 JSON 列表：["first,key", "second"]。'
+                "characters, or a known example: whoever guesses it can forge codes and sessions. Leave it out. "
+                'Commas separate keys; if a key has one in it, write a JSON list: ["first,key", "second"]. / '
+                "SECRET_KEY_FALLBACKS 中有密钥长度不足 32 个字符、字符种类过少，或是众所周知的示例：猜中它的人可以伪造"
+                '验证码和会话。请将其删除。密钥以逗号分隔；若密钥含有逗号，请写成 JSON 列表：["first,key", "second"]。'
             )
         return keys
 

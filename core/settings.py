@@ -160,15 +160,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Redis: cache and limits ------------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 _in_memory = REDIS_URL.startswith("memory:")
-CACHES: dict[str, Any] = {
-    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
-    if _in_memory
-    else {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
-        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
-    }
-}
+_cache = "locmem.LocMemCache" if _in_memory else "redis.RedisCache"
+CACHES: dict[str, Any] = {"default": {"BACKEND": f"django.core.cache.backends.{_cache}"}}
+if not _in_memory:
+    CACHES["default"] |= {"LOCATION": REDIS_URL, "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}}
 
 # --- Celery: wakes the workers ----------------------------------------------------------------------------------------
 CELERY_BROKER_URL, CELERY_BROKER_USE_SSL, _broker_options = env.broker(

@@ -8,8 +8,8 @@ from celery.signals import celeryd_init, setup_logging, worker_init
 from django.dispatch import receiver
 from django_structlog.celery.receivers import CeleryReceiver
 from django_structlog.celery.signals import modify_context_before_task_publish
-
-from . import kombu_workaround  # noqa: F401 - it patches kombu
+from kombu.transport import redis
+from redis.exceptions import ConnectionError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 
@@ -47,3 +47,21 @@ def _wait_longer_for_the_broker(conf: Any, **kwargs: Any) -> None:
         conf.broker_connection_timeout = 4
         timeouts = {"socket_timeout": 5, "socket_connect_timeout": 2}
         conf.broker_transport_options = {**conf.broker_transport_options, **timeouts}
+
+
+_channels: Any = redis.Channel
+_parameters = _channels._connparams
+
+
+def _parameters_of_an_open_channel(channel: redis.Channel, asynchronous: bool = False) -> Any:
+    """
+    Work around a bug of kombu 5.7: a channel that has lost its connection raises AttributeError when it acknowledges a
+    message or puts it back, and the worker ends with "Unrecoverable error". Kombu handles a ConnectionError.
+    https://github.com/celery/kombu/issues/582 is an older report. A test fails once kombu needs this no more.
+    """
+    if channel.connection is None or channel.connection.client is None:
+        raise ConnectionError("the channel is closed")
+    return _parameters(channel, asynchronous)
+
+
+_channels._connparams = _parameters_of_an_open_channel

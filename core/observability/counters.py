@@ -122,10 +122,8 @@ def _schedule() -> None:
 
 
 def _flush_in_thread() -> None:
-    try:
+    with contextlib.closing(connection):
         flush()
-    finally:
-        connection.close()
 
 
 @atexit.register

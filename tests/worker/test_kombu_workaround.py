@@ -6,7 +6,7 @@ import pytest
 from kombu.transport.redis import Channel
 from redis.exceptions import ConnectionError
 
-from worker import kombu_workaround
+from worker import celery
 
 LOST = [SimpleNamespace(connection=None), SimpleNamespace(connection=SimpleNamespace(client=None))]
 
@@ -20,6 +20,6 @@ def test_a_lost_connection_is_a_connection_error(channel: SimpleNamespace) -> No
 
 @pytest.mark.parametrize("channel", LOST)
 def test_kombu_still_needs_the_workaround(channel: SimpleNamespace) -> None:
-    """If this fails, kombu was mended: delete worker/kombu_workaround.py and this file."""
+    """If this fails, kombu was mended: delete the workaround at the end of worker/celery.py, and this file."""
     with pytest.raises(AttributeError):
-        kombu_workaround._parameters(channel)
+        celery._parameters(channel)
