@@ -100,10 +100,7 @@ class Env(environ.Env):  # type: ignore[misc]
         return keys
 
     def database(self, var: str, default: str, *, sqlite: dict[str, Any], postgresql: dict[str, Any]) -> dict[str, Any]:
-        """
-        Return Django's settings for the database of a URL. The query of the URL adds to the OPTIONS that are given for
-        its engine; for PostgreSQL `pool_max_size=10` sets an option of psycopg's pool.
-        """
+        """Django's settings for a database. The URL's query adds to the OPTIONS of its engine, `pool_*` to the pool."""
         database: dict[str, Any] = self.db_url(var, default=default)
         options = database.get("OPTIONS", {})
         if database["ENGINE"] == "django.db.backends.sqlite3":
@@ -127,10 +124,8 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def broker(self, var: str, default: str) -> tuple[str, dict[str, Any] | bool, dict[str, Any]]:
         """
-        Return the broker's URL for Celery, its TLS options (False for none), and options of the transport.
-
-        The server must prove its name, as redis-py has it; Celery's own default for rediss:// is to trust any. For
-        rediss:// Celery reads the options of the URL itself, such as `ssl_ca_certs`.
+        Return the broker's URL for Celery, its TLS options (False for none), and options of the transport. The server
+        must prove its name; Celery's default for rediss:// is to trust any. That URL's own options are read by Celery.
         """
         url: str = self.str(var, default=default)
         if url.startswith("rediss"):

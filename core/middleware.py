@@ -39,10 +39,7 @@ class PrivatePages(MiddlewareMixin):
 
 
 class Probes(MiddlewareMixin):
-    """
-    Answer liveness, readiness and metrics before the Host is checked: probes use the address, not the name. They need
-    no session, no language and no CSRF.
-    """
+    """Answer liveness, readiness and metrics before the Host is checked: probes use the address, not the name."""
 
     views = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics_page}
 
@@ -84,10 +81,7 @@ def record_requests(get_response: GetResponse) -> GetResponse:
 
 
 class LimitBody(MiddlewareMixin):
-    """
-    Respond 413 to a body over DATA_UPLOAD_MAX_MEMORY_SIZE bytes and 415 to one that isn't UTF-8, before it is read; 411
-    to one in chunks that the server did not read (core/wsgi.py).
-    """
+    """Refuse a body before it is read: 413 if too large, 415 if not in UTF-8, 411 if the server left its chunks."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         try:
@@ -115,10 +109,8 @@ class LimitFields(MiddlewareMixin):
 
 def bound_fields(fields: QueryDict) -> QueryDict:
     """
-    Return a copy whose values are short enough to be validated and shown again.
-
-    A value is cut to `lengths.FIELD` characters, which every field that people fill in still refuses as too long. A
-    long `next`, which Django's own views read, is left out instead: half a path leads elsewhere.
+    Return a copy whose values are cut to `lengths.FIELD` characters, which every field that people fill in refuses as
+    too long. A long `next`, which Django's own views read, is left out instead: half a path leads elsewhere.
     """
     short = fields.copy()
     for name, values in fields.lists():
@@ -132,6 +124,4 @@ class TooManyRequests(MiddlewareMixin):
     """Respond 429 where a view, a form or the authentication backend raised RateLimited."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, RateLimited):
-            return too_many_requests(request, exception.retry_after)
-        return None
+        return too_many_requests(request, exception.retry_after) if isinstance(exception, RateLimited) else None

@@ -200,9 +200,7 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 16
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_BEAT_SCHEDULE = {
-    "purge": {"task": "signup.tasks.purge", "schedule": 3_600, "options": {"expires": 3_600}},
-}
+CELERY_BEAT_SCHEDULE = {"purge": {"task": "signup.tasks.purge", "schedule": 3_600, "options": {"expires": 3_600}}}
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: no schedule file to lose or to lock
 
 # --- Mail -------------------------------------------------------------------------------------------------------------

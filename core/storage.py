@@ -6,10 +6,7 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class StaticFilesStorage(CompressedManifestStaticFilesStorage):
-    """
-    Names with a hash for the files that `collectstatic` hashed and compressed; any other file keeps its own name. In a
-    checkout nothing is collected, and WhiteNoise serves files from their source folders.
-    """
+    """Names with a hash for collected files. Others keep their names, as all do in a checkout: none is collected."""
 
     def stored_name(self, name: str) -> str:
         try:

@@ -1,7 +1,4 @@
-"""
-What `/metrics` shows of mails and workers. Counters are kept in the database (core/observability/counters.py); gauges
-are read at the scrape, by an index of the mails that wait.
-"""
+"""What `/metrics` shows of mails and workers. Gauges are read at the scrape, by an index of the mails that wait."""
 
 import re
 from collections.abc import Iterator

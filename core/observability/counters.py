@@ -1,9 +1,7 @@
 """
-Counters of events, right in any number of processes and machines: they are kept in the database.
-
-A process gathers its counts and adds them to the database every few seconds, in one go. So a request or a mail pays no
-statement for being counted, processes do not compete for rows, and a killed process loses at most FLUSH_AFTER seconds
-of counts.
+Counters of events, of all processes and machines together, in the database. A process adds its counts every few
+seconds, in one go: an event pays no statement, processes do not compete for rows, and a killed process loses at most
+FLUSH_AFTER seconds of counts.
 """
 
 import atexit
