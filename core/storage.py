@@ -10,10 +10,9 @@ class StaticFilesStorage(CompressedManifestStaticFilesStorage):
 
     def stored_name(self, name: str) -> str:
         try:
-            stored: str = super().stored_name(name)
+            return str(super().stored_name(name))
         except ValueError:  # not in the manifest
             return name
-        return stored
 
 
 class MessageStorage(CookieStorage):

@@ -24,10 +24,8 @@ logger = logging.getLogger(__name__)
 
 FLUSH_AFTER = 2.0  # seconds between a count and its addition to the database
 
-Key = tuple[str, str]
-
 _lock = threading.Lock()
-_gathered: defaultdict[Key, float] = defaultdict(float)
+_gathered: defaultdict[tuple[str, str], float] = defaultdict(float)
 _kinds: "list[Counter | Histogram]" = []
 
 
@@ -103,7 +101,7 @@ def flush() -> None:
         _gather({(name, labels): number for name, labels, number in rows})
 
 
-def _gather(counts: Mapping[Key, float]) -> None:
+def _gather(counts: Mapping[tuple[str, str], float]) -> None:
     with _lock:
         is_first = not _gathered
         for key, number in counts.items():

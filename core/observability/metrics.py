@@ -50,7 +50,7 @@ def count_request(request: HttpRequest, response: HttpResponse, seconds: float) 
 
 
 def is_allowed(request: HttpRequest) -> bool:
-    """By METRICS_TOKEN; where none is set, by DEBUG. Never by the address: behind a proxy every visitor may look local."""
+    """By METRICS_TOKEN; where none is set, by DEBUG. Never by the address: behind a proxy every visitor looks local."""
     wanted = settings.METRICS_TOKEN
     if not wanted:
         return bool(settings.DEBUG)
@@ -67,7 +67,10 @@ class _Scrape:
         for name, state in states.items():
             up.add_metric([name], state == "ok")
         yield up
-        yield from _requests_of_this_machine()
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # gunicorn's processes share files (gunicorn.conf.py)
+            yield from MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call]
+        else:  # any other server is one process
+            yield from _http.collect()
         broken = 0
         for needs, collect in _collectors:
             try:
@@ -76,13 +79,6 @@ class _Scrape:
                 logger.exception("metrics of %s can't be read", collect.__module__)
                 broken += 1
         yield GaugeMetricFamily("doorcode_scrape_errors", "Groups of metrics that could not be read", value=broken)
-
-
-def _requests_of_this_machine() -> Iterable[Metric]:
-    """All gunicorn processes share files (gunicorn.conf.py); any other server is one process."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        return MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call, no-any-return]
-    return _http.collect()
 
 
 def render() -> bytes:
