@@ -7,18 +7,17 @@ class CoreConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks as system_checks
-        from .health import checks
-        from .health.registry import register
+        from .health import checks, registry
         from .observability import error_reports, logs
 
         logs.configure()
         error_reports.start()
         system_checks.refuse_impossible()
-        register("database", checks.database, _("database"), quick=True)
-        register("migrations", checks.migrations, _("migrations"))
-        register("redis", checks.redis_server, _("Redis"), quick=True)
-        register("keys", checks.keys, _("keys"))
-        register("catalogues", checks.catalogues, _("catalogues"))
-        register("proxies", checks.proxies, _("proxies"))
-        register("clock_of_database", checks.clock_of_database, _("clock of the database"))
-        register("clock_of_redis", checks.clock_of_redis, _("clock of Redis"))
+        registry.register("database", checks.database, _("database"), quick=True)
+        registry.register("migrations", checks.migrations, _("migrations"))
+        registry.register("redis", checks.redis_server, _("Redis"), quick=True)
+        registry.register("keys", checks.keys, _("keys"))
+        registry.register("catalogues", checks.catalogues, _("catalogues"))
+        registry.register("proxies", checks.proxies, _("proxies"))
+        registry.register("clock_of_database", checks.clock_of_database, _("clock of the database"))
+        registry.register("clock_of_redis", checks.clock_of_redis, _("clock of Redis"))

@@ -6,9 +6,8 @@ import time
 
 class CircuitBreaker:
     """
-    One for each outside service, in each process. It is closed while the service works, and open after a failure, for
-    `first` seconds. Then it is half-open: one caller may try. Another failure opens it for twice as long, up to
-    `longest` seconds.
+    Closed while the service works; after a failure open for `first` seconds; then half-open: one caller may try, and
+    another failure opens it for twice as long, up to `longest` seconds. One for each service, in each process.
     """
 
     def __init__(self, *, first: float, longest: float) -> None:
@@ -30,11 +29,10 @@ class CircuitBreaker:
         to others is no, for one more pause at most.
         """
         with self._lock:
-            if not self._pause:
-                return True
-            if time.monotonic() < self._retry_at:
+            if self.is_open:
                 return False
-            self._retry_at, self.is_half_open = time.monotonic() + self._pause, True
+            if self._pause:
+                self._retry_at, self.is_half_open = time.monotonic() + self._pause, True
             return True
 
     def succeeded(self) -> None:

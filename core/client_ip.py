@@ -22,11 +22,9 @@ _WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::\d{1,5})?|([^:\[\]]+):\d{1,5}")
 
 def client_address(request: HttpRequest, *, quiet: bool = False) -> str:
     """
-    Return the address of the client as text, by `TRUSTED_PROXIES` hops.
-
-    Each trusted proxy appends its peer to X-Forwarded-For, so with n of them the n-th entry from the right is the
-    first that no client can write. A header that is too short or holds garbage there gives the socket's address, and,
-    unless `quiet`, a warning.
+    Return the address of the client as text. Each of TRUSTED_PROXIES proxies appends its peer to X-Forwarded-For, so
+    with n of them the n-th entry from the right is the first that no client can write. A header that is too short or
+    holds garbage there gives the socket's address, and, unless `quiet`, a warning.
     """
     socket = request.META.get("REMOTE_ADDR", "")
     hops = settings.TRUSTED_PROXIES

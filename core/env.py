@@ -13,16 +13,8 @@ from urllib.parse import parse_qsl
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-SECRETS = (
-    "SECRET_KEY",
-    "SECRET_KEY_FALLBACKS",
-    "DATABASE_URL",
-    "REDIS_URL",
-    "CELERY_BROKER_URL",
-    "EMAIL_URL",
-    "METRICS_TOKEN",
-    "SENTRY_DSN",
-)
+SECRETS = ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "METRICS_TOKEN", "SENTRY_DSN"]
+SECRETS += ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL"]  # these have a password in them
 KEY_LENGTH = 32  # characters: 128 bits in hex
 KEY_CHARACTERS = 5  # different ones, as Django's security.W009 requires
 KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # published keys begin like this
@@ -61,22 +53,18 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def duration(self, var: str, default: str) -> int:
         """Return the seconds of "90", "90s", "15m", "24h" or "7d"."""
-        text = self.str(var, default=default)
-        [(number, unit)] = _parse(
-            var, [text.strip()], _DURATION, "a time like 90s, 15m, 24h or 7d", "90s、15m、24h、7d"
-        )
+        text = self.str(var, default=default).strip()
+        [(number, unit)] = _parse(var, [text], _DURATION, "a time", "90s", "15m", "24h", "7d")
         return int(number) * _UNITS[unit]
 
     def rates(self, var: str, default: str) -> list[tuple[int, int]]:
         """Return the (count, seconds) of "30/m,200/h"; none, which is no limit, for an empty variable."""
-        entries = _entries(os.environ.get(var, default))
-        rates = _parse(var, entries, _RATE, "rates like 30/m,200/h", "30/m,200/h")
+        rates = _parse(var, _entries(os.environ.get(var, default)), _RATE, "rates", "30/m,200/h")
         return [(int(count), int(number or 1) * _UNITS[unit]) for count, number, unit in rates]
 
     def tiers(self, var: str, default: str) -> list[tuple[int, int | None]]:
         """Return the (guesses, digits) of "9:8,100:link", digits None for "link"; none for an empty variable."""
-        entries = _entries(os.environ.get(var, default))
-        tiers = _parse(var, entries, _TIER, "tiers like 9:8,100:link", "9:8,100:link")
+        tiers = _parse(var, _entries(os.environ.get(var, default)), _TIER, "tiers", "9:8,100:link")
         return [(int(guesses), None if digits == "link" else int(digits)) for guesses, digits in tiers]
 
     def secret_key(self, var: str, *, debug: bool) -> str:
@@ -84,9 +72,9 @@ class Env(environ.Env):  # type: ignore[misc]
         key: str = self.str(var, default=f"{KNOWN_KEYS[0]}-never-for-production" if debug else "")
         if is_weak_key(key) and not debug:
             raise ImproperlyConfigured(
-                "SECRET_KEY is missing, shorter than 32 characters, made of few different characters, or an example "
-                "that everybody knows. Set SECRET_KEY to a long random value, for example from `python -c 'import "
-                "secrets; print(secrets.token_urlsafe(50))'`, or set DEBUG=true on your own machine. / "
+                "SECRET_KEY is missing, shorter than 32 characters, made of few different characters, or a known "
+                "example. Set SECRET_KEY to a long random value, for example from `python -c 'import secrets; "
+                "print(secrets.token_urlsafe(50))'`, or set DEBUG=true on your own machine. / "
                 "缺少 SECRET_KEY，或其长度不足 32 个字符、字符种类过少、是众所周知的示例。"
                 "请将 SECRET_KEY 设为足够长的随机值；仅在本机开发时可设置 DEBUG=true。"
             )
@@ -100,24 +88,19 @@ class Env(environ.Env):  # type: ignore[misc]
         except ValueError:
             keys = [None]
         if not all(isinstance(key, str) for key in keys):
-            raise _refusal(var, 'a list like ["first key", "second key"]', '["密钥一", "密钥二"]')
+            raise _refusal(var, "a list", '["first key", "second key"]')
         if any(map(is_weak_key, keys)) and not debug:
             raise ImproperlyConfigured(
                 "SECRET_KEY_FALLBACKS holds a key that is shorter than 32 characters, made of few different "
-                "characters, or an example that everybody knows: whoever guesses it can forge codes and sessions. "
-                "Leave it out. A comma separates keys; if a former key has a comma in it, write a JSON list: "
-                '["first,key", "second"]. / '
-                "SECRET_KEY_FALLBACKS 中有密钥长度不足 32 个字符、字符种类过少，或是众所周知的示例："
-                "猜中它的人可以伪造验证码和会话。请将其删除。"
-                '密钥以逗号分隔；若旧密钥本身含有逗号，请写成 JSON 列表：["first,key", "second"]。'
+                "characters, or a known example: whoever guesses it can forge codes and sessions. Leave it out. "
+                'Commas separate keys; if a key has one in it, write a JSON list: ["first,key", "second"]. / '
+                "SECRET_KEY_FALLBACKS 中有密钥长度不足 32 个字符、字符种类过少，或是众所周知的示例：猜中它的人可以伪造"
+                '验证码和会话。请将其删除。密钥以逗号分隔；若密钥含有逗号，请写成 JSON 列表：["first,key", "second"]。'
             )
         return keys
 
     def database(self, var: str, default: str, *, sqlite: dict[str, Any], postgresql: dict[str, Any]) -> dict[str, Any]:
-        """
-        Return Django's settings for the database of a URL. The query of the URL adds to the OPTIONS that are given for
-        its engine; for PostgreSQL `pool_max_size=10` sets an option of psycopg's pool.
-        """
+        """Django's settings for a database. The URL's query adds to the OPTIONS of its engine, `pool_*` to the pool."""
         database: dict[str, Any] = self.db_url(var, default=default)
         options = database.get("OPTIONS", {})
         if database["ENGINE"] == "django.db.backends.sqlite3":
@@ -135,18 +118,14 @@ class Env(environ.Env):  # type: ignore[misc]
         for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
             value, match = options.pop(name), _POOL_OPTION.fullmatch(name)
             if match is None or not isinstance(value, int):
-                raise _refusal(
-                    f"{name} in {var}", "an option of psycopg's pool like pool_max_size=10", "pool_max_size=10"
-                )
+                raise _refusal(f"{name} in {var}", "an option of psycopg's pool", "pool_max_size=10")
             pool[match[1]] = value
         return {**database, "OPTIONS": {**postgresql, **options, "pool": pool}}
 
     def broker(self, var: str, default: str) -> tuple[str, dict[str, Any] | bool, dict[str, Any]]:
         """
-        Return the broker's URL for Celery, its TLS options (False for none), and options of the transport.
-
-        The server must prove its name, as redis-py has it; Celery's own default for rediss:// is to trust any. For
-        rediss:// Celery reads the options of the URL itself, such as `ssl_ca_certs`.
+        Return the broker's URL for Celery, its TLS options (False for none), and options of the transport. The server
+        must prove its name; Celery's default for rediss:// is to trust any. That URL's own options are read by Celery.
         """
         url: str = self.str(var, default=default)
         if url.startswith("rediss"):
@@ -190,16 +169,18 @@ def _entries(text: str) -> list[str]:
     return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
-def _parse(var: str, entries: list[str], pattern: re.Pattern[str], looks: str, looks_zh: str) -> list[tuple[str, ...]]:
+def _parse(var: str, entries: list[str], pattern: re.Pattern[str], kind: str, *examples: str) -> list[tuple[str, ...]]:
     """Return the groups of the pattern in each entry. Raises ImproperlyConfigured."""
     matches = [pattern.fullmatch(entry) for entry in entries]
     if not all(matches):
-        raise _refusal(var, looks, looks_zh)
+        raise _refusal(var, kind, *examples)
     return [match.groups("") for match in matches if match]
 
 
-def _refusal(var: str, looks: str, looks_zh: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"{var} must be {looks} / {var} 的格式应如 {looks_zh}")
+def _refusal(var: str, kind: str, *examples: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        f"{var} must be {kind} like {' or '.join(examples)} / {var} 的格式应如 {'、'.join(examples)}"
+    )
 
 
 def _secrets_in_files() -> dict[str, str]:

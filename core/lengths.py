@@ -5,7 +5,7 @@ of combining marks, and some header parsers in the length of a header. 64 KiB of
 Pages, API, admin and commands share the functions that read a text: `core.email_addresses.canonical`,
 `signup.usernames`, `verification.codes.normalize` and the authentication backend. Each refuses a longer text first.
 What Django's own code reads is bounded before it runs: headers and the query in core/wsgi.py, the fields of forms in
-`core.middleware.limit_fields`.
+`core.middleware.LimitFields`.
 """
 
 # Characters of a text as it is typed.

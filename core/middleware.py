@@ -9,6 +9,7 @@ import structlog
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
+from django.utils.deprecation import MiddlewareMixin
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from . import client_ip, lengths
@@ -29,28 +30,22 @@ class StaticFiles(WhiteNoiseMiddleware):
     FOREVER = 31_536_000  # seconds
 
 
-def private_pages(get_response: GetResponse) -> GetResponse:
+class PrivatePages(MiddlewareMixin):
     """Keep pages out of shared caches: they depend on the language and on cookies, which Vary does not name."""
 
-    def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response.headers.setdefault("Cache-Control", "private, no-store")
         return response
 
-    return middleware
 
+class Probes(MiddlewareMixin):
+    """Answer liveness, readiness and metrics before the Host is checked: probes use the address, not the name."""
 
-def probes(get_response: GetResponse) -> GetResponse:
-    """
-    Answer liveness, readiness and metrics before the Host is checked: probes use the address, not the name. They need
-    no session, no language and no CSRF.
-    """
     views = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics_page}
 
-    def middleware(request: HttpRequest) -> HttpResponse:
-        return views.get(request.path, get_response)(request)
-
-    return middleware
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        view = self.views.get(request.path)
+        return view(request) if view else None
 
 
 def record_requests(get_response: GetResponse) -> GetResponse:
@@ -85,13 +80,10 @@ def record_requests(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def limit_body(get_response: GetResponse) -> GetResponse:
-    """
-    Respond 413 to a body over DATA_UPLOAD_MAX_MEMORY_SIZE bytes and 415 to one that isn't UTF-8, before it is read; 411
-    to one in chunks that the server did not read (core/wsgi.py).
-    """
+class LimitBody(MiddlewareMixin):
+    """Refuse a body before it is read: 413 if too large, 415 if not in UTF-8, 411 if the server left its chunks."""
 
-    def middleware(request: HttpRequest) -> HttpResponse:
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
         try:
             length = int(request.META.get("CONTENT_LENGTH") or 0)
         except ValueError:
@@ -100,33 +92,25 @@ def limit_body(get_response: GetResponse) -> GetResponse:
             return error_page(request, 415)  # some charsets decode to half surrogates, which are no text
         if "HTTP_TRANSFER_ENCODING" in request.META:
             return error_page(request, 411)
-        if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            return error_page(request, 413)
-        return get_response(request)
-
-    return middleware
+        return error_page(request, 413) if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE else None
 
 
-def limit_fields(get_response: GetResponse) -> GetResponse:
+class LimitFields(MiddlewareMixin):
     """Bound the fields of query and form before a view, or Django's own code, reads them."""
 
-    def middleware(request: HttpRequest) -> HttpResponse:
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
         request.GET = bound_fields(request.GET)  # type: ignore[assignment]
         try:
             request.POST = bound_fields(request.POST)  # type: ignore[assignment]
         except UnreadablePostError:  # the client closed the connection
             return error_page(request, 400)
-        return get_response(request)
-
-    return middleware
+        return None
 
 
 def bound_fields(fields: QueryDict) -> QueryDict:
     """
-    Return a copy whose values are short enough to be validated and shown again.
-
-    A value is cut to `lengths.FIELD` characters, which every field that people fill in still refuses as too long. A
-    long `next`, which Django's own views read, is left out instead: half a path leads elsewhere.
+    Return a copy whose values are cut to `lengths.FIELD` characters, which every field that people fill in refuses as
+    too long. A long `next`, which Django's own views read, is left out instead: half a path leads elsewhere.
     """
     short = fields.copy()
     for name, values in fields.lists():
@@ -136,16 +120,8 @@ def bound_fields(fields: QueryDict) -> QueryDict:
     return short
 
 
-class TooManyRequests:
+class TooManyRequests(MiddlewareMixin):
     """Respond 429 where a view, a form or the authentication backend raised RateLimited."""
 
-    def __init__(self, get_response: GetResponse) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self._get_response(request)
-
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, RateLimited):
-            return too_many_requests(request, exception.retry_after)
-        return None
+        return too_many_requests(request, exception.retry_after) if isinstance(exception, RateLimited) else None

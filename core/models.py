@@ -12,6 +12,3 @@ class CounterValue(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["name", "labels"], name="counter_name_labels")]
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.labels}"

@@ -1,9 +1,7 @@
 """
-The outer layer of limits: how often a network, an account or a browser may do something, counted in Redis.
-
-It counts in fixed windows, so a burst across a window's edge may reach twice a rate. Limits that must be exact are in
-the database (verification/guess_limits.py, worker/mail_limits.py). Fails open when Redis is down: requests pass, which
-is logged and counted, and the limits in the database still hold.
+The outer layer of limits: how often a network, an account or a browser may do something, counted in Redis in fixed
+windows: a burst across a window's edge may reach twice a rate. Limits that must be exact are in the database
+(verification/guess_limits.py, worker/mail_limits.py). Fails open when Redis is down, which is logged and counted.
 """
 
 import functools
@@ -101,11 +99,8 @@ class _Window(NamedTuple):
 
 
 def _windows(limit: Limit, key: str) -> list[_Window]:
-    """
-    Return the open window of each rate. Windows of different keys end at different times, so that waiting clients do
-    not all come back in the same second. Redis holds no address and no name: a pseudonym stands for the key.
-    """
-    hashed = pseudonym(f"limit.{limit.name}", key)
+    """The open window of each rate. Those of other keys end at other times, so clients do not return all at once."""
+    hashed = pseudonym(f"limit.{limit.name}", key)  # Redis holds no address and no name
     now, windows = int(time.time()), []
     for most, seconds in getattr(settings, limit.setting):
         ends = now + seconds - (now + int(hashed, 16)) % seconds
@@ -115,15 +110,12 @@ def _windows(limit: Limit, key: str) -> list[_Window]:
 
 
 def _count(limit: Limit, windows: list[_Window], change: int) -> list[int] | None:
-    """
-    Change the counter of each window by 1 or -1, in one round trip, and return the counts; None while Redis is down. A
-    new counter has an expiry from the start, and is 0 after an undo without a hit.
-    """
+    """Change each window's counter by 1 or -1, in one round trip; return the counts, None while Redis is down."""
     if not windows:  # the limit is off
         return []
     if not breaker.allow():
         return None
-    start = max(0, -change)
+    start = max(0, -change)  # so that an undo without a hit leaves 0
     counts: list[int]
     try:
         if (redis := redis_client()) is None:

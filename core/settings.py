@@ -90,13 +90,13 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "core.middleware.StaticFiles",
     "csp.middleware.CSPMiddleware",
-    "core.middleware.private_pages",
-    "core.middleware.probes",
+    "core.middleware.PrivatePages",
+    "core.middleware.Probes",
     "core.middleware.record_requests",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "core.middleware.limit_body",
-    "core.middleware.limit_fields",
+    "core.middleware.LimitBody",
+    "core.middleware.LimitFields",
     "core.middleware.TooManyRequests",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -160,15 +160,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Redis: cache and limits ------------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 _in_memory = REDIS_URL.startswith("memory:")
-CACHES: dict[str, Any] = {
-    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
-    if _in_memory
-    else {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
-        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
-    }
-}
+_cache = "locmem.LocMemCache" if _in_memory else "redis.RedisCache"
+CACHES: dict[str, Any] = {"default": {"BACKEND": f"django.core.cache.backends.{_cache}"}}
+if not _in_memory:
+    CACHES["default"] |= {"LOCATION": REDIS_URL, "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}}
 
 # --- Celery: wakes the workers ----------------------------------------------------------------------------------------
 CELERY_BROKER_URL, CELERY_BROKER_USE_SSL, _broker_options = env.broker(
@@ -205,9 +200,7 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 16
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_BEAT_SCHEDULE = {
-    "purge": {"task": "signup.tasks.purge", "schedule": 3_600, "options": {"expires": 3_600}},
-}
+CELERY_BEAT_SCHEDULE = {"purge": {"task": "signup.tasks.purge", "schedule": 3_600, "options": {"expires": 3_600}}}
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: no schedule file to lose or to lock
 
 # --- Mail -------------------------------------------------------------------------------------------------------------

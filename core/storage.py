@@ -6,17 +6,13 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class StaticFilesStorage(CompressedManifestStaticFilesStorage):
-    """
-    Names with a hash for the files that `collectstatic` hashed and compressed; any other file keeps its own name. In a
-    checkout nothing is collected, and WhiteNoise serves files from their source folders.
-    """
+    """Names with a hash for collected files. Others keep their names, as all do in a checkout: none is collected."""
 
     def stored_name(self, name: str) -> str:
         try:
-            stored: str = super().stored_name(name)
+            return str(super().stored_name(name))
         except ValueError:  # not in the manifest
             return name
-        return stored
 
 
 class MessageStorage(CookieStorage):

@@ -24,7 +24,5 @@ urlpatterns = [
 if settings.DEMO:
     urlpatterns += [path("demo/", include("signup.demo.urls"))]
 
-handler400 = views.bad_request
-handler403 = views.permission_denied
-handler404 = views.page_not_found
+handler400, handler403, handler404 = map(views.error_handler, (400, 403, 404))
 handler500 = views.server_error

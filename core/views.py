@@ -18,23 +18,18 @@ from .observability import metrics
 
 RETRY_AFTER = 30  # seconds: a database restart is over by then
 
-_BAD_REQUEST = (_("There is a problem with the request"), _("Go back and try again"))
 _EXPIRED_FORM = (
     _("This page has expired"),
     _("Go back, reload the page and send it again. Cookies have to be allowed"),
 )
+_FAULT = _("There's a problem with the service. Try again later")
 _TEXTS = {
-    400: _BAD_REQUEST,
+    **dict.fromkeys((400, 411, 415), (_("There is a problem with the request"), _("Go back and try again"))),
     403: (_("You can't open this page"), _("Sign in with an account that may open it")),
     404: (_("Page not found"), _("Check the address, or go to the start page")),
-    411: _BAD_REQUEST,
     413: (_("The request is too large"), _("Go back and send less")),
-    415: _BAD_REQUEST,
-    500: (
-        _("There's a problem with the service. Try again later"),
-        _("It's safe to try again"),
-    ),
-    503: (_("There's a problem with the service. Try again later"), _("Wait a minute, then send it again")),
+    500: (_FAULT, _("It's safe to try again")),
+    503: (_FAULT, _("Wait a minute, then send it again")),
 }
 
 ErrorView = Callable[[HttpRequest, int], HttpResponse]
@@ -60,16 +55,9 @@ def error_page(request: HttpRequest, status: int, texts: tuple[Any, Any] | None 
     return render(request, "error.html", {"title": title, "text": text}, status=status)
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_page(request, 400)
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_page(request, 403)
-
-
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_page(request, 404)
+def error_handler(status: int) -> Callable[[HttpRequest, Exception], HttpResponse]:
+    """Django's handler for an error of the client, as `handler404`."""
+    return lambda request, exception: error_page(request, status)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -103,10 +91,7 @@ def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """
-    Liveness: the process answers. It uses no other service, so no outage of one restarts the web process. The doctor's
-    signed request also gets the client's address that the site saw.
-    """
+    """Liveness: the process answers, whatever else is down. The doctor's signed request gets what the site saw."""
     return JsonResponse({"status": "ok", **checks.seen_by_site(request)})
 
 

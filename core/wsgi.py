@@ -31,12 +31,8 @@ def bound_headers(environ: dict[str, Any]) -> None:
 
 
 def _read_chunked_body(environ: dict[str, Any]) -> None:
-    """
-    Read a body that came in chunks, and set the Content-Length that Django needs.
-
-    One byte over the limit is enough: then `core.middleware.limit_body` refuses the request by its length.
-    """
-    try:
+    """Read a body that came in chunks, and set the Content-Length that Django needs."""
+    try:  # one byte over the limit is enough: core.middleware.LimitBody refuses it by its length
         body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
         environ["CONTENT_LENGTH"] = str(len(body))
     except Exception:  # the server's own error for chunks that are malformed or cut off

@@ -40,9 +40,7 @@ def workers() -> Finding:
         return skipped(_("the broker is this process's own memory"))
     answers = current_app.control.ping(timeout=1.5) or []
     names = sorted(name for answer in answers for name in answer)
-    if not names:
-        return failed(_("no worker answers: start one with celery -A worker worker"))
-    return ok(", ".join(names))
+    return ok(", ".join(names)) if names else failed(_("no worker answers: start one with celery -A worker worker"))
 
 
 def sweeper() -> Finding:

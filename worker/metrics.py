@@ -1,7 +1,4 @@
-"""
-What `/metrics` shows of mails and workers. Counters are kept in the database (core/observability/counters.py); gauges
-are read at the scrape, by an index of the mails that wait.
-"""
+"""What `/metrics` shows of mails and workers. Gauges are read at the scrape, by an index of the mails that wait."""
 
 import re
 from collections.abc import Iterator
@@ -23,6 +20,7 @@ State = Delivery.State
 
 WAITS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0)  # seconds
 REPLIES = ("2xx", "4xx", "5xx", "5.3.x", "5.7.x", "none")
+REASONS = ("refused", "given_up")
 
 tries = Counter(
     "doorcode_mail_tries",
@@ -30,14 +28,9 @@ tries = Counter(
     ["kind", "outcome"],
     known=product(Delivery.Kind.values, [outcome.value for outcome in Outcome]),
 )
-replies = Counter(
-    "doorcode_mail_replies", "Answers of the mail server", ["reply"], known=[(reply,) for reply in REPLIES]
-)
+replies = Counter("doorcode_mail_replies", "Answers of the mail server", ["reply"], known=product(REPLIES))
 failed = Counter(
-    "doorcode_mails_failed",
-    "Mails that ended without being delivered, by reason",
-    ["reason"],
-    known=[("refused",), ("given_up",)],
+    "doorcode_mails_failed", "Mails that ended without being delivered, by reason", ["reason"], known=product(REASONS)
 )
 accepted_after = Histogram("doorcode_mail_acceptance_seconds", "From the request of a mail to its acceptance", WAITS)
 reclaimed = Counter("doorcode_leases_reclaimed", "Mails taken over from a worker whose lease had ended")

@@ -1,8 +1,6 @@
 """
-Notify the workers that deliveries wait. It may fail: the rows are the truth, and the sweeper finds them.
-
-One message is for all mails that wait, and while one is on its way no other is sent. So a thousand sign-ups at once
-cost the broker a few messages, and a backlog none.
+Notify the workers that deliveries wait. It may fail: the rows are the truth, and the sweeper finds them. While one
+message is on its way no other is sent, so a thousand sign-ups at once cost the broker a few messages.
 """
 
 import logging
@@ -32,9 +30,8 @@ publish_failures = Counter("doorcode_publish_failures", "Messages that could not
 
 def notify_workers(delivery_id: int) -> bool:
     """
-    Have the workers look for deliveries, this one among them. False where the broker didn't take the message.
-
-    Never raises, and blocks at most about 0.5 s once (the transport's socket timeout), then not for PAUSE seconds.
+    Have the workers look for deliveries, this one among them. False where the broker didn't take the message. Never
+    raises, and blocks at most about 0.5 s once (the transport's socket timeout), then not for PAUSE seconds.
     """
     if not breaker.allow():
         publish_failures.add()

@@ -62,8 +62,6 @@ def unmute(*, address: str) -> bool:
 def mark(deliveries: Iterable[Delivery], *, at: datetime) -> None:
     """Set `is_muted` on the sign-up mails to muted addresses. Mails about accounts are never muted."""
     about_sign_ups = [each for each in deliveries if not each.is_about_account]
-    if not about_sign_ups:
-        return
     muted = Suppression.objects.filter(address__in={each.recipient for each in about_sign_ups}, until__gt=at)
     addresses = set(muted.values_list("address", flat=True))
     for each in about_sign_ups:

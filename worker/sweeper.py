@@ -29,9 +29,7 @@ _last_beat = float("-inf")
 def sweep() -> int:
     """
     Take back the mails of workers that are gone, and notify the workers of due mails; where none listens, send some.
-    Return how many were sent: while there are any, more may wait.
-
-    Nothing is done while the mail server is known to be broken: mails would only be put back.
+    Return how many were sent: while there are any, more may wait. Does nothing while the mail server is broken.
     """
     if smtp.breaker.is_open:
         return 0

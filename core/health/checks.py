@@ -135,9 +135,8 @@ def catalogues() -> Finding:
 
 def proxies(url: str | None = None) -> Finding:
     """
-    Whether as many proxies stand before the site as TRUSTED_PROXIES says: only a request that came through them shows
-    it. Send one with an invented X-Forwarded-For, and judge what `/healthz` reports of it. A `url` that the operator
-    named must answer; SITE_URL may be out of reach from this machine.
+    Whether as many proxies stand before the site as TRUSTED_PROXIES says, by what `/healthz` reports of a request with
+    an invented X-Forwarded-For. A `url` that the operator named must answer; SITE_URL may be out of reach from here.
     """
     named, url = url is not None, url or settings.SITE_URL
     try:

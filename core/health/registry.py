@@ -1,8 +1,4 @@
-"""
-Health checks: whether everything that a registration needs is there and works.
-
-Each app registers its checks in its AppConfig. `/readyz` and `/metrics` run the quick ones, `manage.py doctor` all.
-"""
+"""The registry of health checks: `/readyz` and `/metrics` run the quick ones, `manage.py doctor` all."""
 
 import logging
 import threading
@@ -65,10 +61,7 @@ _checks: dict[str, Check] = {}
 
 
 def register(name: str, check: Callable[[], Finding], label: str | Promise, *, quick: bool = False) -> None:
-    """
-    Add a check: `name` is for programs, `label` for people. A quick check takes a second at most: `/readyz` and
-    `/metrics` run it too, and report it as "down" where it fails.
-    """
+    """Add a check: `name` is for programs, `label` for people. A quick check takes a second at most."""
     _checks[name] = Check(check, label, quick)
 
 
@@ -77,10 +70,7 @@ def registered() -> dict[str, Check]:
 
 
 def run(checks: Mapping[str, Check], *, limit: float = TIME_LIMIT) -> Iterator[tuple[str, Finding]]:
-    """
-    Run all checks at once, each in its own thread; yield (name, finding) in their order. A check without a result after
-    `limit` seconds has failed, so one that hangs neither delays nor hides the others.
-    """
+    """Run all checks at once; yield (name, finding) in their order. A check has failed after `limit` seconds."""
     language, findings = translation.get_language(), dict[str, Finding]()
 
     def run_one(name: str) -> None:
@@ -117,9 +107,8 @@ _run_at = float("-inf")
 
 def cached_readiness() -> dict[str, str]:
     """
-    The result of `readiness`, at most FRESH seconds old. When it is older, one caller runs the checks again, and all
-    others get the previous states at once: a flood of requests occupies one thread, however slow a dependency is.
-    Before the first result everything is "down".
+    The result of `readiness`, at most FRESH seconds old; before the first, everything is "down". One caller runs the
+    checks again, and all others get the previous states at once: a flood of requests occupies one thread.
     """
     global _states, _run_at  # noqa: PLW0603
     if _running.acquire(blocking=False):

@@ -5,7 +5,7 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,8 +15,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from core import email_addresses
-
-T = TypeVar("T")
 
 FLAGS = {
     "--json": gettext_lazy("Print JSON, for programs"),
@@ -52,11 +50,7 @@ def address(text: str) -> str:
 
 
 class Command(BaseCommand):
-    """
-    A management command whose help and output follow the operator's locale, or `--lang`; with `--json` it prints JSON.
-
-    Some commands add `--dry-run` and `--yes`, the confirmation of a large change, and the progress of long work.
-    """
+    """Help and output follow the operator's locale, or `--lang`; with `--json` the output is for programs."""
 
     help: Any = ""  # of subclasses: lazily translated, as the locale is not known when they are defined
 
@@ -94,7 +88,7 @@ class Command(BaseCommand):
         if sys.stdin.readline().strip().lower() not in ("y", "yes", "是"):
             raise CommandError(_("Nothing was changed"))
 
-    def progress(self, items: Iterable[T], *, total: int) -> Iterator[T]:
+    def progress(self, items: Iterable[Any], *, total: int) -> Iterator[Any]:
         """Yield from `items`, and show their number on the terminal, if there is one."""
         shown = sys.stderr.isatty()
         for number, item in enumerate(items, 1):

@@ -1,9 +1,7 @@
 """
-Counters of events, right in any number of processes and machines: they are kept in the database.
-
-A process gathers its counts and adds them to the database every few seconds, in one go. So a request or a mail pays no
-statement for being counted, processes do not compete for rows, and a killed process loses at most FLUSH_AFTER seconds
-of counts.
+Counters of events, of all processes and machines together, in the database. A process adds its counts every few
+seconds, in one go: an event pays no statement, processes do not compete for rows, and a killed process loses at most
+FLUSH_AFTER seconds of counts.
 """
 
 import atexit
@@ -26,10 +24,8 @@ logger = logging.getLogger(__name__)
 
 FLUSH_AFTER = 2.0  # seconds between a count and its addition to the database
 
-Key = tuple[str, str]
-
 _lock = threading.Lock()
-_gathered: defaultdict[Key, float] = defaultdict(float)
+_gathered: defaultdict[tuple[str, str], float] = defaultdict(float)
 _kinds: "list[Counter | Histogram]" = []
 
 
@@ -105,7 +101,7 @@ def flush() -> None:
         _gather({(name, labels): number for name, labels, number in rows})
 
 
-def _gather(counts: Mapping[Key, float]) -> None:
+def _gather(counts: Mapping[tuple[str, str], float]) -> None:
     with _lock:
         is_first = not _gathered
         for key, number in counts.items():
@@ -122,10 +118,8 @@ def _schedule() -> None:
 
 
 def _flush_in_thread() -> None:
-    try:
+    with contextlib.closing(connection):
         flush()
-    finally:
-        connection.close()
 
 
 @atexit.register

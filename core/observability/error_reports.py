@@ -1,7 +1,6 @@
 """
-Error reports, to Sentry where SENTRY_DSN is set: which exception, where in the code, for which route. They contain no
-value: no text of an exception, no variable, body, cookie, header, query, address or user. The request's id finds the
-rest in the log.
+Error reports, to Sentry where SENTRY_DSN is set: which exception, where in the code, for which request and route. They
+contain no value: no text of an exception, no variable, body, cookie, header, query, address or user.
 """
 
 import re
@@ -21,10 +20,7 @@ _KEPT |= {"event_id", "timestamp", "level", "logger", "transaction", "tags", "ex
 
 
 class NoValues(SafeExceptionReporterFilter):
-    """
-    Hides all posted values and local variables, not only those that are marked as sensitive: codes and passwords pass
-    through many frames, Django's own among them. URLs of services contain passwords, and are hidden too.
-    """
+    """Hides all posted values and variables, marked as sensitive or not, and URLs of services with their passwords."""
 
     hidden_settings = re.compile(f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|LOCATION", re.IGNORECASE)
 

@@ -1,7 +1,6 @@
 """
-Logging: one line an event, as JSON for programs or text for people. Each has the id of its request, in the web and in
-the worker. No line contains the token of a link, the handle of a sign-up request, or an address: pseudonyms stand for
-addresses.
+Logging: one line an event, as JSON or text, with the id of its request, in the web and in the worker. No line contains
+the token of a link, the handle of a sign-up request, or an address: pseudonyms stand for addresses.
 """
 
 import logging
@@ -9,6 +8,8 @@ from typing import Any
 
 import structlog
 from gunicorn.glogging import Logger
+from structlog import contextvars, dev, processors, stdlib
+from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from core.env import Env
@@ -21,36 +22,29 @@ def _scrub_event(logger: WrappedLogger, name: str, event: EventDict) -> EventDic
 
 
 _SHARED: list[Processor] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_logger_name,
-    structlog.stdlib.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.StackInfoRenderer(),
+    contextvars.merge_contextvars,
+    stdlib.add_logger_name,
+    stdlib.add_log_level,
+    processors.TimeStamper(fmt="iso", utc=True),
+    processors.StackInfoRenderer(),
 ]
 
 
 def formatter(style: str) -> logging.Formatter:
     """Return the formatter of all handlers; `style` is "json" or "text"."""
-    last: Processor = structlog.dev.ConsoleRenderer(colors=False)
+    last: Processor = dev.ConsoleRenderer(colors=False)
     if style == "json":
-        last = structlog.processors.JSONRenderer(ensure_ascii=False, default=repr)
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_SHARED,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            _scrub_event,
-            last,
-        ],
-    )
+        last = processors.JSONRenderer(ensure_ascii=False, default=repr)
+    chain: list[Processor] = [ProcessorFormatter.remove_processors_meta, processors.format_exc_info, _scrub_event, last]
+    return ProcessorFormatter(foreign_pre_chain=_SHARED, processors=chain)
 
 
 def configure() -> None:
     """Send the lines of structlog to the handlers of LOGGING."""
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[stdlib.filter_by_level, *_SHARED, ProcessorFormatter.wrap_for_formatter],
+        logger_factory=stdlib.LoggerFactory(),
+        wrapper_class=stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
 

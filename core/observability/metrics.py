@@ -1,9 +1,7 @@
 """
-`/metrics` for Prometheus, collected at each scrape.
-
-Counters of sign-ups and mails come from the database (counters.py), gauges from the collectors that apps register here.
-Only HTTP requests are counted on the machine that answered them, by prometheus_client: they are also visible while the
-database is down.
+`/metrics` for Prometheus, collected at each scrape: counters from the database (counters.py), gauges from the
+collectors that apps register here. HTTP requests alone are counted on the machine that answered them, by
+prometheus_client: they are also visible while the database is down.
 """
 
 import hmac
@@ -11,10 +9,9 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-import prometheus_client
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, exposition
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -24,16 +21,14 @@ from . import counters
 
 logger = logging.getLogger(__name__)
 
-CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
+CONTENT_TYPE = exposition.CONTENT_TYPE_PLAIN_0_0_4
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # a client may invent more
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+disable_created_metrics()  # type: ignore[no-untyped-call]
 _http = CollectorRegistry()
-_requests = prometheus_client.Counter(
-    "doorcode_http_requests", "Requests answered", ["route", "method", "status"], registry=_http
-)
-_seconds = prometheus_client.Histogram(
+_requests = Counter("doorcode_http_requests", "Requests answered", ["route", "method", "status"], registry=_http)
+_seconds = Histogram(
     "doorcode_http_request_seconds", "Time to answer", ["route", "method"], registry=_http, buckets=BUCKETS
 )
 
@@ -55,11 +50,7 @@ def count_request(request: HttpRequest, response: HttpResponse, seconds: float) 
 
 
 def is_allowed(request: HttpRequest) -> bool:
-    """
-    Whether a request may read the metrics: it has METRICS_TOKEN. Without that setting, only DEBUG allows it.
-
-    The client's address proves nothing: behind a proxy on this machine that adds no header, every visitor looks local.
-    """
+    """By METRICS_TOKEN; where none is set, by DEBUG. Never by the address: behind a proxy every visitor looks local."""
     wanted = settings.METRICS_TOKEN
     if not wanted:
         return bool(settings.DEBUG)
@@ -76,7 +67,10 @@ class _Scrape:
         for name, state in states.items():
             up.add_metric([name], state == "ok")
         yield up
-        yield from _requests_of_this_machine()
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # gunicorn's processes share files (gunicorn.conf.py)
+            yield from MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call]
+        else:  # any other server is one process
+            yield from _http.collect()
         broken = 0
         for needs, collect in _collectors:
             try:
@@ -87,16 +81,9 @@ class _Scrape:
         yield GaugeMetricFamily("doorcode_scrape_errors", "Groups of metrics that could not be read", value=broken)
 
 
-def _requests_of_this_machine() -> Iterable[Metric]:
-    """All gunicorn processes share files (gunicorn.conf.py); any other server is one process."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        return MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call, no-any-return]
-    return _http.collect()
-
-
 def render() -> bytes:
     """The metrics in Prometheus' text format."""
-    return generate_latest(_Scrape())
+    return exposition.generate_latest(_Scrape())
 
 
 register(counters.collect, needs="database")

@@ -180,9 +180,9 @@ ACCOUNTS = [
         "Links follow the host that the visitor used",
         Edit(
             "core/middleware.py",
-            "        response = get_response(request)\n        response.headers.setdefault(",
+            "        view = self.views.get(request.path)\n",
             '        settings.SITE_URL = f"{request.scheme}://{request.get_host()}"\n'
-            "        response = get_response(request)\n        response.headers.setdefault(",
+            "        view = self.views.get(request.path)\n",
         ),
         "test_accounts.py::test_39_another_host_reaches_no_mail[HTTP_HOST]",
     ),

@@ -148,7 +148,7 @@ INPUT = [
     defect(
         28,
         "The length of a body is not checked",
-        Edit("core/settings.py", '    "core.middleware.limit_body",\n', ""),
+        Edit("core/settings.py", '    "core.middleware.LimitBody",\n', ""),
         "test_input.py::test_28_large_bodies_and_files_are_refused_unread",
         "test_api.py::test_28_large_bodies_and_files_are_refused",
     ),
@@ -229,7 +229,7 @@ INPUT = [
     defect(
         52,
         "Our forms bound their own fields, and nothing bounds those that Django reads",
-        Edit("core/settings.py", '    "core.middleware.limit_fields",\n', ""),
+        Edit("core/settings.py", '    "core.middleware.LimitFields",\n', ""),
         "test_cost.py::test_52_nothing_long_is_normalized",
     ),
     defect(
