@@ -1,5 +1,3 @@
-"""The account."""
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,9 +33,9 @@ class UserQuerySet(models.QuerySet["User"]):
         """Accounts that may be active; see `User.is_proven`."""
         return self.filter(Q(is_active=True) | Q(activated_at__isnull=False, username__isnull=False))
 
-    def ordinary(self) -> "UserQuerySet":
-        """Accounts that not only superusers may change; see `User.is_privileged`."""
-        return self.exclude(Q(is_staff=True) | Q(is_superuser=True))
+    def changeable_by(self, operator: Any) -> "UserQuerySet":
+        """Accounts that an operator may change; see `User.is_changeable_by`."""
+        return self if operator.is_superuser else self.exclude(Q(is_staff=True) | Q(is_superuser=True))
 
     def update(self, **values: Any) -> int:
         """Update the rows. A change of `is_active` ends the accounts' sessions, and deletes their API tokens."""
@@ -52,29 +50,22 @@ class UserQuerySet(models.QuerySet["User"]):
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
     def lock_or_create(self, *, email: str) -> "User":
-        """
-        Return the row of a canonical address, locked; a new one is pending. The same statements run for every address.
-        Needs a transaction.
-        """
+        """Return an address's row, locked in this transaction; a new one is pending. The statements are the same."""
         while True:
             self.bulk_create([self.model(email=email)], ignore_conflicts=True)
             user: User | None = self.select_for_update(no_key=True).filter(email=email).first()
             if user:  # else a purge deleted it in between
                 return user
 
-    @transaction.atomic
     def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
         """Create an account that needs no code, because an operator vouches for it."""
         address, name = email_addresses.canonical(email), usernames.clean(username)
         if self.filter(username_key=usernames.key(name)).exists():
             raise ValidationError(_("That username is taken. Choose another"), code="username_taken")
-        # Somebody may have begun a sign-up with this address.
-        pending = self.pending().select_for_update().filter(email=address).first()
-        user: User = pending or self.model(email=address)
-        columns = {"username": name, "username_key": usernames.key(name), "password": make_password(password)}
-        for field, value in {**columns, "is_active": True, "activated_at": clock.now(), **extra}.items():
-            setattr(user, field, value)
-        user.save(using=self._db)
+        columns: dict[str, Any] = {"is_active": True, "activated_at": clock.now(), **extra}
+        columns |= {"username": name, "username_key": usernames.key(name), "password": make_password(password)}
+        # Only a pending row is taken over, of a sign-up that somebody began with this address.
+        user: User = self.pending().update_or_create(email=address, defaults=columns)[0]
         return user
 
     def create_superuser(self, **fields: Any) -> "User":
@@ -160,14 +151,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         return bool(self.activated_at or self.is_active or self.is_staff)
 
     @property
-    def is_privileged(self) -> bool:
-        """Whether only a superuser may change the account, because it has rights in the admin."""
-        return self.is_staff or self.is_superuser
-
-    @property
     def is_proven(self) -> bool:
         """
         Whether somebody has proven the mailbox, or an operator vouches for it. An account that was disabled while it
         was pending is registered and not proven: it has no username.
         """
         return self.is_active or bool(self.activated_at and self.username)
+
+    def is_changeable_by(self, operator: Any) -> bool:
+        """Whether an operator may change the account. Only a superuser changes one that has rights in the admin."""
+        return operator.is_superuser or not (self.is_staff or self.is_superuser)

@@ -25,11 +25,7 @@ def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> d
 
 
 def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
-    """
-    The template context of a request's page, the same for a decoy.
-
-    A visitor who has `proven` the request needs no code, so the page does not say that only the link works.
-    """
+    """The template context of a request's page, the same for a decoy. A visitor who has `proven` it needs no code."""
     delivery, state, now = _latest_mail(sign_up), state_of(sign_up), clock.now()
     ago = max(0, int((now - (delivery.sent_at or now)).total_seconds()))
     needs_code = not proven and state not in (State.LOST, State.EXPIRED)

@@ -23,16 +23,14 @@ GUESSES = 2 * DAY  # guesses count for 24 hours
 
 def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
     """
-    Delete, kind by kind, and yield (kind, rows). With `dry_run` only count.
-
-    Any number of purges may run at once: each skips the rows that another has locked.
+    Delete, kind by kind, and yield (kind, rows); with `dry_run` only count. Any number of purges may run at once: each
+    skips the rows that another has locked.
     """
     for kind, rows in outdated().items():
         yield kind, rows.count() if dry_run else _delete(rows)
 
 
 def outdated() -> dict[str, QuerySet[Any]]:
-    """The rows that may go, by kind."""
     unsettled = {"state__in": [Delivery.State.PENDING, Delivery.State.SENDING]}
     waiting = Delivery.objects.filter(**unsettled)
     # Mail limits count the rows of mails, so these stay for as long.
@@ -43,7 +41,6 @@ def outdated() -> dict[str, QuerySet[Any]]:
     old_users = User.objects.pending().filter(created_at__lt=_ago(settings.PURGE_USERS_AFTER), last_login=None)
     # Not Exists(…) | Exists(…): PostgreSQL uses indexes only for separate conditions.
     abandoned = old_users.exclude(Exists(CaptchaModel.objects.unfinished().filter(address=OuterRef("email"))))
-    longest = max((seconds for _, seconds in settings.LIMIT_MAILS_SITE), default=0)
     return {
         "deliveries": old_mails.exclude(**unsettled).exclude(admitted_at__gte=_ago(counted)),
         "codes": old_codes.exclude(Exists(waiting.filter(sign_up=OuterRef("pk")))),
@@ -52,7 +49,7 @@ def outdated() -> dict[str, QuerySet[Any]]:
         "tokens": AuthToken.objects.filter(expiry__lt=clock.now()),
         "address guesses": AddressGuesses.objects.filter(updated_at__lt=_ago(GUESSES)),
         "site guesses": SiteGuesses.objects.filter(hour__lt=_ago(GUESSES)),
-        "site mails": SiteMails.objects.filter(minute__lt=_ago(max(GUESSES, 2 * longest))),
+        "site mails": SiteMails.objects.filter(minute__lt=_ago(2 * counted)),
     }
 
 

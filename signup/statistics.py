@@ -1,8 +1,6 @@
 """
-How sign-ups and mails fare: the figures of the admin's dashboard and of `manage.py stats`.
-
-All are of the requests and mails that were created `since` a time, or in `hours`: a list of the times at which each
-hour begins.
+How sign-ups and mails fare: the figures of the admin's dashboard and of `manage.py stats`. All are of the requests and
+mails created `since` a time, or in `hours`: a list of the times at which each hour begins.
 """
 
 import math
@@ -44,12 +42,14 @@ def summary(*, hours: int) -> dict[str, Any]:
     since = clock.now() - hours * HOUR
     waits = [wait for _created, wait in _waits(since)]
     accounts = User.objects.filter(activated_at__gte=since)
+    longest = Delivery.objects.longest_due()
+    oldest_seconds = int(longest[1].total_seconds()) if longest else 0
     return {
         "hours": hours,
         "sign_ups": _sign_ups(since).aggregate(**_FUNNEL),
         "mails": _count_by(_mails(since), "state"),
         "seconds_to_acceptance": {f"p{part}": percentile(waits, part) for part in (50, 95)} if waits else {},
-        "waiting": due_mails(),
+        "waiting": {"due": Delivery.objects.due().count(), "oldest_seconds": oldest_seconds},
         "languages": _count_by(accounts, "language"),
     }
 
@@ -68,10 +68,7 @@ def funnel_by_hour(hours: Sequence[datetime]) -> list[dict[str, Any]]:
 
 
 def waits_by_hour(hours: Sequence[datetime]) -> list[dict[str, Any]]:
-    """
-    Seconds from the creation of a mail to its acceptance, of the mails of each hour: {"hour", "median", "p95"}; None
-    where there was none.
-    """
+    """Seconds from creation to acceptance of the mails of each hour: {"hour", "median", "p95"}, None of no mail."""
     waits: dict[datetime, list[float]] = defaultdict(list)
     for created_at, wait in _waits(hours[0]):
         waits[created_at.replace(minute=0, second=0, microsecond=0)].append(wait)
@@ -94,7 +91,6 @@ def domains(since: datetime) -> list[dict[str, Any]]:
 
 
 def languages(since: datetime) -> list[tuple[str, int]]:
-    """The mails by language, the most first."""
     names = dict(settings.LANGUAGES)
     rows = _mails(since).values_list("language").annotate(mails=Count("pk")).order_by("-mails")[:TOP]
     return [(names.get(code, code), mails) for code, mails in rows]
@@ -118,12 +114,6 @@ def limits(since: datetime) -> list[tuple[Any, int]]:
 def waiting_mails() -> int:
     """How many mails wait in the outbox now. Each state has an index of its own."""
     return sum(Delivery.objects.filter(state=state).count() for state in (State.PENDING, State.SENDING))
-
-
-def due_mails() -> dict[str, int]:
-    """How many mails are due now, and for how long the oldest has been."""
-    longest = Delivery.objects.longest_due()
-    return {"due": Delivery.objects.due().count(), "oldest_seconds": int(longest[1].total_seconds()) if longest else 0}
 
 
 def _sign_ups(since: datetime) -> CaptchaQuerySet:

@@ -7,7 +7,7 @@ from django.db import transaction
 from core import ratelimit
 from verification import guess_limits
 from verification.models import CaptchaModel
-from verification.states import HandleLost, State, state_of
+from verification.states import HandleLost
 from worker import suppression
 from worker.models import Delivery
 from worker.outbox import requeue
@@ -18,8 +18,6 @@ from .models import User
 
 @dataclass(frozen=True)
 class Unlocked:
-    """What an unlock changed, or would change."""
-
     guesses: int  # wrong codes that are forgotten
     sign_ins: bool  # whether wrong passwords are forgotten: not while Redis is down
     muted: bool  # whether sign-up mail was muted, and is sent again
@@ -27,17 +25,17 @@ class Unlocked:
 
 def find(*, address: str) -> CaptchaModel:
     """Return the newest request of a canonical address. Raises HandleLost unless it waits for its code."""
-    sign_up = CaptchaModel.objects.filter(address=address).order_by("-pk").first()
-    if sign_up is None or sign_up.proven_at or state_of(sign_up) is State.LOST:
+    newest = CaptchaModel.objects.filter(address=address).order_by("-pk").values("pk")[:1]
+    sign_up = CaptchaModel.objects.waiting_for_code().filter(pk=newest).first()
+    if sign_up is None:
         raise HandleLost
     return sign_up
 
 
 def resend(*, sign_up: CaptchaModel) -> Delivery | None:
     """
-    Have the mail of a request sent again, within the mail limits; return its delivery.
-
-    Raises HandleLost, or ResendTooSoon within RESEND_COOLDOWN of the last mail. A mail that failed has no cooldown.
+    Have the mail of a request sent again, within the mail limits; return its delivery. Raises HandleLost, or
+    ResendTooSoon within RESEND_COOLDOWN of the last mail. A mail that failed has no cooldown.
     """
     last = Delivery.objects.latest_about(sign_up)
     if last is None or not requeue(delivery_ids=[last.pk]):  # only a failed or expired one is requeued
@@ -54,13 +52,8 @@ def unlock(*, address: str, unmute: bool, dry_run: bool) -> Unlocked:
         guesses = guess_limits.forget(address=address)
         muted = unmute and suppression.unmute(address=address)
         transaction.set_rollback(dry_run)
-    return Unlocked(guesses, sign_ins=dry_run or _forget_passwords(address), muted=muted)
-
-
-def _forget_passwords(address: str) -> bool:
-    """
-    Delete the counters of both names by which the account signs in; False where Redis is down. The counters of one
-    network (LIMIT_LOGIN_PAIR) stay: they end by themselves within minutes.
-    """
+    # By both names with which the account signs in. What one network did (LIMIT_LOGIN_PAIR) is over within minutes.
     usernames = User.objects.filter(email=address, username_key__isnull=False).values_list("username_key", flat=True)
-    return all(ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in (address, *usernames))
+    names = [] if dry_run else [address, *usernames]
+    sign_ins = all(ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in names)
+    return Unlocked(guesses, sign_ins, muted)

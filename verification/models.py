@@ -23,6 +23,9 @@ class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
     def unfinished(self) -> Self:
         return self.filter(unfinished())
 
+    def waiting_for_code(self) -> Self:
+        return self.unfinished().filter(proven_at=None)
+
     def by_handles(self, handles: Iterable[str]) -> "list[CaptchaModel]":
         """The unfinished requests behind these handles, in their order."""
         wanted = list(handles)

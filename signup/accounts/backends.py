@@ -1,5 +1,3 @@
-"""Sign in by email address or username."""
-
 import secrets
 from functools import cache
 from typing import Any
@@ -10,7 +8,6 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from core import client_ip, lengths, ratelimit
-from core.ratelimit import Limit
 from signup import limits
 from signup.models import User
 from signup.visitor import Visitor
@@ -46,12 +43,11 @@ class EmailOrUsernameBackend(ModelBackend):
         return user
 
 
-def _counters(request: HttpRequest, name: str, user: User | None) -> list[tuple[Limit, str]]:
+def _counters(request: HttpRequest, name: str, user: User | None) -> list[tuple[ratelimit.Limit, str]]:
     """
-    The limits that count a password for the account with this name, each with its key.
-
-    A browser that signed in to the account before has a counter of its own, so that strangers can't lock the owner out.
-    The key is the typed name and not the account, or the limits would show which email belongs to which username.
+    The limits that count a password, each with its key: the typed name and not the account, or the limits would show
+    which email belongs to which username. A browser that signed in to the account before has a counter of its own, so
+    that strangers can't lock the owner out.
     """
     device = Visitor(request).device_for(user)
     return [

@@ -20,8 +20,6 @@ NOT_CURRENT = _("Your current password is incorrect")
 
 
 class LoginForm(auth_forms.AuthenticationForm):
-    """Sign in by username or email address."""
-
     error_messages = {"invalid_login": INCORRECT, "inactive": INCORRECT}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -29,29 +27,23 @@ class LoginForm(auth_forms.AuthenticationForm):
         name, password = self.fields["username"], self.fields["password"]
         name.label = _("Email address or username")
         name.widget.attrs.update({"autocomplete": "username", "spellcheck": "false", "autofocus": False})
-        name.error_messages |= {
-            "required": _("Enter your email address or username"),
-            "null_characters_not_allowed": INCORRECT,
-        }
+        required = _("Enter your email address or username")
+        name.error_messages |= {"required": required, "null_characters_not_allowed": INCORRECT}
         password.error_messages |= {"required": _("Enter your password"), "null_characters_not_allowed": INCORRECT}
 
 
 class PasswordResetForm(forms.Form):
-    """Request a reset mail."""
-
     email = AddressField(label=_("Email address"))
 
 
-class AccountForm(forms.Form):
-    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.user = user
-
-
-class NewPasswordForm(AccountForm):
+class NewPasswordForm(forms.Form):
     """Choose a new password after a reset. It is typed once, as at sign-up."""
 
     password = NewPasswordField(label=_("New password"))
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
@@ -64,7 +56,7 @@ class NewPasswordForm(AccountForm):
         return self.user
 
 
-class CurrentPasswordForm(AccountForm):
+class CurrentPasswordForm(forms.Form):
     """Confirm that the owner of the account, and not another person, uses the open session."""
 
     old_password = forms.CharField(
@@ -74,19 +66,18 @@ class CurrentPasswordForm(AccountForm):
         error_messages={"required": _("Enter your current password"), "null_characters_not_allowed": NOT_CURRENT},
     )
 
-    def __init__(self, user: User, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
-        super().__init__(user, *args, **kwargs)
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.request = request
 
     def clean_old_password(self) -> str:
         """Checked and limited as at sign-in: nobody can guess the password in an open session either."""
         old: str = self.cleaned_data["old_password"]
-        if authenticate(self.request, username=self.user.email, password=old) != self.user:
+        user = self.request.user
+        if authenticate(self.request, username=user.get_username(), password=old) != user:
             raise ValidationError(NOT_CURRENT, code="password_incorrect")
         return old
 
 
 class PasswordChangeForm(CurrentPasswordForm, NewPasswordForm):
-    """Choose a new password, knowing the old one."""
-
     field_order = ("old_password", "password")

@@ -10,10 +10,8 @@ from worker.models import Delivery
 @transaction.atomic
 def request_password_reset(*, address: str, language: str, network: str = "") -> None:
     """
-    Have a reset mail sent if the canonical address has an active account. The worker makes its token.
-
-    Every address gets a row, so that the time does not show whether there is an account; the worker drops the row if
-    there is none.
+    Have a reset mail sent if the canonical address has an active account. Every address gets a row, so that the time
+    does not show whether there is one; the worker makes the token, or drops the row.
     """
     user = User.objects.filter(email=address, is_active=True).first()
     outbox.post(
@@ -26,11 +24,7 @@ def request_password_reset(*, address: str, language: str, network: str = "") ->
 
 
 def change_password(*, user: User, password: str | None, language: str) -> None:
-    """
-    Set another password, or none, and mail the owner: somebody else may have changed it.
-
-    `language` is the language of the mail if the account has none.
-    """
+    """Set a password, or none, and mail its owner, who may not have done it: in `language` if the account has none."""
     if password is None:
         user.set_unusable_password()
     else:

@@ -105,14 +105,11 @@ account = login_required(TemplateView.as_view(template_name="account/account.htm
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest) -> HttpResponse:
-    """
-    Delete the account, after its password. Its username and address are free again; the purge deletes the codes and
-    mails of its sign-up later.
-    """
+    """Delete the account, after its password, and free its names. The purge deletes what its sign-up left later."""
     user = cast(User, request.user)
     if user.is_staff:
         raise PermissionDenied  # the admin's log refers to operators: another operator deletes them there
-    form = CurrentPasswordForm(user, request.POST if request.method == "POST" else None, request=request)
+    form = CurrentPasswordForm(request.POST if request.method == "POST" else None, request=request)
     if not form.is_valid():
         return form_page(request, "account/delete.html", form)
     user.delete()

@@ -1,6 +1,5 @@
 """Accounts, added and changed by the rules that hold for visitors, and groups of staff."""
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django import forms
@@ -33,8 +32,6 @@ CHANGED = ngettext_lazy("%(n)d account is changed", "%(n)d accounts are changed"
 
 
 class AccountForm(forms.ModelForm):
-    """Addresses and usernames by the rules that hold for visitors."""
-
     class Meta:
         model = User
         fields: tuple[str, ...] = ("email", "username")
@@ -142,10 +139,10 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *PERMISSIONS)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_change_permission(request, obj) and _is_below(request.user, obj)
+        return super().has_change_permission(request, obj) and (obj is None or obj.is_changeable_by(request.user))
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and _is_below(request.user, obj)
+        return super().has_delete_permission(request, obj) and (obj is None or obj.is_changeable_by(request.user))
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """A saved account is registered, active or disabled: no code of a sign-up changes it any more."""
@@ -161,21 +158,19 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
             return _("active")
         return _("disabled") if user.is_registered else _("waits for verification")
 
-    def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """An account is deleted with its mails, though nobody may delete from the mail log."""
         to_delete, count, needed, protected = super().get_deleted_objects(objs, request)
         return to_delete, count, needed - {Delivery._meta.verbose_name}, protected
 
-    def describe(self, row: User) -> Iterable[Any]:
+    def describe(self, row: User) -> tuple[Any, ...]:
         return row.email, row.username
 
     @admin.action(description=_("Activate disabled accounts"), permissions=["change"])
     def activate(self, request: HttpRequest, chosen: UserQuerySet) -> HttpResponse | None:
         return self.confirm(
             request,
-            _below(request.user, chosen).proven().filter(is_active=False),
+            chosen.changeable_by(request.user).proven().filter(is_active=False),
             question=_("Activate these accounts?"),
             warning=_("Their owners can sign in again. Accounts whose email address is not verified are left out."),
             act=lambda users: users.update(is_active=True),
@@ -186,7 +181,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     def disable(self, request: HttpRequest, chosen: UserQuerySet) -> HttpResponse | None:
         return self.confirm(
             request,
-            _below(request.user, chosen).filter(is_active=True).exclude(pk=request.user.pk or 0),
+            chosen.changeable_by(request.user).filter(is_active=True).exclude(pk=request.user.pk or 0),
             question=_("Disable these accounts?"),
             warning=_(
                 "Their sessions and API tokens end, nobody can sign in with them, and no code makes them work again. "
@@ -205,13 +200,3 @@ class GroupAdmin(StrictAdmin, auth_admin.GroupAdmin):
         return request.user.is_superuser
 
     has_add_permission = has_delete_permission = has_change_permission
-
-
-def _is_below(operator: Any, user: User | None) -> bool:
-    """Whether an operator may change an account; None stands for accounts in general."""
-    return operator.is_superuser or user is None or not user.is_privileged
-
-
-def _below(operator: Any, users: UserQuerySet) -> UserQuerySet:
-    """The accounts that an operator may change."""
-    return users if operator.is_superuser else users.ordinary()

@@ -1,11 +1,9 @@
 """
-What the pages of operators share: lists that cost the same at a million rows, searches, and confirmed actions.
-
-Lists show the newest rows first, along an index, and count only the rows that they page through: see
-docs/decisions/0040-lists-count-only-as-far-as-they-show.md.
+What the pages of operators share: lists that cost the same at a million rows (see
+docs/decisions/0040-lists-count-only-as-far-as-they-show.md), searches, and confirmed actions.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -22,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock, email_addresses
 from signup import usernames
+from verification import codes
 
 AT_MOST = 2_000  # rows that a list counts and pages through
 REFERENCES = 5_000  # newest rows among which a reference is searched: it is derived, no column holds it
@@ -69,10 +68,8 @@ class BoundedAdmin(StrictAdmin):
 
     def find(self, rows: QuerySet, word: str) -> list[Any]:
         """
-        The primary keys of the rows with a column of `search_fields` that begins with a word, at most AT_MOST.
-
-        A query of its own: with the list's order in it, the planner would read the table from its newest row on, and
-        to the end where few rows match.
+        The primary keys of at most AT_MOST rows with a column of `search_fields` that begins with a word. It is a query
+        of its own: with the list's order in it, the planner would read the table from its newest row on.
         """
         try:
             text = email_addresses.canonical(word)
@@ -81,7 +78,7 @@ class BoundedAdmin(StrictAdmin):
         begins = Q.create([(f"{column}__startswith", text) for column in self.search_fields], connector=Q.OR)
         return list(rows.order_by().filter(begins).values_list("pk", flat=True)[:AT_MOST])
 
-    def describe(self, row: Any) -> Iterable[Any]:
+    def describe(self, row: Any) -> tuple[Any, ...]:
         """The words by which a confirmation names a row."""
         raise NotImplementedError
 
@@ -111,8 +108,6 @@ class BoundedAdmin(StrictAdmin):
 
 
 class ReadOnlyAdmin(BoundedAdmin):
-    """Rows that nobody adds or changes."""
-
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
@@ -142,9 +137,11 @@ class LogAdmin(ReadOnlyAdmin):
             found += [row.pk for row in newest if self.reference(row) == word.upper()]
         return found
 
+    @admin.display(description=_("reference"))
     def reference(self, row: Any) -> str:
         """The four letters that a mail and its page show."""
-        raise NotImplementedError
+        sign_up = getattr(row, "sign_up", row)  # of a mail, or the request itself
+        return codes.reference_of(sign_up, generation=row.generation) if sign_up else ""
 
     @admin.display(description=_("created"))
     def created(self, row: Any) -> str:
@@ -152,8 +149,6 @@ class LogAdmin(ReadOnlyAdmin):
 
 
 class ConditionFilter(admin.SimpleListFilter):
-    """A filter by conditions on the rows."""
-
     def conditions(self) -> dict[str, tuple[Any, Q]]:
         """The label and the condition of each value."""
         raise NotImplementedError

@@ -1,7 +1,6 @@
 """
-The dashboard: how sign-ups and mails fare, drawn on the server. Numbers only: no address, no code.
-
-Charts are dicts of what templates/admin/charts/plot.html draws as SVG, placed in the units of its view box.
+The dashboard: how sign-ups and mails fare, in numbers alone. The charts are dicts of what
+templates/admin/charts/plot.html draws as SVG, placed in the units of its view box.
 """
 
 import itertools
@@ -10,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.formats import date_format
@@ -24,20 +23,18 @@ MAIL_STATES = ("sent", "waiting", "failed", "expired")
 LEFT, RIGHT, TOP, BOTTOM = 52, 750, 12, 200  # of a plot in its view box, 760 × 230
 SHORTEST, LONGEST = 0.1, 7_200.0  # seconds: where the scale of waits begins, and where it ends at the latest
 TICKS = [
-    (0.1, gettext_lazy("0.1 s")),
-    (1, gettext_lazy("1 s")),
-    (10, gettext_lazy("10 s")),
-    (60, gettext_lazy("1 min")),
-    (600, gettext_lazy("10 min")),
-    (3_600, gettext_lazy("1 h")),
-]
+    (0.1, gettext_lazy("0.1 s")), (1, gettext_lazy("1 s")), (10, gettext_lazy("10 s")),
+    (60, gettext_lazy("1 min")), (600, gettext_lazy("10 min")), (3_600, gettext_lazy("1 h")),
+]  # fmt: skip
+
+Series = Mapping[str, Sequence[float | None]]
+Labels = Sequence[Any]
+Ticks = Sequence[tuple[float, Any]]
 
 
 @require_safe
+@permission_required(["worker.view_delivery", "verification.view_captchamodel"], raise_exception=True)
 def dashboard(request: HttpRequest) -> HttpResponse:
-    """For operators who may look at both logs."""
-    if not request.user.has_perms(["worker.view_delivery", "verification.view_captchamodel"]):
-        raise PermissionDenied
     span = "7d" if request.GET.get("span") == "7d" else "24h"
     # Hours to show, hours between two labels, and the labels' form.
     number, every, form = {"24h": (24, 3, "H:i"), "7d": (168, 24, "MONTH_DAY_FORMAT")}[span]
@@ -74,7 +71,7 @@ def _bars(rows: list[tuple[Any, int]]) -> dict[str, Any]:
     return {"rows": rows, "most": max((number for _label, number in rows), default=0)}
 
 
-def column_chart(series: Mapping[str, Sequence[int]], labels: Sequence[Any]) -> dict[str, Any]:
+def column_chart(series: Mapping[str, Sequence[int]], labels: Labels) -> dict[str, Any]:
     """Columns in front of each other: each series is a part of the one before."""
     highest = max(max(values) for values in series.values())
     round_numbers = (factor * 10**power for power in itertools.count() for factor in (4, 8, 20))
@@ -86,7 +83,7 @@ def column_chart(series: Mapping[str, Sequence[int]], labels: Sequence[Any]) -> 
     return {**plot, "column_width": round(slot * 0.7 if slot > 10 else slot, 1)}
 
 
-def line_chart(series: Mapping[str, Sequence[float | None]], labels: Sequence[Any]) -> dict[str, Any]:
+def line_chart(series: Series, labels: Labels) -> dict[str, Any]:
     """Lines on a logarithmic scale of seconds; a gap where there is no value."""
     longest = max((value or 0 for values in series.values() for value in values), default=0)
     ticks = [tick for tick in TICKS if tick[0] <= max(10, longest)]
@@ -98,17 +95,10 @@ def line_chart(series: Mapping[str, Sequence[float | None]], labels: Sequence[An
     return _plot(series, labels, ticks, height)
 
 
-def _plot(
-    series: Mapping[str, Sequence[float | None]],
-    labels: Sequence[Any],
-    ticks: Sequence[tuple[float, Any]],
-    height: Callable[[float], float],
-) -> dict[str, Any]:
+def _plot(series: Series, labels: Labels, ticks: Ticks, height: Callable[[float], float]) -> dict[str, Any]:
     """
     Place the values of each series above their labels. `height` turns a value into a part of the plot's height, 0 to 1.
-
-    Returns the labels of rows and columns as (place, label), and each run of values without a gap as (name of its
-    series, [(x, y), …]).
+    Returns rows and columns as (place, label), and runs of values without a gap as (name of the series, [(x, y), …]).
     """
 
     def y(value: float) -> float:

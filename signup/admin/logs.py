@@ -1,6 +1,5 @@
 """The logs of sign-up requests and mails, and two lists of addresses: suppressed ones, and wrong guesses at each."""
 
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +16,7 @@ from django.utils.translation import ngettext_lazy
 
 from core import clock
 from signup import support
-from verification import codes, guess_limits
+from verification import guess_limits
 from verification.models import AddressGuesses, CaptchaModel, CaptchaQuerySet
 from verification.states import HandleLost, ResendTooSoon, State, matching, state_of
 from worker.models import Delivery, DeliveryQuerySet, Suppression
@@ -36,12 +35,6 @@ OUTCOMES = {
     "disowned": _("disowned by the owner"),
     State.LOST.value: _("too old"),
 }
-
-
-def outcome_of(sign_up: CaptchaModel) -> str:
-    if sign_up.redeemed_at:
-        return "account" if sign_up.proven_at else "disowned"
-    return "proven" if sign_up.proven_at else state_of(sign_up).value
 
 
 class OutcomeFilter(ConditionFilter):
@@ -75,7 +68,9 @@ class CaptchaAdmin(LogAdmin):
 
     @admin.display(description=_("state"))
     def state(self, sign_up: CaptchaModel) -> Any:
-        return OUTCOMES[outcome_of(sign_up)]
+        if sign_up.redeemed_at:
+            return OUTCOMES["account" if sign_up.proven_at else "disowned"]
+        return OUTCOMES["proven" if sign_up.proven_at else state_of(sign_up).value]
 
     @admin.display(description=_("wrong tries"))
     def tries(self, sign_up: CaptchaModel) -> str:
@@ -85,23 +80,19 @@ class CaptchaAdmin(LogAdmin):
     def registered(self, sign_up: CaptchaModel) -> bool:
         return sign_up.decoy
 
-    @admin.display(description=_("reference"))
-    def reference(self, row: CaptchaModel) -> str:
-        return codes.reference_of(row)
-
     @admin.display(description=_("mails"))
     def mails(self, sign_up: CaptchaModel) -> SafeString:
         url = reverse("admin:worker_delivery_changelist") + "?" + urlencode({"q": sign_up.address})
         return format_html('<a href="{}">{}</a>', url, _("The mail log of this address"))
 
-    def describe(self, row: CaptchaModel) -> Iterable[Any]:
+    def describe(self, row: CaptchaModel) -> tuple[Any, ...]:
         return row.address, self.state(row)
 
     @admin.action(description=_("Send codes again"), permissions=["send"])
     def send_code(self, request: HttpRequest, chosen: CaptchaQuerySet) -> HttpResponse | None:
         return self.confirm(
             request,
-            chosen.unfinished().filter(proven_at=None),
+            chosen.waiting_for_code(),
             question=_("Send these codes again?"),
             warning=_(
                 "A code that is still valid is sent again; an expired one is replaced. The visitor continues in the "
@@ -175,11 +166,7 @@ class DeliveryAdmin(LogAdmin):
             return None
         return _("%(n)s s") % {"n": f"{(delivery.sent_at - delivery.created_at).total_seconds():.1f}"}
 
-    @admin.display(description=_("reference"))
-    def reference(self, row: Delivery) -> str:
-        return codes.reference_of(row.sign_up, generation=row.generation) if row.sign_up else ""
-
-    def describe(self, row: Delivery) -> Iterable[Any]:
+    def describe(self, row: Delivery) -> tuple[Any, ...]:
         return row.recipient, row.get_kind_display(), row.get_state_display(), row.last_reply
 
     @admin.action(description=_("Send failed mails again"), permissions=["send"])
@@ -198,8 +185,6 @@ class DeliveryAdmin(LogAdmin):
 
 
 class AddressAdmin(ReadOnlyAdmin):
-    """Rows with an email address as their primary key."""
-
     search_fields = ("address",)
     search_help_text = _("The beginning of an email address")
 

@@ -10,20 +10,17 @@ from rest_framework import exceptions
 
 from core.ratelimit import RateLimited
 from core.views import slow_down
-from signup import error_messages
-from signup.error_messages import TEXTS
+from signup.error_messages import TEXTS, explain
 from signup.services import AlreadyRegistered, UsernameTaken
 from verification import states
-from verification.states import ResendTooSoon
 
 CONTENT_TYPE = "application/problem+json"
 
 
 class ErrorCode(StrEnum):
     """
-    Every code that a response may carry, with its HTTP status, its meaning, and advice if the meaning gives none.
-
-    The `code` of a problem is one of PROBLEMS, which have a status; that of a field's error is one of FIELD_ERRORS.
+    Every code that a response may carry, with its HTTP status, its meaning, and advice if the meaning gives none. Those
+    without a status are the errors of fields.
     """
 
     status: int | None
@@ -74,10 +71,8 @@ class ErrorCode(StrEnum):
     PASSWORD_TOO_LONG = "password_too_long", None, _("Password must be at most 128 characters")
     PASSWORD_TOO_COMMON = "password_too_common", None, _("Choose a password that is harder to guess")
     PASSWORD_TOO_SIMILAR = (
-        "password_too_similar",
-        None,
-        _("Choose a password that is less like your username or email address"),
-    )
+        "password_too_similar", None, _("Choose a password that is less like your username or email address")
+    )  # fmt: skip
 
     def __new__(cls, value: str, status: int | None = None, meaning: Any = "", advice: Any = "") -> Self:
         code = str.__new__(cls, value)
@@ -140,8 +135,8 @@ def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
             problem = validation_problem(error.get_full_details())
         case RateLimited():
             problem = Problem(ErrorCode.RATE_LIMITED, detail=slow_down(error.retry_after))
-        case ResendTooSoon():
-            problem = Problem(ErrorCode.RESEND_WAIT, detail=" ".join(error_messages.explain(error).messages))
+        case states.ResendTooSoon():
+            problem = Problem(ErrorCode.RESEND_WAIT, detail=" ".join(explain(error).messages))
         case states.HandleLost():
             code, in_path = ErrorCode(error.code), "id" in context["kwargs"]  # the path names the request
             problem = Problem(code, status=404) if in_path else validation_problem(field_error("id", code))
@@ -150,7 +145,7 @@ def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
         case _:
             return None
     response = problem.response()
-    if isinstance(error, RateLimited | ResendTooSoon):
+    if isinstance(error, RateLimited | states.ResendTooSoon):
         response["Retry-After"] = str(error.retry_after)
     return response
 

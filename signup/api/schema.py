@@ -16,8 +16,13 @@ from rest_framework.serializers import Serializer
 from .problems import CONTENT_TYPE, REFUSALS, ErrorCode, Problem, field_error, validation_problem
 from .serializers import EXAMPLE_LANGUAGES, ProblemSerializer
 
+Body = type[Serializer[Any]] | None
+
 _LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
-_BODY_ERRORS = (ErrorCode.MALFORMED, ErrorCode.VALIDATION, ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+_BODY_ERRORS = (
+    ErrorCode.MALFORMED, ErrorCode.VALIDATION, ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    ErrorCode.RATE_LIMITED,
+)  # fmt: skip
 _COMMON_ERRORS = (ErrorCode.BAD_REQUEST, ErrorCode.UNAVAILABLE)
 _FIELDS = {  # where the refusals of the services appear; all others appear at the code
     ErrorCode.EMAIL_REGISTERED: "email",
@@ -55,13 +60,10 @@ class OperationSchema(AutoSchema):
         ]
 
 
-def errors(
-    *codes: ErrorCode, body: type[Serializer[Any]] | None = None, id_in_path: bool = False
-) -> dict[Any, OpenApiResponse]:
+def errors(*codes: ErrorCode, body: Body = None, id_in_path: bool = False) -> dict[Any, OpenApiResponse]:
     """
-    The problems of a call, for `responses` of `@extend_schema`, each with an example in English and Chinese.
-
-    `codes` are the call's own. Those of any call, of any call with a `body`, and of a lost `id_in_path` are added.
+    The problems of a call, for `responses` of `@extend_schema`, with examples. `codes` are the call's own; those of any
+    call, of any call with a `body`, and of a lost `id_in_path` are added.
     """
     by_status: dict[int, list[ErrorCode]] = {404: list(_LOST_ID)} if id_in_path else {}
     for code in (*codes, *(_BODY_ERRORS if body else ()), *_COMMON_ERRORS):
@@ -80,7 +82,7 @@ def errors(
     }
 
 
-def _example(code: ErrorCode, status: int, language: str, body: type[Serializer[Any]] | None) -> dict[str, Any]:
+def _example(code: ErrorCode, status: int, language: str, body: Body) -> dict[str, Any]:
     """The members of a problem, as the call would return them."""
     with translation.override(language):
         if code is ErrorCode.VALIDATION and body:
@@ -103,7 +105,6 @@ def postprocess(result: dict[str, Any], generator: Any, request: Any, public: bo
 
 @lru_cache(maxsize=8)
 def document(language: str) -> dict[str, Any]:
-    """The schema, its descriptions in a language."""
     with translation.override(language):
         schema: dict[str, Any] = SchemaGenerator().get_schema(public=True)
         return schema

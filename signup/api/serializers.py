@@ -50,7 +50,7 @@ def _example(*names: str, **values: Any) -> Any:
 
 # Serializers have no docstrings: drf-spectacular would publish them untranslated.
 class FormSerializer(serializers.Serializer[Any]):
-    form: Form
+    form: Any  # the bound form that validated
 
     def get_form(self, fields: dict[str, str]) -> Form:
         """The form that validates, bound to the fields of the body."""
@@ -68,7 +68,7 @@ class FormSerializer(serializers.Serializer[Any]):
             raise ValidationError(errors)
         return {name: value[: lengths.FIELD] for name, value in given.items()}
 
-    def validate(self, attrs: dict[str, str]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, str]) -> Any:
         self.form = self.get_form(attrs)
         if not self.form.is_valid():
             self.refuse()
@@ -99,8 +99,6 @@ class NewUserSerializer(FormSerializer):
     username = serializers.CharField(help_text=_("2–20 letters, digits, - or _"))
     password = serializers.CharField(help_text=_("At least 8 characters"))
 
-    form: RegisterForm
-
     def get_form(self, fields: dict[str, str]) -> Form:
         return RegisterForm(fields, sign_up=find_sign_up(fields.get("id", "")))
 
@@ -114,8 +112,6 @@ class NewUserSerializer(FormSerializer):
 class SignInSerializer(FormSerializer):
     username = serializers.CharField(help_text=_("Email address or username"))
     password = serializers.CharField()
-
-    form: LoginForm
 
     def get_form(self, fields: dict[str, str]) -> Form:
         return LoginForm(self.context["request"], fields)

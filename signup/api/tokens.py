@@ -1,7 +1,6 @@
 """
-Tokens: knox stores their hash alone. A token ends when its owner signs out, when it expires, when the password of the
-account changes or the account is disabled (`User.save`, `UserQuerySet.update`), and when TOKEN_LIMIT_PER_USER newer
-ones exist.
+Tokens: knox stores their hash alone. A token ends when its owner signs out, it expires, the account is disabled or its
+password changes (`User.save`, `UserQuerySet.update`), and when TOKEN_LIMIT_PER_USER newer ones exist.
 """
 
 import re
@@ -37,8 +36,6 @@ class Authentication(TokenAuthentication):
 
 
 class TokenScheme(KnoxTokenScheme):
-    """The same for the schema."""
-
     target_class = "signup.api.tokens.Authentication"
     name = "token"
 
@@ -46,9 +43,8 @@ class TokenScheme(KnoxTokenScheme):
 @transaction.atomic
 def issue(*, user: User) -> Issued | None:
     """
-    Return a new token of an account; None if its password changed or it was disabled since `user` was read.
-
-    The row is locked, so that either change comes before this (and refuses the token) or after it (and deletes it).
+    Return a new token of an account; None if its password changed or it was disabled since `user` was read. The row is
+    locked, so that such a change comes before this (and refuses the token) or after it (and deletes it).
     """
     now = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
     if now is None or now.get_session_auth_hash() != user.get_session_auth_hash():

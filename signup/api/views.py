@@ -19,28 +19,17 @@ from core import client_ip
 from signup import limits, progress, services
 from signup.models import User
 
-from . import schema, tokens
+from . import problems, schema, serializers, tokens
 from .parsing import require_json
-from .problems import FIELD_ERRORS, PROBLEMS, REFUSALS, ErrorCode, Problem, accepted_language, error_page
+from .problems import ErrorCode, Problem
 from .schema import errors
-from .serializers import (
-    AccountSerializer,
-    AskCodeSerializer,
-    CodeRequestSerializer,
-    DeliveryStateSerializer,
-    NewAccountSerializer,
-    NewUserSerializer,
-    SignInSerializer,
-    TokenSerializer,
-    find_sign_up,
-)
 
 
 class Call(APIView):
     """A call with a token."""
 
     http_method_names = ["get", "head", "post"]
-    get_language = staticmethod(accepted_language)
+    get_language = staticmethod(problems.accepted_language)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.language = self.get_language(request)
@@ -70,19 +59,19 @@ class Captchas(OpenCall):
             "Sends a code to the address. The response is the same for every address, whether it has an account or "
             "not. Calling again creates another request with another code."
         ),
-        request=AskCodeSerializer,
-        responses={202: CodeRequestSerializer}
-        | errors(ErrorCode.EMAIL_REGISTERED, ErrorCode.SIGNUP_CLOSED, ErrorCode.RATE_LIMITED, body=AskCodeSerializer),
+        request=serializers.AskCodeSerializer,
+        responses={202: serializers.CodeRequestSerializer}
+        | errors(ErrorCode.EMAIL_REGISTERED, ErrorCode.SIGNUP_CLOSED, body=serializers.AskCodeSerializer),
     )
     def post(self, request: Request) -> Response:
         if not settings.SIGNUP_OPEN:
             raise Problem(ErrorCode.SIGNUP_CLOSED)
         limits.REQUESTS.hit(request)
-        serializer = AskCodeSerializer(data=request.data)
+        serializer = serializers.AskCodeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         address, network = serializer.validated_data["email"], client_ip.pseudonym(request)
         sign_up = services.request_code(address=address, language=self.language, held={}, network=network)
-        return Response(CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
+        return Response(serializers.CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
 
 class Captcha(OpenCall):
@@ -92,10 +81,10 @@ class Captcha(OpenCall):
         description=_(
             "queued and sending become sent; delayed is tried again by itself; failed calls for another address."
         ),
-        responses={200: DeliveryStateSerializer} | errors(id_in_path=True),
+        responses={200: serializers.DeliveryStateSerializer} | errors(id_in_path=True),
     )
     def get(self, request: Request, id: str) -> Response:
-        return Response(progress.delivery_state(find_sign_up(id)))
+        return Response(progress.delivery_state(serializers.find_sign_up(id)))
 
 
 class Resend(OpenCall):
@@ -106,15 +95,15 @@ class Resend(OpenCall):
             "While the code is valid, it stays the same and is valid for longer; otherwise a new one is sent."
         ),
         request=None,
-        responses={202: CodeRequestSerializer}
+        responses={202: serializers.CodeRequestSerializer}
         | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, id_in_path=True),
     )
     def post(self, request: Request, id: str) -> Response:
         limits.REQUESTS.hit(request)
-        sign_up = find_sign_up(id)
+        sign_up = serializers.find_sign_up(id)
         services.resend(sign_up=sign_up, language=self.language, network=client_ip.pseudonym(request))
         sign_up.refresh_from_db()
-        return Response(CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
+        return Response(serializers.CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
 
 class Users(OpenCall):
@@ -126,14 +115,15 @@ class Users(OpenCall):
             "is never counted. If a response was lost, repeat the call: already_redeemed means that the account "
             "exists, so sign in."
         ),
-        request=NewUserSerializer,
-        responses={201: NewAccountSerializer} | errors(*REFUSALS, ErrorCode.RATE_LIMITED, body=NewUserSerializer),
+        request=serializers.NewUserSerializer,
+        responses={201: serializers.NewAccountSerializer}
+        | errors(*problems.REFUSALS, body=serializers.NewUserSerializer),
     )
     @sensitive_variables()
     def post(self, request: Request) -> Response:
         """A client without cookies sends its code again with each try of another username (docs/decisions/0001)."""
         limits.VERIFY.hit(request)
-        serializer = NewUserSerializer(data=request.data)
+        serializer = serializers.NewUserSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         user = serializer.form.save(language=self.language) or serializer.refuse()
         token = _sign_in(request, user).token
@@ -145,17 +135,17 @@ class Login(OpenCall):
         operation_id="sign_in",
         summary=_("Sign in"),
         description=_("Returns a token, which works until it expires, is signed out, or the password changes."),
-        request=SignInSerializer,
-        responses={200: TokenSerializer}
-        | errors(ErrorCode.LOGIN_FAILED, ErrorCode.RATE_LIMITED, body=SignInSerializer),
+        request=serializers.SignInSerializer,
+        responses={200: serializers.TokenSerializer}
+        | errors(ErrorCode.LOGIN_FAILED, body=serializers.SignInSerializer),
     )
     @sensitive_variables()
     def post(self, request: Request) -> Response:
         limits.count_sign_in(request)
-        serializer = SignInSerializer(data=request.data, context={"request": request})
+        serializer = serializers.SignInSerializer(data=request.data, context={"request": request})
         serializer.is_valid(raise_exception=True)
         issued = _sign_in(request, serializer.form.get_user())
-        return Response(TokenSerializer(issued).data)
+        return Response(serializers.TokenSerializer(issued).data)
 
 
 class Logout(Call):
@@ -178,10 +168,10 @@ class Me(Call):
         operation_id="me",
         summary=_("Get the current account"),
         description=_("The account of the token."),
-        responses={200: AccountSerializer} | errors(ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN),
+        responses={200: serializers.AccountSerializer} | errors(ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN),
     )
     def get(self, request: Request) -> Response:
-        return Response(AccountSerializer(request.user).data)
+        return Response(serializers.AccountSerializer(request.user).data)
 
 
 @extend_schema(exclude=True)
@@ -200,14 +190,14 @@ class Docs(OpenCall):
     get_language = staticmethod(translation.get_language_from_request)
 
     def get(self, request: Request) -> Response:
-        context = {"schema": schema.page(self.language), "problems": PROBLEMS, "field_errors": FIELD_ERRORS}
-        return Response(context, template_name="api/docs.html")
+        codes = {"problems": problems.PROBLEMS, "field_errors": problems.FIELD_ERRORS}
+        return Response({"schema": schema.page(self.language), **codes}, template_name="api/docs.html")
 
 
 @csrf_exempt
 def unknown(request: HttpRequest, path: str) -> HttpResponse:
     """Any other path below /api/: Django's own page for developers is no JSON."""
-    return error_page(request, 404)
+    return problems.error_page(request, 404)
 
 
 def _sign_in(request: Request, user: User) -> tokens.Issued:

@@ -1,7 +1,6 @@
 """
 The whole system in one process, to try it out: `make demo`, or `python -m signup.demo --port 8000`.
-
-It needs DEBUG, and nothing that is not in the venv. This module chooses the environment, `system` starts the parts.
+It needs nothing that is not in the venv. This module chooses the environment, `system` starts the parts.
 """
 
 import argparse
@@ -71,8 +70,7 @@ def _start_redis(data: Path) -> tuple["subprocess.Popen[bytes] | None", str]:
 
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+        return int(server.getsockname()[1])
 
 
 if __name__ == "__main__":
