@@ -147,7 +147,6 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def is_registered(self) -> bool:
-        """Whether the account is not PENDING."""
         return bool(self.activated_at or self.is_active or self.is_staff)
 
     @property

@@ -32,10 +32,8 @@ from .forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChan
 class FormPage(SuccessMessageMixin):  # type: ignore[type-arg]
     """Answer 400 if the form shows errors, as `signup.views.form_page` does."""
 
-    def form_invalid(self, form: Form) -> HttpResponse:
-        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
-        response.status_code = 400
-        return response
+    def form_invalid(self, form: Form) -> Any:
+        return self.render_to_response(self.get_context_data(form=form), status=400)  # type: ignore[attr-defined]
 
 
 @method_decorator(limits.sign_ins_counted, name="dispatch")

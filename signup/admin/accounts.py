@@ -118,7 +118,6 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     form = AccountChangeForm
     add_form = AccountCreationForm
     change_password_form = AccountPasswordForm
-    ordering = ("-pk",)
     sortable_by = ("email",)
     list_display = ("email", "username", "standing", "is_staff", "language", "activated_at", "created_at")
     list_filter = (StateFilter,)

@@ -21,7 +21,7 @@ Body = type[Serializer[Any]] | None
 _LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
 _BODY_ERRORS = (
     ErrorCode.MALFORMED, ErrorCode.VALIDATION, ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE,
-    ErrorCode.RATE_LIMITED,
+    ErrorCode.RATE_LIMITED,  # every call that takes a body has a limit
 )  # fmt: skip
 _COMMON_ERRORS = (ErrorCode.BAD_REQUEST, ErrorCode.UNAVAILABLE)
 _FIELDS = {  # where the refusals of the services appear; all others appear at the code
