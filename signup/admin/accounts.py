@@ -34,7 +34,7 @@ CHANGED = ngettext_lazy("%(n)d account is changed", "%(n)d accounts are changed"
 class AccountForm(forms.ModelForm):
     class Meta:
         model = User
-        fields: tuple[str, ...] = ("email", "username")
+        fields = ("email", "username")  # the fieldsets of each page name its own
         error_messages: ClassVar = {"username": {"required": _("Enter a username")}}
 
     def clean_email(self) -> str:
@@ -66,9 +66,6 @@ class AccountCreationForm(AccountForm, auth_forms.AdminUserCreationForm):  # typ
 class AccountChangeForm(AccountForm, auth_forms.UserChangeForm):
     """An account whose mailbox nobody has proven stays without a name, and inactive."""
 
-    class Meta(AccountForm.Meta):
-        fields = ("email", "username", "password", "language", "is_active", *PERMISSIONS)
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "username" in self.fields:
@@ -85,15 +82,13 @@ class AccountChangeForm(AccountForm, auth_forms.UserChangeForm):
 class AccountPasswordForm(auth_forms.AdminPasswordChangeForm):
     """A password that an operator sets. The mailbox is told, as it is of every new password."""
 
-    user: User
-
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         if not self.user.is_proven:
             self.add_error("password1", ValidationError(UNPROVEN, code="unproven"))
         return cleaned
 
-    def save(self, commit: bool = True) -> User:
+    def save(self, commit: bool = True) -> Any:
         password = self.cleaned_data["password1"] if self.cleaned_data["set_usable_password"] else None
         account_services.change_password(user=self.user, password=password, language=settings.LANGUAGE_CODE)
         return self.user

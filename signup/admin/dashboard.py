@@ -13,8 +13,7 @@ from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.formats import date_format
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from signup import statistics
@@ -22,10 +21,7 @@ from signup import statistics
 MAIL_STATES = ("sent", "waiting", "failed", "expired")
 LEFT, RIGHT, TOP, BOTTOM = 52, 750, 12, 200  # of a plot in its view box, 760 × 230
 SHORTEST, LONGEST = 0.1, 7_200.0  # seconds: where the scale of waits begins, and where it ends at the latest
-TICKS = [
-    (0.1, gettext_lazy("0.1 s")), (1, gettext_lazy("1 s")), (10, gettext_lazy("10 s")),
-    (60, gettext_lazy("1 min")), (600, gettext_lazy("10 min")), (3_600, gettext_lazy("1 h")),
-]  # fmt: skip
+TICKS = [(0.1, _("0.1 s")), (1, _("1 s")), (10, _("10 s")), (60, _("1 min")), (600, _("10 min")), (3_600, _("1 h"))]
 
 Series = Mapping[str, Sequence[float | None]]
 Labels = Sequence[Any]

@@ -66,6 +66,15 @@ def test_resend_says_why_not(client: Client, hands: Hands) -> None:
         call_command("resend", "alice")
 
 
+def test_resend_is_about_the_newest_request_alone(hands: Hands) -> None:
+    """An older one that still waits for its code is not taken instead."""
+    make_captcha()
+    CaptchaModel.objects.filter(pk=make_captcha().pk).update(redeemed_at=clock.now())
+    hands.move(minutes=5)
+    with pytest.raises(CommandError, match="No sign-up"):
+        call_command("resend", ALICE)
+
+
 def test_resend_changes_nothing_with_dry_run(client: Client, hands: Hands) -> None:
     """It only says whether there is a sign-up."""
     ask(client)
