@@ -31,10 +31,13 @@ class StaticFiles(WhiteNoiseMiddleware):
 
 
 class PrivatePages(MiddlewareMixin):
-    """Keep pages out of shared caches: they depend on the language and on cookies, which Vary does not name."""
+    """
+    Keep pages out of shared caches: they depend on the language and on cookies, which Vary does not name. And let no
+    proxy rewrite them, as Cloudflare does with email addresses.
+    """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        response.headers.setdefault("Cache-Control", "private, no-store")
+        response.headers.setdefault("Cache-Control", "private, no-store, no-transform")
         return response
 
 

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from functools import cache
 from typing import Any
 
 from django.contrib.auth import password_validation
@@ -69,6 +70,12 @@ class CommonPasswordValidator(password_validation.CommonPasswordValidator):
 
     def get_error_message(self) -> str:
         return _("Choose a password that is harder to guess")
+
+
+@cache
+def common() -> list[str]:
+    """The common passwords that are not too short anyway, in lower case."""
+    return sorted(each for each in CommonPasswordValidator().passwords if len(each) >= MIN_LENGTH)
 
 
 class SimilarityValidator(password_validation.UserAttributeSimilarityValidator):

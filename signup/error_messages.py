@@ -1,14 +1,17 @@
 """The messages of refusals by the services: the same in forms, pages and API."""
 
+import math
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from core import clock
 from verification import states
+from worker.models import Delivery
 
-from .services import AlreadyRegistered, UsernameTaken
+from .services import AlreadyRegistered, Resent, UsernameTaken
 
 TEXTS: dict[type[states.SignUpError], Any] = {
     states.HandleLost: gettext_lazy("Your sign-up timed out. Start again"),
@@ -32,6 +35,23 @@ def explain(error: states.SignUpError) -> ValidationError:
         # Translators: two sentences, one after the other
         text = _("%(first)s. %(second)s") % {"first": text, "second": attempts_left(error.attempts_left)}
     return ValidationError(text, code=error.code)
+
+
+def resent(result: Resent) -> str:
+    """What became of the wish for another mail."""
+    if result.is_new_code:
+        return _("We've sent a new code")
+    if result.waiting is None:
+        return _("We've sent the email again. The code is the same")
+    minutes = math.ceil((result.waiting.next_attempt_at - clock.now()).total_seconds() / 60)
+    if minutes <= 0 or result.waiting.state != Delivery.State.PENDING:
+        return _("The email is on its way")
+    text = ngettext(
+        "The email is still waiting. It is tried again in %(n)d minute",
+        "The email is still waiting. It is tried again in %(n)d minutes",
+        minutes,
+    )
+    return text % {"n": minutes}
 
 
 def attempts_left(left: int) -> str:

@@ -64,7 +64,11 @@ def refuse_registered(email: str) -> None:
 class EmailForm(forms.Form):
     """Step one: the address."""
 
-    email = AddressField(label=_("Email address"), validators=[email_addresses.check_domain, refuse_registered])
+    email = AddressField(
+        label=_("Email address"),
+        validators=[email_addresses.check_domain, refuse_registered],
+        widget=forms.EmailInput(attrs={**AddressField.widget.attrs, "autofocus": True}),
+    )
 
 
 class ChangeForm(forms.Form):
@@ -75,8 +79,8 @@ class ChangeForm(forms.Form):
 
 class CodeForm(forms.Form):
     """
-    The code of a sign-up request. Validation proves the mailbox and consumes the code, or accepts `link_proof`, which
-    the browser got by opening the mail's link or by the right code before.
+    Step two: the code of a sign-up request. Validation proves the mailbox and consumes the code, or accepts
+    `link_proof`, which the browser got by opening the mail's link or by the right code before.
     """
 
     email = AddressField(label=_("Email address"), validators=[refuse_registered])
@@ -85,7 +89,13 @@ class CodeForm(forms.Form):
         label=_("Code"),
         required=False,
         widget=forms.TextInput(
-            attrs={"inputmode": "numeric", "autocomplete": "one-time-code", "spellcheck": "false", "dir": "ltr"}
+            attrs={
+                "inputmode": "numeric",
+                "autocomplete": "one-time-code",
+                "spellcheck": "false",
+                "dir": "ltr",
+                "autofocus": True,
+            }
         ),
     )
 
@@ -93,6 +103,8 @@ class CodeForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.sign_up = sign_up
         self.held_proof = link_proof
+        if sign_up:
+            self.fields["captcha"].widget.attrs["data-digits"] = sign_up.length
         self.new_proof = ""  # set by validation once it has proven the mailbox, for the browser to keep
 
     @property
@@ -128,7 +140,10 @@ class CodeForm(forms.Form):
 
 
 class RegisterForm(CodeForm):
-    """Step two: the code, and the username and password of the account."""
+    """
+    Step three: the username and password of the account. A visitor who has not proven the mailbox types the code in the
+    same form.
+    """
 
     username = UsernameField(label=_("Username"), help_text=_("2–20 letters, digits, - or _"))
     password = NewPasswordField(label=_("Password"))
@@ -148,16 +163,17 @@ class RegisterForm(CodeForm):
 
     def clean(self) -> None:
         """Only a visitor who proved the mailbox learns whether a username is taken."""
-        if not self.errors and not services.is_username_free(username=self.cleaned_data["username"]):
+        username = self.cleaned_data.get("username")
+        if username and self.is_proven and not services.is_username_free(username=username):
             self.add_error("username", explain(services.UsernameTaken()))
 
-    def save(self, *, language: str) -> User | None:
+    def save(self, *, language: str, terms: str = "") -> User | None:
         """Activate the account; None, with an error at its field, if a parallel request was faster."""
         if self.sign_up is None:
             raise AssertionError("only a valid form can be saved")
-        username, password = self.cleaned_data["username"], self.cleaned_data["password"]
+        chosen = {name: self.cleaned_data[name] for name in ("username", "password")}
         try:
-            return services.register(sign_up=self.sign_up, username=username, password=password, language=language)
+            return services.register(sign_up=self.sign_up, **chosen, language=language, terms=terms)
         except SignUpError as error:
             fields = {services.UsernameTaken: "username", services.AlreadyRegistered: "email"}
             self.add_error(fields.get(type(error), "captcha"), explain(error))

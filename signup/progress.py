@@ -4,44 +4,66 @@ import math
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import ngettext
 
 from core import clock
 from verification import codes, guess_limits
 from verification.models import CaptchaModel
-from verification.states import State, state_of
+from verification.states import State, resend_wait, state_of
 from worker.models import Delivery
 
 from . import error_messages, typos
 
 
 def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> dict[str, Any]:
-    """The state of the newest mail of a request, and the seconds until another may be requested."""
+    """The state of a request, or until it is proven of its newest mail; the seconds until another may be requested."""
     delivery = delivery or _latest_mail(sign_up)
+    state = "finished" if sign_up.is_finished else "proven" if sign_up.proven_at else delivery.visible_state
     return {
-        "state": delivery.visible_state,
+        "state": state,
         "sent_at": clock.whole_seconds(delivery.sent_at) if delivery.sent_at else None,
-        "resend_after": sign_up.resend_wait,
+        "resend_after": resend_wait(sign_up),
     } | ({"leaves_at": clock.whole_seconds(delivery.leaves_at)} if delivery.leaves_at else {})
 
 
 def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
-    """The template context of a request's page, the same for a decoy. A visitor who has `proven` it needs no code."""
+    """
+    The template context of a request's page, the same for a decoy. A visitor who has `proven` it needs no code.
+
+    `stage` says what the page is about: "enter" the code; "link", as only that still proves; "expired" and "exhausted"
+    codes; "failed" and "limited" mails that brought no code.
+    """
     delivery, state, now = _latest_mail(sign_up), state_of(sign_up), clock.now()
     ago = max(0, int((now - (delivery.sent_at or now)).total_seconds()))
     needs_code = not proven and state not in (State.LOST, State.EXPIRED)
-    tries = settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts
+    tries, reference = settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts, codes.reference_of(sign_up)
+    stage = "enter"
+    if needs_code and guess_limits.required(address=sign_up.address, at=now).link_only:
+        stage = "link"
+    elif state in (State.EXPIRED, State.EXHAUSTED):
+        stage = state.value
+    elif sign_up.first_accepted_at is None and delivery.visible_state == "failed":
+        stage = "failed"
+    elif state is State.WAITING and delivery.leaves_at:
+        stage = "limited"
     return {
         "sign_up": sign_up,
+        "stage": stage,
         "delivery": delivery_state(sign_up, delivery),
         "leaves_in": delivery.leaves_at and math.ceil((delivery.leaves_at - now).total_seconds() / 60),  # minutes
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
         "minutes": -(-sign_up.seconds_left // 60),
-        "code_state": state.value,
         "longer": sign_up.length > settings.CAPTCHA_LENGTH,
-        "link_only": needs_code and guess_limits.required(address=sign_up.address, at=now).link_only,
+        "sender": settings.DEFAULT_FROM_EMAIL,
+        "code_hint": ngettext(
+            "%(n)d digit, from the email with the reference %(reference)s",
+            "%(n)d digits, from the email with the reference %(reference)s",
+            sign_up.length,
+        )
+        % {"n": sign_up.length, "reference": reference},
         "tries_left": error_messages.attempts_left(tries) if sign_up.attempts and state is State.OPEN else "",
-        "reference": codes.reference_of(sign_up),
+        "reference": reference,
         "suggestion": typos.suggest(sign_up.address),
     }
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
+from typing import NamedTuple
 
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
@@ -10,7 +11,7 @@ from django.db import IntegrityError, transaction
 from core import clock
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import CodeTooShort, HandleLost, ResendTooSoon, SignUpError
+from verification.states import AlreadyRedeemed, CodeTooShort, HandleLost, ResendTooSoon, SignUpError
 from worker import outbox
 from worker.models import Delivery
 
@@ -62,7 +63,7 @@ def request_code(
     try:
         return _begin(address=address, language=language, network=network, handle=once)
     except IntegrityError:  # there is a request with the handle `once`; it may be finished
-        twins = CaptchaModel.objects.by_handles([once or ""])
+        twins = [each for each in CaptchaModel.objects.by_handles([once or ""]) if not each.is_finished]
         return twins[0] if twins else _begin(address=address, language=language, network=network, handle=None)
 
 
@@ -74,11 +75,15 @@ def _begin(*, address: str, language: str, network: str, handle: str | None) -> 
     return sign_up
 
 
+class Resent(NamedTuple):
+    is_new_code: bool  # because the old one was expired, used up or too short
+    waiting: Delivery | None  # the mail that was asked for before and waits in the outbox; None where one was added
+
+
 @transaction.atomic
-def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> bool:
+def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> Resent:
     """
-    Have the mail of a request sent again; return whether with a new code, because the old one was expired, used up or
-    too short.
+    Have the mail of a request sent again.
 
     A mail that still waits in the outbox is sent sooner instead of twice. Raises HandleLost or ResendTooSoon. A proven
     request is lost too: the visitor who proved it needs no mail, and nobody else may go on with it.
@@ -96,9 +101,9 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> bool:
         outbox.supersede(deliveries=waiting)
     if waiting and not renewed:
         outbox.send_sooner(delivery=waiting[-1], language=language)
-    else:
-        _post(locked, language, network)
-    return renewed
+        return Resent(is_new_code=False, waiting=waiting[-1])
+    _post(locked, language, network)
+    return Resent(is_new_code=renewed, waiting=None)
 
 
 def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: str | None) -> str:
@@ -130,25 +135,29 @@ def _lengthen(sign_up: CaptchaModel) -> None:
     sign_up.refresh_from_db()
 
 
-def register(*, sign_up: CaptchaModel, username: str, password: str, language: str) -> User:
+def register(*, sign_up: CaptchaModel, username: str, password: str, language: str, terms: str = "") -> User:
     """
     Redeem the proof of a request and activate its account, both or neither; return the account.
 
-    Raises HandleLost (the proof was redeemed before), AlreadyRegistered (the address got an account by another request,
-    or an operator disabled it) or UsernameTaken.
+    `terms` is the text that the person accepted by this, if any; it is kept with the time.
+
+    Raises HandleLost or AlreadyRedeemed (the proof was redeemed before), AlreadyRegistered (the address got an account
+    by another request, or an operator disabled it) or UsernameTaken.
     """
     hashed = make_password(password)  # before the transaction: it takes longer than all of its statements
     try:
         with transaction.atomic():
             if not verification.redeem(sign_up=sign_up):
-                raise HandleLost
+                sign_up.refresh_from_db()
+                raise AlreadyRedeemed if sign_up.is_finished else HandleLost
             # A purge may have deleted the pending row.
-            user, _ = User.objects.select_for_update(no_key=True).get_or_create(email=sign_up.address)
+            user: User = User.objects.select_for_update(no_key=True).get_or_create(email=sign_up.address)[0]
             if user.is_registered:
                 raise AlreadyRegistered
             user.username, user.username_key = username, usernames.key(username)
             user.password, user.language = hashed, language
             user.is_active, user.activated_at = True, clock.now()
+            user.terms, user.terms_accepted_at = terms, clock.now() if terms else None
             user.save()
             transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
     except IntegrityError as error:

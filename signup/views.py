@@ -10,23 +10,28 @@ from django.contrib.auth import login
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.encoding import iri_to_uri
+from django.utils.html import strip_tags
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views import i18n
+from django.views.decorators.cache import cache_control
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
-from core import client_ip
+from core import client_ip, passwords
 from verification import codes
+from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import ResendTooSoon, SignUpError
 from worker import suppression
 
 from . import error_messages, limits, progress, services
-from .forms import ChangeForm, EmailForm, RegisterForm
+from .forms import ChangeForm, CodeForm, EmailForm, RegisterForm
 from .visitor import Visitor
 
 NEXT_LENGTH = 300  # characters; a longer path is dropped, as a cookie holds 4 KiB
@@ -61,29 +66,55 @@ def signup(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
     """
-    Step two: type the code, choose a username and password. A `new_email` is only for the button beside it: autofill
-    may have typed there.
+    Step two, the code; then, once the mailbox is proven, step three, the username and password. A POST may bring them
+    all at once.
     """
     if request.method == "POST":
         limits.VERIFY.hit(request)
     visitor = Visitor(request)
     sign_up = visitor.sign_up
-    if sign_up is None:
-        return redirect("account") if request.user.is_authenticated else _lost(request)
-    form = _register_form(visitor, sign_up, request.POST if request.method == "POST" else None)
-    user = form.save(language=_language()) if form.is_valid() else None
-    if user is None:
-        page = _verify_page(request, sign_up, form)
-        if form.new_proof:  # the mailbox is proven, and something else was not right
-            visitor.keep(page, sign_up, link_proof=form.new_proof, own=True)
-        return page
-    login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
-    messages.success(request, _("Your account is ready. You're signed in"))
-    response = _see_other(visitor.held[sign_up.handle].next or settings.LOGIN_REDIRECT_URL)
-    return visitor.finish(response, sign_up, user)
+    if sign_up is None or sign_up.is_finished:
+        return redirect("account") if request.user.is_authenticated else _over(request, sign_up)
+    form = _form_of(visitor, sign_up, request.POST if request.method == "POST" else None)
+    user = None
+    if isinstance(form, RegisterForm) and form.is_valid():
+        user = form.save(language=_language(), terms=_terms(request))
+    if user:
+        login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+        messages.success(request, _("Your account is ready. You're signed in"))
+        response: HttpResponse = _see_other(visitor.held[sign_up.handle].next or settings.LOGIN_REDIRECT_URL)
+        return visitor.finish(response, sign_up, user)
+    if form.is_valid():
+        response = _see_other("signup_verify")
+    elif sign_up.is_finished:  # a double click: the other request was faster
+        response = _over(request, sign_up)
+    else:
+        response = _verify_page(request, sign_up, form)
+    # Also where the mailbox is proven, and something else was not right.
+    return visitor.keep(response, sign_up, link_proof=form.new_proof, own=True) if form.new_proof else response
 
 
-@sensitive_post_parameters("password", "captcha")
+@require_POST
+def check_username(request: HttpRequest) -> JsonResponse:
+    """What is wrong with a username that is being typed, for a visitor who proved the mailbox."""
+    limits.VERIFY.hit(request)
+    visitor = Visitor(request)
+    sign_up = visitor.sign_up
+    form = _form_of(visitor, sign_up, {"username": request.POST.get("username", "")}) if sign_up else None
+    if form is None or not form.is_proven:
+        return JsonResponse({"errors": []}, status=403)
+    return JsonResponse({"errors": form.errors.get("username", [])})
+
+
+@require_safe
+@gzip_page
+@cache_control(public=True, max_age=86_400)
+def common_passwords(request: HttpRequest) -> HttpResponse:
+    """The passwords that are refused as common, a line each, for a browser that checks while one is typed."""
+    return HttpResponse("\n".join(passwords.common()), content_type="text/plain")
+
+
+@sensitive_post_parameters("captcha")
 @require_POST
 def resend(request: HttpRequest) -> HttpResponse:
     """Another mail for this browser's request."""
@@ -91,23 +122,20 @@ def resend(request: HttpRequest) -> HttpResponse:
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     if sign_up is None:
-        return _lost(request)
+        return _over(request, None)
     try:
-        renewed = services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
+        resent = services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
     except ResendTooSoon as error:
         messages.info(request, error_messages.explain(error).message)
-        page = _verify_page(request, sign_up, _register_form(visitor, sign_up))
+        page = _verify_page(request, sign_up, _form_of(visitor, sign_up))
         page.status_code, page["Retry-After"] = 429, str(error.retry_after)
         return page
     except SignUpError:
-        return _lost(request)
-    sent = _("We've sent a new code") if renewed else _("We've sent the email again. The code is the same")
-    messages.info(request, sent)
-    response = visitor.keep(_see_other("signup_verify"), sign_up)
-    return visitor.keep_draft(response, path=reverse("signup_verify"), fields=("username",))
+        return _over(request, sign_up)
+    messages.info(request, error_messages.resent(resent))
+    return visitor.keep(_see_other("signup_verify"), sign_up)
 
 
-@sensitive_post_parameters("password", "captcha")
 @require_POST
 def change(request: HttpRequest) -> HttpResponse:
     """Another address for this sign-up. The request for the old one stays in the cookie."""
@@ -117,16 +145,15 @@ def change(request: HttpRequest) -> HttpResponse:
     visitor = Visitor(request)
     old = visitor.sign_up
     if old is None:
-        return _lost(request)
+        return _over(request, None)
     form = ChangeForm({"new_email": request.POST.get("suggested") or request.POST.get("new_email", "")})
     if not form.is_valid():
-        page = _verify_page(request, old, _register_form(visitor, old), change=form)
+        page = _verify_page(request, old, _form_of(visitor, old), change=form)
         page.status_code = 400
         return page
     address = form.cleaned_data["new_email"]
     once = codes.handle_for("", old.handle, address)  # for a double click; no page's `once` is empty
-    response = _request_code(request, visitor, address, once=once, next_page=visitor.held[old.handle].next)
-    return visitor.keep_draft(response, path=reverse("signup_verify"), fields=("username",))
+    return _request_code(request, visitor, address, once=once, next_page=visitor.held[old.handle].next)
 
 
 def _request_code(
@@ -159,7 +186,12 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     response["Referrer-Policy"] = "no-referrer"
     if not sign_ups or not codes.is_link_proof(sign_ups[0], link_proof):
         return response
-    if Visitor(request).open_link(response, sign_ups[0], link_proof):
+    is_new = Visitor(request).open_link(response, sign_ups[0], link_proof)
+    if sign_ups[0].is_finished:
+        pass  # the page says so
+    elif link_proof != codes.link_proof_of(sign_ups[0]):
+        messages.info(request, _("This link is from an older email. Use the newer email"))
+    elif is_new:
         messages.info(request, _("You can finish here and close the page where you began"))
     return response
 
@@ -206,24 +238,37 @@ def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -
     return Visitor(request).drop_draft(page)
 
 
-def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: RegisterForm, **context: Any) -> HttpResponse:
-    change = ChangeForm(initial={"new_email": request.POST.get("new_email", "")})
-    context = {"change": change, **context, **progress.page_context(sign_up, proven=form.is_proven)}
+def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, **context: Any) -> HttpResponse:
+    """Step three for a visitor who proved the mailbox, or who sent its fields with a code; else step two."""
+    context = {"change": ChangeForm(), **progress.page_context(sign_up, proven=form.is_proven), **context}
     if not form["captcha"].errors:  # they say how many tries are left themselves
-        form["captcha"].help_text = context["tries_left"]
+        form["captcha"].help_text = context["tries_left"] or context["code_hint"]
+    context["shortest"] = passwords.LengthValidator()
+    is_last = form.is_proven or (isinstance(form, RegisterForm) and context["stage"] == "enter")
+    template = "signup/register.html" if is_last else "signup/verify.html"
     # The language switch goes back here: /signup/resend/ and /signup/change/ answer POST only.
-    return form_page(request, "signup/verify.html", form, here=reverse("signup_verify"), **context)
+    return form_page(request, template, form, here=reverse("signup_verify"), **context)
 
 
-def _register_form(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> RegisterForm:
+def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> CodeForm:
+    """The form of the step at which a visitor is: by what they posted, else by whether they proved the mailbox."""
     link_proof = visitor.held[sign_up.handle].link_proof
+    proven = verification.holds_proof(sign_up, link_proof=link_proof)
+    is_last = proven if posted is None else not {"username", "password"}.isdisjoint(posted)
+    form_class = RegisterForm if is_last else CodeForm
     initial = {**visitor.typed, "email": sign_up.address}
-    return RegisterForm(posted, sign_up=sign_up, link_proof=link_proof, initial=initial)
+    return form_class(posted, sign_up=sign_up, link_proof=link_proof, initial=initial)
 
 
-def _lost(request: HttpRequest) -> HttpResponse:
-    """There is no such sign-up in this browser: start again."""
-    return render(request, "signup/lost.html", status=400 if request.method == "POST" else 200)
+def _over(request: HttpRequest, sign_up: CaptchaModel | None) -> HttpResponse:
+    """This browser's sign-up is finished, or it has none: start again."""
+    template = "signup/finished.html" if sign_up and sign_up.is_finished else "signup/lost.html"
+    return render(request, template, status=400 if request.method == "POST" else 200)
+
+
+def _terms(request: HttpRequest) -> str:
+    """The terms beside the button, in words; "" where the site has none."""
+    return " ".join(strip_tags(render_to_string("brand/terms.html", request=request)).split())
 
 
 def _see_other(to: str) -> HttpResponseRedirect:

@@ -101,9 +101,9 @@ class Visitor:
     @cached_property
     def sign_ups(self) -> list[CaptchaModel]:
         """
-        The unfinished requests of this browser, the one that the page is about first: that of the posted address, else
-        of the reference `ref`, else the newest. Of two for one address a proven one comes first, then one that was
-        begun here: people type the code of that one.
+        The requests of this browser, the one that the page is about first: that of the posted address, else of the
+        reference `ref`, else the newest that is not finished. Of two for one address a proven one comes first, then one
+        that was begun here: people type the code of that one.
         """
         sign_ups = CaptchaModel.objects.by_handles(self.held)
         address, reference = _canonical(self.typed.get("email", "")), self.request.GET.get("ref")
@@ -114,6 +114,7 @@ class Visitor:
             return (
                 sign_up.address != address,
                 codes.reference_of(sign_up) != reference,
+                sign_up.is_finished,
                 addresses.index(sign_up.address),
                 not verification.holds_proof(sign_up, link_proof=held.link_proof),
                 not held.own,
@@ -163,9 +164,9 @@ class Visitor:
         return is_new
 
     def finish(self, response: HttpResponse, sign_up: CaptchaModel, user: User) -> HttpResponse:
-        """Drop all requests for the address of this one, and remember its account."""
-        done = self._handles_for(sign_up.address)
-        self._write(response, [held for held in self.held.values() if held.handle not in done])
+        """Drop all other requests for the address of this one, and remember its account."""
+        others = self._handles_for(sign_up.address) - {sign_up.handle}
+        self._write(response, [held for held in self.held.values() if held.handle not in others])
         return self.remember(response, user)
 
     def handle_for(self, form_id: str, address: str) -> str | None:
@@ -216,12 +217,11 @@ class Visitor:
     def _write(self, response: HttpResponse, held: list[Held]) -> HttpResponse:
         """
         Keep MAX_REQUESTS: the first, which the page is about, then the browser's own, proven ones before others. Those
-        that links brought are dropped first, so that no number of links ends a sign-up that was begun here.
+        that are finished, and those that links brought, are dropped first, so that no number of links ends a sign-up
+        that was begun here.
         """
-        if not held:
-            REQUESTS.delete(response)
-            return response
-        others = sorted(held[1:], key=lambda each: (not each.own, not each.link_proof))
+        finished = {sign_up.handle for sign_up in self.sign_ups if sign_up.is_finished}
+        others = sorted(held[1:], key=lambda each: (each.handle in finished, not each.own, not each.link_proof))
         wanted = [held[0], *others[: MAX_REQUESTS - 1]]
         REQUESTS.write(response, [each for each in held if each in wanted])
         return response

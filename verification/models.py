@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock
 
+FINISHED = Q(redeemed_at__isnull=False, proven_at__isnull=False)
+
 
 def unfinished() -> Q:
     """Requests that can still become an account: not redeemed, and younger than HANDLE_LIFETIME."""
@@ -27,9 +29,9 @@ class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
         return self.unfinished().filter(proven_at=None)
 
     def by_handles(self, handles: Iterable[str]) -> "list[CaptchaModel]":
-        """The unfinished requests behind these handles, in their order."""
+        """The requests behind these handles that are unfinished, or finished by an account, in their order."""
         wanted = list(handles)
-        rows = {row.handle: row for row in self.unfinished().filter(handle__in=wanted)} if wanted else {}
+        rows = {row.handle: row for row in self.filter(unfinished() | FINISHED, handle__in=wanted)} if wanted else {}
         return [rows[handle] for handle in wanted if handle in rows]
 
     def lock(self, sign_up: "CaptchaModel") -> "CaptchaModel | None":
@@ -84,6 +86,11 @@ class CaptchaModel(models.Model):
         return self.redeemed_at is None and clock.now() < self.created_at + timedelta(seconds=settings.HANDLE_LIFETIME)
 
     @property
+    def is_finished(self) -> bool:
+        """Whether an account was made of it."""
+        return self.redeemed_at is not None and self.proven_at is not None
+
+    @property
     def ends_at(self) -> datetime | None:
         """
         When the code expires; None before the first send of its mail. The code can be typed from that send on, as the
@@ -94,14 +101,9 @@ class CaptchaModel(models.Model):
         return self.mailed_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
 
     @property
-    def resend_wait(self) -> int:
-        """Seconds until another mail of this request may be asked for, rounded up; 0 when it may be now."""
-        return _seconds_until(self.requested_at + timedelta(seconds=settings.RESEND_COOLDOWN))
-
-    @property
     def seconds_left(self) -> int:
         """Remaining lifetime of the code in seconds, rounded up; before acceptance, the full lifetime."""
-        return _seconds_until(self.expires_at) if self.expires_at else settings.CAPTCHA_TTL
+        return seconds_until(self.expires_at) if self.expires_at else settings.CAPTCHA_TTL
 
 
 class AddressGuessesQuerySet(models.QuerySet["AddressGuesses"]):
@@ -151,5 +153,6 @@ class SiteGuesses(models.Model):
         return f"{self.hour:%Y-%m-%d %H}"
 
 
-def _seconds_until(time: datetime) -> int:
+def seconds_until(time: datetime) -> int:
+    """Rounded up; 0 for a time in the past."""
     return max(0, math.ceil((time - clock.now()).total_seconds()))

@@ -15,7 +15,7 @@ from core import clock
 
 from . import codes, guess_limits, metrics
 from .models import CaptchaModel
-from .states import CodeMismatch, HandleLost, ResendTooSoon, State, refuse, state_of
+from .states import CodeMismatch, HandleLost, ResendTooSoon, State, refuse, resend_wait, state_of
 
 
 def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaModel:
@@ -46,13 +46,13 @@ def renew(*, sign_up: CaptchaModel, decoy: bool, in_flight: bool, by_visitor: bo
 
     A new generation replaces a code whose tries are used up, or which expired while no mail of it is `in_flight`.
     A code that became too short gets longer. `decoy` is for a new code alone. Raises HandleLost, or ResendTooSoon for
-    a visitor within the cooldown.
+    a visitor within the cooldown, unless the code is of no use any more.
     """
     state = state_of(sign_up)
     if state is State.LOST:
         raise HandleLost
     if by_visitor:
-        if wait := sign_up.resend_wait:
+        if wait := resend_wait(sign_up):
             raise ResendTooSoon(retry_after=wait)
         sign_up.requested_at = clock.now()
     length = guess_limits.required(address=sign_up.address, at=clock.now()).length
@@ -208,8 +208,8 @@ def redeem(*, sign_up: CaptchaModel) -> bool:
 
 
 def void(*, handle: str) -> None:
-    """The owner of the mailbox disowns this request: it is redeemed without an account."""
-    CaptchaModel.objects.filter(handle=handle, redeemed_at=None).update(redeemed_at=clock.now())
+    """The owner of the mailbox disowns this request: it is redeemed without an account, and not finished."""
+    CaptchaModel.objects.filter(handle=handle, redeemed_at=None).update(redeemed_at=clock.now(), proven_at=None)
 
 
 def _max_lifetime() -> timedelta:

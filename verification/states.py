@@ -9,7 +9,7 @@ from django.db.models import Q
 from core import clock
 
 from . import codes
-from .models import CaptchaModel, unfinished
+from .models import CaptchaModel, seconds_until, unfinished
 
 
 class SignUpError(Exception):
@@ -95,6 +95,16 @@ def state_of(sign_up: CaptchaModel | None) -> State:
     if sign_up.attempts >= settings.CAPTCHA_MAX_ATTEMPTS:
         return State.EXHAUSTED
     return State.OPEN
+
+
+def resend_wait(sign_up: CaptchaModel) -> int:
+    """
+    Seconds until another mail of this request may be asked for; 0 when it may be now. There is no wait for a new code
+    where the old one is of no use any more: the limits of mails hold all the same.
+    """
+    if state_of(sign_up) in (State.EXPIRED, State.EXHAUSTED):
+        return 0
+    return seconds_until(sign_up.requested_at + timedelta(seconds=settings.RESEND_COOLDOWN))
 
 
 def matching(state: State) -> Q:

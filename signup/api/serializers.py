@@ -18,7 +18,7 @@ from signup.forms import EmailForm, RegisterForm
 from signup.models import User
 from verification import codes
 from verification.models import CaptchaModel
-from verification.states import AlreadyRedeemed, HandleLost, State, state_of
+from verification.states import AlreadyRedeemed, HandleLost, State, resend_wait, state_of
 
 from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem
 
@@ -132,12 +132,13 @@ class CodeRequestSerializer(serializers.Serializer[CaptchaModel]):
         read_only=True,
         help_text=_("Seconds that the code is valid, from when its email was sent"),
     )
-    resend_after = serializers.IntegerField(
-        source="resend_wait", read_only=True, help_text=_("Seconds until the email can be sent again")
-    )
+    resend_after = serializers.SerializerMethodField(help_text=_("Seconds until the email can be sent again"))
     status_url = serializers.HyperlinkedIdentityField(
         "api_captcha", lookup_field="handle", lookup_url_kwarg="id", help_text=_("The URL of the email's state")
     )
+
+    def get_resend_after(self, sign_up: CaptchaModel) -> int:
+        return resend_wait(sign_up)
 
 
 @_example(state="sent", sent_at=_TIME, resend_after=42)
@@ -203,7 +204,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 def find_sign_up(handle: str) -> CaptchaModel:
     """The sign-up request of a handle. Raises HandleLost, or AlreadyRedeemed."""
     sign_up = CaptchaModel.objects.filter(handle=handle).first() if codes.is_handle(handle) else None
-    if sign_up and sign_up.redeemed_at:
+    if sign_up and sign_up.is_finished:
         raise AlreadyRedeemed
     if sign_up is None or state_of(sign_up) is State.LOST:
         raise HandleLost

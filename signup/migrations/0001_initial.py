@@ -28,6 +28,8 @@ class Migration(migrations.Migration):
                 ('is_staff', models.BooleanField(default=False, verbose_name='staff')),
                 ('created_at', models.DateTimeField(default=core.clock.now, verbose_name='created')),
                 ('activated_at', models.DateTimeField(blank=True, null=True, verbose_name='activated')),
+                ('terms', models.TextField(blank=True, db_default='', default='', verbose_name='accepted terms')),
+                ('terms_accepted_at', models.DateTimeField(blank=True, null=True, verbose_name='terms accepted')),
                 ('session_salt', models.CharField(db_default='', default='', editable=False, max_length=12)),
                 ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),

@@ -101,7 +101,7 @@ def test_43_with_redis_gone_sign_up_works(client: Client, limited, monkeypatch) 
 def test_44_pages_are_private(client: Client, page: str) -> None:
     """Each has a language in it, most a flow: no shared cache keeps one, no back button shows one to the next."""
     ask(client)
-    assert client.get(page).headers["Cache-Control"] in ("private, no-store", PRIVATE_OF_DJANGO)
+    assert client.get(page).headers["Cache-Control"] in ("private, no-store, no-transform", PRIVATE_OF_DJANGO)
 
 
 LIMITS = (REQUESTS, LOGIN_NETWORK, LOGIN_PAIR, LOGIN_ACCOUNT)

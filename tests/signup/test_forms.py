@@ -175,7 +175,7 @@ def test_a_name_that_a_parallel_request_took_is_an_error_at_its_field() -> None:
     assert twin.is_valid()
     assert form.save(language="en")
     assert twin.save(language="en") is None
-    assert error_codes(twin) == {"captcha": ["session_lost"]}
+    assert error_codes(twin) == {"captcha": ["already_redeemed"]}
 
 
 def test_an_address_that_got_an_account_meanwhile_is_an_error() -> None:

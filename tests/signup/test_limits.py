@@ -56,7 +56,7 @@ def test_the_page_of_a_limit_is_in_the_visitors_language(client: Client, setting
     client.post("/signup/", {"email": ALICE})
     answer = client.post("/signup/", {"email": ALICE}, headers={"Accept-Language": language})
     assert words in text_of(answer)
-    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert answer.headers["Cache-Control"] == "private, no-store, no-transform"
 
 
 def test_posts_of_codes_are_limited_by_network(client: Client, settings) -> None:

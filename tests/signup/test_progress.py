@@ -35,7 +35,9 @@ def test_a_word_names_the_state_of_the_mail(client: Client, columns: dict, text:
 def test_the_reference_is_that_of_the_mail(client: Client) -> None:
     """The same for a registered address."""
     sign_up = ask(client)
-    assert f"Reference {codes.reference_of(sign_up)}" in text_of(client.get("/signup/verify/"))
+    assert f"4 digits, from the email with the reference {codes.reference_of(sign_up)}" in text_of(
+        client.get("/signup/verify/")
+    )
 
 
 def test_each_tab_shows_its_own_mail(client: Client, hands: Hands) -> None:
@@ -47,7 +49,7 @@ def test_each_tab_shows_its_own_mail(client: Client, hands: Hands) -> None:
         path = f"?ref={codes.reference_of(sign_up)}"
         states[name] = client.get(f"/signup/status/{path}").json()["state"]
         address = ALICE if name == "alice" else BOB
-        assert f'value="{address}" readonly' in text_of(client.get(f"/signup/verify/{path}"))
+        assert f'name="email" value="{address}"' in text_of(client.get(f"/signup/verify/{path}"))
     assert states == {"alice": "failed", "bob": "queued", "stranger": "queued"}
 
 

@@ -117,8 +117,9 @@ def test_a_mail_that_waits_is_sent_sooner_and_not_twice(
     sign_up = ask()
     hands.move(seconds=60)
     with django_capture_on_commit_callbacks(execute=True):
-        assert not services.resend(sign_up=sign_up, language="zh-hans")
+        resent = services.resend(sign_up=sign_up, language="zh-hans")
     delivery = Delivery.objects.get()
+    assert resent == (False, delivery)
     assert (notified, delivery.language) == ([delivery.pk], "zh-hans")
 
 
@@ -148,7 +149,7 @@ def test_a_used_up_code_is_replaced_and_its_mail_withdrawn(hands: Hands) -> None
     services.resend(sign_up=sign_up, language="en")  # its mail waits …
     CaptchaModel.objects.update(attempts=5)  # … while the tries are used up
     hands.move(seconds=60)
-    assert services.resend(sign_up=sign_up, language="en")
+    assert services.resend(sign_up=sign_up, language="en").is_new_code
     states = Delivery.objects.order_by("pk").values_list("state", "generation")
     assert list(states) == [("sent", 1), ("expired", 1), ("pending", 2)]
 
@@ -161,7 +162,7 @@ def test_a_code_in_flight_is_not_replaced(hands: Hands) -> None:
     services.resend(sign_up=sign_up, language="en")
     outbox.claim(limit=1)
     hands.move(seconds=60)
-    assert not services.resend(sign_up=sign_up, language="en")
+    assert not services.resend(sign_up=sign_up, language="en").is_new_code
 
 
 def test_a_proven_request_sends_no_more(hands: Hands) -> None:

@@ -3,29 +3,79 @@ const all = (selector, root = document) => root.querySelectorAll(selector);
 const disabled = (button, on) => on ? button.setAttribute("aria-disabled", "true") : button.removeAttribute("aria-disabled");
 
 // A form is sent once, however often its button is pressed; and a password goes only where the form itself goes.
+const release = (form) => {
+  delete form.dataset.sent;
+  for (const button of all("button[data-pressed]")) {
+    delete button.dataset.pressed;
+    disabled(button, false);
+  }
+  for (const input of all("input:disabled", form)) input.disabled = false;
+};
 for (const form of all("form[data-once]")) {
   form.addEventListener("submit", (event) => {
     const button = event.submitter;
     if (form.dataset.sent || button?.getAttribute("aria-disabled")) return event.preventDefault();
     form.dataset.sent = "yes";
-    if (button) disabled(button, true);
+    if (button) {
+      button.dataset.pressed = "yes";
+      disabled(button, true);
+    }
     if (button?.hasAttribute("formaction")) for (const input of all("[autocomplete$=password]", form)) input.disabled = true;
+    setTimeout(release, 5000, form);  // the request may lead nowhere: stopped, failed, or answered without a page
   });
 }
-// Coming back by the back button finds the form ready again.
-addEventListener("pageshow", (event) => {
-  for (const form of all("form[data-once]")) delete form.dataset.sent;
-  for (const input of all("input:disabled")) input.disabled = false;  // a reload may remember that, too
-  if (event.persisted) for (const button of all("[aria-disabled]")) disabled(button, false);
-});
+// Coming back by the back button finds the forms ready again.
+addEventListener("pageshow", () => all("form[data-once]").forEach(release));
 
-// Enter in the new address presses the button beside it, not the page's first.
-for (const button of all("[data-enter]")) {
-  document.getElementById(button.dataset.enter).addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.isComposing) return;
-    event.preventDefault();
-    button.click();
+// Enter that ends a composition chooses a word, and sends nothing. (Safari has ended the composition by then: 229.)
+addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.isComposing || event.keyCode === 229)) event.preventDefault();
+}, true);
+
+// A code is sent when its last digit is there, typed or pasted. The server decides what a digit is; this knows the most.
+for (const input of all("[data-digits]")) {
+  input.addEventListener("input", (event) => {
+    const digits = input.value.match(/\p{Nd}/gu) ?? [];
+    if (digits.length === Number(input.dataset.digits) && !event.isComposing) input.form.requestSubmit(input.form.querySelector("button.main"));
   });
+}
+
+// What is wrong with a username or a password is said while it is typed, by the server's own words.
+const say = (input, text) => {
+  const hint = document.getElementById(`${input.id}_check`) ?? input.closest(".field").appendChild(
+    Object.assign(document.createElement("p"), { id: `${input.id}_check`, className: "error check", role: "status" }));
+  hint.textContent = text;
+};
+for (const part of all("[data-check]")) {
+  const input = part.querySelector("input");
+  let waiting;
+  const check = async () => {
+    const fields = new FormData(input.form);
+    fields.delete("password");
+    try {
+      const answer = await fetch(part.dataset.check, { method: "POST", body: fields });
+      if (answer.ok && fields.get(input.name) === input.value) say(input, (await answer.json()).errors.join(" "));
+    } catch {
+      // offline: the form itself will tell
+    }
+  };
+  if (part.dataset.check) input.addEventListener("input", () => {
+    clearTimeout(waiting);
+    say(input, "");
+    if (input.value) waiting = setTimeout(check, 500);
+  });
+}
+for (const part of all("[data-common]")) {
+  const input = part.querySelector("input");
+  let common;
+  input.addEventListener("focus", async () => common ??= fetch(part.dataset.common).then(async (list) => new Set((await list.text()).split("\n")), () => new Set()));
+  const check = async (ready) => {
+    const typed = input.value;
+    const wrong = typed && typed.length < part.dataset.least ? ready && part.dataset.short : (await common)?.has(typed.toLowerCase()) && part.dataset.easy;
+    if (typed === input.value) say(input, wrong || "");
+  };
+  input.addEventListener("input", () => check(false));  // too short is no news to a person who is typing
+  input.addEventListener("blur", () => check(true));
 }
 
 // Show and hide a password.
@@ -69,24 +119,29 @@ setInterval(() => {
 // How the mail fares: ask, ever less often, and take the new words from the server, which has them in every language.
 const delivery = document.querySelector("#delivery[data-status]");
 if (delivery) {
-  const pauses = [1, 1, 1, 2, 2, 3, 5, 5, 10, 10, 20, 30, 30, 60, 60, 60];
+  const pauses = [1, 1, 1, 2, 2, 3, 5, 5, 10, 10, 20, 30, 30, 60];  // seconds; the last one again and again
+  let waiting;
   const look = async () => {
+    clearTimeout(waiting);
     try {
       const { state } = await (await fetch(delivery.dataset.status)).json();
-      if (state && state !== "unknown" && state !== delivery.dataset.state) {
+      if (state && state !== delivery.dataset.state) {
+        // Another page, unless somebody is typing here.
+        if (["failed", "bounced", "proven", "finished", "unknown"].includes(state) && !document.querySelector("[data-digits]")?.value) return location.replace(delivery.dataset.page);
         const page = new DOMParser().parseFromString(await (await fetch(delivery.dataset.page)).text(), "text/html");
         for (const old of all("[data-news]", delivery)) {
           const news = page.querySelector(`#delivery [data-news=${old.dataset.news}]`);
           if (news) old.innerHTML = news.innerHTML;
         }
         delivery.dataset.state = state;
-        if (state === "failed") document.querySelector(".change").open = true;
       }
-      if (state === "failed" || state === "unknown") return;
+      if (state === "unknown") return;
     } catch {
       // offline: the next look may do better
     }
-    if (pauses.length) setTimeout(look, pauses.shift() * 1000);
+    waiting = setTimeout(look, (pauses.length > 1 ? pauses.shift() : pauses[0]) * 1000);
   };
-  setTimeout(look, pauses.shift() * 1000);
+  waiting = setTimeout(look, pauses.shift() * 1000);
+  // Coming back from the mail app, people see at once how it is.
+  document.addEventListener("visibilitychange", () => document.hidden || look());
 }

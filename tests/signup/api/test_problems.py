@@ -95,7 +95,7 @@ def test_nothing_is_kept_by_a_cache(api: Api) -> None:
     """Answers and refusals, like all pages; and no session or cookie is made."""
     sign_up = api.ask()
     for answer in (api.get(f"/api/captchas/{sign_up.handle}/"), api.register(sign_up), api.get("/api/x/")):
-        assert answer["Cache-Control"] == "private, no-store"
+        assert answer["Cache-Control"] == "private, no-store, no-transform"
         assert not answer.cookies
 
 
