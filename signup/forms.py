@@ -145,7 +145,11 @@ class RegisterForm(CodeForm):
     same form.
     """
 
-    username = UsernameField(label=_("Username"), help_text=_("2–20 letters, digits, - or _"))
+    username = UsernameField(
+        label=_("Username"),
+        widget=forms.TextInput(attrs={**UsernameField.widget.attrs, "autofocus": True}),
+        help_text=_("2–20 letters, digits, - or _"),
+    )
     password = NewPasswordField(label=_("Password"))
 
     field_order = ("email", "username", "password", "captcha")

@@ -49,14 +49,22 @@ def _ask(client: Client, email: str = ALICE, **columns: object) -> CaptchaModel:
     sign_up = CaptchaModel.objects.latest("pk")
     sent = {"state": "sent", "sent_at": clock.now() - timedelta(seconds=3)}
     Delivery.objects.filter(sign_up=sign_up).update(**(columns or sent))
-    services.accept(mails=[(sign_up.pk, 1)], at=clock.now())
+    if Delivery.objects.filter(sign_up=sign_up, state="sent").exists():
+        services.accept(mails=[(sign_up.pk, 1)], at=clock.now())
     sign_up.refresh_from_db()
     return sign_up
 
 
-def _fill(client: Client, sign_up: CaptchaModel, /, **fields: str) -> HttpResponse:
-    given = {"email": sign_up.address, "captcha": right(sign_up), "username": "alice", "password": PASSWORD}
-    return client.post(VERIFY, given | fields)
+def _type(client: Client, sign_up: CaptchaModel, captcha: str = "") -> HttpResponse:
+    """Step two: send this code, or the right one."""
+    return client.post(VERIFY, {"email": sign_up.address, "captcha": captcha or right(sign_up)})
+
+
+def _fill(client: Client, /, **fields: str) -> HttpResponse:
+    """Step three, after the right code."""
+    sign_up = _ask(client)
+    _type(client, sign_up)
+    return client.post(VERIFY, {"email": sign_up.address, "username": "alice", "password": PASSWORD} | fields)
 
 
 @contextmanager
@@ -156,33 +164,77 @@ def verify_typo(client: Client) -> HttpResponse:
 
 @screen
 def verify_empty(client: Client) -> HttpResponse:
-    return _fill(client, _ask(client), captcha="", username="", password="")
+    return _type(client, _ask(client), " ")
 
 
 @screen
-def verify_shapes(client: Client) -> HttpResponse:
-    return _fill(client, _ask(client), captcha="12", username="a b", password="\x00short")
-
-
-@screen
-def verify_long(client: Client) -> HttpResponse:
-    return _fill(client, _ask(client), captcha="12", username="аbc", password="x" * 129)
-
-
-@screen
-def verify_easy(client: Client) -> HttpResponse:
-    return _fill(client, _ask(client), username="alicealice", password="alicealice")
-
-
-@screen
-def verify_common(client: Client) -> HttpResponse:
-    return _fill(client, _ask(client), password="password")
+def verify_shape(client: Client) -> HttpResponse:
+    return _type(client, _ask(client), "12")
 
 
 @screen
 def verify_mismatch(client: Client) -> HttpResponse:
     sign_up = _ask(client)
-    return _fill(client, sign_up, captcha=wrong(sign_up))
+    return _type(client, sign_up, wrong(sign_up))
+
+
+@screen
+def verify_all_at_once(client: Client) -> HttpResponse:
+    """A form with all fields, as a program may send it: their errors are shown together."""
+    _ask(client)
+    return client.post(VERIFY, {"email": ALICE, "captcha": "12", "username": "a b", "password": "short"})
+
+
+@screen
+def verify_proven_elsewhere(client: Client) -> HttpResponse:
+    sign_up = _ask(client)
+    CaptchaModel.objects.filter(pk=sign_up.pk).update(proven_at=clock.now(), proven_by="link")
+    return client.get(VERIFY)
+
+
+@screen
+def register(client: Client) -> HttpResponse:
+    _type(client, _ask(client))
+    return client.get(VERIFY)
+
+
+@screen
+def register_empty(client: Client) -> HttpResponse:
+    return _fill(client, username="", password="")
+
+
+@screen
+def register_shapes(client: Client) -> HttpResponse:
+    return _fill(client, username="a b", password="\x00short")
+
+
+@screen
+def register_long(client: Client) -> HttpResponse:
+    return _fill(client, username="аbc", password="x" * 129)
+
+
+@screen
+def register_easy(client: Client) -> HttpResponse:
+    return _fill(client, username="alicealice", password="alicealice")
+
+
+@screen
+def register_common(client: Client) -> HttpResponse:
+    return _fill(client, password="password")
+
+
+@screen
+def register_taken(client: Client) -> HttpResponse:
+    make_user("alice", BOB)
+    return _fill(client)
+
+
+@screen
+def finished(client: Client) -> HttpResponse:
+    """The second post of a double click."""
+    _fill(client)
+    client.post("/logout/")
+    return client.get(VERIFY)
 
 
 @screen
@@ -196,21 +248,21 @@ def verify_tries_left(client: Client) -> HttpResponse:
 def verify_exhausted(client: Client) -> HttpResponse:
     sign_up = _ask(client)
     CaptchaModel.objects.update(attempts=5)
-    return _fill(client, sign_up)
+    return _type(client, sign_up)
 
 
 @screen
 def verify_expired(client: Client) -> HttpResponse:
     sign_up = _ask(client)
     CaptchaModel.objects.update(expires_at=clock.now() - timedelta(seconds=1))
-    return _fill(client, sign_up)
+    return _type(client, sign_up)
 
 
 @screen
 def verify_lengthened(client: Client) -> HttpResponse:
     sign_up = _ask(client)
     with _guessed(9):
-        return _fill(client, sign_up)
+        return _type(client, sign_up)
 
 
 @screen
@@ -218,7 +270,7 @@ def verify_longer(client: Client) -> HttpResponse:
     """The same after a reload."""
     sign_up = _ask(client)
     with _guessed(9):
-        _fill(client, sign_up)
+        _type(client, sign_up)
         return client.get(VERIFY)
 
 
@@ -233,7 +285,7 @@ def verify_link_only(client: Client) -> HttpResponse:
 def verify_link_only_error(client: Client) -> HttpResponse:
     sign_up = _ask(client)
     with _guessed(100):
-        return _fill(client, sign_up)
+        return _type(client, sign_up)
 
 
 @screen
@@ -263,12 +315,6 @@ def verify_change_error(client: Client) -> HttpResponse:
 
 
 @screen
-def verify_taken(client: Client) -> HttpResponse:
-    make_user("alice", BOB)
-    return _fill(client, _ask(client))
-
-
-@screen
 def verify_lost(client: Client) -> HttpResponse:
     return client.get(VERIFY)
 
@@ -281,6 +327,15 @@ def link_here(client: Client) -> HttpResponse:
 @screen
 def link_elsewhere(client: Client) -> HttpResponse:
     return client.get(f"/signup/link/{codes.link_token(make_captcha())}/", follow=True)
+
+
+@screen
+def link_old(client: Client) -> HttpResponse:
+    """A link of the mail before the newest."""
+    sign_up = _ask(client)
+    token = codes.link_token(sign_up)
+    CaptchaModel.objects.update(generation=2)
+    return client.get(f"/signup/link/{token}/", follow=True)
 
 
 @screen
@@ -305,8 +360,7 @@ def mute_broken(client: Client) -> HttpResponse:
 
 @screen
 def account_welcome(client: Client) -> HttpResponse:
-    sign_up = _ask(client)
-    _fill(client, sign_up)
+    _fill(client)
     return client.get("/account/")
 
 

@@ -103,3 +103,11 @@ def read_code(page: Page, address: str) -> str:
     subject = row.locator("a").inner_text()
     inbox.close()
     return re.search(r"\d{4,}", subject)[0]
+
+
+def choose(page: Page, language: str) -> None:
+    """Another language, by its own name."""
+    button = page.get_by_role("button", name=language)
+    if not button.is_visible():
+        page.locator(".languages summary").click()
+    button.click()

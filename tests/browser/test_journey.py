@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import read_code
+from tests.browser.conftest import choose, read_code
 
 pytestmark = pytest.mark.chromium
 
@@ -18,11 +18,12 @@ WORDS = {
         "Code",
         "Username",
         "Password",
+        "Continue",
         "Create account",
         "Your account is ready. You're signed in",
     ),
-    "zh-CN": ("获取验证码", "验证码", "用户名", "密码", "创建账号", "注册成功，已自动登录"),
-    "zh-TW": ("取得驗證碼", "驗證碼", "使用者名稱", "密碼", "建立帳號", "註冊成功，已自動登入"),
+    "zh-CN": ("获取验证码", "验证码", "用户名", "密码", "继续", "创建账号", "注册成功，已自动登录"),
+    "zh-TW": ("取得驗證碼", "驗證碼", "使用者名稱", "密碼", "繼續", "建立帳號", "註冊成功，已自動登入"),
 }
 
 
@@ -30,7 +31,7 @@ WORDS = {
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 def test_a_person_registers(open_page: OpenPage, shot: Shot, language: str, script: bool) -> None:
     """From the first page to the account, in each language, with JavaScript and without."""
-    get_code, code, username, password, create, welcome = WORDS[language]
+    get_code, code, username, password, go_on, create, welcome = WORDS[language]
     email, name = f"{language}-{script}@example.com".lower(), f"p{language[-2:]}{script:d}".lower()
     page = open_page(language, java_script_enabled=script)
     shot(page, f"{language}-1-signup")
@@ -38,12 +39,15 @@ def test_a_person_registers(open_page: OpenPage, shot: Shot, language: str, scri
     page.get_by_role("button", name=get_code).click()
     shot(page, f"{language}-2-verify")
     page.get_by_label(code, exact=True).fill(read_code(page, email))
+    if not script:
+        page.get_by_role("button", name=go_on).click()
+    shot(page, f"{language}-3-register")
     page.get_by_label(username, exact=True).fill(name)
     page.get_by_label(password, exact=True).fill("correct horse b")
     page.get_by_role("button", name=create).click()
     expect(page.get_by_text(welcome)).to_be_visible()
     expect(page.get_by_text(email)).to_be_visible()
-    shot(page, f"{language}-3-account")
+    shot(page, f"{language}-4-account")
 
 
 def test_errors_stand_at_their_fields_all_at_once(open_page: OpenPage, shot: Shot) -> None:
@@ -53,9 +57,13 @@ def test_errors_stand_at_their_fields_all_at_once(open_page: OpenPage, shot: Sho
     expect(page.get_by_role("alert")).to_contain_text("请输入邮箱")
     page.get_by_role("textbox").fill("errors@example.com")
     page.get_by_role("button", name="获取验证码").click()
-    page.get_by_role("button", name="创建账号").click()
+    page.get_by_role("button", name="继续").click()
     expect(page).to_have_title("错误：输入验证码 – Doorcode")
-    for text in ("请输入 4 位验证码", "请输入用户名", "请输入密码"):
+    expect(page.get_by_role("alert")).to_contain_text("请输入 4 位验证码")
+    page.get_by_label("验证码", exact=True).fill(read_code(page, "errors@example.com"))
+    page.get_by_role("button", name="创建账号").click()
+    expect(page).to_have_title("错误：设置用户名和密码 – Doorcode")
+    for text in ("请输入用户名", "请输入密码"):
         expect(page.get_by_role("alert")).to_contain_text(text)
     expect(page.locator(".summary")).to_be_focused()
     shot(page, "zh-CN-errors")
@@ -66,7 +74,7 @@ def test_errors_stand_at_their_fields_all_at_once(open_page: OpenPage, shot: Sho
 def test_the_language_switches_and_the_mail_follows(open_page: OpenPage, shot: Shot) -> None:
     """A visitor with an English browser chooses Chinese; the mail is Chinese too."""
     page = open_page("en")
-    page.get_by_role("button", name="简体中文").click()
+    choose(page, "简体中文")
     expect(page.get_by_role("heading", name="注册")).to_be_visible()
     page.get_by_role("textbox").fill("switch@example.com")
     page.get_by_role("button", name="获取验证码").click()
@@ -82,9 +90,9 @@ def test_the_page_tells_that_the_mail_has_left(open_page: OpenPage) -> None:
     page = open_page("zh-CN")
     page.get_by_role("textbox").fill("live@example.com")
     page.get_by_role("button", name="获取验证码").click()
-    page.get_by_label("用户名", exact=True).fill("小明")
+    page.get_by_label("验证码", exact=True).fill("12")
     expect(page.get_by_text("验证码已发送至 live@example.com，10 分钟内有效")).to_be_visible()
-    expect(page.get_by_label("用户名", exact=True)).to_have_value("小明")
+    expect(page.get_by_label("验证码", exact=True)).to_have_value("12")
 
 
 def test_the_mails_link_proves_without_a_code(open_page: OpenPage, shot: Shot) -> None:
