@@ -96,14 +96,13 @@ def verify(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def check_username(request: HttpRequest) -> JsonResponse:
-    """What is wrong with a username that is being typed, for a visitor who proved the mailbox."""
+    """What is wrong with a username that is being typed; nothing for a visitor who has not proven the mailbox."""
     limits.VERIFY.hit(request)
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     form = _form_of(visitor, sign_up, {"username": request.POST.get("username", "")}) if sign_up else None
-    if form is None or not form.is_proven:
-        return JsonResponse({"errors": []}, status=403)
-    return JsonResponse({"errors": form.errors.get("username", [])})
+    known = form.errors.get("username", []) if form and form.is_proven else []
+    return JsonResponse({"errors": known})
 
 
 @require_safe
