@@ -30,6 +30,8 @@ LEASE = 60  # seconds; longer than one send, shorter than the broker's visibilit
 GIVE_UP = timedelta(hours=2)
 # Seconds after the 1st … 5th failure, and after each later one: greylisting opens after 1 to 5 minutes.
 BACKOFF = (20, 70, 180, 330, 480, 600)
+# The same after silence behind the final dot. The mail may have arrived: in GIVE_UP it is sent three times at most.
+SILENCE = (LEASE, 1_800, 5_400)
 SERVICE_PAUSE = 10  # seconds; the circuit breaker before the mail server decides when one of all is tried
 EARLY = 2  # deferred mails that are tried early for each accepted one
 EARLY_AGAIN = 60  # seconds between two early tries of the same mail, at the least
@@ -191,7 +193,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
             metrics.failed.add_after_commit("refused" if reply.outcome is Outcome.REFUSED else "given_up")
         return has_failed
     if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: `take_back` makes it due when its lease ends
-        return bool(mine.update(last_reply=text, lease_until=Now() + timedelta(seconds=max(LEASE, pause))))
+        return bool(mine.update(last_reply=text, lease_until=Now() + timedelta(seconds=pause)))
     later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
     return bool(mine.end_lease(State.PENDING, last_reply=text, next_attempt_at=later))
 
@@ -200,7 +202,8 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
     """Seconds until the next try: by the failures of this mail, but soon where the service itself was at fault."""
     if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
         return SERVICE_PAUSE
-    return BACKOFF[min(delivery.attempts, len(BACKOFF)) - 1]
+    pauses = SILENCE if reply.outcome is Outcome.UNKNOWN else BACKOFF
+    return pauses[min(delivery.attempts, len(pauses)) - 1]
 
 
 def release(*, deliveries: Sequence[Delivery]) -> None:

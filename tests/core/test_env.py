@@ -47,7 +47,7 @@ def test_the_error_names_the_variable_of_a_bad_number(monkeypatch) -> None:
 
 @pytest.mark.parametrize(
     ("text", "rates"),
-    [("30/m,200/h", [(30, 60), (200, 3_600)]), ("1/60s , 5/5m", [(1, 60), (5, 300)]), ("", []), (" ", [])],
+    [("60/2m,200/h", [(60, 120), (200, 3_600)]), ("1/60s , 5/5m", [(1, 60), (5, 300)]), ("", []), (" ", [])],
 )
 def test_rates_are_a_number_in_a_time(monkeypatch, text: str, rates: list) -> None:
     """An empty variable switches the limit off."""
