@@ -88,7 +88,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(_("email address"), max_length=email_addresses.MAX_LENGTH, unique=True)  # canonical
     # Null until activation: nobody can take a name without proving a mailbox.
     username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)  # noqa: DJ001
-    username_key = models.CharField(max_length=usernames.MAX_LENGTH * 3, unique=True, null=True, editable=False)  # noqa: DJ001
+    username_key = models.CharField(max_length=usernames.KEY_LENGTH, unique=True, null=True, editable=False)  # noqa: DJ001
     password = models.CharField(_("password"), max_length=128, default=UNUSABLE_PASSWORD)
     language = models.CharField(_("language"), max_length=16, blank=True)
     is_active = models.BooleanField(_("active"), default=False)

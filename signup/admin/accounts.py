@@ -44,7 +44,8 @@ class AccountForm(forms.ModelForm):
         if not self.cleaned_data.get("username"):
             return None
         username = usernames.clean(self.cleaned_data["username"])
-        if usernames.key(username) != self.instance.username_key and not services.is_username_free(username=username):
+        others = User.objects.exclude(pk=self.instance.pk)
+        if others.filter(username_key=usernames.key(username)).exists():  # a reserved name may be given
             raise error_messages.explain(services.UsernameTaken())
         return username
 

@@ -74,8 +74,9 @@ class BoundedAdmin(StrictAdmin):
         try:
             text = email_addresses.canonical(word)
         except ValidationError:
-            text = usernames.key(word.lower())
-        begins = Q.create([(f"{column}__startswith", text) for column in self.search_fields], connector=Q.OR)
+            text = word.lower()
+        texts = {column: usernames.key(word) if column == "username_key" else text for column in self.search_fields}
+        begins = Q.create([(f"{column}__startswith", text) for column, text in texts.items()], connector=Q.OR)
         return list(rows.order_by().filter(begins).values_list("pk", flat=True)[:AT_MOST])
 
     def describe(self, row: Any) -> tuple[Any, ...]:

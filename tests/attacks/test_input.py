@@ -205,10 +205,13 @@ def test_29_long_passwords_are_never_hashed(client: Client, monkeypatch, length:
         "a b",
         "<b>",
         "..",
+        "user١",
+        "관리자\u1160",
+        "\u3164\u3164",
     ],
 )
 def test_30_usernames_that_pass_for_something_else(client: Client, username: str) -> None:
-    """Addresses, links, mixed scripts, hidden characters."""
+    """Addresses, links, mixed scripts and digits, hidden characters."""
     sign_up = ask(client)
     answer = verify(client, sign_up, username=username)
     assert answer.status_code == 400
@@ -222,3 +225,17 @@ def test_30_names_of_one_script_are_fine(client: Client) -> None:
     other = Client()
     sign_up = ask(other, "bob@example.com")
     assert "That username is taken" in text_of(verify(other, sign_up, username="小明２０２４"))
+
+
+@pytest.mark.parametrize("username", ["a1ice", "Al\u0131ce", "аlісе".replace("l", "\u04cf")])
+def test_30_names_that_look_alike_are_taken(client: Client, username: str) -> None:
+    """Other letters, the same look: nobody passes for another person."""
+    make_user("alice", "alice@example.org")
+    assert "That username is taken" in text_of(verify(client, ask(client), username=username))
+
+
+@pytest.mark.parametrize("username", ["admin", "Adm\u0131n", "r00t", "support", "管理员", "客服", "管理員"])
+def test_30_nobody_passes_for_the_sites_staff(client: Client, username: str) -> None:
+    """Names of staff are reserved, and those that look like them."""
+    assert "That username is taken" in text_of(verify(client, ask(client), username=username))
+    assert not User.objects.filter(is_active=True).exists()
