@@ -13,6 +13,7 @@ pytestmark = pytest.mark.django_db
 
 FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
 ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+PERSIAN = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 FORMS = ["/signup/", "/signup/verify/", "/signup/resend/", "/login/", "/password-reset/", "/i18n/setlang/"]
 FIELDS = ["email", "captcha", "username", "password", "next", "once", "language"]
 
@@ -25,10 +26,16 @@ FIELDS = ["email", "captcha", "username", "password", "next", "once", "language"
         lambda code: f"{code[:2]}-{code[2:]}",
         lambda code: f" {code}\n",
         lambda code: f"{code[0]}　{code[1]}–{code[2]}·{code[3]}",
+        lambda code: code.translate(ARABIC),
+        lambda code: code.translate(PERSIAN),
+        lambda code: f"\u200b{code}",
+        lambda code: f"\u202d{code}\u202c",
+        lambda code: f"{code}。",
+        lambda code: f"验证码：{code}",
     ],
 )
 def test_19_people_write_digits_in_many_ways(client: Client, write) -> None:
-    """Full width, spaces, dashes: what a phone keyboard or a copied mail gives."""
+    """Full width, spaces, dashes, words around: what a keyboard or a copied mail gives."""
     sign_up = ask(client)
     assert verify(client, sign_up, captcha=write(right(sign_up))).status_code == 303
 
@@ -36,7 +43,9 @@ def test_19_people_write_digits_in_many_ways(client: Client, write) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda code: code.translate(ARABIC),
+        lambda code: code[:2].translate(ARABIC) + code[2:],
+        lambda code: code[:2].translate(ARABIC) + code[2:].translate(PERSIAN),
+        lambda code: f"{code}, 10 min",
         lambda code: f"+{code}",
         lambda code: f"{code[0]}_{code[1:]}",
         lambda code: f"{code}.0",
