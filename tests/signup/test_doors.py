@@ -1,13 +1,16 @@
 """What people type is read alike at every door: pages, API, admin, commands."""
 
 import json
+import unicodedata
 from collections.abc import Callable
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils.http import urlsafe_base64_encode
 
+from core.passwords import reset_tokens
 from signup.models import User
 from tests.factories import ALICE, PASSWORD, make_captcha, make_user, right, text_of
 from tests.visits import ask, verify
@@ -109,3 +112,92 @@ def test_sign_in_takes_any_name_with_the_same_look(client: Client) -> None:
     """Who types an I for an l is the same person; the name is shown as its owner chose it."""
     make_user("İbrahim")
     assert client.post("/login/", {"username": "ibrahim", "password": PASSWORD}).status_code == 302
+
+
+COMPOSED = "pässwört größe"
+PARTS = unicodedata.normalize("NFD", COMPOSED)
+
+
+def chosen_at_sign_up(password: str) -> None:
+    visitor = Client()
+    assert verify(visitor, ask(visitor), password=password).status_code == 303
+
+
+def chosen_over_the_api(password: str) -> None:
+    sign_up = make_captcha()
+    fields = {"id": sign_up.handle, "email": ALICE, "captcha": right(sign_up), "username": "alice"}
+    assert (
+        Client().post("/api/users/", fields | {"password": password}, content_type="application/json").status_code
+        == 201
+    )
+
+
+def chosen_at_a_change(password: str) -> None:
+    owner = Client()
+    owner.force_login(make_user())
+    assert owner.post("/password-change/", {"old_password": PASSWORD, "password": password}).status_code == 302
+
+
+def chosen_after_a_reset(password: str) -> None:
+    user, owner = make_user(), Client()
+    uid, token = urlsafe_base64_encode(str(user.pk).encode()), reset_tokens.make_token(user)
+    form = owner.get(f"/password-reset/{uid}/{token}/").headers["Location"]
+    assert owner.post(form, {"password": password}).status_code == 302
+
+
+def chosen_by_an_operator(password: str) -> None:
+    operator = Client()
+    operator.force_login(make_user("root", "root@example.com", is_staff=True, is_superuser=True))
+    fields = {"usable_password": "true", "password1": password, "password2": password}
+    added = operator.post("/admin/signup/user/add/", fields | {"email": ALICE, "username": "alice"})
+    assert added.status_code == 302
+
+
+def changed_by_an_operator(password: str) -> None:
+    operator, user = Client(), make_user()
+    operator.force_login(make_user("root", "root@example.com", is_staff=True, is_superuser=True))
+    fields = {"usable_password": "true", "password1": password, "password2": password}
+    assert operator.post(f"/admin/signup/user/{user.pk}/password/", fields).status_code == 302
+
+
+def given_to_createsuperuser(password: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_SUPERUSER_PASSWORD", password)
+        call_command("createsuperuser", "--noinput", email=ALICE, username="alice", stdout=StringIO())
+
+
+def opens_the_page(password: str) -> bool:
+    return Client().post("/login/", {"username": "alice", "password": password}).status_code == 302
+
+
+def opens_the_api(password: str) -> bool:
+    fields = {"username": ALICE, "password": password}
+    return Client().post("/api/login/", fields, content_type="application/json").status_code == 200
+
+
+def opens_the_admin(password: str) -> bool:
+    User.objects.filter(email=ALICE).update(is_staff=True)
+    fields = {"username": "alice", "password": password, "next": "/admin/"}
+    return Client().post("/admin/login/", fields).status_code == 302
+
+
+def is_the_current_one(password: str) -> bool:
+    owner = Client()
+    owner.force_login(User.objects.get(email=ALICE))
+    form = owner.post("/password-change/", {"old_password": password, "password": "short"}).context["form"]
+    return "old_password" not in form.errors
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [chosen_at_sign_up, chosen_over_the_api, chosen_at_a_change, chosen_after_a_reset, chosen_by_an_operator,
+     changed_by_an_operator, given_to_createsuperuser],
+)  # fmt: skip
+@pytest.mark.parametrize(("first", "later"), [(COMPOSED, PARTS), (PARTS, COMPOSED)], ids=["composed", "in parts"])
+def test_a_password_opens_from_every_keyboard(settings, choose, first: str, later: str) -> None:
+    """A phone writes ä as one character, another system as a and two dots: one password, wherever it is typed."""
+    settings.PASSWORD_HASHERS = ["core.passwords.Argon2idHasher"]
+    choose(first)
+    for check in (opens_the_page, opens_the_api, opens_the_admin, is_the_current_one):
+        assert not check(COMPOSED.upper()), check
+        assert check(later), check

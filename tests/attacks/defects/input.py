@@ -188,7 +188,7 @@ INPUT = [
         "A sign-in hashes a password of any length",
         Edit(
             "signup/accounts/backends.py",
-            "or len(password) > lengths.PASSWORD:",
+            "or len(passwords.normalize(password)) > lengths.PASSWORD:",
             "or len(password) > 1_000_000:",
         ),
         "test_input.py::test_29_long_passwords_are_never_hashed",
