@@ -2,8 +2,8 @@
 
 import os
 import threading
-from functools import cache
 import unicodedata
+from functools import cache
 from typing import Any
 
 from django.contrib.auth import password_validation

@@ -62,7 +62,11 @@ class BoundedAdmin(StrictAdmin):
     sortable_by: ClassVar[tuple[str, ...]] = ()
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        for word in search_term.split():
+        try:
+            words = [email_addresses.canonical(search_term)]  # it may have been copied with its owner's name
+        except ValidationError:
+            words = search_term.split()
+        for word in words:
             queryset = queryset.filter(pk__in=self.find(queryset, word))
         return queryset, False
 

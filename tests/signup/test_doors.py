@@ -14,6 +14,7 @@ from core.passwords import reset_tokens
 from signup.models import User
 from tests.factories import ALICE, PASSWORD, make_captcha, make_user, right, text_of
 from tests.visits import ask, verify
+from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
 
@@ -201,3 +202,58 @@ def test_a_password_opens_from_every_keyboard(settings, choose, first: str, late
     for check in (opens_the_page, opens_the_api, opens_the_admin, is_the_current_one):
         assert not check(COMPOSED.upper()), check
         assert check(later), check
+
+
+COPIED = [
+    "\ufeffalice@example.com",
+    "Alice@Example.com,",
+    "alice@example.com。",
+    "爱丽丝 <alice@example.com>",
+    "mailto:alice@example.com",
+]
+
+
+@pytest.mark.parametrize("typed", COPIED)
+def test_an_address_is_read_as_it_was_copied(typed: str, capsys) -> None:
+    """Each door takes off what came with it."""
+    visitor, app = Client(), Client()
+    assert visitor.post("/signup/", {"email": typed}).status_code == 303
+    assert visitor.post("/signup/change/", {"new_email": typed}).status_code == 303
+    assert app.post("/api/captchas/", {"email": typed}, content_type="application/json").status_code == 202
+    assert User.objects.get().email == ALICE
+    sign_up = make_captcha()
+    fields = {
+        "id": sign_up.handle,
+        "email": typed,
+        "captcha": right(sign_up),
+        "username": "alice",
+        "password": PASSWORD,
+    }
+    assert app.post("/api/users/", fields, content_type="application/json").json()["email"] == ALICE
+    assert Client().post("/login/", {"username": typed, "password": PASSWORD}).status_code == 302
+    fields = {"username": typed, "password": PASSWORD}
+    assert app.post("/api/login/", fields, content_type="application/json").status_code == 200
+    assert Client().post("/password-reset/", {"email": typed}).status_code == 302
+    assert set(Delivery.objects.values_list("recipient", flat=True)) == {ALICE}
+    call_command("unlock", typed, "--json")
+    assert json.loads(capsys.readouterr().out)["address"] == ALICE
+
+
+@pytest.mark.parametrize("typed", COPIED)
+def test_an_address_is_read_as_an_operator_copied_it(typed: str, admin: Client) -> None:
+    """The admin's forms and its search, and createsuperuser."""
+    fields = {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    added = admin.post("/admin/signup/user/add/", fields | {"email": typed, "username": "alice"})
+    assert (added.status_code, User.objects.filter(email=ALICE).count()) == (302, 1)
+    user = User.objects.get(email=ALICE)
+    User.objects.filter(pk=user.pk).update(email="other@example.com")
+    fields = {"email": typed, "username": "alice", "language": "", "is_active": "on"}
+    assert admin.post(f"/admin/signup/user/{user.pk}/change/", fields).status_code == 302
+    assert User.objects.get(pk=user.pk).email == ALICE
+    found = admin.get("/admin/signup/user/", {"q": typed}).context["cl"].result_list
+    assert [each.pk for each in found] == [user.pk]
+    with pytest.raises(CommandError, match="already taken"):
+        call_command("createsuperuser", "--noinput", email=typed, username="bob", stdout=StringIO())
+    user.delete()
+    call_command("createsuperuser", "--noinput", email=typed, username="bob", stdout=StringIO())
+    assert User.objects.get(username="bob").email == ALICE
