@@ -6,7 +6,7 @@ import regex
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from . import invisible, lengths
 
@@ -22,6 +22,9 @@ _AFTER = regex.compile(rf"""[{invisible.CHARACTERS}\s,;:)\]>".!?，、；：。�
 _QUOTES = "'`*"  # at both ends; an address can begin with them
 _NAMED = regex.compile(r"[^<>\p{Cc}]*<([^<>]*)")  # Name <address, after the end was taken off
 _MAILTO = regex.compile(r"mailto:([^?]*)(?:\?.*)?", regex.IGNORECASE)
+
+_LOOSE_DOTS = regex.compile(r"(?<=[^.])\.{2,}|(?<=[^.])\.$")
+_STAND_IN = ".example.com"  # makes a special-use domain one that can be checked
 
 BAD_FORMAT = _("Enter an email address in the correct format, like name@example.com")
 
@@ -42,9 +45,11 @@ def canonical(address: str) -> str:
         raise ValidationError(BAD_FORMAT, code="invalid")
     # Chinese keyboards type ＠ and ． and 。; NFKC folds all but the last.
     folded = unicodedata.normalize("NFKC", address).replace("。", ".")
+    local, _at, domain = folded.rpartition("@")
+    stand_in = _STAND_IN if settings.EMAIL_ALLOW_SPECIAL_DOMAINS and _is_special(domain) else ""
     try:
         parsed = validate_email(
-            folded,
+            f"{_without_loose_dots(local)}@{domain}{stand_in}",
             check_deliverability=False,  # DNS in a request is slow, and shows a foreign resolver which domains sign up
             allow_smtputf8=False,
             strict=True,
@@ -52,7 +57,18 @@ def canonical(address: str) -> str:
         )
     except EmailNotValidError as error:
         raise ValidationError(BAD_FORMAT, code="invalid") from error
-    return f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()
+    return f"{local}@{parsed.ascii_domain.removesuffix(stand_in)}".lower()
+
+
+def _without_loose_dots(local: str) -> str:
+    """The local part to check: where the site allows loose dots, another character stands for each of them."""
+    return _LOOSE_DOTS.sub(lambda dots: "_" * len(dots[0]), local) if settings.EMAIL_ALLOW_LOOSE_DOTS else local
+
+
+def _is_special(domain: str) -> bool:
+    """Whether a domain is below one that is reserved for special uses (RFC 6761), as corp.local is."""
+    labels = domain.lower().split(".")
+    return any(".".join(labels[start:]) in SPECIAL_USE_DOMAIN_NAMES for start in range(1, len(labels)))
 
 
 def _bare(typed: str) -> str:

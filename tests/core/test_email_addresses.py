@@ -4,6 +4,7 @@ import time
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,6 +143,70 @@ def test_case_and_width_do_not_matter(address: str, data: st.DataObject) -> None
     folds = [str, str.upper, lambda char: chr(ord(char) + 0xFEE0)]
     typed = "".join(data.draw(st.sampled_from(folds))(char) for char in address)
     assert canonical(typed) == address
+
+
+LOCAL = ["ann@corp.local", "ann@a.b.corp.local", "ann@mail.invalid", "ann@printer.home.arpa"]
+LOOSE = ["a..b@docomo.ne.jp", "a.@docomo.ne.jp", "a...b.c..@ezweb.ne.jp", "a..@docomo.ne.jp"]
+
+
+@pytest.mark.parametrize("address", LOCAL + LOOSE)
+def test_special_domains_and_loose_dots_are_refused(address: str) -> None:
+    """Unless the site asks for them."""
+    with pytest.raises(ValidationError):
+        canonical(address)
+
+
+@pytest.mark.parametrize("address", LOCAL)
+def test_a_site_may_allow_special_domains(settings, address: str) -> None:
+    """Domains of a private network, canonical as others are; loose dots stay out."""
+    settings.EMAIL_ALLOW_SPECIAL_DOMAINS = True
+    assert canonical(address.upper()) == canonical(canonical(address)) == address
+    assert canonical("ann@例子.local") == "ann@xn--fsqu00a.local"
+    assert canonical("Ann <ann@corp.local>,") == "ann@corp.local"
+    assert canonical("ann@example.com") == "ann@example.com"
+    for bad in (
+        *LOOSE,
+        "ann@local",
+        "ann@localhost",
+        "ann@-x.local",
+        "ann@a..local",
+        "ann@1.2.3.4",
+        "ann@[127.0.0.1]",
+        "a b@corp.local",
+    ):
+        with pytest.raises(ValidationError):
+            canonical(bad)
+
+
+@pytest.mark.parametrize("address", LOOSE)
+def test_a_site_may_allow_loose_dots(settings, address: str) -> None:
+    """Beside each other and before the at-sign, not at the beginning; special domains stay out."""
+    settings.EMAIL_ALLOW_LOOSE_DOTS = True
+    assert canonical(address.upper()) == canonical(canonical(address)) == address
+    assert canonical("a.b_c@example.com") == "a.b_c@example.com"
+    for bad in (
+        *LOCAL,
+        ".a@example.com",
+        "..a@example.com",
+        ".@example.com",
+        "..@example.com",
+        "a@b..c.com",
+        "a..b\u0131@example.com",
+        "a" * 64 + "..@example.com",
+    ):
+        with pytest.raises(ValidationError):
+            canonical(bad)
+
+
+@given(st.text("ab.@_", max_size=20))
+def test_with_loose_dots_a_canonical_address_is_still_its_own(typed: str) -> None:
+    """However the dots stand."""
+    with override_settings(EMAIL_ALLOW_LOOSE_DOTS=True, EMAIL_ALLOW_SPECIAL_DOMAINS=True):
+        try:
+            kept = canonical(f"{typed}@corp.local")
+        except ValidationError:
+            return
+        assert canonical(kept) == kept
 
 
 def test_denied_domains_cover_their_subdomains(settings) -> None:

@@ -14,6 +14,7 @@ from core.passwords import reset_tokens
 from signup.models import User
 from tests.factories import ALICE, PASSWORD, make_captcha, make_user, right, text_of
 from tests.visits import ask, verify
+from worker import messages
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -257,3 +258,21 @@ def test_an_address_is_read_as_an_operator_copied_it(typed: str, admin: Client) 
     user.delete()
     call_command("createsuperuser", "--noinput", email=typed, username="bob", stdout=StringIO())
     assert User.objects.get(username="bob").email == ALICE
+
+
+@pytest.mark.parametrize("typed", ["ann@corp.local", "a..b@docomo.ne.jp", "a.@docomo.ne.jp"])
+def test_a_site_may_allow_addresses_that_no_rfc_allows(settings, typed: str, admin: Client) -> None:
+    """At each door, and the mail goes to them as they are; by default they are refused."""
+    fields = {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    assert Client().post("/signup/", {"email": typed}).status_code == 400
+    assert admin.post("/admin/signup/user/add/", fields | {"email": typed, "username": "ann"}).status_code == 200
+    settings.EMAIL_ALLOW_SPECIAL_DOMAINS = settings.EMAIL_ALLOW_LOOSE_DOTS = True
+    sign_up = ask(Client(), typed)
+    assert messages.build(Delivery.objects.get()).message()["To"] == sign_up.address == typed
+    assert Client().post("/api/captchas/", {"email": typed}, content_type="application/json").status_code == 202
+    assert admin.post("/admin/signup/user/add/", fields | {"email": typed, "username": "ann"}).status_code == 302
+    changes = {"email": typed, "username": "ann", "language": "zh-hans", "is_active": "on"}
+    assert admin.post(f"/admin/signup/user/{User.objects.get(email=typed).pk}/change/", changes).status_code == 302
+    assert Client().post("/login/", {"username": typed.upper(), "password": PASSWORD}).status_code == 302
+    User.objects.filter(email=typed).delete()
+    call_command("createsuperuser", "--noinput", email=typed, username="ann", stdout=StringIO())
