@@ -17,10 +17,10 @@ MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets; em
 _FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 # What is copied together with an address: nothing that an address can begin or end with.
-_BEFORE = regex.compile(rf"""[{invisible.CHARACTERS}\s,;:(\[<"，、；：。“‘「『【《〈（]*+""")
-_AFTER = regex.compile(rf"""[{invisible.CHARACTERS}\s,;:)\]>".!?，、；：。”’」』】》〉）！？]*+""")
+_BEFORE = regex.compile(rf"""[{invisible.CHARACTERS}\s,;:(\[<"＜，、；：。“‘「『【《〈（]*+""")
+_AFTER = regex.compile(rf"""[{invisible.CHARACTERS}\s,;:)\]>".!?＞，、；：。”’」』】》〉）！？]*+""")
 _QUOTES = "'`*"  # at both ends; an address can begin with them
-_NAMED = regex.compile(r"[^<>\p{Cc}]*<([^<>]*)")  # Name <address, after the end was taken off
+_NAMED = regex.compile(r"[^<>＜＞\p{Cc}]*[<＜]([^<>＜＞]*)")  # Name <address, after the end was taken off
 _MAILTO = regex.compile(r"mailto:([^?]*)(?:\?.*)?", regex.IGNORECASE)
 
 _LOOSE_DOTS = regex.compile(r"(?<=[^.])\.{2,}|(?<=[^.])\.$")

@@ -87,7 +87,7 @@ def test_it_refuses_the_rest(typed: str) -> None:
     "typed",
     ["\ufeffalice@example.com", "alice@example.com\ufeff", "\u200balice@example.com\u200b", "\u202aalice@example.com\u202c", "\u3164alice@example.com",
      "alice@example.com,", "alice@example.com，", "alice@example.com。", "alice@example.com.", "alice@example.com；", ",alice@example.com", "alice@example.com、",
-     "Alice <alice@example.com>", '"Smith, Alice" <alice@example.com>', "爱丽丝 <Alice@Example.com>", "<alice@example.com>", "<alice@example.com>,",
+     "Alice <alice@example.com>", '"Smith, Alice" <alice@example.com>', "爱丽丝 <Alice@Example.com>", "爱丽丝＜alice＠example．com＞", "<alice@example.com>", "<alice@example.com>,",
      "alice@example.com <alice@example.com>", "Alice<\u200balice@example.com >;", "mailto:alice@example.com", "MAILTO:alice@example.com?subject=Hi",
      "<mailto:alice@example.com>", "Alice <mailto:alice@example.com>", "'alice@example.com'", '"alice@example.com"', "“alice@example.com”", "(alice@example.com)",
      "[alice@example.com]", "「alice@example.com」", "（alice@example.com）", "`alice@example.com`", "**alice@example.com**", "《alice@example.com》。",
