@@ -2,18 +2,29 @@
 
 import unicodedata
 
+import regex
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
-from . import lengths
+from . import invisible, lengths
 
 MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets; email-validator refuses a longer one
 
 # Control, format (zero-width, soft hyphen, direction marks), surrogate, private-use and unassigned characters,
 # line and paragraph separators: none belongs in an address, and NFKC or IDNA would silently drop some of them.
 _FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+# What is copied together with an address: nothing that an address can begin or end with.
+_BEFORE = regex.compile(rf"""[{invisible.CHARACTERS}\s,;:(\[<"＜，、；：。“‘「『【《〈（]*+""")
+_AFTER = regex.compile(rf"""[{invisible.CHARACTERS}\s,;:)\]>".!?＞，、；：。”’」』】》〉）！？]*+""")
+_QUOTES = "'`*"  # at both ends; an address can begin with them
+_NAMED = regex.compile(r"[^<>＜＞\p{Cc}]*[<＜]([^<>＜＞]*)")  # Name <address, after the end was taken off
+_MAILTO = regex.compile(r"mailto:([^?]*)(?:\?.*)?", regex.IGNORECASE)
+
+_LOOSE_DOTS = regex.compile(r"(?<=[^.])\.{2,}|(?<=[^.])\.$")
+_STAND_IN = ".example.com"  # makes a special-use domain one that can be checked
 
 BAD_FORMAT = _("Enter an email address in the correct format, like name@example.com")
 
@@ -22,20 +33,23 @@ def canonical(address: str) -> str:
     """
     Return the canonical form of `address`: NFKC, lower-case, ASCII local part, domain in IDNA A-labels.
 
-    It is idempotent, and mail goes to it: never keep or mail the address as it was typed. Raises ValidationError (code
-    "invalid") for anything but a plain mailbox at a domain: quoted local parts, literal domains, zero-width characters,
-    local parts outside ASCII, over 64 or 254 characters (RFC 5321).
+    What was copied together with it is taken off: `Name <…>`, `mailto:`, quotes, brackets, punctuation and invisible
+    characters around. It is idempotent, and mail goes to it: never keep or mail the address as it was typed. Raises
+    ValidationError (code "invalid") for anything but a plain mailbox at a domain: quoted local parts, literal domains,
+    zero-width characters inside, local parts outside ASCII, over 64 or 254 characters (RFC 5321).
     """
     if len(address) > lengths.ADDRESS:
         raise ValidationError(BAD_FORMAT, code="invalid")
-    address = address.strip()
+    address = _bare(address)
     if any(unicodedata.category(char) in _FORBIDDEN_CATEGORIES for char in address):
         raise ValidationError(BAD_FORMAT, code="invalid")
     # Chinese keyboards type ＠ and ． and 。; NFKC folds all but the last.
     folded = unicodedata.normalize("NFKC", address).replace("。", ".")
+    local, _at, domain = folded.rpartition("@")
+    stand_in = _STAND_IN if settings.EMAIL_ALLOW_SPECIAL_DOMAINS and _is_special(domain) else ""
     try:
         parsed = validate_email(
-            folded,
+            f"{_without_loose_dots(local)}@{domain}{stand_in}",
             check_deliverability=False,  # DNS in a request is slow, and shows a foreign resolver which domains sign up
             allow_smtputf8=False,
             strict=True,
@@ -43,7 +57,35 @@ def canonical(address: str) -> str:
         )
     except EmailNotValidError as error:
         raise ValidationError(BAD_FORMAT, code="invalid") from error
-    return f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()
+    return f"{local}@{parsed.ascii_domain.removesuffix(stand_in)}".lower()
+
+
+def _without_loose_dots(local: str) -> str:
+    """The local part to check: where the site allows loose dots, another character stands for each of them."""
+    return _LOOSE_DOTS.sub(lambda dots: "_" * len(dots[0]), local) if settings.EMAIL_ALLOW_LOOSE_DOTS else local
+
+
+def _is_special(domain: str) -> bool:
+    """Whether a domain is below one that is reserved for special uses (RFC 6761), as corp.local is."""
+    labels = domain.lower().split(".")
+    return any(".".join(labels[start:]) in SPECIAL_USE_DOMAIN_NAMES for start in range(1, len(labels)))
+
+
+def _bare(typed: str) -> str:
+    """The address in a text that was copied with it. It is not checked."""
+    text = _strip(typed)
+    if named := _NAMED.fullmatch(text):
+        text = _strip(named[1])
+    if linked := _MAILTO.fullmatch(text):
+        text = _strip(linked[1])
+    return text
+
+
+def _strip(text: str) -> str:
+    text = text[_BEFORE.match(text).end() :]
+    text = text[: len(text) - _AFTER.match(text[::-1]).end()]
+    quoted = len(text) > 2 and text[0] == text[-1] and text[0] in _QUOTES
+    return _strip(text[1:-1]) if quoted else text
 
 
 def mailbox(address: str) -> str:

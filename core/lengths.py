@@ -13,7 +13,8 @@ ADDRESS = 320  # 64, an at-sign and 255 (RFC 3696, erratum 1690); a canonical ad
 USERNAME = 64  # 20 letters, each with two combining marks
 CODE = 64  # 10 digits, separators, and a few words around them
 LOGIN_NAME = 254  # an email address or a username
-PASSWORD = 128
+PASSWORD = 128  # after its normalization
+PASSWORD_TYPED = 4 * PASSWORD  # decomposed; a letter has at most four parts
 NEXT = 512  # a path to go to afterwards
 FIELD = 4_096  # any field of a form; the longest is the admin's list of 200 confirmed rows
 

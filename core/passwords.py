@@ -2,6 +2,7 @@
 
 import os
 import threading
+import unicodedata
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,14 @@ AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
 _slots = threading.BoundedSemaphore(AT_ONCE)
 
 
+def normalize(password: str) -> str:
+    """
+    Return a password in NFC, the form that is hashed and judged (NIST SP 800-63B-4 §3.1.1.2): keyboards of other
+    systems write the same letters in other parts. A text that is too long for a password is returned as it is.
+    """
+    return unicodedata.normalize("NFC", password) if len(password) <= lengths.PASSWORD_TYPED else password
+
+
 class Argon2idHasher(Argon2PasswordHasher):
     """
     Argon2id at OWASP's minimum (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane.
@@ -36,11 +45,11 @@ class Argon2idHasher(Argon2PasswordHasher):
 
     def encode(self, password: str, salt: str) -> str:
         with _slots:
-            return str(super().encode(password, salt))
+            return str(super().encode(normalize(password), salt))
 
     def verify(self, password: str, encoded: str) -> bool:
         with _slots:
-            return bool(super().verify(password, encoded))
+            return bool(super().verify(normalize(password), encoded))
 
 
 class LengthValidator(password_validation.MinimumLengthValidator):
@@ -50,6 +59,7 @@ class LengthValidator(password_validation.MinimumLengthValidator):
         super().__init__(MIN_LENGTH)
 
     def validate(self, password: str, user: Any = None) -> None:
+        password = normalize(password)
         super().validate(password, user)
         if len(password) > MAX_LENGTH:
             text = ngettext(
@@ -68,6 +78,9 @@ class LengthValidator(password_validation.MinimumLengthValidator):
 class CommonPasswordValidator(password_validation.CommonPasswordValidator):
     """Django's list of 20,000 common passwords, with our message."""
 
+    def validate(self, password: str, user: Any = None) -> None:
+        super().validate(normalize(password), user)
+
     def get_error_message(self) -> str:
         return _("Choose a password that is harder to guess")
 
@@ -80,6 +93,9 @@ def common() -> list[str]:
 
 class SimilarityValidator(password_validation.UserAttributeSimilarityValidator):
     """Django's comparison with the username and the email address, with our message."""
+
+    def validate(self, password: str, user: Any = None) -> None:
+        super().validate(normalize(password), user)
 
     def get_error_message(self) -> str:
         return _("Choose a password that is less like your username or email address")

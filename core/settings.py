@@ -45,6 +45,9 @@ SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)
 SIGNUP_REVEAL_REGISTERED = env.bool("SIGNUP_REVEAL_REGISTERED", default=False)
 SIGNUP_ALLOWED_DOMAINS = env.names("SIGNUP_ALLOWED_DOMAINS")
 SIGNUP_DENIED_DOMAINS = env.names("SIGNUP_DENIED_DOMAINS")
+EMAIL_ALLOW_SPECIAL_DOMAINS = env.bool("EMAIL_ALLOW_SPECIAL_DOMAINS", default=False)  # such as ann@corp.local
+EMAIL_ALLOW_LOOSE_DOTS = env.bool("EMAIL_ALLOW_LOOSE_DOTS", default=False)  # such as a..b@docomo.ne.jp
+RESERVED_USERNAMES = env.names("RESERVED_USERNAMES")  # only for operators, beside signup/data/reserved_usernames.txt
 HANDLE_LIFETIME = 86_400  # seconds; a sign-up that is older has to start again
 
 # --- Limits; an empty variable switches one off -----------------------------------------------------------------------

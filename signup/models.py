@@ -82,13 +82,27 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         return email_addresses.canonical(name) if "@" in name else usernames.key(name)
 
 
+class AddressField(models.EmailField):  # type: ignore[type-arg]
+    """A canonical address, which admin and commands make of what was typed."""
+
+    default_validators = []  # Django's refuses addresses that EMAIL_ALLOW_LOOSE_DOTS allows
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+        return super().clean(email_addresses.canonical(value) if value else value, model_instance)
+
+    def deconstruct(self) -> Any:
+        """The column is that of an EmailField."""
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.EmailField", args, kwargs
+
+
 class User(AbstractBaseUser, PermissionsMixin):
     """An account. Until its mailbox is proven it is inactive and has no username."""
 
-    email = models.EmailField(_("email address"), max_length=email_addresses.MAX_LENGTH, unique=True)  # canonical
+    email = AddressField(_("email address"), max_length=email_addresses.MAX_LENGTH, unique=True)  # canonical
     # Null until activation: nobody can take a name without proving a mailbox.
     username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)  # noqa: DJ001
-    username_key = models.CharField(max_length=usernames.MAX_LENGTH * 3, unique=True, null=True, editable=False)  # noqa: DJ001
+    username_key = models.CharField(max_length=usernames.KEY_LENGTH, unique=True, null=True, editable=False)  # noqa: DJ001
     password = models.CharField(_("password"), max_length=128, default=UNUSABLE_PASSWORD)
     language = models.CharField(_("language"), max_length=16, blank=True)
     is_active = models.BooleanField(_("active"), default=False)

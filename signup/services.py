@@ -35,7 +35,10 @@ class AlreadyRegistered(SignUpError):
 
 
 def is_username_free(*, username: str) -> bool:
-    return not User.objects.filter(username_key=usernames.key(username)).exists()
+    """Whether a visitor may take this name: no account has it, and it is not reserved."""
+    return (
+        not usernames.is_reserved(username) and not User.objects.filter(username_key=usernames.key(username)).exists()
+    )
 
 
 def request_code(
@@ -142,8 +145,10 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
     `terms` is the text that the person accepted by this, if any; it is kept with the time.
 
     Raises HandleLost or AlreadyRedeemed (the proof was redeemed before), AlreadyRegistered (the address got an account
-    by another request, or an operator disabled it) or UsernameTaken.
+    by another request, or an operator disabled it) or UsernameTaken (or the name is reserved).
     """
+    if usernames.is_reserved(username):
+        raise UsernameTaken
     hashed = make_password(password)  # before the transaction: it takes longer than all of its statements
     try:
         with transaction.atomic():

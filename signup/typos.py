@@ -1,26 +1,38 @@
 """Typos in the domain of an address: `qq.con` for `qq.com`. The page offers a correction, and never corrects itself."""
 
-# Domains with very many mailboxes. Any other domain that is one edit away from one of them is a likely typo of it; of
-# two as near, of the first. Some are here because they look like a typo of another: mail.com of gmail.com.
-DOMAINS = (
-    "qq.com", "vip.qq.com", "foxmail.com", "163.com", "vip.163.com", "126.com", "yeah.net", "188.com", "139.com",
-    "189.cn", "wo.cn", "sina.com", "sina.cn", "sohu.com", "21cn.com", "tom.com", "263.net", "aliyun.com",
-    "gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "live.cn", "msn.com", "mail.com",
-    "icloud.com", "me.com", "mac.com", "yahoo.com", "yahoo.com.tw", "yahoo.com.hk", "yahoo.co.jp", "yahoo.co.uk",
-    "ymail.com", "rocketmail.com", "aol.com", "gmx.com", "gmx.net", "gmx.de", "web.de", "proton.me", "protonmail.com",
-    "hotmail.co.uk", "outlook.com.tw", "hinet.net", "seed.net.tw", "pchome.com.tw", "netvigator.com", "yandex.ru",
-    "mail.ru", "email.com", "fastmail.com", "zoho.com", "naver.com", "daum.net",
-)  # fmt: skip
+import re
+
+from . import mail_providers
+
 _LONG = 9  # characters; two edits of a domain this long still leave no doubt
+_REGION = re.compile(r"(?:com|co)\.[a-z]{2}")  # yahoo.com.np
 
 
 def suggest(address: str) -> str | None:
     """Return a canonical `address` with the domain that was probably meant; None if the domain looks right."""
     local, _, domain = address.rpartition("@")
-    if domain in DOMAINS:
+    if domain in mail_providers.by_domain():
         return None
-    meant = min(DOMAINS, key=lambda known: _edits(domain, known))
-    return f"{local}@{meant}" if _edits(domain, meant) <= (2 if len(meant) >= _LONG else 1) else None
+    meant = [known for each in mail_providers.providers() for known in each.domains if _is_likely(domain, known)]
+    return f"{local}@{min(meant, key=lambda known: _edits(domain, known))}" if meant else None
+
+
+def _is_likely(typed: str, meant: str) -> bool:
+    """Whether a domain is so near to a known one that it is more likely a typo than a domain of its own."""
+    edits = _edits(typed, meant)
+    if edits > (2 if len(meant) >= _LONG else 1):
+        return False
+    typed_name, _, ending = typed.partition(".")
+    name = meant.partition(".")[0]
+    if typed_name == name:  # the typo is in the ending, unless that looks like a region's
+        return not _REGION.fullmatch(ending)
+    if name.isdecimal():
+        return True
+    if len(name) <= 4:  # one letter more or less makes another word: like.com, mi.com; but nobody doubts qqq.com
+        return typed_name == name + name[-1]
+    changed = _edits(typed_name, name)
+    # People rarely miss the first letter; and two wrong letters make another word of all but long ones: paper, outdoor.
+    return changed == 1 or (len(name) >= 7 and (typed_name[0], typed_name[-1]) == (name[0], name[-1]))
 
 
 def _edits(typed: str, meant: str) -> int:

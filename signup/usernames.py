@@ -1,18 +1,46 @@
-"""Usernames: the characters that they may hold, and the key under which each is unique."""
+"""Usernames: the characters that they may hold, the key under which each is unique, and names that are reserved."""
 
-import re
 import unicodedata
+from functools import cache
+from pathlib import Path
 
+import regex
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from core import lengths
+from core import invisible, lengths
+
+from .lookalikes import look
 
 MIN_LENGTH, MAX_LENGTH = 2, 20  # characters
+KEY_LENGTH = MAX_LENGTH * 6  # characters; the most by which a letter grows in `look`, a Hangul syllable of five parts
 
-_SCRIPTS = ("LATIN", "CJK", "CYRILLIC", "GREEK", "HIRAGANA", "KATAKANA", "HANGUL", "ARABIC", "HEBREW", "THAI")
-_JAPANESE = {"CJK", "HIRAGANA", "KATAKANA"}
-_WORD = re.compile(r"\w(?:[\w-]*\w)?")
+# Letters, marks, digits and 〇; - inside, _ anywhere. A mark belongs to the letter before it.
+_CHARACTERS = regex.compile(
+    r"[\p{L}\p{Nd}\p{Nl}_](?:[\p{L}\p{Nd}\p{Nl}\p{Mn}\p{Mc}_-]*[\p{L}\p{Nd}\p{Nl}\p{Mn}\p{Mc}_])?"
+)
+_STACKED_MARKS = regex.compile(r"(\p{Mn})\1|\p{Mn}{5}")  # UTS #39 §5.4
+
+# UTS #39 "highly restrictive": one script, or what Chinese, Japanese or Korean is written with, with Latin letters.
+_TOGETHER = ["Latin Han Hiragana Katakana", "Latin Han Bopomofo", "Latin Han Hangul"]
+# Scripts that are in use: UAX #31, tables 5 and 7, and Mongolian.
+_ALONE = """
+    Latin Cyrillic Greek Arabic Hebrew Thai Devanagari Armenian Bengali Ethiopic Georgian Gujarati Gurmukhi Kannada
+    Khmer Lao Malayalam Myanmar Oriya Sinhala Tamil Telugu Thaana Tibetan Adlam Balinese Bamum Batak Canadian_Aboriginal
+    Chakma Cham Cherokee Hanifi_Rohingya Javanese Kayah_Li Lepcha Limbu Lisu Mandaic Meetei_Mayek Miao Mongolian
+    New_Tai_Lue Newa Nko Nyiakeng_Puachue_Hmong Ol_Chiki Osage Saurashtra Sundanese Syloti_Nagri Syriac Tai_Le Tai_Tham
+    Tai_Viet Tifinagh Vai Wancho Yi
+"""
+
+
+def _of(scripts: str) -> "regex.Pattern[str]":
+    """Characters of these scripts, and those that belong to no script, such as digits and hyphens."""
+    classes = [rf"\p{{Script_Extensions={script}}}" for script in ["Common", "Inherited", *scripts.split()]]
+    return regex.compile(f"[{''.join(classes)}]+")
+
+
+_WRITTEN_IN = [_of(scripts) for scripts in [*_TOGETHER, *_ALONE.split()]]
 
 
 def clean(username: str) -> str:
@@ -20,31 +48,46 @@ def clean(username: str) -> str:
     Return a username as it will be shown, in NFKC: names that look alike are stored alike.
 
     Raises ValidationError "length" outside 2 to 20 characters, and "characters" for a name that could pass for an
-    address or a link, has zero-width characters, or mixes scripts so as to look like another name.
+    address or a link, has invisible characters, or mixes scripts or digits so as to look like another name.
     """
     if len(username) <= lengths.USERNAME:  # a longer one is refused as it is
         username = unicodedata.normalize("NFKC", username.strip())
     if not MIN_LENGTH <= len(username) <= MAX_LENGTH:
         raise ValidationError(_("Username must be between 2 and 20 characters"), code="length")
-    if not _WORD.fullmatch(username):
+    if not _CHARACTERS.fullmatch(username) or _STACKED_MARKS.search(username) or _is_hidden(username):
         raise ValidationError(_("Use letters, digits, - and _ in the username"), code="characters")
-    scripts = {_script(char) for char in username if char.isalpha()}
-    if len(scripts) > 1 and not scripts <= _JAPANESE:
-        raise ValidationError(_("Use letters of one script in the username"), code="characters")
+    # A digit of another system has its zero at another place.
+    zeros = {ord(char) - unicodedata.decimal(char) for char in username if char.isdecimal()}
+    if len(zeros) > 1 or not any(scripts.fullmatch(username) for scripts in _WRITTEN_IN):
+        raise ValidationError(_("Use letters and digits of one script in the username"), code="characters")
     return username
 
 
 def key(username: str) -> str:
     """
-    Return the key under which a username is unique: NFKC, case-folded, composed again (Unicode §3.13 D146).
+    Return the key under which a username is unique: the same for all names that a reader could take for each other.
 
-    A text that is too long for a username is returned as it is.
+    It is idempotent. A text that is too long for a username is returned as it is.
     """
-    if len(username) > lengths.USERNAME:
-        return username
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).casefold())
+    return username if len(username) > lengths.USERNAME else look(username)
 
 
-def _script(char: str) -> str:
-    name = unicodedata.name(char, "UNNAMED")
-    return next((script for script in _SCRIPTS if script in name), name.split()[0])
+def is_reserved(username: str) -> bool:
+    """Whether only an operator may give this name to an account. Hyphens and underscores don't make another name."""
+    bare = _bare(username)
+    return bare in _reserved() or bare in map(_bare, settings.RESERVED_USERNAMES)
+
+
+def _is_hidden(username: str) -> bool:
+    """Whether a character is invisible, or too new for this Python to know how it is folded."""
+    return invisible.is_in(username) or any(unicodedata.category(char) == "Cn" for char in username)
+
+
+@cache
+def _reserved() -> set[str]:
+    lines = (Path(__file__).parent / "data" / "reserved_usernames.txt").read_text(encoding="utf-8").splitlines()
+    return {_bare(name) for line in lines if not line.startswith("#") for name in line.split()}
+
+
+def _bare(username: str) -> str:
+    return key(username).replace("-", "").replace("_", "")

@@ -13,15 +13,19 @@ import unicodedata
 from functools import cache
 from hashlib import sha256
 
+import regex
 from django.conf import settings
 
-from core import lengths
+from core import invisible, lengths
 
 from .models import CaptchaModel
 
 HANDLE = "[A-Za-z0-9_-]{24}"  # a handle, as a regular expression
-_SEPARATORS = re.compile(r"[\s\-\u2010-\u2015\u2212.·]+")
-_DIGITS = re.compile(r"[0-9]+")
+# One run of digits, in which spaces, dashes and dots may stand, and words around it, as in "验证码：1234。".
+# With a Latin letter next to it, it is part of something else: a name, a number in base 16.
+_SEPARATORS = r"[\s\-\u2010-\u2015\u2212.·]*"
+_WORDS = r"""[\p{L}\p{M}\s\-\u2010-\u2015\u2212.·,:;!?。、()【】「」『』《》〈〉“”‘’"'`*#]*"""
+_CODE = regex.compile(rf"{_WORDS}(?<![A-Za-z])(\p{{Nd}}(?:{_SEPARATORS}\p{{Nd}})*)(?![A-Za-z]){_WORDS}")
 _LETTERS = "BCDFGHJKMNPQRSTVWXYZ"  # no vowel, so no word; nothing that could be taken for a digit
 
 
@@ -115,15 +119,20 @@ def same(right: str | None, typed: str) -> bool:
 
 def normalize(typed: str) -> str | None:
     """
-    Return the ASCII digits that a person meant: full-width digits folded, spaces, dashes and dots off.
+    Return the ASCII digits that a person meant: digits of any one script, without the invisible characters, spaces,
+    dashes and dots in them, and without the words around them that were copied from the mail too.
 
-    None for anything else: other scripts' digits, signs and underscores (which Python's int() would take), and what is
-    too long for a code.
+    None for anything else: two numbers, digits of two scripts, signs and underscores (which Python's int() would take),
+    and what is too long for a code.
     """
     if len(typed) > lengths.CODE:
         return None
-    digits = _SEPARATORS.sub("", unicodedata.normalize("NFKC", typed))
-    return digits if _DIGITS.fullmatch(digits) else None
+    found = _CODE.fullmatch(unicodedata.normalize("NFKC", invisible.without(typed)))
+    digits = re.sub(_SEPARATORS, "", found[1]) if found else ""
+    # A digit of another script has its zero at another place.
+    if not digits.isdecimal() or len({ord(digit) - unicodedata.decimal(digit) for digit in digits}) > 1:
+        return None
+    return "".join(str(unicodedata.decimal(digit)) for digit in digits)
 
 
 def _mac(key: str, purpose: str, message: str) -> bytes:

@@ -7,7 +7,7 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from core import client_ip, lengths, ratelimit
+from core import client_ip, lengths, passwords, ratelimit
 from signup import limits
 from signup.models import User
 from signup.visitor import Visitor
@@ -25,7 +25,7 @@ class EmailOrUsernameBackend(ModelBackend):
         if request:
             limits.count_sign_in(request)
         # Refused before the account is looked up: the time must not show whether it exists.
-        if len(identifier) > lengths.LOGIN_NAME or len(password) > lengths.PASSWORD:
+        if len(identifier) > lengths.LOGIN_NAME or len(passwords.normalize(password)) > lengths.PASSWORD:
             return None
         name, user = _find(identifier)
         # Counted before the password is checked, so that parallel tries are not free; undone if it is right.

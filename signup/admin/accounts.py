@@ -15,9 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 from knox.models import AuthToken
 
-from core import clock, email_addresses
+from core import clock
 from signup import error_messages, services, usernames
 from signup.accounts import services as account_services
+from signup.forms import AddressField, UsernameField
 from signup.models import PENDING, User, UserQuerySet
 from worker.models import Delivery
 
@@ -35,16 +36,15 @@ class AccountForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ("email", "username")  # the fieldsets of each page name its own
+        field_classes: ClassVar = {"email": AddressField, "username": UsernameField}
         error_messages: ClassVar = {"username": {"required": _("Enter a username")}}
 
-    def clean_email(self) -> str:
-        return email_addresses.canonical(self.cleaned_data["email"])
-
     def clean_username(self) -> str | None:
-        if not self.cleaned_data.get("username"):
+        username: str = self.cleaned_data.get("username") or ""
+        if not username:
             return None
-        username = usernames.clean(self.cleaned_data["username"])
-        if usernames.key(username) != self.instance.username_key and not services.is_username_free(username=username):
+        others = User.objects.exclude(pk=self.instance.pk)
+        if others.filter(username_key=usernames.key(username)).exists():  # a reserved name may be given
             raise error_messages.explain(services.UsernameTaken())
         return username
 
@@ -58,7 +58,7 @@ class AccountCreationForm(AccountForm, auth_forms.AdminUserCreationForm):  # typ
 
     def clean_email(self) -> str:
         """Take over a sign-up that somebody began with this address."""
-        email = super().clean_email()
+        email: str = self.cleaned_data["email"]
         self.instance = User.objects.pending().select_for_update().filter(email=email).first() or self.instance
         return email
 

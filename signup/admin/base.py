@@ -62,7 +62,11 @@ class BoundedAdmin(StrictAdmin):
     sortable_by: ClassVar[tuple[str, ...]] = ()
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        for word in search_term.split():
+        try:
+            words = [email_addresses.canonical(search_term)]  # it may have been copied with its owner's name
+        except ValidationError:
+            words = search_term.split()
+        for word in words:
             queryset = queryset.filter(pk__in=self.find(queryset, word))
         return queryset, False
 
@@ -74,8 +78,9 @@ class BoundedAdmin(StrictAdmin):
         try:
             text = email_addresses.canonical(word)
         except ValidationError:
-            text = usernames.key(word.lower())
-        begins = Q.create([(f"{column}__startswith", text) for column in self.search_fields], connector=Q.OR)
+            text = word.lower()
+        texts = {column: usernames.key(word) if column == "username_key" else text for column in self.search_fields}
+        begins = Q.create([(f"{column}__startswith", text) for column, text in texts.items()], connector=Q.OR)
         return list(rows.order_by().filter(begins).values_list("pk", flat=True)[:AT_MOST])
 
     def describe(self, row: Any) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
                 ('email', models.EmailField(max_length=254, unique=True, verbose_name='email address')),
                 ('username', models.CharField(blank=True, max_length=20, null=True, verbose_name='username')),
-                ('username_key', models.CharField(editable=False, max_length=60, null=True, unique=True)),
+                ('username_key', models.CharField(editable=False, max_length=120, null=True, unique=True)),
                 ('password', models.CharField(default='!', max_length=128, verbose_name='password')),
                 ('language', models.CharField(blank=True, max_length=16, verbose_name='language')),
                 ('is_active', models.BooleanField(default=False, verbose_name='active')),

@@ -144,16 +144,20 @@ def test_18_json_spends_the_budgets_of_the_forms(settings: Any) -> None:
     lambda code: "".join(chr(ord(digit) + 0xFEE0) for digit in code),
     lambda code: f"{code[:2]} {code[2:]}",
     lambda code: f"{code[:2]}-{code[2:]}",
-], ids=["full-width", "space", "dash"])  # fmt: skip
+    lambda code: "".join(chr(ord(digit) - ord("0") + 0x0660) for digit in code),
+    lambda code: f"\u202d{code}\u202c",
+    lambda code: f"验证码：{code}。",
+], ids=["full-width", "space", "dash", "arabic", "invisible", "words"])  # fmt: skip
 def test_19_codes_as_people_write_them_are_right(write: Callable[[str], str]) -> None:
-    """NFKC, separators off."""
+    """NFKC; separators, invisible characters and the words around taken off."""
     sign_up = make_captcha()
     assert try_code(sign_up, write(right(sign_up))).status_code == 201
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("write", [
-    lambda code: "".join(chr(ord(digit) - ord("0") + 0x0660) for digit in code),
+    lambda code: code[:-1] + chr(ord(code[-1]) - ord("0") + 0x0660),
+    lambda code: f"{code} or 1234",
     lambda code: f"+{code[1:]}",
     lambda code: f"{code[0]}_{code[2:]}",
     lambda code: f"{code}.0",
@@ -165,9 +169,9 @@ def test_19_codes_as_people_write_them_are_right(write: Callable[[str], str]) ->
     lambda code: {"code": code},
     lambda code: True,
     lambda code: None,
-], ids=["arabic", "plus", "underscore", "decimal", "hex", "int", "float", "list", "digits", "object", "true", "null"])  # fmt: skip
+], ids=["scripts", "two", "plus", "underscore", "decimal", "hex", "int", "float", "list", "digits", "object", "true", "null"])  # fmt: skip
 def test_19_what_only_resembles_a_code_is_refused_uncounted(write: Callable[[str], Any]) -> None:
-    """Other scripts' digits, what int() would take, and values that are no strings."""
+    """Digits of two scripts, two numbers, what int() would take, and values that are no strings."""
     sign_up = next(each for each in iter(make_captcha, None) if right(each)[0] != "0")  # so that int loses no digit
     answer = try_code(sign_up, write(right(sign_up)))
     assert (answer.status_code, set(answer.json()["errors"])) == (400, {"captcha"})

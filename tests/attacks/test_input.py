@@ -13,6 +13,7 @@ pytestmark = pytest.mark.django_db
 
 FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
 ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+PERSIAN = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 FORMS = ["/signup/", "/signup/verify/", "/signup/resend/", "/login/", "/password-reset/", "/i18n/setlang/"]
 FIELDS = ["email", "captcha", "username", "password", "next", "once", "language"]
 
@@ -25,10 +26,16 @@ FIELDS = ["email", "captcha", "username", "password", "next", "once", "language"
         lambda code: f"{code[:2]}-{code[2:]}",
         lambda code: f" {code}\n",
         lambda code: f"{code[0]}　{code[1]}–{code[2]}·{code[3]}",
+        lambda code: code.translate(ARABIC),
+        lambda code: code.translate(PERSIAN),
+        lambda code: f"\u200b{code}",
+        lambda code: f"\u202d{code}\u202c",
+        lambda code: f"{code}。",
+        lambda code: f"验证码：{code}",
     ],
 )
 def test_19_people_write_digits_in_many_ways(client: Client, write) -> None:
-    """Full width, spaces, dashes: what a phone keyboard or a copied mail gives."""
+    """Full width, spaces, dashes, words around: what a keyboard or a copied mail gives."""
     sign_up = ask(client)
     assert verify(client, sign_up, captcha=write(right(sign_up))).status_code == 303
 
@@ -36,7 +43,9 @@ def test_19_people_write_digits_in_many_ways(client: Client, write) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda code: code.translate(ARABIC),
+        lambda code: code[:2].translate(ARABIC) + code[2:],
+        lambda code: code[:2].translate(ARABIC) + code[2:].translate(PERSIAN),
+        lambda code: f"{code}, 10 min",
         lambda code: f"+{code}",
         lambda code: f"{code[0]}_{code[1:]}",
         lambda code: f"{code}.0",
@@ -205,10 +214,13 @@ def test_29_long_passwords_are_never_hashed(client: Client, monkeypatch, length:
         "a b",
         "<b>",
         "..",
+        "user١",
+        "관리자\u1160",
+        "\u3164\u3164",
     ],
 )
 def test_30_usernames_that_pass_for_something_else(client: Client, username: str) -> None:
-    """Addresses, links, mixed scripts, hidden characters."""
+    """Addresses, links, mixed scripts and digits, hidden characters."""
     sign_up = ask(client)
     answer = verify(client, sign_up, username=username)
     assert answer.status_code == 400
@@ -222,3 +234,17 @@ def test_30_names_of_one_script_are_fine(client: Client) -> None:
     other = Client()
     sign_up = ask(other, "bob@example.com")
     assert "That username is taken" in text_of(verify(other, sign_up, username="小明２０２４"))
+
+
+@pytest.mark.parametrize("username", ["a1ice", "Al\u0131ce", "аlісе".replace("l", "\u04cf")])
+def test_30_names_that_look_alike_are_taken(client: Client, username: str) -> None:
+    """Other letters, the same look: nobody passes for another person."""
+    make_user("alice", "alice@example.org")
+    assert "That username is taken" in text_of(verify(client, ask(client), username=username))
+
+
+@pytest.mark.parametrize("username", ["admin", "Adm\u0131n", "r00t", "support", "管理员", "客服", "管理員"])
+def test_30_nobody_passes_for_the_sites_staff(client: Client, username: str) -> None:
+    """Names of staff are reserved, and those that look like them."""
+    assert "That username is taken" in text_of(verify(client, ask(client), username=username))
+    assert not User.objects.filter(is_active=True).exists()

@@ -1,7 +1,10 @@
 """Canonical addresses."""
 
+import time
+
 import pytest
 from django.core.exceptions import ValidationError
+from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +50,6 @@ def test_it_keeps_one_form(typed: str, kept: str) -> None:
         "al\u200bice@example.com",
         "alice@exa\u200dmple.com",
         "alice@exam\u00adple.com",
-        "alice@example.com\ufeff",
         "alice@example\u2028.com",
         "alice\x00@example.com",
         "alice@example.com\r\nBcc: bob@example.com",
@@ -59,7 +61,19 @@ def test_it_keeps_one_form(typed: str, kept: str) -> None:
         "alice@" + "a" * 250 + ".com",
         "a" * 100_000,
         "alice@example.com, bob@example.com",
-        "Alice <alice@example.com>",
+        "Alice <alice@example.com>, Bob <bob@example.com>",
+        "Alice <alice@example.com> Bob <bob@example.com>",
+        "Alice <>",
+        "Alice <alice@example.com\u200b.evil.example>",
+        "Alice\r\nBcc: bob@example.com <alice@example.com>",
+        "mailto:alice@example.com,bob@example.com",
+        "mailto:",
+        ".alice@example.com",
+        "alice.@example.com",
+        "al ice@example.com",
+        "al\ufeffice@example.com",
+        "alice@example.com\x00",
+        "，。,.<>",
     ],
 )
 def test_it_refuses_the_rest(typed: str) -> None:
@@ -67,6 +81,46 @@ def test_it_refuses_the_rest(typed: str) -> None:
     with pytest.raises(ValidationError) as refusal:
         canonical(typed)
     assert refusal.value.code == "invalid"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["\ufeffalice@example.com", "alice@example.com\ufeff", "\u200balice@example.com\u200b", "\u202aalice@example.com\u202c", "\u3164alice@example.com",
+     "alice@example.com,", "alice@example.com，", "alice@example.com。", "alice@example.com.", "alice@example.com；", ",alice@example.com", "alice@example.com、",
+     "Alice <alice@example.com>", '"Smith, Alice" <alice@example.com>', "爱丽丝 <Alice@Example.com>", "爱丽丝＜alice＠example．com＞", "<alice@example.com>", "<alice@example.com>,",
+     "alice@example.com <alice@example.com>", "Alice<\u200balice@example.com >;", "mailto:alice@example.com", "MAILTO:alice@example.com?subject=Hi",
+     "<mailto:alice@example.com>", "Alice <mailto:alice@example.com>", "'alice@example.com'", '"alice@example.com"', "“alice@example.com”", "(alice@example.com)",
+     "[alice@example.com]", "「alice@example.com」", "（alice@example.com）", "`alice@example.com`", "**alice@example.com**", "《alice@example.com》。",
+     "\u00a0alice@example.com\u2028", "'<alice@example.com>'"],
+)  # fmt: skip
+def test_what_was_copied_with_an_address_is_taken_off(typed: str) -> None:
+    """Invisible characters, punctuation, quotes and brackets around; the name of its owner; the scheme of a link."""
+    assert canonical(typed) == "alice@example.com"
+
+
+@pytest.mark.parametrize(
+    "typed", ["o'hara@example.com", "'o'@example.com", "*a*@example.com", "a_@example.com", "`@example.com"]
+)
+def test_what_belongs_to_an_address_stays(typed: str) -> None:
+    """A local part may have quotes and the like."""
+    assert canonical(typed) == typed
+
+
+def test_no_address_is_slow_to_read() -> None:
+    """Not even the longest that almost is one."""
+    for typed in (
+        "'" * 320,
+        "<" * 320,
+        ". " * 160,
+        "'<" * 80 + ">'" * 80,
+        "a<" + " ," * 159,
+        "mailto:" * 45,
+        "\u3164'" * 160,
+    ):
+        started = time.process_time()
+        with pytest.raises(ValidationError):
+            canonical(typed)
+        assert time.process_time() - started < 0.05
 
 
 @given(st.one_of(st.emails(), st.text(max_size=80), st.builds("{}@{}.{}".format, st.text(), st.text(), st.text())))
@@ -89,6 +143,70 @@ def test_case_and_width_do_not_matter(address: str, data: st.DataObject) -> None
     folds = [str, str.upper, lambda char: chr(ord(char) + 0xFEE0)]
     typed = "".join(data.draw(st.sampled_from(folds))(char) for char in address)
     assert canonical(typed) == address
+
+
+LOCAL = ["ann@corp.local", "ann@a.b.corp.local", "ann@mail.invalid", "ann@printer.home.arpa"]
+LOOSE = ["a..b@docomo.ne.jp", "a.@docomo.ne.jp", "a...b.c..@ezweb.ne.jp", "a..@docomo.ne.jp"]
+
+
+@pytest.mark.parametrize("address", LOCAL + LOOSE)
+def test_special_domains_and_loose_dots_are_refused(address: str) -> None:
+    """Unless the site asks for them."""
+    with pytest.raises(ValidationError):
+        canonical(address)
+
+
+@pytest.mark.parametrize("address", LOCAL)
+def test_a_site_may_allow_special_domains(settings, address: str) -> None:
+    """Domains of a private network, canonical as others are; loose dots stay out."""
+    settings.EMAIL_ALLOW_SPECIAL_DOMAINS = True
+    assert canonical(address.upper()) == canonical(canonical(address)) == address
+    assert canonical("ann@例子.local") == "ann@xn--fsqu00a.local"
+    assert canonical("Ann <ann@corp.local>,") == "ann@corp.local"
+    assert canonical("ann@example.com") == "ann@example.com"
+    for bad in (
+        *LOOSE,
+        "ann@local",
+        "ann@localhost",
+        "ann@-x.local",
+        "ann@a..local",
+        "ann@1.2.3.4",
+        "ann@[127.0.0.1]",
+        "a b@corp.local",
+    ):
+        with pytest.raises(ValidationError):
+            canonical(bad)
+
+
+@pytest.mark.parametrize("address", LOOSE)
+def test_a_site_may_allow_loose_dots(settings, address: str) -> None:
+    """Beside each other and before the at-sign, not at the beginning; special domains stay out."""
+    settings.EMAIL_ALLOW_LOOSE_DOTS = True
+    assert canonical(address.upper()) == canonical(canonical(address)) == address
+    assert canonical("a.b_c@example.com") == "a.b_c@example.com"
+    for bad in (
+        *LOCAL,
+        ".a@example.com",
+        "..a@example.com",
+        ".@example.com",
+        "..@example.com",
+        "a@b..c.com",
+        "a..b\u0131@example.com",
+        "a" * 64 + "..@example.com",
+    ):
+        with pytest.raises(ValidationError):
+            canonical(bad)
+
+
+@given(st.text("ab.@_", max_size=20))
+def test_with_loose_dots_a_canonical_address_is_still_its_own(typed: str) -> None:
+    """However the dots stand."""
+    with override_settings(EMAIL_ALLOW_LOOSE_DOTS=True, EMAIL_ALLOW_SPECIAL_DOMAINS=True):
+        try:
+            kept = canonical(f"{typed}@corp.local")
+        except ValidationError:
+            return
+        assert canonical(kept) == kept
 
 
 def test_denied_domains_cover_their_subdomains(settings) -> None:

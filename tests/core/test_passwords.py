@@ -2,6 +2,7 @@
 
 import threading
 import time
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -77,3 +78,42 @@ def test_a_password_like_the_username_is_refused() -> None:
     """Username and address are what a guesser tries first."""
     with pytest.raises(ValidationError, match="less like your username or email address"):
         SimilarityValidator(user_attributes=("username", "email")).validate("alicealice1", User(username="alicealice"))
+
+
+@pytest.mark.parametrize("composed", ["pässwörter", "Việt Nam ơi", "비밀번호입니다", "がぎぐげござじ"])
+def test_a_password_is_hashed_in_one_form(composed: str) -> None:
+    """What one system writes composed, another one writes in parts; NFKC would be too much (NIST SP 800-63B-4)."""
+    parts, hasher = unicodedata.normalize("NFD", composed), Argon2idHasher()
+    assert parts != composed
+    assert hasher.verify(parts, hasher.encode(composed, hasher.salt()))
+    assert hasher.verify(composed, hasher.encode(parts, hasher.salt()))
+    assert not hasher.verify("ﬁne password", hasher.encode("fine password", hasher.salt()))
+
+
+def test_validators_judge_the_form_that_is_hashed() -> None:
+    """Four letters in eight parts are too short, 128 in 384 are not too long; the list and the names are compared so too."""
+    with pytest.raises(ValidationError, match="at least 8"):
+        LengthValidator().validate(unicodedata.normalize("NFD", "ä" * 4))
+    LengthValidator().validate(unicodedata.normalize("NFD", "각" * 128))
+    for length in (129, 100_000):
+        with pytest.raises(ValidationError, match="at most 128"):
+            LengthValidator().validate("\u0301" * length)
+    with pytest.raises(ValidationError, match="less like"):
+        SimilarityValidator(user_attributes=("username", "email")).validate(
+            unicodedata.normalize("NFD", "비밀번호비밀번호"), User(username="비밀번호비밀번호")
+        )
+
+
+def test_the_list_of_common_passwords_is_compared_in_the_form_that_is_hashed(tmp_path) -> None:
+    """A list of a site's own may hold words with accents."""
+    words = tmp_path / "words.txt"
+    words.write_text("pässwörter\n", encoding="utf-8")
+    with pytest.raises(ValidationError, match="harder to guess"):
+        CommonPasswordValidator(words).validate(unicodedata.normalize("NFD", "pässwörter"))
+
+
+def test_a_long_password_is_not_normalized() -> None:
+    """That takes time quadratic in the number of combining marks."""
+    long = "e\u0301" * 32_000
+    assert passwords.normalize(long) == long
+    assert len(passwords.normalize("e\u0301" * 128)) == 128

@@ -11,7 +11,7 @@ from django.test import Client
 
 from core import clock, ratelimit
 from core.observability.redaction import pseudonym_of_address
-from signup import limits
+from signup import limits, usernames
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted, right
 from tests.visits import ask, verify
 from verification.models import AddressGuesses, CaptchaModel
@@ -96,7 +96,7 @@ def test_unlock_forgets_wrong_codes(capsys) -> None:
     assert AddressGuesses.objects.get().address == BOB
 
 
-@pytest.mark.parametrize("name", ["alice", ALICE])
+@pytest.mark.parametrize("name", [usernames.key("alice"), ALICE])
 def test_unlock_forgets_wrong_passwords(settings, still: None, name: str) -> None:
     """By either name of the account."""
     make_user("Alice")

@@ -24,7 +24,7 @@ FILL = f"""
     INSERT INTO signup_user (password, is_superuser, email, username, username_key, language, is_active, is_staff,
         created_at, activated_at)
     SELECT '!', false, 'old' || n || '@example.com', CASE WHEN n % 10 > 0 THEN 'old' || n END,
-        CASE WHEN n % 10 > 0 THEN 'old' || n END, 'en', n % 10 > 0, false, now() - n * interval '{STEP} s',
+        CASE WHEN n % 10 > 0 THEN translate('old' || n, '01', 'ol') END, 'en', n % 10 > 0, false, now() - n * interval '{STEP} s',
         CASE WHEN n % 10 > 0 THEN now() END
     FROM generate_series(1, {ROWS}) n;
     INSERT INTO verification_captchamodel (handle, address, nonce, key_id, generation, length, attempts, decoy,

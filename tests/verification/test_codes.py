@@ -1,6 +1,7 @@
 """Codes and links, derived."""
 
 import re
+import time
 from collections import Counter
 
 import pytest
@@ -71,8 +72,7 @@ def test_values_above_the_last_whole_multiple_are_drawn_again(monkeypatch) -> No
         ("１２３４", "1234"),
         ("１２　３４", "1234"),
         ("12.34", "1234"),
-        ("١٢٣٤", None),
-        ("१२३४", None),
+        ("①②③④", "1234"),
         ("+123", None),
         ("1_23", None),
         ("12e4", None),
@@ -85,8 +85,51 @@ def test_values_above_the_last_whole_multiple_are_drawn_again(monkeypatch) -> No
     ],
 )
 def test_what_a_person_meant(typed: str, meant: str | None) -> None:
-    """Separators and full width are forgiven; other scripts, signs and underscores are not digits of a code."""
+    """Separators and full width are forgiven; signs and underscores are not part of a code."""
     assert codes.normalize(typed) == meant
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["\u200b1234", "\u202d1234\u202c", "\ufeff1234", "12\u200b34", "1234\u00ad", "\u20681234\u2069", "1234\u3164", "\u200e1234\u200f"],
+)  # fmt: skip
+def test_invisible_characters_in_a_code_are_forgiven(typed: str) -> None:
+    """A copied text has them."""
+    assert codes.normalize(typed) == "1234"
+
+
+@pytest.mark.parametrize("typed", ["١٢٣٤", "۱۲۳۴", "१२३४", "১২৩৪", "๑๒๓๔", "１２３４", "١٢ ٣٤", "𝟏𝟐𝟑𝟒"])
+def test_a_code_may_be_typed_in_the_digits_of_any_script(typed: str) -> None:
+    """As the visitor's keyboard has them."""
+    assert codes.normalize(typed) == "1234"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["1234。", "1234.", "验证码：1234", "验证码:1234。", "驗證碼1234", "【站点】您的验证码 1234", "您的验证码是“1234”", "Code: 1234", "1234 is your Doorcode code",
+     "Your code is 1234!", "(1234)", "*1234*", "`1234`", "「1234」", "कोड: 1234", "رمز التحقق: ١٢٣٤", "D-1234", "код — 1234", "1234，"],
+)  # fmt: skip
+def test_words_around_a_code_are_forgiven(typed: str) -> None:
+    """What is copied from the mail with it."""
+    assert codes.normalize(typed) == "1234"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["1234 or 5678", "验证码：1234，10 分钟内有效", "1234 (5678)", "12/34", "1:234", "1,234", "12٣٤", "١٢۳۴", "['1234']", "[1234]", "{1234}",
+     "+1234", "+ 1234", "_1234", "x1234", "1234e", "1234+1", "1234=", "½", "12345678" * 8 + "9", "验" * 61 + "1234"],
+)  # fmt: skip
+def test_what_is_not_one_run_of_digits_of_one_script_is_no_code(typed: str) -> None:
+    """Two numbers, two scripts, a list, a sign, and what is too long."""
+    assert codes.normalize(typed) is None
+
+
+def test_no_code_is_slow_to_read() -> None:
+    """Not even the longest that almost is one."""
+    for typed in (". " * 32, "1." * 31 + "._", "a " * 31 + "_1", "1 " + "." * 61 + "_", "\ufdfa" * 64):
+        started = time.process_time()
+        codes.normalize(typed)
+        assert time.process_time() - started < 0.05
 
 
 @given(st.text())

@@ -202,8 +202,8 @@ GUESSING = [
         "A mailbox is taken for an identity",
         Edit(
             "core/email_addresses.py",
-            'return f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower()',
-            'return mailbox(f"{parsed.ascii_local_part}@{parsed.ascii_domain}".lower())',
+            'return f"{local}@{parsed.ascii_domain.removesuffix(stand_in)}".lower()',
+            'return mailbox(f"{local}@{parsed.ascii_domain.removesuffix(stand_in)}".lower())',
         ),
         "test_guessing.py::test_17_a_variant_is_still_somebody_else",
     ),
