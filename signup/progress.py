@@ -12,7 +12,7 @@ from verification.models import CaptchaModel
 from verification.states import State, resend_wait, state_of
 from worker.models import Delivery
 
-from . import error_messages, typos
+from . import error_messages, mail_providers, typos
 
 
 def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> dict[str, Any]:
@@ -65,6 +65,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "tries_left": error_messages.attempts_left(tries) if sign_up.attempts and state is State.OPEN else "",
         "reference": reference,
         "suggestion": typos.suggest(sign_up.address),
+        "webmail": mail_providers.webmail(sign_up.address),
     }
 
 

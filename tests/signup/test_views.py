@@ -1,5 +1,8 @@
 """The pages of the journey, by the test client."""
 
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -12,6 +15,7 @@ from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pend
 from tests.visits import accept, ask, verify
 from verification import codes
 from verification.models import CaptchaModel
+from worker import suppression
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -393,3 +397,131 @@ def test_next_may_not_lead_back_to_signing_in(client: Client) -> None:
     """It would redirect a visitor who is signed in for ever."""
     client.force_login(make_user())
     assert client.get("/login/?next=/login/%3Fa=1").headers["Location"] == "/account/"
+
+
+def test_a_finished_sign_up_says_so(client: Client) -> None:
+    """
+    To a form that is sent again, to the mail's link, also on another device, and to the page of another browser that
+    asked for the code.
+    """
+    sign_up = ask(client)
+    cookie, link = client.cookies["doorcode_signup"].value, f"/signup/link/{codes.link_token(sign_up)}/"
+    twin, phone = Client(), Client()
+    twin.cookies["doorcode_signup"] = cookie
+    assert verify(client, sign_up).status_code == 303
+    pages = [
+        verify(twin, sign_up),
+        twin.get("/signup/verify/"),
+        twin.post("/signup/resend/", {"email": ALICE}),
+        phone.get(link, follow=True),
+    ]
+    for page in pages:
+        assert "<h1>This sign-up is finished. Sign in</h1>" in text_of(page)
+        assert 'href="/login/"' in text_of(page)
+    assert [page.status_code for page in pages] == [400, 200, 400, 200]
+    assert twin.get("/signup/status/").json()["state"] == "finished"
+    assert client.get(link, follow=True).redirect_chain[-1][0] == "/account/"
+
+
+def test_a_sign_up_that_its_owner_disowned_is_not_finished(client: Client) -> None:
+    """Whether or not it was proven: no account was made of it."""
+    sign_up = ask(client)
+    CaptchaModel.objects.update(proven_at=sign_up.created_at)
+    suppression.mute(notice=suppression.Notice(sign_up.handle, ALICE))
+    assert "Your sign-up timed out" in text_of(client.get("/signup/verify/"))
+
+
+def test_a_finished_sign_up_gives_way_to_a_new_one(client: Client) -> None:
+    """Another person at the same computer, for instance."""
+    verify(client, ask(client))
+    client.post("/logout/")
+    ask(client, BOB)
+    assert "Enter the code" in text_of(client.get("/signup/verify/"))
+
+
+def test_the_code_alone_leads_to_the_username_and_password(client: Client) -> None:
+    """Nothing else is asked for before; the proof stays with this browser, and the code is needed no more."""
+    sign_up = ask(client)
+    page = text_of(client.get("/signup/verify/"))
+    assert ('name="captcha"' in page, 'name="username"' in page, 'name="password"' in page) == (True, False, False)
+    answer = client.post("/signup/verify/", {"email": ALICE, "captcha": right(sign_up)})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/signup/verify/")
+    page = text_of(client.get("/signup/verify/"))
+    assert "alice@example.com is confirmed" in page
+    assert ('name="captcha"' in page, 'name="username"' in page, 'name="password"' in page) == (False, True, True)
+    answer = client.post("/signup/verify/", {"email": ALICE, "username": "alice", "password": PASSWORD})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/account/")
+
+
+def test_a_code_that_is_of_no_use_has_one_message_and_one_way_on(client: Client) -> None:
+    """Used up or expired: a button for a new code, at once, and no field."""
+    sign_up = ask(client)
+    for columns in ({"attempts": 5}, {"attempts": 0, "expires_at": sign_up.created_at}):
+        CaptchaModel.objects.update(**columns)
+        page = client.post("/signup/verify/", {"email": ALICE, "captcha": right(sign_up)})
+        text = text_of(page)
+        assert 'name="captcha"' not in text
+        assert text.count("Get a new code</button>") == 1
+        assert (text.count("Too many wrong codes. Get a new code"), text.count("That code has expired")) in (
+            (1, 0),
+            (0, 1),
+        )
+        assert "Send it again" not in text
+    Delivery.objects.update(state="sent")
+    assert client.post("/signup/resend/", {"email": ALICE}).status_code == 303
+    assert "sent a new code" in text_of(client.get("/signup/verify/"))
+
+
+def test_a_resend_of_a_mail_that_waits_says_so(client: Client) -> None:
+    """Nothing was sent: when it is tried again, or that it is on its way."""
+    ask(client)
+    CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=2))
+    later = clock.now() + timedelta(minutes=7)
+    Delivery.objects.update(attempts=2, next_attempt_at=later)
+    client.post("/signup/resend/", {"email": ALICE})
+    assert "The email is still waiting. It is tried again in 7 minutes" in text_of(client.get("/signup/verify/"))
+    CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=2))
+    Delivery.objects.update(state="sending")
+    client.post("/signup/resend/", {"email": ALICE})
+    assert "The email is on its way" in text_of(client.get("/signup/verify/"))
+    assert Delivery.objects.count() == 1
+
+
+def test_the_link_of_an_older_mail_points_to_the_newer_one(client: Client) -> None:
+    """Its code was replaced."""
+    sign_up = ask(client)
+    token = codes.link_token(sign_up)
+    CaptchaModel.objects.update(generation=2)
+    page = client.get(f"/signup/link/{token}/", follow=True)
+    assert "This link is from an older email. Use the newer email" in text_of(page)
+    assert "Enter the code" in text_of(page)
+
+
+def test_a_username_is_checked_for_visitors_who_proved_a_mailbox_alone(client: Client) -> None:
+    """Else it would tell anybody who has an account."""
+    make_user("taken", BOB)
+    sign_up = ask(client)
+    post = partial(client.post, "/signup/verify/username/", {"email": ALICE, "username": "taken"})
+    assert post().json() == {"errors": []}
+    client.post("/signup/verify/", {"email": ALICE, "captcha": right(sign_up)})
+    assert post().json() == {"errors": ["That username is taken. Choose another"]}
+    assert Client().post("/signup/verify/username/", {"username": "taken"}).json() == {"errors": []}
+
+
+def test_the_terms_beside_the_button_are_kept_with_the_account(client: Client, settings, tmp_path: Path) -> None:
+    """What they said, in words, and when; of a site that has none, nothing."""
+    verify(client, ask(client))
+    user = User.objects.get()
+    assert (user.terms, user.terms_accepted_at) == ("", None)
+    (tmp_path / "brand").mkdir()
+    (tmp_path / "brand/terms.html").write_text('<p>You accept our <a href="/terms/">terms of\n 2026</a>.</p>')
+    [engine] = settings.TEMPLATES
+    settings.TEMPLATES = [{**engine, "DIRS": [tmp_path, *engine["DIRS"]]}]
+    other = Client()
+    sign_up = ask(other, BOB)
+    other.post("/signup/verify/", {"email": BOB, "captcha": right(sign_up)})
+    assert "You accept our" in text_of(other.get("/signup/verify/"))
+    verify(other, sign_up, captcha="", username="bob")
+    user = User.objects.get(email=BOB)
+    assert user.terms == "You accept our terms of 2026."
+    assert user.terms_accepted_at == user.activated_at

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from core import clock
 from tests.factories import ALICE, Hands, make_captcha, make_delivery
@@ -235,6 +236,19 @@ def test_after_two_hours_it_is_given_up(hands: Hands) -> None:
     hands.move(hours=2)
     settle(mine, LATER)
     assert Delivery.objects.get().state == "failed"
+
+
+def test_silence_behind_the_dot_brings_three_copies_at_most(hands: Hands) -> None:
+    """Widely spaced: a server that delivers, and does not answer in time, brings each of them."""
+    delivery, waits = make_delivery(), []
+    while Delivery.objects.get().state != "failed":
+        [mine] = outbox.claim(limit=1)
+        settle(mine, Reply(Outcome.UNKNOWN, "TimeoutError"))
+        if until := Delivery.objects.get().lease_until:
+            waits.append(round((until - timezone.now()).total_seconds()))
+            hands.move(seconds=waits[-1])
+            end_lease(delivery)
+    assert waits == [60, 1_800, 5_400]
 
 
 def test_released_mails_are_free_at_once() -> None:
