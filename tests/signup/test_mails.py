@@ -6,6 +6,8 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 import pytest
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 
 from tests.factories import Hands, make_captcha, make_delivery, make_user, right
 from tests.servers import code_in, link_in
@@ -156,6 +158,31 @@ def test_the_mail_about_a_new_password_says_when(hands: Hands, language: str, su
     assert message["Subject"] == subject
     assert time in text_of(message)
     assert "http://testserver/password-reset/" in text_of(message)
+
+
+BUTTONS = {
+    "code": "/signup/link/",
+    "registered": "/login/",
+    "password_reset": "/password-reset/MQ/",
+    "password_changed": "/password-reset/",
+}
+
+
+@pytest.mark.parametrize("kind", Delivery.Kind.values)
+def test_what_to_do_next_is_the_one_button(kind: str) -> None:
+    """Above the line of the footer; the text has its link there too."""
+    sign_up, user = make_captcha(accepted=False), make_user()
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    start = f"http://testserver{BUTTONS[kind].replace('MQ', uid)}"
+    message = build(make_delivery(sign_up, kind=kind, user_id=user.pk))
+    html = message.get_body(("html",)).get_content()
+    content, footer = html.split('<div class="quiet line"')
+    (target,) = re.findall(r'<td class="button"[^>]*><a href="([^"]+)"', content)
+    assert target.startswith(start)
+    assert start not in footer
+    *body, footer, _site = text_of(message).replace("\r", "").partition("\nReference")[0].strip().split("\n\n")
+    assert start in "\n".join(body)
+    assert start not in footer
 
 
 @pytest.mark.parametrize("kind", Delivery.Kind.values)
