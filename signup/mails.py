@@ -46,11 +46,12 @@ def password_reset(delivery: Delivery) -> Context:
         "username": delivery.user.get_username(),
         "link": _url("password_reset_confirm", uid, token),
         "minutes": settings.PASSWORD_RESET_TIMEOUT // 60,
+        **_undo(delivery),
     }
 
 
 def password_changed(delivery: Delivery) -> Context:
-    return {"changed_at": delivery.created_at, "reset_url": _url("password_reset")}
+    return {"changed_at": delivery.created_at, "reset_url": _url("password_reset"), **_undo(delivery)}
 
 
 def _minutes(sign_up: CaptchaModel) -> int:
@@ -65,6 +66,14 @@ def _minutes(sign_up: CaptchaModel) -> int:
 def _request(sign_up: CaptchaModel) -> Context:
     """The reference, which the page of the request shows too, and the link of "This wasn't me"."""
     return {"reference": codes.reference_of(sign_up), "mute_url": _url("signup_mute", suppression.token_for(sign_up))}
+
+
+def _undo(delivery: Delivery) -> Context:
+    """For a muted address the time until which it is, and the link that undoes it: no sign-up mail could tell."""
+    if delivery.muted_until is None:
+        return {}
+    undo_url = _url("signup_mute", suppression.undo_token_for(delivery.recipient))
+    return {"muted_until": delivery.muted_until, "undo_url": undo_url}
 
 
 def _url(name: str, *args: str) -> str:

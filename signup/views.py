@@ -197,15 +197,22 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def mute(request: HttpRequest, token: str) -> HttpResponse:
-    """A mail's "This wasn't me" link. Mail scanners open links too, so only the buttons change anything."""
+    """
+    A mail's "This wasn't me" link, or the link that undoes it. Mail scanners open links, and some press the buttons
+    that they find there. So a press is only answered by another button, and that one acts.
+    """
     notice = suppression.read(token)
     if notice is None:
         return render(request, "signup/mute_broken.html", status=404)
-    if request.method != "POST":
+    undo = "undo" in request.POST
+    if request.method != "POST" or not (undo or notice.handle):
         until = suppression.muted_until(address=notice.address)
-        page = {"email": notice.address, "until": until, "days": suppression.DAYS, "site": settings.SITE_NAME}
+        page = {"notice": notice, "until": until, "days": suppression.DAYS, "site": settings.SITE_NAME}
         return render(request, "signup/mute.html", page)
-    if "undo" in request.POST:
+    if not suppression.is_confirmed(request.POST.get("confirm", ""), token, undo=undo):
+        page = {"notice": notice, "undo": undo, "confirmation": suppression.confirmation(token, undo=undo)}
+        return render(request, "signup/mute_confirm.html", page)
+    if undo:
         suppression.unmute(address=notice.address)
         messages.success(request, _("Undone. Sign-up email is sent to this address again"))
     else:

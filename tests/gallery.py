@@ -344,13 +344,37 @@ def mute(client: Client) -> HttpResponse:
 
 
 @screen
+def mute_confirm(client: Client) -> HttpResponse:
+    return client.post(reverse("signup_mute", args=[suppression.token_for(make_captcha())]))
+
+
+@screen
 def mute_done(client: Client) -> HttpResponse:
     return client.get(muted())
 
 
 @screen
 def mute_undone(client: Client) -> HttpResponse:
-    return client.post(muted(), {"undo": "1"}, follow=True)
+    path = muted()
+    confirmation = suppression.confirmation(path.split("/")[3], undo=True)
+    return client.post(path, {"undo": "1", "confirm": confirmation}, follow=True)
+
+
+@screen
+def mute_undo_confirm(client: Client) -> HttpResponse:
+    return client.post(muted(), {"undo": "1"})
+
+
+@screen
+def mute_over(client: Client) -> HttpResponse:
+    """By the link of a mail about an account."""
+    return client.get(reverse("signup_mute", args=[suppression.undo_token_for(ALICE)]))
+
+
+@screen
+def mute_account(client: Client) -> HttpResponse:
+    muted()
+    return client.get(reverse("signup_mute", args=[suppression.undo_token_for(ALICE)]))
 
 
 @screen

@@ -112,7 +112,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 class Delivery(models.Model):
     """One mail. The row says what it is about; its code and links are derived when it is sent, and stored nowhere."""
 
-    is_muted = False  # suppression.mark sets it
+    muted_until: datetime | None = None  # until then its recipient wants no sign-up mail; suppression.mark sets it
 
     class Kind(models.TextChoices):
         CODE = "code", _("code")
@@ -234,6 +234,11 @@ class Delivery(models.Model):
     @property
     def is_about_account(self) -> bool:
         return self.kind in ACCOUNT_KINDS
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether its recipient disowned a sign-up. Mails about accounts are sent all the same, and say so."""
+        return self.muted_until is not None and not self.is_about_account
 
     @property
     def is_wanted(self) -> bool:

@@ -1,6 +1,6 @@
 """Mute sign-up mail to an address for a while, by a link in a mail that its owner didn't ask for."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,10 +14,14 @@ from verification.models import CaptchaModel
 from .models import Delivery, Suppression
 
 DAYS = 30
+CONFIRM_SECONDS = 3_600  # from the first press to the second
 
 
 class Notice(NamedTuple):
-    """The content of a token: the request whose mail it came with, and the address of that mail."""
+    """
+    The content of a token: the request whose mail it came with, and the address of that mail. A mail about an account
+    has no request (""): its token only undoes.
+    """
 
     handle: str
     address: str
@@ -33,12 +37,34 @@ def token_for(sign_up: CaptchaModel) -> str:
     return _signer().sign_object([sign_up.handle, sign_up.address])
 
 
+def undo_token_for(address: str) -> str:
+    """Return the token of a link for a mail about the account of an address that is muted."""
+    return _signer().sign_object(["", address])
+
+
 def read(token: str) -> Notice | None:
     """Return the content of a token; None for one that is not ours."""
     try:
         return Notice(*_signer().unsign_object(token))
     except (signing.BadSignature, TypeError, ValueError):
         return None
+
+
+def confirmation(token: str, *, undo: bool) -> str:
+    """
+    Return what the second press for a token has to bring. Only the answer to the first press has it, so whoever presses
+    each button of the link's page once, as some mail scanners do, changes nothing.
+    """
+    return signing.dumps([token, undo], salt="doorcode.worker.mute.confirm")
+
+
+def is_confirmed(text: str, token: str, *, undo: bool) -> bool:
+    """Whether `text` is a confirmation for this step of this token, at most CONFIRM_SECONDS old."""
+    try:
+        confirmed = signing.loads(text, salt="doorcode.worker.mute.confirm", max_age=CONFIRM_SECONDS)
+    except signing.BadSignature:
+        return False
+    return bool(confirmed == [token, undo])
 
 
 def muted_until(*, address: str) -> datetime | None:
@@ -59,10 +85,9 @@ def unmute(*, address: str) -> bool:
     return bool(Suppression.objects.filter(address=address).delete()[0])
 
 
-def mark(deliveries: Iterable[Delivery], *, at: datetime) -> None:
-    """Set `is_muted` on the sign-up mails to muted addresses. Mails about accounts are never muted."""
-    about_sign_ups = [each for each in deliveries if not each.is_about_account]
-    muted = Suppression.objects.filter(address__in={each.recipient for each in about_sign_ups}, until__gt=at)
-    addresses = set(muted.values_list("address", flat=True))
-    for each in about_sign_ups:
-        each.is_muted = each.recipient in addresses
+def mark(deliveries: Sequence[Delivery], *, at: datetime) -> None:
+    """Set `muted_until` on the mails to muted addresses."""
+    muted = Suppression.objects.filter(address__in={each.recipient for each in deliveries}, until__gt=at)
+    until = dict(muted.values_list("address", "until"))
+    for each in deliveries:
+        each.muted_until = until.get(each.recipient)

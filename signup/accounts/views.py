@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth import views as auth
@@ -10,9 +11,10 @@ from django.contrib.messages.views import SuccessMessageMixin
 from django.core.exceptions import PermissionDenied
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import reverse_lazy
+from django.shortcuts import redirect, resolve_url
+from django.urls import reverse, reverse_lazy
 from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
@@ -23,7 +25,7 @@ from core import client_ip, passwords
 from signup import limits
 from signup.models import User
 from signup.views import form_page
-from signup.visitor import Visitor
+from signup.visitor import Visitor, draft_cookie
 
 from . import services
 from .forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
@@ -68,16 +70,34 @@ class PasswordChange(FormPage, auth.PasswordChangeView):
         return {**super().get_form_kwargs(), "request": self.request}
 
 
+@method_decorator(limits.sign_ins_counted, name="dispatch")
 class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
+    """The new password signs its owner in: only the owner gets the account's mail."""
+
     template_name = "account/password_reset_confirm.html"
     form_class = NewPasswordForm
     token_generator = passwords.reset_tokens
-    success_url = reverse_lazy("login")
-    success_message = _("Your password is changed. Sign in with it")
+    post_reset_login_backend = settings.AUTHENTICATION_BACKENDS[0]
+
+    @cached_property
+    def post_reset_login(self) -> bool:  # type: ignore[override]
+        """Whether the account works, once the password is saved: an operator may have disabled it meanwhile."""
+        return bool(User.objects.filter(pk=self.user.pk, is_active=True).exists())
+
+    def get_success_url(self) -> str:
+        return resolve_url(settings.LOGIN_REDIRECT_URL if self.post_reset_login else "login")
+
+    def get_success_message(self, cleaned_data: dict[str, Any]) -> Any:
+        if self.post_reset_login:
+            return _("Your password is changed. You're signed in")
+        return _("Your password is changed. Sign in with it")
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """Only the owner gets the account's mail, so wrong passwords from elsewhere can't keep this browser out."""
-        return Visitor(self.request).remember(super().form_valid(form), form.user)
+        """From now on wrong passwords from elsewhere can't keep this browser out."""
+        response = Visitor(self.request).remember(super().form_valid(form), form.user)
+        if not self.post_reset_login:
+            draft_cookie(reverse("login")).write(response, {"username": form.user.email})
+        return response
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

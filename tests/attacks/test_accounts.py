@@ -1,6 +1,10 @@
 """Whose account it becomes, and who may use it: attacks 31 to 41 and 64. The API's are in test_api.py."""
 
+import re
+from datetime import timedelta
+
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import signing
 from django.test import Client
@@ -12,8 +16,8 @@ from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pend
 from tests.visits import accept, ask, verify
 from verification import codes
 from verification.models import AddressGuesses, CaptchaModel
-from worker import messages
-from worker.models import Delivery
+from worker import messages, suppression
+from worker.models import Delivery, Suppression
 
 pytestmark = pytest.mark.django_db
 
@@ -305,6 +309,33 @@ def test_41_reading_changes_nothing(client: Client) -> None:
     assert scanner.post(f"/signup/link/{token}/", {"_method": "GET"}).status_code == 405
     assert list(CaptchaModel.objects.values()) == before
     assert accept()
+
+
+def press_each_button(scanner: Client, path: str) -> int:
+    """Open a page, and send each of its forms once by each of its buttons, as a careless scanner does."""
+    page, presses = scanner.get(path).content.decode(), 0
+    for target, form in re.findall(r"<form([^>]*)>(.*?)</form>", page, re.DOTALL):
+        hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
+        action = re.search(r'action="([^"]+)"', target)
+        for button in re.findall(r"<button([^>]*)>", form):
+            named = re.findall(r'name="([^"]+)" value="([^"]*)"', button)
+            assert scanner.post(action[1] if action else path, hidden | dict(named)).status_code < 400
+            presses += 1
+    return presses
+
+
+@pytest.mark.parametrize("is_muted", [False, True])
+@pytest.mark.parametrize("mail", ["sign-up", "account"])
+def test_41_a_scanner_that_presses_buttons_changes_nothing(mail: str, is_muted: bool) -> None:
+    """That of "This wasn't me", and that which undoes it."""
+    sign_up = ask(Client())
+    token = suppression.token_for(sign_up) if mail == "sign-up" else suppression.undo_token_for(ALICE)
+    if is_muted:
+        Suppression.objects.create(address=ALICE, until=clock.now() + timedelta(days=3))
+    before = [list(model.objects.values()) for model in (CaptchaModel, Suppression)]
+    presses = press_each_button(Client(), f"/signup/mute/{token}/")
+    assert presses == len(settings.LANGUAGES) + (is_muted or mail == "sign-up")
+    assert [list(model.objects.values()) for model in (CaptchaModel, Suppression)] == before
 
 
 def link_to(sign_up: CaptchaModel, proof: str | None = None) -> str:

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.http import HttpResponse
 from django.test import Client
 from django.utils.encoding import force_bytes
@@ -225,6 +226,17 @@ def test_61_a_password_that_an_operator_sets_is_told_to_the_mailbox(client: Clie
     told = Delivery.objects.get()
     assert (told.kind, told.recipient, told.language) == ("password_changed", ALICE, "zh-hant")
     assert not User.objects.get(email=ALICE).check_password(PASSWORD)
+    assert (token_works(token.token), is_in(browser)) == (False, False)
+
+
+def test_61_the_command_tells_the_mailbox_too(monkeypatch) -> None:
+    """API tokens and sessions end."""
+    alice = make_user(language="zh-hant")
+    token, browser = tokens.issue(user=alice), signed_in(alice)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: NEW)
+    call_command("changepassword", ALICE)
+    told = Delivery.objects.get()
+    assert (told.kind, told.recipient, told.language) == ("password_changed", ALICE, "zh-hant")
     assert (token_works(token.token), is_in(browser)) == (False, False)
 
 

@@ -209,6 +209,7 @@ def test_whoever_did_not_ask_can_say_so(open_page: OpenPage) -> None:
     victim.locator("pre a", has_text="/signup/mute/").click()
     link = victim.url
     victim.get_by_role("button", name="不是我本人操作").click()
+    victim.get_by_role("button", name="停止发送").click()
     expect(victim.get_by_role("heading", name="已停止发送注册邮件")).to_be_visible()
     again = open_page()
     ask(again, "victim@example.com")
@@ -216,6 +217,7 @@ def test_whoever_did_not_ask_can_say_so(open_page: OpenPage) -> None:
     assert mails_to(victim, "victim@example.com") == 1
     victim.goto(link)
     victim.get_by_role("button", name="撤销").click()
+    victim.get_by_role("button", name="恢复发送").click()
     expect(victim.get_by_text("已撤销，此邮箱可再次收到注册邮件")).to_be_visible()
 
 

@@ -2,6 +2,7 @@
 
 import re
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -12,12 +13,15 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from core.passwords import reset_tokens
+from signup.accounts import services
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_pending, make_user, text_of
 from worker import messages
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
+
+NEW = "another horse b"
 
 
 @pytest.mark.parametrize("name", ["alice", "ALICE", ALICE, "Alice@EXAMPLE.com", "ａｌｉｃｅ"])
@@ -159,9 +163,55 @@ def test_resetting_the_password(client: Client) -> None:
     link = re.search(r"/password-reset/[\w-]+/[\w-]+/", text)[0]
     form = client.get(link).headers["Location"]
     assert client.post(form, {"password": "password"}).status_code == 400
-    assert client.post(form, {"password": "another horse b"}).headers["Location"] == "/login/"
+    assert "Your password is changed. You're signed in" in text_of(client.post(form, {"password": NEW}, follow=True))
     assert "This link doesn't work any more" in text_of(Client().get(link))
     assert client.post("/password-reset/", {"email": ""}).status_code == 400
+
+
+def reset_form(client: Client, user: User) -> str:
+    """Open the link of a reset mail; return the path of its form."""
+    uid, token = urlsafe_base64_encode(force_bytes(user.pk)), reset_tokens.make_token(user)
+    return client.get(f"/password-reset/{uid}/{token}/").headers["Location"]
+
+
+@pytest.mark.parametrize("before", ["nobody", "the owner", "somebody else"])
+def test_a_reset_signs_the_owner_in(client: Client, before: str) -> None:
+    """With a new session, whoever was signed in here; the account's sessions elsewhere end."""
+    alice, elsewhere = make_user(), Client()
+    elsewhere.force_login(alice)
+    if before != "nobody":
+        client.force_login(alice if before == "the owner" else make_user("bob", BOB))
+    form = reset_form(client, alice)
+    key = client.session.session_key
+    assert client.post(form, {"password": NEW}).headers["Location"] == "/account/"
+    page = text_of(client.get("/account/"))
+    assert "Your password is changed. You're signed in" in page
+    assert f"<dd>{ALICE}</dd>" in page
+    assert client.session.session_key not in (None, key)
+    assert elsewhere.get("/account/").status_code == 302
+
+
+def test_a_reset_of_an_account_that_is_disabled_meanwhile_signs_nobody_in(client: Client, monkeypatch) -> None:
+    """The sign-in page has the address. The account's next activation brings no session back either."""
+    form, change = reset_form(client, make_user()), services.change_password
+
+    def slowly(**given: Any) -> None:
+        change(**given)
+        User.objects.update(is_active=False)
+
+    monkeypatch.setattr(services, "change_password", slowly)
+    page = client.post(form, {"password": NEW}, follow=True)
+    assert page.redirect_chain == [("/login/", 302)]
+    assert "Your password is changed. Sign in with it" in text_of(page)
+    assert f'value="{ALICE}"' in text_of(page)
+    for active in (False, True):
+        User.objects.update(is_active=active)
+        assert client.get("/account/").status_code == 302
+
+
+def test_the_form_of_a_reset_says_whose_password_it_changes(client: Client) -> None:
+    """A stranger can mail the link of another account."""
+    assert f"<p>{ALICE}</p>" in text_of(client.get(reset_form(client, make_user())))
 
 
 def test_createsuperuser_is_active_and_activated() -> None:

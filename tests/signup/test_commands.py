@@ -12,12 +12,15 @@ from django.test import Client
 from core import clock, ratelimit
 from core.observability.redaction import pseudonym_of_address
 from signup import limits, usernames
-from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted, right
+from signup.models import User
+from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_delivery, make_user, muted, right
 from tests.visits import ask, verify
 from verification.models import AddressGuesses, CaptchaModel
 from worker.models import Delivery, Suppression
 
 pytestmark = pytest.mark.django_db
+
+NEW = "another horse b"
 
 
 def printed(capsys) -> dict:
@@ -178,3 +181,48 @@ def test_sweep_prints_json(notified, capsys) -> None:
     make_delivery()
     call_command("sweep", "--once", "--json")
     assert printed(capsys) == {"waiting": 1}
+
+
+@pytest.fixture
+def typed(monkeypatch) -> list[str]:
+    """What is typed at the prompts, in this order."""
+    words: list[str] = []
+    monkeypatch.setattr("getpass.getpass", lambda prompt: words.pop(0))
+    return words
+
+
+@pytest.mark.parametrize("name", ["ALICE", "Alice@Example.com"])
+@pytest.mark.parametrize("language", ["", "zh-hant"])
+def test_changepassword_mails_the_owner(typed: list[str], capsys, name: str, language: str) -> None:
+    """In the account's language, else that of the site."""
+    make_user(language=language)
+    typed[:] = [NEW, NEW]
+    call_command("changepassword", name, "--json")
+    assert printed(capsys) == {"address": ALICE, "in_logs": pseudonym_of_address(ALICE)}
+    assert User.objects.get().check_password(NEW)
+    told = Delivery.objects.get()
+    assert (told.kind, told.recipient, told.language) == ("password_changed", ALICE, language or "en")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"), [([NEW, PASSWORD], "match"), (["short", "short"], "at least 8"), (["", ""], "required")]
+)
+def test_changepassword_refuses_what_the_admin_refuses(typed: list[str], words: list[str], error: str) -> None:
+    """Nothing is changed, and nothing sent."""
+    make_user()
+    typed[:] = words
+    with pytest.raises(CommandError, match=error):
+        call_command("changepassword", ALICE)
+    assert User.objects.get().check_password(PASSWORD)
+    assert not Delivery.objects.exists()
+
+
+def test_changepassword_is_for_accounts_alone(typed: list[str]) -> None:
+    """Not for an unknown name, nor for an address that nobody has proven."""
+    User.objects.create(email=ALICE, is_active=False)
+    User.objects.create(email=BOB, is_staff=True)  # registered, and not proven
+    for name, error in (("nobody", "No account"), ("a@", "No account"), (ALICE, "No account"), (BOB, "not verified")):
+        typed[:] = [NEW, NEW]
+        with pytest.raises(CommandError, match=error):
+            call_command("changepassword", name)
+    assert not Delivery.objects.exists()

@@ -128,8 +128,18 @@ def test_the_browser_of_a_reset_is_known_too(client: Client) -> None:
     context = mails.password_reset(Delivery.objects.select_related("user").get())
     form = client.get(context["link"].removeprefix("http://testserver"), follow=True).redirect_chain[-1][0]
     assert client.post(form, {"password": "another horse c"}).status_code == 302
+    client.post("/logout/")
     assert sign_in(client, password="another horse c", network="9.9.9.9").status_code == 302
     assert user.pk
+
+
+def test_the_form_of_a_reset_counts_as_a_sign_in(client: Client) -> None:
+    """A password is hashed for each."""
+    page = "/password-reset/MQ/set-password/"
+    for _ in range(60):
+        assert client.post(page, {"password": "another horse c"}).status_code == 200
+    assert client.post(page, {"password": "another horse c"}).status_code == 429
+    assert sign_in(client, network="127.0.0.1").status_code == 429
 
 
 def test_a_known_browser_has_a_limit_too(client: Client) -> None:

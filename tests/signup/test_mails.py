@@ -4,14 +4,17 @@ import re
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from html import unescape
 
 import pytest
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 
-from tests.factories import Hands, make_captcha, make_delivery, make_user, right
+from tests.factories import ALICE, Hands, make_captcha, make_delivery, make_user, right
 from tests.servers import code_in, link_in
 from verification import codes
 from worker import messages, suppression
-from worker.models import Delivery
+from worker.models import ACCOUNT_KINDS, Delivery
 
 pytestmark = pytest.mark.django_db
 
@@ -134,6 +137,28 @@ def test_sign_up_mails_say_their_reference_and_how_to_disown_them(kind: str) -> 
         assert f"Reference {codes.reference_of(sign_up)}" in part
 
 
+@pytest.mark.parametrize("kind", ACCOUNT_KINDS)
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", 'Sign-up email to this address is stopped until Feb. 3, 2026, because "This wasn\'t me" was chosen'),
+        ("zh-hans", "2026年2月3日前不再向此邮箱发送注册邮件"),
+        ("zh-hant", "2026年2月3日前不再寄送註冊郵件到此信箱"),
+    ],
+)
+def test_mails_about_accounts_say_until_when_sign_up_mail_is_stopped(kind: str, language: str, words: str) -> None:
+    """With the link that undoes it, in both parts: a scanner may have pressed the buttons, or the owner forgot."""
+    delivery = make_delivery(kind=kind, user_id=make_user().pk, language=language)
+    link = f"http://testserver/signup/mute/{suppression.undo_token_for(ALICE)}/"
+    assert "/signup/mute/" not in str(build(delivery))
+    delivery.muted_until = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
+    message = build(delivery)
+    for part in (text_of(message), unescape(message.get_body(("html",)).get_content())):
+        assert words in part
+        assert link in part
+        assert "Reference" not in part
+
+
 def test_other_mails_cant_be_disowned() -> None:
     """There is no request behind them."""
     message = build(make_delivery(kind="password_reset", user_id=make_user().pk))
@@ -156,6 +181,31 @@ def test_the_mail_about_a_new_password_says_when(hands: Hands, language: str, su
     assert message["Subject"] == subject
     assert time in text_of(message)
     assert "http://testserver/password-reset/" in text_of(message)
+
+
+BUTTONS = {
+    "code": "/signup/link/",
+    "registered": "/login/",
+    "password_reset": "/password-reset/MQ/",
+    "password_changed": "/password-reset/",
+}
+
+
+@pytest.mark.parametrize("kind", Delivery.Kind.values)
+def test_what_to_do_next_is_the_one_button(kind: str) -> None:
+    """Above the line of the footer; the text has its link there too."""
+    sign_up, user = make_captcha(accepted=False), make_user()
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    start = f"http://testserver{BUTTONS[kind].replace('MQ', uid)}"
+    message = build(make_delivery(sign_up, kind=kind, user_id=user.pk))
+    html = message.get_body(("html",)).get_content()
+    content, footer = html.split('<div class="quiet line"')
+    (target,) = re.findall(r'<td class="button"[^>]*><a href="([^"]+)"', content)
+    assert target.startswith(start)
+    assert start not in footer
+    *body, footer, _site = text_of(message).replace("\r", "").partition("\nReference")[0].strip().split("\n\n")
+    assert start in "\n".join(body)
+    assert start not in footer
 
 
 @pytest.mark.parametrize("kind", Delivery.Kind.values)

@@ -7,7 +7,7 @@ from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make
 from verification import codes, services
 from verification.models import CaptchaModel
 from verification.states import HandleLost, state_of
-from worker import sending, smtp, suppression
+from worker import outbox, sending, smtp, suppression
 from worker.models import Delivery, Suppression
 from worker.smtp import Outcome, Reply
 
@@ -78,6 +78,23 @@ def test_other_mail_still_comes(asked: Asked, kind: str) -> None:
     make_delivery(kind=kind, user_id=make_user().pk)
     sending.deliver()
     assert asked == [(ALICE, True)]
+
+
+def test_a_claimed_mail_knows_until_when_its_address_is_muted() -> None:
+    """A mail about an account says it, and is sent."""
+    muted()
+    for address, until in ((ALICE, Suppression.objects.get().until), (BOB, None)):
+        reset = make_delivery(kind="password_reset", user_id=make_user(address[:3], address).pk, recipient=address)
+        (claimed,) = outbox.claim(limit=10)
+        assert (claimed.pk, claimed.muted_until, claimed.is_muted) == (reset.pk, until, False)
+        code = make_delivery(make_captcha(address, accepted=False), recipient=address)
+        (claimed,) = outbox.claim(limit=10)
+        assert (claimed.pk, claimed.muted_until, claimed.is_muted) == (code.pk, until, until is not None)
+
+
+def test_a_token_of_an_address_is_about_no_request() -> None:
+    """The mute's end needs no more."""
+    assert suppression.read(suppression.undo_token_for(ALICE)) == suppression.Notice("", ALICE)
 
 
 def test_a_mute_ends_by_itself(asked: Asked, hands: Hands) -> None:

@@ -224,6 +224,18 @@ ACCOUNTS = [
     ),
     defect(
         41,
+        'The first press of "This wasn\'t me" acts',
+        Edit(VIEWS, "undo=undo):\n        page =", "undo=undo) and undo:\n        page ="),
+        "test_accounts.py::test_41_a_scanner_that_presses_buttons_changes_nothing[sign-up-False]",
+    ),
+    defect(
+        41,
+        "The first press on the link that undoes a mute acts",
+        Edit(VIEWS, "undo=undo):\n        page =", "undo=undo) and not undo:\n        page ="),
+        "test_accounts.py::test_41_a_scanner_that_presses_buttons_changes_nothing[account-True]",
+    ),
+    defect(
+        41,
         "Another mail can be asked for with a GET",
         Edit(VIEWS, "@require_POST\ndef resend(", '@require_http_methods(["GET", "POST"])\ndef resend('),
         "test_accounts.py::test_41_reading_changes_nothing",

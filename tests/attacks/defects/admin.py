@@ -87,6 +87,16 @@ ADMIN = [
         "test_admin.py::test_61_a_password_that_an_operator_sets_is_told_to_the_mailbox",
     ),
     defect(
+        61,
+        "The command sets the password itself, as Django's does",
+        Edit(
+            "signup/management/commands/changepassword.py",
+            "        form.save()\n",
+            "        user.set_password(first)\n        user.save()\n",
+        ),
+        "test_admin.py::test_61_the_command_tells_the_mailbox_too",
+    ),
+    defect(
         62,
         "A session ends with the password alone",
         Edit(

@@ -49,7 +49,7 @@ ATTACKS = {
     38: "`next` leads elsewhere",
     39: "another host in a mail",
     40: "extra fields",
-    41: "GET, HEAD and methods in disguise",
+    41: "GET, HEAD, methods in disguise, and scanners that press buttons",
     42: "made-up X-Forwarded-For",
     43: "Redis is down",
     44: "pages in shared caches",

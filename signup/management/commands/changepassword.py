@@ -1,0 +1,40 @@
+"""Django's command of this name, by the rules of the admin."""
+
+import getpass
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from core.management import base
+from core.observability import redaction
+from signup.admin.accounts import AccountPasswordForm
+from signup.models import User
+
+
+class Command(base.Command):
+    help = gettext_lazy("Set a new password for an account; its owner gets a mail about it")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        name = _("The email address or username of the account")
+        parser.add_argument("username", metavar="NAME", help=name)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            user = User.objects.get_by_natural_key(options["username"])
+        except (User.DoesNotExist, ValidationError) as error:
+            raise CommandError(_("No account has this email address or username")) from error
+        first, second = (getpass.getpass(f"{label}: ") for label in (_("New password"), _("The same again")))
+        form = AccountPasswordForm(user, {"usable_password": "true", "password1": first, "password2": second})
+        if not form.is_valid():
+            raise CommandError("\n".join(str(text) for texts in form.errors.values() for text in texts))
+        form.save()
+        in_logs = redaction.pseudonym_of_address(user.email)
+        lines = [
+            _("The password of %(email)s is changed. Its owner gets a mail about it") % {"email": user.email},
+            _("In logs: %(hash)s") % {"hash": in_logs},
+        ]
+        self.print_result(options, {"address": user.email, "in_logs": in_logs}, lines)
