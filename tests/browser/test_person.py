@@ -19,6 +19,9 @@ ACCOUNT = '<input name="username" autocomplete="username"><input name="password"
 SENDS_ITSELF = "<script>{ const code = document.querySelector('[name=code]'); " + (
     "code.addEventListener('input', () => code.value.length === 4 && code.form.requestSubmit()) }</script>"
 )
+ASKS_IN_BETWEEN = """<script>
+  document.querySelector("[name=username]")?.addEventListener("input", () => fetch("/check", { method: "POST" }))
+</script>"""
 TWO_STEPS = [ADDRESS, FIXED + CODE.format("") + ACCOUNT]
 THREE_STEPS = [ADDRESS, CODE.format(" autofocus"), ACCOUNT]
 
@@ -28,12 +31,16 @@ def site(steps: list[str], script: str) -> tuple[Callable[[Route], None], list[d
     posted: list[dict[str, list[str]]] = []
 
     def answer(route: Route) -> None:
+        if route.request.url.endswith("/check"):
+            route.fulfill(json={})
+            return
         if route.request.method == "POST":
             posted.append(parse_qs(route.request.post_data or ""))
         number = len(posted)
         form = f'<form method="post">{steps[number]}<button>Go</button></form>' if number < len(steps) else ""
         script_here = script if "one-time-code" in form else ""
-        route.fulfill(content_type="text/html", body=f"<main><h1>Page {number}</h1>{form}</main>{script_here}")
+        body = f"<main><h1>Page {number}</h1>{form}</main>{script_here}{ASKS_IN_BETWEEN}"
+        route.fulfill(content_type="text/html", body=body)
 
     return answer, posted
 

@@ -181,13 +181,15 @@ def lighthouse(name: str, url: str, port: int) -> Measured:
     done = subprocess.run(command, env={**os.environ, "CHROME_PATH": CHROMIUM}, capture_output=True, text=True)
     if done.returncode:
         raise AssertionError(f"Lighthouse failed at {url}: {done.stderr}")
-    return read(name, json.loads(report.read_text()))
+    return read(name, json.loads(report.read_text()), url)
 
 
-def read(name: str, report: dict[str, Any]) -> Measured:
+def read(name: str, report: dict[str, Any], url: str) -> Measured:
     """What we keep of a report. An audit without weight is advice, not a fault."""
     if "runtimeError" in report:
         raise AssertionError(f"Lighthouse failed at {name}: {report['runtimeError']['message']}")
+    if report["finalDisplayedUrl"] != url:
+        raise AssertionError(f"{name}: {url} led to {report['finalDisplayedUrl']}")
     audits, categories = report["audits"], report["categories"]
     weighed = [audits[ref["id"]] for each in categories.values() for ref in each["auditRefs"] if ref["weight"]]
     return Measured(

@@ -75,7 +75,7 @@ class Person:
         self.way.waited += time.monotonic() - begun
 
     def _count_post(self, request: Request) -> None:
-        self._posts += request.method == "POST"
+        self._posts += request.method == "POST" and request.is_navigation_request()  # not what a script asks
 
     def _arrive(self) -> list[Locator]:
         """Note a page that has just come; return the fields to fill."""

@@ -11,6 +11,8 @@ from tests.tools import lighthouse
 from tests.tools.lighthouse import METRICS, Measured
 from tests.tools.person import Step, Way
 
+URL = "http://127.0.0.1:8000/account/"
+
 
 def report(*, contrast: float | None = 1, **scores: float) -> dict[str, Any]:
     """A report of Lighthouse, as far as we read it."""
@@ -20,7 +22,7 @@ def report(*, contrast: float | None = 1, **scores: float) -> dict[str, Any]:
     refs = [{"id": "color-contrast", "weight": 7}, {"id": "bf-cache", "weight": 0}]
     categories = {name: {"score": scores.get(name, 1), "auditRefs": []} for name in lighthouse.GOALS}
     categories["accessibility"]["auditRefs"] = refs
-    return {"categories": categories, "audits": audits}
+    return {"finalDisplayedUrl": URL, "categories": categories, "audits": audits}
 
 
 def measured(performance: int = 100, accessibility: int = 100) -> Measured:
@@ -30,7 +32,7 @@ def measured(performance: int = 100, accessibility: int = 100) -> Measured:
 
 def test_a_failed_audit_is_named_and_advice_is_not() -> None:
     """An audit without weight changes no score."""
-    page = lighthouse.read("a page", report(contrast=0, accessibility=0.93))
+    page = lighthouse.read("a page", report(contrast=0, accessibility=0.93), URL)
     assert page.scores == {"performance": 100, "accessibility": 93, "best-practices": 100}
     assert page.misses == ["accessibility"]
     assert page.faults == ["Contrast is too low (color-contrast)"]
@@ -38,14 +40,17 @@ def test_a_failed_audit_is_named_and_advice_is_not() -> None:
 
 def test_an_audit_that_does_not_apply_is_no_fault() -> None:
     """Lighthouse gives it no score."""
-    assert lighthouse.read("a page", report(contrast=None)).faults == []
+    assert lighthouse.read("a page", report(contrast=None), URL).faults == []
 
 
 def test_a_page_that_was_not_measured_fails_the_run() -> None:
-    """Its scores would be empty."""
+    """Its scores would be empty, or another page's."""
     broken = report() | {"runtimeError": {"code": "NO_FCP", "message": "The page did not paint"}}
     with pytest.raises(AssertionError, match="The page did not paint"):
-        lighthouse.read("a page", broken)
+        lighthouse.read("a page", broken, URL)
+    redirected = report() | {"finalDisplayedUrl": "http://127.0.0.1:8000/login/"}
+    with pytest.raises(AssertionError, match=r"led to .*/login/"):
+        lighthouse.read("a page", redirected, URL)
 
 
 @pytest.mark.parametrize(
