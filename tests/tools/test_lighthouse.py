@@ -40,7 +40,15 @@ def test_a_failed_audit_is_named_and_advice_is_not() -> None:
 
 def test_an_audit_that_does_not_apply_is_no_fault() -> None:
     """Lighthouse gives it no score."""
-    assert lighthouse.read("a page", report(contrast=None), URL).faults == []
+    assert lighthouse.read("a page", report(contrast=None, accessibility=0.93), URL).faults == []
+
+
+def test_a_page_at_its_goal_has_no_faults() -> None:
+    """Performance has room for an audit or two."""
+    timing = report(performance=0.96)
+    timing["audits"]["speed-index"] = {"id": "speed-index", "title": "Speed Index", "score": 0.9}
+    timing["categories"]["performance"]["auditRefs"] = [{"id": "speed-index", "weight": 10}]
+    assert lighthouse.read("a page", timing, URL).faults == []
 
 
 def test_a_page_that_was_not_measured_fails_the_run() -> None:
