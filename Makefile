@@ -7,7 +7,7 @@ TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(ARGS) \
   --custom-compile-command 'make lock' pyproject.toml
 
-.PHONY: help install demo test test-all check docs chaos attack defects screenshots bench lock messages language schema format
+.PHONY: help install demo test test-all check docs chaos attack defects screenshots lighthouse bench lock messages language schema format
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -63,6 +63,9 @@ defects: install  ## plant each known mistake in a copy, and see its test turn r
 
 screenshots: install  ## every screen in every language, light and dark, wide and narrow, into build/screenshots
 	SHOTS=1 $(BIN)/python -m pytest tests/browser/test_screens.py
+
+lighthouse: install  ## Lighthouse at every page of the journey, and a scripted person's fields and keys (needs npm; PUBLISH=1: into the docs)
+	@$(BIN)/python -m tests.tools.lighthouse $(if $(PUBLISH),--publish)
 
 bench: install  ## Doorcode beside the floor and beside a peer, as ratios (ONLY="signup mails", SCALE=0.2, PUBLISH=1: into the docs)
 	@$(BIN)/python -m tests.bench $(ONLY) --scale $(or $(SCALE),1) $(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(PUBLISH),--publish)

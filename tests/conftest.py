@@ -21,11 +21,10 @@ from worker import notify, outbox, sending, smtp
 hypothesis.settings.register_profile("doorcode", deadline=None)  # how fast this machine is, is no property of ours
 hypothesis.settings.load_profile("doorcode")
 
-CHROMIUM = "/usr/bin/chromium"
 NEEDS = {
     "redis": (shutil.which("redis-server"), "redis-server"),
     "postgres": (servers.postgres_binaries(), "PostgreSQL"),
-    "chromium": (Path(CHROMIUM).exists(), "Chromium"),
+    "chromium": (Path(servers.CHROMIUM).exists(), "Chromium"),
     "curl": (shutil.which("curl"), "curl"),
     "prometheus": (shutil.which("prometheus") and shutil.which("promtool"), "Prometheus"),
     "postfix": ((servers.POSTFIX / "master").exists() and os.geteuid() == 0, "Postfix (or root, to start it)"),

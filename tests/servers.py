@@ -25,6 +25,7 @@ import yaml
 from aiosmtpd.controller import Controller
 
 ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = "/usr/bin/chromium"
 PATIENCE = float(os.environ.get("DOORCODE_PATIENCE", "30"))  # seconds until a server must answer
 
 
@@ -390,11 +391,28 @@ NO_LIMITS = dict.fromkeys(  # all visitors of a test share one network; tests ab
 )
 
 
-class System:
-    """Doorcode as production runs it: gunicorn and a Celery worker, configured by the environment alone."""
+def copy_image(folder: Path) -> None:
+    """Fill a folder as the image's: what the Dockerfile copies into it, and its own collectstatic run there."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    for line in re.findall(r"^COPY (\w.*) \S+$", dockerfile.partition("WORKDIR /app")[2], re.MULTILINE):
+        for name in line.split():
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, folder / name)
+    [command] = re.findall(r"^RUN (.*collectstatic.*)$", dockerfile, re.MULTILINE)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", command], cwd=folder, env={"PATH": path}, check=True, stdout=subprocess.DEVNULL)
 
-    def __init__(self, *, database: str, redis: str, mail: Any, logs: Path, **environment: str) -> None:
-        self.port, self.mail, self.logs = free_port(), mail, logs
+
+class System:
+    """
+    Doorcode as production runs it: gunicorn and a Celery worker, configured by the environment alone; out of the
+    checkout, or out of another `folder`.
+    """
+
+    def __init__(
+        self, *, database: str, redis: str, mail: Any, logs: Path, folder: Path = ROOT, **environment: str
+    ) -> None:
+        self.port, self.mail, self.logs, self.folder = free_port(), mail, logs, folder
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -431,7 +449,11 @@ class System:
 
     def manage(self, *command: str) -> str:
         done = subprocess.run(
-            [sys.executable, "manage.py", *command], cwd=ROOT, env=self.environment, capture_output=True, text=True
+            [sys.executable, "manage.py", *command],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -444,7 +466,7 @@ class System:
         """Run Python with these arguments, in this system's environment, its output in a log."""
         with (self.logs / f"{name}.log").open("wb") as log:
             env = self.environment | environment
-            with process(sys.executable, *command, cwd=ROOT, env=env, stdout=log, stderr=log) as running:
+            with process(sys.executable, *command, cwd=self.folder, env=env, stdout=log, stderr=log) as running:
                 yield running
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tests.servers import ROOT
 
@@ -42,17 +43,21 @@ def markdown(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(folder: Path, results: Results, units: Mapping[str, float], settings: Mapping[str, object]) -> None:
-    """Write results.json, table.md and chart.svg."""
-    folder.mkdir(parents=True, exist_ok=True)
-    machine = {
+def machine() -> dict[str, Any]:
+    """What measured, and when."""
+    return {
         "processors": os.cpu_count(),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def write(folder: Path, results: Results, units: Mapping[str, float], settings: Mapping[str, object]) -> None:
+    """Write results.json, table.md and chart.svg."""
+    folder.mkdir(parents=True, exist_ok=True)
     cases = {name: [row.as_json() for row in rows] for name, rows in results.items()}
-    content = {"machine": machine, "settings": settings, "units": units, "cases": cases}
+    content = {"machine": machine(), "settings": settings, "units": units, "cases": cases}
     (folder / "results.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     (folder / "table.md").write_text(markdown(results))
     (folder / "chart.svg").write_text(chart.draw([row for rows in results.values() for row in rows if row.goal]))
@@ -61,10 +66,10 @@ def write(folder: Path, results: Results, units: Mapping[str, float], settings: 
 def publish(folder: Path) -> None:
     """Put what a run left in a folder into docs/, between the marks there."""
     content = json.loads((folder / "results.json").read_text())
-    machine, settings = content["machine"], content["settings"]
+    ran_on, settings = content["machine"], content["settings"]
     said = (
-        f"{machine['at'][:10]}, {machine['processors']} processors, Python {machine['python']}, scale "
-        f"{settings['scale']:g}, {settings['rounds']} rounds, load {machine['load']:.0f} at the end.\n\n"
+        f"{ran_on['at'][:10]}, {ran_on['processors']} processors, Python {ran_on['python']}, scale "
+        f"{settings['scale']:g}, {settings['rounds']} rounds, load {ran_on['load']:.0f} at the end.\n\n"
     )
     docs = ROOT / "docs"
     replace(docs / "reference" / "performance.md", "results", said + (folder / "table.md").read_text())

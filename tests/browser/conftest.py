@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.conftest import CHROMIUM
-from tests.servers import ROOT, free_port, listens, wait_until
+from tests.servers import CHROMIUM, ROOT, free_port, listens, wait_until
 
 # Playwright's loop runs in the thread of the tests, which Django would take for an async view.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

@@ -2,8 +2,6 @@
 
 import os
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,9 +13,8 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from tests.core.test_settings import GOOD
-from tests.servers import ROOT, free_port, listens, process, wait_until
+from tests.servers import copy_image, free_port, listens, process, wait_until
 
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
 FOREVER = "max-age=31536000, public, immutable"
 
 
@@ -25,13 +22,7 @@ FOREVER = "max-age=31536000, public, immutable"
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the image: what the Dockerfile copies into it, and its own command run there."""
     app = tmp_path_factory.mktemp("image")
-    for line in re.findall(r"^COPY (\w.*) \S+$", DOCKERFILE.partition("WORKDIR /app")[2], re.MULTILINE):
-        for name in line.split():
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            copy(ROOT / name, app / name)
-    [command] = re.findall(r"^RUN (.*collectstatic.*)$", DOCKERFILE, re.MULTILINE)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    subprocess.run(["sh", "-c", command], cwd=app, env={"PATH": path}, check=True, stdout=subprocess.DEVNULL)
+    copy_image(app)
     return app
 
 
