@@ -162,7 +162,7 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
             user.username, user.username_key = username, usernames.key(username)
             user.password, user.language = hashed, language
             user.is_active, user.activated_at = True, clock.now()
-            user.terms, user.terms_accepted_at = terms, clock.now() if terms else None
+            user.terms, user.terms_accepted_at = terms, user.activated_at if terms else None
             user.save()
             transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
     except IntegrityError as error:

@@ -101,8 +101,8 @@ def check_username(request: HttpRequest) -> JsonResponse:
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     form = _form_of(visitor, sign_up, {"username": request.POST.get("username", "")}) if sign_up else None
-    known: list[str] = form.errors.get("username", []) if form and form.is_proven else []
-    return JsonResponse({"errors": known})
+    errors = form.errors if form and form.is_proven else {}
+    return JsonResponse({"errors": errors.get("username", [])})
 
 
 @require_safe

@@ -185,6 +185,7 @@ def test_36_the_session_changes_its_key_at_sign_in(client: Client) -> None:
 POSTS = {
     "signup": [],
     "signup_verify": [],
+    "signup_check_username": [],
     "signup_resend": [],
     "signup_change": [],
     "signup_mute": ["abcdefgh.ijklmn"],
@@ -200,6 +201,7 @@ POSTS = {
 GETS = {
     "home": [],
     "signup_status": [],
+    "signup_common_passwords": [],
     "signup_link": ["abcdefgh.ijklmn"],
     "account": [],
     "password_reset_done": [],

@@ -129,10 +129,10 @@ ACCOUNTS = [
         "The account is written into the session that is there",
         Edit(
             VIEWS,
-            "    login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])\n",
-            '    request.session["_auth_user_id"] = str(user.pk)\n'
-            '    request.session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[0]\n'
-            '    request.session["_auth_user_hash"] = user.get_session_auth_hash()\n',
+            "        login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])\n",
+            '        request.session["_auth_user_id"] = str(user.pk)\n'
+            '        request.session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[0]\n'
+            '        request.session["_auth_user_hash"] = user.get_session_auth_hash()\n',
         ),
         "test_accounts.py::test_36_the_session_changes_its_key_at_sign_in",
     ),
@@ -191,8 +191,8 @@ ACCOUNTS = [
         "The form's data is written onto the account",
         Edit(
             "signup/forms.py",
-            "            return services.register(sign_up=self.sign_up, username=username, password=password, language=language)\n",
-            "            user = services.register(sign_up=self.sign_up, username=username, password=password, language=language)\n"
+            "            return services.register(sign_up=self.sign_up, **chosen, language=language, terms=terms)\n",
+            "            user = services.register(sign_up=self.sign_up, **chosen, language=language, terms=terms)\n"
             '            user.is_staff = bool(self.data.get("is_staff"))\n'
             "            user.save()\n"
             "            return user\n",
@@ -216,9 +216,9 @@ ACCOUNTS = [
         "Opening the mail's link proves the mailbox",
         Edit(
             VIEWS,
-            "    if Visitor(request).open_link(",
+            "    is_new = Visitor(request).open_link(",
             '    services.prove(sign_up=sign_ups[0], address=sign_ups[0].address, code="", link_proof=link_proof)\n'
-            "    if Visitor(request).open_link(",
+            "    is_new = Visitor(request).open_link(",
         ),
         "test_accounts.py::test_41_reading_changes_nothing",
     ),
@@ -284,7 +284,7 @@ ACCOUNTS = [
     defect(
         64,
         "The oldest request leaves the cookie, also one that was begun here",
-        Edit("signup/visitor.py", "key=lambda each: (not each.own, not each.link_proof)", "key=lambda each: 0"),
+        Edit("signup/visitor.py", "(each.handle in finished, not each.own, not each.link_proof)", "0"),
         "test_accounts.py::test_64_links_end_no_sign_up_that_was_begun_here",
     ),
     defect(

@@ -100,8 +100,8 @@ ENUMERATION = [
         "A taken username is reported beside all other errors",
         Edit(
             "signup/forms.py",
-            '        if not self.errors and not services.is_username_free(username=self.cleaned_data["username"]):',
-            '        name = self.cleaned_data.get("username")\n        if name and not services.is_username_free(username=name):',
+            "        if username and self.is_proven and not services",
+            "        if username and not services",
         ),
         "test_enumeration.py::test_06_a_taken_username_is_told_only_to_who_proved_the_mailbox",
     ),
