@@ -90,19 +90,23 @@ _OTHER_CODES = {exceptions.ParseError: ErrorCode.MALFORMED, exceptions.Authentic
 
 class Problem(Exception):
     """
-    An error that a call responds with, in the active language. `detail` and `status` replace those of the code, and
-    `errors` are the errors by field: `{field: [{"code": …, "message": …}]}`.
+    An error that a call responds with, in the active language. `detail` and `status` replace those of the code,
+    `errors` are the errors by field: `{field: [{"code": …, "message": …}]}`, and `extra` are members of this code alone.
     """
 
-    def __init__(self, code: ErrorCode, *, detail: str = "", errors: Any = None, status: int | None = None) -> None:
+    def __init__(
+        self, code: ErrorCode, *, detail: str = "", errors: Any = None, status: int | None = None, **extra: Any
+    ) -> None:
         super().__init__(code)
-        self.members = {
+        self.members: dict[str, Any] = {
             "type": f"/api/docs/#{code}",
             "title": str(code.meaning),
             "status": status or code.status,
             "detail": detail or str(code.advice or code.meaning),
             "code": str(code),
-        } | ({"errors": errors} if errors else {})
+        } | extra
+        if errors:
+            self.members["errors"] = errors
 
     def response(self) -> JsonResponse:
         status, as_text = self.members["status"], {"ensure_ascii": False}
@@ -117,13 +121,16 @@ def field_error(field: str, code: ErrorCode) -> dict[str, list[dict[str, str]]]:
     return {field: [{"code": str(code), "message": str(code.meaning)}]}
 
 
-def validation_problem(errors: Any) -> Problem:
-    """A single refusal by the services is the problem itself; any other errors are a failed validation."""
+def validation_problem(errors: Any, **extra: Any) -> Problem:
+    """
+    A single refusal by the services is the problem itself, with its `extra` members; any other errors are a failed
+    validation.
+    """
     first, *others = [entry for entries in errors.values() for entry in entries]
     code = ErrorCode(first["code"])
     if others or code not in REFUSALS:
         code = ErrorCode.VALIDATION
-    return Problem(code, detail=first["message"], errors=errors)
+    return Problem(code, detail=first["message"], errors=errors, **extra)
 
 
 def exception_handler(error: Exception, context: Any) -> HttpResponse | None:

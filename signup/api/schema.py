@@ -88,7 +88,8 @@ def _example(code: ErrorCode, status: int, language: str, body: Body) -> dict[st
         if code is ErrorCode.VALIDATION and body:
             return validation_problem(field_error(str(next(iter(body().fields))), ErrorCode.NOT_A_STRING)).members
         if code in REFUSALS and status == 400:
-            return validation_problem(field_error(_FIELDS.get(code, "captcha"), code)).members
+            extra = {"code_length": 8} if code is ErrorCode.LENGTHENED else {}
+            return validation_problem(field_error(_FIELDS.get(code, "captcha"), code), **extra).members
         return Problem(code, status=status).members
 
 

@@ -20,7 +20,7 @@ from verification import codes
 from verification.models import CaptchaModel
 from verification.states import AlreadyRedeemed, HandleLost, State, resend_wait, state_of
 
-from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem
+from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, validation_problem
 
 EXAMPLE_LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
 _PEOPLE = {
@@ -74,13 +74,13 @@ class FormSerializer(serializers.Serializer[Any]):
             self.refuse()
         return self.form.cleaned_data
 
-    def refuse(self) -> NoReturn:
-        """Raise the form's errors, under the form's own codes."""
+    def refuse(self, **extra: Any) -> NoReturn:
+        """Raise the form's errors, under the form's own codes; `extra` are further members of the problem."""
         errors = {
-            name: [ErrorDetail(" ".join(error.messages), error.code or ErrorCode.INVALID) for error in found]
+            name: [{"code": error.code or ErrorCode.INVALID, "message": " ".join(error.messages)} for error in found]
             for name, found in self.form.errors.as_data().items()
         }
-        raise ValidationError(errors)
+        raise validation_problem(errors, **extra)
 
 
 @_example("email")
@@ -102,10 +102,12 @@ class NewUserSerializer(FormSerializer):
     def get_form(self, fields: dict[str, str]) -> Form:
         return RegisterForm(fields, sign_up=find_sign_up(fields.get("id", "")))
 
-    def refuse(self) -> NoReturn:
+    def refuse(self, **extra: Any) -> NoReturn:
         """Raise AlreadyRedeemed instead if a parallel call created the account: it has the username, too."""
-        find_sign_up(self.initial_data.get("id", ""))
-        super().refuse()
+        sign_up = find_sign_up(self.initial_data.get("id", ""))
+        if self.form.has_error("captcha", ErrorCode.LENGTHENED):
+            extra["code_length"] = sign_up.length
+        super().refuse(**extra)
 
 
 @_example("username", password=_PASSWORD)
@@ -116,10 +118,10 @@ class SignInSerializer(FormSerializer):
     def get_form(self, fields: dict[str, str]) -> Form:
         return LoginForm(self.context["request"], fields)
 
-    def refuse(self) -> NoReturn:
+    def refuse(self, **extra: Any) -> NoReturn:
         if self.form.non_field_errors():
             raise Problem(ErrorCode.LOGIN_FAILED)
-        super().refuse()
+        super().refuse(**extra)
 
 
 # What a client may know of its sign-up request: the same for every address.
@@ -141,7 +143,7 @@ class CodeRequestSerializer(serializers.Serializer[CaptchaModel]):
         return resend_wait(sign_up)
 
 
-@_example(state="sent", sent_at=_TIME, resend_after=42)
+@_example(state="sent", sent_at=_TIME, resend_after=42, code_length=4)
 class DeliveryStateSerializer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(
         choices=[
@@ -157,6 +159,7 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
     leaves_at = serializers.DateTimeField(
         required=False, help_text=_("When the email will be sent, if a limit delays it")
     )
+    code_length = serializers.IntegerField(help_text=_("Number of digits in the code"))
 
 
 @_example("username", "email", id=7, token=_TOKEN)
@@ -199,6 +202,9 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
     code = serializers.ChoiceField(choices=[(str(code), code.meaning) for code in PROBLEMS])
     errors = serializers.DictField(child=FieldErrorSerializer(many=True), required=False)  # type: ignore[assignment]
+    code_length = serializers.IntegerField(
+        required=False, help_text=_("With lengthened: number of digits in the new code")
+    )
 
 
 def find_sign_up(handle: str) -> CaptchaModel:

@@ -84,7 +84,8 @@ class Captcha(OpenCall):
         responses={200: serializers.DeliveryStateSerializer} | errors(id_in_path=True),
     )
     def get(self, request: Request, id: str) -> Response:
-        return Response(progress.delivery_state(serializers.find_sign_up(id)))
+        sign_up = serializers.find_sign_up(id)
+        return Response(progress.delivery_state(sign_up) | {"code_length": sign_up.length})
 
 
 class Resend(OpenCall):

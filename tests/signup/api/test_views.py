@@ -28,7 +28,8 @@ def test_asking_answers_what_a_client_needs(api: Api) -> None:
         "resend_after": 60,
         "status_url": f"http://testserver/api/captchas/{sign_up.handle}/",
     }
-    assert api.get(answer.json()["status_url"]).json() == {"state": "queued", "sent_at": None, "resend_after": 60}
+    state = {"state": "queued", "sent_at": None, "resend_after": 60, "code_length": 4}
+    assert api.get(answer.json()["status_url"]).json() == state
 
 
 def test_a_code_makes_an_account_and_a_token_that_opens_it(api: Api) -> None:
@@ -178,6 +179,23 @@ def test_each_state_of_a_handle_has_its_code(api: Api, hands: Hands, settings) -
     assert api.register(old).json()["code"] == "link_only"
     hands.move(seconds=601)
     assert api.register(sign_up).json()["code"] == "expired"
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_d1_a_new_code_length_is_told(api: Api, settings, registered: bool) -> None:
+    """In the problem and in the state, so that a client can ask for so many digits; alike for a registered address."""
+    if registered:
+        make_user()
+    sign_up = api.ask()
+    settings.LIMIT_GUESSES_ADDRESS = [(0, 8)]
+    answer = api.register(sign_up, username="carol").json()
+    assert (answer["code"], answer["code_length"]) == ("lengthened", 8)
+    assert set(answer["errors"]) == {"captcha"}
+    assert api.get(f"/api/captchas/{sign_up.handle}/").json()["code_length"] == 8
+    sign_up.refresh_from_db()
+    again = api.register(sign_up, username="carol")
+    assert again.status_code == (400 if registered else 201)
+    assert "code_length" not in again.json()
 
 
 def test_a_code_of_another_address_is_a_mismatch(api: Api) -> None:
