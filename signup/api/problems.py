@@ -31,6 +31,9 @@ class ErrorCode(StrEnum):
     BAD_REQUEST = "bad_request", 400, _("There is a problem with the request"), _("Check its address and its headers")
     VALIDATION = "validation", 400, _("There is a problem"), _("Each field in errors says what is wrong with it")
     MALFORMED = "malformed", 400, _("The body can't be read"), _("Send one JSON object in UTF-8, each key once")
+    IDEMPOTENCY_KEY = (
+        "idempotency_key", 400, _("The Idempotency-Key can't be used"), _("Send 1 to 255 printable ASCII characters")
+    )  # fmt: skip
     # The sign-up
     SESSION_LOST = "session_lost", 400, TEXTS[states.HandleLost]
     ALREADY_REDEEMED = "already_redeemed", 400, TEXTS[states.AlreadyRedeemed]

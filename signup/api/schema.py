@@ -43,6 +43,15 @@ _LINKS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "sign_in": {"requestBody": {"username": "$response.body#/username", "password": "$request.body#/password"}}
     },
 }
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    "header",
+    description=_(
+        "A random value, such as a UUID, for one attempt to sign up. Repeating the call with the same value, address and "
+        "network within 10 minutes returns the same request, and sends no other email."
+    ),
+)
 _CHOICE = re.compile(r"^\* `(.+?)` - (.+)$\n?", re.MULTILINE)  # how drf-spectacular describes the values of a field
 
 

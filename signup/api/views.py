@@ -19,7 +19,7 @@ from core import client_ip
 from signup import limits, progress, services
 from signup.models import User
 
-from . import problems, schema, serializers, tokens
+from . import idempotency, problems, schema, serializers, tokens
 from .parsing import require_json
 from .problems import ErrorCode, Problem
 from .schema import errors
@@ -57,20 +57,30 @@ class Captchas(OpenCall):
         summary=_("Request a code"),
         description=_(
             "Sends a code to the address. The response is the same for every address, whether it has an account or "
-            "not. Calling again creates another request with another code."
+            "not. Calling again creates another request with another code, unless the Idempotency-Key is the same."
         ),
+        parameters=[schema.IDEMPOTENCY_KEY],
         request=serializers.AskCodeSerializer,
         responses={202: serializers.CodeRequestSerializer}
-        | errors(ErrorCode.EMAIL_REGISTERED, ErrorCode.SIGNUP_CLOSED, body=serializers.AskCodeSerializer),
+        | errors(
+            ErrorCode.EMAIL_REGISTERED,
+            ErrorCode.SIGNUP_CLOSED,
+            ErrorCode.IDEMPOTENCY_KEY,
+            body=serializers.AskCodeSerializer,
+        ),
     )
     def post(self, request: Request) -> Response:
         if not settings.SIGNUP_OPEN:
             raise Problem(ErrorCode.SIGNUP_CLOSED)
         limits.REQUESTS.hit(request)
+        key = idempotency.key_of(request)
         serializer = serializers.AskCodeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         address, network = serializer.validated_data["email"], client_ip.pseudonym(request)
-        sign_up = services.request_code(address=address, language=self.language, held={}, network=network)
+        if key is None:
+            sign_up = services.request_code(address=address, language=self.language, held={}, network=network)
+        else:
+            sign_up = idempotency.request_code(key=key, address=address, language=self.language, network=network)
         return Response(serializers.CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
 
