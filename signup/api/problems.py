@@ -94,7 +94,7 @@ _OTHER_CODES = {exceptions.ParseError: ErrorCode.MALFORMED, exceptions.Authentic
 class Problem(Exception):
     """
     An error that a call responds with, in the active language. `detail` and `status` replace those of the code,
-    `errors` are the errors by field: `{field: [{"code": …, "message": …}]}`, and `extra` are members of this code alone.
+    `errors` are the errors by field: `{field: [{"code": …, "message": …}]}`, and `extra` are members of a few codes.
     """
 
     def __init__(

@@ -48,8 +48,8 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     {"type": "string", "minLength": 1, "maxLength": 255},
     "header",
     description=_(
-        "A random value, such as a UUID, for one attempt to sign up. Repeating the call with the same value, address and "
-        "network within 10 minutes returns the same request, and sends no other email."
+        "A random value, such as a UUID, for one attempt to sign up. Repeating the call with the same value, address "
+        "and network within 10 minutes returns the same request, and sends no other email."
     ),
 )
 _CHOICE = re.compile(r"^\* `(.+?)` - (.+)$\n?", re.MULTILINE)  # how drf-spectacular describes the values of a field
