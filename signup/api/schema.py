@@ -18,7 +18,7 @@ from .serializers import EXAMPLE_LANGUAGES, ProblemSerializer
 
 Body = type[Serializer[Any]] | None
 
-_LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
+LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
 _BODY_ERRORS = (
     ErrorCode.MALFORMED, ErrorCode.VALIDATION, ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE,
     ErrorCode.RATE_LIMITED,  # every call that takes a body has a limit
@@ -27,7 +27,7 @@ _COMMON_ERRORS = (ErrorCode.BAD_REQUEST, ErrorCode.UNAVAILABLE)
 _FIELDS = {  # where the refusals of the services appear; all others appear at the code
     ErrorCode.EMAIL_REGISTERED: "email",
     ErrorCode.USERNAME_TAKEN: "username",
-    **dict.fromkeys(_LOST_ID, "id"),
+    **dict.fromkeys(LOST_ID, "id"),
 }
 
 _ID = "$response.body#/id"
@@ -69,12 +69,12 @@ class OperationSchema(AutoSchema):
         ]
 
 
-def errors(*codes: ErrorCode, body: Body = None, id_in_path: bool = False) -> dict[Any, OpenApiResponse]:
+def errors(*codes: ErrorCode, body: Body = None, lost: tuple[ErrorCode, ...] = ()) -> dict[Any, OpenApiResponse]:
     """
     The problems of a call, for `responses` of `@extend_schema`, with examples. `codes` are the call's own; those of any
-    call, of any call with a `body`, and of a lost `id_in_path` are added.
+    call, of any call with a `body`, and those of a `lost` id in the path are added.
     """
-    by_status: dict[int, list[ErrorCode]] = {404: list(_LOST_ID)} if id_in_path else {}
+    by_status: dict[int, list[ErrorCode]] = {404: list(lost)} if lost else {}
     for code in (*codes, *(_BODY_ERRORS if body else ()), *_COMMON_ERRORS):
         by_status.setdefault(code.status or 400, []).append(code)
     return {

@@ -100,11 +100,11 @@ class NewUserSerializer(FormSerializer):
     password = serializers.CharField(help_text=_("At least 8 characters"))
 
     def get_form(self, fields: dict[str, str]) -> Form:
-        return RegisterForm(fields, sign_up=find_sign_up(fields.get("id", "")))
+        return RegisterForm(fields, sign_up=find_unfinished(fields.get("id", "")))
 
     def refuse(self, **extra: Any) -> NoReturn:
         """Raise AlreadyRedeemed instead if a parallel call created the account: it has the username, too."""
-        sign_up = find_sign_up(self.initial_data.get("id", ""))
+        sign_up = find_unfinished(self.initial_data.get("id", ""))
         if self.form.has_error("captcha", ErrorCode.LENGTHENED):
             extra["code_length"] = sign_up.length
         super().refuse(**extra)
@@ -152,6 +152,8 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
             ("sent", _("the mail server has it")),
             ("delayed", _("it is tried again by itself")),
             ("failed", _("it was refused for good, or given up")),
+            ("proven", _("the code was right, and there is no account yet")),
+            ("finished", _("there is an account: sign in")),
         ]
     )
     sent_at = serializers.DateTimeField(allow_null=True)
@@ -208,10 +210,16 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 def find_sign_up(handle: str) -> CaptchaModel:
-    """The sign-up request of a handle. Raises HandleLost, or AlreadyRedeemed."""
+    """The sign-up request of a handle, unfinished or finished. Raises HandleLost."""
     sign_up = CaptchaModel.objects.filter(handle=handle).first() if codes.is_handle(handle) else None
-    if sign_up and sign_up.is_finished:
-        raise AlreadyRedeemed
-    if sign_up is None or state_of(sign_up) is State.LOST:
+    if sign_up is None or (state_of(sign_up) is State.LOST and not sign_up.is_finished):
         raise HandleLost
+    return sign_up
+
+
+def find_unfinished(handle: str) -> CaptchaModel:
+    """The sign-up request of a handle that can still become an account. Raises HandleLost or AlreadyRedeemed."""
+    sign_up = find_sign_up(handle)
+    if sign_up.is_finished:
+        raise AlreadyRedeemed
     return sign_up

@@ -87,11 +87,12 @@ class Captchas(OpenCall):
 class Captcha(OpenCall):
     @extend_schema(
         operation_id="code_status",
-        summary=_("Get the email's state"),
+        summary=_("Get the state of a sign-up and its email"),
         description=_(
-            "queued and sending become sent; delayed is tried again by itself; failed calls for another address."
+            "queued and sending become sent; delayed is tried again by itself; failed calls for another address. After "
+            "that, proven and finished are about the sign-up."
         ),
-        responses={200: serializers.DeliveryStateSerializer} | errors(id_in_path=True),
+        responses={200: serializers.DeliveryStateSerializer} | errors(lost=(ErrorCode.SESSION_LOST,)),
     )
     def get(self, request: Request, id: str) -> Response:
         sign_up = serializers.find_sign_up(id)
@@ -107,11 +108,11 @@ class Resend(OpenCall):
         ),
         request=None,
         responses={202: serializers.CodeRequestSerializer}
-        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, id_in_path=True),
+        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, lost=schema.LOST_ID),
     )
     def post(self, request: Request, id: str) -> Response:
         limits.REQUESTS.hit(request)
-        sign_up = serializers.find_sign_up(id)
+        sign_up = serializers.find_unfinished(id)
         services.resend(sign_up=sign_up, language=self.language, network=client_ip.pseudonym(request))
         sign_up.refresh_from_db()
         return Response(serializers.CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)

@@ -158,4 +158,4 @@ def test_the_schema_knows_every_state_of_a_mail() -> None:
     ends = [Delivery(state=state, attempts=9) for state in ("sent", "failed", "expired", "pending", "sending")]
     for each in ends:
         assert each.visible_state in states
-    assert states == ["queued", "sending", "sent", "delayed", "failed"]
+    assert states == ["queued", "sending", "sent", "delayed", "failed", "proven", "finished"]

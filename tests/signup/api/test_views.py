@@ -12,6 +12,7 @@ from core import clock
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_user, right, wrong
 from tests.signup.api.conftest import Api, codes
+from verification import services as verification
 from verification.models import CaptchaModel
 from worker.models import Delivery
 
@@ -222,6 +223,29 @@ def test_an_unknown_id_in_a_path_is_a_404(api: Api, hands: Hands) -> None:
     for handle in ("x" * 24, sign_up.handle):
         for answer in (api.get(f"/api/captchas/{handle}/"), api.post(f"/api/captchas/{handle}/resend/")):
             assert (answer.status_code, answer.json()["code"]) == (404, "session_lost")
+
+
+def test_b1_the_state_of_a_sign_up_goes_on_to_its_end(api: Api) -> None:
+    """A waiting client learns that its code was right, and that there is an account, also by another device."""
+    make_user("bob", BOB)
+    sign_up = api.ask()
+    path = f"/api/captchas/{sign_up.handle}/"
+    assert api.get(path).json()["state"] == "sent"
+    assert api.register(sign_up, username="bob").json()["code"] == "username_taken"
+    assert (api.get(path).status_code, api.get(path).json()["state"]) == (200, "proven")
+    assert api.register(sign_up).status_code == 201
+    assert (api.get(path).status_code, api.get(path).json()["state"]) == (200, "finished")
+    again = api.post(f"{path}resend/")
+    assert (again.status_code, again.json()["code"]) == (404, "already_redeemed")
+
+
+def test_a_request_that_its_owner_disowned_is_lost(api: Api) -> None:
+    """No account was made of it, so it is not finished."""
+    sign_up = api.ask()
+    verification.void(handle=sign_up.handle)
+    for answer in (api.get(f"/api/captchas/{sign_up.handle}/"), api.post(f"/api/captchas/{sign_up.handle}/resend/")):
+        assert (answer.status_code, answer.json()["code"]) == (404, "session_lost")
+    assert api.register(sign_up).json()["code"] == "session_lost"
 
 
 def test_a_client_that_lost_the_answer_is_told_to_sign_in(api: Api) -> None:
