@@ -28,6 +28,7 @@ _PEOPLE = {
     "zh-hans": {"username": "小明", "email": "xiaoming@example.com", "language": "zh-hans"},
 }
 _ID = "kX3vT0pQm7Rz1LbW9sYd4HcA"
+_PUBLIC_ID = "5b1f0a8e-3c62-4f0d-9a57-2d1c7e6b4f90"
 _STATUS_URL = f"https://accounts.example.com/api/captchas/{_ID}/"
 _TOKEN = "9f" * 32
 _TIME = "2030-01-31T09:30:00Z"
@@ -164,9 +165,9 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
     code_length = serializers.IntegerField(help_text=_("Number of digits in the code"))
 
 
-@_example("username", "email", id=7, token=_TOKEN)
+@_example("username", "email", id=_PUBLIC_ID, token=_TOKEN)
 class NewAccountSerializer(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
+    id = serializers.UUIDField(help_text=_("The account's id: random, and always the same"))
     username = serializers.CharField()
     email = serializers.CharField(help_text=_("In its canonical form, which is where mail goes"))
     token = serializers.CharField(help_text=_("Shown only once: the server keeps only its hash"))
@@ -178,9 +179,9 @@ class TokenSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
-@_example("username", "email", "language", id=7)
+@_example("username", "email", "language", id=_PUBLIC_ID)
 class AccountSerializer(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
+    id = serializers.UUIDField(source="public_id", help_text=_("The account's id: random, and always the same"))
     username = serializers.CharField()
     email = serializers.CharField()
     language = serializers.ChoiceField(choices=settings.LANGUAGES)

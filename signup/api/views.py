@@ -139,7 +139,8 @@ class Users(OpenCall):
         serializer.is_valid(raise_exception=True)
         user = serializer.form.save(language=self.language) or serializer.refuse()
         token = _sign_in(request, user).token
-        return Response({"id": user.pk, "username": user.username, "email": user.email, "token": token}, status=201)
+        account = {"id": str(user.public_id), "username": user.username, "email": user.email}
+        return Response(account | {"token": token}, status=201)
 
 
 class Login(OpenCall):

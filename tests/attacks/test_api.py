@@ -96,7 +96,8 @@ def test_08_of_50_parallel_right_codes_one_makes_an_account(site: System) -> Non
     }
     assert call(site, "/api/users/", given | {"username": "racer9"}).json()["code"] == "already_redeemed"
     people = "SELECT count(*) FROM signup_user WHERE email = 'race-right@example.com' AND is_active"
-    tokens = f"SELECT count(*) FROM knox_authtoken WHERE user_id = {made[0]['id']}"
+    tokens = "SELECT count(*) FROM knox_authtoken JOIN signup_user u ON u.id = user_id"
+    tokens += f" WHERE public_id = '{made[0]['id']}'"
     assert (site.rows(people), site.rows(tokens)) == ([(1,)], [(1,)])
 
 
@@ -294,6 +295,7 @@ def test_40_extra_fields_are_ignored() -> None:
     """Nobody makes themself staff, another's id, or active without a proof."""
     staff = make_user("root", "root@example.com", is_staff=True)
     extra = {"is_staff": True, "is_superuser": True, "is_active": True, "activated_at": "2020-01-01", "pk": staff.pk}
+    extra["public_id"] = str(staff.public_id)
     assert post("/api/captchas/", {"email": ALICE, "id": "x" * 24, "decoy": False} | extra).status_code == 202
     pending = User.objects.get(email=ALICE)
     assert (pending.is_active, pending.is_staff, pending.is_superuser) == (False, False, False)
@@ -301,7 +303,7 @@ def test_40_extra_fields_are_ignored() -> None:
     sign_up = make_captcha()
     made = try_code(sign_up, right(sign_up), user_id=staff.pk, proven_at="2020-01-01", link_proof="x" * 32, **extra)
     assert made.status_code == 201
-    assert made.json()["id"] == pending.pk
+    assert made.json()["id"] == str(pending.public_id)
     alice = User.objects.get(email=ALICE)
     assert (alice.is_staff, alice.is_superuser) == (False, False)
     locked = make_captcha(BOB)

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.core.cache import cache
@@ -39,12 +40,21 @@ def test_a_code_makes_an_account_and_a_token_that_opens_it(api: Api) -> None:
     answer = api.register(api.ask(), username="小明")
     user = User.objects.get(email=ALICE)
     assert answer.status_code == 201
-    assert answer.json() | {"token": ""} == {"id": user.pk, "username": "小明", "email": ALICE, "token": ""}
+    assert answer.json() | {"token": ""} == {"id": str(user.public_id), "username": "小明", "email": ALICE, "token": ""}
     api.sign_in(answer.json()["token"])
     me = api.get("/api/users/me/")
-    assert me.json() == {"id": user.pk, "username": "小明", "email": ALICE, "language": "zh-hans"}
+    assert me.json() == {"id": str(user.public_id), "username": "小明", "email": ALICE, "language": "zh-hans"}
     assert PASSWORD not in answer.content.decode() + me.content.decode()
     assert user.last_login is not None
+
+
+def test_d7_an_accounts_id_is_random_and_stays(api: Api) -> None:
+    """It says nothing of how many accounts there are, and no call takes it for another account's."""
+    ids = [api.register(api.ask(email), username=name).json()["id"] for name, email in (("alice", ALICE), ("bob", BOB))]
+    assert all(UUID(each).version == 4 for each in ids)
+    assert ids[0] != ids[1]
+    api.sign_in(api.post("/api/login/", {"username": "alice", "password": PASSWORD}).json()["token"])
+    assert api.get("/api/users/me/").json()["id"] == ids[0]
 
 
 def test_an_account_without_a_language_has_the_sites(api: Api, settings) -> None:
