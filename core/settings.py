@@ -252,6 +252,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": _("Register people by emailed code, and sign them in."),
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
+    "COMPONENT_SPLIT_PATCH": False,  # no field of a PATCH is optional
     "SORT_OPERATIONS": False,  # in the order of a sign-up
     "POSTPROCESSING_HOOKS": ["signup.api.schema.postprocess"],
 }

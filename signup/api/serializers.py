@@ -3,7 +3,7 @@ What each call takes and returns. Fields document; the forms of the pages valida
 same input and refuse it with the same messages.
 """
 
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from django.conf import settings
 from django.forms import Form
@@ -13,7 +13,13 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from core import lengths
-from signup.accounts.forms import LoginForm
+from signup.accounts.forms import (
+    CurrentPasswordForm,
+    LanguageForm,
+    LoginForm,
+    PasswordChangeForm,
+    PasswordResetForm,
+)
 from signup.forms import EmailForm, RegisterForm
 from signup.models import User
 from verification import codes
@@ -24,8 +30,18 @@ from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, validation_pro
 
 EXAMPLE_LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
 _PEOPLE = {
-    "en": {"username": "alice", "email": "alice@example.com", "language": "en"},
-    "zh-hans": {"username": "小明", "email": "xiaoming@example.com", "language": "zh-hans"},
+    "en": {
+        "username": "alice",
+        "email": "alice@example.com",
+        "language": "en",
+        "detail": "If alice@example.com has an account, we've sent instructions",
+    },
+    "zh-hans": {
+        "username": "小明",
+        "email": "xiaoming@example.com",
+        "language": "zh-hans",
+        "detail": "如果 xiaoming@example.com 已注册，将收到重置邮件",
+    },
 }
 _ID = "kX3vT0pQm7Rz1LbW9sYd4HcA"
 _PUBLIC_ID = "5b1f0a8e-3c62-4f0d-9a57-2d1c7e6b4f90"
@@ -33,6 +49,7 @@ _STATUS_URL = f"https://accounts.example.com/api/captchas/{_ID}/"
 _TOKEN = "9f" * 32
 _TIME = "2030-01-31T09:30:00Z"
 _PASSWORD = "correct horse battery"  # noqa: S105 - an example
+_NEW_PASSWORD = "another horse battery"  # noqa: S105 - an example
 
 
 def _example(*names: str, **values: Any) -> Any:
@@ -52,6 +69,7 @@ def _example(*names: str, **values: Any) -> Any:
 # Serializers have no docstrings: drf-spectacular would publish them untranslated.
 class FormSerializer(serializers.Serializer[Any]):
     form: Any  # the bound form that validated
+    names: ClassVar[dict[str, str]] = {}  # those of the form's fields that have another name in the body
 
     def get_form(self, fields: dict[str, str]) -> Form:
         """The form that validates, bound to the fields of the body."""
@@ -78,7 +96,9 @@ class FormSerializer(serializers.Serializer[Any]):
     def refuse(self, **extra: Any) -> NoReturn:
         """Raise the form's errors, under the form's own codes; `extra` are further members of the problem."""
         errors = {
-            name: [{"code": error.code or ErrorCode.INVALID, "message": " ".join(error.messages)} for error in found]
+            self.names.get(name, name): [
+                {"code": error.code or ErrorCode.INVALID, "message": " ".join(error.messages)} for error in found
+            ]
             for name, found in self.form.errors.as_data().items()
         }
         raise validation_problem(errors, **extra)
@@ -123,6 +143,41 @@ class SignInSerializer(FormSerializer):
         if self.form.non_field_errors():
             raise Problem(ErrorCode.LOGIN_FAILED)
         super().refuse(**extra)
+
+
+@_example("email")
+class PasswordResetSerializer(FormSerializer):
+    email = serializers.CharField(help_text=_("The address of the account"))
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        return PasswordResetForm(fields)
+
+
+@_example("language")
+class LanguageSerializer(FormSerializer):
+    language = serializers.ChoiceField(choices=settings.LANGUAGES)
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        return LanguageForm(fields)
+
+
+@_example(old_password=_PASSWORD, password=_NEW_PASSWORD)
+class PasswordChangeSerializer(FormSerializer):
+    old_password = serializers.CharField(help_text=_("Current password"))
+    password = serializers.CharField(help_text=_("At least 8 characters"))
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        request = self.context["request"]
+        return PasswordChangeForm(request.user, fields, request=request)
+
+
+@_example(password=_PASSWORD)
+class DeletionSerializer(FormSerializer):
+    names: ClassVar = {"old_password": "password"}
+    password = serializers.CharField(help_text=_("Current password"))
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        return CurrentPasswordForm({"old_password": fields.get("password", "")}, request=self.context["request"])
 
 
 # What a client may know of its sign-up request: the same for every address.
@@ -189,6 +244,11 @@ class AccountSerializer(serializers.Serializer[Any]):
     def to_representation(self, instance: User) -> dict[str, Any]:
         """An account that an operator created may have no language of its own."""
         return super().to_representation(instance) | {"language": instance.language or settings.LANGUAGE_CODE}
+
+
+@_example("detail")
+class MessageSerializer(serializers.Serializer[Any]):
+    detail = serializers.CharField(help_text=_("For people, in the language of the request"))
 
 
 class FieldErrorSerializer(serializers.Serializer[Any]):

@@ -220,6 +220,24 @@ GUESSING = [
         "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
     ),
     defect(
+        18,
+        "The API compares the password of a deletion itself, so it is not limited",
+        Edit(
+            "signup/api/views.py",
+            "        request.user.delete()\n",
+            '        if not request.user.check_password(request.data["password"]):\n'
+            "            raise Problem(ErrorCode.VALIDATION)\n"
+            "        request.user.delete()\n",
+        ),
+        Edit(
+            "signup/api/views.py",
+            '        serializer = serializers.DeletionSerializer(data=request.data, context={"request": request})\n'
+            "        serializer.is_valid(raise_exception=True)\n",
+            "",
+        ),
+        "test_api.py::test_18_a_stolen_token_guesses_no_password[deletion]",
+    ),
+    defect(
         69,
         "A right code takes its try back, also from the longer code that replaced it",
         Edit(SERVICES, 'attempts=Greatest(F("attempts") - 1, 0)', 'attempts=F("attempts") - 1'),

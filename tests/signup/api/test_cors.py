@@ -29,6 +29,7 @@ def test_an_allowed_origin_may_call_and_read_refusals(api: Api, allowed: None) -
     """Errors of middleware too, and Retry-After; cookies never go along."""
     answer = preflight(api, "/api/captchas/")
     assert (answer.status_code, answer["Access-Control-Allow-Origin"]) == (200, APP)
+    assert {"GET", "POST", "PATCH", "DELETE"} <= set(answer["Access-Control-Allow-Methods"].split(", "))
     assert {"authorization", "content-type", "idempotency-key"} <= set(
         answer["Access-Control-Allow-Headers"].split(", ")
     )

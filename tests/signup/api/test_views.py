@@ -319,14 +319,20 @@ def test_codes_are_read_as_people_type_them(api: Api) -> None:
     assert api.register(sign_up, captcha=typed).status_code == 201
 
 
-@pytest.mark.parametrize("path", ["/api/users/me/", "/api/logout/"])
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", "/api/users/me/"),
+    ("PATCH", "/api/users/me/"),
+    ("DELETE", "/api/users/me/"),
+    ("POST", "/api/users/me/password/"),
+    ("POST", "/api/logout/"),
+])  # fmt: skip
 @pytest.mark.parametrize(
     "header", ["", "Token", "Token x", "Token a b", "Bearer " + "0" * 64, "Token \xff\xfe", "Token " + "0" * 64]
 )
-def test_without_a_good_token_it_is_a_401(api: Api, path: str, header: str) -> None:
+def test_without_a_good_token_it_is_a_401(api: Api, method: str, path: str, header: str) -> None:
     """Missing, malformed, unknown; with the scheme that is asked for."""
     api.headers |= {"authorization": header} if header else {}
-    answer = api.get(path) if path.endswith("me/") else api.post(path)
+    answer = api.client.generic(method, path, headers=api.headers)
     assert (answer.status_code, answer["WWW-Authenticate"]) == (401, "Token")
     assert answer.json()["code"] in ("not_authenticated", "invalid_token")
 
@@ -359,7 +365,9 @@ def test_a_database_that_is_away_is_a_503(api: Api, monkeypatch, away: str) -> N
 LIMITS = [
     ("LIMIT_REQUESTS_NETWORK", "/api/captchas/", {"email": ALICE}),
     ("LIMIT_REQUESTS_NETWORK", f"/api/captchas/{'x' * 24}/resend/", None),
+    ("LIMIT_REQUESTS_NETWORK", "/api/password-reset/", {"email": ALICE}),
     ("LIMIT_VERIFY_NETWORK", "/api/users/", {"id": "x"}),
+    ("LIMIT_LOGIN_NETWORK", "/api/users/me/password/", {"old_password": "wrong", "password": "x"}),
     ("LIMIT_LOGIN_NETWORK", "/api/login/", {"username": "alice", "password": "wrong"}),
     ("LIMIT_LOGIN_PAIR", "/api/login/", {"username": "alice2", "password": "wrong"}),
 ]
@@ -384,7 +392,9 @@ def test_the_limits_of_the_pages_hold(api: Api, settings, limit: str, path: str,
     ("/api/users/", "POST"),
     ("/api/login/", "POST"),
     ("/api/logout/", "POST"),
-    ("/api/users/me/", "GET, HEAD"),
+    ("/api/password-reset/", "POST"),
+    ("/api/users/me/", "GET, HEAD, PATCH, DELETE"),
+    ("/api/users/me/password/", "POST"),
     ("/api/schema/", "GET, HEAD"),
     ("/api/docs/", "GET, HEAD"),
 ])  # fmt: skip
