@@ -1,6 +1,6 @@
 """The calls, in the order of a sign-up. Each is one serializer and one service, under the limits of the pages."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
@@ -228,8 +228,9 @@ class Me(Call):
     def patch(self, request: Request) -> Response:
         serializer = serializers.LanguageSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        account_services.change_language(user=request.user, language=serializer.validated_data["language"])
-        return Response(serializers.AccountSerializer(request.user).data)
+        user = cast(User, request.user)
+        account_services.change_language(user=user, language=serializer.validated_data["language"])
+        return Response(serializers.AccountSerializer(user).data)
 
     @extend_schema(
         operation_id="delete_account",
