@@ -1,3 +1,4 @@
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -99,6 +100,8 @@ class AddressField(models.EmailField):  # type: ignore[type-arg]
 class User(AbstractBaseUser, PermissionsMixin):
     """An account. Until its mailbox is proven it is inactive and has no username."""
 
+    # The account's id for API clients: the primary key would tell them how many accounts there are.
+    public_id = models.UUIDField(_("public id"), default=uuid.uuid4, unique=True, editable=False)
     email = AddressField(_("email address"), max_length=email_addresses.MAX_LENGTH, unique=True)  # canonical
     # Null until activation: nobody can take a name without proving a mailbox.
     username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)  # noqa: DJ001

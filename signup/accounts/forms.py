@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth import authenticate, password_validation
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
@@ -54,6 +55,12 @@ class NewPasswordForm(forms.Form):
         password = self.cleaned_data["password"]
         services.change_password(user=self.user, password=password, language=get_language() or "")
         return self.user
+
+
+class LanguageForm(forms.Form):
+    """The language of the mails to an account."""
+
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
 
 
 class CurrentPasswordForm(forms.Form):

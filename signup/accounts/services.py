@@ -23,6 +23,12 @@ def request_password_reset(*, address: str, language: str, network: str = "") ->
     )
 
 
+def change_language(*, user: User, language: str) -> None:
+    """Set the language of later mails to the account."""
+    user.language = language
+    user.save(update_fields=["language"])
+
+
 def change_password(*, user: User, password: str | None, language: str) -> None:
     """Set a password, or none, and mail its owner, who may not have done it: in `language` if the account has none."""
     if password is None:

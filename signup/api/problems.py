@@ -31,6 +31,9 @@ class ErrorCode(StrEnum):
     BAD_REQUEST = "bad_request", 400, _("There is a problem with the request"), _("Check its address and its headers")
     VALIDATION = "validation", 400, _("There is a problem"), _("Each field in errors says what is wrong with it")
     MALFORMED = "malformed", 400, _("The body can't be read"), _("Send one JSON object in UTF-8, each key once")
+    IDEMPOTENCY_KEY = (
+        "idempotency_key", 400, _("The Idempotency-Key can't be used"), _("Send 1 to 255 printable ASCII characters")
+    )  # fmt: skip
     # The sign-up
     SESSION_LOST = "session_lost", 400, TEXTS[states.HandleLost]
     ALREADY_REDEEMED = "already_redeemed", 400, TEXTS[states.AlreadyRedeemed]
@@ -66,7 +69,9 @@ class ErrorCode(StrEnum):
     LENGTH = "length", None, _("Username must be between 2 and 20 characters")
     MAX_LENGTH = "max_length", None, _("The field is too long")
     CHARACTERS = "characters", None, _("The username has a character that can't be used, or mixes scripts")
+    INVALID_CHOICE = "invalid_choice", None, _("The field must have one of the listed values")
     NULL_CHARACTERS = "null_characters_not_allowed", None, _("The field has a character that can't be used")
+    PASSWORD_INCORRECT = "password_incorrect", None, _("Your current password is incorrect")
     PASSWORD_TOO_SHORT = "password_too_short", None, _("Password must be at least 8 characters")
     PASSWORD_TOO_LONG = "password_too_long", None, _("Password must be at most 128 characters")
     PASSWORD_TOO_COMMON = "password_too_common", None, _("Choose a password that is harder to guess")
@@ -90,19 +95,23 @@ _OTHER_CODES = {exceptions.ParseError: ErrorCode.MALFORMED, exceptions.Authentic
 
 class Problem(Exception):
     """
-    An error that a call responds with, in the active language. `detail` and `status` replace those of the code, and
-    `errors` are the errors by field: `{field: [{"code": …, "message": …}]}`.
+    An error that a call responds with, in the active language. `detail` and `status` replace those of the code,
+    `errors` are the errors by field: `{field: [{"code": …, "message": …}]}`, and `extra` are members of a few codes.
     """
 
-    def __init__(self, code: ErrorCode, *, detail: str = "", errors: Any = None, status: int | None = None) -> None:
+    def __init__(
+        self, code: ErrorCode, *, detail: str = "", errors: Any = None, status: int | None = None, **extra: Any
+    ) -> None:
         super().__init__(code)
-        self.members = {
+        self.members: dict[str, Any] = {
             "type": f"/api/docs/#{code}",
             "title": str(code.meaning),
             "status": status or code.status,
             "detail": detail or str(code.advice or code.meaning),
             "code": str(code),
-        } | ({"errors": errors} if errors else {})
+        } | extra
+        if errors:
+            self.members["errors"] = errors
 
     def response(self) -> JsonResponse:
         status, as_text = self.members["status"], {"ensure_ascii": False}
@@ -117,13 +126,16 @@ def field_error(field: str, code: ErrorCode) -> dict[str, list[dict[str, str]]]:
     return {field: [{"code": str(code), "message": str(code.meaning)}]}
 
 
-def validation_problem(errors: Any) -> Problem:
-    """A single refusal by the services is the problem itself; any other errors are a failed validation."""
+def validation_problem(errors: Any, **extra: Any) -> Problem:
+    """
+    A single refusal by the services is the problem itself, with its `extra` members; any other errors are a failed
+    validation.
+    """
     first, *others = [entry for entries in errors.values() for entry in entries]
     code = ErrorCode(first["code"])
     if others or code not in REFUSALS:
         code = ErrorCode.VALIDATION
-    return Problem(code, detail=first["message"], errors=errors)
+    return Problem(code, detail=first["message"], errors=errors, **extra)
 
 
 def exception_handler(error: Exception, context: Any) -> HttpResponse | None:

@@ -18,16 +18,16 @@ from .serializers import EXAMPLE_LANGUAGES, ProblemSerializer
 
 Body = type[Serializer[Any]] | None
 
-_LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
+LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
+TOKEN_ERRORS = (ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN)
 _BODY_ERRORS = (
     ErrorCode.MALFORMED, ErrorCode.VALIDATION, ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE,
-    ErrorCode.RATE_LIMITED,  # every call that takes a body has a limit
 )  # fmt: skip
 _COMMON_ERRORS = (ErrorCode.BAD_REQUEST, ErrorCode.UNAVAILABLE)
 _FIELDS = {  # where the refusals of the services appear; all others appear at the code
     ErrorCode.EMAIL_REGISTERED: "email",
     ErrorCode.USERNAME_TAKEN: "username",
-    **dict.fromkeys(_LOST_ID, "id"),
+    **dict.fromkeys(LOST_ID, "id"),
 }
 
 _ID = "$response.body#/id"
@@ -43,11 +43,25 @@ _LINKS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "sign_in": {"requestBody": {"username": "$response.body#/username", "password": "$request.body#/password"}}
     },
 }
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    "header",
+    description=_(
+        "A random value, such as a UUID, for one attempt to sign up. Repeating the call with the same value, address "
+        "and network within 10 minutes returns the same request, and sends no other email."
+    ),
+)
 _CHOICE = re.compile(r"^\* `(.+?)` - (.+)$\n?", re.MULTILINE)  # how drf-spectacular describes the values of a field
 
 
 class OperationSchema(AutoSchema):
     """One tag, as the API has one purpose, and the headers of errors."""
+
+    def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Any:
+        """drf-spectacular knows no body of DELETE, which OpenAPI 3.1 allows; it is described as that of a POST is."""
+        method = "POST" if method == "DELETE" else method
+        return super().get_operation(path, path_regex, path_prefix, method, registry)
 
     def get_tags(self) -> list[str]:
         return ["Doorcode"]
@@ -60,12 +74,12 @@ class OperationSchema(AutoSchema):
         ]
 
 
-def errors(*codes: ErrorCode, body: Body = None, id_in_path: bool = False) -> dict[Any, OpenApiResponse]:
+def errors(*codes: ErrorCode, body: Body = None, lost: tuple[ErrorCode, ...] = ()) -> dict[Any, OpenApiResponse]:
     """
     The problems of a call, for `responses` of `@extend_schema`, with examples. `codes` are the call's own; those of any
-    call, of any call with a `body`, and of a lost `id_in_path` are added.
+    call, of any call with a `body`, and those of a `lost` id in the path are added.
     """
-    by_status: dict[int, list[ErrorCode]] = {404: list(_LOST_ID)} if id_in_path else {}
+    by_status: dict[int, list[ErrorCode]] = {404: list(lost)} if lost else {}
     for code in (*codes, *(_BODY_ERRORS if body else ()), *_COMMON_ERRORS):
         by_status.setdefault(code.status or 400, []).append(code)
     return {
@@ -88,7 +102,8 @@ def _example(code: ErrorCode, status: int, language: str, body: Body) -> dict[st
         if code is ErrorCode.VALIDATION and body:
             return validation_problem(field_error(str(next(iter(body().fields))), ErrorCode.NOT_A_STRING)).members
         if code in REFUSALS and status == 400:
-            return validation_problem(field_error(_FIELDS.get(code, "captcha"), code)).members
+            extra = {"code_length": 8} if code is ErrorCode.LENGTHENED else {}
+            return validation_problem(field_error(_FIELDS.get(code, "captcha"), code), **extra).members
         return Problem(code, status=status).members
 
 

@@ -3,7 +3,7 @@ What each call takes and returns. Fields document; the forms of the pages valida
 same input and refuse it with the same messages.
 """
 
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from django.conf import settings
 from django.forms import Form
@@ -13,25 +13,43 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from core import lengths
-from signup.accounts.forms import LoginForm
+from signup.accounts.forms import (
+    CurrentPasswordForm,
+    LanguageForm,
+    LoginForm,
+    PasswordChangeForm,
+    PasswordResetForm,
+)
 from signup.forms import EmailForm, RegisterForm
 from signup.models import User
 from verification import codes
 from verification.models import CaptchaModel
 from verification.states import AlreadyRedeemed, HandleLost, State, resend_wait, state_of
 
-from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem
+from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, validation_problem
 
 EXAMPLE_LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
 _PEOPLE = {
-    "en": {"username": "alice", "email": "alice@example.com", "language": "en"},
-    "zh-hans": {"username": "小明", "email": "xiaoming@example.com", "language": "zh-hans"},
+    "en": {
+        "username": "alice",
+        "email": "alice@example.com",
+        "language": "en",
+        "detail": "If alice@example.com has an account, we've sent instructions",
+    },
+    "zh-hans": {
+        "username": "小明",
+        "email": "xiaoming@example.com",
+        "language": "zh-hans",
+        "detail": "如果 xiaoming@example.com 已注册，将收到重置邮件",
+    },
 }
 _ID = "kX3vT0pQm7Rz1LbW9sYd4HcA"
+_PUBLIC_ID = "5b1f0a8e-3c62-4f0d-9a57-2d1c7e6b4f90"
 _STATUS_URL = f"https://accounts.example.com/api/captchas/{_ID}/"
 _TOKEN = "9f" * 32
 _TIME = "2030-01-31T09:30:00Z"
 _PASSWORD = "correct horse battery"  # noqa: S105 - an example
+_NEW_PASSWORD = "another horse battery"  # noqa: S105 - an example
 
 
 def _example(*names: str, **values: Any) -> Any:
@@ -51,6 +69,7 @@ def _example(*names: str, **values: Any) -> Any:
 # Serializers have no docstrings: drf-spectacular would publish them untranslated.
 class FormSerializer(serializers.Serializer[Any]):
     form: Any  # the bound form that validated
+    names: ClassVar[dict[str, str]] = {}  # those of the form's fields that have another name in the body
 
     def get_form(self, fields: dict[str, str]) -> Form:
         """The form that validates, bound to the fields of the body."""
@@ -74,13 +93,15 @@ class FormSerializer(serializers.Serializer[Any]):
             self.refuse()
         return self.form.cleaned_data
 
-    def refuse(self) -> NoReturn:
-        """Raise the form's errors, under the form's own codes."""
+    def refuse(self, **extra: Any) -> NoReturn:
+        """Raise the form's errors, under the form's own codes; `extra` are further members of the problem."""
         errors = {
-            name: [ErrorDetail(" ".join(error.messages), error.code or ErrorCode.INVALID) for error in found]
+            self.names.get(name, name): [
+                {"code": error.code or ErrorCode.INVALID, "message": " ".join(error.messages)} for error in found
+            ]
             for name, found in self.form.errors.as_data().items()
         }
-        raise ValidationError(errors)
+        raise validation_problem(errors, **extra)
 
 
 @_example("email")
@@ -100,12 +121,14 @@ class NewUserSerializer(FormSerializer):
     password = serializers.CharField(help_text=_("At least 8 characters"))
 
     def get_form(self, fields: dict[str, str]) -> Form:
-        return RegisterForm(fields, sign_up=find_sign_up(fields.get("id", "")))
+        return RegisterForm(fields, sign_up=find_unfinished(fields.get("id", "")))
 
-    def refuse(self) -> NoReturn:
+    def refuse(self, **extra: Any) -> NoReturn:
         """Raise AlreadyRedeemed instead if a parallel call created the account: it has the username, too."""
-        find_sign_up(self.initial_data.get("id", ""))
-        super().refuse()
+        sign_up = find_unfinished(self.initial_data.get("id", ""))
+        if self.form.has_error("captcha", ErrorCode.LENGTHENED):
+            extra["code_length"] = sign_up.length
+        super().refuse(**extra)
 
 
 @_example("username", password=_PASSWORD)
@@ -116,10 +139,45 @@ class SignInSerializer(FormSerializer):
     def get_form(self, fields: dict[str, str]) -> Form:
         return LoginForm(self.context["request"], fields)
 
-    def refuse(self) -> NoReturn:
+    def refuse(self, **extra: Any) -> NoReturn:
         if self.form.non_field_errors():
             raise Problem(ErrorCode.LOGIN_FAILED)
-        super().refuse()
+        super().refuse(**extra)
+
+
+@_example("email")
+class PasswordResetSerializer(FormSerializer):
+    email = serializers.CharField(help_text=_("The address of the account"))
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        return PasswordResetForm(fields)
+
+
+@_example("language")
+class LanguageSerializer(FormSerializer):
+    language = serializers.ChoiceField(choices=settings.LANGUAGES)
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        return LanguageForm(fields)
+
+
+@_example(old_password=_PASSWORD, password=_NEW_PASSWORD)
+class PasswordChangeSerializer(FormSerializer):
+    old_password = serializers.CharField(help_text=_("Current password"))
+    password = serializers.CharField(help_text=_("At least 8 characters"))
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        request = self.context["request"]
+        return PasswordChangeForm(request.user, fields, request=request)
+
+
+@_example(password=_PASSWORD)
+class DeletionSerializer(FormSerializer):
+    names: ClassVar = {"old_password": "password"}
+    password = serializers.CharField(help_text=_("Current password"))
+
+    def get_form(self, fields: dict[str, str]) -> Form:
+        return CurrentPasswordForm({"old_password": fields.get("password", "")}, request=self.context["request"])
 
 
 # What a client may know of its sign-up request: the same for every address.
@@ -141,7 +199,7 @@ class CodeRequestSerializer(serializers.Serializer[CaptchaModel]):
         return resend_wait(sign_up)
 
 
-@_example(state="sent", sent_at=_TIME, resend_after=42)
+@_example(state="sent", sent_at=_TIME, resend_after=42, code_length=4)
 class DeliveryStateSerializer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(
         choices=[
@@ -150,6 +208,8 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
             ("sent", _("the mail server has it")),
             ("delayed", _("it is tried again by itself")),
             ("failed", _("it was refused for good, or given up")),
+            ("proven", _("the code was right, and there is no account yet")),
+            ("finished", _("there is an account: sign in")),
         ]
     )
     sent_at = serializers.DateTimeField(allow_null=True)
@@ -157,11 +217,12 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
     leaves_at = serializers.DateTimeField(
         required=False, help_text=_("When the email will be sent, if a limit delays it")
     )
+    code_length = serializers.IntegerField(help_text=_("Number of digits in the code"))
 
 
-@_example("username", "email", id=7, token=_TOKEN)
+@_example("username", "email", id=_PUBLIC_ID, token=_TOKEN)
 class NewAccountSerializer(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
+    id = serializers.UUIDField(help_text=_("The account's id: random, and always the same"))
     username = serializers.CharField()
     email = serializers.CharField(help_text=_("In its canonical form, which is where mail goes"))
     token = serializers.CharField(help_text=_("Shown only once: the server keeps only its hash"))
@@ -173,9 +234,9 @@ class TokenSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
-@_example("username", "email", "language", id=7)
+@_example("username", "email", "language", id=_PUBLIC_ID)
 class AccountSerializer(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
+    id = serializers.UUIDField(source="public_id", help_text=_("The account's id: random, and always the same"))
     username = serializers.CharField()
     email = serializers.CharField()
     language = serializers.ChoiceField(choices=settings.LANGUAGES)
@@ -183,6 +244,11 @@ class AccountSerializer(serializers.Serializer[Any]):
     def to_representation(self, instance: User) -> dict[str, Any]:
         """An account that an operator created may have no language of its own."""
         return super().to_representation(instance) | {"language": instance.language or settings.LANGUAGE_CODE}
+
+
+@_example("detail")
+class MessageSerializer(serializers.Serializer[Any]):
+    detail = serializers.CharField(help_text=_("For people, in the language of the request"))
 
 
 class FieldErrorSerializer(serializers.Serializer[Any]):
@@ -199,13 +265,22 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
     code = serializers.ChoiceField(choices=[(str(code), code.meaning) for code in PROBLEMS])
     errors = serializers.DictField(child=FieldErrorSerializer(many=True), required=False)  # type: ignore[assignment]
+    code_length = serializers.IntegerField(
+        required=False, help_text=_("With lengthened: number of digits in the new code")
+    )
 
 
 def find_sign_up(handle: str) -> CaptchaModel:
-    """The sign-up request of a handle. Raises HandleLost, or AlreadyRedeemed."""
+    """The sign-up request of a handle, unfinished or finished. Raises HandleLost."""
     sign_up = CaptchaModel.objects.filter(handle=handle).first() if codes.is_handle(handle) else None
-    if sign_up and sign_up.is_finished:
-        raise AlreadyRedeemed
-    if sign_up is None or state_of(sign_up) is State.LOST:
+    if sign_up is None or (state_of(sign_up) is State.LOST and not sign_up.is_finished):
         raise HandleLost
+    return sign_up
+
+
+def find_unfinished(handle: str) -> CaptchaModel:
+    """The sign-up request of a handle that can still become an account. Raises HandleLost or AlreadyRedeemed."""
+    sign_up = find_sign_up(handle)
+    if sign_up.is_finished:
+        raise AlreadyRedeemed
     return sign_up

@@ -1,14 +1,16 @@
 """The calls, in the order of a sign-up. Each is one serializer and one service, under the limits of the pages."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
+from django_ratelimit import UNSAFE
 from drf_spectacular.utils import extend_schema
 from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
@@ -17,9 +19,10 @@ from rest_framework.views import APIView
 
 from core import client_ip
 from signup import limits, progress, services
+from signup.accounts import services as account_services
 from signup.models import User
 
-from . import problems, schema, serializers, tokens
+from . import idempotency, problems, schema, serializers, tokens
 from .parsing import require_json
 from .problems import ErrorCode, Problem
 from .schema import errors
@@ -29,13 +32,16 @@ class Call(APIView):
     """A call with a token."""
 
     http_method_names = ["get", "head", "post"]
+    password_methods: tuple[str, ...] = ()  # those that take the account's password, and count as a sign-in
     get_language = staticmethod(problems.accepted_language)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.language = self.get_language(request)
         translation.activate(self.language)  # first, so that errors are in it
+        if request.method in self.password_methods:
+            limits.count_sign_in(request)  # before the token is looked up
         super().initial(request, *args, **kwargs)
-        if request.method == "POST":
+        if request.method in UNSAFE:
             require_json(request)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
@@ -57,34 +63,47 @@ class Captchas(OpenCall):
         summary=_("Request a code"),
         description=_(
             "Sends a code to the address. The response is the same for every address, whether it has an account or "
-            "not. Calling again creates another request with another code."
+            "not. Calling again creates another request with another code, unless the Idempotency-Key is the same."
         ),
+        parameters=[schema.IDEMPOTENCY_KEY],
         request=serializers.AskCodeSerializer,
         responses={202: serializers.CodeRequestSerializer}
-        | errors(ErrorCode.EMAIL_REGISTERED, ErrorCode.SIGNUP_CLOSED, body=serializers.AskCodeSerializer),
+        | errors(
+            ErrorCode.EMAIL_REGISTERED,
+            ErrorCode.SIGNUP_CLOSED,
+            ErrorCode.IDEMPOTENCY_KEY,
+            ErrorCode.RATE_LIMITED,
+            body=serializers.AskCodeSerializer,
+        ),
     )
     def post(self, request: Request) -> Response:
         if not settings.SIGNUP_OPEN:
             raise Problem(ErrorCode.SIGNUP_CLOSED)
         limits.REQUESTS.hit(request)
+        key = idempotency.key_of(request)
         serializer = serializers.AskCodeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         address, network = serializer.validated_data["email"], client_ip.pseudonym(request)
-        sign_up = services.request_code(address=address, language=self.language, held={}, network=network)
+        if key is None:
+            sign_up = services.request_code(address=address, language=self.language, held={}, network=network)
+        else:
+            sign_up = idempotency.request_code(key=key, address=address, language=self.language, network=network)
         return Response(serializers.CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
 
 class Captcha(OpenCall):
     @extend_schema(
         operation_id="code_status",
-        summary=_("Get the email's state"),
+        summary=_("Get the state of a sign-up and its email"),
         description=_(
-            "queued and sending become sent; delayed is tried again by itself; failed calls for another address."
+            "queued and sending become sent; delayed is tried again by itself; failed calls for another address. After "
+            "that, proven and finished are about the sign-up."
         ),
-        responses={200: serializers.DeliveryStateSerializer} | errors(id_in_path=True),
+        responses={200: serializers.DeliveryStateSerializer} | errors(lost=(ErrorCode.SESSION_LOST,)),
     )
     def get(self, request: Request, id: str) -> Response:
-        return Response(progress.delivery_state(serializers.find_sign_up(id)))
+        sign_up = serializers.find_sign_up(id)
+        return Response(progress.delivery_state(sign_up) | {"code_length": sign_up.length})
 
 
 class Resend(OpenCall):
@@ -96,11 +115,11 @@ class Resend(OpenCall):
         ),
         request=None,
         responses={202: serializers.CodeRequestSerializer}
-        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, id_in_path=True),
+        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, lost=schema.LOST_ID),
     )
     def post(self, request: Request, id: str) -> Response:
         limits.REQUESTS.hit(request)
-        sign_up = serializers.find_sign_up(id)
+        sign_up = serializers.find_unfinished(id)
         services.resend(sign_up=sign_up, language=self.language, network=client_ip.pseudonym(request))
         sign_up.refresh_from_db()
         return Response(serializers.CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
@@ -117,7 +136,7 @@ class Users(OpenCall):
         ),
         request=serializers.NewUserSerializer,
         responses={201: serializers.NewAccountSerializer}
-        | errors(*problems.REFUSALS, body=serializers.NewUserSerializer),
+        | errors(*problems.REFUSALS, ErrorCode.RATE_LIMITED, body=serializers.NewUserSerializer),
     )
     @sensitive_variables()
     def post(self, request: Request) -> Response:
@@ -127,7 +146,8 @@ class Users(OpenCall):
         serializer.is_valid(raise_exception=True)
         user = serializer.form.save(language=self.language) or serializer.refuse()
         token = _sign_in(request, user).token
-        return Response({"id": user.pk, "username": user.username, "email": user.email, "token": token}, status=201)
+        account = {"id": str(user.public_id), "username": user.username, "email": user.email}
+        return Response(account | {"token": token}, status=201)
 
 
 class Login(OpenCall):
@@ -137,7 +157,7 @@ class Login(OpenCall):
         description=_("Returns a token, which works until it expires, is signed out, or the password changes."),
         request=serializers.SignInSerializer,
         responses={200: serializers.TokenSerializer}
-        | errors(ErrorCode.LOGIN_FAILED, body=serializers.SignInSerializer),
+        | errors(ErrorCode.LOGIN_FAILED, ErrorCode.RATE_LIMITED, body=serializers.SignInSerializer),
     )
     @sensitive_variables()
     def post(self, request: Request) -> Response:
@@ -154,8 +174,7 @@ class Logout(Call):
         summary=_("Sign out"),
         description=_("The token stops working."),
         request=None,
-        responses={204: None}
-        | errors(ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
+        responses={204: None} | errors(*schema.TOKEN_ERRORS, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
     )
     def post(self, request: Request) -> Response:
         request.auth.delete()
@@ -163,15 +182,103 @@ class Logout(Call):
         return Response(status=204)
 
 
+class PasswordReset(OpenCall):
+    @extend_schema(
+        operation_id="request_password_reset",
+        summary=_("Request a password reset"),
+        description=_(
+            "If the address has an account, it gets an email with a link to a page of the site, where its reader "
+            "chooses a new password. The response is the same for every address."
+        ),
+        request=serializers.PasswordResetSerializer,
+        responses={202: serializers.MessageSerializer}
+        | errors(ErrorCode.RATE_LIMITED, body=serializers.PasswordResetSerializer),
+    )
+    def post(self, request: Request) -> Response:
+        limits.REQUESTS.hit(request)
+        serializer = serializers.PasswordResetSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        email, network = serializer.validated_data["email"], client_ip.pseudonym(request)
+        account_services.request_password_reset(address=email, language=self.language, network=network)
+        text = gettext("If %(email)s has an account, we've sent instructions") % {"email": email}
+        return Response({"detail": text}, status=202)
+
+
 class Me(Call):
+    http_method_names = ["get", "head", "patch", "delete"]
+    password_methods = ("DELETE",)
+
     @extend_schema(
         operation_id="me",
         summary=_("Get the current account"),
         description=_("The account of the token."),
-        responses={200: serializers.AccountSerializer} | errors(ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN),
+        responses={200: serializers.AccountSerializer} | errors(*schema.TOKEN_ERRORS),
     )
     def get(self, request: Request) -> Response:
         return Response(serializers.AccountSerializer(request.user).data)
+
+    @extend_schema(
+        operation_id="change_language",
+        summary=_("Change the language"),
+        description=_("The language of later emails to the account."),
+        request=serializers.LanguageSerializer,
+        responses={200: serializers.AccountSerializer}
+        | errors(*schema.TOKEN_ERRORS, body=serializers.LanguageSerializer),
+    )
+    def patch(self, request: Request) -> Response:
+        serializer = serializers.LanguageSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        user = cast(User, request.user)
+        account_services.change_language(user=user, language=serializer.validated_data["language"])
+        return Response(serializers.AccountSerializer(user).data)
+
+    @extend_schema(
+        operation_id="delete_account",
+        summary=_("Delete the account"),
+        description=_(
+            "Deletes the account and its tokens, after its password, and frees its username and address. Staff can't "
+            "delete themselves."
+        ),
+        request=serializers.DeletionSerializer,
+        responses={204: None}
+        | errors(
+            *schema.TOKEN_ERRORS,
+            ErrorCode.FORBIDDEN,
+            ErrorCode.RATE_LIMITED,
+            body=serializers.DeletionSerializer,
+        ),
+    )
+    @sensitive_variables()
+    def delete(self, request: Request) -> Response:
+        if request.user.is_staff:
+            raise Problem(ErrorCode.FORBIDDEN)  # as on the page: the admin's log refers to operators
+        serializer = serializers.DeletionSerializer(data=request.data, context={"request": request})
+        serializer.is_valid(raise_exception=True)
+        request.user.delete()
+        return Response(status=204)
+
+
+class Password(Call):
+    password_methods = ("POST",)
+
+    @extend_schema(
+        operation_id="change_password",
+        summary=_("Change the password"),
+        description=_(
+            "All tokens and sessions of the account end. The response has a new token, and the owner gets an email."
+        ),
+        request=serializers.PasswordChangeSerializer,
+        responses={200: serializers.TokenSerializer}
+        | errors(*schema.TOKEN_ERRORS, ErrorCode.RATE_LIMITED, body=serializers.PasswordChangeSerializer),
+    )
+    @sensitive_variables()
+    def post(self, request: Request) -> Response:
+        serializer = serializers.PasswordChangeSerializer(data=request.data, context={"request": request})
+        serializer.is_valid(raise_exception=True)
+        issued = tokens.issue(user=serializer.form.save())
+        if issued is None:  # it changed again meanwhile
+            raise Problem(ErrorCode.INVALID_TOKEN)
+        return Response(serializers.TokenSerializer(issued).data)
 
 
 @extend_schema(exclude=True)

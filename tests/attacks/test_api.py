@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 import requests
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
+from signup.api import tokens
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_user, right, wrong
+from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_pending, make_user, right, wrong
 from tests.servers import MailServer, Postgres, Redis, System
 from verification.models import CaptchaModel
+from worker.models import Delivery
 
 # --- The attacker's tools ---------------------------------------------------------------------------------------------
 
@@ -96,7 +100,8 @@ def test_08_of_50_parallel_right_codes_one_makes_an_account(site: System) -> Non
     }
     assert call(site, "/api/users/", given | {"username": "racer9"}).json()["code"] == "already_redeemed"
     people = "SELECT count(*) FROM signup_user WHERE email = 'race-right@example.com' AND is_active"
-    tokens = f"SELECT count(*) FROM knox_authtoken WHERE user_id = {made[0]['id']}"
+    tokens = "SELECT count(*) FROM knox_authtoken JOIN signup_user u ON u.id = user_id"
+    tokens += f" WHERE public_id = '{made[0]['id']}'"
     assert (site.rows(people), site.rows(tokens)) == ([(1,)], [(1,)])
 
 
@@ -137,6 +142,30 @@ def test_18_json_spends_the_budgets_of_the_forms(settings: Any) -> None:
             != 429
         )
     assert post("/api/login/", {"username": "BOB", "password": PASSWORD}).status_code == 429
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("by", ["change", "deletion"])
+def test_18_a_stolen_token_guesses_no_password(settings: Any, by: str) -> None:
+    """Passwords tried in a call with a token count as those of sign-ins, for the account and in all."""
+    cache.clear()
+    settings.LIMIT_LOGIN_ACCOUNT = [(4, 3600)]
+    issued = tokens.issue(user=make_user())
+    assert issued
+
+    def guess(password: str) -> int:
+        client, headers = Client(raise_request_exception=False), {"authorization": f"Token {issued.token}"}
+        method, path = ("POST", "/api/users/me/password/") if by == "change" else ("DELETE", "/api/users/me/")
+        fields = {"old_password": password, "password": "another horse b"} if by == "change" else {"password": password}
+        body = json.dumps(fields)
+        status: int = client.generic(method, path, body, content_type="application/json", headers=headers).status_code
+        return status
+
+    for _ in range(2):
+        assert guess("wrong") == 400
+        assert post("/api/login/", {"username": ALICE, "password": "wrong"}).status_code == 401
+    assert guess("wrong") == guess(PASSWORD) == 429
+    assert User.objects.get().check_password(PASSWORD)
 
 
 @pytest.mark.django_db
@@ -187,6 +216,7 @@ FIELDS = {"id": "x" * 24, "email": "nul@example.com", "captcha": "1234", "userna
     ("/api/captchas/", ["email"]),
     ("/api/users/", list(FIELDS)),
     ("/api/login/", ["username", "password"]),
+    ("/api/password-reset/", ["email"]),
 ])  # fmt: skip
 def test_25_nul_is_refused_before_the_database(site: System, path: str, fields: list[str]) -> None:
     """PostgreSQL raises at it; every field answers 400, alone, at either end, and as a key."""
@@ -208,7 +238,7 @@ def test_25_nul_is_refused_before_the_database(site: System, path: str, fields: 
 def test_26_half_surrogates_are_refused(site: System, field: str) -> None:
     """They can be escaped in JSON, and encoded nowhere."""
     body = json.dumps(FIELDS).replace(json.dumps(FIELDS[field]), '"ab\\ud800cdefgh"').encode()
-    for path in ("/api/captchas/", "/api/users/", "/api/login/"):
+    for path in ("/api/captchas/", "/api/users/", "/api/login/", "/api/password-reset/"):
         answer = call(site, path, body)
         assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
 
@@ -230,7 +260,7 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_27_json_bombs_are_refused_at_once(site: System, bomb: str) -> None:
     """Deep, huge, not a number, or with a key twice."""
-    for path in ("/api/captchas/", "/api/users/", "/api/login/"):
+    for path in ("/api/captchas/", "/api/users/", "/api/login/", "/api/password-reset/"):
         begun = time.monotonic()
         answer = call(site, path, BOMBS[bomb])
         assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
@@ -280,13 +310,40 @@ def test_37_a_page_elsewhere_can_post_nothing(content_type: str) -> None:
     foreign = {"origin": "https://evil.example"}
     body = json.dumps({"email": BOB}).encode()
     sign_up = make_captcha()
-    for path in ("/api/captchas/", f"/api/captchas/{sign_up.handle}/resend/"):
+    for path in ("/api/captchas/", f"/api/captchas/{sign_up.handle}/resend/", "/api/password-reset/"):
         sent = victim.post(path, body, content_type=content_type, headers=foreign)
         assert (sent.status_code, sent.json()["code"]) == (415, "unsupported_media_type")
         assert "Access-Control-Allow-Origin" not in sent
     assert CaptchaModel.objects.count() == 1
     assert victim.get("/api/users/me/", headers=foreign).status_code == 401
     assert victim.post("/api/logout/", headers=foreign).status_code == 401
+    given = json.dumps({"old_password": PASSWORD, "password": PASSWORD, "language": "zh-hans"})
+    for method, path in (
+        ("POST", "/api/users/me/password/"),
+        ("PATCH", "/api/users/me/"),
+        ("DELETE", "/api/users/me/"),
+    ):
+        for kind in (content_type, "application/json"):
+            assert victim.generic(method, path, given, content_type=kind, headers=foreign).status_code == 401
+    assert User.objects.get(email=ALICE).language == ""
+    assert not Delivery.objects.exists()
+
+
+@pytest.mark.django_db
+def test_01_a_reset_by_json_tells_nothing() -> None:
+    """New, waiting, registered and disabled addresses, all of one length: the same answer by the same statements."""
+    make_pending("anne@example.com")
+    make_user("anni", "anni@example.com")
+    make_user("anno", "anno@example.com", is_active=False)
+    answers = []
+    for email in ("anna@example.com", "anne@example.com", "anni@example.com", "anno@example.com"):
+        with CaptureQueriesContext(connection) as queries:
+            answer = post("/api/password-reset/", {"email": email})
+        del answer.headers["X-Request-ID"]
+        statements = [query["sql"].split()[0] for query in queries.captured_queries]
+        answers.append((answer.status_code, answer.headers, answer.json()["detail"].replace(email, "…"), statements))
+    assert answers[0] == answers[1] == answers[2] == answers[3]
+    assert answers[0][0] == 202
 
 
 @pytest.mark.django_db
@@ -294,6 +351,7 @@ def test_40_extra_fields_are_ignored() -> None:
     """Nobody makes themself staff, another's id, or active without a proof."""
     staff = make_user("root", "root@example.com", is_staff=True)
     extra = {"is_staff": True, "is_superuser": True, "is_active": True, "activated_at": "2020-01-01", "pk": staff.pk}
+    extra["public_id"] = str(staff.public_id)
     assert post("/api/captchas/", {"email": ALICE, "id": "x" * 24, "decoy": False} | extra).status_code == 202
     pending = User.objects.get(email=ALICE)
     assert (pending.is_active, pending.is_staff, pending.is_superuser) == (False, False, False)
@@ -301,7 +359,7 @@ def test_40_extra_fields_are_ignored() -> None:
     sign_up = make_captcha()
     made = try_code(sign_up, right(sign_up), user_id=staff.pk, proven_at="2020-01-01", link_proof="x" * 32, **extra)
     assert made.status_code == 201
-    assert made.json()["id"] == pending.pk
+    assert made.json()["id"] == str(pending.public_id)
     alice = User.objects.get(email=ALICE)
     assert (alice.is_staff, alice.is_superuser) == (False, False)
     locked = make_captcha(BOB)

@@ -16,6 +16,8 @@ from django.test.utils import CaptureQueriesContext
 
 from core.ratelimit import RateLimited
 from core.wsgi import application
+from signup.api import tokens
+from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_user
 from tests.visits import ask
 
@@ -52,10 +54,14 @@ FORMS = {
     "/i18n/setlang/": ("language", "next", "email"),
     "/logout/": ("next",),
 }
-CALLS = {
+CALLS = {  # POST unless another method is named
     "/api/captchas/": ("email",),
     "/api/users/": ("id", "email", "captcha", "username", "password"),
     "/api/login/": ("username", "password"),
+    "/api/password-reset/": ("email",),
+    "/api/users/me/password/": ("old_password", "password"),
+    "PATCH /api/users/me/": ("language",),
+    "DELETE /api/users/me/": ("password",),
 }
 HONEST = {"email": BOB, "captcha": "1234", "username": "bob", "password": PASSWORD, "new_email": "carol@example.com"}
 HONEST |= {"old_password": "another horse b", "language": "en", "id": "a" * 24}
@@ -97,6 +103,12 @@ class Sent(NamedTuple):
 def sent(method: str, path: str, body: bytes = b"", kind: str = FORM, cookies: str = "", **extra: str) -> Sent:
     extra = {"HTTP_COOKIE": f"csrftoken={TOKEN}; {cookies}", "HTTP_X_CSRFTOKEN": TOKEN} | extra
     return Sent(RequestFactory().generic(method, path, body, kind).environ | extra, body)
+
+
+def called(call: str, body: bytes, token: str = "0" * 64) -> Sent:
+    """A call of the API, by default with a forged token, which open calls ignore."""
+    method, _, path = call.rpartition(" ")
+    return sent(method or "POST", path, body, JSON, HTTP_AUTHORIZATION=f"Token {token}")
 
 
 def answer(request: Sent) -> tuple[int, float]:
@@ -182,17 +194,30 @@ def test_52_no_form_field_is_expensive(cookies: str, path: str) -> None:
     judge(worst, ordinary=ordinary, slip=slip, page=sent("GET", "/login/"))
 
 
-@pytest.mark.parametrize("path", CALLS)
-def test_52_no_body_of_json_is_expensive(path: str) -> None:
+@pytest.fixture
+def token() -> str:
+    return token_of(make_user())
+
+
+def token_of(user: User) -> str:
+    issued = tokens.issue(user=user)
+    assert issued
+    return issued.token
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_52_no_body_of_json_is_expensive(token: str, call: str) -> None:
     """Neither a field nor the shape of the whole."""
-    honest = {name: HONEST[name] for name in CALLS[path]}
+    honest = {name: HONEST[name] for name in CALLS[call]}
+    if call.startswith("DELETE"):
+        honest["password"] = HONEST["old_password"]  # the right one would delete the account
     worst = {
-        f"{name} of {kind}": sent("POST", path, in_json(honest, name, text), JSON)
-        for name in CALLS[path]
+        f"{name} of {kind}": called(call, in_json(honest, name, text), token)
+        for name in CALLS[call]
         for kind, text in TEXTS.items()
     }
-    worst |= {name: sent("POST", path, body, JSON) for name, body in BODIES.items()}
-    judge(worst, ordinary=sent("POST", path, json.dumps(honest).encode(), JSON))
+    worst |= {name: called(call, body, token) for name, body in BODIES.items()}
+    judge(worst, ordinary=called(call, json.dumps(honest).encode(), token))
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -238,6 +263,9 @@ DOORS: dict[str, tuple[str, Callable[[str], tuple[bytes, str]]]] = {
     "/login/": ("LIMIT_LOGIN_NETWORK", lambda text: (encoded({"username": text}), FORM)),
     "/admin/login/": ("LIMIT_LOGIN_NETWORK", lambda text: (encoded({"username": text}), FORM)),
     "/api/login/": ("LIMIT_LOGIN_NETWORK", lambda text: (in_json({"password": "x"}, "username", text), JSON)),
+    "/api/password-reset/": ("LIMIT_REQUESTS_NETWORK", lambda text: (in_json({}, "email", text), JSON)),
+    "/api/users/me/password/": ("LIMIT_LOGIN_NETWORK", lambda text: (in_json({}, "old_password", text), JSON)),
+    "DELETE /api/users/me/": ("LIMIT_LOGIN_NETWORK", lambda text: (in_json({}, "password", text), JSON)),
     "/password-change/": ("LIMIT_LOGIN_NETWORK", lambda text: (encoded({"old_password": text}), FORM)),
     "/account/delete/": ("LIMIT_LOGIN_NETWORK", lambda text: (encoded({"old_password": text}), FORM)),
 }
@@ -256,11 +284,11 @@ def normalized(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_52_a_network_over_its_limit_costs_nothing(
     settings, still: None, cookies: str, normalized: list[int], path: str
 ) -> None:
-    """Its 429 comes before anything is normalized or queried, a forged session included."""
+    """Its 429 comes before anything is normalized or queried, a forged session or token included."""
     setting, write = DOORS[path]
     setattr(settings, setting, [(1, 3_600)])
     body, kind = write(MARKS)
-    over = sent("POST", path, body, kind, cookies + "x")
+    over = called(path, body) if kind == JSON else sent("POST", path, body, kind, cookies + "x")
     answer(over)
     normalized.clear()
     with CaptureQueriesContext(connection) as queries:
@@ -273,10 +301,11 @@ def test_52_a_network_over_its_limit_costs_nothing(
 @pytest.mark.parametrize("path", [*FORMS, *CALLS])
 def test_52_nothing_long_is_normalized(cookies: str, normalized: list[int], path: str) -> None:
     """Length is looked at first, in whatever field it comes."""
+    token = token_of(User.objects.get(email=ALICE))
     for name in FORMS.get(path) or CALLS[path]:
         for text in (MARKS, f"a@{MARKS}", f"//{MARKS}", f"//{MARKS}"[:2_000]):
             if path in CALLS:
-                answer(sent("POST", path, in_json(HONEST, name, text), JSON))
+                answer(called(path, in_json(HONEST, name, text), token))
             else:
                 answer(sent("POST", path, encoded({**HONEST, name: ""} | {name: text}), cookies=held(path, cookies)))
     assert max(normalized, default=0) <= 512

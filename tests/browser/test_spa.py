@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+import requests
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.servers import ROOT, MailServer, Redis, System
 
@@ -15,9 +16,10 @@ pytestmark = [pytest.mark.chromium, pytest.mark.redis]
 Shot = Callable[[Page, str], None]
 
 WORDS = {
-    "en": ("Email address", "Get a code", "Code", "Username", "Password", "Create account"),
-    "zh-CN": ("邮箱", "获取验证码", "验证码", "用户名", "密码", "创建账号"),
+    "en": ("Email address", "Get a code", "Code", "Continue", "Username", "Password", "Create account"),
+    "zh-CN": ("邮箱", "获取验证码", "验证码", "继续", "用户名", "密码", "创建账号"),
 }
+DIGITS = {"en": "The code must be 4 digits", "zh-CN": "验证码应为 4 位数字"}
 SENT = {"en": "We've sent a code to {}", "zh-CN": "验证码已发送至 {}"}
 WHO = {"en": "You're signed in as {} ({})", "zh-CN": "已登录：{}（{}）"}
 MISMATCH = {"en": "That code does not match this email address", "zh-CN": "验证码和邮箱不匹配"}
@@ -66,14 +68,26 @@ def open_client(browser: Browser, origin: str, site: System) -> Iterator[Callabl
 
 def ask(page: Page, language: str, email: str) -> None:
     label, get_code, *_ = WORDS[language]
-    page.get_by_label(label).fill(email)
+    field(page, label).fill(email)
     page.get_by_role("button", name=get_code).click()
 
 
-def fill(page: Page, language: str, **fields: str) -> None:
-    _, _, code, username, password, create = WORDS[language]
-    for name, label in {"captcha": code, "username": username, "password": password}.items():
-        page.get_by_label(label, exact=True).fill(fields[name])
+def field(page: Page, label: str) -> Locator:
+    """The field of the step that is shown."""
+    return page.locator("form:visible").get_by_label(label, exact=True)
+
+
+def type_code(page: Page, language: str, code: str) -> None:
+    _, _, label, go_on, *_ = WORDS[language]
+    field(page, label).fill(code)
+    page.get_by_role("button", name=go_on).click()
+
+
+def register(page: Page, language: str, **fields: str) -> None:
+    *_, username, password, create = WORDS[language]
+    for name, label in {"username": username, "password": password}.items():
+        if name in fields:
+            field(page, label).fill(fields[name])
     page.get_by_role("button", name=create).click()
 
 
@@ -81,7 +95,10 @@ def fill(page: Page, language: str, **fields: str) -> None:
 def test_a_person_registers_from_another_origin(
     open_client: Callable[..., Page], site: System, shot: Shot, language: str
 ) -> None:
-    """Errors at their fields in the person's language, a reload between, then the account; and out again."""
+    """
+    Address, code, username and password: errors at their fields in the person's language, a reload between, then the
+    account; and out again. A wrong code leads back to the code, and nothing else has to be typed again.
+    """
     email, name = f"spa-{language.lower()}@example.com", f"spa{language[:2]}"
     page = open_client(language)
     ask(page, language, email)
@@ -89,13 +106,18 @@ def test_a_person_registers_from_another_origin(
     code = site.mail.code(email)
     page.reload()
     wrong = f"{(int(code) + 1) % 10_000:04}"
-    fill(page, language, captcha=wrong, username=name, password="password123")
+    type_code(page, language, code[:3])
+    expect(page.locator("#captcha-error")).to_have_text(DIGITS[language])
+    type_code(page, language, f"{wrong[:2]} {wrong[2:]}")
+    expect(field(page, WORDS[language][4])).to_be_focused()
+    register(page, language, username=name, password="password123")
     expect(page.locator("#password-error")).to_have_text(COMMON[language])
-    fill(page, language, captcha=wrong, username=name, password="correct horse b")
+    register(page, language, password="correct horse b")
     expect(page.locator("#captcha-error")).to_contain_text(MISMATCH[language])
-    expect(page.get_by_label(WORDS[language][2], exact=True)).to_be_focused()
+    expect(field(page, WORDS[language][2])).to_be_focused()
     shot(page, f"{language}-spa-errors")
-    fill(page, language, captcha=code, username=name, password="correct horse b")
+    type_code(page, language, code)
+    register(page, language)
     expect(page.get_by_text(WHO[language].format(name, email))).to_be_visible()
     shot(page, f"{language}-spa-account")
     page.locator("#sign-out").click()
@@ -115,12 +137,79 @@ def test_an_answer_that_got_lost_does_no_harm(open_client: Callable[..., Page], 
             route.continue_()
 
     page.route("**/api/users/", drop)
-    fields = {"captcha": site.mail.code(email), "username": "spalost", "password": "correct horse b"}
-    fill(page, "en", **fields)
+    type_code(page, "en", site.mail.code(email))
+    register(page, "en", username="spalost", password="correct horse b")
     expect(page.get_by_role("status")).to_have_text("There's a problem with the service. Try again later")
     assert dropped == [201]
-    fill(page, "en", **fields)
+    register(page, "en")
     expect(page.get_by_text(WHO["en"].format("spalost", email))).to_be_visible()
+
+
+def test_asking_again_after_a_lost_answer_sends_no_other_mail(open_client: Callable[..., Page], site: System) -> None:
+    """Both calls have the same Idempotency-Key, so the code in the mail fits the request that the page holds."""
+    email, page, answers = "spa-twice@example.com", open_client("en"), []
+
+    def drop_first(route: Route) -> None:
+        if route.request.method != "POST":
+            return route.continue_()
+        answers.append(answer := route.fetch())
+        return route.abort() if len(answers) == 1 else route.fulfill(response=answer)
+
+    page.route("**/api/captchas/", drop_first)
+    ask(page, "en", email)
+    expect(page.get_by_role("status")).to_have_text("There's a problem with the service. Try again later")
+    page.get_by_role("button", name="Get a code").click()
+    expect(field(page, "Code")).to_be_focused()
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    type_code(page, "en", site.mail.code(email))
+    register(page, "en", username="spatwice", password="correct horse b")
+    expect(page.get_by_text(WHO["en"].format("spatwice", email))).to_be_visible()
+    assert len(site.mail.to(email)) == 1
+
+
+def test_a_longer_code_is_asked_for(open_client: Callable[..., Page], site: System) -> None:
+    """With as many digits as the problem says; username and password stay typed."""
+    email, page = "spa-longer@example.com", open_client("en")
+    ask(page, "en", email)
+    message = "For your safety we've sent a longer code"
+    errors = {"captcha": [{"code": "lengthened", "message": message}]}
+    problem = {"code": "lengthened", "detail": message, "errors": errors, "code_length": 8}
+
+    def lengthened(route: Route) -> None:
+        if route.request.method != "POST":
+            return route.continue_()
+        return route.fulfill(status=400, headers={"Access-Control-Allow-Origin": "*"}, json=problem)
+
+    def state(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"code_length": 8})
+
+    page.route("**/api/users/", lengthened)
+    type_code(page, "en", site.mail.code(email))
+    register(page, "en", username="spalonger", password="correct horse b")
+    expect(page.locator("#captcha-error")).to_have_text(message)
+    page.route("**/api/captchas/*/", state)
+    expect(page.get_by_text("8 digits")).to_be_visible()
+    type_code(page, "en", "12345678")
+    expect(field(page, "Username")).to_have_value("spalonger")
+
+
+def test_a_sign_up_that_was_finished_elsewhere_leads_to_sign_in(open_client: Callable[..., Page], site: System) -> None:
+    """The waiting page learns it by itself."""
+    email, page = "spa-elsewhere@example.com", open_client("en")
+    ask(page, "en", email)
+    code = site.mail.code(email)
+    handle = page.evaluate("JSON.parse(sessionStorage.getItem('request')).id")
+    account = {"username": "spaelsewhere", "password": "correct horse b"}
+    made = requests.post(
+        f"{site.url}/api/users/", json={"id": handle, "email": email, "captcha": code, **account}, timeout=30
+    )
+    assert made.status_code == 201
+    expect(page.get_by_role("status")).to_have_text("This sign-up is finished. Sign in", timeout=15_000)
+    field(page, "Email address or username").fill(email)
+    field(page, "Password").fill("correct horse b")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text(WHO["en"].format("spaelsewhere", email))).to_be_visible()
 
 
 def test_an_origin_that_is_not_listed_reads_nothing(browser: Browser, origin: str, site: System) -> None:

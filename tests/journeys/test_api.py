@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def run(script: str, **environment: str) -> list[str]:
 @pytest.mark.curl
 def test_the_curl_lines_of_the_docs_register_a_person(system: System) -> None:
     """Copied as they stand, but for the site and the code in the mail."""
-    ask, register, sign_in = BLOCKS
+    ask, register, sign_in, change, reset = BLOCKS
     state, handle = run(ask + '\necho; echo "$ID"', API=f"{system.url}/api")
     assert json.loads(state)["state"] in ("queued", "sending", "sent")
     code = system.mail.code("alice@example.com")
@@ -45,6 +46,28 @@ def test_the_curl_lines_of_the_docs_register_a_person(system: System) -> None:
     assert (json.loads(again)["code"], json.loads(again)["detail"]) == ("already_redeemed", "注册已完成，请登录")
     (me,) = run(sign_in, **setting)
     assert json.loads(me)["language"] == "zh-hans"
+    (changed,) = run(change, **setting)
+    assert json.loads(changed) | {"id": 0} == {**json.loads(me), "id": 0, "language": "zh-hant"}
+    (reset_asked,) = run(reset, **setting)
+    assert "alice@example.com" in json.loads(reset_asked)["detail"]
+    gone = {"username": "alice", "password": "another horse battery"}
+    assert requests.post(f"{system.url}/api/login/", json=gone, timeout=30).status_code == 401
+
+
+def test_parallel_calls_with_one_idempotency_key_are_one_request(system: System) -> None:
+    """A client that gave up waiting and asks again, though its first call is still on its way."""
+    email = "twins@example.com"
+
+    def ask(_number: int) -> requests.Response:
+        headers = {"Idempotency-Key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}
+        return requests.post(f"{system.url}/api/captchas/", json={"email": email}, headers=headers, timeout=30)
+
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(ask, range(10)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    system.mail.code(email)
+    assert len(system.mail.to(email)) == 1
 
 
 @pytest.mark.postgres

@@ -22,10 +22,10 @@ STEP = 2_000_000 / ROWS  # seconds between two rows: 23 days in all
 MOST = 100  # rows that any step may look at: a batch of a claim, and what belongs to it
 FILL = f"""
     INSERT INTO signup_user (password, is_superuser, email, username, username_key, language, is_active, is_staff,
-        created_at, activated_at)
+        created_at, activated_at, public_id)
     SELECT '!', false, 'old' || n || '@example.com', CASE WHEN n % 10 > 0 THEN 'old' || n END,
         CASE WHEN n % 10 > 0 THEN translate('old' || n, '01', 'ol') END, 'en', n % 10 > 0, false, now() - n * interval '{STEP} s',
-        CASE WHEN n % 10 > 0 THEN now() END
+        CASE WHEN n % 10 > 0 THEN now() END, gen_random_uuid()
     FROM generate_series(1, {ROWS}) n;
     INSERT INTO verification_captchamodel (handle, address, nonce, key_id, generation, length, attempts, decoy,
         created_at, requested_at, proven_by)

@@ -266,11 +266,10 @@ ACCOUNTS = [
         "Reading the delivery state changes the request",
         Edit(
             "signup/api/views.py",
-            "        return Response(progress.delivery_state(serializers.find_sign_up(id)))",
-            "        sign_up = serializers.find_sign_up(id)\n"
+            "        return Response(progress.delivery_state(sign_up)",
             "        sign_up.attempts += 1\n"
             "        sign_up.save()\n"
-            "        return Response(progress.delivery_state(sign_up))",
+            "        return Response(progress.delivery_state(sign_up)",
         ),
         "test_api.py::test_41_reading_changes_nothing",
     ),

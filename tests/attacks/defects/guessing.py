@@ -216,8 +216,26 @@ GUESSING = [
     defect(
         18,
         "A request for a code by JSON is not counted for the network",
-        Edit("signup/api/views.py", "        limits.REQUESTS.hit(request)\n        serializer", "        serializer"),
+        Edit("signup/api/views.py", "        limits.REQUESTS.hit(request)\n        key", "        key"),
         "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
+    ),
+    defect(
+        18,
+        "The API compares the password of a deletion itself, so it is not limited",
+        Edit(
+            "signup/api/views.py",
+            "        request.user.delete()\n",
+            '        if not request.user.check_password(request.data["password"]):\n'
+            "            raise Problem(ErrorCode.VALIDATION)\n"
+            "        request.user.delete()\n",
+        ),
+        Edit(
+            "signup/api/views.py",
+            '        serializer = serializers.DeletionSerializer(data=request.data, context={"request": request})\n'
+            "        serializer.is_valid(raise_exception=True)\n",
+            "",
+        ),
+        "test_api.py::test_18_a_stolen_token_guesses_no_password[deletion]",
     ),
     defect(
         69,

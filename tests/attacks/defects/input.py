@@ -7,6 +7,12 @@ CANONICAL = "        return email_addresses.canonical(typed) if typed else typed
 
 INPUT = [
     defect(
+        52,
+        "The API looks a token up before it counts the password that comes with it",
+        Edit("signup/api/views.py", '    password_methods = ("DELETE",)\n', ""),
+        "test_cost.py::test_52_a_network_over_its_limit_costs_nothing[DELETE /api/users/me/]",
+    ),
+    defect(
         19,
         "Codes are compared in the digits that were typed",
         Edit(

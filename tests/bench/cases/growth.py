@@ -16,8 +16,9 @@ SLOW = 8
 
 _DOORCODE = """
 INSERT INTO signup_user (password, is_superuser, email, username, username_key, language, is_active, is_staff,
-    created_at, activated_at)
-SELECT '!', false, 'old' || n || '@example.com', 'old' || n, translate('old' || n, '01', 'ol'), 'en', true, false, now(), now()
+    created_at, activated_at, public_id)
+SELECT '!', false, 'old' || n || '@example.com', 'old' || n, translate('old' || n, '01', 'ol'), 'en', true, false, now(), now(),
+    gen_random_uuid()
 FROM generate_series(1, {rows}) AS n;
 INSERT INTO verification_captchamodel (handle, address, nonce, key_id, generation, length, attempts, decoy, created_at,
     requested_at, first_accepted_at, expires_at, proven_at, proven_by, redeemed_at)

@@ -15,7 +15,7 @@ def allowed(settings) -> None:
 
 def preflight(api: Api, path: str, origin: str = APP):
     asked = {"HTTP_ORIGIN": origin, "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "POST"}
-    asked["HTTP_ACCESS_CONTROL_REQUEST_HEADERS"] = "authorization,content-type"
+    asked["HTTP_ACCESS_CONTROL_REQUEST_HEADERS"] = "authorization,content-type,idempotency-key"
     return api.client.options(path, **asked)
 
 
@@ -29,7 +29,10 @@ def test_an_allowed_origin_may_call_and_read_refusals(api: Api, allowed: None) -
     """Errors of middleware too, and Retry-After; cookies never go along."""
     answer = preflight(api, "/api/captchas/")
     assert (answer.status_code, answer["Access-Control-Allow-Origin"]) == (200, APP)
-    assert {"authorization", "content-type"} <= set(answer["Access-Control-Allow-Headers"].split(", "))
+    assert {"GET", "POST", "PATCH", "DELETE"} <= set(answer["Access-Control-Allow-Methods"].split(", "))
+    assert {"authorization", "content-type", "idempotency-key"} <= set(
+        answer["Access-Control-Allow-Headers"].split(", ")
+    )
     for refused in (
         api.client.post("/api/captchas/", b"", content_type="text/plain", headers={"origin": APP}),
         api.client.post("/api/captchas/", {"email": ALICE * 9_000}, "application/json", headers={"origin": APP}),

@@ -20,6 +20,7 @@ def test_the_page_shows_every_call_and_code(api: Api) -> None:
     assert len(ids) == len(set(ids))
     assert all(f"<code>{code}</code>" in page for code in FIELD_ERRORS)
     assert '"captcha": "0427"' in page
+    assert "<code>Idempotency-Key</code>" in page
 
 
 def test_the_values_of_a_field_are_marked_up(api: Api) -> None:

@@ -6,8 +6,9 @@ import pytest
 from django.http import HttpResponse
 
 from core import clock
+from signup.api import tokens
 from signup.models import User
-from tests.factories import ALICE
+from tests.factories import ALICE, make_user
 from tests.signup.api.conftest import Api
 from verification.models import CaptchaModel
 
@@ -41,7 +42,7 @@ def send(api: Api, body: bytes, content_type: str = "application/json", path: st
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-@pytest.mark.parametrize("path", ["/api/captchas/", "/api/users/", "/api/login/"])
+@pytest.mark.parametrize("path", ["/api/captchas/", "/api/users/", "/api/login/", "/api/password-reset/"])
 def test_a_body_that_parsers_disagree_about_is_a_400(api: Api, name: str, path: str) -> None:
     """Never a 500, and nothing happens."""
     answer = send(api, UNREADABLE[name], path=path)
@@ -60,13 +61,32 @@ def test_a_body_that_parsers_disagree_about_is_a_400(api: Api, name: str, path: 
     "application/json; charset=latin-1",
     "*/*",
 ])  # fmt: skip
-@pytest.mark.parametrize("path", ["/api/captchas/", "/api/users/", "/api/login/", f"/api/captchas/{'x' * 24}/resend/"])
+@pytest.mark.parametrize(
+    "path",
+    ["/api/captchas/", "/api/users/", "/api/login/", "/api/password-reset/", f"/api/captchas/{'x' * 24}/resend/"],
+)
 def test_anything_but_json_is_a_415(api: Api, content_type: str, path: str) -> None:
     """Also JSON that is sent as text, which pages of other sites can post without a preflight."""
     answer = send(api, b'{"email": "alice@example.com"}', content_type, path)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
     assert answer["Content-Type"] == "application/problem+json"
     assert not CaptchaModel.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PATCH", "/api/users/me/"), ("DELETE", "/api/users/me/"), ("POST", "/api/users/me/password/")]
+)
+def test_a_call_with_a_token_is_as_strict(api: Api, method: str, path: str) -> None:
+    """PATCH and DELETE too."""
+    api.sign_in(tokens.issue(user=make_user()).token)
+    for body, content_type, code in (
+        (b'{"password": "x"}', "text/plain", "unsupported_media_type"),
+        (b'{"password": "x"}', "", "unsupported_media_type"),
+        (b'{"password": "x", "password": "y"}', "application/json", "malformed"),
+        (b'["password"]', "application/json", "malformed"),
+    ):
+        answer = api.client.generic(method, path, body, content_type=content_type, headers=api.headers)
+        assert answer.json()["code"] == code
 
 
 def test_a_body_without_a_type_is_a_415(api: Api) -> None:

@@ -1,5 +1,6 @@
 """Problems: RFC 9457, in the caller's language, also where no call was reached."""
 
+import json
 import sys
 
 import pytest
@@ -7,7 +8,8 @@ from django.core.signals import got_request_exception
 from django.test import Client
 from django.views.debug import SafeExceptionReporterFilter
 
-from tests.factories import ALICE, PASSWORD, make_captcha, wrong
+from signup.api import tokens
+from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_user, wrong
 from tests.signup.api.conftest import Api
 
 LANGUAGES = {
@@ -65,8 +67,13 @@ def test_a_bug_is_a_500_without_details(api: Api, monkeypatch) -> None:
     assert "ZeroDivision" not in answer.content.decode()
 
 
-@pytest.mark.parametrize("path", ["/api/users/", "/api/login/"])
-def test_an_error_report_hides_the_fields(api: Api, monkeypatch, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), [
+    ("post", "/api/users/"),
+    ("post", "/api/login/"),
+    ("post", "/api/users/me/password/"),
+    ("delete", "/api/users/me/"),
+])  # fmt: skip
+def test_an_error_report_hides_the_fields(api: Api, monkeypatch, method: str, path: str) -> None:
     """The variables of the call and of all that it calls are starred out, the body's values among them."""
     frames: list[str] = []
     shown: list[str] = []
@@ -75,17 +82,21 @@ def test_an_error_report_hides_the_fields(api: Api, monkeypatch, path: str) -> N
         trace = sys.exc_info()[2]
         while trace:
             frames.append(trace.tb_frame.f_code.co_name)
-            if "post" in frames:
+            if method in frames:
                 shown.append(str(SafeExceptionReporterFilter().get_traceback_frame_variables(request, trace.tb_frame)))
             trace = trace.tb_next
 
     got_request_exception.connect(report)
     monkeypatch.setattr("signup.forms.RegisterForm.is_valid", lambda form: 1 / 0)
     monkeypatch.setattr("signup.accounts.forms.LoginForm.is_valid", lambda form: 1 / 0)
+    monkeypatch.setattr("signup.accounts.forms.CurrentPasswordForm.is_valid", lambda form: 1 / 0)
     fields = {"id": make_captcha().handle, "captcha": "4711", "username": "alice", "password": PASSWORD}
-    assert api.post(path, fields).status_code == 500
+    fields["old_password"] = PASSWORD
+    api.sign_in(tokens.issue(user=make_user("bob", BOB)).token)
+    answer = api.client.generic(method, path, json.dumps(fields), content_type="application/json", headers=api.headers)
+    assert answer.status_code == 500
     got_request_exception.disconnect(report)
-    assert {"post", "validate"} <= set(frames)
+    assert {method, "validate"} <= set(frames)
     assert all("****" in variables for variables in shown if variables != "[]")
     assert "4711" not in str(shown)
     assert PASSWORD not in str(shown)

@@ -78,7 +78,11 @@ def test_the_schema_has_every_call_of_the_contract() -> None:
         ("post", "/api/users/"),
         ("post", "/api/login/"),
         ("post", "/api/logout/"),
+        ("post", "/api/password-reset/"),
         ("get", "/api/users/me/"),
+        ("patch", "/api/users/me/"),
+        ("delete", "/api/users/me/"),
+        ("post", "/api/users/me/password/"),
     }
     assert [operation["operationId"] for _, _, operation in OPERATIONS] == [
         "ask_code",
@@ -87,9 +91,26 @@ def test_the_schema_has_every_call_of_the_contract() -> None:
         "register",
         "sign_in",
         "sign_out",
+        "request_password_reset",
         "me",
+        "change_language",
+        "delete_account",
+        "change_password",
     ]
     assert get_resolver().resolve("/api/docs/").url_name == "api_docs"
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=lambda part: str(part)[:30])
+def test_each_call_that_takes_a_body_says_so(path: str, method: str, operation: dict) -> None:
+    """DELETE too, and every field has to be there."""
+    takes_one = (
+        "malformed" in operation["responses"].get("400", {"description": ""})["description"]
+    ) and method != "get"
+    assert ("requestBody" in operation) is takes_one
+    if takes_one:
+        component = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        schema = document("en")["components"]["schemas"][component]
+        assert set(schema["required"]) == set(schema["properties"])
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=lambda part: str(part)[:30])
@@ -158,4 +179,4 @@ def test_the_schema_knows_every_state_of_a_mail() -> None:
     ends = [Delivery(state=state, attempts=9) for state in ("sent", "failed", "expired", "pending", "sending")]
     for each in ends:
         assert each.visible_state in states
-    assert states == ["queued", "sending", "sent", "delayed", "failed"]
+    assert states == ["queued", "sending", "sent", "delayed", "failed", "proven", "finished"]

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.core.cache import cache
@@ -12,6 +13,7 @@ from core import clock
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_user, right, wrong
 from tests.signup.api.conftest import Api, codes
+from verification import services as verification
 from verification.models import CaptchaModel
 from worker.models import Delivery
 
@@ -28,7 +30,8 @@ def test_asking_answers_what_a_client_needs(api: Api) -> None:
         "resend_after": 60,
         "status_url": f"http://testserver/api/captchas/{sign_up.handle}/",
     }
-    assert api.get(answer.json()["status_url"]).json() == {"state": "queued", "sent_at": None, "resend_after": 60}
+    state = {"state": "queued", "sent_at": None, "resend_after": 60, "code_length": 4}
+    assert api.get(answer.json()["status_url"]).json() == state
 
 
 def test_a_code_makes_an_account_and_a_token_that_opens_it(api: Api) -> None:
@@ -37,12 +40,21 @@ def test_a_code_makes_an_account_and_a_token_that_opens_it(api: Api) -> None:
     answer = api.register(api.ask(), username="小明")
     user = User.objects.get(email=ALICE)
     assert answer.status_code == 201
-    assert answer.json() | {"token": ""} == {"id": user.pk, "username": "小明", "email": ALICE, "token": ""}
+    assert answer.json() | {"token": ""} == {"id": str(user.public_id), "username": "小明", "email": ALICE, "token": ""}
     api.sign_in(answer.json()["token"])
     me = api.get("/api/users/me/")
-    assert me.json() == {"id": user.pk, "username": "小明", "email": ALICE, "language": "zh-hans"}
+    assert me.json() == {"id": str(user.public_id), "username": "小明", "email": ALICE, "language": "zh-hans"}
     assert PASSWORD not in answer.content.decode() + me.content.decode()
     assert user.last_login is not None
+
+
+def test_d7_an_accounts_id_is_random_and_stays(api: Api) -> None:
+    """It says nothing of how many accounts there are, and no call takes it for another account's."""
+    ids = [api.register(api.ask(email), username=name).json()["id"] for name, email in (("alice", ALICE), ("bob", BOB))]
+    assert all(UUID(each).version == 4 for each in ids)
+    assert ids[0] != ids[1]
+    api.sign_in(api.post("/api/login/", {"username": "alice", "password": PASSWORD}).json()["token"])
+    assert api.get("/api/users/me/").json()["id"] == ids[0]
 
 
 def test_an_account_without_a_language_has_the_sites(api: Api, settings) -> None:
@@ -180,6 +192,23 @@ def test_each_state_of_a_handle_has_its_code(api: Api, hands: Hands, settings) -
     assert api.register(sign_up).json()["code"] == "expired"
 
 
+@pytest.mark.parametrize("registered", [False, True])
+def test_d1_a_new_code_length_is_told(api: Api, settings, registered: bool) -> None:
+    """In the problem and in the state, so that a client can ask for so many digits; alike for a registered address."""
+    if registered:
+        make_user()
+    sign_up = api.ask()
+    settings.LIMIT_GUESSES_ADDRESS = [(0, 8)]
+    answer = api.register(sign_up, username="carol").json()
+    assert (answer["code"], answer["code_length"]) == ("lengthened", 8)
+    assert set(answer["errors"]) == {"captcha"}
+    assert api.get(f"/api/captchas/{sign_up.handle}/").json()["code_length"] == 8
+    sign_up.refresh_from_db()
+    again = api.register(sign_up, username="carol")
+    assert again.status_code == (400 if registered else 201)
+    assert "code_length" not in again.json()
+
+
 def test_a_code_of_another_address_is_a_mismatch(api: Api) -> None:
     """The handle, the address and the code have to agree."""
     mine, other = api.ask(ALICE), api.ask(BOB)
@@ -204,6 +233,29 @@ def test_an_unknown_id_in_a_path_is_a_404(api: Api, hands: Hands) -> None:
     for handle in ("x" * 24, sign_up.handle):
         for answer in (api.get(f"/api/captchas/{handle}/"), api.post(f"/api/captchas/{handle}/resend/")):
             assert (answer.status_code, answer.json()["code"]) == (404, "session_lost")
+
+
+def test_b1_the_state_of_a_sign_up_goes_on_to_its_end(api: Api) -> None:
+    """A waiting client learns that its code was right, and that there is an account, also by another device."""
+    make_user("bob", BOB)
+    sign_up = api.ask()
+    path = f"/api/captchas/{sign_up.handle}/"
+    assert api.get(path).json()["state"] == "sent"
+    assert api.register(sign_up, username="bob").json()["code"] == "username_taken"
+    assert (api.get(path).status_code, api.get(path).json()["state"]) == (200, "proven")
+    assert api.register(sign_up).status_code == 201
+    assert (api.get(path).status_code, api.get(path).json()["state"]) == (200, "finished")
+    again = api.post(f"{path}resend/")
+    assert (again.status_code, again.json()["code"]) == (404, "already_redeemed")
+
+
+def test_a_request_that_its_owner_disowned_is_lost(api: Api) -> None:
+    """No account was made of it, so it is not finished."""
+    sign_up = api.ask()
+    verification.void(handle=sign_up.handle)
+    for answer in (api.get(f"/api/captchas/{sign_up.handle}/"), api.post(f"/api/captchas/{sign_up.handle}/resend/")):
+        assert (answer.status_code, answer.json()["code"]) == (404, "session_lost")
+    assert api.register(sign_up).json()["code"] == "session_lost"
 
 
 def test_a_client_that_lost_the_answer_is_told_to_sign_in(api: Api) -> None:
@@ -267,14 +319,20 @@ def test_codes_are_read_as_people_type_them(api: Api) -> None:
     assert api.register(sign_up, captcha=typed).status_code == 201
 
 
-@pytest.mark.parametrize("path", ["/api/users/me/", "/api/logout/"])
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", "/api/users/me/"),
+    ("PATCH", "/api/users/me/"),
+    ("DELETE", "/api/users/me/"),
+    ("POST", "/api/users/me/password/"),
+    ("POST", "/api/logout/"),
+])  # fmt: skip
 @pytest.mark.parametrize(
     "header", ["", "Token", "Token x", "Token a b", "Bearer " + "0" * 64, "Token \xff\xfe", "Token " + "0" * 64]
 )
-def test_without_a_good_token_it_is_a_401(api: Api, path: str, header: str) -> None:
+def test_without_a_good_token_it_is_a_401(api: Api, method: str, path: str, header: str) -> None:
     """Missing, malformed, unknown; with the scheme that is asked for."""
     api.headers |= {"authorization": header} if header else {}
-    answer = api.get(path) if path.endswith("me/") else api.post(path)
+    answer = api.client.generic(method, path, headers=api.headers)
     assert (answer.status_code, answer["WWW-Authenticate"]) == (401, "Token")
     assert answer.json()["code"] in ("not_authenticated", "invalid_token")
 
@@ -307,7 +365,9 @@ def test_a_database_that_is_away_is_a_503(api: Api, monkeypatch, away: str) -> N
 LIMITS = [
     ("LIMIT_REQUESTS_NETWORK", "/api/captchas/", {"email": ALICE}),
     ("LIMIT_REQUESTS_NETWORK", f"/api/captchas/{'x' * 24}/resend/", None),
+    ("LIMIT_REQUESTS_NETWORK", "/api/password-reset/", {"email": ALICE}),
     ("LIMIT_VERIFY_NETWORK", "/api/users/", {"id": "x"}),
+    ("LIMIT_LOGIN_NETWORK", "/api/users/me/password/", {"old_password": "wrong", "password": "x"}),
     ("LIMIT_LOGIN_NETWORK", "/api/login/", {"username": "alice", "password": "wrong"}),
     ("LIMIT_LOGIN_PAIR", "/api/login/", {"username": "alice2", "password": "wrong"}),
 ]
@@ -332,7 +392,9 @@ def test_the_limits_of_the_pages_hold(api: Api, settings, limit: str, path: str,
     ("/api/users/", "POST"),
     ("/api/login/", "POST"),
     ("/api/logout/", "POST"),
-    ("/api/users/me/", "GET, HEAD"),
+    ("/api/password-reset/", "POST"),
+    ("/api/users/me/", "GET, HEAD, PATCH, DELETE"),
+    ("/api/users/me/password/", "POST"),
     ("/api/schema/", "GET, HEAD"),
     ("/api/docs/", "GET, HEAD"),
 ])  # fmt: skip
