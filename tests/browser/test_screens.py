@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.chromium, pytest.mark.django_db]
 
 LANGUAGES = [code for code, _ in settings.LANGUAGES]
 THEMES = ("light", "dark")
-WIDTHS = (1280, 320)  # pixels
+WIDTHS = (1280, 390, 320) if os.environ.get("SHOTS") else (1280, 320)  # pixels
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 RULES = {"runOnly": [*WCAG, "best-practice"]}
 RULES_OF_MAILS = {"runOnly": WCAG}  # a mail is a part of its reader's page: no landmark, no heading of its own

@@ -64,6 +64,7 @@ for (const part of all("[data-check]")) {
     say(input, "");
     if (input.value) waiting = setTimeout(check, 500);
   });
+  input.form.addEventListener("submit", () => clearTimeout(waiting));  // signing in changes the form's token
 }
 for (const part of all("[data-common]")) {
   const input = part.querySelector("input");
