@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from django.contrib.staticfiles import finders
+from django.http import HttpRequest
 from django.test import Client
+from django.utils import translation
 
+from signup import views
 from tests.core.test_settings import GOOD
 from tests.servers import ROOT
 
@@ -56,6 +59,21 @@ def test_a_page_wears_the_brand(db, client: Client, settings, brand: Path) -> No
     assert '<a href="/terms/">Terms</a>' in page
     assert finders.find("doorcode/icon.svg") == str(brand / "static/doorcode/icon.svg")
     assert finders.find("doorcode/site.css").startswith(str(ROOT))
+
+
+def test_the_docs_show_terms_that_are_kept_in_each_language(settings, tmp_path: Path) -> None:
+    """Of the example in brand.md the words stay, with the version that they name."""
+    [example] = re.findall(r"## Terms.*?```html\n(.*?)```", (ROOT / "docs/how-to/brand.md").read_text(), re.DOTALL)
+    (tmp_path / "brand").mkdir()
+    (tmp_path / "brand/terms.html").write_text(example)
+    [engine] = settings.TEMPLATES
+    settings.TEMPLATES = [{**engine, "DIRS": [tmp_path, *engine["DIRS"]]}]
+    for language, kept in {
+        "en": "By creating an account you accept the terms of November 2026",
+        "zh-hans": "点击“创建账号”，即表示你同意《服务条款》（2026 年 11 月版）",
+    }.items():
+        with translation.override(language):
+            assert views._terms(HttpRequest()) == kept
 
 
 def test_the_docs_name_the_variables_of_the_style_sheet() -> None:
