@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
+from django.conf.locale import LANG_INFO
 from django.contrib.staticfiles import finders
+from django.test import override_settings
+from django.utils.text import capfirst
 from playwright.sync_api import Browser, Page, Route
 
 from tests import pseudo
@@ -93,6 +96,32 @@ def test_a_screen_fits_right_to_left(show: Show, name: str) -> None:
         page = show(html_of(name, pseudo.CODE))
     for width in WIDTHS:
         look_at(page, name, "rtl", "light", width)
+
+
+def test_the_menu_of_eleven_languages_fits_a_small_phone(show: Show) -> None:
+    """One row beside the name at 320 pixels; open, it moves nothing and can be read to its end."""
+    codes = ("ar", "de", "en", "es", "fr", "ja", "ko", "pt-br", "ru", "zh-hans", "zh-hant")
+    languages = sorted(((code, LANG_INFO[code]["name_local"]) for code in codes), key=lambda pair: pair[1].casefold())
+    with override_settings(LANGUAGES=languages):
+        page = show(html_of("login", "pt-br"))
+    page.set_viewport_size({"width": 320, "height": 568})
+    brand, menu, button = page.locator(".brand"), page.locator(".languages summary"), page.locator(".languages button")
+    header = page.locator(".bar").bounding_box()
+    assert header["height"] < 72
+    assert brand.bounding_box()["x"] + brand.bounding_box()["width"] < menu.bounding_box()["x"]
+    menu.click()
+    assert page.locator(".bar").bounding_box() == header
+    assert button.all_inner_texts() == [capfirst(name) for _, name in languages]
+    assert page.locator(".languages [aria-current=true]").get_attribute("lang") == "pt-br"
+    button.last.scroll_into_view_if_needed()
+    box = button.last.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 320
+    assert box["y"] + box["height"] <= 568
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    result = Axe().run(page, options=RULES)
+    assert result.violations_count == 0, result.generate_report()
+    look_at(page, "menu", "pt-br", "light", 320)
 
 
 def test_the_rules_find_what_they_should(show: Show) -> None:
