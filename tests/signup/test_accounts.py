@@ -43,6 +43,18 @@ def test_a_failed_sign_in_says_one_thing(client: Client, who: str) -> None:
     assert "Email, username or password is incorrect" in text_of(page)
 
 
+def test_a_failed_sign_in_marks_both_fields(client: Client) -> None:
+    """It does not say which is wrong; its text describes both, and leads to the first."""
+    make_user()
+    page = text_of(client.post("/login/", {"username": "alice", "password": "wrong"}))
+    assert '<li id="form_error"><a href="#id_username">Email, username or password is incorrect' in page
+    assert page.count('<div class="field wrong">') == 2
+    assert page.count('aria-invalid="true" aria-describedby="form_error"') == 2
+    fresh = text_of(client.get("/login/"))
+    assert "aria-invalid" not in fresh
+    assert "wrong" not in fresh
+
+
 def test_a_nameless_admin_may_have_no_username(client: Client) -> None:
     """The empty name belongs to no account."""
     make_pending()
