@@ -55,6 +55,19 @@ def test_a_failed_sign_in_marks_both_fields(client: Client) -> None:
     assert "wrong" not in fresh
 
 
+def test_a_page_for_others_offers_to_sign_in(client: Client) -> None:
+    """As another account, and back to the page."""
+    client.force_login(make_user(is_staff=True))
+    page = client.get("/account/delete/")
+    action = re.search(r'action="(/logout/[^"]*)"', text_of(page))[1]
+    answer = client.post(action)
+    assert (page.status_code, answer.headers["Location"]) == (403, "/login/?next=%2Faccount%2Fdelete%2F")
+    make_user("bob", BOB)
+    fields = {"username": "bob", "password": PASSWORD, "next": "/account/delete/"}
+    assert client.post("/login/", fields).headers["Location"] == "/account/delete/"
+    assert client.get("/account/delete/").status_code == 200
+
+
 def test_a_nameless_admin_may_have_no_username(client: Client) -> None:
     """The empty name belongs to no account."""
     make_pending()
