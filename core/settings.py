@@ -337,3 +337,6 @@ LOGGING: dict[str, Any] = {
     },
 }
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = 10  # DEBUG: a line for each task
+
+# After all that follows from DEBUG: the demo shows a visitor's error pages, not Django's for developers.
+DEBUG = DEBUG and not DEMO
