@@ -158,6 +158,17 @@ def test_the_menu_of_eleven_languages_fits_a_small_phone(show: Show) -> None:
     look_at(page, "menu", "pt-br", "light", 320)
 
 
+def test_the_dot_of_what_is_over_is_grey_and_still(show: Show) -> None:
+    """Only what goes on has the colour of the brand and pulses."""
+    page = show(html_of("verify_sent", "en"))
+    page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+    look = "(dot, state) => { dot.className = `dot ${state}`; const style = getComputedStyle(dot); return [style.backgroundColor, style.animationName]; }"
+    shown = {state: page.locator(".dot").evaluate(look, state) for state in ("queued", "sent", "failed", "expired")}
+    assert shown["expired"] == ["rgb(125, 135, 152)", "none"]
+    assert shown["queued"] == ["rgb(29, 95, 209)", "pulse"]
+    assert len({colour for colour, _ in shown.values()}) == 4
+
+
 def test_the_rules_find_what_they_should(show: Show) -> None:
     """Else a clean report would mean nothing."""
     page = show('<!doctype html><html lang="en"><title>x</title><main><h1>x</h1><input><img src="/x.png">')
