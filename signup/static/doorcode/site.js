@@ -152,7 +152,7 @@ for (const menu of all(".languages")) {
   const leave = (event) => menu.contains(event.target) || (menu.open = false);
   addEventListener("click", leave);
   addEventListener("focusin", leave);
-  menu.addEventListener("keydown", (event) => {
+  addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu.open) return;
     menu.open = false;
     menu.firstElementChild.focus();
