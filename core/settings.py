@@ -266,7 +266,7 @@ LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en").lower()
 LOCALE_PATHS = [BASE_DIR / "locale"]
 # A language is here by its catalogue (docs/how-to/add-a-language.md); each is named in its own words.
 _codes = sorted(to_language(path.parent.name) for path in LOCALE_PATHS[0].glob("*/LC_MESSAGES"))
-LANGUAGES = [(code, LANG_INFO[code]["name_local"]) for code in _codes]
+LANGUAGES = sorted(((code, LANG_INFO[code]["name_local"]) for code in _codes), key=lambda pair: pair[1].casefold())
 if LANGUAGE_CODE not in _codes:
     raise ImproperlyConfigured(
         f"LANGUAGE_CODE must be one of {', '.join(_codes)} / LANGUAGE_CODE 只能是 {'、'.join(_codes)} 之一"
@@ -337,3 +337,6 @@ LOGGING: dict[str, Any] = {
     },
 }
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = 10  # DEBUG: a line for each task
+
+# After all that follows from DEBUG: the demo shows a visitor's error pages, not Django's for developers.
+DEBUG = DEBUG and not DEMO

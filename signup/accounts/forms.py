@@ -32,6 +32,15 @@ class LoginForm(auth_forms.AuthenticationForm):
         name.error_messages |= {"required": required, "null_characters_not_allowed": INCORRECT}
         password.error_messages |= {"required": _("Enter your password"), "null_characters_not_allowed": INCORRECT}
 
+    def clean(self) -> dict[str, Any]:
+        """The error does not say which of the two fields is wrong, so both are marked and described by it."""
+        try:
+            return super().clean()
+        except ValidationError:
+            for field in self.fields.values():
+                field.widget.attrs |= {"aria-invalid": "true", "aria-describedby": "form_error"}
+            raise
+
 
 class PasswordResetForm(forms.Form):
     email = AddressField(label=_("Email address"))

@@ -53,7 +53,7 @@ class OutcomeFilter(ConditionFilter):
 
 @admin.register(CaptchaModel)
 class CaptchaAdmin(LogAdmin):
-    list_display = ("address", "state", "tries", "length", "proven_by", "registered", "created", "reference")
+    list_display = ("address", "created", "state", "tries", "length", "proven_by", "registered", "reference")
     list_filter = (SinceFilter, OutcomeFilter)
     search_fields = ("address",)
     actions = ("send_code",)
@@ -132,7 +132,7 @@ class LanguageFilter(ConditionFilter):
 
 @admin.register(Delivery)
 class DeliveryAdmin(LogAdmin):
-    list_display = ("recipient", "kind", "shown_state", "reason_and_reply", "attempts", "wait", "created", "reference")
+    list_display = ("recipient", "created", "shown_state", "reason_and_reply", "kind", "attempts", "wait", "reference")
     list_filter = (SinceFilter, "state", ReasonFilter, "kind", LanguageFilter)
     search_fields = ("recipient",)
     actions = ("send_again",)

@@ -106,7 +106,5 @@ def read_code(page: Page, address: str) -> str:
 
 def choose(page: Page, language: str) -> None:
     """Another language, by its own name."""
-    button = page.get_by_role("button", name=language)
-    if not button.is_visible():
-        page.locator(".languages summary").click()
-    button.click()
+    page.locator(".languages summary").click()
+    page.get_by_role("button", name=language).click()

@@ -61,8 +61,8 @@ def open_admin(browser: Browser, live_server) -> Iterator[Open]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def open_admin(path: str, language: str = "en", width: int = 1280) -> Page:
-        contexts.append(browser.new_context(locale=language, base_url=live_server.url))
+    def open_admin(path: str, language: str = "en", width: int = 1280, **options: object) -> Page:
+        contexts.append(browser.new_context(locale=language, base_url=live_server.url, **options))
         cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
         contexts[-1].add_cookies([cookie])
         page = contexts[-1].new_page()
@@ -85,18 +85,25 @@ def look(page: Page, name: str) -> None:
         page.screenshot(path=SHOTS / f"admin_{name}.png", full_page=True)
 
 
+PATHS = {
+    "index": "/admin/", "mails": MAILS, "signups": SIGNUPS, "accounts": ACCOUNTS, "new_account": f"{ACCOUNTS}add/",
+    "suppressions": "/admin/worker/suppression/", "guesses": "/admin/verification/addressguesses/",
+    "group": "/admin/auth/group/add/",
+}  # fmt: skip
+
+
+def all_paths() -> dict[str, str]:
+    """The lists and forms, and the page of the newest row of each."""
+    newest = {"mail": (MAILS, Delivery), "signup": (SIGNUPS, CaptchaModel), "account": (ACCOUNTS, User)}
+    return PATHS | {name: f"{of}{model.objects.latest('pk').pk}/change/" for name, (of, model) in newest.items()}
+
+
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 def test_no_page_of_the_admin_complains(open_admin: Open, language: str) -> None:
     """Lists, forms, a confirmation and the dashboard, wide and narrow: nothing that the policy forbids."""
     a_busy_day()
-    mail, request, account = (model.objects.latest("pk") for model in (Delivery, CaptchaModel, User))
-    paths = {
-        "index": "/admin/", "mails": MAILS, "mail": f"{MAILS}{mail.pk}/change/", "signups": SIGNUPS,
-        "signup": f"{SIGNUPS}{request.pk}/change/", "accounts": ACCOUNTS, "account": f"{ACCOUNTS}{account.pk}/change/",
-        "new_account": f"{ACCOUNTS}add/", "suppressions": "/admin/worker/suppression/", "group": "/admin/auth/group/add/",
-    }  # fmt: skip
     page = open_admin("/admin/dashboard/?span=7d", language)
-    for name, path in paths.items():
+    for name, path in all_paths().items():
         assert page.goto(path).ok
         for width in (1280, 800):
             page.set_viewport_size({"width": width, "height": 800})
@@ -127,3 +134,53 @@ def test_the_dashboard_is_accessible_and_fits(open_admin: Open, language: str) -
         assert result.violations_count == 0, result.generate_report()
     page.locator("details").evaluate_all("all => all.forEach(each => each.open = true)")
     assert page.locator("details table").first.locator("tbody tr").count() == 24
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_pages_of_the_admin_are_accessible(open_admin: Open, theme: str) -> None:
+    """Lists with their states and filters, forms, a confirmation, the menu of languages; WCAG 2.2 AA by axe-core."""
+    a_busy_day()
+    page = open_admin("/admin/", bypass_csp=True)  # axe-core tries inline styles on some pages
+    page.emulate_media(color_scheme=theme)  # before the pages that are checked, as the admin's colours change slowly
+    theirs = {"exclude": [[".help-tooltip"]]}  # the icons of Django's own selector, which have a forbidden aria-label
+    for path in all_paths().values():
+        page.goto(path)
+        page.locator(".languages summary").click()
+        result = Axe().run(page, context=theirs, options=RULES_OF_MAILS)
+        assert result.violations_count == 0, result.generate_report()
+    page.goto(f"{MAILS}?state__exact=failed")
+    page.locator("#action-toggle").check()
+    page.locator("select[name=action]").select_option("send_again")
+    page.locator(".actions button").click()
+    page.wait_for_selector("[name=confirmed]", state="attached")
+    result = Axe().run(page, options=RULES_OF_MAILS)
+    assert result.violations_count == 0, result.generate_report()
+
+
+@pytest.mark.parametrize("path", [MAILS, SIGNUPS])
+@pytest.mark.parametrize("language", ["en", "zh-CN", "zh-TW"])
+def test_the_time_of_a_row_is_seen_without_scrolling(open_admin: Open, language: str, path: str) -> None:
+    """On a window of 1280 pixels with menu and filters, also beside a long address."""
+    a_busy_day()
+    CaptchaModel.objects.update(address=f"{'long.name' * 7}@{'mail.' * 8}example.com")
+    Delivery.objects.update(recipient=f"{'long.name' * 7}@{'mail.' * 8}example.com")
+    page = open_admin(path, language)
+    table, time = page.locator("#changelist-form .results"), page.locator("#result_list td.field-created").first
+    look(page, f"time{path.replace('/', '_')}.{language}")
+    right = [each.bounding_box()["x"] + each.bounding_box()["width"] for each in (table, time)]
+    assert right[1] <= right[0]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_chart_begins_at_the_latest_hour(open_admin: Open, width: int) -> None:
+    """Where it is wider than its window; the earlier hours are a scroll away."""
+    a_busy_day()
+    page = open_admin("/admin/dashboard/", width=width)
+    for plot in page.locator(".latest").all():
+        edges = "box => [box.getBoundingClientRect(), box.firstElementChild.getBoundingClientRect()].map(rect => rect.right)"
+        box, drawing = plot.evaluate(edges)
+        assert drawing <= box + 1
+        plot.evaluate("box => box.scrollBy(-9999, 0)")
+        lefts = edges.replace("right", "left")
+        box, drawing = plot.evaluate(lefts)
+        assert drawing >= box - 1

@@ -151,6 +151,33 @@ def test_the_language_switches_mid_way(open_page: OpenPage, script: bool) -> Non
     expect(page.get_by_text("注册成功，已自动登录")).to_be_visible()
 
 
+def test_the_menu_of_languages_is_for_the_keyboard_too(open_page: OpenPage) -> None:
+    """It opens by Enter, closes by Escape with the focus where it was, and when something else gets the focus."""
+    page = open_page("en", "/login/", viewport={"width": 320, "height": 568})
+    page.get_by_label("Email address or username").fill("keys@example.com")
+    summary, chinese = page.locator(".languages summary"), page.get_by_role("button", name="简体中文")
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(chinese).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    expect(chinese).to_be_hidden()
+    expect(summary).to_be_focused()
+    summary.click()
+    page.get_by_role("heading", name="Sign in").click(position={"x": 5, "y": 5})
+    expect(chinese).to_be_hidden()
+    summary.click()
+    page.get_by_label("Password", exact=True).focus()
+    expect(chinese).to_be_hidden()
+    summary.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="登录")).to_be_visible()
+    expect(page.get_by_label("邮箱或用户名")).to_have_value("keys@example.com")
+
+
 def test_a_password_travels_nowhere_but_where_it_is_for(open_page: OpenPage) -> None:
     """With script it is not even sent with a change of language."""
     page = open_page("en")

@@ -123,6 +123,12 @@ def test_demo_parts_need_debug() -> None:
     assert json.loads(load("DEMO", DEBUG="true", DEMO="true").stdout) == [True]
 
 
+def test_the_demo_shows_no_error_details() -> None:
+    """It shows our own error pages, as production does; development without it keeps Django's."""
+    assert json.loads(load("DEBUG", DEBUG="true", DEMO="true").stdout) == [False]
+    assert json.loads(load("DEBUG", DEBUG="true").stdout) == [True]
+
+
 def test_the_demo_refuses_to_load_without_debug() -> None:
     """Its import alone is refused."""
     env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD}

@@ -43,6 +43,31 @@ def test_a_failed_sign_in_says_one_thing(client: Client, who: str) -> None:
     assert "Email, username or password is incorrect" in text_of(page)
 
 
+def test_a_failed_sign_in_marks_both_fields(client: Client) -> None:
+    """It does not say which is wrong; its text describes both, and leads to the first."""
+    make_user()
+    page = text_of(client.post("/login/", {"username": "alice", "password": "wrong"}))
+    assert '<li id="form_error"><a href="#id_username">Email, username or password is incorrect' in page
+    assert page.count('<div class="field wrong">') == 2
+    assert page.count('aria-invalid="true" aria-describedby="form_error"') == 2
+    fresh = text_of(client.get("/login/"))
+    assert "aria-invalid" not in fresh
+    assert "wrong" not in fresh
+
+
+def test_a_page_for_others_offers_to_sign_in(client: Client) -> None:
+    """As another account, and back to the page."""
+    client.force_login(make_user(is_staff=True))
+    page = client.get("/account/delete/")
+    action = re.search(r'action="(/logout/[^"]*)"', text_of(page))[1]
+    answer = client.post(action)
+    assert (page.status_code, answer.headers["Location"]) == (403, "/login/?next=%2Faccount%2Fdelete%2F")
+    make_user("bob", BOB)
+    fields = {"username": "bob", "password": PASSWORD, "next": "/account/delete/"}
+    assert client.post("/login/", fields).headers["Location"] == "/account/delete/"
+    assert client.get("/account/delete/").status_code == 200
+
+
 def test_a_nameless_admin_may_have_no_username(client: Client) -> None:
     """The empty name belongs to no account."""
     make_pending()

@@ -63,7 +63,9 @@ def test_a_newcomer_registers_and_finds_the_account_again(tmp_path: Path, path: 
         mail = re.search(r'href="(/demo/inbox/[^"]+)"', alice.get("/demo/inbox/").text)[1]
         assert "unsafe-inline" not in alice.get(mail).headers["Content-Security-Policy"]
         assert fields["captcha"] in alice.get(mail + "html/").text
-        assert alice.get("/demo/inbox/nothing/").status_code == 404
+        for lost in ("/demo/inbox/nothing/", "/nowhere/"):
+            assert alice.get(lost).status_code == 404
+            assert "Check the address, or go to the start page" in alice.get(lost).text
         assert alice.get("/readyz").json()["status"] == "ok"
         printed = stop(running)
     assert f"http://127.0.0.1:{port}/signup/" in printed

@@ -146,3 +146,15 @@ if (delivery) {
   // Coming back from the mail app, people see at once how it is.
   document.addEventListener("visibilitychange", () => document.hidden || look());
 }
+
+// The menu of languages closes by Escape, and when something else is pressed or gets the focus.
+for (const menu of all(".languages")) {
+  const leave = (event) => menu.contains(event.target) || (menu.open = false);
+  addEventListener("click", leave);
+  addEventListener("focusin", leave);
+  addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    menu.firstElementChild.focus();
+  });
+}
