@@ -189,13 +189,15 @@ def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
 
 
 def _mark_proven(sign_up: CaptchaModel, *, by: str, **columns: Any) -> None:
-    """Record the proof once, and other columns with it. A parallel request that proved first is as good."""
+    """Record the proof once, and other columns each time. A parallel request that proved first is as good."""
     now = clock.now()
-    unproven = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, proven_at=None)
-    if unproven.update(proven_at=now, proven_by=by, **columns):
+    mine = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation)
+    if mine.filter(proven_at=None).update(proven_at=now, proven_by=by, **columns):
         metrics.codes.add_after_commit("proven")
         if sign_up.first_accepted_at:
             metrics.proven_after.observe((now - sign_up.first_accepted_at).total_seconds())
+    elif columns:
+        mine.update(**columns)
     sign_up.proven_at = sign_up.proven_at or now
 
 

@@ -3,6 +3,7 @@
 from unittest.mock import Mock
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 
 from tests.factories import ALICE, BOB, Hands, make_captcha, right, wrong
@@ -64,6 +65,14 @@ def test_the_right_code_is_right_again_until_it_is_redeemed() -> None:
     prove(sign_up, "", link_proof=codes.link_proof_of(sign_up))
     prove(CaptchaModel.objects.get(), right(sign_up))
     assert guesses() == 0
+
+
+def test_the_right_code_is_never_counted_however_often_it_comes() -> None:
+    """A client without cookies sends it with each try of another username."""
+    sign_up = make_captcha()
+    for _ in range(settings.CAPTCHA_MAX_ATTEMPTS + 1):
+        prove(CaptchaModel.objects.get(), right(sign_up))
+    assert CaptchaModel.objects.get().attempts == guesses() == 0
 
 
 def test_a_wrong_code_is_counted_and_says_what_is_left() -> None:
