@@ -189,9 +189,12 @@ def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
 
 
 def _mark_proven(sign_up: CaptchaModel, *, by: str, **columns: Any) -> None:
-    """Record the proof once, and other columns each time. A parallel request that proved first is as good."""
+    """
+    Record the proof once, and other columns each time. A parallel request that proved first is as good; one that its
+    owner disowned meanwhile stays unproven.
+    """
     now = clock.now()
-    mine = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation)
+    mine = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, redeemed_at=None)
     if mine.filter(proven_at=None).update(proven_at=now, proven_by=by, **columns):
         metrics.codes.add_after_commit("proven")
         if sign_up.first_accepted_at:

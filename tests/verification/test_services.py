@@ -75,6 +75,16 @@ def test_the_right_code_is_never_counted_however_often_it_comes() -> None:
     assert CaptchaModel.objects.get().attempts == guesses() == 0
 
 
+def test_a_disowned_request_is_not_proven_any_more() -> None:
+    """Nor by a right code that was compared while the owner pressed the button: no page says that it is finished."""
+    sign_up = make_captcha()
+    stale = CaptchaModel.objects.get()
+    services.void(handle=sign_up.handle)
+    prove(stale, "", link_proof=codes.link_proof_of(stale))
+    sign_up.refresh_from_db()
+    assert (sign_up.proven_at, sign_up.is_finished, services.redeem(sign_up=sign_up)) == (None, False, False)
+
+
 def test_a_wrong_code_is_counted_and_says_what_is_left() -> None:
     """On the code and on the address."""
     sign_up = make_captcha()
