@@ -97,7 +97,7 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> Resent
     user = User.objects.filter(email=locked.address).first()
     language = (user.language if user else "") or language
     waiting = outbox.hold(sign_up=locked)
-    in_flight = any(each.state == Delivery.State.SENDING for each in waiting)
+    in_flight = any(outbox.is_in_hand(each) for each in waiting)
     decoy = bool(user and user.is_registered)
     renewed = verification.renew(sign_up=locked, decoy=decoy, in_flight=in_flight)
     if renewed:

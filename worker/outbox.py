@@ -90,6 +90,12 @@ def hold(*, sign_up: CaptchaModel) -> list[Delivery]:
     return list(waiting.select_for_update(no_key=True).order_by("pk"))
 
 
+def is_in_hand(delivery: Delivery) -> bool:
+    """Whether a worker may be sending a mail. None is where the lease is a longer one, after silence behind the dot."""
+    ends = delivery.lease_until
+    return ends is not None and ends - clock.now() < timedelta(seconds=2 * LEASE)  # the database's clock may be ahead
+
+
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
     """Take held mails of a replaced code out of the outbox."""
     Delivery.objects.filter(pk__in=[each.pk for each in deliveries], state=State.PENDING).supersede()

@@ -165,6 +165,21 @@ def test_a_code_in_flight_is_not_replaced(hands: Hands) -> None:
     assert not services.resend(sign_up=sign_up, language="en").is_new_code
 
 
+def test_a_code_that_expired_while_the_mail_server_is_silent_is_replaced(all_hands: Hands) -> None:
+    """The mail is tried again much later, and no worker has it in hand; the old code's never leaves again."""
+    sign_up = ask()
+    Delivery.objects.update(attempts=2)  # greylisted before
+    [mine] = outbox.claim(limit=1)
+    outbox.settle(results=[(mine, Reply(Outcome.UNKNOWN, "TimeoutError"))])
+    all_hands.move(minutes=31)
+    assert services.resend(sign_up=sign_up, language="en").is_new_code
+    deliver()
+    all_hands.move(hours=2)
+    outbox.take_back()
+    deliver()
+    assert list(Delivery.objects.order_by("pk").values_list("state", "generation")) == [("expired", 1), ("sent", 2)]
+
+
 def test_a_proven_request_sends_no_more(hands: Hands) -> None:
     """The visitor who proved it needs no mail; others start again."""
     sign_up = proven()
