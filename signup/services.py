@@ -53,7 +53,8 @@ def request_code(
     second call with it returns the request of the first, as a second request would make the first one's code useless.
     `network` is the pseudonym of the visitor's network.
     """
-    known = next((each for each in CaptchaModel.objects.by_handles(held) if each.address == address), None)
+    mine = [each for each in CaptchaModel.objects.by_handles(held) if each.address == address and not each.is_finished]
+    known = next(iter(mine), None)
     if known and not verification.holds_proof(known, link_proof=held[known.handle]):
         try:
             resend(sign_up=known, language=language, network=network)

@@ -190,6 +190,14 @@ def test_a_proven_request_sends_no_more(hands: Hands) -> None:
     assert ask(handles=(sign_up.handle,)).handle != sign_up.handle
 
 
+def test_a_finished_request_does_not_hide_a_new_one_for_its_address(hands: Hands) -> None:
+    """A browser that opened the old mail's link holds the finished one before the other."""
+    finished = proven()
+    register(finished)
+    sign_up = ask()
+    assert ask(handles=(finished.handle, sign_up.handle)) == sign_up
+
+
 def test_a_new_generation_checks_again_whether_the_address_is_registered(hands: Hands) -> None:
     """The account was deleted since the request began."""
     user = make_user()
