@@ -143,8 +143,8 @@ def change(request: HttpRequest) -> HttpResponse:
         return render(request, "signup/closed.html", status=403)
     visitor = Visitor(request)
     old = visitor.sign_up
-    if old is None:
-        return _over(request, None)
+    if old is None or old.is_finished:
+        return _over(request, old)
     form = ChangeForm({"new_email": request.POST.get("suggested") or request.POST.get("new_email", "")})
     if not form.is_valid():
         page = _verify_page(request, old, _form_of(visitor, old), change=form)
