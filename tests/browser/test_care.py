@@ -117,6 +117,19 @@ def test_a_slow_mail_is_told_and_then_a_refused_one(open_page: OpenPage, demo_da
     expect(page.get_by_text("code to quick@example.com")).to_be_visible()
 
 
+def test_a_refused_mail_takes_no_address_away_that_is_being_typed(open_page: OpenPage, demo_data: Path) -> None:
+    """The page says that the mail was refused, and stays."""
+    page = open_page()
+    ask(page, "refused@example.com")
+    expect(page.get_by_text("Sent", exact=False).first).to_be_visible()
+    page.get_by_text("Change email address").click()
+    field = page.get_by_label("New email address")
+    field.fill("accepted@exam")
+    change_row(demo_data, "UPDATE worker_delivery SET state = 'failed' WHERE recipient = 'refused@example.com'")
+    expect(page.get_by_text("We couldn't email refused@example.com")).to_be_visible()
+    expect(field).to_have_value("accepted@exam")
+
+
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 def test_a_typo_is_put_right_with_one_click(open_page: OpenPage, script: bool) -> None:
     """Offered, not forced."""

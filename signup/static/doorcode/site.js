@@ -121,6 +121,7 @@ setInterval(() => {
 const delivery = document.querySelector("#delivery[data-status]");
 if (delivery) {
   const pauses = [1, 1, 1, 2, 2, 3, 5, 5, 10, 10, 20, 30, 30, 60];  // seconds; the last one again and again
+  const isTyping = () => [...all("main input:not([type=hidden])")].some((input) => input.value);
   let waiting;
   const look = async () => {
     clearTimeout(waiting);
@@ -128,7 +129,7 @@ if (delivery) {
       const { state } = await (await fetch(delivery.dataset.status)).json();
       if (state && state !== delivery.dataset.state) {
         // Another page, unless somebody is typing here.
-        if (["failed", "bounced", "proven", "finished", "unknown"].includes(state) && !document.querySelector("[data-digits]")?.value) return location.replace(delivery.dataset.page);
+        if (["failed", "bounced", "proven", "finished", "unknown"].includes(state) && !isTyping()) return location.replace(delivery.dataset.page);
         const page = new DOMParser().parseFromString(await (await fetch(delivery.dataset.page)).text(), "text/html");
         for (const old of all("[data-news]", delivery)) {
           const news = page.querySelector(`#delivery [data-news=${old.dataset.news}]`);
