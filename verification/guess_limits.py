@@ -50,7 +50,8 @@ def count(*, address: str, length: int, at: datetime) -> None:
         raise LinkOnly
     if length < needed.length:
         raise CodeTooShort
-    most = max((threshold for threshold, _ in settings.LIMIT_GUESSES_ADDRESS), default=1)  # no rule looks further
+    # No rule looks further than its threshold; and this guess may be taken back.
+    most = max((threshold for threshold, _ in settings.LIMIT_GUESSES_ADDRESS), default=0) + 1
     row.guesses, row.updated_at = [*recent, at.timestamp()][-most:], at
     row.save(update_fields=["guesses", "updated_at"])
 

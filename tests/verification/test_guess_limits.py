@@ -51,6 +51,18 @@ def test_after_a_hundred_only_the_link_proves(hands: Hands) -> None:
     assert length(hands) == 8
 
 
+def test_a_right_guess_at_the_last_limit_frees_none(hands: Hands, settings) -> None:
+    """Only so many guesses are kept; taking one back leaves as many as there were."""
+    settings.LIMIT_GUESSES_ADDRESS = [(9, 8)]
+    guess(hands, 9)
+    hands.move(seconds=1)
+    for _ in range(2):
+        guess(hands, length=8)
+        with transaction.atomic():
+            guess_limits.undo(address=ALICE, at=hands.moment)
+    assert length(hands) == 8
+
+
 def test_the_window_rolls(hands: Hands) -> None:
     """Each guess is forgotten 24 hours after it, not at midnight, and not a second earlier."""
     guess(hands, 4)
@@ -100,10 +112,10 @@ def test_undoing_a_guess_keeps_a_later_one(hands: Hands) -> None:
 
 
 def test_the_row_keeps_no_more_than_a_rule_looks_at(hands: Hands, settings) -> None:
-    """However long somebody guesses."""
+    """However long somebody guesses; and the last, which may be taken back."""
     settings.LIMIT_GUESSES_ADDRESS = [(9, 8)]
     guess(hands, 50, length=8)
-    assert len(AddressGuesses.objects.get().guesses) == 9
+    assert len(AddressGuesses.objects.get().guesses) == 9 + 1
     assert length(hands) == 8
 
 
