@@ -69,7 +69,8 @@ def _shut_late_sockets() -> None:
         for get_socket in late:  # again at each tick: a socket may be opened after its deadline
             with suppress(OSError):
                 if opened := get_socket():
-                    opened.shutdown(socket.SHUT_RDWR)
+                    # Not an SSLSocket's own, which takes the encryption off first: its user may be writing.
+                    socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
 
 class Connection(smtplib.SMTP):

@@ -1,6 +1,7 @@
 """What a mail server may say, and what it means."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -380,6 +381,21 @@ def test_a_socket_is_shut_when_its_time_is_over() -> None:
         with deadline(lambda: left, time.monotonic() + 0.1):
             assert left.recv(1) == b""
         assert time.monotonic() - begun < 5
+
+
+def test_an_encrypted_socket_that_is_shut_stays_encrypted() -> None:
+    """Its user may be writing a mail at that moment, and no part of it leaves as plain text."""
+    left, right = socket.socketpair()
+    with (
+        right,
+        ssl.create_default_context().wrap_socket(
+            left, server_hostname="mail.example.com", do_handshake_on_connect=False
+        ) as secured,
+    ):
+        with deadline(lambda: secured, time.monotonic() + 0):
+            assert right.recv(1) == b""
+        with pytest.raises(ssl.SSLError):  # ValueError: "No SSL wrapper around", where there is none any more
+            secured.unwrap()
 
 
 def test_in_time_nothing_is_shut() -> None:
