@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from core import clock
 from verification import states
-from worker.models import Delivery
+from worker import outbox
 
 from .services import AlreadyRegistered, Resent, UsernameTaken
 
@@ -43,8 +43,11 @@ def resent(result: Resent) -> str:
         return _("We've sent a new code")
     if result.waiting is None:
         return _("We've sent the email again. The code is the same")
-    minutes = math.ceil((result.waiting.next_attempt_at - clock.now()).total_seconds() / 60)
-    if minutes <= 0 or result.waiting.state != Delivery.State.PENDING:
+    if outbox.is_in_hand(result.waiting):
+        return _("The email is on its way")
+    next_try = result.waiting.lease_until or result.waiting.next_attempt_at
+    minutes = math.ceil((next_try - clock.now()).total_seconds() / 60)
+    if minutes <= 0:
         return _("The email is on its way")
     text = ngettext(
         "The email is still waiting. It is tried again in %(n)d minute",

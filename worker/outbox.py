@@ -30,8 +30,8 @@ LEASE = 60  # seconds; longer than one send, shorter than the broker's visibilit
 GIVE_UP = timedelta(hours=2)
 # Seconds after the 1st … 5th failure, and after each later one: greylisting opens after 1 to 5 minutes.
 BACKOFF = (20, 70, 180, 330, 480, 600)
-# The same after silence behind the final dot. The mail may have arrived: in GIVE_UP it is sent three times at most.
-SILENCE = (LEASE, 1_800, 5_400)
+# The same after silence behind the final dot, and after another one. The mail may have arrived: at most three copies.
+SILENCE, SILENCE_AGAIN = LEASE, 3_600
 SERVICE_PAUSE = 10  # seconds; the circuit breaker before the mail server decides when one of all is tried
 EARLY = 2  # deferred mails that are tried early for each accepted one
 EARLY_AGAIN = 60  # seconds between two early tries of the same mail, at the least
@@ -208,8 +208,9 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
     """Seconds until the next try: by the failures of this mail, but soon where the service itself was at fault."""
     if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
         return SERVICE_PAUSE
-    pauses = SILENCE if reply.outcome is Outcome.UNKNOWN else BACKOFF
-    return pauses[min(delivery.attempts, len(pauses)) - 1]
+    if reply.outcome is Outcome.UNKNOWN:
+        return SILENCE_AGAIN if delivery.reason is Delivery.Reason.NO_ANSWER else SILENCE
+    return BACKOFF[min(delivery.attempts, len(BACKOFF)) - 1]
 
 
 def release(*, deliveries: Sequence[Delivery]) -> None:

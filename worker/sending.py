@@ -19,7 +19,7 @@ from .smtp import Outcome, Reply
 logger = logging.getLogger(__name__)
 
 BATCH = 50  # mails in one claim at most
-BATCH_TIME = 1.5  # seconds in which the mails of one claim should be sent
+BATCH_TIME = 2.0  # seconds in which the mails of one claim should be sent
 RESERVE = 35.0  # seconds of lease that a send may need: none begins with less
 # Outcomes are recorded after so many sign-up mails or seconds: no crash repeats more than these.
 GROUP = 10

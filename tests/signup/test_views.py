@@ -482,7 +482,7 @@ def test_a_resend_of_a_mail_that_waits_says_so(client: Client) -> None:
     client.post("/signup/resend/", {"email": ALICE})
     assert "The email is still waiting. It is tried again in 7 minutes" in text_of(client.get("/signup/verify/"))
     CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=2))
-    Delivery.objects.update(state="sending")
+    Delivery.objects.update(state="sending", lease_until=clock.now() + timedelta(seconds=60))
     client.post("/signup/resend/", {"email": ALICE})
     assert "The email is on its way" in text_of(client.get("/signup/verify/"))
     assert Delivery.objects.count() == 1

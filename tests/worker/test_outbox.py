@@ -248,7 +248,7 @@ def test_silence_behind_the_dot_brings_three_copies_at_most(hands: Hands) -> Non
             waits.append(round((until - timezone.now()).total_seconds()))
             hands.move(seconds=waits[-1])
             end_lease(delivery)
-    assert waits == [60, 1_800, 5_400]
+    assert waits == [60, 3_600, 3_600]
 
 
 def test_released_mails_are_free_at_once() -> None:

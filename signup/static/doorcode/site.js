@@ -33,7 +33,7 @@ addEventListener("keydown", (event) => {
 }, true);
 
 // A code is sent when its last digit is there, typed or pasted. The server decides what a digit is; this knows the most.
-for (const input of all("[data-digits]")) {
+for (const input of all("form:not(:has([type=password])) [data-digits]")) {
   input.addEventListener("input", (event) => {
     const digits = input.value.match(/\p{Nd}/gu) ?? [];
     if (digits.length === Number(input.dataset.digits) && !event.isComposing) input.form.requestSubmit(input.form.querySelector("button.main"));
