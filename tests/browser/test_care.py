@@ -167,7 +167,7 @@ def test_the_language_switches_mid_way(open_page: OpenPage, script: bool) -> Non
 def test_the_menu_of_languages_is_for_the_keyboard_too(open_page: OpenPage) -> None:
     """It opens by Enter, closes by Escape with the focus where it was, and when something else gets the focus."""
     page = open_page("en", "/login/", viewport={"width": 320, "height": 568})
-    page.get_by_label("Email address or username").fill("keys@example.com")
+    page.get_by_label("Email address or username").fill("keyboard@example.com")
     summary, chinese = page.locator(".languages summary"), page.get_by_role("button", name="简体中文")
     summary.focus()
     page.keyboard.press("Enter")
@@ -188,7 +188,7 @@ def test_the_menu_of_languages_is_for_the_keyboard_too(open_page: OpenPage) -> N
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="登录")).to_be_visible()
-    expect(page.get_by_label("邮箱或用户名")).to_have_value("keys@example.com")
+    expect(page.get_by_label("邮箱或用户名")).to_have_value("keyboard@example.com")
 
 
 def test_a_password_travels_nowhere_but_where_it_is_for(open_page: OpenPage) -> None:
@@ -264,10 +264,10 @@ def test_whoever_did_not_ask_can_say_so(open_page: OpenPage) -> None:
 def test_the_keyboard_is_enough(open_page: OpenPage) -> None:
     """From the address to the account: one types at once on each page, and the code sends itself."""
     page = open_page()
-    page.keyboard.type("keys@example.com")
+    page.keyboard.type("keyboard@example.com")
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("/signup/verify/"))
-    page.keyboard.type(read_code(page, "keys@example.com"))
+    page.keyboard.type(read_code(page, "keyboard@example.com"))
     expect(page.get_by_label("Username", exact=True)).to_be_focused()
     page.keyboard.type("keys")
     page.keyboard.press("Tab")
