@@ -91,7 +91,8 @@ def test_a_registered_address_gets_no_code(language: str) -> None:
     """Ways to sign in and to reset, and not a digit that could be a code."""
     sign_up = make_captcha(accepted=False, decoy=True)
     message = build(make_delivery(sign_up, kind="registered", language=language))
-    assert right(sign_up) not in str(message)
+    words = re.sub(r"http\S+", "", f"{message['Subject']} {text_of(message)}")  # a token may have the digits by chance
+    assert not re.search(r"\d{4}", words)
     assert "/signup/link/" not in text_of(message)
     assert "http://testserver/login/" in text_of(message)
     assert "http://testserver/password-reset/" in text_of(message)
