@@ -64,7 +64,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         % {"n": sign_up.length, "reference": reference},
         "tries_left": error_messages.attempts_left(tries) if sign_up.attempts and state is State.OPEN else "",
         "reference": reference,
-        "suggestion": typos.suggest(sign_up.address),
+        "suggestion": None if proven else typos.suggest(sign_up.address),
         "webmail": mail_providers.webmail(sign_up.address),
     }
 

@@ -182,11 +182,10 @@ class Visitor:
         typed = {name: str(source.get(name, "")) for name in DRAFT_FIELDS}
         return {name: text for name, text in typed.items() if 0 < len(text) <= DRAFT_LENGTH}
 
-    def keep_draft(self, response: HttpResponse, *, path: str, fields: tuple[str, ...] = DRAFT_FIELDS) -> HttpResponse:
-        """Keep the values of `fields` in this POST for the form at `path`."""
-        if draft := {name: text for name, text in self.typed.items() if name in fields}:
-            draft_cookie(path).write(response, draft)
-        return response
+    def keep_draft(self, response: HttpResponse, *, path: str) -> None:
+        """Keep what was typed into this POST for the form at `path`."""
+        if self.typed:
+            draft_cookie(path).write(response, self.typed)
 
     def drop_draft(self, response: HttpResponse) -> HttpResponse:
         """Delete the draft of this page, which has shown it."""
