@@ -75,7 +75,8 @@ def open_page(browser: Browser, demo_url: str) -> Iterator[Callable[..., Page]]:
     yield open_page
     for context in contexts:
         context.close()
-    assert [text for text in complaints if not re.search(r"4(00|04|29) \(", text)] == []
+    # A test that types before a page is complete has the focus where autofocus would put it: Chromium notes that.
+    assert [text for text in complaints if not re.search(r"4(00|04|29) \(|^Autofocus processing was", text)] == []
 
 
 @pytest.fixture
