@@ -4,6 +4,7 @@ import json
 import os
 import re
 import ssl
+from collections.abc import Iterable, Mapping
 from email.headerregistry import Address
 from email.utils import parseaddr
 from pathlib import Path
@@ -145,6 +146,11 @@ class Env(environ.Env):  # type: ignore[misc]
             return server, tls, {**master, "sentinel_kwargs": {"ssl": True, **tls}}
         return url, False, {}
 
+    def by_language(self, var: str, languages: Iterable[str]) -> dict[str, str]:
+        """Return the values that differ by language: that of `<var>_ZH_HANS` for zh-hans, of `<var>_DE` for de."""
+        values = {code: self.str(_in_language(var, code), default="") for code in languages}
+        return {code: value for code, value in values.items() if value}
+
     def sender(self, var: str, *, name: str, host: str) -> str:
         """Return the sender of mails: an ASCII address with or without a name; by default `noreply@` the host."""
         sender: str = self.str(var, default="")
@@ -153,16 +159,26 @@ class Env(environ.Env):  # type: ignore[misc]
             sender = str(Address(display_name=" ".join(name.split()), username="noreply", domain=domain))
         if not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.:\[\]-]+", parseaddr(sender)[1]):
             raise ImproperlyConfigured(
-                "DEFAULT_FROM_EMAIL must hold an ASCII address, like name@example.com or Name <name@example.com>; "
-                "put a name with a comma in double quotes / DEFAULT_FROM_EMAIL 须包含 ASCII 邮箱地址，"
+                f"{var} must hold an ASCII address, like name@example.com or Name <name@example.com>; "
+                f"put a name with a comma in double quotes / {var} 须包含 ASCII 邮箱地址，"
                 "例如 name@example.com 或 名称 <name@example.com>；名称中有逗号时须加英文双引号"
             )
         return sender
+
+    def senders(self, var: str, *, languages: Iterable[str], names: Mapping[str, str], host: str) -> dict[str, str]:
+        """Return the senders that differ by language. While `var` is unset, the site's names make them differ too."""
+        own = self.by_language(var, languages)
+        named = {} if self.str(var, default="") else names
+        return {code: self.sender(_in_language(var, code), name=names.get(code, ""), host=host) for code in own | named}
 
 
 def is_weak_key(key: str) -> bool:
     """Whether a key can be guessed: it is short, has few different characters, or is published in documentation."""
     return len(key) < KEY_LENGTH or len(set(key)) < KEY_CHARACTERS or key.startswith(KNOWN_KEYS)
+
+
+def _in_language(var: str, code: str) -> str:
+    return f"{var}_{code.upper().replace('-', '_')}"
 
 
 def _entries(text: str) -> list[str]:

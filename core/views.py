@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from . import languages
 from .health import checks, registry
 from .observability import metrics
 
@@ -38,7 +39,7 @@ _error_views: dict[str, ErrorView] = {}
 
 def site(request: HttpRequest) -> dict[str, Any]:
     """The context processor of all pages."""
-    return {"brand": settings.SITE_NAME, "signup_open": settings.SIGNUP_OPEN, "demo": settings.DEMO}
+    return {"brand": languages.site_name(), "signup_open": settings.SIGNUP_OPEN, "demo": settings.DEMO}
 
 
 def register_errors(prefix: str, view: ErrorView) -> None:

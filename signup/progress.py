@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import ngettext
 
-from core import clock
+from core import clock, languages
 from verification import codes, guess_limits
 from verification.models import CaptchaModel
 from verification.states import State, resend_wait, state_of
@@ -55,7 +55,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "sent_minutes_ago": ago // 60,
         "minutes": -(-sign_up.seconds_left // 60),
         "longer": sign_up.length > settings.CAPTCHA_LENGTH,
-        "sender": settings.DEFAULT_FROM_EMAIL,
+        "sender": languages.sender(delivery.language),
         "code_hint": ngettext(
             "%(n)d digit, from the email with the reference %(reference)s",
             "%(n)d digits, from the email with the reference %(reference)s",

@@ -23,7 +23,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
-from core import client_ip, passwords
+from core import client_ip, languages, passwords
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
@@ -207,7 +207,7 @@ def mute(request: HttpRequest, token: str) -> HttpResponse:
     undo = "undo" in request.POST
     if request.method != "POST" or not (undo or notice.handle):
         until = suppression.muted_until(address=notice.address)
-        page = {"notice": notice, "until": until, "days": suppression.DAYS, "site": settings.SITE_NAME}
+        page = {"notice": notice, "until": until, "days": suppression.DAYS, "site": languages.site_name()}
         return render(request, "signup/mute.html", page)
     if not suppression.is_confirmed(request.POST.get("confirm", ""), token, undo=undo):
         page = {"notice": notice, "undo": undo, "confirmation": suppression.confirmation(token, undo=undo)}

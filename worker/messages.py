@@ -17,7 +17,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from core import clock
+from core import clock, languages
 from verification import codes
 from verification.models import CaptchaModel
 
@@ -76,10 +76,11 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
 
     Raises Unbuildable, and whatever a broken template raises.
     """
-    language = translation.to_locale(delivery.language).replace("_", "-")
-    with translation.override(delivery.language):
+    code = languages.offered(delivery.language)
+    language = translation.to_locale(code).replace("_", "-")
+    with translation.override(code):
         context = {
-            "site_name": settings.SITE_NAME,
+            "site_name": languages.site_name(),
             "site_url": settings.SITE_URL,
             "email": delivery.recipient,
             "rtl": translation.get_language_bidi(),
@@ -87,7 +88,7 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
             **_contexts[delivery.kind](delivery),
         }
         subject, text, html = (_render(f"mail/{delivery.kind}/{part}", context) for part in PARTS)
-    sender, address = _sender(settings.DEFAULT_FROM_EMAIL)
+    sender, address = _sender(languages.sender(code))
     message = SevenBitMessage(
         subject=" ".join(subject.split()),
         body=text,
@@ -125,7 +126,7 @@ def sample(*, kind: str, language: str, recipient: str = "name@example.com") -> 
         generation=sign_up.generation,
         user=get_user_model()(pk=0, email=recipient, username="name", password="", is_active=True),
         created_at=now,
-        message_id=outbox.new_message_id(),
+        message_id=outbox.new_message_id(language),
     )
 
 

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce, Greatest, Now
 
-from core import clock, email_addresses
+from core import clock, email_addresses, languages
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import HandleLost
@@ -67,16 +67,16 @@ def post(
         network=network or "",
         created_at=clock.now(),
         next_attempt_at=Now(),
-        message_id=new_message_id(),
+        message_id=new_message_id(language),
     )
     delivery.save(force_insert=True)
     notify_after_commit(delivery.pk)
     return delivery
 
 
-def new_message_id() -> str:
-    """A Message-ID at the sender's domain."""
-    return make_msgid(domain=parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2])
+def new_message_id(language: str) -> str:
+    """A Message-ID at the domain of the language's sender."""
+    return make_msgid(domain=parseaddr(languages.sender(language))[1].rpartition("@")[2])
 
 
 def notify_after_commit(delivery_id: int) -> None:
@@ -303,5 +303,5 @@ def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
         return False
     if row.generation != locked.generation:
         row.generation = locked.generation
-        row.message_id = new_message_id()  # another mail: a mailbox that has the old Message-ID would drop it
+        row.message_id = new_message_id(row.language)  # another mail: a mailbox that has the old Message-ID would drop it
     return True

@@ -1,13 +1,13 @@
 """Health checks of the database, migrations, Redis, keys, catalogues, clocks and proxies."""
 
 import json
-import struct
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.conf.locale import LANG_INFO
 from django.contrib.contenttypes.models import ContentType
 from django.core import signing
 from django.core.checks.security.base import SECRET_KEY_MIN_LENGTH
@@ -120,17 +120,16 @@ def keys() -> Finding:
 
 
 def catalogues() -> Finding:
-    """Whether every language has as many translations as the others: a compiled catalogue leaves out those missing."""
-    numbers = {}
-    for code, _name in settings.LANGUAGES:
-        path = Path(settings.LOCALE_PATHS[0]) / to_locale(code) / "LC_MESSAGES" / "django.mo"
-        # The third word: the GNU gettext manual, "The Format of GNU MO Files".
-        numbers[code] = struct.unpack_from("<I", path.read_bytes(), 8)[0] if path.exists() else 0
-    most = max(numbers.values())
-    lacking = ", ".join(f"{code} ({most - number})" for code, number in numbers.items() if number < most)
-    if lacking:
-        return failed(_("Texts are missing in %(names)s: run make messages, then translate") % {"names": lacking})
-    return ok(", ".join(numbers))
+    """Whether every language that is offered has compiled catalogues, and is more than a draft."""
+    drafts = [code for code, _name in settings.LANGUAGES if LANG_INFO[code].get("draft")]
+    compiled = {code: [Path(root, to_locale(code), "LC_MESSAGES/django.mo") for root in settings.LOCALE_PATHS] for code, _name in settings.LANGUAGES}
+    missing = [code for code, paths in compiled.items() if not any(path.exists() for path in paths)]
+    if missing:
+        return failed(_("No compiled catalogue for %(names)s: run make messages") % {"names": ", ".join(missing)})
+    if drafts:
+        names = {"names": ", ".join(drafts)}
+        return warning(_("%(names)s: a draft; what it lacks is shown in English") % names)
+    return ok(", ".join(code for code, _name in settings.LANGUAGES))
 
 
 def proxies(url: str | None = None) -> Finding:

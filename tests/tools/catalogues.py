@@ -1,25 +1,35 @@
-"""The translations of all languages: compare them with the sources, bring them up to date, begin a new one."""
+"""
+The translations of all languages: compare them with the sources, bring them up to date, begin a new one.
+
+A language has two catalogues: locale/<locale>/ for visitors, and locale/operators/<locale>/ for those who run a site. It
+needs the visitors' alone; operators then read English.
+"""
 
 import io
 import os
+import re
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
+from gettext import GNUTranslations
 from pathlib import Path
 
-from babel.messages.catalog import Catalog
+from babel import Locale, UnknownLocaleError
+from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
-from django.conf import settings
 from django.conf.locale import LANG_INFO
-from django.utils.translation import to_locale
+from django.utils.translation import to_language, to_locale
 from django.utils.translation.template import templatize
 
+from core import languages
 from tests.tools import wording
 
+BASE = Path(__file__).resolve().parents[2]
+ROOT = BASE / "locale"
 KEYWORDS = {
     "gettext": None,
     "gettext_lazy": None,
@@ -29,10 +39,15 @@ KEYWORDS = {
     "ngettext_lazy": (1, 2),
     "pgettext": ((1, "c"), 2),
 }
+# The sources whose texts only operators and developers read. A text that stands elsewhere too is a visitor's.
+OPERATORS = re.compile(
+    r"core/(apps|checks|settings)\.py|core/(health|management)/|(verification|worker)/|signup/(admin|demo|management)/"
+    r"|signup/(apps|models|statistics)\.py|signup/api/(schema|serializers|views)\.py|templates/(admin|api)/"
+)
 _NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Run the tool; return its exit code."""
     parser = ArgumentParser(prog="python -m tests.tools.catalogues", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
@@ -42,15 +57,23 @@ def main(arguments: list[str] | None = None) -> int:
     action.add_argument(
         "--update", action="store_true", help="bring the catalogues up to date with the sources, and compile"
     )
-    action.add_argument("--add", metavar="CODE", choices=sorted(LANG_INFO), help="begin a new language")
+    action.add_argument("--add", metavar="CODE", type=_known, help="begin a new language")
+    parser.add_argument("--only", metavar="CODE", help="one language instead of all")
     options = parser.parse_args(arguments)
-    sources = extract_all()
-    problems: list[str] = []
-    for code in sorted({*dict(settings.LANGUAGES), *filter(None, [options.add])}):
-        path = Path(settings.LOCALE_PATHS[0]) / to_locale(code) / "LC_MESSAGES" / "django.po"
-        if options.update or code == options.add:
-            _update(path, sources, code)
-        problems += [f"{to_locale(code)}: {problem}" for problem in _problems(path, sources)]
+    if options.add:
+        _begin(root, options.add)
+    sources, only = extract_all(), options.add or options.only
+    chosen = [(path, texts) for path, texts in _catalogues(root, sources) if only in (None, _code(path))]
+    if not options.check:
+        for path, texts in chosen:
+            _update(path, texts)
+        for path, _texts in _catalogues(root, sources):  # all: one may stand in for another
+            path.with_suffix(".mo").write_bytes(_compiled(path))
+    problems = [
+        f"{path.parent.parent.relative_to(root)}: {problem}"
+        for path, texts in chosen
+        for problem in _problems(path, texts)
+    ]
     if problems and options.check:
         problems.append("The catalogues are not complete: run make messages, then translate")
     print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
@@ -67,44 +90,119 @@ def extract_all() -> Catalog:
     return catalog
 
 
+def is_for_operators(message: Message) -> bool:
+    """Whether no visitor reads a text."""
+    return all(OPERATORS.match(path) for path, _line in message.locations)
+
+
+def _known(code: str) -> str:
+    """A language that Django or CLDR knows."""
+    try:
+        Locale.parse(to_locale(code))
+    except (UnknownLocaleError, ValueError):
+        if code not in LANG_INFO:
+            raise
+    return to_language(code)
+
+
+def _begin(root: Path, code: str) -> None:
+    """Enter a language into languages.toml, under the names that Django or CLDR has for it."""
+    path = root / "languages.toml"
+    if code in languages.read(path):
+        return
+    info, locale = LANG_INFO.get(code, {}), None
+    if "name_local" not in info:
+        locale = Locale.parse(to_locale(code))
+        info = {"name_local": locale.get_display_name(), "name": locale.get_display_name("en")}
+        info["bidi"] = locale.text_direction == "rtl"
+    name = info["name_local"][:1].upper() + info["name_local"][1:]
+    right_to_left = "right_to_left = true\n" if info["bidi"] else ""
+    with path.open("a") as file:
+        file.write(f'\n[{code}]\nname = "{name}"\nenglish = "{info["name"]}"\n{right_to_left}draft = true\n')
+
+
+def _catalogues(root: Path, sources: Catalog) -> Iterator[tuple[Path, Catalog]]:
+    """Yield each catalogue of each language, and what the sources have for it."""
+    both: tuple[Catalog, Catalog] = Catalog(charset="utf-8"), Catalog(charset="utf-8")
+    for message in sources:
+        if message.id:
+            both[is_for_operators(message)][message.id] = message
+    for code in sorted(languages.read(root / "languages.toml")):
+        yield root / to_locale(code) / "LC_MESSAGES" / "django.po", both[False]
+        operators = root / "operators" / to_locale(code)
+        if operators.is_dir():
+            yield operators / "LC_MESSAGES" / "django.po", both[True]
+
+
+def _code(path: Path) -> str:
+    return to_language(path.parent.parent.name)
+
+
 def _sources() -> Iterator[tuple[str, str]]:
-    base = Path(settings.BASE_DIR)
     for app in ("core", "verification", "worker", "signup"):
-        for path in sorted((base / app).rglob("*.py")):
+        for path in sorted((BASE / app).rglob("*.py")):
             if "migrations" not in path.parts:
-                yield str(path.relative_to(base)), path.read_text()
-    for path in sorted((base / "templates").rglob("*.*")):
+                yield str(path.relative_to(BASE)), path.read_text()
+    for path in sorted((BASE / "templates").rglob("*.*")):
         lines = templatize(path.read_text(), origin=str(path)).splitlines()
-        yield str(path.relative_to(base)), "\n".join(line.strip() for line in lines)  # an indent is nothing in a page
+        yield str(path.relative_to(BASE)), "\n".join(line.strip() for line in lines)  # an indent is nothing in a page
 
 
-def _read(path: Path, code: str | None = None) -> Catalog:
+def _read(path: Path) -> Catalog:
     if not path.exists():
-        return Catalog(locale=to_locale(code or "en"), charset="utf-8")
+        return Catalog(locale=path.parent.parent.name, charset="utf-8")
     with path.open("rb") as file:
         return read_po(file, locale=path.parent.parent.name)
 
 
-def _update(path: Path, sources: Catalog, code: str) -> None:
-    catalog = _read(path, code)
+def _update(path: Path, sources: Catalog) -> None:
+    catalog = _read(path)
     catalog.update(deepcopy(sources), no_fuzzy_matching=True)  # it keeps the messages that it is given
     catalog.obsolete.clear()
-    catalog.header_comment, catalog.fuzzy = "# Doorcode: the words of its pages and mails.", False
+    for_whom = "those who run a site" if path.parents[2].name == "operators" else "its visitors"
+    catalog.header_comment, catalog.fuzzy = f"# Doorcode: the words for {for_whom}.", False
     catalog.creation_date = catalog.revision_date = _NO_DATE  # the history knows when; a date here only conflicts
-    if code == "en":  # the sources are English: their own words are the translation
+    if _code(path) == languages.BASE:  # the sources are English: their own words are the translation
         for message in catalog:
             if message.id:
                 message.string = message.id
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         write_po(file, catalog, width=120, sort_output=True, omit_header=False, include_lineno=False)
-    path.with_suffix(".mo").write_bytes(_compiled(_read(path)))
 
 
-def _compiled(catalog: Catalog) -> bytes:
+def _compiled(path: Path) -> bytes:
+    """A catalogue with its gaps filled by the languages that stand in. Django would fill them by LANGUAGE_CODE's."""
+    catalog = _read(path)
+    for code in list(languages.stand_ins(_code(path)))[1:]:
+        other = _read(path.parents[2] / to_locale(code) / "LC_MESSAGES" / "django.po")
+        for message in other:
+            mine = catalog.get(message.id, message.context) if message.id else None
+            if mine is not None and not all(wording.both(mine.string)):
+                mine.string = _in_forms_of(catalog, message.string, other)
     buffer = io.BytesIO()
     write_mo(buffer, catalog)
     return buffer.getvalue()
+
+
+def _in_forms_of(catalog: Catalog, string: str | tuple[str, ...], other: Catalog) -> str | tuple[str, ...]:
+    """A translation of another language, with as many plural forms as this one has."""
+    if isinstance(string, str):
+        return string
+    mine, theirs = _form_of(catalog), _form_of(other)
+    # The largest number of a form: 21 shares one with 1 in Russian, and "21 minute" is no English.
+    largest = {mine(number): number for number in range(200)}
+    return tuple(string[theirs(largest[form])] for form in range(catalog.num_plurals))
+
+
+def _form_of(catalog: Catalog) -> Callable[[int], int]:
+    """The rule by which a catalogue chooses its plural form for a number."""
+    probe, buffer = deepcopy(catalog), io.BytesIO()
+    probe.add(("0", "n"), tuple(str(form) for form in range(catalog.num_plurals)))
+    write_mo(buffer, probe)
+    buffer.seek(0)
+    compiled = GNUTranslations(buffer)
+    return lambda number: int(compiled.ngettext("0", "n", number))
 
 
 def _problems(path: Path, sources: Catalog) -> Iterator[str]:
@@ -120,7 +218,7 @@ def _problems(path: Path, sources: Catalog) -> Iterator[str]:
         if message.id:
             yield from wording.problems(message, path.parent.parent.name)
     compiled = path.with_suffix(".mo")
-    if not compiled.exists() or compiled.read_bytes() != _compiled(catalog):
+    if not compiled.exists() or compiled.read_bytes() != _compiled(path):
         yield "django.mo is not compiled from django.po"
 
 

@@ -1,8 +1,10 @@
 """What can be told of a text without reading it: placeholders, punctuation, terms, the two Chinese scripts."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 from babel.messages.catalog import Message
 from opencc import OpenCC
@@ -14,43 +16,12 @@ _HALF_WIDTH = re.compile(rf"[()]|{_CJK}[,.;:!?]|[,;:!?]\s?{_CJK}")
 _NO_SPACE = re.compile(rf"{_CJK}[A-Za-z0-9]|[A-Za-z0-9]{_CJK}")
 # Of each script: the conversion into it, which must change nothing, and the "you" that the other says.
 _CHINESE = {"zh_Hans": ("t2s", "您"), "zh_Hant": ("s2t", "你")}
-# One term for each thing: what would be a second one, and the term.
-_TERMS = {
-    "en": {
-        r"[Ss]omebody": "Someone",
-        r"\b(is|are) not (right|correct)\b": "is incorrect",
-        r"\bmust be \S+ numbers\b": "digits",
-        r"\bworks for %": "expires in",
-        r"\bat once\b": "now",
-        r"\b(none|nobody) (is due|answers)\b": "no mail is due, no worker answers",
-    },
-    "zh_Hans": {
-        "登陆|登入": "登录",
-        "帐号|帐户": "账号",
-        "主人": "持有人",
-        "消息代理": "消息队列",
-        "猜测|猜错|错误次数(?!过多)": "尝试",
-        "无应答": "无响应",
-    },
-    "zh_Hant": {
-        "登錄|登陸": "登入",
-        "賬號|帳戶": "帳號",
-        "主人": "持有人",
-        "訊息代理": "訊息佇列",
-        "猜測|猜錯|錯誤次數(?!過多)": "嘗試",
-        "遞送": "投遞",
-        "等候": "等待",
-        "程序": "行程",
-        "已(重新)?寄送|(?<!已)重新寄出": "已寄出 when it is done, 寄送 before",
-        "此電子郵件|該電子郵件|電子郵件(?:已|註冊|持有人)": "信箱",
-    },
-}
 _ARTICLE = re.compile(r"(Change|Create|Reset|Show|Hide|Continue) the \w+( \w+)?$")
 
 
 def problems(message: Message, locale: str) -> Iterator[str]:
     """Yield what is wrong with a message's translation into `locale`, each with the text it is about."""
-    ids, texts = _both(message.id), _both(message.string)
+    ids, texts = both(message.id), both(message.string)
     if message.fuzzy:
         yield f"fuzzy: {ids[0]!r}"
     if not all(texts):
@@ -83,7 +54,7 @@ def _shape(ids: tuple[str, ...], text: str) -> Iterator[str]:
 
 
 def _terms(text: str, locale: str) -> Iterator[str]:
-    for other, term in _TERMS.get(locale, {}).items():
+    for other, term in _terms_of(locale).items():
         if found := re.search(other, text):
             yield f"{found[0]}, where the term is: {term}"
 
@@ -107,6 +78,12 @@ def _converter(conversion: str) -> OpenCC:
     return OpenCC(conversion)
 
 
-def _both(texts: object) -> tuple[str, ...]:
+@cache
+def _terms_of(locale: str) -> dict[str, str]:
+    path = Path(__file__).parent / "terms" / f"{locale}.toml"
+    return tomllib.loads(path.read_text()) if path.exists() else {}
+
+
+def both(texts: object) -> tuple[str, ...]:
     """The forms of a message: one, or one for each plural."""
     return tuple(texts) if isinstance(texts, (tuple, list)) else (str(texts),)

@@ -1,0 +1,65 @@
+"""The languages of a site: their names, which stand in for which, and what the site is called in each."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.conf.locale import LANG_INFO
+from django.utils import translation
+
+BASE = "en"  # the language of the sources: what stands in for every other
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the languages in locale/languages.toml by their code, in the form of Django's LANG_INFO."""
+    return {
+        code: {
+            "code": code,
+            "name": entry["english"],
+            "name_local": entry["name"],
+            "bidi": entry.get("right_to_left", False),
+            "draft": entry.get("draft", False),
+        }
+        for code, entry in tomllib.loads(path.read_text()).items()
+    }
+
+
+def stand_ins(code: str) -> Iterator[str]:
+    """Yield a language and those that stand in for it, the nearest first: zh-hk, zh-hant, zh; pt-br, pt; then English."""
+    yield code
+    yield from LANG_INFO.get(code, {}).get("fallback", ())
+    while "-" in code:
+        code = code.rpartition("-")[0]
+        yield code
+    if code != BASE:
+        yield BASE
+
+
+def for_operators(code: str) -> str:
+    """Return the language of the admin, the commands and the API's documentation for who reads `code`."""
+    return next(each for each in stand_ins(code) if each in settings.OPERATOR_LANGUAGES)
+
+
+def offered(code: str) -> str:
+    """Return the language that the site offers for `code`: that, a variant of it, or LANGUAGE_CODE."""
+    try:
+        return translation.get_supported_language_variant(code)
+    except LookupError:
+        return str(settings.LANGUAGE_CODE)
+
+
+def site_name(code: str | None = None) -> str:
+    """Return what the site is called in a language; by default in the active one."""
+    return _by_language(settings.SITE_NAMES, settings.SITE_NAME, code)
+
+
+def sender(code: str | None = None) -> str:
+    """Return the sender of mails in a language, as DEFAULT_FROM_EMAIL; by default in the active one."""
+    return _by_language(settings.FROM_EMAILS, settings.DEFAULT_FROM_EMAIL, code)
+
+
+def _by_language(values: Mapping[str, str], default: str, code: str | None) -> str:
+    known = (values[each] for each in stand_ins(code or translation.get_language() or BASE) if each in values)
+    return next(known, default)
