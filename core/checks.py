@@ -35,9 +35,13 @@ def refuse_impossible() -> None:
     _require(are_origins, "E011", _("CORS_ALLOWED_ORIGINS must be origins like https://app.example.com"))
     _require(settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1"))
     text = _("SITE_NAME and DEFAULT_FROM_EMAIL must be one line of text, without control characters")
-    by_language = [*settings.SITE_NAMES.values(), *settings.FROM_EMAILS.values()]
-    names = "".join([settings.SITE_NAME, settings.DEFAULT_FROM_EMAIL, *by_language])
-    _require(not _UNPRINTABLE.search(names), "E021", text)
+    names = [
+        settings.SITE_NAME,
+        settings.DEFAULT_FROM_EMAIL,
+        *settings.SITE_NAMES.values(),
+        *settings.FROM_EMAILS.values(),
+    ]
+    _require(not any(map(_UNPRINTABLE.search, names)), "E021", text)
 
 
 def _require(holds: bool, code: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import unicodedata
 
+import idna
 import regex
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -60,6 +61,17 @@ def canonical(address: str) -> str:
     return f"{local}@{parsed.ascii_domain.removesuffix(stand_in)}".lower()
 
 
+def shown(address: str) -> str:
+    """Return a canonical `address` as people know it: `wang@例子.中国` for `wang@xn--fsqu00a.xn--fiqs8s`."""
+    local, at, domain = address.rpartition("@")
+    if "xn--" not in domain:
+        return address
+    try:
+        return f"{local}{at}{idna.decode(domain)}"
+    except idna.IDNAError:  # a domain that an operator entered
+        return address
+
+
 def _without_loose_dots(local: str) -> str:
     """The local part to check: where the site allows loose dots, another character stands for each of them."""
     return _LOOSE_DOTS.sub(lambda dots: "_" * len(dots[0]), local) if settings.EMAIL_ALLOW_LOOSE_DOTS else local
@@ -106,7 +118,9 @@ def check_domain(address: str) -> None:
     domain = address.rpartition("@")[2]
     allowed, denied = settings.SIGNUP_ALLOWED_DOMAINS, settings.SIGNUP_DENIED_DOMAINS
     if _listed(domain, denied) or (allowed and not _listed(domain, allowed)):
-        raise ValidationError(_("Email addresses at %(domain)s can't sign up here"), "domain", {"domain": domain})
+        raise ValidationError(
+            _("Email addresses at %(domain)s can't sign up here"), "domain", {"domain": shown(domain)}
+        )
 
 
 def is_domain(entry: str) -> bool:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from email.headerregistry import Address
 from email.utils import parseaddr
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import environ
+from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import to_language
 
 SECRETS = ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "METRICS_TOKEN", "SENTRY_DSN"]
 SECRETS += ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL"]  # these have a password in them
@@ -146,39 +148,45 @@ class Env(environ.Env):  # type: ignore[misc]
             return server, tls, {**master, "sentinel_kwargs": {"ssl": True, **tls}}
         return url, False, {}
 
-    def by_language(self, var: str, languages: Iterable[str]) -> dict[str, str]:
-        """Return the values that differ by language: that of `<var>_ZH_HANS` for zh-hans, of `<var>_DE` for de."""
-        values = {code: self.str(_in_language(var, code), default="") for code in languages}
-        return {code: value for code, value in values.items() if value}
+    def by_language(self, var: str, default: str) -> dict[str, str]:
+        """Return the texts of `{"en": "School", "zh-hans": "学校"}` by language; of a plain text by "", for all."""
+        text = self.str(var, default=default).strip()
+        try:
+            texts: Any = json.loads(text) if text.startswith("{") else {"": text}
+        except ValueError:
+            texts = None
+        if not (isinstance(texts, dict) and texts and all(isinstance(each, str) for each in texts.values())):
+            raise _refusal(var, "a text, or a JSON object of texts by language,", '{"en": "School", "zh-hans": "学校"}')
+        texts = {to_language(code): each for code, each in texts.items()}
+        if unknown := [code for code in texts if code and code not in LANG_INFO]:
+            names = ", ".join(unknown)
+            raise ImproperlyConfigured(f"{var} names no language: {names} / {var} 中没有这种语言：{names}")
+        return texts
 
-    def sender(self, var: str, *, name: str, host: str) -> str:
-        """Return the sender of mails: an ASCII address with or without a name; by default `noreply@` the host."""
-        sender: str = self.str(var, default="")
-        if not sender:
-            domain = "localhost" if ":" in host else host.encode("idna").decode()
-            sender = str(Address(display_name=" ".join(name.split()), username="noreply", domain=domain))
-        if not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.:\[\]-]+", parseaddr(sender)[1]):
-            raise ImproperlyConfigured(
-                f"{var} must hold an ASCII address, like name@example.com or Name <name@example.com>; "
-                f"put a name with a comma in double quotes / {var} 须包含 ASCII 邮箱地址，"
-                "例如 name@example.com 或 名称 <name@example.com>；名称中有逗号时须加英文双引号"
-            )
-        return sender
-
-    def senders(self, var: str, *, languages: Iterable[str], names: Mapping[str, str], host: str) -> dict[str, str]:
-        """Return the senders that differ by language. While `var` is unset, the site's names make them differ too."""
-        own = self.by_language(var, languages)
-        named = {} if self.str(var, default="") else names
-        return {code: self.sender(_in_language(var, code), name=names.get(code, ""), host=host) for code in own | named}
+    def senders(self, var: str, *, names: Mapping[str, str], host: str) -> dict[str, str]:
+        """
+        Return the senders of mails by language, as `by_language` does: ASCII addresses with or without a name. By
+        default `noreply@` the host, with the site's `names`.
+        """
+        domain = "localhost" if ":" in host else host.encode("idna").decode()
+        defaults = {
+            code: str(Address(display_name=" ".join(name.split()), username="noreply", domain=domain))
+            for code, name in names.items()
+        }
+        senders = self.by_language(var, default="") if self.str(var, default="") else defaults
+        for sender in senders.values():
+            if not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.:\[\]-]+", parseaddr(sender)[1]):
+                raise ImproperlyConfigured(
+                    f"{var} must hold an ASCII address, like name@example.com or Name <name@example.com>; "
+                    f"put a name with a comma in double quotes / {var} 须包含 ASCII 邮箱地址，"
+                    "例如 name@example.com 或 名称 <name@example.com>；名称中有逗号时须加英文双引号"
+                )
+        return senders
 
 
 def is_weak_key(key: str) -> bool:
     """Whether a key can be guessed: it is short, has few different characters, or is published in documentation."""
     return len(key) < KEY_LENGTH or len(set(key)) < KEY_CHARACTERS or key.startswith(KNOWN_KEYS)
-
-
-def _in_language(var: str, code: str) -> str:
-    return f"{var}_{code.upper().replace('-', '_')}"
 
 
 def _entries(text: str) -> list[str]:

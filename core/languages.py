@@ -27,19 +27,17 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def stand_ins(code: str) -> Iterator[str]:
-    """Yield a language and those that stand in for it, the nearest first: zh-hk, zh-hant, zh; pt-br, pt; then English."""
+    """Yield a language and those that stand in for it, the nearest first: zh-hk, zh-hant, zh."""
     yield code
     yield from LANG_INFO.get(code, {}).get("fallback", ())
     while "-" in code:
         code = code.rpartition("-")[0]
         yield code
-    if code != BASE:
-        yield BASE
 
 
 def for_operators(code: str) -> str:
     """Return the language of the admin, the commands and the API's documentation for who reads `code`."""
-    return next(each for each in stand_ins(code) if each in settings.OPERATOR_LANGUAGES)
+    return next((each for each in stand_ins(code) if each in settings.OPERATOR_LANGUAGES), BASE)
 
 
 def offered(code: str) -> str:
@@ -52,14 +50,14 @@ def offered(code: str) -> str:
 
 def site_name(code: str | None = None) -> str:
     """Return what the site is called in a language; by default in the active one."""
-    return _by_language(settings.SITE_NAMES, settings.SITE_NAME, code)
+    return _in_language(settings.SITE_NAMES, code) or settings.SITE_NAME
 
 
 def sender(code: str | None = None) -> str:
     """Return the sender of mails in a language, as DEFAULT_FROM_EMAIL; by default in the active one."""
-    return _by_language(settings.FROM_EMAILS, settings.DEFAULT_FROM_EMAIL, code)
+    return _in_language(settings.FROM_EMAILS, code) or settings.DEFAULT_FROM_EMAIL
 
 
-def _by_language(values: Mapping[str, str], default: str, code: str | None) -> str:
-    known = (values[each] for each in stand_ins(code or translation.get_language() or BASE) if each in values)
-    return next(known, default)
+def _in_language(texts: Mapping[str, str], code: str | None) -> str:
+    nearest = stand_ins(code or translation.get_language() or BASE)
+    return next((texts[each] for each in nearest if each in texts), "")

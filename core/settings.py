@@ -26,7 +26,8 @@ SECRET_KEY_FALLBACKS = env.former_keys("SECRET_KEY_FALLBACKS", debug=DEBUG)
 
 # --- The site ---------------------------------------------------------------------------------------------------------
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
-SITE_NAME = env.str("SITE_NAME", default="Doorcode")  # SITE_NAME_ZH_HANS and the like: see Languages
+SITE_NAMES = env.by_language("SITE_NAME", default="Doorcode")
+SITE_NAME = next(iter(SITE_NAMES.values()))  # of the languages that have none of their own
 _brand = env.str("BRAND_DIR", default="")  # templates and static files of the site's own, before ours
 _site = urlsplit(SITE_URL)
 if _site.scheme not in ("http", "https") or not _site.hostname:
@@ -101,13 +102,13 @@ MIDDLEWARE = [
     "core.middleware.Probes",
     "core.middleware.record_requests",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "signup.middleware.Language",
     "core.middleware.LimitBody",
     "core.middleware.LimitFields",
     "core.middleware.TooManyRequests",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -220,7 +221,8 @@ EMAIL_HOST = EMAIL_CONFIG["EMAIL_HOST"]
 EMAIL_PORT = EMAIL_CONFIG["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 EMAIL_MAX_CONNECTIONS = env.int("EMAIL_MAX_CONNECTIONS", default=16)  # of one worker process, one for each thread
 EMAIL_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
-DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", name=SITE_NAME, host=_site.hostname)  # by language: below
+FROM_EMAILS = env.senders("DEFAULT_FROM_EMAIL", names=SITE_NAMES, host=_site.hostname)
+DEFAULT_FROM_EMAIL = next(iter(FROM_EMAILS.values()))
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 # --- Accounts ---------------------------------------------------------------------------------------------------------
@@ -263,31 +265,27 @@ CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key")
 CORS_EXPOSE_HEADERS = ["Retry-After"]
 
 # --- Languages --------------------------------------------------------------------------------------------------------
-_locale = BASE_DIR / "locale"
-_site_locale = Path(_brand) / "locale"
-# The first that has a text wins: the site's own words, then the visitors' and the operators' catalogues of the project.
+# The first path that has a text wins: the site's own words, then the visitors' and the operators' catalogues of ours.
+_locale, _site_locale = BASE_DIR / "locale", Path(_brand) / "locale"
 LOCALE_PATHS = [*([_site_locale] if _brand and _site_locale.is_dir() else []), _locale, _locale / "operators"]
 OPERATOR_LANGUAGES = [to_language(path.parent.name) for path in _locale.glob("operators/*/LC_MESSAGES")]
-LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in languages.read(_locale / "languages.toml").items()})
-_offered = {to_language(code) for code in env.names("LANGUAGES")} or {
-    code for code, info in LANG_INFO.items() if info.get("draft") is False
-}
+_known = languages.read(_locale / "languages.toml")
+LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in _known.items()})
+_all_offered = [code for code, info in _known.items() if not info["draft"]]
+_offered = [to_language(code) for code in env.names("LANGUAGES")] or _all_offered
 _catalogues = {to_language(path.parent.name) for root in LOCALE_PATHS for path in root.glob("*/LC_MESSAGES")}
-if unknown := sorted(code for code in _offered if code not in _catalogues or "name_local" not in LANG_INFO.get(code, {})):
+if unknown := [code for code in _offered if code not in _catalogues or "name_local" not in LANG_INFO.get(code, {})]:
     raise ImproperlyConfigured(
         f"LANGUAGES has no catalogue for {', '.join(unknown)} / LANGUAGES 中的语言没有翻译：{'、'.join(unknown)}"
     )
 # In the order of the names that the languages have for themselves.
 LANGUAGES = sorted(((code, LANG_INFO[code]["name_local"]) for code in _offered), key=lambda pair: pair[1].casefold())
 LANGUAGES_BIDI = [code for code in _offered if LANG_INFO[code]["bidi"]]
-LANGUAGE_CODE = to_language(env.str("LANGUAGE_CODE", default="en" if "en" in _offered else LANGUAGES[0][0]))
+LANGUAGE_CODE = to_language(env.str("LANGUAGE_CODE", default="en" if "en" in _offered else _offered[0]))
 if LANGUAGE_CODE not in _offered:
     raise ImproperlyConfigured(
-        f"LANGUAGE_CODE must be one of {', '.join(sorted(_offered))} / "
-        f"LANGUAGE_CODE 只能是 {'、'.join(sorted(_offered))} 之一"
+        f"LANGUAGE_CODE must be one of {', '.join(_offered)} / LANGUAGE_CODE 只能是 {'、'.join(_offered)} 之一"
     )
-SITE_NAMES = env.by_language("SITE_NAME", _offered)
-FROM_EMAILS = env.senders("DEFAULT_FROM_EMAIL", names=SITE_NAMES, host=_site.hostname, languages=_offered)
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 31_536_000
 TIME_ZONE = "UTC"

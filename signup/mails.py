@@ -6,6 +6,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
+from django.utils.translation import get_language
 
 from core import clock, passwords
 from verification import codes
@@ -77,5 +78,5 @@ def _undo(delivery: Delivery) -> Context:
 
 
 def _url(name: str, *args: str) -> str:
-    """A link by SITE_URL: the Host of a request never reaches a mail."""
-    return f"{settings.SITE_URL}{reverse(name, args=args)}"
+    """A link by SITE_URL, as the Host of a request never reaches a mail; its page is in the mail's language."""
+    return f"{settings.SITE_URL}{reverse(name, args=args)}?lang={get_language()}"

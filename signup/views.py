@@ -31,6 +31,7 @@ from verification.states import ResendTooSoon, SignUpError
 from worker import suppression
 
 from . import error_messages, limits, progress, services
+from .accounts import services as account_services
 from .forms import ChangeForm, CodeForm, EmailForm, RegisterForm
 from .visitor import Visitor
 
@@ -232,6 +233,9 @@ def set_language(request: HttpRequest) -> HttpResponse:
         fields["next"] = request.GET["next"]
         request.POST = fields  # type: ignore[assignment]
     response = i18n.set_language(request)
+    code = response.cookies.get(settings.LANGUAGE_COOKIE_NAME)
+    if code:
+        account_services.keep_language(user=request.user, language=code.value)
     path = urlsplit(response.headers.get("Location", "")).path
     if request.method == "POST" and path in [reverse(page) for page in DRAFT_PAGES]:
         Visitor(request).keep_draft(response, path=path)

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from email.utils import make_msgid, parseaddr
 from functools import partial
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce, Greatest, Now
@@ -303,5 +302,7 @@ def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
         return False
     if row.generation != locked.generation:
         row.generation = locked.generation
-        row.message_id = new_message_id(row.language)  # another mail: a mailbox that has the old Message-ID would drop it
+        row.message_id = new_message_id(
+            row.language
+        )  # another mail: a mailbox that has the old Message-ID would drop it
     return True

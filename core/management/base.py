@@ -14,7 +14,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from core import email_addresses
+from core import email_addresses, languages
 
 FLAGS = {
     "--json": gettext_lazy("Print JSON, for programs"),
@@ -24,21 +24,20 @@ FLAGS = {
 
 
 def language() -> str:
-    """The operator's language by the locale of the shell (LC_ALL, LC_MESSAGES, LANG), else LANGUAGE_CODE."""
+    """The operator's language by the locale of the shell (LC_ALL, LC_MESSAGES, LANG), else by LANGUAGE_CODE."""
     name = next((os.environ[key] for key in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(key)), "")
-    try:
-        return known_language(name.partition(".")[0].partition("@")[0])
-    except ArgumentTypeError:
-        return str(settings.LANGUAGE_CODE)
+    name = name.partition(".")[0].partition("@")[0]
+    code = settings.LANGUAGE_CODE if name in ("", "C", "POSIX") else translation.to_language(name)
+    return languages.for_operators(code)
 
 
 def known_language(name: str) -> str:
-    """Return the language code in LANGUAGES for a name like "zh_CN" or "zh-Hans". Raises ArgumentTypeError."""
-    try:
-        return translation.get_supported_language_variant(translation.to_language(name))
-    except LookupError as error:
-        codes = ", ".join(code for code, _name in settings.LANGUAGES)
-        raise ArgumentTypeError(_("choose one of %(codes)s") % {"codes": codes}) from error
+    """Return the code of a language for a name like "zh_CN" or "zh-Hans". Raises ArgumentTypeError."""
+    known = {*dict(settings.LANGUAGES), *settings.OPERATOR_LANGUAGES}
+    code = next((each for each in languages.stand_ins(translation.to_language(name)) if each in known), None)
+    if code is None:
+        raise ArgumentTypeError(_("choose one of %(codes)s") % {"codes": ", ".join(sorted(known))})
+    return code
 
 
 def address(text: str) -> str:
@@ -64,7 +63,7 @@ class Command(BaseCommand):
             return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        with translation.override(options.get("lang") or language()):
+        with translation.override(languages.for_operators(options.get("lang") or language())):
             return super().execute(*args, **options)
 
     def add_flags(self, parser: ArgumentParser, *names: str) -> None:

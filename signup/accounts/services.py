@@ -1,5 +1,6 @@
 """Services for the owner of an account. Each owns its transaction."""
 
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
 from signup.models import User
@@ -23,10 +24,11 @@ def request_password_reset(*, address: str, language: str, network: str = "") ->
     )
 
 
-def change_language(*, user: User, language: str) -> None:
-    """Set the language of later mails to the account."""
-    user.language = language
-    user.save(update_fields=["language"])
+def keep_language(*, user: User | AnonymousUser, language: str) -> None:
+    """Set the language of an account, for its pages and later mails; a visitor who has none keeps it in the browser."""
+    if not user.is_anonymous and user.language != language:
+        user.language = language
+        user.save(update_fields=["language"])
 
 
 def change_password(*, user: User, password: str | None, language: str) -> None:

@@ -21,7 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django.views.generic import TemplateView
 
-from core import client_ip, passwords
+from core import client_ip, email_addresses, passwords
 from signup import limits
 from signup.models import User
 from signup.views import form_page
@@ -110,7 +110,9 @@ def password_reset(request: HttpRequest) -> HttpResponse:
         return form_page(request, "account/password_reset.html", form)
     email, network = form.cleaned_data["email"], client_ip.pseudonym(request)
     services.request_password_reset(address=email, language=get_language() or "", network=network)
-    messages.info(request, _("If %(email)s has an account, we've sent instructions") % {"email": email})
+    messages.info(
+        request, _("If %(email)s has an account, we've sent instructions") % {"email": email_addresses.shown(email)}
+    )
     return redirect("password_reset_done")
 
 

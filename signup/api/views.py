@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core import client_ip
+from core import client_ip, languages
 from signup import limits, progress, services
 from signup.accounts import services as account_services
 from signup.models import User
@@ -229,7 +229,7 @@ class Me(Call):
         serializer = serializers.LanguageSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         user = cast(User, request.user)
-        account_services.change_language(user=user, language=serializer.validated_data["language"])
+        account_services.keep_language(user=user, language=serializer.validated_data["language"])
         return Response(serializers.AccountSerializer(user).data)
 
     @extend_schema(
@@ -286,7 +286,7 @@ class Schema(OpenCall):
     """OpenAPI 3.1 as JSON, its descriptions in the caller's language."""
 
     def get(self, request: Request) -> Response:
-        return Response(schema.document(self.language))
+        return Response(schema.document(languages.for_operators(self.language)))
 
 
 @extend_schema(exclude=True)
@@ -294,7 +294,10 @@ class Docs(OpenCall):
     """The schema as a page without scripts. It follows the language switch of the pages."""
 
     renderer_classes = (TemplateHTMLRenderer,)
-    get_language = staticmethod(translation.get_language_from_request)
+
+    @staticmethod
+    def get_language(request: HttpRequest) -> str:
+        return languages.for_operators(translation.get_language() or settings.LANGUAGE_CODE)
 
     def get(self, request: Request) -> Response:
         codes = {"problems": problems.PROBLEMS, "field_errors": problems.FIELD_ERRORS}

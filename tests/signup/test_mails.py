@@ -57,8 +57,8 @@ def test_the_link_holds_the_token_and_the_sites_address() -> None:
     """By SITE_URL, in both parts."""
     sign_up = make_captcha(accepted=False)
     message = build(make_delivery(sign_up))
-    assert link_in(message) == f"/signup/link/{codes.link_token(sign_up)}/"
-    assert f"http://testserver/signup/link/{codes.link_token(sign_up)}/" in message.get_body(("html",)).get_content()
+    assert link_in(message) == f"/signup/link/{codes.link_token(sign_up)}/?lang=en"
+    assert f"http://testserver{link_in(message)}" in message.get_body(("html",)).get_content()
 
 
 def test_a_repeat_is_the_same_mail() -> None:

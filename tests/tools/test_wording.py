@@ -2,7 +2,6 @@
 
 import pytest
 from babel.messages.catalog import Message
-from django.conf import settings
 
 from tests.tools import wording
 
@@ -80,10 +79,3 @@ def test_a_title_or_button_of_a_page_has_no_article() -> None:
     assert problem in found("en", "Change the password", "Change the password", path="templates/account/account.html")
     assert problem not in found("en", "Change password", "Change password", path="templates/account/account.html")
     assert problem not in found("en", "Create the account", "Create the account", path="signup/api/views.py")
-
-
-def test_the_languages_are_those_with_a_catalogue() -> None:
-    """Adding one is adding its folder."""
-    folders = {path.name.lower().replace("_", "-") for path in settings.LOCALE_PATHS[0].iterdir()}
-    assert {code for code, _ in settings.LANGUAGES} == folders
-    assert dict(settings.LANGUAGES)["zh-hant"] == "繁體中文"

@@ -2,6 +2,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
@@ -21,7 +22,8 @@ class Command(base.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         part = options["part"]
-        message = messages.build(messages.sample(kind=options["kind"], language=get_language() or "en"))
+        language = options["lang"] or get_language() or settings.LANGUAGE_CODE
+        message = messages.build(messages.sample(kind=options["kind"], language=language))
         html, _type = message.alternatives[0]
         language = message.extra_headers["Content-Language"]
         data = {"kind": options["kind"], "language": language, "subject": message.subject}

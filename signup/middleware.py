@@ -1,0 +1,72 @@
+"""The language of a response."""
+
+from functools import cache
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.middleware.locale import LocaleMiddleware
+from django.urls import reverse
+from django.utils import translation
+from django.utils.http import escape_leading_slashes
+
+from core import languages
+
+from .accounts import services
+
+MAX_LENGTH = 16  # characters of a language's code
+
+
+class Language(LocaleMiddleware):
+    """
+    The language of the account, when signed in; else that of the cookie, of Accept-Language, or LANGUAGE_CODE. Below
+    the admin it is one that operators' texts are in. `?lang=` on any page chooses as the language switch does, and
+    redirects to the page without it.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:  # type: ignore[override]
+        super().process_request(request)  # first: the account's may fail with the database
+        asked = _known(request.GET.get("lang", "")) if request.method in ("GET", "HEAD") else None
+        if asked:
+            return _choose(request, asked)
+        if settings.SESSION_COOKIE_NAME in request.COOKIES:
+            _activate(request, _known(getattr(request.user, "language", "")))
+        if request.path.startswith(_admin()):
+            _activate(request, languages.for_operators(translation.get_language() or settings.LANGUAGE_CODE))
+        return None
+
+
+def _choose(request: HttpRequest, code: str) -> HttpResponse:
+    fields = request.GET.copy()
+    del fields["lang"]
+    path = escape_leading_slashes(request.path)  # //evil.example/ would be another site
+    response = HttpResponseRedirect(f"{path}?{fields.urlencode()}" if fields else path)
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        code,
+        max_age=settings.LANGUAGE_COOKIE_AGE,
+        secure=settings.LANGUAGE_COOKIE_SECURE,
+        samesite="Lax",
+    )
+    services.keep_language(user=request.user, language=code)
+    return response
+
+
+def _activate(request: HttpRequest, code: str | None) -> None:
+    if code:
+        translation.activate(code)
+        request.LANGUAGE_CODE = code
+
+
+def _known(code: str) -> str | None:
+    """The language that the site offers for `code`, as zh-hans for zh-CN; None for one that it does not offer."""
+    if not 0 < len(code) <= MAX_LENGTH:
+        return None
+    try:
+        return translation.get_supported_language_variant(translation.to_language(code))
+    except LookupError:
+        return None
+
+
+@cache
+def _admin() -> str:
+    return reverse("admin:index")
