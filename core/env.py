@@ -157,11 +157,11 @@ class Env(environ.Env):  # type: ignore[misc]
             texts = None
         if not (isinstance(texts, dict) and texts and all(isinstance(each, str) for each in texts.values())):
             raise _refusal(var, "a text, or a JSON object of texts by language,", '{"en": "School", "zh-hans": "学校"}')
-        texts = {to_language(code): each for code, each in texts.items()}
-        if unknown := [code for code in texts if code and code not in LANG_INFO]:
+        by_code: dict[str, str] = {to_language(code): each for code, each in texts.items()}
+        if unknown := [code for code in by_code if code and code not in LANG_INFO]:
             names = ", ".join(unknown)
             raise ImproperlyConfigured(f"{var} names no language: {names} / {var} 中没有这种语言：{names}")
-        return texts
+        return by_code
 
     def senders(self, var: str, *, names: Mapping[str, str], host: str) -> dict[str, str]:
         """

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 import yaml
+from django.utils.translation import to_locale
 
 from core import settings
 from core.env import SECRETS
