@@ -118,9 +118,8 @@ def check_domain(address: str) -> None:
     domain = address.rpartition("@")[2]
     allowed, denied = settings.SIGNUP_ALLOWED_DOMAINS, settings.SIGNUP_DENIED_DOMAINS
     if _listed(domain, denied) or (allowed and not _listed(domain, allowed)):
-        raise ValidationError(
-            _("Email addresses at %(domain)s can't sign up here"), "domain", {"domain": shown(domain)}
-        )
+        text = _("Email addresses at %(domain)s can't sign up here")
+        raise ValidationError(text, "domain", {"domain": shown(domain)})
 
 
 def is_domain(entry: str) -> bool:

@@ -148,6 +148,13 @@ class Env(environ.Env):  # type: ignore[misc]
             return server, tls, {**master, "sentinel_kwargs": {"ssl": True, **tls}}
         return url, False, {}
 
+    def color(self, var: str, default: str) -> str:
+        """Return a colour like #1d5fd1, in lower case."""
+        color: str = self.str(var, default=default).strip().lower()
+        if color and not re.fullmatch(r"#[0-9a-f]{6}", color):
+            raise _refusal(var, "a colour", "#1d5fd1")
+        return color
+
     def by_language(self, var: str, default: str) -> dict[str, str]:
         """Return the texts of `{"en": "School", "zh-hans": "学校"}` by language; of a plain text by "", for all."""
         text = self.str(var, default=default).strip()

@@ -29,6 +29,7 @@ SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
 SITE_NAMES = env.by_language("SITE_NAME", default="Doorcode")
 SITE_NAME = next(iter(SITE_NAMES.values()))  # of the languages that have none of their own
 _brand = env.str("BRAND_DIR", default="")  # templates and static files of the site's own, before ours
+BRAND_COLOR = env.color("BRAND_COLOR", default="")
 _site = urlsplit(SITE_URL)
 if _site.scheme not in ("http", "https") or not _site.hostname:
     raise ImproperlyConfigured("SITE_URL must look like https://example.com / SITE_URL 的格式应如 https://example.com")
@@ -286,6 +287,7 @@ if LANGUAGE_CODE not in _offered:
     raise ImproperlyConfigured(
         f"LANGUAGE_CODE must be one of {', '.join(_offered)} / LANGUAGE_CODE 只能是 {'、'.join(_offered)} 之一"
     )
+FORMAT_MODULE_PATH = "core.formats"
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 31_536_000
 TIME_ZONE = "UTC"

@@ -19,6 +19,7 @@ urlpatterns = [
     # Counted before the admin reads the form.
     path("admin/login/", sign_ins_counted(admin.site.login), name="admin_login"),
     path("admin/", admin.site.urls),
+    path("brand.css", views.brand_css, name="brand_css"),
     path("i18n/setlang/", set_language, name="set_language"),
 ]
 if settings.DEMO:

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, JsonRes
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django.views.decorators.cache import never_cache
+from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_safe
 
-from . import languages
+from . import brand, languages
 from .health import checks, registry
 from .observability import metrics
 
@@ -39,7 +39,13 @@ _error_views: dict[str, ErrorView] = {}
 
 def site(request: HttpRequest) -> dict[str, Any]:
     """The context processor of all pages."""
-    return {"brand": languages.site_name(), "signup_open": settings.SIGNUP_OPEN, "demo": settings.DEMO}
+    return {
+        "brand": languages.site_name(),
+        "brand_color": settings.BRAND_COLOR,
+        "site_url": settings.SITE_URL,
+        "signup_open": settings.SIGNUP_OPEN,
+        "demo": settings.DEMO,
+    }
 
 
 def register_errors(prefix: str, view: ErrorView) -> None:
@@ -88,6 +94,13 @@ def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
     response = error_page(request, 429, (slow_down(retry_after), _("Go back then and send it again")))
     response["Retry-After"] = str(retry_after)
     return response
+
+
+@require_safe
+@cache_control(public=True, max_age=3_600)
+def brand_css(request: HttpRequest) -> HttpResponse:
+    """The site's colour, as a style sheet after ours; its URL has the colour in it, so that a new one is not cached."""
+    return HttpResponse(brand.style_sheet(settings.BRAND_COLOR or brand.DEFAULT), content_type="text/css")
 
 
 @never_cache

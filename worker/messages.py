@@ -17,7 +17,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from core import clock, languages
+from core import brand, clock, languages
 from verification import codes
 from verification.models import CaptchaModel
 
@@ -82,6 +82,8 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
         context = {
             "site_name": languages.site_name(),
             "site_url": settings.SITE_URL,
+            "light": brand.palette(settings.BRAND_COLOR or brand.DEFAULT, brand.LIGHT),
+            "dark": brand.palette(settings.BRAND_COLOR or brand.DEFAULT, brand.DARK),
             "email": delivery.recipient,
             "rtl": translation.get_language_bidi(),
             "language": language,

@@ -110,9 +110,8 @@ def password_reset(request: HttpRequest) -> HttpResponse:
         return form_page(request, "account/password_reset.html", form)
     email, network = form.cleaned_data["email"], client_ip.pseudonym(request)
     services.request_password_reset(address=email, language=get_language() or "", network=network)
-    messages.info(
-        request, _("If %(email)s has an account, we've sent instructions") % {"email": email_addresses.shown(email)}
-    )
+    text = _("If %(email)s has an account, we've sent instructions")
+    messages.info(request, text % {"email": email_addresses.shown(email)})
     return redirect("password_reset_done")
 
 

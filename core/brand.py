@@ -1,0 +1,57 @@
+"""The site's colour, readable in light and dark, in pages and mails."""
+
+from functools import cache
+from typing import NamedTuple
+
+DEFAULT = "#1d5fd1"
+LIGHT, DARK = "#ffffff", "#181f2a"  # the cards of signup/static/doorcode/site.css
+BLACK, WHITE = "#0b1424", "#ffffff"
+CONTRAST = {LIGHT: 4.5, DARK: 7.0}  # of text against its ground: WCAG 2.2, success criteria 1.4.3 and 1.4.6
+
+
+class Palette(NamedTuple):
+    """The colour of buttons and links, the same under the pointer, and the text on it."""
+
+    color: str
+    deep: str
+    ink: str
+
+
+@cache
+def palette(color: str, ground: str) -> Palette:
+    """Return `color` (#rrggbb) as far towards black or white as its contrast against `ground` demands."""
+    end = BLACK if ground == LIGHT else WHITE
+    shades = (_mixed(color, end, share / 20) for share in range(21))
+    found = next(shade for shade in shades if _contrast(shade, ground) >= CONTRAST[ground])
+    return Palette(found, _mixed(found, end, 0.2), max(BLACK, WHITE, key=lambda ink: _contrast(ink, found)))
+
+
+def style_sheet(color: str) -> str:
+    """Return the variables of the pages' style sheet for a colour."""
+    light, dark = palette(color, LIGHT), palette(color, DARK)
+    rules = [
+        f":root {{ --brand: {each.color}; --brand-deep: {each.deep}; --on-brand: {each.ink}; }}"
+        for each in (light, dark)
+    ]
+    return f"{rules[0]}\n@media (prefers-color-scheme: dark) {{ {rules[1]} }}\n"
+
+
+def _channels(color: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(color[1:]))
+
+
+def _mixed(color: str, other: str, share: float) -> str:
+    pairs = zip(_channels(color), _channels(other), strict=True)
+    return "#" + bytes(round(one + (two - one) * share) for one, two in pairs).hex()
+
+
+def _contrast(one: str, two: str) -> float:
+    """The ratio of two colours' relative luminances, as WCAG 2.2 defines it."""
+    dark, light = sorted(map(_luminance, (one, two)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(color: str) -> float:
+    parts = (channel / 255 for channel in _channels(color))
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
