@@ -28,12 +28,11 @@ def palette(color: str, ground: str) -> Palette:
 
 def style_sheet(color: str) -> str:
     """Return the variables of the pages' style sheet for a colour."""
-    light, dark = palette(color, LIGHT), palette(color, DARK)
-    rules = [
-        f":root {{ --brand: {each.color}; --brand-deep: {each.deep}; --on-brand: {each.ink}; }}"
-        for each in (light, dark)
-    ]
-    return f"{rules[0]}\n@media (prefers-color-scheme: dark) {{ {rules[1]} }}\n"
+    return f"{_rule(palette(color, LIGHT))}\n@media (prefers-color-scheme: dark) {{ {_rule(palette(color, DARK))} }}\n"
+
+
+def _rule(colors: Palette) -> str:
+    return f":root {{ --brand: {colors.color}; --brand-deep: {colors.deep}; --on-brand: {colors.ink}; }}"
 
 
 def _channels(color: str) -> tuple[int, ...]:

@@ -509,7 +509,7 @@ def code_in(mail: EmailMessage) -> str:
 
 
 def link_in(mail: EmailMessage) -> str:
-    """The link of a mail, as a path."""
+    """The link of a mail, as a path, without the language that it chooses on the way."""
     lines = mail.get_body(("plain",)).get_content().splitlines()
     link = next(line for line in lines if "/signup/link/" in line)
-    return "/" + link.split("/", 3)[3]
+    return "/" + link.split("/", 3)[3].partition("?")[0]

@@ -69,9 +69,11 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             _update(path, texts)
         for path, _texts in _catalogues(root, sources):  # all: one may stand in for another
             path.with_suffix(".mo").write_bytes(_compiled(path))
+    drafts = [code for code, entry in languages.read(root / "languages.toml").items() if entry["draft"]]
     problems = [
         f"{path.parent.parent.relative_to(root)}: {problem}"
         for path, texts in chosen
+        if only or _code(path) not in drafts
         for problem in _problems(path, texts)
     ]
     if problems and options.check:

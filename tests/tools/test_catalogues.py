@@ -1,30 +1,30 @@
 """`make messages`, `make language`, and the check of the catalogues."""
 
+import shutil
+from gettext import GNUTranslations
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext
 
+from core import languages
 from tests.tools import catalogues
-
-SOURCE = Path(settings.LOCALE_PATHS[0])
 
 
 @pytest.fixture
-def folder(tmp_path: Path, settings) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A copy of the catalogues, to be spoilt."""
-    for code in ("en", "zh_Hans", "zh_Hant"):
-        (tmp_path / code / "LC_MESSAGES").mkdir(parents=True)
-        for part in ("django.po", "django.mo"):
-            (tmp_path / code / "LC_MESSAGES" / part).write_bytes((SOURCE / code / "LC_MESSAGES" / part).read_bytes())
-    settings.LOCALE_PATHS = [tmp_path]
-    return tmp_path
+    return Path(shutil.copytree(catalogues.ROOT, tmp_path / "locale"))
+
+
+def compiled(folder: Path, locale: str) -> GNUTranslations:
+    with (folder / locale / "LC_MESSAGES" / "django.mo").open("rb") as file:
+        return GNUTranslations(file)
 
 
 def test_what_is_complete_passes() -> None:
-    """No text without its translation, nothing stale, all compiled, as it is committed."""
+    """No text without its translation, nothing stale, all compiled, as it is committed; in every language."""
     assert catalogues.main(["--check"]) == 0
 
 
@@ -44,19 +44,80 @@ def test_a_defect_fails_the_check(folder: Path, capsys, old: str, new: str, prob
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    assert catalogues.main(["--check"]) == 1
+    assert catalogues.main(["--check"], folder) == 1
     said = capsys.readouterr().err
     assert f"zh_Hans: {problem}" in said
     assert "not complete" in said
 
 
-def test_a_new_language_begins_with_every_text(folder: Path, capsys) -> None:
-    """Right-to-left or not; the check fails until it is translated."""
-    assert catalogues.main(["--add", "ar"]) == 0
-    assert "ar: not translated: 'Sign in'" in capsys.readouterr().err
-    assert (folder / "ar" / "LC_MESSAGES" / "django.mo").exists()
+@pytest.mark.parametrize(
+    ("code", "name", "right_to_left"),
+    [
+        ("it", "Italiano", False),
+        ("he", "עברית", True),
+        ("zh-hk", "中文 (中國香港特別行政區)", False),
+        ("yue", "粵語", False),
+        ("fil", "Filipino", False),
+    ],
+)
+def test_f4_a_language_that_django_or_cldr_knows_can_begin(
+    folder: Path, capsys, code: str, name: str, right_to_left: bool
+) -> None:
+    """As a draft, under its own name, with the visitors' texts alone; only what it lacks is printed, and no other's."""
+    assert catalogues.main(["--add", code], folder) == 0
+    locale = translation.to_locale(code)
+    printed = capsys.readouterr().err.splitlines()
+    assert f"{locale}: not translated: 'Sign in'" in printed
+    assert {line.partition(":")[0] for line in printed} == {locale}
+    assert not (folder / "operators" / locale).exists()
+    begun = languages.read(folder / "languages.toml")[code]
+    assert (begun["name_local"], begun["bidi"], begun["draft"]) == (name, right_to_left, True)
+    assert catalogues.main(["--check"], folder) == 0  # a draft holds up nobody
+    assert catalogues.main(["--check", "--only", code], folder) == 1
+
+
+def test_an_unknown_language_is_refused(folder: Path) -> None:
+    """Before anything is written."""
     with pytest.raises(SystemExit):
-        catalogues.main(["--add", "klingon"])
+        catalogues.main(["--add", "klingon"], folder)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"), [("zh-hk", "登入"), ("zh-sg", "登录"), ("de-at", "Anmelden"), ("it", "Sign in")]
+)
+def test_f4_a_gap_is_filled_by_the_base_language_then_by_english(folder: Path, code: str, text: str) -> None:
+    """Never by that of the site."""
+    catalogues.main(["--add", code], folder)
+    assert compiled(folder, translation.to_locale(code)).gettext("Sign in") == text
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "text"),
+    [
+        ("fil", 1, "It expires in 1 minute."),
+        ("fil", 10, "It expires in 10 minutes."),
+        ("uk", 21, "It expires in 21 minutes."),
+        ("he", 2, "It expires in 2 minutes."),
+        ("de-ch", 10, "Er ist 10 Minuten lang gültig."),
+    ],
+)
+def test_f4_an_empty_plural_is_filled_in_the_right_number(folder: Path, code: str, number: int, text: str) -> None:
+    """Whatever forms the language has."""
+    catalogues.main(["--add", code], folder)
+    sources = ("It expires in %(m)s minute.", "It expires in %(m)s minutes.")
+    assert compiled(folder, translation.to_locale(code)).ngettext(*sources, number) % {"m": number} == text
+
+
+@pytest.mark.parametrize(
+    ("path", "is_operators"),
+    [("worker/models.py", True), ("templates/admin/dashboard.html", True), ("signup/forms.py", False)],
+)
+def test_f5_operators_texts_are_told_by_their_source(path: str, is_operators: bool) -> None:
+    """A text that also stands where visitors read is theirs."""
+    message = catalogues.Message("Sign in", locations=[(path, 0)])
+    assert catalogues.is_for_operators(message) is is_operators
+    message.locations.append(("templates/base.html", 0))
+    assert not catalogues.is_for_operators(message)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from babel.messages.catalog import Message
+import regex
+from babel.messages.catalog import Catalog, Message
 from opencc import OpenCC
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
@@ -14,6 +15,15 @@ _CLOSINGS = {".": ".。।۔", "?": "?？؟", "!": "!！", ":": ":：", "…": "
 _CJK = r"[\u3400-\u9fff]"
 _HALF_WIDTH = re.compile(rf"[()]|{_CJK}[,.;:!?]|[,;:!?]\s?{_CJK}")
 _NO_SPACE = re.compile(rf"{_CJK}[A-Za-z0-9]|[A-Za-z0-9]{_CJK}")
+# The script of a language; without one, Latin. A text has letters of that, and no others but Latin ones.
+_SCRIPTS = {
+    "ar": r"\p{Arabic}",
+    "ja": r"\p{Han}\p{Hiragana}\p{Katakana}ー",
+    "ko": r"\p{Hangul}",
+    "ru": r"\p{Cyrillic}",
+    "zh_Hans": r"\p{Han}",
+    "zh_Hant": r"\p{Han}",
+}
 # Of each script: the conversion into it, which must change nothing, and the "you" that the other says.
 _CHINESE = {"zh_Hans": ("t2s", "您"), "zh_Hant": ("s2t", "你")}
 _ARTICLE = re.compile(r"(Change|Create|Reset|Show|Hide|Continue) the \w+( \w+)?$")
@@ -27,11 +37,15 @@ def problems(message: Message, locale: str) -> Iterator[str]:
     if not all(texts):
         yield f"not translated: {ids[0]!r}"
         return
+    if len(ids) > 1 and len(texts) != (forms := Catalog(locale=locale).num_plurals):
+        yield f"{len(texts)} plural forms instead of {forms}: {ids[0]!r}"
     on_page = any(path.startswith("templates/") for path, _line in message.locations)
     if locale == "en" and on_page and _ARTICLE.match(ids[0]):
         yield f'a title or button has no "the": {ids[0]!r}'
     for text in texts:
         yield from (f"{problem}: {text!r}" for problem in (*_shape(ids, text), *_terms(text, locale)))
+        if text != ids[0]:  # a name, such as Redis
+            yield from (f"{problem}: {text!r}" for problem in _script(text, locale))
         if locale in _CHINESE:
             yield from (f"{problem}: {text!r}" for problem in _chinese(text, locale))
 
@@ -57,6 +71,15 @@ def _terms(text: str, locale: str) -> Iterator[str]:
     for other, term in _terms_of(locale).items():
         if found := re.search(other, text):
             yield f"{found[0]}, where the term is: {term}"
+
+
+def _script(text: str, locale: str) -> Iterator[str]:
+    own = _SCRIPTS.get(locale, r"\p{Latin}")
+    plain = _PLACEHOLDER.sub("", text)
+    if strange := regex.findall(rf"(?![\p{{Latin}}{own}])\p{{L}}", plain):
+        yield f"letters of another script, {''.join(strange)}"
+    if regex.search(r"\p{L}{2}", plain) and not regex.search(f"[{own}]", plain):
+        yield "no letter of the language's script"
 
 
 def _chinese(text: str, locale: str) -> Iterator[str]:

@@ -1,0 +1,226 @@
+"""The language of pages, mails and accounts: chosen once, the same everywhere."""
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import OperationalError
+from django.test import Client
+from django.utils import translation
+
+from core import languages
+from signup.models import User
+from tests.factories import ALICE, BOB, PASSWORD, Hands, make_user, text_of
+from tests.visits import ask, deliver, verify
+from worker import messages
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+LANGUAGES = [code for code, _ in settings.LANGUAGES]
+RIGHT_TO_LEFT = ["ar"]
+
+
+def language_of(client: Client, path: str = "/login/", **headers: str) -> str:
+    """Which language a page is in; its heading and its markup agree."""
+    page = client.get(path, headers=headers, follow=True)
+    code = page.headers["Content-Language"]
+    text = text_of(page)
+    assert f'<html lang="{code}"' in text
+    assert (' dir="rtl"' in text.partition(">")[2].partition(">")[0]) is (code in RIGHT_TO_LEFT)
+    return code
+
+
+def said(code: str, text: str) -> str:
+    with translation.override(code):
+        return translation.gettext(text)
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_page_code_mail_link_errors_and_account_agree(client: Client, hands: Hands, code: str) -> None:
+    """From the first page to the mail about a new password, in every language."""
+    assert client.get(f"/signup/?lang={code}").headers["Location"] == "/signup/"
+    assert said(code, "Get a code") in text_of(client.get("/signup/"))
+    assert said(code, "Enter your email address") in text_of(client.post("/signup/", {"email": ""}))
+    sign_up = ask(client)
+    [mail] = deliver()
+    message = messages.build(mail)
+    assert message.extra_headers["Content-Language"].lower() == code
+    assert message.body.count(f"/?lang={code}\n") == 2  # the link, and "This wasn't me"
+    assert said(code, "This wasn't me:") in message.body
+    wrong = client.post("/signup/verify/", {"email": ALICE, "captcha": "0000", "username": "", "password": ""})
+    assert said(code, "Enter a username") in text_of(wrong)
+    assert verify(client, sign_up).status_code == 303
+    assert said(code, "Your account is ready. You're signed in") in text_of(client.get("/account/"))
+    user = User.objects.get()
+    assert user.language == code
+    fields = {"old_password": PASSWORD, "password": "another horse b"}
+    assert client.post("/password-change/", fields).status_code == 302
+    about_password = messages.build(Delivery.objects.latest("pk"))
+    assert about_password.extra_headers["Content-Language"].lower() == code
+
+
+def test_the_order_of_choice(client: Client) -> None:
+    """The account's when signed in, then the cookie, Accept-Language, LANGUAGE_CODE."""
+    assert language_of(client) == "en"
+    assert language_of(client, **{"accept-language": "ja,en;q=0.5"}) == "ja"
+    client.cookies[settings.LANGUAGE_COOKIE_NAME] = "de"
+    assert language_of(client, **{"accept-language": "ja"}) == "de"
+    client.force_login(make_user(language="ko"))
+    assert language_of(client, "/account/") == "ko"
+    client.post("/logout/")
+    assert language_of(client) == "de"
+
+
+def test_an_account_without_a_language_follows_the_browser(client: Client) -> None:
+    """As one that an operator created; and one whose language the site offers no more."""
+    client.force_login(user := make_user(language=""))
+    assert language_of(client, "/account/", **{"accept-language": "fr"}) == "fr"
+    user.language = "tlh"
+    user.save()
+    assert language_of(client, "/account/", **{"accept-language": "fr"}) == "fr"
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [("zh-hans", "zh-hans"), ("zh-CN", "zh-hans"), ("zh_TW", "zh-hant"), ("PT-br", "pt-br"), ("de-AT", "de")],
+)
+def test_f2_a_site_can_link_into_a_language(client: Client, asked: str, code: str) -> None:
+    """`?lang=` sets the cookie, and redirects without it; other parameters stay."""
+    answer = client.get(f"/signup/?next=/shop/&lang={asked}&x=1")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/signup/?next=%2Fshop%2F&x=1")
+    cookie = answer.cookies[settings.LANGUAGE_COOKIE_NAME]
+    assert (cookie.value, cookie["max-age"], cookie["samesite"]) == (code, settings.LANGUAGE_COOKIE_AGE, "Lax")
+    assert language_of(client) == code
+
+
+@pytest.mark.parametrize("asked", ["", "tlh", "x" * 10_000, "../../etc", "%00", "zh-hans%0d%0aX:1"])
+def test_a_language_that_is_not_offered_changes_nothing(client: Client, asked: str) -> None:
+    """No redirect, no cookie, no error."""
+    answer = client.get(f"/login/?lang={asked}")
+    assert answer.status_code in (200, 414)
+    assert settings.LANGUAGE_COOKIE_NAME not in answer.cookies
+
+
+def test_lang_redirects_to_no_other_site_and_posts_nothing(client: Client) -> None:
+    """A path that begins with two slashes would be a host; a form's POST is a form's POST."""
+    assert client.get("//evil.example/?lang=de").headers["Location"] == "/%2Fevil.example/"
+    assert client.post("/signup/?lang=de", {"email": ALICE}).status_code == 303
+    assert Delivery.objects.get().language == "en"
+
+
+def test_f1_switching_while_signed_in_is_the_accounts_language_from_then_on(client: Client) -> None:
+    """By the switch, by `?lang=`, and on the account page; its mails follow."""
+    client.force_login(make_user(language="en"))
+    for code, choose in {
+        "ja": lambda: client.post("/i18n/setlang/", {"language": "ja", "next": "/account/"}),
+        "ru": lambda: client.get("/account/?lang=ru"),
+        "ar": lambda: client.post("/i18n/setlang/?next=/account/", {"language": "ar"}),
+    }.items():
+        assert choose().status_code == 302
+        assert User.objects.get().language == code
+        assert language_of(Client(), **{"accept-language": "en"}) == "en"  # another visitor's stays
+        assert f'value="{code}" lang="{code}" selected' in text_of(client.get("/account/"))
+    client.post("/password-reset/", {"email": ALICE})
+    assert Delivery.objects.latest("pk").language == "ar"
+    client.post("/i18n/setlang/", {"language": "tlh"})
+    assert User.objects.get().language == "ar"
+
+
+def test_a_switch_during_a_sign_up_goes_for_what_follows(client: Client, hands: Hands) -> None:
+    """The first mail stays as it was; the next one, the pages and the account are in the new language."""
+    sign_up = ask(client)
+    deliver()
+    client.get("/signup/verify/?lang=ko")
+    hands.move(seconds=61)
+    client.post("/signup/resend/", {"email": ALICE})
+    assert [each.language for each in Delivery.objects.order_by("pk")] == ["en", "ko"]
+    verify(client, sign_up)
+    assert User.objects.get().language == "ko"
+
+
+def test_a_mail_to_an_account_is_in_the_accounts_language(client: Client) -> None:
+    """Whoever asks, and in whatever language."""
+    make_user(language="fr")
+    client.cookies[settings.LANGUAGE_COOKIE_NAME] = "ja"
+    client.post("/signup/", {"email": ALICE})
+    client.post("/password-reset/", {"email": ALICE})
+    client.post("/signup/", {"email": BOB})
+    assert [each.language for each in Delivery.objects.order_by("pk")] == ["fr", "fr", "ja"]
+
+
+def test_a_mail_in_a_language_that_was_withdrawn_is_in_the_sites(settings) -> None:
+    """It may have waited meanwhile."""
+    settings.LANGUAGES, settings.LANGUAGE_CODE = [("de", "Deutsch"), ("en", "English")], "de"
+    mail = messages.build(messages.sample(kind="code", language="ja"))
+    assert mail.extra_headers["Content-Language"] == "de"
+
+
+def test_name_and_sender_follow_the_language(client: Client, settings) -> None:
+    """On the page and in the mail; others have the first."""
+    settings.SITE_NAMES = {"en": "The School", "zh-hans": "学校"}
+    settings.FROM_EMAILS = {"en": "School <en@example.com>", "zh-hans": "学校 <zh@example.cn>"}
+    settings.SITE_NAME, settings.DEFAULT_FROM_EMAIL = "The School", settings.FROM_EMAILS["en"]
+    for code, name, address in (("zh-hans", "学校", "zh@example.cn"), ("ja", "The School", "en@example.com")):
+        client.get(f"/?lang={code}")
+        assert f"– {name}</title>" in text_of(client.get("/login/"))
+        client.post("/signup/", {"email": f"{code}@example.com"})
+        mail = messages.build(delivery := Delivery.objects.latest("pk"))
+        assert name in mail.subject
+        assert mail.from_email == address
+        assert delivery.message_id.rstrip(">").endswith(address.partition("@")[2])
+
+
+@pytest.mark.parametrize(("code", "read"), [("zh-hant", "zh-hant"), ("ja", "en"), ("ar", "en")])
+def test_f5_operators_without_a_catalogue_read_english(client: Client, code: str, read: str, capsys) -> None:
+    """In the admin, by the commands and in the API's documentation; not half of a page in one language."""
+    client.force_login(make_user(language=code, is_staff=True, is_superuser=True))
+    assert language_of(client, "/admin/worker/delivery/") == read
+    assert language_of(client, "/admin/dashboard/") == read
+    assert language_of(client, "/account/") == code
+    schema = client.get("/api/schema/", headers={"accept-language": code}).json()
+    assert schema["info"]["description"] == said(read, "Register people by emailed code, and sign them in.")
+    call_command("stats", "--lang", code)
+    assert said(read, "accounts") in capsys.readouterr().out
+
+
+def test_the_language_of_an_error_needs_no_database(client: Client, monkeypatch) -> None:
+    """The cookie's, while the account's can't be read."""
+    client.force_login(make_user(language="ko"))
+    client.cookies[settings.LANGUAGE_COOKIE_NAME] = "de"
+    client.raise_request_exception = False
+
+    def gone(request: object) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("django.contrib.auth.middleware.get_user", gone)
+    page = client.get("/account/")
+    assert page.status_code == 503
+    assert said("de", "Wait a minute, then send it again") in text_of(page)
+
+
+def test_a_public_page_names_its_other_languages(client: Client) -> None:
+    """By SITE_URL, for each that is offered, and for all others."""
+    for path in ("/signup/", "/login/", "/password-reset/"):
+        page = text_of(client.get(path))
+        for code in LANGUAGES:
+            assert f'<link rel="alternate" hreflang="{code}" href="http://testserver{path}?lang={code}">' in page
+        assert f'hreflang="x-default" href="http://testserver{path}"' in page
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_c4_an_address_is_shown_in_its_own_script(client: Client, code: str) -> None:
+    """On the pages, whatever the language; mail goes to the form that every server takes."""
+    client.get(f"/?lang={code}")
+    sign_up = ask(client, "wang@例子.中国")
+    assert sign_up.address == "wang@xn--fsqu00a.xn--fiqs8s"
+    assert "wang@例子.中国" in text_of(client.get("/signup/verify/"))
+    verify(client, sign_up)
+    assert "wang@例子.中国" in text_of(client.get("/account/"))
+
+
+@pytest.mark.parametrize(
+    ("code", "nearest"), [("zh-hk", ["zh-hk", "zh-hant", "zh"]), ("pt-br", ["pt-br", "pt"]), ("en", ["en"])]
+)
+def test_a_language_has_those_that_stand_in(code: str, nearest: list[str]) -> None:
+    """The nearest first."""
+    assert list(languages.stand_ins(code)) == nearest
