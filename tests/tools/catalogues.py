@@ -9,7 +9,7 @@ import io
 import os
 import re
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -103,7 +103,7 @@ def _known(code: str) -> str:
         Locale.parse(to_locale(code))
     except (UnknownLocaleError, ValueError):
         if code not in LANG_INFO:
-            raise
+            raise ArgumentTypeError(f"{code!r} is no language that Django or CLDR knows") from None
     return to_language(code)
 
 

@@ -55,7 +55,7 @@ def test_a_defect_fails_the_check(folder: Path, capsys, old: str, new: str, prob
     [
         ("it", "Italiano", False),
         ("he", "עברית", True),
-        ("zh-hk", "中文 (中國香港特別行政區)", False),
+        ("zh-hk", "中文 (繁體字, 中國香港特別行政區)", False),
         ("yue", "粵語", False),
         ("fil", "Filipino", False),
     ],
@@ -98,7 +98,7 @@ def test_f4_a_gap_is_filled_by_the_base_language_then_by_english(folder: Path, c
         ("fil", 10, "It expires in 10 minutes."),
         ("uk", 21, "It expires in 21 minutes."),
         ("he", 2, "It expires in 2 minutes."),
-        ("de-ch", 10, "Er ist 10 Minuten lang gültig."),
+        ("de-ch", 10, "Er ist 10 Minuten gültig."),
     ],
 )
 def test_f4_an_empty_plural_is_filled_in_the_right_number(folder: Path, code: str, number: int, text: str) -> None:

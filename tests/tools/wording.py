@@ -78,7 +78,7 @@ def _script(text: str, locale: str) -> Iterator[str]:
     plain = _PLACEHOLDER.sub("", text)
     if strange := regex.findall(rf"(?![\p{{Latin}}{own}])\p{{L}}", plain):
         yield f"letters of another script, {''.join(strange)}"
-    if regex.search(r"\p{L}{2}", plain) and not regex.search(f"[{own}]", plain):
+    if regex.search(r"\p{L} \p{L}", plain) and not regex.search(f"[{own}]", plain):
         yield "no letter of the language's script"
 
 
