@@ -1,4 +1,4 @@
-"""A language that nobody speaks: every translated text in it is marked, so that what escapes translation shows."""
+"""A language that nobody speaks: every visitor's text in it is marked, so that what escapes translation shows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ def mark(text: str) -> str:
 def _compiled() -> bytes:
     marked = Catalog(locale="en")
     for message in catalogues.extract_all():
-        if message.id:
+        if message.id and not catalogues.is_for_operators(message):
             both = isinstance(message.id, (tuple, list))
             string = tuple(map(mark, message.id)) if both else mark(message.id)
             marked.add(message.id, string, context=message.context)

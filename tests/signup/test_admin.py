@@ -84,7 +84,8 @@ def test_every_label_is_translated(admin: Client, path: str, language: str) -> N
     body = page.partition('<main id="content-start" class="content" tabindex="-1">')[2].partition("</main>")[0]
     words = re.sub(r"<(script|svg|template).*?</\1>|<[^>]*>", " ", body, flags=re.DOTALL)
     strange = set(re.findall(r"[A-Za-z]{3,}", re.sub(r"[\w.]+@[\w.]+|#\d+|\b[A-Z]{4}\b", "", words)))
-    assert strange - {"root", "English", "UTC", "example", "com", "hans", "hant"} == set()
+    named = set(re.findall(r"[A-Za-z]{3,}", " ".join(dict(settings.LANGUAGES).values())))
+    assert strange - named - {"root", "UTC", "example", "com", "hans", "hant"} == set()
 
 
 @pytest.mark.parametrize(

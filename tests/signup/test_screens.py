@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 from django.conf import settings
+from django.utils import translation
 from justhtml import JustHTML
 
 from tests import pseudo
@@ -14,6 +15,7 @@ from tests.gallery import NAMES, html_of
 pytestmark = pytest.mark.django_db
 
 LANGUAGES = [code for code, _ in settings.LANGUAGES]
+LATIN = ("de", "en", "es", "fr", "pt-br")
 SAID = (
     "aria-label",
     "alt",
@@ -117,17 +119,19 @@ def test_the_html_is_valid(name: str, language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_language_says_nothing_in_another(name: str, language: str) -> None:
-    """No English sentence in a Chinese page, no Chinese in an English one; and no password in any."""
+    """No English sentence in a Chinese page or in a German one, no Chinese in either; and no password in any."""
     html = html_of(name, language)
     assert PASSWORD not in html
     for text in texts_of(html):
         plain = text
         for data in (*DATA, "name@example.com"):
             plain = plain.replace(data, "")
-        if language == "en":
-            assert not re.search(r"[\u3400-\u9fff]", plain)
+        if language in LATIN:
+            assert not re.search(r"[\u0400-\uffdc]", re.sub(r"[\u2000-\u206f]", "", plain)), text
         else:
             assert not re.search(r"[A-Za-z]+ [A-Za-z]+", plain), text
+        with translation.override(language):
+            assert translation.gettext(text) == text  # else it is an English text that has a translation
 
 
 def test_every_language_has_every_header() -> None:
