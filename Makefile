@@ -70,8 +70,8 @@ lighthouse: install  ## Lighthouse at every page of the journey, and a scripted 
 bench: install  ## Doorcode beside the floor and beside a peer, as ratios (ONLY="signup mails", SCALE=0.2, PUBLISH=1: into the docs)
 	@$(BIN)/python -m tests.bench $(ONLY) --scale $(or $(SCALE),1) $(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(PUBLISH),--publish)
 
-messages: install  ## bring the catalogues up to date with the sources, and compile them
-	$(BIN)/python -m tests.tools.catalogues --update
+messages: install  ## bring the catalogues up to date with the sources, and compile them (CODE=ar: one of them)
+	$(BIN)/python -m tests.tools.catalogues --update $(if $(CODE),--only $(CODE))
 
 language: install  ## begin a new language: make language CODE=ar
 	$(BIN)/python -m tests.tools.catalogues --add $(CODE)

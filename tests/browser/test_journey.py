@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.utils import translation
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import choose, read_code
@@ -12,28 +13,27 @@ pytestmark = pytest.mark.chromium
 OpenPage = Callable[..., Page]
 Shot = Callable[[Page, str], None]
 
-WORDS = {
-    "en": (
-        "Get a code",
-        "Code",
-        "Username",
-        "Password",
-        "Continue",
-        "Create account",
-        "Your account is ready. You're signed in",
-    ),
-    "zh-CN": ("获取验证码", "验证码", "用户名", "密码", "继续", "创建账号", "注册成功，已自动登录"),
-    "zh-TW": ("取得驗證碼", "驗證碼", "使用者名稱", "密碼", "繼續", "建立帳號", "註冊成功，已自動登入"),
-}
+LANGUAGES = {"en": "en", "zh-CN": "zh-hans", "zh-TW": "zh-hant", "ar": "ar", "ja": "ja", "de-DE": "de"}
+WORDS = (
+    "Get a code",
+    "Code",
+    "Username",
+    "Password",
+    "Continue",
+    "Create account",
+    "Your account is ready. You're signed in",
+)
 
 
-@pytest.mark.parametrize("language", WORDS)
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 def test_a_person_registers(open_page: OpenPage, shot: Shot, language: str, script: bool) -> None:
     """From the first page to the account, in each language, with JavaScript and without."""
-    get_code, code, username, password, go_on, create, welcome = WORDS[language]
+    with translation.override(LANGUAGES[language]):
+        get_code, code, username, password, go_on, create, welcome = map(translation.gettext, WORDS)
     email, name = f"{language}-{script}@example.com".lower(), f"p{language[-2:]}{script:d}".lower()
     page = open_page(language, java_script_enabled=script)
+    assert page.locator("html").get_attribute("lang") == LANGUAGES[language]
     shot(page, f"{language}-1-signup")
     page.get_by_role("textbox").fill(email)
     page.get_by_role("button", name=get_code).click()

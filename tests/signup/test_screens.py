@@ -101,7 +101,7 @@ def test_an_unmarked_word_is_found(text: str) -> None:
     assert re.search(r"[^\W\d_]{2,}", unmarked(text))
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", ["en", "zh-hans", "ar"])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_html_is_valid(name: str, language: str) -> None:
     """No parse error of the standard, no id twice, no reference to nothing; no style or script in a page."""
