@@ -1,5 +1,6 @@
 """A site's own look."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,14 +9,18 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
 from django.contrib.staticfiles import finders
 from django.http import HttpRequest
 from django.test import Client
 from django.utils import translation
 
+from core import brand as brand_colors
 from signup import views
-from tests.core.test_settings import GOOD
+from tests.core.test_settings import GOOD, load
 from tests.servers import ROOT
+from worker import messages
 
 SHOW = "from django.conf import settings as s; print(*s.TEMPLATES[0]['DIRS'], *s.STATICFILES_DIRS)"
 
@@ -99,3 +104,105 @@ def test_every_variable_that_a_style_sheet_uses_exists() -> None:
     assert len(sheets) == 2
     used, defined = (set(re.findall(each, "".join(sheets))) for each in (r"var\((--[\w-]+)", r"(--[\w-]+):"))
     assert used <= defined
+
+
+COLORS = ["#1d5fd1", "#ffff00", "#ffffff", "#000000", "#ff0000", "#0b7a55", "#808080"]
+
+
+@pytest.mark.parametrize("color", COLORS)
+@pytest.mark.parametrize("ground", [brand_colors.LIGHT, brand_colors.DARK])
+def test_any_colour_can_be_read(color: str, ground: str) -> None:
+    """On the card, and the text on the button; a colour that can be read already stays as it is."""
+    palette = brand_colors.palette(color, ground)
+    assert contrast(palette.color, ground) >= brand_colors.CONTRAST[ground]
+    assert contrast(palette.ink, palette.color) >= 4.5
+    if contrast(color, ground) >= brand_colors.CONTRAST[ground]:
+        assert palette.color == color
+
+
+def contrast(one: str, two: str) -> float:
+    """By the formula of WCAG 2.2, written out a second time."""
+
+    def luminance(color: str) -> float:
+        red, green, blue = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(two)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_c6_one_colour_is_that_of_pages_and_mails(client: Client, settings, db) -> None:
+    """A style sheet after ours, and in the mail; a site without one loads nothing more."""
+    assert "brand.css" not in client.get("/login/").content.decode()
+    settings.BRAND_COLOR = "#0b7a55"
+    page = client.get("/login/").content.decode()
+    assert page.index("doorcode/site.css") < page.index('href="/brand.css?0b7a55"')
+    sheet = client.get("/brand.css?0b7a55")
+    assert (sheet.headers["Content-Type"], sheet.headers["Cache-Control"]) == ("text/css", "public, max-age=3600")
+    assert "--brand: #0b7a55;" in sheet.content.decode()
+    html, _type = messages.build(messages.sample(kind="code", language="en")).alternatives[0]
+    assert "background:#0b7a55" in html
+    assert "#1d5fd1" not in html
+
+
+def test_c6_mails_have_the_sites_logo_and_last_lines(settings, brand: Path) -> None:
+    """In both parts, translated by the site's own catalogue."""
+    mail = brand / "templates" / "brand"
+    (mail / "mail_logo.html").write_text('<img src="https://example.com/logo.png" alt="School">')
+    for name in ("mail_foot.html", "mail_foot.txt"):
+        (mail / name).write_text("{% load i18n %}{% translate 'Create account' %} 1 Example Street")
+    templates = deepcopy(settings.TEMPLATES)
+    templates[0]["DIRS"].insert(0, brand / "templates")
+    settings.TEMPLATES = templates
+    message = messages.build(messages.sample(kind="code", language="zh-hans"))
+    html, _type = message.alternatives[0]
+    assert '<img src="https://example.com/logo.png" alt="School">' in html
+    assert "创建账号 1 Example Street" in html
+    assert message.body.rstrip().endswith("创建账号 1 Example Street")
+
+
+def test_f3_a_sites_own_words_win(tmp_path: Path) -> None:
+    """From BRAND_DIR/locale, text by text; all others are ours."""
+    own = Catalog(locale="zh_Hans")
+    own.add("Create account", "立即加入")
+    path = tmp_path / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.mo"
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        write_mo(file, own)
+    show = (
+        "import django; django.setup(); from django.utils.translation import gettext, override\n"
+        "with override('zh-hans'): print(gettext('Create account'), gettext('Sign in'))"
+    )
+    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, "BRAND_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", show], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["立即加入", "登录"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "offered", "default"),
+    [
+        ({}, 11, "en"),
+        ({"LANGUAGES": "zh-Hans, en"}, 2, "en"),
+        ({"LANGUAGES": "zh_Hant"}, 1, "zh-hant"),
+        ({"LANGUAGES": "de,ja", "LANGUAGE_CODE": "ja"}, 2, "ja"),
+    ],
+)
+def test_f3_languages_are_those_that_the_site_offers(environment: dict[str, str], offered: int, default: str) -> None:
+    """All that are complete by default; LANGUAGE_CODE is one of them."""
+    languages, code = json.loads(load("LANGUAGES", "LANGUAGE_CODE", **GOOD, **environment).stdout)
+    assert (len(languages), code) == (offered, default)
+
+
+def test_f3_name_and_sender_are_read_by_language() -> None:
+    """A JSON object, or a text for all; the first is also for the others. The sender has the name, unless it is given."""
+    names = '{"en": "School, Ltd", "zh_Hans": "学校"}'
+    shown = ("SITE_NAME", "SITE_NAMES", "FROM_EMAILS", "DEFAULT_FROM_EMAIL")
+    assert json.loads(load(*shown, **GOOD, SITE_NAME=names).stdout) == [
+        "School, Ltd",
+        {"en": "School, Ltd", "zh-hans": "学校"},
+        {"en": '"School, Ltd" <noreply@accounts.example.com>', "zh-hans": "学校 <noreply@accounts.example.com>"},
+        '"School, Ltd" <noreply@accounts.example.com>',
+    ]
+    given = load("FROM_EMAILS", **GOOD, SITE_NAME=names, DEFAULT_FROM_EMAIL="a@example.com")
+    assert json.loads(given.stdout) == [{"": "a@example.com"}]
