@@ -112,11 +112,11 @@ def _begin(root: Path, code: str) -> None:
     path = root / "languages.toml"
     if code in languages.read(path):
         return
-    info, locale = LANG_INFO.get(code, {}), None
+    info = LANG_INFO.get(code, {})
     if "name_local" not in info:
         locale = Locale.parse(to_locale(code))
-        info = {"name_local": locale.get_display_name(), "name": locale.get_display_name("en")}
-        info["bidi"] = locale.text_direction == "rtl"
+        names = {"name_local": locale.get_display_name(), "name": locale.get_display_name("en")}
+        info = {**names, "bidi": locale.text_direction == "rtl"}
     name = info["name_local"][:1].upper() + info["name_local"][1:]
     right_to_left = "right_to_left = true\n" if info["bidi"] else ""
     with path.open("a") as file:
