@@ -508,8 +508,8 @@ def code_in(mail: EmailMessage) -> str:
     return next(line for line in lines if line.isdigit())
 
 
-def link_in(mail: EmailMessage) -> str:
-    """The link of a mail, as a path, without the language that it chooses on the way."""
+def link_in(mail: EmailMessage, path: str = "/signup/link/") -> str:
+    """The link of a mail that has `path`, as a path, without the language that it chooses on the way."""
     lines = mail.get_body(("plain",)).get_content().splitlines()
-    link = next(line for line in lines if "/signup/link/" in line)
+    link = next(line for line in lines if path in line)
     return "/" + link.split("/", 3)[3].partition("?")[0]

@@ -63,8 +63,7 @@ def test_a_forgotten_password_is_reset(system: System) -> None:
     dave.post("/signup/verify/", email=email, captcha=code, username="dave", password="correct horse b")
     other = Visitor(system.url)
     other.post("/password-reset/", email=email)
-    text = system.mail.wait_for(email, number=2).get_body(("plain",)).get_content()
-    link = next(line for line in text.splitlines() if "/password-reset/" in line).removeprefix(system.url)
+    link = link_in(system.mail.wait_for(email, number=2), "/password-reset/")
     form = other.get(link).headers["Location"]
     assert other.post(form, password="another horse b").status_code == 302
     assert "dave" in other.get("/account/").text
