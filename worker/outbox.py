@@ -173,12 +173,13 @@ def _codes(deliveries: Iterable[Delivery]) -> list[tuple[int, int]]:
 
 
 def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
-    """Record acceptances under one lease in one statement; return those whose lease was lost."""
+    """Record acceptances in one statement; return those whose lease was lost."""
     if not results:
         return []
     now, ids = clock.now(), [delivery.pk for delivery, _ in results]
     replies = [When(pk=delivery.pk, then=Value(reply.text[:255])) for delivery, reply in results]
-    mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token=results[0][0].lease_token)
+    tokens = {delivery.lease_token for delivery, _ in results}
+    mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token__in=tokens)
     if mine.end_lease(State.SENT, sent_at=now, last_reply=Case(*replies)) == len(results):
         return []
     held = set(Delivery.objects.filter(pk__in=ids, sent_at=now, state=State.SENT).values_list("pk", flat=True))

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -21,9 +22,7 @@ logger = logging.getLogger(__name__)
 BATCH = 50  # mails in one claim at most
 BATCH_TIME = 2.0  # seconds in which the mails of one claim should be sent
 RESERVE = 35.0  # seconds of lease that a send may need: none begins with less
-# Outcomes are recorded after so many sign-up mails or seconds: no crash repeats more than these.
-GROUP = 10
-GROUP_TIME = 1.0
+GROUP = 50  # outcomes in one transaction at most
 REMEMBERED = 100  # durations of the last sends
 RETRY = 0.5  # seconds between tries to record outcomes while the database is down
 
@@ -49,6 +48,8 @@ class _Pace:
 
 
 _pace = _Pace()
+_answers: deque[Result] = deque()  # of all threads, until they are recorded
+_recording = threading.Lock()
 
 
 def deliver() -> int:
@@ -72,9 +73,7 @@ def deliver() -> int:
 
 def _send_all(claimed: list[Delivery], backend: Any, lease_ends: float) -> list[Outcome]:
     """Return the outcomes of those that were tried."""
-    results: list[Result] = []
     tried: list[Outcome] = []
-    group_ends = time.monotonic() + GROUP_TIME
     rest: list[Delivery] = []
     try:
         for position, delivery in enumerate(claimed):
@@ -87,15 +86,13 @@ def _send_all(claimed: list[Delivery], backend: Any, lease_ends: float) -> list[
                 metrics.count_try(delivery, reply)
                 rest = claimed[position:]
                 break
-            results.append((delivery, reply))
+            _answers.append((delivery, reply))
             tried.append(reply.outcome)
             # A mail about an account is recorded before the next is sent: else the reader of that one could measure
             # how long it took.
-            if delivery.is_about_account or len(results) >= GROUP or time.monotonic() >= group_ends:
-                _settle(results, lease_ends)
-                results, group_ends = [], time.monotonic() + GROUP_TIME
+            _record(lease_ends, wait=delivery.is_about_account)
     finally:  # also after an unexpected error: these mails are out
-        _settle(results, lease_ends)
+        _record(lease_ends, wait=True)
     if rest:
         outbox.release(deliveries=rest)
     return tried
@@ -126,6 +123,21 @@ def _build_and_send(delivery: Delivery, backend: Any) -> Reply:
         return Reply(Outcome.DEFERRED, f"{type(error).__name__} {outbox.CANT_BE_BUILT}")
     is_muted = delivery.is_muted and reply.outcome is Outcome.ACCEPTED
     return replace(reply, text="muted") if is_muted else reply
+
+
+def _record(lease_ends: float, *, wait: bool) -> None:
+    """
+    Record what all threads were answered so far, in one transaction. While another thread does that, this one goes on
+    sending; with `wait` its own answers are on record when this returns. So a crash repeats only the few mails whose
+    answers came during one transaction.
+    """
+    while _recording.acquire(blocking=wait):
+        try:
+            _settle([_answers.popleft() for _ in range(min(len(_answers), GROUP))], lease_ends)
+        finally:
+            _recording.release()
+        if not _answers:
+            return
 
 
 def _settle(results: list[Result], lease_ends: float) -> None:

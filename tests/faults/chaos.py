@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.servers import Postgres, Redis, System, Visitor, wait_until
 from tests.worker.sink import Sink
 
-GROUP = 10  # mails that a dying worker may leave unrecorded: worker.sending.GROUP
+GROUP = 10  # mails that a dying worker may leave unrecorded: those answered during one transaction
 SETTLE = 300.0  # seconds for everything to end, once all is well again: a lease, and what may repeat after it
 
 

@@ -104,8 +104,7 @@ def test_outcomes_are_recorded_before_the_rest_is_released(sent: list[str], monk
     for _ in range(3):
         make_delivery(make_captcha(accepted=False))
     monkeypatch.setattr(outbox, "release", lambda **_: 1 / 0)
-    monkeypatch.setattr(sending, "GROUP_TIME", 60.0)
-    times = iter([0.0, 0.0, 0.0, 0.0, 0.0, 50.0, 50.0])
+    times = iter([0.0, 0.0, 0.0, 0.0, 50.0, 50.0])
     monkeypatch.setattr(sending.time, "monotonic", lambda: next(times, 50.0))
     with pytest.raises(ZeroDivisionError):
         sending.deliver()
@@ -353,3 +352,19 @@ def test_the_sweeper_thread_sweeps_until_stopped(monkeypatch) -> None:
         pass
     thread.stop()
     assert not thread.is_alive()
+
+
+def test_answers_of_all_threads_are_recorded_together(sent: list[str], monkeypatch) -> None:
+    """What came while another thread wrote is in the next transaction, whoever writes that."""
+    groups: list[int] = []
+    real = outbox.settle
+    monkeypatch.setattr(outbox, "settle", lambda results: groups.append(len(results)) or real(results=results))
+    theirs = make_delivery(make_captcha(accepted=False))
+    [claimed] = outbox.claim(limit=1)
+    sending._answers.append((claimed, Reply(Outcome.ACCEPTED, "250 OK")))  # of a thread that goes on sending
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert groups == [2]
+    assert states() == ["sent", "sent"]
+    theirs.refresh_from_db()
+    assert theirs.lease_token == ""
