@@ -173,7 +173,8 @@ def _more_secrets(system: System) -> list[str]:
     """A reset by mail, and a registration over the API with a wrong and a right code: what must be found nowhere."""
     bob, mail, reset = "bob@example.com", system.mail, Visitor(system.url)
     reset.post("/password-reset/", email=ALICE)
-    form = reset.get(link_in(mail.wait_for(ALICE, number=2), "/password-reset/")).headers["Location"]
+    path = link_in(mail.wait_for(ALICE, number=2), "/password-reset/")
+    form = reset.get(path).headers["Location"]
     assert reset.post(form, password="another horse b").status_code == 302
     api = f"{system.url}/api"
     handle = requests.post(f"{api}/captchas/", json={"email": bob}, timeout=30).json()["id"]
