@@ -126,12 +126,21 @@ def _of_every_domain(judge: Callable[[str, Lookups], Finding]) -> Finding:
     senders = [parseaddr(languages.sender(code))[1] for code, _name in settings.LANGUAGES]
     for domain in dict.fromkeys(sender.rpartition("@")[2].lower() for sender in senders):
         try:
-            found = judge(domain, lookups) if _is_public(domain) else skipped(_("no domain in the public DNS"))
+            findings[domain] = _of_domain(domain, judge, lookups)
         except Unanswered as error:
-            found = warning(str(error))
-        findings[domain] = found
+            findings[domain] = warning(str(error))
     worst = max((found.state for found in findings.values()), key=_SEVERITY.index)
     return Finding(worst, "; ".join(f"{domain}: {found.text}" for domain, found in findings.items()))
+
+
+def _of_domain(domain: str, judge: Callable[[str, Lookups], Finding], lookups: Lookups) -> Finding:
+    if not _is_public(domain):
+        return skipped(_("no domain in the public DNS"))
+    found, top = judge(domain, lookups), domain.rpartition(".")[2]
+    if found.state is State.FAILED and not lookups.records(top, "NS"):  # a closed network denies every name
+        text = _("the DNS of this machine does not know .%(top)s, so it is not the public one")
+        raise Unanswered(text % {"top": top})
+    return found
 
 
 def _is_public(domain: str) -> bool:

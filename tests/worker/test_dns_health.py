@@ -13,6 +13,7 @@ from tests.worker.nameserver import Nameserver
 from worker import dns_health
 
 GOOD = {
+    ("cn", "NS"): ["a.dns.cn."],
     ("school.edu.cn", "TXT"): ['"site-verification=1"', '"v=spf1 mx ip4:203.0.113.0/24 " "include:spf.relay.cn ~all"'],
     ("school.edu.cn", "MX"): ["20 backup.school.edu.cn.", "10 mail.school.edu.cn."],
     ("mail.school.edu.cn", "A"): ["9.9.9.9"],
@@ -55,7 +56,7 @@ def test_a_domain_that_has_all_records_is_well(nameserver: Nameserver) -> None:
 
 def test_a_domain_without_records_is_told_what_to_publish(nameserver: Nameserver) -> None:
     """The name does not exist; each text has the record's name and an example."""
-    nameserver.records.clear()
+    nameserver.records = {("cn", "NS"): ["a.dns.cn."]}
     published = [
         'school.edu.cn. TXT "v=spf1 include:spf.mail-provider.example ~all"',
         's1._domainkey.school.edu.cn. TXT "v=DKIM1; k=rsa; p=MIIBIjANBgkqh…"',
@@ -214,6 +215,14 @@ def test_a_machine_without_a_nameserver_is_a_note(nameserver: Nameserver, monkey
     assert found(dns_health.mx)[0] == "warning"
 
 
+def test_a_closed_networks_dns_is_a_note(nameserver: Nameserver) -> None:
+    """It says of every name of the internet that there is none, the top level included."""
+    nameserver.records.clear()
+    for check in CHECKS[:4]:
+        words = "the DNS of this machine does not know .cn, so it is not the public one"
+        assert found(check) == ("warning", f"school.edu.cn: {words}")
+
+
 def test_a_long_answer_is_fetched_by_tcp(nameserver: Nameserver) -> None:
     """As DNS wants it for what does not fit into a datagram."""
     nameserver.faults["school.edu.cn"] = "truncated"
@@ -233,7 +242,7 @@ def test_every_domain_of_the_senders_is_examined_once(nameserver: Nameserver, se
     state, text = found(dns_health.spf)
     assert (state, text.startswith("school.edu.cn: v=spf1 mx")) == ("failed", True)
     assert "; none.cn: no SPF record: publish none.cn. TXT" in text
-    assert [name for name, _kind, _way in nameserver.queries] == ["school.edu.cn", "none.cn"]
+    assert [name for name, _kind, _way in nameserver.queries] == ["school.edu.cn", "none.cn", "cn"]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +264,7 @@ def test_a_record_prints_no_control_characters(nameserver: Nameserver) -> None:
 
 def test_findings_are_in_the_operators_language(nameserver: Nameserver) -> None:
     """The records in them are not translated."""
-    nameserver.records.clear()
+    nameserver.records = {("cn", "NS"): ["a.dns.cn."]}
     for language in ("zh-hans", "zh-hant"):
         with translation.override(language):
             assert dns_health.dmarc().state is State.FAILED
