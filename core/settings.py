@@ -225,6 +225,7 @@ EMAIL_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
 FROM_EMAILS = env.senders("DEFAULT_FROM_EMAIL", names=SITE_NAMES, host=_site.hostname)
 DEFAULT_FROM_EMAIL = next(iter(FROM_EMAILS.values()))
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+DKIM_SELECTOR = env.str("DKIM_SELECTOR", default="")  # of the key by which the mail server signs, for the doctor
 
 # --- Accounts ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "signup.User"

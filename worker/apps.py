@@ -12,7 +12,7 @@ class WorkerConfig(AppConfig):
         from core.health import registry
         from core.observability import metrics as exposition
 
-        from . import health, metrics
+        from . import dns_health, health, metrics
 
         checks.register(health.check_mails, "doorcode", deploy=True)
         registry.register("broker", health.broker, _("broker"), quick=True)
@@ -21,6 +21,11 @@ class WorkerConfig(AppConfig):
         registry.register("waiting_mails", health.waiting_mails, _("waiting mails"))
         registry.register("mails", health.mails, _("mail templates"))
         registry.register("mail_server", health.mail_server, _("mail server"))
+        registry.register("spf", dns_health.spf, _("SPF record"))
+        registry.register("dkim", dns_health.dkim, _("DKIM record"))
+        registry.register("dmarc", dns_health.dmarc, _("DMARC record"))
+        registry.register("mx", dns_health.mx, _("MX record"))
+        registry.register("ptr", dns_health.ptr, _("PTR record"))
         exposition.register(metrics.mails, needs="database")
         exposition.register(metrics.workers, needs="database")
         exposition.register(metrics.broker, needs="broker")
