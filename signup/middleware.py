@@ -3,7 +3,7 @@
 from functools import cache
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.middleware.locale import LocaleMiddleware
 from django.urls import reverse
 from django.utils import translation
@@ -21,25 +21,40 @@ class Language(LocaleMiddleware):
     The language of the account, when signed in; else that of the cookie, of Accept-Language, or LANGUAGE_CODE. Below
     the admin it is one that operators' texts are in. `?lang=` on any page chooses as the language switch does, and
     redirects to the page without it.
+
+    Pages keep the account's language in the cookie, and forms go by that: a form over its limit must cost no query.
     """
 
-    def process_request(self, request: HttpRequest) -> HttpResponse | None:  # type: ignore[override]
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:  # type: ignore[override]
         super().process_request(request)  # first: the account's may fail with the database
-        asked = _known(request.GET.get("lang", "")) if request.method in ("GET", "HEAD") else None
-        if asked:
-            return _choose(request, asked)
-        if settings.SESSION_COOKIE_NAME in request.COOKIES:
-            _activate(request, _known(getattr(request.user, "language", "")))
+        if request.method in ("GET", "HEAD"):
+            if asked := _known(request.GET.get("lang", "")):
+                return _choose(request, asked)
+            if settings.SESSION_COOKIE_NAME in request.COOKIES:
+                account = _known(getattr(request.user, "language", ""))
+                request.account_language = account  # type: ignore[attr-defined]
+                _activate(request, account)
         if request.path.startswith(_admin()):
             _activate(request, languages.for_operators(translation.get_language() or settings.LANGUAGE_CODE))
         return None
 
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        code = getattr(request, "account_language", None)
+        if code and request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME) != code:
+            _keep(response, code)
+        return super().process_response(request, response)
 
-def _choose(request: HttpRequest, code: str) -> HttpResponse:
+
+def _choose(request: HttpRequest, code: str) -> HttpResponseBase:
     fields = request.GET.copy()
     del fields["lang"]
     path = escape_leading_slashes(request.path)  # //evil.example/ would be another site
     response = HttpResponseRedirect(f"{path}?{fields.urlencode()}" if fields else path)
+    services.keep_language(user=request.user, language=code)
+    return _keep(response, code)
+
+
+def _keep(response: HttpResponseBase, code: str) -> HttpResponseBase:
     response.set_cookie(
         settings.LANGUAGE_COOKIE_NAME,
         code,
@@ -47,7 +62,6 @@ def _choose(request: HttpRequest, code: str) -> HttpResponse:
         secure=settings.LANGUAGE_COOKIE_SECURE,
         samesite="Lax",
     )
-    services.keep_language(user=request.user, language=code)
     return response
 
 
