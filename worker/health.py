@@ -30,8 +30,10 @@ from .smtp_pool import Busy, Connection, Pool, printable, reason
 MAX_WAIT = 60  # seconds for which a mail may be overdue or deferred before it is a warning
 # Hosts, and domains of hosts, that send only as the mailbox that signed in, or one that it may use. They refuse another
 # sender or, as Gmail does, replace it: docs/how-to/mail-providers.md.
-SENDER_IS_LOGIN = ("qq.com", "163.com", "126.com", "yeah.net", "aliyun.com", "aliyuncs.com", "qcloudmail.com")
-SENDER_IS_LOGIN += ("smtp.gmail.com", "smtp.office365.com", "smtp.yandex.com", "smtp.yandex.ru")
+SENDER_IS_LOGIN = (
+    *("qq.com", "163.com", "126.com", "yeah.net", "aliyun.com", "aliyuncs.com", "qcloudmail.com"),
+    *("smtp.gmail.com", "smtp.office365.com", "smtp.yandex.com", "smtp.yandex.ru"),
+)
 
 
 def broker() -> Finding:
