@@ -6,13 +6,17 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
+        from django.db.backends.signals import connection_created
+
         from . import checks as system_checks
+        from . import clock
         from .health import checks, registry
         from .observability import error_reports, logs
 
         logs.configure()
         error_reports.start()
         system_checks.refuse_impossible()
+        connection_created.connect(clock.follow_database)
         registry.register("database", checks.database, _("database"), quick=True)
         registry.register("migrations", checks.migrations, _("migrations"))
         registry.register("redis", checks.redis_server, _("Redis"), quick=True)

@@ -34,12 +34,14 @@ def refuse_impossible() -> None:
     are_origins = all(re.fullmatch(r"https?://[^/\s*]+", origin) for origin in settings.CORS_ALLOWED_ORIGINS)
     _require(are_origins, "E011", _("CORS_ALLOWED_ORIGINS must be origins like https://app.example.com"))
     _require(settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1"))
-    text = _("SITE_NAME and DEFAULT_FROM_EMAIL must be one line of text, without control characters")
+    text = _("SITE_NAME, DEFAULT_FROM_EMAIL and EMAIL_REPLY_TO must be one line of text, without control characters")
     names = [
         settings.SITE_NAME,
         settings.DEFAULT_FROM_EMAIL,
         *settings.SITE_NAMES.values(),
         *settings.FROM_EMAILS.values(),
+        settings.EMAIL_REPLY_TO,
+        *settings.REPLY_TO_EMAILS.values(),
     ]
     _require(not any(map(_UNPRINTABLE.search, names)), "E021", text)
 

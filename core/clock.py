@@ -1,13 +1,55 @@
-"""The one clock of domain code, so that a test can freeze it. Only leases use the database's clock."""
+"""
+The one clock of domain code, so that a test can freeze it. It follows the database's, so that a time that one machine
+writes means the same on another whose own clock is wrong.
+"""
 
-from datetime import datetime
+import threading
+import time
+from datetime import datetime, timedelta
+from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
+
+ASK_AGAIN = 10.0  # seconds after which the database is asked for its time again
+CLOSE = timedelta(seconds=1)  # clocks that NTP keeps are closer; an answer of the database may take as long
+
+_ahead = timedelta(0)  # the database's clock, before this machine's
+_asked_at = float("-inf")
+_asking = threading.Lock()
 
 
 def now() -> datetime:
-    """The present time, aware, in UTC."""
-    return timezone.now()
+    """The present time by the database's clock, aware, in UTC."""
+    return timezone.now() + _ahead
+
+
+def follow_database(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """
+    Compare this machine's clock with the database's, at most once in ASK_AGAIN seconds: a receiver of Django's signal
+    for a new connection, which comes before the first query. SQLite has no clock of its own.
+    """
+    global _asked_at  # noqa: PLW0603
+    if connection.vendor == "sqlite" or connection.alias != DEFAULT_DB_ALIAS:
+        return
+    with _asking:  # another thread's answer is waited for
+        if time.monotonic() - _asked_at < ASK_AGAIN:
+            return
+        _asked_at = time.monotonic()
+        before = timezone.now()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT CLOCK_TIMESTAMP()")
+            [theirs] = cursor.fetchone()
+        follow(theirs, before=before, after=timezone.now())
+
+
+def follow(theirs: datetime, *, before: datetime, after: datetime) -> None:
+    """Set the clock by an answer of the database, which was asked and answered at these times of this machine's."""
+    global _ahead  # noqa: PLW0603
+    least, most = theirs - after - CLOSE, theirs - before + CLOSE
+    fits = (each for each in (_ahead, timedelta(0)) if least <= each <= most)
+    _ahead = next(fits, (least + most) / 2)
 
 
 def whole_seconds(time: datetime) -> str:

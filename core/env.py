@@ -175,25 +175,47 @@ class Env(environ.Env):  # type: ignore[misc]
         Return the senders of mails by language, as `by_language` does: ASCII addresses with or without a name. By
         default `noreply@` the host, with the site's `names`.
         """
-        domain = "localhost" if ":" in host else host.encode("idna").decode()
+        domain = "localhost" if ":" in host else _in_ascii(host)
         defaults = {
             code: str(Address(display_name=" ".join(name.split()), username="noreply", domain=domain))
             for code, name in names.items()
         }
-        senders = self.by_language(var, default="") if self.str(var, default="") else defaults
-        for sender in senders.values():
-            if not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.:\[\]-]+", parseaddr(sender)[1]):
+        return self.mail_addresses(var) or defaults
+
+    def mail_addresses(self, var: str) -> dict[str, str]:
+        """Return ASCII addresses with or without a name, as `by_language` does; none for an empty variable."""
+        addresses = self.by_language(var, default="") if self.str(var, default="") else {}
+        for address in addresses.values():
+            if not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.:\[\]-]+", parseaddr(address)[1]):
                 raise ImproperlyConfigured(
                     f"{var} must hold an ASCII address, like name@example.com or Name <name@example.com>; "
                     f"put a name with a comma in double quotes / {var} 须包含 ASCII 邮箱地址，"
                     "例如 name@example.com 或 名称 <name@example.com>；名称中有逗号时须加英文双引号"
                 )
-        return senders
+        return addresses
+
+    def helo(self, var: str, *, host: str) -> str:
+        """
+        Return the name that EHLO says (RFC 5321 §4.1.4): by default the host, in ASCII. "" for a host that is an
+        address or has no dot: smtplib knows a better name of this machine.
+        """
+        if not (name := self.str(var, default="").strip()):
+            is_name = "." in host and ":" not in host and not re.fullmatch(r"[\d.]+", host)
+            return _in_ascii(host) if is_name else ""
+        name = name if name.isascii() else _in_ascii(name)
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[A-Za-z0-9.:]+\]", name):
+            raise _refusal(var, "a host name", "accounts.example.com", "[192.0.2.1]")
+        return name
 
 
 def is_weak_key(key: str) -> bool:
     """Whether a key can be guessed: it is short, has few different characters, or is published in documentation."""
     return len(key) < KEY_LENGTH or len(set(key)) < KEY_CHARACTERS or key.startswith(KNOWN_KEYS)
+
+
+def _in_ascii(host: str) -> str:
+    """A host name as the DNS has it: 例子.中国 is xn--fsqu00a.xn--fiqs8s."""
+    return host.encode("idna").decode()
 
 
 def _entries(text: str) -> list[str]:

@@ -58,6 +58,11 @@ def sender(code: str | None = None) -> str:
     return _in_language(settings.FROM_EMAILS, code) or settings.DEFAULT_FROM_EMAIL
 
 
+def reply_to(code: str | None = None) -> str:
+    """Return where answers to mails in a language go, as EMAIL_REPLY_TO; "" for to their sender."""
+    return _in_language(settings.REPLY_TO_EMAILS, code) or settings.EMAIL_REPLY_TO
+
+
 def _in_language(texts: Mapping[str, str], code: str | None) -> str:
     nearest = stand_ins(code or translation.get_language() or BASE)
     return next((texts[each] for each in nearest if each in texts), "")

@@ -226,6 +226,9 @@ FROM_EMAILS = env.senders("DEFAULT_FROM_EMAIL", names=SITE_NAMES, host=_site.hos
 DEFAULT_FROM_EMAIL = next(iter(FROM_EMAILS.values()))
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 DKIM_SELECTOR = env.str("DKIM_SELECTOR", default="")  # of the key by which the mail server signs, for the doctor
+REPLY_TO_EMAILS = env.mail_addresses("EMAIL_REPLY_TO")
+EMAIL_REPLY_TO = next(iter(REPLY_TO_EMAILS.values()), "")  # of the languages that have none of their own
+EMAIL_HELO = env.helo("EMAIL_HELO", host=_site.hostname)  # "" is smtplib's default
 
 # --- Accounts ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "signup.User"

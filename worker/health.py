@@ -3,6 +3,7 @@
 import ssl
 import time
 from collections.abc import Iterator
+from email.utils import parseaddr
 from itertools import product
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
+from core import languages
 from core.checks import is_local
 from core.health.registry import Finding, failed, ok, skipped, warning
 from core.observability import redaction
@@ -23,9 +25,15 @@ from verification import codes
 from . import messages, notify
 from .models import Delivery, Heartbeat
 from .smtp import DEADLINE, Outcome
-from .smtp_pool import Busy, Pool
+from .smtp_pool import Busy, Connection, Pool, printable, reason
 
 MAX_WAIT = 60  # seconds for which a mail may be overdue or deferred before it is a warning
+# Hosts, and domains of hosts, that send only as the mailbox that signed in, or one that it may use. They refuse another
+# sender or, as Gmail does, replace it: docs/how-to/mail-providers.md.
+SENDER_IS_LOGIN = (
+    *("qq.com", "163.com", "126.com", "yeah.net", "aliyun.com", "aliyuncs.com", "qcloudmail.com"),
+    *("smtp.gmail.com", "smtp.office365.com", "smtp.yandex.com", "smtp.yandex.ru"),
+)
 
 
 def broker() -> Finding:
@@ -78,17 +86,56 @@ def waiting_mails() -> Finding:
 
 
 def mail_server() -> Finding:
-    """Connect, EHLO, TLS and AUTH by EMAIL_URL, as a worker does; nothing is sent."""
+    """
+    Connect, EHLO, TLS and AUTH by EMAIL_URL, as a worker does, and ask for each language's sender by MAIL and RSET;
+    nothing is sent.
+    """
+    until = time.monotonic() + DEADLINE
     try:
-        connection = Pool().take(until=time.monotonic() + DEADLINE)
+        connection = Pool().take(until=until)
     except Busy as error:
         return warning(_("it takes no more connections from here now: %(reply)s") % {"reply": error})
     socket = connection.sock
     tls = socket.version() if isinstance(socket, ssl.SSLSocket) else None
+    senders = sorted({parseaddr(languages.sender(code))[1] for code, _name in settings.LANGUAGES})
+    with connection.deadline(until):
+        refusals = _refusals(connection, senders)
     connection.hang_up()
     facts = [f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}", tls or _("without TLS")]
     facts += [_("signed in")] if settings.EMAIL_HOST_USER else []
-    return ok(", ".join(facts)) if tls or is_local(settings.EMAIL_HOST) else warning(", ".join(facts))
+    texts = [", ".join(facts)]
+    for sender, reply in refusals.items():
+        texts.append(_("it refuses the sender %(sender)s: %(reply)s") % {"sender": sender, "reply": reply})
+    if _wants_another_sender(senders):
+        text = _("%(host)s sends only as the address that signs in: set DEFAULT_FROM_EMAIL to the user of EMAIL_URL")
+        texts.append(text % {"host": settings.EMAIL_HOST})
+    is_fine = len(texts) == 1 and (tls or is_local(settings.EMAIL_HOST))
+    is_broken = any(not reply.startswith("4") for reply in refusals.values())
+    return (failed if is_broken else ok if is_fine else warning)("; ".join(texts))
+
+
+def _refusals(connection: Connection, senders: list[str]) -> dict[str, str]:
+    """The senders that the mail server does not take, and its replies. It may hang up after one."""
+    refusals = {}
+    for sender in senders:
+        connection.is_doubtful = True  # until its last answer is known
+        try:
+            code, text = connection.mail(sender)
+            if code != 250:
+                refusals[sender] = printable(code, text)
+            connection.is_doubtful = code == 421 or connection.rset()[0] != 250
+        except OSError as error:
+            refusals.setdefault(sender, reason(error))
+        if connection.is_doubtful:
+            break
+    return refusals
+
+
+def _wants_another_sender(senders: list[str]) -> bool:
+    """Whether the mail server is known to send only as the address that signs in, and a sender is another one."""
+    host, login = settings.EMAIL_HOST.lower(), (settings.EMAIL_HOST_USER or "").lower()
+    is_known = any(f".{host}".endswith(f".{each}") for each in SENDER_IS_LOGIN)
+    return is_known and "@" in login and {sender.lower() for sender in senders} != {login}
 
 
 def test_mail(recipient: str) -> Finding:

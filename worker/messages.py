@@ -46,8 +46,8 @@ class AsFolded(Compat32):
 
 class SevenBitMessage(EmailMultiAlternatives):
     """
-    A message in 7 bits, with a folded subject and sender. A relay re-encodes 8-bit text for a server that does not take
-    it, which breaks the DKIM signature. Only Django 5.2 needs this class; Django 6 takes an email policy instead.
+    A message in 7 bits, with a folded subject and addresses. A relay re-encodes 8-bit text for a server that does not
+    take it, which breaks the DKIM signature. Only Django 5.2 needs this class; Django 6 takes an email policy instead.
     """
 
     def message(self) -> Any:
@@ -55,7 +55,7 @@ class SevenBitMessage(EmailMultiAlternatives):
         # Random, so that no part holds it. Letting Python search for one takes a seventh of a mail's building time.
         message.set_boundary(secrets.token_hex(12))
         message.replace_header("Subject", _in_ascii("Subject", str(self.subject)))
-        for name in ("Subject", "From"):
+        for name in {"Subject", "From", "Reply-To"} & set(message.keys()):
             message.replace_header(name, _folded(name, message[name]))
         message.policy = AsFolded()
         for part in message.walk():
@@ -90,7 +90,8 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
             **_contexts[delivery.kind](delivery),
         }
         subject, text, html = (_render(f"mail/{delivery.kind}/{part}", context) for part in PARTS)
-    sender, address = _sender(languages.sender(code))
+    sender, address = _mailbox("From", languages.sender(code))
+    reply_to = languages.reply_to(code)
     message = SevenBitMessage(
         subject=" ".join(subject.split()),
         body=text,
@@ -98,6 +99,7 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
         to=[delivery.recipient],
         headers={
             "From": sender,
+            **({"Reply-To": _mailbox("Reply-To", reply_to)[0]} if reply_to else {}),
             "Message-ID": delivery.message_id,
             "Auto-Submitted": "auto-generated",
             "Content-Language": language,
@@ -141,10 +143,10 @@ def _render(template: str, context: Context) -> str:
 
 
 @cache
-def _sender(value: str) -> tuple[str, str]:
-    """Return the From header of a sender, and its bare address. `value` may hold encoded words already."""
+def _mailbox(header: str, value: str) -> tuple[str, str]:
+    """Return a header that holds one mailbox, and its bare address. `value` may hold encoded words already."""
     name, address = parseaddr(value)
-    return formataddr((_in_ascii("From", str(make_header(decode_header(name)))), address)), address
+    return formataddr((_in_ascii(header, str(make_header(decode_header(name)))), address)), address
 
 
 def _folded(header: str, value: str) -> str:

@@ -114,8 +114,8 @@ def claim(*, limit: int) -> list[Delivery]:
     Mails about accounts are claimed apart, and first: the time that they take tells the reader of no other mail who has
     an account, and a password reset waits for no backlog. Mails over a mail limit are put off.
     """
-    at = clock.now()
     with transaction.atomic():
+        at = clock.now()
         return _claim(mail_limits.RESETS, limit, at) or _claim(mail_limits.SIGN_UPS, limit, at)
 
 

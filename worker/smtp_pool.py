@@ -86,7 +86,8 @@ class Connection(smtplib.SMTP):
         self.is_doubtful = False
         try:
             with self.deadline(until):
-                super().__init__(settings.EMAIL_HOST, settings.EMAIL_PORT, timeout=settings.EMAIL_TIMEOUT, **options)
+                options |= {"local_hostname": settings.EMAIL_HELO or None, "timeout": settings.EMAIL_TIMEOUT}
+                super().__init__(settings.EMAIL_HOST, settings.EMAIL_PORT, **options)
                 self.ehlo_or_helo_if_needed()
                 if settings.EMAIL_USE_TLS:
                     self.starttls(context=_tls())

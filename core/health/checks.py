@@ -26,7 +26,7 @@ from core.ratelimit import redis_client
 
 from .registry import Finding, failed, ok, skipped, warning
 
-MAX_SKEW = 5.0  # seconds that clocks may differ: leases follow the database's clock, codes this machine's
+MAX_SKEW = 5.0  # seconds that clocks may differ: signed cookies and links, and tokens, follow this machine's
 
 # The doctor's request to the site, for the check of the proxies.
 HEADER = "X-Doorcode-Doctor"
@@ -80,7 +80,7 @@ def redis_server() -> Finding:
 
 
 def clock_of_database() -> Finding:
-    """This machine's clock against the database's, which leases follow."""
+    """This machine's clock against the database's, which codes, leases and limits follow."""
     if connection.vendor == "sqlite":
         return skipped(_("SQLite has no clock of its own"))
     return _compare(ContentType.objects.aggregate(now=Max(Now()))["now"])

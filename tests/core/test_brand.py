@@ -206,3 +206,11 @@ def test_f3_name_and_sender_are_read_by_language() -> None:
     ]
     given = load("FROM_EMAILS", **GOOD, SITE_NAME=names, DEFAULT_FROM_EMAIL="a@example.com")
     assert json.loads(given.stdout) == [{"": "a@example.com"}]
+
+
+def test_where_answers_go_is_read_by_language() -> None:
+    """As the sender is; there is none by default."""
+    shown = ("EMAIL_REPLY_TO", "REPLY_TO_EMAILS")
+    assert json.loads(load(*shown, **GOOD).stdout) == ["", {}]
+    given = {"en": "Help <help@example.com>", "zh-hans": "帮助 <bangzhu@example.cn>"}
+    assert json.loads(load(*shown, **GOOD, EMAIL_REPLY_TO=json.dumps(given)).stdout) == [given["en"], given]

@@ -29,6 +29,8 @@ def warnings() -> list[str]:
         ("CORS_ALLOWED_ORIGINS", ["https://app.example.com/"], "doorcode.E011"),
         ("DEFAULT_FROM_EMAIL", "Shop\r\nBcc: eve@evil.example <a@example.com>", "doorcode.E021"),
         ("DEFAULT_FROM_EMAIL", "Shop\x07 <a@example.com>", "doorcode.E021"),
+        ("EMAIL_REPLY_TO", "Shop\n <a@example.com>", "doorcode.E021"),
+        ("REPLY_TO_EMAILS", {"en": "Shop\x07 <a@example.com>"}, "doorcode.E021"),
         ("SITE_NAME", "Shop\n", "doorcode.E021"),
         ("SITE_NAME", "Shop\u2028Two", "doorcode.E021"),
         ("SITE_NAME", "Shop\udcff", "doorcode.E021"),

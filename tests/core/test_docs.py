@@ -1,15 +1,20 @@
 """The links of the pages in docs/ work, and the pages load nothing from other hosts."""
 
+import json
 import re
+import shlex
 import subprocess
 import sys
+from email.utils import parseaddr
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.core.test_settings import GOOD, load
 from tests.servers import ROOT
+from worker import health
 
 TOP = [ROOT / f"{name}.md" for name in ("README", "README.zh-Hans", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
 
@@ -49,6 +54,21 @@ def test_a_page_fetches_nothing_from_elsewhere(tmp_path: Path) -> None:
     assert [url for page in pages for url in Fetched(page).urls if re.match(r"(https?:)?//", url)] == []
     styles = "".join(style.read_text() for style in site.rglob("*.css"))
     assert re.findall(r"(?:@import|url\()\s*[\"']?(?:https?:)?//[^)]*", styles) == []
+
+
+RECIPES = re.findall(r"```sh\n(EMAIL_URL=.+?)```", (ROOT / "docs/how-to/mail-providers.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=[re.search(r"@?([a-z0-9.-]+):\d", each)[1] for each in RECIPES])
+def test_a_recipe_for_a_mail_provider_can_be_copied(settings, recipe: str) -> None:
+    """It starts, is encrypted, and the doctor finds the sender right."""
+    given = dict(word.split("=", 1) for word in shlex.split(recipe, comments=True))
+    assert set(given) == {"EMAIL_URL", "DEFAULT_FROM_EMAIL"}
+    shown = ("EMAIL_HOST", "EMAIL_HOST_USER", "DEFAULT_FROM_EMAIL", "EMAIL_USE_TLS", "EMAIL_USE_SSL")
+    host, user, sender, starttls, tls = json.loads(load(*shown, **GOOD, **given).stdout)
+    assert starttls or tls
+    settings.EMAIL_HOST, settings.EMAIL_HOST_USER = host, user
+    assert not health._wants_another_sender([parseaddr(sender)[1]])
 
 
 @pytest.mark.parametrize("page", TOP, ids=lambda page: page.name)

@@ -176,6 +176,25 @@ def test_the_sender_has_a_proper_name_and_domain() -> None:
 def test_a_sender_without_an_address_refuses_to_start(sender: str) -> None:
     """The error shows what to write."""
     assert "DEFAULT_FROM_EMAIL must hold an ASCII address" in load("DEBUG", **GOOD, DEFAULT_FROM_EMAIL=sender).stderr
+    assert "EMAIL_REPLY_TO must hold an ASCII address" in load("DEBUG", **GOOD, EMAIL_REPLY_TO=sender).stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, "accounts.example.com"),
+        ({"SITE_URL": "https://例子.中国:8443"}, "xn--fsqu00a.xn--fiqs8s"),
+        ({"SITE_URL": "http://127.0.0.1:8000"}, ""),
+        ({"SITE_URL": "http://[2001:db8::1]"}, ""),
+        ({"SITE_URL": "http://localhost:8000"}, ""),
+        ({"EMAIL_HELO": "mail.example.com"}, "mail.example.com"),
+        ({"EMAIL_HELO": "例子.中国"}, "xn--fsqu00a.xn--fiqs8s"),
+        ({"EMAIL_HELO": "[IPv6:2001:db8::1]"}, "[IPv6:2001:db8::1]"),
+    ],
+)
+def test_c2_the_mail_server_is_greeted_by_the_sites_host(given: dict[str, str], name: str) -> None:
+    """In ASCII, as the DNS has it. An address, or a name without a dot, is left to smtplib."""
+    assert json.loads(load("EMAIL_HELO", **(GOOD | given)).stdout) == [name]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +210,9 @@ def test_a_sender_without_an_address_refuses_to_start(sender: str) -> None:
         ("BRAND_COLOR", "red"),
         ("PURGE_USERS_AFTER", "1w"),
         ("DEFAULT_FROM_EMAIL", "Shop\nBcc: eve@evil.example <a@example.com>"),
+        ("EMAIL_REPLY_TO", "Shop\nBcc: eve@evil.example <a@example.com>"),
+        ("EMAIL_HELO", "accounts.example.com\nMAIL FROM:<a@example.com>"),
+        ("EMAIL_HELO", "https://accounts.example.com"),
     ],
 )
 def test_impossible_settings_refuse_to_start(name: str, value: str) -> None:

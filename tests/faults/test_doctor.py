@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.conftest import WORKER
 from tests.servers import ROOT, Redis, System, wait_until
+from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 
@@ -37,6 +38,18 @@ def test_a_well_system_is_well(system: System) -> None:
     states = {name: each["state"] for name, each in found.items() if each["state"] != "ok"}
     assert states == dict.fromkeys(["spf", "dkim", "dmarc", "mx", "ptr"], "skipped")
     assert (code, "worker@" in found["workers"]["text"]) == (0, True)
+
+
+def test_c5_a_sender_that_the_mail_server_refuses_is_told(system: System) -> None:
+    """Before anybody waits for a mail; nothing is sent."""
+    sink = Sink({"MAIL": ["553 Mail from must equal authorized user"]})
+    try:
+        code, found = doctor(system, EMAIL_URL=sink.url)
+    finally:
+        sink.close()
+    words = "it refuses the sender noreply@doorcode.test: 553 Mail from must equal authorized user"
+    assert (code, found["mail_server"]["state"], words in found["mail_server"]["text"]) == (1, "failed", True)
+    assert {line.split()[0] for line in sink.said} == {"ehlo", "mail", "rset", "quit"}
 
 
 def test_a_frozen_redis_and_a_silent_mail_server_hide_nothing(system: System, redis: Redis) -> None:

@@ -20,6 +20,14 @@ USER, PASSWORD = "doorcode", "p@ss word"
 class Catcher:
     def __init__(self) -> None:
         self.mails: list[tuple[bool, bytes]] = []
+        self.greetings: list[tuple[bool, str]] = []  # (encrypted, name)
+
+    async def handle_EHLO(
+        self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        self.greetings.append((session.ssl is not None, hostname))
+        return responses
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         self.mails.append((session.authenticated, envelope.content))
@@ -74,6 +82,14 @@ def test_mails_go_encrypted_and_signed_in(start, way: str) -> None:
     catcher = start(way)
     assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
     assert [authenticated for authenticated, _ in catcher.mails] == [True, True]
+
+
+def test_c2_the_name_of_the_site_is_said_again_inside_tls(start, settings) -> None:
+    """The first greeting does not count after STARTTLS (RFC 3207 §4.2)."""
+    settings.EMAIL_HELO = "accounts.example.com"
+    catcher = start("starttls")
+    assert send().outcome is Outcome.ACCEPTED
+    assert catcher.greetings == [(False, "accounts.example.com"), (True, "accounts.example.com")]
 
 
 def test_starttls_without_signing_in(start) -> None:

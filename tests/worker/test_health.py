@@ -1,5 +1,6 @@
 """The health checks of the way from the commit to the mailbox."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from core.health.registry import Finding, State
 from tests.core.test_health import named
 from tests.factories import make_delivery
 from tests.worker.sink import Sink
-from worker import health
+from worker import health, smtp_pool
 from worker.models import Delivery, Heartbeat
 
 
@@ -65,10 +66,68 @@ def sink(settings, request: pytest.FixtureRequest):
     server.close()
 
 
-def test_the_mail_server_is_greeted_and_sent_nothing(sink: Sink) -> None:
-    """EHLO and QUIT, and no MAIL."""
+def verbs(sink: Sink) -> list[str]:
+    return [line.split()[0].upper() for line in sink.said]
+
+
+def test_the_mail_server_is_asked_for_the_sender_and_sent_nothing(sink: Sink) -> None:
+    """MAIL and RSET, and no RCPT."""
     assert health.mail_server() == Finding(State.OK, f"127.0.0.1:{sink.port}, without TLS")
-    assert [line.split()[0].upper() for line in sink.said] == ["EHLO", "QUIT"]
+    assert verbs(sink) == ["EHLO", "MAIL", "RSET", "QUIT"]
+    assert sink.said[1].lower() == "mail from:<noreply@doorcode.test>"
+
+
+def test_each_sender_is_asked_for_once(sink: Sink, settings) -> None:
+    """Languages may share an address, under another name."""
+    senders = {"en": "School <a@example.com>", "zh-hans": "学校 <a@example.com>", "zh-hant": "學校 <b@example.com>"}
+    settings.FROM_EMAILS, settings.DEFAULT_FROM_EMAIL = senders, senders["en"]
+    assert health.mail_server().state is State.OK
+    assert [line[len("mail from:") :] for line in sink.said if line.startswith("mail")] == [
+        "<a@example.com>",
+        "<b@example.com>",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sink", "state"),
+    [
+        ({"MAIL": ["553 Mail from must equal authorized user"]}, State.FAILED),
+        ({"MAIL": ["501 mail from address must be same as authorization user"], "RSET": ["close"]}, State.FAILED),
+        ({"MAIL": ["451 4.3.0 try again later"]}, State.WARNING),
+        ({"MAIL": ["421 4.7.0 try again later"]}, State.WARNING),
+        ({"MAIL": ["close"]}, State.FAILED),
+    ],
+    indirect=["sink"],
+)
+def test_c5_a_refused_sender_is_told(sink: Sink, state: State) -> None:
+    """In the mail server's words; it may hang up at once."""
+    found = health.mail_server()
+    words = sink.script["MAIL"][0].replace("close", "SMTPServerDisconnected")
+    assert (found.state, f"it refuses the sender noreply@doorcode.test: {words}" in found.text) == (state, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "user", "sender", "is_told"),
+    [
+        ("smtp.qq.com", "10001@qq.com", "noreply@school.example", True),
+        ("smtp.exmail.qq.com", "noreply@school.example", "School <NoReply@school.example>", False),
+        ("smtp.163.com", "school@163.com", "学校 <school@163.com>", False),
+        ("smtpdm-ap-southeast-1.aliyuncs.com", "code@mail.school.example", "noreply@school.example", True),
+        ("smtp-relay.gmail.com", "ann@school.example", "noreply@school.example", False),
+        ("mail.notqq.com", "ann@school.example", "noreply@school.example", False),
+        ("email-smtp.eu-west-1.amazonaws.com", "AKIA0123", "noreply@school.example", False),
+    ],
+)
+def test_c5_a_sender_that_is_not_the_login_is_told(
+    sink: Sink, settings, monkeypatch, host: str, user: str, sender: str, is_told: bool
+) -> None:
+    """Where the provider wants them equal, before any mail is refused; it says what to set."""
+    connection = smtp_pool.Connection(time.monotonic() + 5)
+    monkeypatch.setattr(health.Pool, "take", lambda self, until: connection)
+    settings.EMAIL_HOST, settings.EMAIL_HOST_USER = host, user
+    settings.FROM_EMAILS, settings.DEFAULT_FROM_EMAIL = {}, sender
+    text = f"{host} sends only as the address that signs in: set DEFAULT_FROM_EMAIL to the user of EMAIL_URL"
+    assert (text in health.mail_server().text) is is_told
 
 
 @pytest.mark.parametrize("sink", [{"CONNECT": ["hang"]}, {"EHLO": ["trickle"]}], indirect=True)

@@ -57,7 +57,7 @@ def raw(head: str, name: str) -> str:
     return re.search(rf"^{name}: (.*?)\r\n(?! )", f"{head}\r\n", re.MULTILINE | re.DOTALL)[1].replace("\r\n", "")
 
 
-def is_fit_for_any_mail_server(content: bytes) -> None:
+def is_fit_for_any_mail_server(content: bytes, *, headers: str = HEADERS) -> None:
     """RFC 5321, 5322 and 2047."""
     assert content.isascii()
     assert content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r")
@@ -66,13 +66,13 @@ def is_fit_for_any_mail_server(content: bytes) -> None:
     assert max(map(len, head.split("\r\n"))) <= 76
     assert all(len(word) <= 75 for word in re.findall(r"=\?\S*\?=", head))
     names = [line.partition(":")[0] for line in head.split("\r\n") if line[0] not in " \t"]
-    assert " ".join(sorted(names)) == HEADERS
+    assert " ".join(sorted(names)) == headers
     assert not read(content).defects
 
 
-def says(content: bytes, *, name: str, address: str) -> None:
-    """The From header is one mailbox with this name; read by the words of RFC 2047."""
-    shown, found = parseaddr(raw(head_of(content), "From"))
+def says(content: bytes, *, name: str, address: str, header: str = "From") -> None:
+    """The header is one mailbox with this name; read by the words of RFC 2047."""
+    shown, found = parseaddr(raw(head_of(content), header))
     assert str(make_header(decode_header(shown))) == " ".join(name.split())
     assert found == address
 
@@ -139,6 +139,18 @@ def test_a_sender_may_be_written_in_encoded_words(settings) -> None:
     content = wire(messages.sample(kind="code", language="en"))
     is_fit_for_any_mail_server(content)
     says(content, name=SCHOOL, address="a@b.cn")
+
+
+@pytest.mark.parametrize(("language", "name"), [("en", "School, Ltd"), ("zh-hans", SCHOOL * 3), ("ja", "School, Ltd")])
+def test_answers_go_where_the_site_wants_them(settings, language: str, name: str) -> None:
+    """By the mail's language, in every mail; the first is also that of languages that have none."""
+    settings.REPLY_TO_EMAILS = {"en": '"School, Ltd" <help@example.com>', "zh-hans": f"{SCHOOL * 3} <help@example.com>"}
+    settings.EMAIL_REPLY_TO = settings.REPLY_TO_EMAILS["en"]
+    for kind in [*Delivery.Kind.values, messages.TEST]:
+        content = wire(messages.sample(kind=kind, language=language))
+        is_fit_for_any_mail_server(content, headers=HEADERS.replace("Subject", "Reply-To Subject"))
+        says(content, header="Reply-To", name=name, address="help@example.com")
+        assert parseaddr(read(content)["From"])[1] == "noreply@doorcode.test"
 
 
 def test_djangos_own_backends_can_send_it(mailoutbox, settings) -> None:

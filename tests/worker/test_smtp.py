@@ -83,6 +83,23 @@ def test_the_backend_is_one_of_djangos(sink) -> None:
     wait_until(lambda: server.open == 0, "the end of the connection")
 
 
+@pytest.mark.parametrize("name", ["accounts.example.com", "[192.0.2.1]"])
+def test_c2_it_is_greeted_by_the_name_of_the_site(sink, settings, name: str) -> None:
+    """Strict servers refuse an address of this machine's own, such as [127.0.0.1]."""
+    settings.EMAIL_HELO = name
+    server = sink()
+    assert send().outcome is Outcome.ACCEPTED
+    assert server.said[0] == f"ehlo {name}"
+
+
+def test_c2_a_server_without_ehlo_hears_the_name_too(sink, settings) -> None:
+    """By HELO (RFC 5321 §3.2)."""
+    settings.EMAIL_HELO = "accounts.example.com"
+    server = sink(EHLO=["502 what?"])
+    assert send().outcome is Outcome.ACCEPTED
+    assert server.said[:2] == ["ehlo accounts.example.com", "helo accounts.example.com"]
+
+
 def test_the_connection_stays_open(sink) -> None:
     """One greeting for three mails."""
     server = sink()
