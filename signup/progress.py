@@ -16,14 +16,22 @@ from . import error_messages, mail_providers, typos
 
 
 def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> dict[str, Any]:
-    """The state of a request, or until it is proven of its newest mail; the seconds until another may be requested."""
+    """
+    The state of a request, or until it is proven of its newest mail; the seconds until another may be requested. Why
+    that mail was refused, and when it leaves if a limit delays it, are left out of any other.
+    """
     delivery = delivery or _latest_mail(sign_up)
-    state = "finished" if sign_up.is_finished else "proven" if sign_up.proven_at else delivery.visible_state
-    return {
-        "state": state,
+    proven = "finished" if sign_up.is_finished else "proven" if sign_up.proven_at else None
+    state: dict[str, Any] = {
+        "state": proven or delivery.visible_state,
         "sent_at": clock.whole_seconds(delivery.sent_at) if delivery.sent_at else None,
         "resend_after": resend_wait(sign_up),
-    } | ({"leaves_at": clock.whole_seconds(delivery.leaves_at)} if delivery.leaves_at else {})
+    }
+    if delivery.visible_reason and not proven:
+        state["reason"] = delivery.visible_reason
+    if delivery.leaves_at:
+        state["leaves_at"] = clock.whole_seconds(delivery.leaves_at)
+    return state
 
 
 def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:

@@ -145,7 +145,8 @@ def test_mail(recipient: str) -> Finding:
     backend = get_connection()
     reply = backend.submit(message)
     backend.close()
-    return (ok if reply.outcome is Outcome.ACCEPTED else failed)(f"{reply.outcome.value}: {reply.text}")
+    whose = f" ({reply.cause.label})" if reply.cause else ""
+    return (ok if reply.outcome is Outcome.ACCEPTED else failed)(f"{reply.outcome.value}: {reply.text}{whose}")
 
 
 def mails() -> Finding:

@@ -13,6 +13,7 @@ from core import clock
 from core.observability.counters import Counter, Histogram
 
 from . import mail_limits, notify
+from .classification import Cause
 from .models import DEFERRED, EXEMPT, WAITS_FOR_LIMIT, Delivery, Heartbeat
 from .smtp import Outcome, Reply
 
@@ -29,6 +30,12 @@ tries = Counter(
     known=product(Delivery.Kind.values, [outcome.value for outcome in Outcome]),
 )
 replies = Counter("doorcode_mail_replies", "Answers of the mail server", ["reply"], known=product(REPLIES))
+refusals = Counter(
+    "doorcode_mail_refusals",
+    "Tries that the mail server refused with 5xx, by cause",
+    ["cause"],
+    known=product(Cause.values),
+)
 failed = Counter(
     "doorcode_mails_failed", "Mails that ended without being delivered, by reason", ["reason"], known=product(REASONS)
 )
@@ -41,6 +48,8 @@ def count_try(delivery: Delivery, reply: Reply) -> None:
     """Count the outcome of one try."""
     tries.add(delivery.kind, reply.outcome.value)
     replies.add(reply_class(reply.text))
+    if reply.cause and reply.is_refusal:
+        refusals.add(reply.cause)
     if reply.outcome is Outcome.ACCEPTED:
         accepted_after.observe((clock.now() - delivery.created_at).total_seconds())
 

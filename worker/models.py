@@ -15,6 +15,8 @@ from core import clock, email_addresses
 from verification import services as verification
 from verification.models import CaptchaModel
 
+from .classification import OURS, Cause
+
 EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
 DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
 WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
@@ -167,6 +169,8 @@ class Delivery(models.Model):
     tried_early_at = models.DateTimeField(_("tried early"), null=True, blank=True)  # as others were accepted
     sent_at = models.DateTimeField(_("accepted by the mail server"), null=True, blank=True)
     last_reply = models.CharField(_("last reply"), max_length=255, blank=True)
+    # Of the last reply, where it refused or deferred the mail.
+    cause = models.CharField(_("cause"), max_length=16, choices=Cause.choices, blank=True, default="", db_default="")
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -222,6 +226,19 @@ class Delivery(models.Model):
         if failed_tries or now - self.created_at > PATIENCE or self.next_attempt_at - now > SOON:
             return "delayed"
         return "sending" if is_sending else "queued"
+
+    @property
+    def visible_reason(self) -> str:
+        """
+        Whose it is that a mail has failed or is delayed by a refusal, as a visitor sees it: "mailbox", "site" or
+        "unclear"; empty for any other. The same for every address.
+        """
+        state, is_refused = self.visible_state, self.cause == Cause.RATE and self.reason is self.Reason.REFUSED
+        if state != "failed" and not (state == "delayed" and is_refused):
+            return ""
+        if self.cause == Cause.MAILBOX:
+            return "mailbox"
+        return "site" if self.cause in (*OURS, Cause.SERVICE) else "unclear"
 
     @property
     def reason(self) -> Reason | None:

@@ -18,6 +18,7 @@ from verification.models import CaptchaModel
 from verification.states import HandleLost
 
 from . import mail_limits, metrics, notify, suppression
+from .classification import Cause
 from .mail_limits import MailLimit
 from .models import EXEMPT, Delivery
 from .smtp import Outcome, Reply
@@ -180,7 +181,7 @@ def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
     replies = [When(pk=delivery.pk, then=Value(reply.text[:255])) for delivery, reply in results]
     tokens = {delivery.lease_token for delivery, _ in results}
     mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token__in=tokens)
-    if mine.end_lease(State.SENT, sent_at=now, last_reply=Case(*replies)) == len(results):
+    if mine.end_lease(State.SENT, sent_at=now, last_reply=Case(*replies), cause="") == len(results):
         return []
     held = set(Delivery.objects.filter(pk__in=ids, sent_at=now, state=State.SENT).values_list("pk", flat=True))
     return [delivery for delivery, _ in results if delivery.pk not in held]
@@ -188,20 +189,21 @@ def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
 
 def _record_failure(delivery: Delivery, reply: Reply) -> bool:
     """Give a mail up, or have it tried again; return whether the lease still held."""
-    mine, text, pause = Delivery.objects.leased(delivery), reply.text[:255], _pause(delivery, reply)
+    mine, pause = Delivery.objects.leased(delivery), _pause(delivery, reply)
+    answer = {"last_reply": reply.text[:255], "cause": reply.cause or ""}
     if reply.outcome is Outcome.DROPPED:
-        return bool(mine.end_lease(State.EXPIRED, last_reply=text))
+        return bool(mine.end_lease(State.EXPIRED, **answer))
     # The time for which the mail limits made it wait is not held against it.
     is_old = clock.now() - (delivery.admitted_at or delivery.created_at) >= GIVE_UP
     if reply.outcome is Outcome.REFUSED or is_old:
-        has_failed = bool(mine.end_lease(State.FAILED, last_reply=text))
+        has_failed = bool(mine.end_lease(State.FAILED, **answer))
         if has_failed:
             metrics.failed.add_after_commit("refused" if reply.outcome is Outcome.REFUSED else "given_up")
         return has_failed
     if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: `take_back` makes it due when its lease ends
-        return bool(mine.update(last_reply=text, lease_until=Now() + timedelta(seconds=pause)))
+        return bool(mine.update(**answer, lease_until=Now() + timedelta(seconds=pause)))
     later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
-    return bool(mine.end_lease(State.PENDING, last_reply=text, next_attempt_at=later))
+    return bool(mine.end_lease(State.PENDING, **answer, next_attempt_at=later))
 
 
 def _pause(delivery: Delivery, reply: Reply) -> int:
@@ -247,6 +249,7 @@ def retry_deferred_sooner(*, accepted: int) -> None:
         return
     with transaction.atomic():
         deferred = Delivery.objects.deferred().filter(EXEMPT).exclude(last_reply__endswith=CANT_BE_BUILT)
+        deferred = deferred.exclude(cause=Cause.RATE, last_reply__startswith="5")  # another try prolongs such a ban
         deferred = deferred.alias(rests_since=Coalesce("tried_early_at", "created_at")).filter(
             next_attempt_at__gt=Now() + DUE_SOON, rests_since__lt=Now() - timedelta(seconds=EARLY_AGAIN)
         )
@@ -283,6 +286,7 @@ def _requeue(delivery_id: int) -> bool:
         admitted_at=Now(),
         next_attempt_at=Now(),
         tried_early_at=None,
+        cause="",
         generation=row.generation,
         message_id=row.message_id,
     )

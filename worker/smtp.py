@@ -16,6 +16,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from core.circuit_breaker import CircuitBreaker
 
+from .classification import Cause, classify
 from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Unavailable, printable, reason
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ _pool = Pool()
 
 class Outcome(Enum):
     ACCEPTED = "accepted"
-    DEFERRED = "deferred"  # not now: 4xx, a time-out, a hang-up before the final dot
-    REFUSED = "refused"  # this mail never: 5xx about the recipient or the content
+    DEFERRED = "deferred"  # not now: 4xx, 5xx about our rate, a time-out, a hang-up before the final dot
+    REFUSED = "refused"  # this mail never: 5xx about the recipient or the content, and not about our rate
     UNAVAILABLE = "unavailable"  # the service's own fault: connecting, TLS, signing in, our sender address
     THROTTLED = "throttled"  # not now, nor any other mail: the server takes no more of them for a while
     BUSY = "busy"  # not tried: no connection was free, and the mail server takes no more of them
@@ -46,6 +47,16 @@ class Reply:
 
     outcome: Outcome
     text: str
+
+    @property
+    def cause(self) -> Cause | None:
+        """Whose it is that this mail was refused or deferred; None where the server did not answer so."""
+        return classify(self.text) if self.outcome in (Outcome.REFUSED, Outcome.DEFERRED) else None
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the server called it permanent, though a refusal because of our rate is tried again."""
+        return self.cause is not None and self.text.startswith("5")
 
 
 class EmailBackend(BaseEmailBackend):
@@ -175,6 +186,11 @@ def _after_dot(connection: Connection) -> Reply:
 
 
 def _classify(code: int, text: bytes) -> Reply:
-    """The meaning of an answer at RCPT or DATA (RFC 5321 §4.2.1): it is about this mail."""
-    outcomes = {2: Outcome.ACCEPTED, 5: Outcome.REFUSED}
-    return Reply(outcomes.get(code // 100, Outcome.DEFERRED), printable(code, text))
+    """
+    The meaning of an answer at RCPT or DATA (RFC 5321 §4.2.1): it is about this mail. Large services say 5xx where they
+    limit a rate, and take the same mail some minutes later.
+    """
+    words = printable(code, text)
+    if code // 100 == 5 and classify(words) is not Cause.RATE:
+        return Reply(Outcome.REFUSED, words)
+    return Reply(Outcome.ACCEPTED if code // 100 == 2 else Outcome.DEFERRED, words)

@@ -133,12 +133,12 @@ class LanguageFilter(ConditionFilter):
 @admin.register(Delivery)
 class DeliveryAdmin(LogAdmin):
     list_display = ("recipient", "created", "shown_state", "reason_and_reply", "kind", "attempts", "wait", "reference")
-    list_filter = (SinceFilter, "state", ReasonFilter, "kind", LanguageFilter)
+    list_filter = (SinceFilter, "state", ReasonFilter, "cause", "kind", LanguageFilter)
     search_fields = ("recipient",)
     actions = ("send_again",)
     fieldsets = (
         (None, {"fields": ("recipient", "kind", "language", "reference", "sign_up", "user")}),
-        (_("Result"), {"fields": ("shown_state", "reason", "last_reply", "attempts", "message_id")}),
+        (_("Result"), {"fields": ("shown_state", "reason", "cause", "last_reply", "attempts", "message_id")}),
         (
             _("Times"),
             {"fields": ("created_at", "admitted_at", "next_attempt_at", "tried_early_at", "lease_until", "sent_at")},
@@ -158,7 +158,8 @@ class DeliveryAdmin(LogAdmin):
 
     @admin.display(description=_("reason"))
     def reason_and_reply(self, delivery: Delivery) -> SafeString:
-        return format_html('{} <small class="reply">{}</small>', self.reason(delivery) or "", delivery.last_reply)
+        said = " · ".join(filter(None, (delivery.get_cause_display(), delivery.last_reply)))
+        return format_html('{} <small class="reply">{}</small>', self.reason(delivery) or "", said)
 
     @admin.display(description=_("wait"))
     def wait(self, delivery: Delivery) -> str | None:

@@ -214,6 +214,15 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
     )
     sent_at = serializers.DateTimeField(allow_null=True)
     resend_after = serializers.IntegerField(help_text=_("Seconds until the email can be sent again"))
+    reason = serializers.ChoiceField(
+        choices=[
+            ("mailbox", _("there is no such mailbox, or it takes no mail: let the person check the address")),
+            ("site", _("its mail service takes no mail from this site at present: a later try may succeed")),
+            ("unclear", _("the mail service gave no reason that is known")),
+        ],
+        required=False,
+        help_text=_("Why the email failed, or was refused and is tried again"),
+    )
     leaves_at = serializers.DateTimeField(
         required=False, help_text=_("When the email will be sent, if a limit delays it")
     )

@@ -126,6 +126,22 @@ def test_03_a_mail_server_that_is_down_makes_no_difference(people, all_hands: Ha
     assert refused[0][0][0] == "failed"
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(Outcome.REFUSED, "550 5.1.1 no such user"),
+        Reply(Outcome.REFUSED, "554 DT:SPM"),
+        Reply(Outcome.DEFERRED, "550 Connection frequency limited"),
+    ],
+    ids=["mailbox", "content", "rate"],
+)
+def test_03_whose_a_refusal_is_makes_no_difference(people, all_hands: Hands, monkeypatch, reply: Reply) -> None:
+    """Each kind of address reads the same words, and sees the same states at the same times, chance aside."""
+    monkeypatch.setattr("worker.outbox.random.uniform", lambda low, high: 1.0)
+    fates = [_fate(address, reply, all_hands) for address in people.values()]
+    assert fates[0] == fates[1] == fates[2]
+
+
 def _fate(address: str, reply: Reply, hands: Hands) -> list[tuple]:
     """What a browser sees of its mail while a mail server answers each try so, every five minutes for two hours."""
     client, answers = Client(), []

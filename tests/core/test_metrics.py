@@ -14,7 +14,9 @@ from tests.servers import ROOT
 
 RULES = ROOT / "docs" / "operations" / "alerts.yml"
 SERIES = ROOT / "tests" / "core" / "alerts_test.yml"
-RUNBOOKS = {f"docs/runbooks/{name}.md" for name in ("attack", "backlog", "database-down", "redis-lost", "smtp-down")}
+RUNBOOKS = {
+    f"docs/runbooks/{name}.md" for name in ("attack", "backlog", "blocked", "database-down", "redis-lost", "smtp-down")
+}
 
 
 @pytest.fixture(autouse=True)

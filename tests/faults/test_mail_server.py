@@ -13,6 +13,7 @@ from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 
+NOT_NOW = "We can't send email to alice@example.com right now. Try again later or use another address"
 STATES = "SELECT state, attempts FROM worker_delivery ORDER BY id"
 
 
@@ -69,6 +70,29 @@ def test_a_refused_mailbox_is_told_at_once(system: System, sink: Sink) -> None:
         wait_until(lambda: state(alice) == "failed", "the refusal")
     assert system.rows(STATES) == [("failed", 1)]
     assert "We couldn't email alice@example.com. Check it or use another address" in alice.get("/signup/verify/").text
+
+
+@pytest.mark.parametrize("script", [{"RCPT": ["550 5.7.1 blocked by policy"]}, {"DOT": ["554 DT:SPM 163 smtp14"]}])
+def test_a_refusal_because_of_us_does_not_blame_the_visitor(system: System, sink: Sink, script: dict) -> None:
+    """The page says to try again later."""
+    sink.script = script
+    alice = Visitor(system.url)
+    with system.worker("worker", *WORKER):
+        alice.post("/signup/", email="alice@example.com")
+        wait_until(lambda: state(alice) == "failed", "the refusal")
+    assert NOT_NOW in alice.get("/signup/verify/").text
+
+
+def test_a_refusal_because_of_our_rate_is_tried_again(system: System, sink: Sink) -> None:
+    """Though the mail server calls it permanent: the mail is delayed, and then sent."""
+    sink.script = {"RCPT": ["550 Connection frequency limited", "250 fine"]}
+    alice = Visitor(system.url)
+    with system.worker("worker", *WORKER):
+        alice.post("/signup/", email="alice@example.com")
+        wait_until(lambda: state(alice) == "delayed", "the refusal")
+        assert NOT_NOW in alice.get("/signup/verify/").text
+        wait_until(lambda: state(alice) == "sent", "the sending")
+    assert system.rows(STATES) == [("sent", 2)]
 
 
 def test_a_hanging_server_holds_its_own_thread_alone(system: System, sink: Sink) -> None:

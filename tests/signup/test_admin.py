@@ -98,6 +98,10 @@ def test_every_label_is_translated(admin: Client, path: str, language: str) -> N
             ("failed", "refused by the mail server", "no such"),
         ),
         ({"last_reply": "451 later", "attempts": 3}, ("pending", "not now, said the mail server", ">3<")),
+        (
+            {"last_reply": "554 DT:SPM", "state": "failed", "cause": "content"},
+            ("failed", "refused by the mail server", "us: the content of the mail · 554 DT:SPM"),
+        ),
         ({"next_attempt_at": clock.now() + timedelta(hours=1)}, ("pending", "waits for the mail limit")),
     ],
 )
@@ -111,13 +115,21 @@ def test_the_mail_log_shows_the_state_and_the_reason_of_a_mail(
 
 
 @pytest.mark.parametrize(
-    "query", ["state__exact=failed", "kind__exact=registered", "language=zh-hans", "reason=refused", "since=1h"]
+    "query",
+    [
+        "state__exact=failed",
+        "kind__exact=registered",
+        "language=zh-hans",
+        "reason=refused",
+        "cause__exact=content",
+        "since=1h",
+    ],
 )
 def test_the_mail_log_is_filtered(admin: Client, query: str) -> None:
-    """By state, kind, language, reason and time."""
+    """By state, kind, language, reason, cause and time."""
     fields = {"kind": "registered", "language": "zh-hans", "recipient": BOB}
     chosen = make_delivery(**fields)
-    Delivery.objects.filter(pk=chosen.pk).update(state="failed", last_reply="550 no")
+    Delivery.objects.filter(pk=chosen.pk).update(state="failed", last_reply="554 DT:SPM", cause="content")
     other = make_delivery()
     Delivery.objects.filter(pk=other.pk).update(created_at=clock.now() - timedelta(hours=2))
     rows = shown(admin, f"{MAILS}?{query}")

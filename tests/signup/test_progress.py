@@ -1,6 +1,9 @@
 """The state of a sign-up, on its page and in its status."""
 
+import re
+
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from core import clock
@@ -30,6 +33,65 @@ def test_a_word_names_the_state_of_the_mail(client: Client, columns: dict, text:
     ask(client)
     Delivery.objects.update(**columns)
     assert text in text_of(client.get("/signup/verify/"))
+
+
+MAILBOX = {"state": "failed", "last_reply": "550 5.1.1 no such user", "cause": "mailbox"}
+CONTENT = {"state": "failed", "last_reply": "554 DT:SPM", "cause": "content"}
+RATE = {"attempts": 1, "last_reply": "550 Connection frequency limited", "cause": "rate"}
+CHECK = f"We couldn't email {ALICE}. Check it or use another address"
+NOT_NOW = f"We can't send email to {ALICE} right now. Try again later or use another address"
+NEUTRAL = f"We couldn't email {ALICE}. Try again later or use another address"
+SLOW = "Email is slow right now. We'll keep trying; you don't need to sign up again"
+
+
+@pytest.mark.parametrize("registered", [False, True])
+@pytest.mark.parametrize(
+    ("columns", "words", "reason"),
+    [
+        (MAILBOX, CHECK, "mailbox"),
+        (CONTENT, NOT_NOW, "site"),
+        ({"state": "failed", "last_reply": "554 5.7.1 blocked", "cause": "policy"}, NOT_NOW, "site"),
+        ({"state": "failed", "last_reply": "554 5.3.5 oops", "cause": "service"}, NOT_NOW, "site"),
+        (RATE, NOT_NOW, "site"),
+        ({**RATE, "state": "failed"}, NOT_NOW, "site"),
+        ({"state": "failed", "last_reply": "550 no", "cause": "unclear"}, NEUTRAL, "unclear"),
+        ({"state": "failed", "last_reply": "TimeoutError"}, NEUTRAL, "unclear"),
+        ({"attempts": 1, "last_reply": "450 4.7.1 greylisted", "cause": "rate"}, SLOW, None),
+    ],
+)
+def test_only_a_bad_mailbox_is_told_as_the_visitors(
+    client: Client, registered: bool, columns: dict, words: str, reason: str | None
+) -> None:
+    """Any other refusal says to try again later; alike for a registered address, on the page and in the status."""
+    if registered:
+        make_user()
+    ask(client)
+    Delivery.objects.update(**columns)
+    page = text_of(client.get("/signup/verify/"))
+    assert [each for each in (CHECK, NOT_NOW, NEUTRAL, SLOW) if each in page] == [words]
+    assert client.get("/signup/status/").json().get("reason") == reason
+
+
+@pytest.mark.parametrize("code", [code for code, _ in settings.LANGUAGES])
+def test_each_refusal_has_its_words_in_every_language(client: Client, code: str) -> None:
+    """Three texts, each with the address, and none of them the English one elsewhere."""
+    ask(client)
+    pages = []
+    for columns in (MAILBOX, CONTENT, {"state": "failed", "cause": "unclear"}):
+        Delivery.objects.update(**columns)
+        page = client.get("/signup/verify/", headers={"Accept-Language": code}).text
+        pages.append(re.search(r'<p class="note error">(.*?)</p>', page)[1])
+    assert len(set(pages)) == 3
+    assert all(ALICE in each for each in pages)
+    assert code == "en" or not any("address" in each for each in pages)
+
+
+def test_a_proven_sign_up_says_nothing_of_its_mail(client: Client) -> None:
+    """It needs none."""
+    ask(client)
+    Delivery.objects.update(**MAILBOX)
+    CaptchaModel.objects.update(proven_at=clock.now())
+    assert "reason" not in client.get("/signup/status/").json()
 
 
 def test_the_reference_is_that_of_the_mail(client: Client) -> None:

@@ -160,6 +160,13 @@ def test_one_test_mail_is_sent_where_it_was_asked_for(sink: Sink) -> None:
     assert mail["Subject"] == "来自 Doorcode 的测试邮件"
 
 
+@pytest.mark.parametrize("sink", [{"DOT": ["554 DT:SPM"]}], indirect=True)
+def test_a_refused_test_mail_says_whose_the_refusal_is(sink: Sink) -> None:
+    """After the mail server's own words."""
+    found = health.test_mail("ops@example.com")
+    assert (found.state, found.text) == (State.FAILED, "refused: 554 DT:SPM (us: the content of the mail)")
+
+
 def test_a_mail_that_cant_be_built_has_failed(settings, tmp_path: Path) -> None:
     """It says which and why, and the check before a deployment does too."""
     assert health.mails().state is State.OK

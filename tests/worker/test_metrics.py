@@ -177,6 +177,26 @@ def test_each_try_is_counted_by_what_came_of_it(replies: list[Reply], all_hands:
     assert counted["doorcode_mail_acceptance_seconds", "sum"] == 40
 
 
+@pytest.mark.parametrize(
+    ("reply", "counted"),
+    [
+        (Reply(Outcome.REFUSED, "550 5.1.1 no such user"), {"mailbox": 1}),
+        (Reply(Outcome.REFUSED, "554 DT:SPM"), {"content": 1}),
+        (Reply(Outcome.DEFERRED, "550 Connection frequency limited"), {"rate": 1}),
+        (Reply(Outcome.DEFERRED, "450 4.7.1 greylisted"), {}),
+        (Reply(Outcome.UNAVAILABLE, "550 5.7.1 not this sender"), {}),
+        (Reply(Outcome.ACCEPTED, "250 OK"), {}),
+    ],
+)
+def test_a_refusal_is_counted_by_its_cause(replies: list[Reply], reply: Reply, counted: dict[str, int]) -> None:
+    """Each try that gets 5xx, also one that is tried again."""
+    replies.append(reply)
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    seen = {labels: number for (name, labels), number in counters._gathered.items() if name == "doorcode_mail_refusals"}
+    assert seen == counted
+
+
 def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
     """By who takes them back, and by who comes too late."""
     make_delivery(make_captcha(accepted=False))

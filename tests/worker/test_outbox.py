@@ -143,6 +143,46 @@ def test_a_refusal_ends_the_row() -> None:
     assert outbox.claim(limit=1) == []
 
 
+RATE = Reply(Outcome.DEFERRED, "550 Connection frequency limited")
+
+
+@pytest.mark.parametrize(
+    ("reply", "state", "cause"),
+    [
+        (NEVER, "failed", "mailbox"),
+        (Reply(Outcome.REFUSED, "554 DT:SPM 163 smtp14"), "failed", "content"),
+        (Reply(Outcome.REFUSED, "550 no"), "failed", "unclear"),
+        (RATE, "pending", "rate"),
+        (Reply(Outcome.DEFERRED, "452 4.2.2 over quota"), "pending", "mailbox"),
+        (Reply(Outcome.DEFERRED, "TimeoutError: timed out"), "pending", ""),
+        (Reply(Outcome.UNAVAILABLE, "550 5.1.1 not this sender"), "pending", ""),
+        (Reply(Outcome.UNKNOWN, "TimeoutError: timed out"), "sending", ""),
+        (Reply(Outcome.DROPPED, "the address has no account"), "expired", ""),
+        (OK, "sent", ""),
+    ],
+)
+def test_the_row_keeps_whose_a_refusal_is(reply: Reply, state: str, cause: str) -> None:
+    """Of the last try; a refusal because of our rate is tried again."""
+    make_delivery()
+    Delivery.objects.update(cause="rate")
+    [mine] = outbox.claim(limit=1)
+    settle(mine, reply)
+    row = Delivery.objects.get()
+    assert (row.state, row.cause) == (state, cause)
+
+
+def test_a_refusal_because_of_our_rate_is_given_up_after_two_hours(hands: Hands) -> None:
+    """As any mail that is tried again; its cause stays."""
+    delivery = make_delivery()
+    for seconds, state in ((0, "pending"), (7_200, "failed")):
+        hands.move(seconds=seconds)
+        make_due(delivery)
+        [mine] = outbox.claim(limit=1)
+        settle(mine, RATE)
+        row = Delivery.objects.get()
+        assert (row.state, row.cause, row.last_reply) == (state, "rate", RATE.text)
+
+
 @pytest.mark.parametrize(("failures", "pause"), [(1, 20), (2, 70), (3, 180), (4, 330), (5, 480), (6, 600), (11, 600)])
 def test_a_deferral_waits_in_the_row(failures: int, pause: int) -> None:
     """Backoff by the number of failures, within ten percent."""
@@ -210,6 +250,7 @@ def test_without_an_acceptance_none_comes_forward(deferred: list[Delivery]) -> N
         {"next_attempt_at": timedelta(seconds=4)},  # it comes by itself
         {"attempts": 0, "mailbox": "bob@example.com"},  # a mail limit holds it back
         {"last_reply": "KeyError while building"},  # the mail server is not to blame
+        {"last_reply": RATE.text, "cause": "rate"},  # one mail service's ban, which each try prolongs
         {"state": "sending"},
         {"state": "failed"},
     ],
@@ -277,6 +318,30 @@ def test_what_a_visitor_sees(columns: dict, seen: str) -> None:
     next_attempt_at = clock.now() + columns.get("next_attempt_at", timedelta())
     row = Delivery(**{**columns, "created_at": clock.now(), "next_attempt_at": next_attempt_at})
     assert row.visible_state == seen
+
+
+@pytest.mark.parametrize(
+    ("columns", "seen"),
+    [
+        ({"state": "failed", "last_reply": "550 5.1.1 no", "cause": "mailbox"}, "mailbox"),
+        ({"state": "failed", "last_reply": "554 DT:SPM", "cause": "content"}, "site"),
+        ({"state": "failed", "last_reply": "421 4.7.0 [TSS04]", "cause": "reputation"}, "site"),
+        ({"state": "failed", "last_reply": "554 5.3.5 oops", "cause": "service"}, "site"),
+        ({"state": "failed", "last_reply": "550 no", "cause": "unclear"}, "unclear"),
+        ({"state": "failed", "last_reply": "ConnectionRefusedError: refused"}, "unclear"),
+        ({"state": "failed", "last_reply": "550 no"}, "unclear"),  # settled by an older release
+        ({"attempts": 1, "last_reply": RATE.text, "cause": "rate"}, "site"),
+        ({"attempts": 1, "last_reply": "450 4.7.1 greylisted", "cause": "rate"}, ""),
+        ({"attempts": 1, "last_reply": "452 4.2.2 over quota", "cause": "mailbox"}, ""),
+        ({"attempts": 1, "last_reply": "TimeoutError"}, ""),
+        ({"last_reply": "550 5.1.1 no"}, ""),  # an operator had it sent again
+        ({"state": "sent", "last_reply": "250 OK"}, ""),
+        ({}, ""),
+    ],
+)
+def test_whose_a_refusal_is_for_a_visitor(columns: dict, seen: str) -> None:
+    """Their mailbox, this site, or unclear; greylisting is none."""
+    assert Delivery(created_at=clock.now(), next_attempt_at=clock.now(), **columns).visible_reason == seen
 
 
 def test_a_mail_keeps_its_message_id() -> None:

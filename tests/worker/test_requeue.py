@@ -67,6 +67,15 @@ def test_what_is_over_or_under_way_is_left_alone(hands: Hands) -> None:
     assert requeue(delivery_ids=[old.pk]) == 0
 
 
+def test_a_refusal_is_forgotten_once_its_mail_is_sent_again() -> None:
+    """The page no longer tells of it; the log keeps the mail server's words until the next answer."""
+    delivery = fail(make_delivery(make_captcha()))
+    Delivery.objects.update(last_reply="550 5.1.1 no such user", cause="mailbox")
+    assert requeue(delivery_ids=[delivery.pk]) == 1
+    row = Delivery.objects.get()
+    assert (row.cause, row.visible_reason, row.last_reply) == ("", "", "550 5.1.1 no such user")
+
+
 def test_the_command_takes_numbers_or_all(capsys) -> None:
     """One of both, and says how many."""
     first, second = fail(make_delivery(make_captcha())), fail(make_delivery(make_captcha(BOB)))

@@ -116,6 +116,8 @@ def test_the_connection_stays_open(sink) -> None:
         ({"RCPT": ["421 going down"]}, Outcome.DEFERRED),
         ({"DATA": ["554 no"]}, Outcome.REFUSED),
         ({"DOT": ["554 spam"]}, Outcome.REFUSED),
+        ({"RCPT": ["550 Connection frequency limited"]}, Outcome.DEFERRED),
+        ({"DOT": ["550 RP:TRC 163 smtp4"]}, Outcome.DEFERRED),
         ({"DOT": ["451 try later"]}, Outcome.DEFERRED),
         ({"MAIL": ["550 not this sender"]}, Outcome.UNAVAILABLE),
         ({"MAIL": ["451 busy"]}, Outcome.UNAVAILABLE),
@@ -144,6 +146,28 @@ def test_a_refusal_stays_one_though_the_server_hangs_up(sink, script: dict) -> N
     """What it said of the mail counts."""
     sink(**script, RSET=["close"])
     assert send().outcome is Outcome.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("script", "cause", "is_refusal"),
+    [
+        ({"RCPT": ["550 5.1.1 no such user"]}, "mailbox", True),
+        ({"DOT": ["554 DT:SPM 163 smtp14"]}, "content", True),
+        ({"DOT": ["550-5.7.26 This mail is\r\n550 5.7.26 unauthenticated"]}, "authentication", True),
+        ({"RCPT": ["550 Connection frequency limited"]}, "rate", True),
+        ({"RCPT": ["450 4.7.1 greylisted"]}, "rate", False),
+        ({"DOT": ["554 no"]}, "unclear", True),
+        ({"RCPT": ["close"]}, None, False),
+        ({"DOT": ["close"]}, None, False),
+        ({"MAIL": ["550 5.1.1 not this sender"]}, None, False),
+        ({}, None, False),
+    ],
+)
+def test_an_answer_about_a_mail_has_a_cause(sink, script: dict, cause: str | None, is_refusal: bool) -> None:
+    """Whose it is; no other answer has one."""
+    sink(**script)
+    reply = send()
+    assert (reply.cause, reply.is_refusal) == (cause, is_refusal)
 
 
 def test_what_a_server_says_is_cleaned(sink) -> None:

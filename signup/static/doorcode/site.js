@@ -126,8 +126,8 @@ if (delivery) {
   const look = async () => {
     clearTimeout(waiting);
     try {
-      const { state } = await (await fetch(delivery.dataset.status)).json();
-      if (state && state !== delivery.dataset.state) {
+      const { state, reason = "" } = await (await fetch(delivery.dataset.status)).json();
+      if (state && (state !== delivery.dataset.state || reason !== delivery.dataset.reason)) {
         // Another page, unless somebody is typing here.
         if (["failed", "bounced", "proven", "finished", "unknown"].includes(state) && !isTyping()) return location.replace(delivery.dataset.page);
         const page = new DOMParser().parseFromString(await (await fetch(delivery.dataset.page)).text(), "text/html");
@@ -135,7 +135,7 @@ if (delivery) {
           const news = page.querySelector(`#delivery [data-news=${old.dataset.news}]`);
           if (news) old.innerHTML = news.innerHTML;
         }
-        delivery.dataset.state = state;
+        Object.assign(delivery.dataset, { state, reason });
       }
       if (state === "unknown") return;
     } catch {

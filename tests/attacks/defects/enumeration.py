@@ -78,6 +78,16 @@ ENUMERATION = [
         "test_enumeration.py::test_03_a_mail_server_that_is_down_makes_no_difference",
     ),
     defect(
+        3,
+        "The cause of a refusal is kept of mails with a code alone",
+        Edit(
+            "worker/outbox.py",
+            '"cause": reply.cause or ""}',
+            '"cause": reply.cause or "" if delivery.kind == Delivery.Kind.CODE else ""}',
+        ),
+        "test_enumeration.py::test_03_whose_a_refusal_is_makes_no_difference[mailbox]",
+    ),
+    defect(
         4,
         "A redeemed request is not answered as an unknown one (in the query and in the row, each of which is enough)",
         Edit("verification/models.py", "return Q(redeemed_at=None, created_at__gt=", "return Q(created_at__gt="),

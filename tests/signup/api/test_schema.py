@@ -15,6 +15,7 @@ from signup.services import AlreadyRegistered, UsernameTaken
 from tests.servers import ROOT
 from tests.signup.api.conftest import Api
 from verification.states import SignUpError
+from worker.classification import Cause
 from worker.models import Delivery
 
 OPERATIONS = [
@@ -180,3 +181,9 @@ def test_the_schema_knows_every_state_of_a_mail() -> None:
     for each in ends:
         assert each.visible_state in states
     assert states == ["queued", "sending", "sent", "delayed", "failed", "proven", "finished"]
+
+
+def test_the_schema_knows_every_reason_of_a_refusal() -> None:
+    """Those that the page shows."""
+    reasons = document("en")["components"]["schemas"]["DeliveryState"]["properties"]["reason"]["enum"]
+    assert {Delivery(state="failed", cause=cause).visible_reason for cause in Cause} == set(reasons)

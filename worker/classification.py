@@ -1,0 +1,89 @@
+"""Whose a refusal is, by the words of a mail server's reply: the mailbox's, ours, or the service's own."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+LONGEST = 1_000  # characters of a reply that are read: the longest known one has 600
+
+
+class Cause(TextChoices):
+    MAILBOX = "mailbox", _("the mailbox: unknown, disabled or full")
+    RATE = "rate", _("us: too many mails, or too soon")
+    REPUTATION = "reputation", _("us: a blocklist, or our reputation")
+    CONTENT = "content", _("us: the content of the mail")
+    AUTHENTICATION = "authentication", _("us: SPF, DKIM, DMARC or reverse DNS")
+    POLICY = "policy", _("us: a rule of the mail server")
+    SERVICE = "service", _("the mail service itself")
+    UNCLEAR = "unclear", _("unclear")
+
+
+OURS = (Cause.RATE, Cause.REPUTATION, Cause.CONTENT, Cause.AUTHENTICATION, Cause.POLICY)
+
+# Enhanced status codes without their first digit, which repeats whether the failure passes: RFC 3463 and the IANA
+# registry "SMTP Enhanced Status Codes". Those that mean one thing:
+EXACT = {
+    **dict.fromkeys(("1.1", "1.2", "1.3", "1.4", "1.6", "1.10"), Cause.MAILBOX),
+    **dict.fromkeys(("2.1", "2.2", "2.4"), Cause.MAILBOX),
+    **dict.fromkeys(("7.17", "7.18"), Cause.MAILBOX),  # it or its domain has another owner now (RFC 7293)
+    **dict.fromkeys(("1.7", "1.8"), Cause.POLICY),  # the sender's address
+    **dict.fromkeys(("2.3", "3.4"), Cause.CONTENT),  # the mail is too long
+    **dict.fromkeys((f"7.{detail}" for detail in (*range(20, 27), 29)), Cause.AUTHENTICATION),
+    "7.28": Cause.RATE,
+}
+# The others, by their subject: servers use them for all kinds of reasons, so that known words count for more.
+SUBJECTS = {
+    "2": Cause.MAILBOX,
+    "3": Cause.SERVICE,
+    "4": Cause.SERVICE,
+    "5": Cause.POLICY,
+    "6": Cause.CONTENT,
+    "7": Cause.POLICY,
+}
+# At the beginning of the words, and at the end of qmail's: "sorry, no mailbox here by that name. (#5.1.1)".
+CODE = re.compile(r"^[45]\d\d[ -]\W?[45]\.(\d{1,3}\.\d{1,3})(?!\.?\d)|\(#[45]\.(\d{1,3}\.\d{1,3})\)")
+
+
+@dataclass(frozen=True)
+class Text:
+    pattern: re.Pattern[str]
+    cause: Cause
+    over_codes: bool  # this service sends it with a code that means something else
+
+
+def classify(reply: str) -> Cause | None:
+    """
+    The cause of a 4xx or 5xx reply, its digits first; None for any other.
+
+    By an enhanced status code that means one thing, then by known words, then by any other code.
+    """
+    if not re.match(r"[45]\d\d\b", reply):
+        return None
+    # A visitor chose the address that a server repeats, so it must not decide.
+    words = " ".join(word for word in reply[:LONGEST].split() if "@" not in word)
+    found = CODE.search(words)
+    code = (found[1] or found[2]) if found else ""
+    text = next((each for each in _texts() if each.pattern.search(words)), None)
+    if code in EXACT and not (text and text.over_codes):
+        return EXACT[code]
+    if text:
+        return text.cause
+    return SUBJECTS.get(code.partition(".")[0], Cause.UNCLEAR)
+
+
+@cache
+def _texts() -> tuple[Text, ...]:
+    """All known texts, in the order in which they are looked for."""
+    file = (Path(__file__).parent / "data" / "replies.toml").read_text(encoding="utf-8")
+    entries: list[dict[str, Any]] = tomllib.loads(file)["replies"]
+    return tuple(
+        Text(re.compile(text, re.IGNORECASE), Cause(entry["cause"]), entry.get("over_codes", False))
+        for entry in entries
+        for text in entry["texts"]
+    )
