@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 BATCH = 50  # mails in one claim at most
 BATCH_TIME = 2.0  # seconds in which the mails of one claim should be sent
 RESERVE = 35.0  # seconds of lease that a send may need: none begins with less
-GROUP = 50  # outcomes in one transaction at most
+# Answers are recorded after so many of a process, or seconds: a crash repeats few more than these.
+GROUP = 10
+GROUP_TIME = 1.0
 REMEMBERED = 100  # durations of the last sends
 RETRY = 0.5  # seconds between tries to record outcomes while the database is down
 
@@ -74,6 +76,7 @@ def deliver() -> int:
 def _send_all(claimed: list[Delivery], backend: Any, lease_ends: float) -> list[Outcome]:
     """Return the outcomes of those that were tried."""
     tried: list[Outcome] = []
+    group_ends = time.monotonic() + GROUP_TIME
     rest: list[Delivery] = []
     try:
         for position, delivery in enumerate(claimed):
@@ -90,7 +93,9 @@ def _send_all(claimed: list[Delivery], backend: Any, lease_ends: float) -> list[
             tried.append(reply.outcome)
             # A mail about an account is recorded before the next is sent: else the reader of that one could measure
             # how long it took.
-            _record(lease_ends, wait=delivery.is_about_account)
+            if delivery.is_about_account or len(_answers) >= GROUP or time.monotonic() >= group_ends:
+                _record(lease_ends, wait=delivery.is_about_account)
+                group_ends = time.monotonic() + GROUP_TIME
     finally:  # also after an unexpected error: these mails are out
         _record(lease_ends, wait=True)
     if rest:
@@ -128,15 +133,14 @@ def _build_and_send(delivery: Delivery, backend: Any) -> Reply:
 def _record(lease_ends: float, *, wait: bool) -> None:
     """
     Record what all threads were answered so far, in one transaction. While another thread does that, this one goes on
-    sending; with `wait` its own answers are on record when this returns. So a crash repeats only the few mails whose
-    answers came during one transaction.
+    sending; with `wait` its own answers are on record when this returns.
     """
     while _recording.acquire(blocking=wait):
         try:
-            _settle([_answers.popleft() for _ in range(min(len(_answers), GROUP))], lease_ends)
+            _settle([_answers.popleft() for _ in range(len(_answers))], lease_ends)
         finally:
             _recording.release()
-        if not _answers:
+        if len(_answers) < GROUP:
             return
 
 

@@ -199,6 +199,7 @@ POSTS = {
     "set_language": [],
 }
 GETS = {
+    "brand_css": [],
     "home": [],
     "signup_status": [],
     "signup_common_passwords": [],
