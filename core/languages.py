@@ -36,7 +36,7 @@ def stand_ins(code: str) -> Iterator[str]:
 
 
 def for_operators(code: str) -> str:
-    """Return the language of the admin, the commands and the API's documentation for who reads `code`."""
+    """Return the language of the admin, commands and API documentation for a person whose language is `code`."""
     return next((each for each in stand_ins(code) if each in settings.OPERATOR_LANGUAGES), BASE)
 
 
