@@ -3,6 +3,8 @@
 from functools import cache
 from typing import NamedTuple
 
+from django.conf import settings
+
 DEFAULT = "#1d5fd1"
 LIGHT, DARK = "#ffffff", "#181f2a"  # the cards of signup/static/doorcode/site.css
 BLACK, WHITE = "#0b1424", "#ffffff"
@@ -15,6 +17,11 @@ class Palette(NamedTuple):
     color: str
     deep: str
     ink: str
+
+
+def color() -> str:
+    """The colour that the site chose, or ours."""
+    return str(settings.BRAND_COLOR or DEFAULT)
 
 
 @cache

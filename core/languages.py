@@ -9,6 +9,7 @@ from django.conf import settings
 from django.conf.locale import LANG_INFO
 from django.utils import translation
 
+MAX_LENGTH = 16  # characters of a language's code
 BASE = "en"  # the language of the sources: what stands in for every other
 
 
@@ -40,12 +41,24 @@ def for_operators(code: str) -> str:
     return next((each for each in stand_ins(code) if each in settings.OPERATOR_LANGUAGES), BASE)
 
 
-def offered(code: str) -> str:
-    """Return the language that the site offers for `code`: that, a variant of it, or LANGUAGE_CODE."""
+def active() -> str:
+    """Return the active language, or LANGUAGE_CODE while there is none."""
+    return translation.get_language() or str(settings.LANGUAGE_CODE)
+
+
+def supported(code: str) -> str | None:
+    """Return the language that the site offers for `code`, as zh-hans for zh-CN; None if it offers none."""
+    if not 0 < len(code) <= MAX_LENGTH:
+        return None
     try:
-        return translation.get_supported_language_variant(code)
+        return translation.get_supported_language_variant(translation.to_language(code))
     except LookupError:
-        return str(settings.LANGUAGE_CODE)
+        return None
+
+
+def offered(code: str) -> str:
+    """Return the language that the site offers for `code`, or LANGUAGE_CODE."""
+    return supported(code) or str(settings.LANGUAGE_CODE)
 
 
 def site_name(code: str | None = None) -> str:

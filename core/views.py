@@ -100,7 +100,7 @@ def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
 @cache_control(public=True, max_age=3_600)
 def brand_css(request: HttpRequest) -> HttpResponse:
     """The site's colour, as a style sheet after ours; its URL has the colour in it, so that a new one is not cached."""
-    return HttpResponse(brand.style_sheet(settings.BRAND_COLOR or brand.DEFAULT), content_type="text/css")
+    return HttpResponse(brand.style_sheet(brand.color()), content_type="text/css")
 
 
 @never_cache

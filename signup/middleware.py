@@ -13,8 +13,6 @@ from core import languages
 
 from .accounts import services
 
-MAX_LENGTH = 16  # characters of a language's code
-
 
 class Language(LocaleMiddleware):
     """
@@ -28,14 +26,14 @@ class Language(LocaleMiddleware):
     def process_request(self, request: HttpRequest) -> HttpResponseBase | None:  # type: ignore[override]
         super().process_request(request)  # first: the account's may fail with the database
         if request.method in ("GET", "HEAD"):
-            if asked := _known(request.GET.get("lang", "")):
+            if asked := languages.supported(request.GET.get("lang", "")):
                 return _choose(request, asked)
             if settings.SESSION_COOKIE_NAME in request.COOKIES:
-                account = _known(getattr(request.user, "language", ""))
+                account = languages.supported(getattr(request.user, "language", ""))
                 request.account_language = account  # type: ignore[attr-defined]
                 _activate(request, account)
         if request.path.startswith(_admin()):
-            _activate(request, languages.for_operators(translation.get_language() or settings.LANGUAGE_CODE))
+            _activate(request, languages.for_operators(languages.active()))
         return None
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -69,16 +67,6 @@ def _activate(request: HttpRequest, code: str | None) -> None:
     if code:
         translation.activate(code)
         request.LANGUAGE_CODE = code
-
-
-def _known(code: str) -> str | None:
-    """The language that the site offers for `code`, as zh-hans for zh-CN; None for one that it does not offer."""
-    if not 0 < len(code) <= MAX_LENGTH:
-        return None
-    try:
-        return translation.get_supported_language_variant(translation.to_language(code))
-    except LookupError:
-        return None
 
 
 @cache

@@ -15,7 +15,6 @@ from django.urls import reverse
 from django.utils.encoding import iri_to_uri
 from django.utils.html import strip_tags
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views import i18n
 from django.views.decorators.cache import cache_control
@@ -79,7 +78,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     form = _form_of(visitor, sign_up, request.POST if request.method == "POST" else None)
     user = None
     if isinstance(form, RegisterForm) and form.is_valid():
-        user = form.save(language=_language(), terms=_terms(request))
+        user = form.save(language=languages.active(), terms=_terms(request))
     if user:
         login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
         messages.success(request, _("Your account is ready. You're signed in"))
@@ -124,7 +123,7 @@ def resend(request: HttpRequest) -> HttpResponse:
     if sign_up is None:
         return _over(request, None)
     try:
-        resent = services.resend(sign_up=sign_up, language=_language(), network=client_ip.pseudonym(request))
+        resent = services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))
     except ResendTooSoon as error:
         messages.info(request, error_messages.explain(error).message)
         page = _verify_page(request, sign_up, _form_of(visitor, sign_up))
@@ -160,7 +159,7 @@ def _request_code(
     request: HttpRequest, visitor: Visitor, address: str, *, once: str | None, next_page: str
 ) -> HttpResponse:
     held, network = visitor.own_proofs, client_ip.pseudonym(request)
-    sign_up = services.request_code(address=address, language=_language(), held=held, once=once, network=network)
+    sign_up = services.request_code(address=address, language=languages.active(), held=held, once=once, network=network)
     return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
 
 
@@ -283,10 +282,6 @@ def _terms(request: HttpRequest) -> str:
 
 def _see_other(to: str) -> HttpResponseRedirect:
     return HttpResponseRedirect(resolve_url(to), status=303)
-
-
-def _language() -> str:
-    return get_language() or settings.LANGUAGE_CODE
 
 
 def _next_page(request: HttpRequest) -> str:

@@ -13,8 +13,8 @@ from django.core import checks
 from django.core.mail import get_connection
 from django.db.models import Count, Max, Min
 from django.db.models.functions import Coalesce, Now
-from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from core import languages
 from core.checks import is_local
@@ -140,8 +140,7 @@ def _wants_another_sender(senders: list[str]) -> bool:
 
 def test_mail(recipient: str) -> Finding:
     """Send one mail straight to the mail server, past the outbox; whether the server accepts it."""
-    language = get_language() or settings.LANGUAGE_CODE
-    message = messages.build(messages.sample(kind=messages.TEST, language=language, recipient=recipient))
+    message = messages.build(messages.sample(kind=messages.TEST, language=languages.active(), recipient=recipient))
     backend = get_connection()
     reply = backend.submit(message)
     backend.close()

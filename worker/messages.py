@@ -82,8 +82,8 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
         context = {
             "site_name": languages.site_name(),
             "site_url": settings.SITE_URL,
-            "light": brand.palette(settings.BRAND_COLOR or brand.DEFAULT, brand.LIGHT),
-            "dark": brand.palette(settings.BRAND_COLOR or brand.DEFAULT, brand.DARK),
+            "light": brand.palette(brand.color(), brand.LIGHT),
+            "dark": brand.palette(brand.color(), brand.DARK),
             "email": delivery.recipient,
             "rtl": translation.get_language_bidi(),
             "language": language,

@@ -297,7 +297,7 @@ class Docs(OpenCall):
 
     @staticmethod
     def get_language(request: HttpRequest) -> str:
-        return languages.for_operators(translation.get_language() or settings.LANGUAGE_CODE)
+        return languages.for_operators(languages.active())
 
     def get(self, request: Request) -> Response:
         codes = {"problems": problems.PROBLEMS, "field_errors": problems.FIELD_ERRORS}

@@ -2,10 +2,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from core import languages
 from core.management import base
 from worker import messages
 from worker.models import Delivery
@@ -22,7 +22,7 @@ class Command(base.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         part = options["part"]
-        language = options["lang"] or get_language() or settings.LANGUAGE_CODE
+        language = options["lang"] or languages.active()
         message = messages.build(messages.sample(kind=options["kind"], language=language))
         html, _type = message.alternatives[0]
         language = message.extra_headers["Content-Language"]
