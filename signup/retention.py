@@ -6,11 +6,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from knox.models import AuthToken
 
 from core import clock
 from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
+from worker import suppression
 from worker.mail_limits import RESETS, SIGN_UPS
 from worker.models import Delivery, SiteMails, Suppression
 
@@ -45,12 +46,18 @@ def outdated() -> dict[str, QuerySet[Any]]:
         "deliveries": old_mails.exclude(**unsettled).exclude(admitted_at__gte=_ago(counted)),
         "codes": old_codes.exclude(Exists(waiting.filter(sign_up=OuterRef("pk")))),
         "users": abandoned.exclude(Exists(waiting.filter(recipient=OuterRef("email")))),
-        "mutes": Suppression.objects.filter(until__lt=clock.now()),
+        "suppressions": _over_suppressions(),
         "tokens": AuthToken.objects.filter(expiry__lt=clock.now()),
         "address guesses": AddressGuesses.objects.filter(updated_at__lt=_ago(GUESSES)),
         "site guesses": SiteGuesses.objects.filter(hour__lt=_ago(GUESSES)),
         "site mails": SiteMails.objects.filter(minute__lt=_ago(2 * counted)),
     }
+
+
+def _over_suppressions() -> QuerySet[Suppression]:
+    """Those that are over. How often an address bounced is kept for longer: the next time is longer."""
+    is_forgotten = Q(reason=Suppression.Reason.DISOWNED) | Q(until__lt=_ago(suppression.FORGOTTEN * DAY))
+    return Suppression.objects.filter(is_forgotten, until__lt=clock.now())
 
 
 def _delete(rows: QuerySet[Any]) -> int:

@@ -39,6 +39,12 @@ refusals = Counter(
 failed = Counter(
     "doorcode_mails_failed", "Mails that ended without being delivered, by reason", ["reason"], known=product(REASONS)
 )
+reports = Counter(
+    "doorcode_mail_reports",
+    "Reports of bounced mails and of complaints, by what they were about and what they changed",
+    ["state", "outcome"],
+    known=product(Delivery.RETURNED, ["recorded", "repeated", "unknown"]),
+)
 accepted_after = Histogram("doorcode_mail_acceptance_seconds", "From the request of a mail to its acceptance", WAITS)
 reclaimed = Counter("doorcode_leases_reclaimed", "Mails taken over from a worker whose lease had ended")
 fenced = Counter("doorcode_settles_fenced", "Outcomes that came after another worker had taken the mail over")

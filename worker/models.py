@@ -21,6 +21,7 @@ EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits
 DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
 WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
 # Mails to people who have an account, and asked for them. All others are about a sign-up that anybody may have begun.
+UNDELIVERED = ("failed", "expired", "bounced")  # settled, and not with its reader
 ACCOUNT_KINDS = ("password_reset", "password_changed")
 SOON = timedelta(seconds=5)  # a mail that is not admitted, or may not be tried, within it is delayed by a mail limit
 PATIENCE = timedelta(seconds=10)  # a mail that waits longer than this is delayed, tried or not
@@ -60,9 +61,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Mails that have this `Delivery.reason`."""
         if reason == Delivery.Reason.LIMIT:
             return self.filter(WAITS_FOR_LIMIT, last_reply="")
+        rows = self.exclude(last_reply="").exclude(state__in=Delivery.RETURNED)
         if reason != Delivery.Reason.NO_ANSWER:
-            return self.filter(last_reply__startswith=Delivery.REPLY_BEGINS[reason])
-        rows = self.exclude(last_reply="")
+            return rows.filter(last_reply__startswith=Delivery.REPLY_BEGINS[reason])
         for beginning in Delivery.REPLY_BEGINS.values():
             rows = rows.exclude(last_reply__startswith=beginning)
         return rows
@@ -114,7 +115,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 class Delivery(models.Model):
     """One mail. The row says what it is about; its code and links are derived when it is sent, and stored nowhere."""
 
-    muted_until: datetime | None = None  # until then its recipient wants no sign-up mail; suppression.mark sets it
+    suppression: "Suppression | None" = None  # that holds now for its recipient; suppression.mark sets it
 
     class Kind(models.TextChoices):
         CODE = "code", _("code")
@@ -128,6 +129,10 @@ class Delivery(models.Model):
         SENT = "sent", _("sent")
         FAILED = "failed", _("failed")
         EXPIRED = "expired", _("expired")
+        BOUNCED = "bounced", _("bounced")  # accepted, and then returned
+        COMPLAINED = "complained", _("reported as spam")
+
+    RETURNED: ClassVar[list[State]] = [State.BOUNCED, State.COMPLAINED]  # later news of an accepted mail
 
     class Reason(models.TextChoices):
         LIMIT = "limit", _("waits for the mail limit")
@@ -135,6 +140,7 @@ class Delivery(models.Model):
         DEFERRED = "deferred", _("not now, said the mail server")
         REFUSED = "refused", _("refused by the mail server")
         MUTED = "muted", _("muted by the owner")
+        SUPPRESSED = "suppressed", _("not sent: the address is suppressed")
         SUPERSEDED = "superseded", _("another code took its place")
         OVER = "over", _("nothing to send any more")
         NO_ANSWER = "no_answer", _("no answer from the mail server, or a fault of this site")
@@ -145,6 +151,7 @@ class Delivery(models.Model):
         Reason.DEFERRED: "4",
         Reason.REFUSED: "5",
         Reason.MUTED: "muted",
+        Reason.SUPPRESSED: "suppressed",
         Reason.SUPERSEDED: "superseded",
         Reason.OVER: "the ",  # code can't be derived any more, account is gone … (the texts of messages.Unbuildable)
     }
@@ -155,7 +162,7 @@ class Delivery(models.Model):
     sign_up = models.ForeignKey(CaptchaModel, models.SET_NULL, null=True, blank=True, verbose_name=_("sign-up request"))
     generation = models.PositiveIntegerField(_("generation"), default=0)  # of the captcha
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))
-    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.PENDING)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     # The mail limits count by mailbox, empty for a mail outside them, and by the pseudonym of the network that asked.
     mailbox = models.CharField(max_length=254, blank=True, default="", db_default="")
@@ -166,6 +173,8 @@ class Delivery(models.Model):
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
     lease_token = models.CharField(max_length=32, blank=True)
     message_id = models.CharField("Message-ID", max_length=255)
+    # The id that a mail service gave it; empty for a mail by SMTP.
+    provider_id = models.CharField(_("id of the mail service"), max_length=255, blank=True, default="", db_default="")
     tried_early_at = models.DateTimeField(_("tried early"), null=True, blank=True)  # as others were accepted
     sent_at = models.DateTimeField(_("accepted by the mail server"), null=True, blank=True)
     last_reply = models.CharField(_("last reply"), max_length=255, blank=True)
@@ -194,8 +203,11 @@ class Delivery(models.Model):
             ),
             # For the admin and the purge: posted since a time, not delivered, and by the beginning of an address.
             models.Index(fields=["created_at"], name="delivery_created"),
-            models.Index(fields=["-id"], condition=Q(state__in=["failed", "expired"]), name="delivery_ended"),
+            models.Index(fields=["-id"], condition=Q(state__in=UNDELIVERED), name="delivery_ended"),
             models.Index(fields=["recipient"], opclasses=["varchar_pattern_ops"], name="delivery_recipient"),
+            # For bounces and complaints.
+            models.Index(fields=["message_id"], name="delivery_message_id"),
+            models.Index(fields=["provider_id"], condition=~Q(provider_id=""), name="delivery_provider_id"),
         ]
 
     def __str__(self) -> str:
@@ -215,12 +227,15 @@ class Delivery(models.Model):
     def visible_state(self) -> str:
         """
         What a visitor sees: queued, sending, sent, delayed (a try failed, a mail limit makes it wait, or it waits for
-        longer than usual) or failed (refused for good, or given up). The same for every address.
+        longer than usual), failed (refused for good, given up, or not sent at all) or bounced. That its reader reported
+        it as spam is nobody else's business. The same for every address.
         """
         if self.state in (self.State.FAILED, self.State.EXPIRED):
             return "failed"
-        if self.state == self.State.SENT:
+        if self.state in (self.State.SENT, self.State.COMPLAINED):
             return "sent"
+        if self.state == self.State.BOUNCED:
+            return "bounced"
         now, is_sending = clock.now(), self.state == self.State.SENDING
         failed_tries = self.attempts - 1 if is_sending else self.attempts
         if failed_tries or now - self.created_at > PATIENCE or self.next_attempt_at - now > SOON:
@@ -230,11 +245,11 @@ class Delivery(models.Model):
     @property
     def visible_reason(self) -> str:
         """
-        Whose it is that a mail has failed or is delayed by a refusal, as a visitor sees it: "mailbox", "site" or
+        Whose it is that a mail failed, bounced or is delayed by a refusal, as a visitor sees it: "mailbox", "site" or
         "unclear"; empty for any other. The same for every address.
         """
         state, is_refused = self.visible_state, self.cause == Cause.RATE and self.reason is self.Reason.REFUSED
-        if state != "failed" and not (state == "delayed" and is_refused):
+        if state not in ("failed", "bounced") and not (state == "delayed" and is_refused):
             return ""
         if self.cause == Cause.MAILBOX:
             return "mailbox"
@@ -242,7 +257,9 @@ class Delivery(models.Model):
 
     @property
     def reason(self) -> Reason | None:
-        """Why it has its state; None before the first try."""
+        """Why it has its state; None before the first try, and where the state says all."""
+        if self.state in self.RETURNED:
+            return None
         if not self.last_reply:
             return self.Reason.LIMIT if self.waits_for_limit else None
         known = (reason for reason, begin in self.REPLY_BEGINS.items() if self.last_reply.startswith(begin))
@@ -253,9 +270,20 @@ class Delivery(models.Model):
         return self.kind in ACCOUNT_KINDS
 
     @property
+    def muted_until(self) -> datetime | None:
+        """Until when its recipient, who disowned a sign-up, gets no sign-up mail; None for any other."""
+        is_disowned = self.suppression and self.suppression.reason == Suppression.Reason.DISOWNED
+        return self.suppression.until if self.suppression and is_disowned else None
+
+    @property
     def is_muted(self) -> bool:
         """Whether its recipient disowned a sign-up. Mails about accounts are sent all the same, and say so."""
         return self.muted_until is not None and not self.is_about_account
+
+    @property
+    def is_suppressed(self) -> bool:
+        """Whether it is sign-up mail for an address that bounced, or whose owner complained: whoever asks is told."""
+        return self.suppression is not None and not self.is_about_account and not self.is_muted
 
     @property
     def is_wanted(self) -> bool:
@@ -270,7 +298,7 @@ class Delivery(models.Model):
     @property
     def is_held_back(self) -> bool:
         """Whether nothing will be handed over, so that it takes no place in a mail limit."""
-        return self.is_muted or self.is_for_nobody
+        return self.is_muted or self.is_suppressed or self.is_for_nobody
 
 
 class SiteMails(models.Model):
@@ -308,14 +336,26 @@ class Heartbeat(models.Model):
 
 
 class Suppression(models.Model):
-    """An address whose owner wants no sign-up mail until a time. No page tells anybody else."""
+    """
+    An address that gets no sign-up mail until a time. Whoever asks for a code there is told that none can be sent, but
+    for one that its owner disowned: no page tells anybody else.
+    """
+
+    class Reason(models.TextChoices):
+        DISOWNED = "disowned", _("the owner: this wasn't me")
+        BOUNCED = "bounced", _("a mail bounced")
+        COMPLAINED = "complained", _("a mail was reported as spam")
 
     address = models.CharField(_("email address"), max_length=254, primary_key=True)
+    reason = models.CharField(
+        _("reason"), max_length=10, choices=Reason.choices, default=Reason.DISOWNED, db_default=Reason.DISOWNED
+    )
+    times = models.PositiveSmallIntegerField(_("times"), default=0, db_default=0)  # by bounces and complaints
     until = models.DateTimeField(_("until"))
 
     class Meta:
-        verbose_name = _("muted address")
-        verbose_name_plural = _("muted addresses")
+        verbose_name = _("suppressed address")
+        verbose_name_plural = _("suppressed addresses")
         indexes = [models.Index(fields=["until"], name="mute_until")]  # for the purge
 
     def __str__(self) -> str:

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from email.utils import make_msgid, parseaddr
+from email.utils import parseaddr
 from functools import partial
 
 from django.db import transaction
@@ -20,7 +20,7 @@ from verification.states import HandleLost
 from . import mail_limits, metrics, notify, suppression
 from .classification import Cause
 from .mail_limits import MailLimit
-from .models import EXEMPT, Delivery
+from .models import EXEMPT, UNDELIVERED, Delivery
 from .smtp import Outcome, Reply
 
 State = Delivery.State
@@ -75,8 +75,11 @@ def post(
 
 
 def new_message_id(language: str) -> str:
-    """A Message-ID at the domain of the language's sender."""
-    return make_msgid(domain=parseaddr(languages.sender(language))[1].rpartition("@")[2])
+    """
+    A Message-ID at the domain of the language's sender. Nobody can guess it, so a report that names it comes from
+    somebody who had the mail.
+    """
+    return f"<{secrets.token_hex(16)}@{parseaddr(languages.sender(language))[1].rpartition('@')[2]}>"
 
 
 def notify_after_commit(delivery_id: int) -> None:
@@ -265,7 +268,7 @@ def retry_deferred_sooner(*, accepted: int) -> None:
 
 def requeue(*, delivery_ids: Iterable[int]) -> int:
     """
-    Send failed and expired deliveries again, with all their tries; return how many could be.
+    Send failed, expired and bounced deliveries again, with all their tries; return how many could be.
 
     A code that expired is replaced by a new generation. A mail whose sign-up is over, or that was sent again since, is
     left alone.
@@ -275,8 +278,10 @@ def requeue(*, delivery_ids: Iterable[int]) -> int:
 
 @transaction.atomic
 def _requeue(delivery_id: int) -> bool:
-    ended = Delivery.objects.filter(pk=delivery_id, state__in=[State.FAILED, State.EXPIRED])
+    ended = Delivery.objects.filter(pk=delivery_id, state__in=UNDELIVERED)
     row = ended.select_related("sign_up").first()
+    if row and row.state == State.BOUNCED:
+        row.message_id = new_message_id(row.language)  # a late report is about the mail that bounced
     if row is None or not (row.is_about_account or (row.sign_up and _revive(row, row.sign_up))):
         return False
     freed = ended.update(
@@ -287,6 +292,8 @@ def _requeue(delivery_id: int) -> bool:
         next_attempt_at=Now(),
         tried_early_at=None,
         cause="",
+        provider_id="",
+        sent_at=None,
         generation=row.generation,
         message_id=row.message_id,
     )
@@ -307,7 +314,5 @@ def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
         return False
     if row.generation != locked.generation:
         row.generation = locked.generation
-        row.message_id = new_message_id(
-            row.language
-        )  # another mail: a mailbox that has the old Message-ID would drop it
+        row.message_id = new_message_id(row.language)  # a mailbox that has the old one would drop this mail
     return True

@@ -105,6 +105,8 @@ def _send_all(claimed: list[Delivery], backend: Any, lease_ends: float) -> list[
 
 def _try(delivery: Delivery, backend: Any, *, later: Sequence[Delivery]) -> Reply:
     """Send a mail, or take the time of a send; `later` are the mails that are sent after it."""
+    if delivery.is_suppressed:
+        return Reply(Outcome.DROPPED, "suppressed")
     if delivery.is_for_nobody:
         if not all(each.is_for_nobody for each in later):
             time.sleep(_pace.like_another())  # or how soon the next is sent would tell that there is no account

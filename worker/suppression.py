@@ -1,4 +1,7 @@
-"""Mute sign-up mail to an address for a while, by a link in a mail that its owner didn't ask for."""
+"""
+Addresses that get no sign-up mail for a while: after a bounce or a complaint, or because their owner said "this wasn't
+me" by the link of a mail.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,7 +16,10 @@ from verification.models import CaptchaModel
 
 from .models import Delivery, Suppression
 
-DAYS = 30
+DAYS = 30  # after "this wasn't me"
+# Days after the 1st, the 2nd and each later bounce or complaint. One is forgotten FORGOTTEN days after its end.
+GROWING = (1, 7, 90)
+FORGOTTEN = 90
 CONFIRM_SECONDS = 3_600  # from the first press to the second
 
 
@@ -68,8 +74,9 @@ def is_confirmed(text: str, token: str, *, undo: bool) -> bool:
 
 
 def muted_until(*, address: str) -> datetime | None:
-    """The time until which an address is muted; None where it is not."""
-    return Suppression.objects.filter(address=address, until__gt=clock.now()).values_list("until", flat=True).first()
+    """The time until which an address is muted, as its owner disowned a sign-up; None where it is not."""
+    muted = Suppression.objects.filter(address=address, until__gt=clock.now(), reason=Suppression.Reason.DISOWNED)
+    return muted.values_list("until", flat=True).first()
 
 
 @transaction.atomic
@@ -77,17 +84,35 @@ def mute(*, notice: Notice) -> None:
     """Spend the request that the mail was about, and send the address no sign-up mail for DAYS days."""
     verification.void(handle=notice.handle)
     until = clock.now() + timedelta(days=DAYS)
-    Suppression.objects.update_or_create(address=notice.address, defaults={"until": until})
+    facts = {"reason": Suppression.Reason.DISOWNED, "until": until}
+    Suppression.objects.update_or_create(address=notice.address, defaults=facts)
+
+
+def suppress(*, address: str, reason: Suppression.Reason) -> None:
+    """
+    Send a canonical address no sign-up mail for a time that grows; in the caller's transaction. Several mails may
+    bounce that left before the first did: while a suppression holds, another report does not lengthen it.
+    """
+    now = clock.now()
+    known = Suppression.objects.select_for_update().filter(address=address).first()
+    if known and known.until > now:
+        return
+    times = known.times + 1 if known else 1
+    until = now + timedelta(days=GROWING[min(times, len(GROWING)) - 1])
+    facts = {"reason": reason, "times": times, "until": until}
+    Suppression.objects.update_or_create(address=address, defaults=facts)
 
 
 def unmute(*, address: str) -> bool:
-    """Send sign-up mail to a canonical address again; False where it was not muted. Its requests stay spent."""
+    """
+    Send sign-up mail to a canonical address again, whatever it was suppressed for; False where it was not. Requests
+    that were disowned stay spent.
+    """
     return bool(Suppression.objects.filter(address=address).delete()[0])
 
 
 def mark(deliveries: Sequence[Delivery], *, at: datetime) -> None:
-    """Set `muted_until` on the mails to muted addresses."""
-    muted = Suppression.objects.filter(address__in={each.recipient for each in deliveries}, until__gt=at)
-    until = dict(muted.values_list("address", "until"))
+    """Set `suppression` on the mails to suppressed addresses."""
+    found = Suppression.objects.filter(until__gt=at).in_bulk({each.recipient for each in deliveries})
     for each in deliveries:
-        each.muted_until = until.get(each.recipient)
+        each.suppression = found.get(each.recipient)

@@ -19,7 +19,7 @@ from signup import support
 from verification import guess_limits
 from verification.models import AddressGuesses, CaptchaModel, CaptchaQuerySet
 from verification.states import HandleLost, ResendTooSoon, State, matching, state_of
-from worker.models import Delivery, DeliveryQuerySet, Suppression
+from worker.models import UNDELIVERED, Delivery, DeliveryQuerySet, Suppression
 from worker.outbox import requeue
 
 from .base import ConditionFilter, LogAdmin, ReadOnlyAdmin, SinceFilter
@@ -174,7 +174,7 @@ class DeliveryAdmin(LogAdmin):
     def send_again(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> HttpResponse | None:
         return self.confirm(
             request,
-            chosen.filter(state__in=[Delivery.State.FAILED, Delivery.State.EXPIRED]),
+            chosen.filter(state__in=UNDELIVERED),
             question=_("Send these mails again?"),
             warning=_(
                 "An expired code is replaced by a new one. Mails of finished sign-ups, and mails that were sent again "
@@ -192,9 +192,10 @@ class AddressAdmin(ReadOnlyAdmin):
 
 @admin.register(Suppression)
 class SuppressionAdmin(AddressAdmin):
-    """Addresses that get no sign-up mail. Delete one where the owner of the mailbox asks for it."""
+    """Addresses that get no sign-up mail. Delete one where its mailbox works again, or its owner asks for it."""
 
-    fields = list_display = ("address", "until")
+    fields = list_display = ("address", "reason", "times", "until")
+    list_filter = ("reason",)
     ordering = ("address",)
 
 

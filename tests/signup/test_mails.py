@@ -14,7 +14,7 @@ from tests.factories import ALICE, Hands, make_captcha, make_delivery, make_user
 from tests.servers import code_in
 from verification import codes
 from worker import messages, suppression
-from worker.models import ACCOUNT_KINDS, Delivery
+from worker.models import ACCOUNT_KINDS, Delivery, Suppression
 
 pytestmark = pytest.mark.django_db
 
@@ -153,7 +153,7 @@ def test_mails_about_accounts_say_until_when_sign_up_mail_is_stopped(kind: str, 
     delivery = make_delivery(kind=kind, user_id=make_user().pk, language=language)
     link = f"http://testserver/signup/mute/{suppression.undo_token_for(ALICE)}/"
     assert "/signup/mute/" not in str(build(delivery))
-    delivery.muted_until = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
+    delivery.suppression = Suppression(address=ALICE, until=datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
     message = build(delivery)
     for part in (text_of(message), unescape(message.get_body(("html",)).get_content())):
         assert words in part

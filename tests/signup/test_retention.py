@@ -178,6 +178,6 @@ def test_a_mute_that_is_over_goes(hands: Hands) -> None:
     """And not before its end."""
     muted()
     hands.move(days=29)
-    assert run()["mutes"] == 0
+    assert run()["suppressions"] == 0
     hands.move(days=2)
-    assert run()["mutes"] == 1
+    assert run()["suppressions"] == 1

@@ -26,7 +26,7 @@ class Command(base.Command):
             "address guesses": _("wrong guesses by address"),
             "site guesses": _("wrong guesses by hour"),
             "site mails": _("mails by minute"),
-            "mutes": _("mutes that are over"),
+            "suppressions": _("suppressions that are over"),
         }
         rows = dict(purge(dry_run=options["dry_run"]))
         lines = [f"{labels[kind]}: {number}" for kind, number in rows.items()]

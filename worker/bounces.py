@@ -1,0 +1,76 @@
+"""What became of an accepted mail: it bounced, or its reader reported it as spam. Reports may come in any order."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from django.db import transaction
+from django.db.models.functions import Coalesce, Now
+
+from . import metrics, suppression
+from .classification import Cause
+from .models import Delivery, DeliveryQuerySet, Suppression
+
+State = Delivery.State
+
+
+class Outcome(Enum):
+    RECORDED = "recorded"
+    REPEATED = "repeated"  # it was known already, or something worse was
+    UNKNOWN = "unknown"  # about no mail of ours: forged, or the row was purged
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    The news of one mail, which is known by our Message-ID or by the id that the mail service gave it. `text` is what
+    the recipient's mail server said, or what the reporter says.
+    """
+
+    state: State  # BOUNCED or COMPLAINED
+    text: str
+    cause: Cause | None = None
+    is_permanent: bool = True  # another mail would fare the same
+    message_id: str = ""
+    provider_id: str = ""
+
+    @property
+    def reason(self) -> Suppression.Reason | None:
+        """Why its address is suppressed; None where it isn't: a bounce because of our sender says nothing about it."""
+        if self.state == State.COMPLAINED:
+            return Suppression.Reason.COMPLAINED
+        return Suppression.Reason.BOUNCED if self.cause is Cause.MAILBOX and self.is_permanent else None
+
+    def find(self) -> DeliveryQuerySet:
+        """The mail that it is about."""
+        if self.message_id:
+            return Delivery.objects.filter(message_id=self.message_id)
+        return Delivery.objects.filter(provider_id=self.provider_id) if self.provider_id else Delivery.objects.none()
+
+
+@transaction.atomic
+def record(report: Report) -> Outcome:
+    """
+    Record a report with its mail, and suppress the address where it says so. A complaint outweighs a bounce, and a
+    bounce everything else; so the order of reports doesn't matter, nor does a repeated one.
+
+    A mail whose answer is still awaited has been accepted, too: its worker's own record comes too late then.
+    """
+    delivery = report.find().select_for_update(of=("self",)).first()
+    if delivery is None:
+        return _counted(report, Outcome.UNKNOWN)
+    if delivery.state in (report.state, State.COMPLAINED):
+        return _counted(report, Outcome.REPEATED)
+    Delivery.objects.filter(pk=delivery.pk).end_lease(
+        report.state,
+        sent_at=Coalesce("sent_at", Now()),
+        last_reply=" ".join(report.text.split())[:255],
+        cause=report.cause or "",
+    )
+    if report.reason:
+        suppression.suppress(address=delivery.recipient, reason=report.reason)
+    return _counted(report, Outcome.RECORDED)
+
+
+def _counted(report: Report, outcome: Outcome) -> Outcome:
+    metrics.reports.add_after_commit(report.state, outcome.value)
+    return outcome
