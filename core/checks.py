@@ -73,6 +73,15 @@ def deployment(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
 
 
 @checks.register("doorcode", deploy=True)
+def webhooks(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]:
+    """Mail services whose reports of bounces are not taken."""
+    for service in set(settings.MAIL_SERVICES) - set(settings.MAIL_WEBHOOKS):
+        text = _("EMAIL_WEBHOOK_SECRET is not set: bounces and complaints that %(service)s reports are not taken")
+        hint = _("Set EMAIL_WEBHOOK_SECRET, and the address of the webhook at the mail service")
+        yield checks.Warning(text % {"service": service}, hint=hint, id="doorcode.W009")
+
+
+@checks.register("doorcode", deploy=True)
 def encryption(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]:
     """Connections that are not encrypted, or to servers that nobody has verified."""
     # Behind a proxy that ends TLS, only the proxy can say that a request came by https.
@@ -80,11 +89,15 @@ def encryption(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
         text = _("SITE_URL is https and TRUSTED_PROXIES is 0: behind a proxy every request is redirected to itself")
         hint = _("Set TRUSTED_PROXIES to the number of proxies before the web process")
         yield checks.Warning(text, hint=hint, id="doorcode.W002")
-    if not (settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL or is_local(settings.EMAIL_HOST)):
+    fallback = [route.options for route in settings.MAIL_ROUTES[1:] if route.options]
+    servers = [(settings.EMAIL_HOST, settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL)]
+    servers += [(options["host"], options["use_tls"] or options["use_ssl"]) for options in fallback]
+    if not all(is_encrypted or is_local(host) for host, is_encrypted in servers):
         text = _("Mails, codes in them, and the mail server's password travel unencrypted")
-        yield checks.Warning(text, hint=_("Set EMAIL_URL to smtp+tls://… or smtp+ssl://…"), id="doorcode.W004")
-    servers = settings.REDIS_URL, settings.CELERY_BROKER_URL, settings.CELERY_BROKER_USE_SSL
-    if re.search(r"ssl_cert_reqs\W+(CERT_)?none", f"{servers}", re.IGNORECASE):
+        hint = _("Begin EMAIL_URL, and EMAIL_FALLBACK_URL, with smtp+tls:// or smtp+ssl://")
+        yield checks.Warning(text, hint=hint, id="doorcode.W004")
+    brokers = settings.REDIS_URL, settings.CELERY_BROKER_URL, settings.CELERY_BROKER_USE_SSL
+    if re.search(r"ssl_cert_reqs\W+(CERT_)?none", f"{brokers}", re.IGNORECASE):
         hint = _("Take ssl_cert_reqs out of the URL; name a private authority by ssl_ca_certs=/path")
         yield checks.Warning(_("TLS to Redis or the broker trusts any certificate"), hint=hint, id="doorcode.W008")
 

@@ -16,9 +16,14 @@ from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import to_language
 
+from . import mail_urls
+
 SECRETS = ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "METRICS_TOKEN", "SENTRY_DSN"]
-SECRETS += ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL"]  # these have a password in them
+SECRETS += ["EMAIL_WEBHOOK_SECRET"]
+# These have a password in them.
+SECRETS += ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL", "EMAIL_FALLBACK_URL"]
 KEY_LENGTH = 32  # characters: 128 bits in hex
+WEBHOOK_PASSWORD = 16  # characters: 96 bits in base64
 KEY_CHARACTERS = 5  # different ones, as Django's security.W009 requires
 KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # published keys begin like this
 
@@ -147,6 +152,19 @@ class Env(environ.Env):  # type: ignore[misc]
             tls = {"ssl_cert_reqs": "required", **tls}
             return server, tls, {**master, "sentinel_kwargs": {"ssl": True, **tls}}
         return url, False, {}
+
+    def mail_routes(self, first: str, fallback: str, *, default: str) -> list[mail_urls.Route]:
+        """Return the ways by which mails leave: the first one, and the fallback where there is one."""
+        urls = {first: self.str(first, default=default), fallback: self.str(fallback, default="")}
+        return [mail_urls.read(var, url.strip()) for var, url in urls.items() if url]
+
+    def webhook_secret(self, var: str) -> str:
+        """Return the `user:password` by which mail services sign in at a webhook; empty for none."""
+        secret: str = self.str(var, default="").strip()
+        user, _colon, password = secret.partition(":")
+        if secret and not (user and len(password) >= WEBHOOK_PASSWORD):
+            raise _refusal(var, f"user:password with at least {WEBHOOK_PASSWORD} characters of password", "mail:Qm7…")
+        return secret
 
     def color(self, var: str, default: str) -> str:
         """Return a colour like #1d5fd1, in lower case."""

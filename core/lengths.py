@@ -18,6 +18,16 @@ PASSWORD_TYPED = 4 * PASSWORD  # decomposed; a letter has at most four parts
 NEXT = 512  # a path to go to afterwards
 FIELD = 4_096  # any field of a form; the longest is the admin's list of 200 confirmed rows
 
+# Bytes of a body. Mail services report many mails at once.
+BODY, WEBHOOK_BODY = 65_536, 1_048_576
+WEBHOOKS = "/anymail/"  # the paths of webhooks begin so
+
+
+def body(path: str) -> int:
+    """How many bytes a body may have."""
+    return WEBHOOK_BODY if path.startswith(WEBHOOKS) else BODY
+
+
 # Bytes around a body. gunicorn itself refuses a longer request line or header.
 QUERY = 4_094
 HEADER = 8_190

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import to_language
 
-from . import languages
+from . import languages, lengths, mail_urls
 from .env import Env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -131,7 +131,7 @@ TEMPLATES = [
     }
 ]
 MESSAGE_STORAGE = "core.storage.MessageStorage"  # so that a visitor needs no session row
-DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # bytes
+DATA_UPLOAD_MAX_MEMORY_SIZE = lengths.WEBHOOK_BODY  # core.middleware.LimitBody allows others far less
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
 # --- Database ---------------------------------------------------------------------------------------------------------
@@ -213,13 +213,22 @@ CELERY_BEAT_SCHEDULE = {"purge": {"task": "signup.tasks.purge", "schedule": 3_60
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: no schedule file to lose or to lock
 
 # --- Mail -------------------------------------------------------------------------------------------------------------
-EMAIL_BACKEND = "worker.smtp.EmailBackend"
-EMAIL_CONFIG: dict[str, Any] = env.email_url("EMAIL_URL", default="smtp://127.0.0.1:1025")
-EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = EMAIL_CONFIG["EMAIL_HOST_USER"], EMAIL_CONFIG["EMAIL_HOST_PASSWORD"]
-EMAIL_USE_TLS = EMAIL_CONFIG.get("EMAIL_USE_TLS", False)
-EMAIL_USE_SSL = EMAIL_CONFIG.get("EMAIL_USE_SSL", False)
-EMAIL_HOST = EMAIL_CONFIG["EMAIL_HOST"]
-EMAIL_PORT = EMAIL_CONFIG["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
+MAIL_ROUTES = env.mail_routes("EMAIL_URL", "EMAIL_FALLBACK_URL", default="smtp://127.0.0.1:1025")
+EMAIL_BACKEND = MAIL_ROUTES[0].backend
+EMAIL_HOST = MAIL_ROUTES[0].options.get("host", "")  # these are empty for a mail service
+EMAIL_PORT = MAIL_ROUTES[0].options.get("port", 0)
+EMAIL_HOST_USER = MAIL_ROUTES[0].options.get("username", "")
+EMAIL_HOST_PASSWORD = MAIL_ROUTES[0].options.get("password", "")
+EMAIL_USE_TLS = MAIL_ROUTES[0].options.get("use_tls", False)
+EMAIL_USE_SSL = MAIL_ROUTES[0].options.get("use_ssl", False)
+MAIL_SERVICES = sorted({route.service for route in MAIL_ROUTES if route.service})  # those of django-anymail
+EMAIL_WEBHOOK_SECRET = env.webhook_secret("EMAIL_WEBHOOK_SECRET")
+ANYMAIL: dict[str, Any] = {"REQUESTS_TIMEOUT": mail_urls.API_TIMEOUT, "WEBHOOK_SECRET": EMAIL_WEBHOOK_SECRET}
+for _route in reversed(MAIL_ROUTES):  # of one service twice, EMAIL_URL's settings count
+    ANYMAIL |= _route.anymail
+# Only those can report bounces whose reports can be told from forged ones.
+MAIL_WEBHOOKS = [name for name in MAIL_SERVICES if EMAIL_WEBHOOK_SECRET or mail_urls.is_signed(name, ANYMAIL)]
+INSTALLED_APPS += ["anymail"] if MAIL_SERVICES else []
 EMAIL_MAX_CONNECTIONS = env.int("EMAIL_MAX_CONNECTIONS", default=16)  # of one worker process, one for each thread
 EMAIL_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
 FROM_EMAILS = env.senders("DEFAULT_FROM_EMAIL", names=SITE_NAMES, host=_site.hostname)

@@ -22,6 +22,8 @@ urlpatterns = [
     path("brand.css", views.brand_css, name="brand_css"),
     path("i18n/setlang/", set_language, name="set_language"),
 ]
+if settings.MAIL_WEBHOOKS:
+    urlpatterns += [path("anymail/", include("worker.webhooks"))]
 if settings.DEMO:
     urlpatterns += [path("demo/", include("signup.demo.urls"))]
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 
-from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from . import lengths
@@ -33,7 +32,7 @@ def bound_headers(environ: dict[str, Any]) -> None:
 def _read_chunked_body(environ: dict[str, Any]) -> None:
     """Read a body that came in chunks, and set the Content-Length that Django needs."""
     try:  # one byte over the limit is enough: core.middleware.LimitBody refuses it by its length
-        body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+        body = environ["wsgi.input"].read(lengths.body(environ["PATH_INFO"]) + 1)
         environ["CONTENT_LENGTH"] = str(len(body))
     except Exception:  # the server's own error for chunks that are malformed or cut off
         body, environ["CONTENT_LENGTH"] = b"", "malformed"

@@ -16,7 +16,7 @@ from core import ratelimit
 from core.observability import counters
 from tests import clocks, servers
 from tests.factories import Hands
-from worker import notify, outbox, sending, smtp
+from worker import mailers, notify, outbox, sending, smtp
 
 hypothesis.settings.register_profile("doorcode", deadline=None)  # how fast this machine is, is no property of ours
 hypothesis.settings.load_profile("doorcode")
@@ -109,10 +109,11 @@ def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test did must not limit another, nor what one broke be left alone by another, nor slow mails be minded."""
     cache.clear()
     monkeypatch.setattr(outbox, "_next_look", float("-inf"))
-    monkeypatch.setattr(smtp, "_pool", smtp.Pool())
+    monkeypatch.setattr(smtp, "_pools", {})
+    mailers.every.cache_clear()
     monkeypatch.setattr("django.conf.settings.EMAIL_BACKEND", "worker.smtp.EmailBackend")  # pytest-django has its own
     monkeypatch.setattr(sending, "_pace", sending._Pace())
-    for each in (ratelimit.breaker, notify.breaker, smtp.breaker):
+    for each in (ratelimit.breaker, notify.breaker):
         each.succeeded()
 
 

@@ -8,8 +8,8 @@ from tests.factories import ALICE, PASSWORD, right
 from verification import services
 from verification.models import CaptchaModel
 from worker import outbox
+from worker.classification import Outcome, Reply
 from worker.models import Delivery
-from worker.smtp import Outcome, Reply
 
 
 def accept(sign_up: CaptchaModel | None = None) -> CaptchaModel:

@@ -21,6 +21,7 @@ class WorkerConfig(AppConfig):
         registry.register("waiting_mails", health.waiting_mails, _("waiting mails"))
         registry.register("mails", health.mails, _("mail templates"))
         registry.register("mail_server", health.mail_server, _("mail server"))
+        registry.register("fallback_mail_server", health.fallback_mail_server, _("mail server of the fallback"))
         registry.register("spf", dns_health.spf, _("SPF record"))
         registry.register("dkim", dns_health.dkim, _("DKIM record"))
         registry.register("dmarc", dns_health.dmarc, _("DMARC record"))

@@ -1,14 +1,27 @@
-"""Whose a refusal is, by the words of a mail server's reply: the mailbox's, ours, or the service's own."""
+"""What the answer to a mail means for it, and whose a refusal is: the mailbox's, ours, or the mail service's own."""
 
 import re
 import tomllib
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
+
+
+class Outcome(Enum):
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"  # not now: 4xx, 5xx about our rate, a time-out, a hang-up before the final dot
+    REFUSED = "refused"  # this mail never: 5xx about the recipient or the content, and not about our rate
+    UNAVAILABLE = "unavailable"  # the service's own fault: connecting, TLS, signing in, our sender address
+    THROTTLED = "throttled"  # not now, nor any other mail: the server takes no more of them for a while
+    BUSY = "busy"  # not tried: no connection was free, and the mail server takes no more of them
+    DROPPED = "dropped"  # there is nothing to send
+    UNKNOWN = "unknown"  # silence after the final dot: it may have been accepted
+
 
 LONGEST = 1_000  # characters of a reply that are read: the longest known one has 600
 
@@ -48,6 +61,28 @@ SUBJECTS = {
 }
 # At the beginning of the words, and at the end of qmail's: "sorry, no mailbox here by that name. (#5.1.1)".
 CODE = re.compile(r"^[45]\d\d[ -]\W?[45]\.(\d{1,3}\.\d{1,3})(?!\.?\d)|\(#[45]\.(\d{1,3}\.\d{1,3})\)")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """
+    The answer to a mail, and its meaning. `text` is the server's code and words, or the error that came instead;
+    `provider_id` is the id that a mail service gave the mail.
+    """
+
+    outcome: Outcome
+    text: str
+    provider_id: str = ""
+
+    @property
+    def cause(self) -> Cause | None:
+        """Whose it is that this mail was refused or deferred; None where the server did not answer so."""
+        return classify(self.text) if self.outcome in (Outcome.REFUSED, Outcome.DEFERRED) else None
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the server called it permanent, though a refusal because of our rate is tried again."""
+        return self.cause is not None and self.text.startswith("5")
 
 
 @dataclass(frozen=True)

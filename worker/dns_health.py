@@ -103,6 +103,8 @@ def mx() -> Finding:
 def ptr() -> Finding:
     """Whether the public addresses of the mail server have names. What it sends from may be another machine."""
     host, lookups = settings.EMAIL_HOST, Lookups()
+    if not host:
+        return skipped(_("EMAIL_URL names a mail service"))
     if not _is_public(host):
         return skipped(_("%(host)s is no name in the public DNS") % {"host": host})
     try:

@@ -10,7 +10,6 @@ from typing import Any
 from celery import current_app
 from django.conf import settings
 from django.core import checks
-from django.core.mail import get_connection
 from django.db.models import Count, Max, Min
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext as _
@@ -22,10 +21,11 @@ from core.health.registry import Finding, failed, ok, skipped, warning
 from core.observability import redaction
 from verification import codes
 
-from . import messages, notify
+from . import mailers, messages, notify
+from .classification import Outcome
 from .models import Delivery, Heartbeat
-from .smtp import DEADLINE, Outcome
-from .smtp_pool import Busy, Connection, Pool, printable, reason
+from .smtp import DEADLINE, EmailBackend
+from .smtp_pool import Busy, Connection, Pool, Server, printable, reason
 
 MAX_WAIT = 60  # seconds for which a mail may be overdue or deferred before it is a warning
 # Hosts, and domains of hosts, that send only as the mailbox that signed in, or one that it may use. They refuse another
@@ -88,11 +88,22 @@ def waiting_mails() -> Finding:
 def mail_server() -> Finding:
     """
     Connect, EHLO, TLS and AUTH by EMAIL_URL, as a worker does, and ask for each language's sender by MAIL and RSET;
-    nothing is sent.
+    nothing is sent. A mail service can only be asked by a mail.
     """
-    until = time.monotonic() + DEADLINE
+    return _mail_server(mailers.every()[0])
+
+
+def fallback_mail_server() -> Finding:
+    """The same by EMAIL_FALLBACK_URL."""
+    return _mail_server(mailers.every()[1]) if len(mailers.every()) > 1 else skipped(_("EMAIL_FALLBACK_URL is not set"))
+
+
+def _mail_server(mailer: mailers.Mailer) -> Finding:
+    if not isinstance(mailer.backend, EmailBackend):
+        return ok(_("%(service)s, by its API; --send-to tries it") % {"service": mailer.backend.esp_name})
+    server, until = mailer.backend.server, time.monotonic() + DEADLINE
     try:
-        connection = Pool().take(until=until)
+        connection = Pool(server).take(until=until)
     except Busy as error:
         return warning(_("it takes no more connections from here now: %(reply)s") % {"reply": error})
     socket = connection.sock
@@ -101,15 +112,15 @@ def mail_server() -> Finding:
     with connection.deadline(until):
         refusals = _refusals(connection, senders)
     connection.hang_up()
-    facts = [f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}", tls or _("without TLS")]
-    facts += [_("signed in")] if settings.EMAIL_HOST_USER else []
+    facts = [f"{server.host}:{server.port}", tls or _("without TLS")]
+    facts += [_("signed in")] if server.username else []
     texts = [", ".join(facts)]
     for sender, reply in refusals.items():
         texts.append(_("it refuses the sender %(sender)s: %(reply)s") % {"sender": sender, "reply": reply})
-    if _wants_another_sender(senders):
-        text = _("%(host)s sends only as the address that signs in: set DEFAULT_FROM_EMAIL to the user of EMAIL_URL")
-        texts.append(text % {"host": settings.EMAIL_HOST})
-    is_fine = len(texts) == 1 and (tls or is_local(settings.EMAIL_HOST))
+    if _wants_another_sender(server, senders):
+        text = _("%(host)s sends only as the address that signs in: set DEFAULT_FROM_EMAIL to the user of %(url)s")
+        texts.append(text % {"host": server.host, "url": mailer.name})
+    is_fine = len(texts) == 1 and (tls or is_local(server.host))
     is_broken = any(not reply.startswith("4") for reply in refusals.values())
     return (failed if is_broken else ok if is_fine else warning)("; ".join(texts))
 
@@ -131,21 +142,24 @@ def _refusals(connection: Connection, senders: list[str]) -> dict[str, str]:
     return refusals
 
 
-def _wants_another_sender(senders: list[str]) -> bool:
+def _wants_another_sender(server: Server, senders: list[str]) -> bool:
     """Whether the mail server is known to send only as the address that signs in, and a sender is another one."""
-    host, login = settings.EMAIL_HOST.lower(), (settings.EMAIL_HOST_USER or "").lower()
+    host, login = server.host.lower(), server.username.lower()
     is_known = any(f".{host}".endswith(f".{each}") for each in SENDER_IS_LOGIN)
     return is_known and "@" in login and {sender.lower() for sender in senders} != {login}
 
 
 def test_mail(recipient: str) -> Finding:
-    """Send one mail straight to the mail server, past the outbox; whether the server accepts it."""
-    message = messages.build(messages.sample(kind=messages.TEST, language=languages.active(), recipient=recipient))
-    backend = get_connection()
-    reply = backend.submit(message)
-    backend.close()
-    whose = f" ({reply.cause.label})" if reply.cause else ""
-    return (ok if reply.outcome is Outcome.ACCEPTED else failed)(f"{reply.outcome.value}: {reply.text}{whose}")
+    """Send one mail straight to each mail server, past the outbox; whether all of them accept it."""
+    texts, are_fine = [], True
+    for mailer in mailers.every():
+        sample = messages.sample(kind=messages.TEST, language=languages.active(), recipient=recipient)
+        reply = mailer.submit(messages.build(sample))
+        mailer.backend.close()
+        whose = f" ({reply.cause.label})" if reply.cause else ""
+        texts.append(f"{reply.outcome.value}: {reply.text}{whose}")
+        are_fine = are_fine and reply.outcome is Outcome.ACCEPTED
+    return (ok if are_fine else failed)("; ".join(texts))
 
 
 def mails() -> Finding:

@@ -51,6 +51,9 @@ class SevenBitMessage(EmailMultiAlternatives):
     """
 
     def message(self) -> Any:
+        # Encoded here, as Django's own encoding breaks a long name; a mail service encodes the plain ones by itself.
+        encoded = {"From": self.from_email, "Reply-To": ", ".join(self.reply_to)}
+        self.extra_headers |= {name: _mailbox(name, value) for name, value in encoded.items() if value}
         message = super().message()
         # Random, so that no part holds it. Letting Python search for one takes a seventh of a mail's building time.
         message.set_boundary(secrets.token_hex(12))
@@ -90,16 +93,14 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
             **_contexts[delivery.kind](delivery),
         }
         subject, text, html = (_render(f"mail/{delivery.kind}/{part}", context) for part in PARTS)
-    sender, address = _mailbox("From", languages.sender(code))
     reply_to = languages.reply_to(code)
     message = SevenBitMessage(
         subject=" ".join(subject.split()),
         body=text,
-        from_email=address,  # as SMTP's MAIL command takes it; the header has the name too
+        from_email=languages.sender(code),
+        reply_to=[reply_to] if reply_to else [],
         to=[delivery.recipient],
         headers={
-            "From": sender,
-            **({"Reply-To": _mailbox("Reply-To", reply_to)[0]} if reply_to else {}),
             "Message-ID": delivery.message_id,
             "Auto-Submitted": "auto-generated",
             "Content-Language": language,
@@ -143,10 +144,10 @@ def _render(template: str, context: Context) -> str:
 
 
 @cache
-def _mailbox(header: str, value: str) -> tuple[str, str]:
-    """Return a header that holds one mailbox, and its bare address. `value` may hold encoded words already."""
+def _mailbox(header: str, value: str) -> str:
+    """Return a header that holds one mailbox. `value` may hold encoded words already."""
     name, address = parseaddr(value)
-    return formataddr((_in_ascii(header, str(make_header(decode_header(name)))), address)), address
+    return formataddr((_in_ascii(header, str(make_header(decode_header(name)))), address))
 
 
 def _folded(header: str, value: str) -> str:

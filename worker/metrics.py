@@ -13,9 +13,8 @@ from core import clock
 from core.observability.counters import Counter, Histogram
 
 from . import mail_limits, notify
-from .classification import Cause
+from .classification import Cause, Outcome, Reply
 from .models import DEFERRED, EXEMPT, WAITS_FOR_LIMIT, Delivery, Heartbeat
-from .smtp import Outcome, Reply
 
 State = Delivery.State
 

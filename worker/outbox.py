@@ -18,10 +18,9 @@ from verification.models import CaptchaModel
 from verification.states import HandleLost
 
 from . import mail_limits, metrics, notify, suppression
-from .classification import Cause
+from .classification import Cause, Outcome, Reply
 from .mail_limits import MailLimit
 from .models import EXEMPT, UNDELIVERED, Delivery
-from .smtp import Outcome, Reply
 
 State = Delivery.State
 
@@ -182,9 +181,11 @@ def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
         return []
     now, ids = clock.now(), [delivery.pk for delivery, _ in results]
     replies = [When(pk=delivery.pk, then=Value(reply.text[:255])) for delivery, reply in results]
+    ids_there = [When(pk=delivery.pk, then=Value(reply.provider_id[:255])) for delivery, reply in results]
+    facts = {"provider_id": Case(*ids_there)} if any(reply.provider_id for _, reply in results) else {}
     tokens = {delivery.lease_token for delivery, _ in results}
     mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token__in=tokens)
-    if mine.end_lease(State.SENT, sent_at=now, last_reply=Case(*replies), cause="") == len(results):
+    if mine.end_lease(State.SENT, sent_at=now, last_reply=Case(*replies), cause="", **facts) == len(results):
         return []
     held = set(Delivery.objects.filter(pk__in=ids, sent_at=now, state=State.SENT).values_list("pk", flat=True))
     return [delivery for delivery, _ in results if delivery.pk not in held]

@@ -7,15 +7,14 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from django.core.mail import get_connection
 from django.db import DatabaseError, InterfaceError, connection
 
-from . import messages, metrics, outbox
+from . import mailers, messages, metrics, outbox
+from .classification import Outcome, Reply
+from .mailers import Mailer
 from .models import Delivery
 from .outbox import Result
-from .smtp import Outcome, Reply
 
 logger = logging.getLogger(__name__)
 
@@ -60,31 +59,31 @@ def deliver() -> int:
 
     Nothing is claimed while the mail server is known to be broken; after a pause one mail finds out.
     """
-    backend = get_connection()
-    if not backend.can_send() or not backend.breaker.allow():
+    mailer = mailers.choose()
+    if mailer is None:
         return 0
-    is_probe = backend.breaker.is_half_open
+    is_probe = mailer.breaker.is_half_open
     lease_ends = time.monotonic() + outbox.LEASE
     claimed = outbox.claim(limit=1 if is_probe else _pace.batch())
-    tried = _send_all(claimed, backend, lease_ends)
+    tried = _send_all(claimed, mailer, lease_ends)
     if is_probe and not tried:
-        backend.breaker.cancelled()
+        mailer.breaker.cancelled()
     outbox.retry_deferred_sooner(accepted=tried.count(Outcome.ACCEPTED))
     return len(claimed)
 
 
-def _send_all(claimed: list[Delivery], backend: Any, lease_ends: float) -> list[Outcome]:
+def _send_all(claimed: list[Delivery], mailer: Mailer, lease_ends: float) -> list[Outcome]:
     """Return the outcomes of those that were tried."""
     tried: list[Outcome] = []
     group_ends = time.monotonic() + GROUP_TIME
     rest: list[Delivery] = []
     try:
         for position, delivery in enumerate(claimed):
-            broken = position > 0 and backend.breaker.is_open  # the first may be the probe of an open breaker
+            broken = position > 0 and mailer.breaker.is_open  # the first may be the probe of an open breaker
             if broken or lease_ends - time.monotonic() < RESERVE:
                 rest = claimed[position:]
                 break
-            reply = _try(delivery, backend, later=claimed[position + 1 :])
+            reply = _try(delivery, mailer, later=claimed[position + 1 :])
             if reply.outcome is Outcome.BUSY:
                 metrics.count_try(delivery, reply)
                 rest = claimed[position:]
@@ -103,7 +102,7 @@ def _send_all(claimed: list[Delivery], backend: Any, lease_ends: float) -> list[
     return tried
 
 
-def _try(delivery: Delivery, backend: Any, *, later: Sequence[Delivery]) -> Reply:
+def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Reply:
     """Send a mail, or take the time of a send; `later` are the mails that are sent after it."""
     if delivery.is_suppressed:
         return Reply(Outcome.DROPPED, "suppressed")
@@ -112,17 +111,20 @@ def _try(delivery: Delivery, backend: Any, *, later: Sequence[Delivery]) -> Repl
             time.sleep(_pace.like_another())  # or how soon the next is sent would tell that there is no account
         return Reply(Outcome.DROPPED, "the address has no account")
     begun = time.monotonic()
-    reply = _build_and_send(delivery, backend)
+    reply = _build_and_send(delivery, mailer)
     _pace.note(time.monotonic() - begun)
     return reply
 
 
-def _build_and_send(delivery: Delivery, backend: Any) -> Reply:
+def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
     try:
         message = messages.build(delivery)
         # A stranger who asked for a muted mail sees it fare as any other: late while the mail server is down, and then
-        # sent. So the server is asked for the recipient.
-        reply: Reply = backend.submit(message, only_ask=delivery.is_muted)
+        # sent. So the server is asked for the recipient; where it can't be, the time of a send passes.
+        if delivery.is_muted and not mailer.can_ask:
+            time.sleep(_pace.like_another())
+            return Reply(Outcome.ACCEPTED, "muted")
+        reply = mailer.submit(message, only_ask=delivery.is_muted)
     except messages.Unbuildable as error:
         return Reply(Outcome.DROPPED, str(error))
     except Exception as error:  # a broken template must neither stop the batch nor lose the mail

@@ -1,74 +1,54 @@
 """Django's email backend for EMAIL_URL: it keeps its connections, has a total deadline, and reports each answer."""
 
-import logging
 import smtplib
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import parseaddr
-from enum import Enum
+from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from core.circuit_breaker import CircuitBreaker
-
-from .classification import Cause, classify
-from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Unavailable, printable, reason
-
-logger = logging.getLogger(__name__)
+from .classification import Cause, Outcome, Reply, classify
+from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Server, Unavailable, printable, reason
 
 AFTER_DOT = 20.0  # seconds to wait for the answer to DATA; RFC 5321 §4.5.3.2.6 asks for minutes, the lease allows this
 DEADLINE = 30.0  # seconds for one mail in all, waiting and connecting included
 
-# Of the process, as its connections are: Django makes a new backend object for each caller.
-breaker = CircuitBreaker(first=5.0, longest=30.0)  # seconds without a try after a fault of the service
-_throttled = threading.Event()  # the service isn't at fault: it takes no more mails for a while
-_pool = Pool()
-
-
-class Outcome(Enum):
-    ACCEPTED = "accepted"
-    DEFERRED = "deferred"  # not now: 4xx, 5xx about our rate, a time-out, a hang-up before the final dot
-    REFUSED = "refused"  # this mail never: 5xx about the recipient or the content, and not about our rate
-    UNAVAILABLE = "unavailable"  # the service's own fault: connecting, TLS, signing in, our sender address
-    THROTTLED = "throttled"  # not now, nor any other mail: the server takes no more of them for a while
-    BUSY = "busy"  # not tried: no connection was free, and the mail server takes no more of them
-    DROPPED = "dropped"  # there is nothing to send
-    UNKNOWN = "unknown"  # silence after the final dot: it may have been accepted
-
-
-@dataclass(frozen=True)
-class Reply:
-    """The answer to a mail, and its meaning. `text` is the server's code and words, or the error that came instead."""
-
-    outcome: Outcome
-    text: str
-
-    @property
-    def cause(self) -> Cause | None:
-        """Whose it is that this mail was refused or deferred; None where the server did not answer so."""
-        return classify(self.text) if self.outcome in (Outcome.REFUSED, Outcome.DEFERRED) else None
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the server called it permanent, though a refusal because of our rate is tried again."""
-        return self.cause is not None and self.text.startswith("5")
+_pools: dict[Server, Pool] = {}  # of the process: Django makes a new backend object for each caller
 
 
 class EmailBackend(BaseEmailBackend):
     """
     Each message has one recipient. `send_messages` is Django's; workers call `submit`, which returns the server's
-    answer. Connections open when they are needed, and `close` closes those that are not in use.
+    answer. Connections open when they are needed, and `close` closes those that are not in use. The arguments are those
+    of Django's own SMTP backend, and so are the settings that stand in for them.
     """
 
-    @property
-    def breaker(self) -> CircuitBreaker:
-        """Open while the mail server is left alone, as it is broken or throttles."""
-        return breaker
+    def __init__(
+        self,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        use_tls: bool | None = None,
+        use_ssl: bool | None = None,
+        fail_silently: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(fail_silently=fail_silently)
+        self.server = Server(
+            host=settings.EMAIL_HOST if host is None else host,
+            port=settings.EMAIL_PORT if port is None else port,
+            username=settings.EMAIL_HOST_USER if username is None else username,
+            password=settings.EMAIL_HOST_PASSWORD if password is None else password,
+            use_tls=settings.EMAIL_USE_TLS if use_tls is None else use_tls,
+            use_ssl=settings.EMAIL_USE_SSL if use_ssl is None else use_ssl,
+        )
+        self.pool = _pools.setdefault(self.server, Pool(self.server))
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Return how many were accepted. Raises SMTPException at the first other one, unless `fail_silently`."""
@@ -84,46 +64,28 @@ class EmailBackend(BaseEmailBackend):
         Send one message within DEADLINE seconds. With `only_ask`, ask whether the server would take a message for this
         recipient, and send nothing.
 
-        Never raises for what a server does; a message that can't be written raises before anything is sent. A fault of
-        the service opens the circuit breaker, and so does a server that takes no more mails for a while; any other
-        answer closes it.
+        Never raises for what a server does; a message that can't be written raises before anything is sent.
         """
         content = message.message().as_bytes(linesep="\r\n")
         sender, [recipient] = parseaddr(message.from_email)[1], message.recipients()
-        reply = _send(sender, recipient, None if only_ask else content, until=time.monotonic() + DEADLINE)
-        if reply.outcome is Outcome.UNAVAILABLE:
-            _throttled.clear()
-            breaker.failed()
-            logger.warning("the mail server can't be used: %s", reply.text)
-        elif reply.outcome is Outcome.THROTTLED:
-            _throttled.set()
-            breaker.failed()
-            logger.warning("the mail server takes no more mails for a while: %s", reply.text)
-        elif reply.outcome is not Outcome.BUSY:
-            breaker.succeeded()
-        return reply
+        return _send(self.pool, sender, recipient, None if only_ask else content, until=time.monotonic() + DEADLINE)
 
     def can_send(self) -> bool:
         """Whether this process has a connection to the mail server, be it in use, or may open one."""
-        return _pool.can_send()
+        return self.pool.can_send()
 
     def close(self) -> None:
-        _pool.close_idle()
-
-
-def is_broken() -> bool:
-    """Whether the mail server is left alone because it can't be used, and not because it throttles."""
-    return breaker.is_open and not _throttled.is_set()
+        self.pool.close_idle()
 
 
 class _HungUp(Exception):
     """The connection failed before the final dot: the mail was certainly not accepted."""
 
 
-def _send(sender: str, recipient: str, content: bytes | None, *, until: float) -> Reply:
+def _send(pool: Pool, sender: str, recipient: str, content: bytes | None, *, until: float) -> Reply:
     for _ in range(2):
         try:
-            connection = _pool.take(until=until)
+            connection = pool.take(until=until)
         except Unavailable as error:
             return Reply(Outcome.UNAVAILABLE, str(error))
         except Busy as error:
@@ -135,9 +97,9 @@ def _send(sender: str, recipient: str, content: bytes | None, *, until: float) -
         except _HungUp as error:
             if is_fresh or time.monotonic() >= until:
                 return Reply(Outcome.DEFERRED, str(error))
-            _pool.close_idle(doubtful=True)  # what closed this one may have closed them all: a free try on a new one
+            pool.close_idle(doubtful=True)  # what closed this one may have closed them all: a free try on a new one
         finally:
-            _pool.give_back(connection)
+            pool.give_back(connection)
     return Reply(Outcome.DEFERRED, "the server keeps hanging up")
 
 

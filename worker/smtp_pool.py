@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -73,13 +74,25 @@ def _shut_late_sockets() -> None:
                     socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A mail server, and how to sign in there."""
+
+    host: str
+    port: int
+    username: str = ""
+    password: str = field(default="", repr=False)
+    use_tls: bool = False
+    use_ssl: bool = False
+
+
 class Connection(smtplib.SMTP):
     """
-    An open connection to the server of EMAIL_URL, used by one thread at a time. One that `is_doubtful` is closed
-    instead of used again.
+    An open connection to a mail server, used by one thread at a time. One that `is_doubtful` is closed instead of used
+    again.
     """
 
-    def __init__(self, until: float, **options: Any) -> None:
+    def __init__(self, server: Server, until: float, **options: Any) -> None:
         """Open, secure and authenticate. Raises OSError (smtplib's errors are) or ValueError."""
         self.opened = self.used = time.monotonic()
         self.mails = 0
@@ -87,13 +100,13 @@ class Connection(smtplib.SMTP):
         try:
             with self.deadline(until):
                 options |= {"local_hostname": settings.EMAIL_HELO or None, "timeout": settings.EMAIL_TIMEOUT}
-                super().__init__(settings.EMAIL_HOST, settings.EMAIL_PORT, **options)
+                super().__init__(server.host, server.port, **options)
                 self.ehlo_or_helo_if_needed()
-                if settings.EMAIL_USE_TLS:
+                if server.use_tls:
                     self.starttls(context=_tls())
                     self.ehlo_or_helo_if_needed()  # the answer before TLS does not count (RFC 3207 §4.2)
-                if settings.EMAIL_HOST_USER:
-                    self.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
+                if server.username:
+                    self.login(server.username, server.password)
         except BaseException:
             self.close()
             raise
@@ -127,14 +140,15 @@ class SecureConnection(Connection, smtplib.SMTP_SSL):
 
 class Pool:
     """
-    At most EMAIL_MAX_CONNECTIONS connections. The one that was used last is taken first, so that those that are not
-    needed become idle, and are closed.
+    At most EMAIL_MAX_CONNECTIONS connections to a mail server. The one that was used last is taken first, so that those
+    that are not needed become idle, and are closed.
 
     A mail server that takes no more connections is not broken: threads wait in turn for one that is open, and after a
     pause one more is tried.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._turn = threading.Lock()  # held by the one thread that waits for a connection; the others wait for this
         self._changed = threading.Condition()
         self._idle: list[Connection] = []  # the one that was used last at the end
@@ -204,9 +218,12 @@ class Pool:
 
     def _open(self, until: float) -> Connection | None:
         """Open a connection in a place of the caller; None where the server takes no more. Raises Unavailable."""
-        opened = None
+        opened: Connection | None = None
         try:
-            opened = SecureConnection(until, context=_tls()) if settings.EMAIL_USE_SSL else Connection(until)
+            if self._server.use_ssl:
+                opened = SecureConnection(self._server, until, context=_tls())
+            else:
+                opened = Connection(self._server, until)
             self._growth.succeeded()
             self._refusal = NONE_FREE
         except (OSError, ValueError) as error:  # ValueError: no AUTH can carry this password

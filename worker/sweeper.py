@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from core import clock
 
-from . import mail_limits, notify, outbox, sending, smtp
+from . import mail_limits, mailers, notify, outbox, sending
 from .models import Heartbeat
 
 logger = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ _last_beat = float("-inf")
 def sweep() -> int:
     """
     Take back the mails of workers that are gone, and notify the workers of due mails; where none listens, send some.
-    Return how many were sent: while there are any, more may wait. Does nothing while the mail server is broken.
+    Return how many were sent: while there are any, more may wait. Does nothing while no mail server can be used.
     """
-    if smtp.breaker.is_open:
+    if all(mailer.breaker.is_open for mailer in mailers.every()):
         return 0
     outbox.take_back()
     longest = mail_limits.claimable(at=clock.now()).longest_due()
@@ -45,7 +45,7 @@ def beat() -> None:
     global _last_beat  # noqa: PLW0603
     if time.monotonic() - _last_beat < BEAT:
         return
-    columns = {"mail_server_broken": smtp.is_broken(), "broker_broken": notify.breaker.is_open}
+    columns = {"mail_server_broken": mailers.every()[0].is_broken, "broker_broken": notify.breaker.is_open}
     Heartbeat.objects.update_or_create(name=_name, defaults={"beat_at": Now(), **columns})
     Heartbeat.objects.filter(beat_at__lt=Now() - Heartbeat.FORGOTTEN).delete()
     _last_beat = time.monotonic()

@@ -21,8 +21,8 @@ from tests.servers import System
 from tests.visits import accept, ask, verify
 from verification.models import CaptchaModel
 from worker import outbox, sending, smtp
+from worker.classification import Outcome, Reply
 from worker.models import Delivery
-from worker.smtp import Outcome, Reply
 
 pytestmark = pytest.mark.django_db
 

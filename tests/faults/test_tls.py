@@ -12,7 +12,7 @@ from django.core.mail import EmailMessage
 
 from tests.servers import free_port
 from worker import smtp, smtp_pool
-from worker.smtp import Outcome
+from worker.classification import Outcome
 
 USER, PASSWORD = "doorcode", "p@ss word"
 

@@ -76,7 +76,7 @@ from signup import retention
 from tests.factories import right
 from verification.models import CaptchaModel
 from worker import notify, sending, smtp, sweeper
-from worker.smtp import Outcome, Reply
+from worker.classification import Outcome, Reply
 notify.notify_workers = lambda number: True
 smtp.EmailBackend.submit = lambda backend, message, only_ask=False: Reply(Outcome.ACCEPTED, "250 OK")
 steps = {}

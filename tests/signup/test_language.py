@@ -1,5 +1,7 @@
 """The language of pages, mails and accounts: chosen once, the same everywhere."""
 
+from email.utils import parseaddr
+
 import pytest
 from django.conf import settings
 from django.core.management import call_command
@@ -167,7 +169,7 @@ def test_name_and_sender_follow_the_language(client: Client, settings) -> None:
         client.post("/signup/", {"email": f"{code}@example.com"})
         mail = messages.build(delivery := Delivery.objects.latest("pk"))
         assert name in mail.subject
-        assert mail.from_email == address
+        assert parseaddr(mail.from_email)[1] == address
         assert delivery.message_id.rstrip(">").endswith(address.partition("@")[2])
 
 

@@ -15,8 +15,8 @@ from verification.models import CaptchaModel
 from verification.services import prove
 from verification.states import CodeExpired, CodeMismatch, HandleLost, ResendTooSoon
 from worker import outbox
+from worker.classification import Outcome, Reply
 from worker.models import Delivery
-from worker.smtp import Outcome, Reply
 
 pytestmark = pytest.mark.django_db
 

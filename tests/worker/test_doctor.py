@@ -12,6 +12,7 @@ from tests.worker.sink import Sink
 
 NAMES = {
     *("database", "migrations", "redis", "broker", "workers", "sweeper", "waiting_mails", "mails", "mail_server"),
+    "fallback_mail_server",
     *("spf", "dkim", "dmarc", "mx", "ptr"),
     *("catalogues", "keys", "proxies", "clock_of_database", "clock_of_redis"),
 }

@@ -15,7 +15,7 @@ from core.health.registry import Finding, State
 from tests.core.test_health import named
 from tests.factories import make_delivery
 from tests.worker.sink import Sink
-from worker import health, smtp_pool
+from worker import health, smtp, smtp_pool
 from worker.models import Delivery, Heartbeat
 
 
@@ -122,7 +122,7 @@ def test_c5_a_sender_that_is_not_the_login_is_told(
     sink: Sink, settings, monkeypatch, host: str, user: str, sender: str, is_told: bool
 ) -> None:
     """Where the provider wants them equal, before any mail is refused; it says what to set."""
-    connection = smtp_pool.Connection(time.monotonic() + 5)
+    connection = smtp_pool.Connection(smtp.EmailBackend().server, time.monotonic() + 5)
     monkeypatch.setattr(health.Pool, "take", lambda self, until: connection)
     settings.EMAIL_HOST, settings.EMAIL_HOST_USER = host, user
     settings.FROM_EMAILS, settings.DEFAULT_FROM_EMAIL = {}, sender

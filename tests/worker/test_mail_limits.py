@@ -17,8 +17,8 @@ from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make
 from tests.visits import deliver
 from verification.models import CaptchaModel
 from worker import mail_limits, outbox
+from worker.classification import Outcome, Reply
 from worker.models import Delivery, SiteMails
-from worker.smtp import Outcome, Reply
 
 pytestmark = pytest.mark.django_db
 

@@ -8,9 +8,9 @@ from django.db.models.functions import Now
 from core.circuit_breaker import CircuitBreaker
 from core.observability import counters
 from tests.factories import Hands, make_captcha, make_delivery
-from worker import metrics, outbox, sending, smtp, sweeper
+from worker import mailers, metrics, outbox, sending, smtp, sweeper
+from worker.classification import Outcome, Reply
 from worker.models import Delivery, Heartbeat, SiteMails
-from worker.smtp import Outcome, Reply
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +36,7 @@ def replies(monkeypatch) -> list[Reply]:
     """What the mail server says, in turn."""
     answers: list[Reply] = []
     monkeypatch.setattr(smtp.EmailBackend, "submit", lambda *_, **__: answers.pop(0))
-    monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
+    monkeypatch.setattr(mailers.every()[0], "breaker", CircuitBreaker(first=5, longest=30))
     return answers
 
 
@@ -231,8 +231,8 @@ def test_a_worker_is_counted_until_it_stops(beating) -> None:
 
 def test_a_worker_says_what_it_does_not_reach(beating, monkeypatch) -> None:
     """Its circuit breakers are in its memory; nobody else can see them."""
-    monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
-    smtp.breaker.failed()
+    monkeypatch.setattr(mailers.every()[0], "breaker", CircuitBreaker(first=5, longest=30))
+    mailers.every()[0].breaker.failed()
     sweeper.beat()
     seen = shown(metrics.workers)
     assert (seen["breakers_open", "mail_server"], seen["breakers_open", "broker"]) == (1, 0)

@@ -13,8 +13,8 @@ from tests.factories import ALICE, Hands, make_captcha, make_delivery
 from tests.servers import Postgres, System
 from verification.models import CaptchaModel
 from worker import outbox
+from worker.classification import Outcome, Reply
 from worker.models import Delivery
-from worker.smtp import Outcome, Reply
 
 pytestmark = pytest.mark.django_db
 

@@ -10,9 +10,9 @@ from django.db.models.functions import Now
 from core.circuit_breaker import CircuitBreaker
 from tests.factories import Hands, make_captcha, make_delivery
 from verification.models import CaptchaModel
-from worker import outbox, sending, smtp, sweeper
+from worker import mailers, outbox, sending, smtp, sweeper
+from worker.classification import Outcome, Reply
 from worker.models import Delivery
-from worker.smtp import Outcome, Reply
 
 pytestmark = pytest.mark.django_db
 
@@ -190,7 +190,7 @@ def broken(settings, monkeypatch):
     """A mail server that is down, and the monotonic time of its circuit breaker."""
     clock = [1000.0]
     monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr(smtp, "breaker", CircuitBreaker(first=5, longest=30))
+    monkeypatch.setattr(mailers.every()[0], "breaker", CircuitBreaker(first=5, longest=30))
     settings.EMAIL_PORT = 1
     return clock
 
@@ -241,7 +241,7 @@ def test_mails_that_get_no_connection_are_given_back_untried(crowded) -> None:
     sending.deliver()
     assert sorted(states()) == ["pending"] * 3 + ["sent"] * 2
     assert set(Delivery.objects.filter(state="pending").values_list("attempts", flat=True)) == {0}
-    assert not smtp.breaker.is_open
+    assert not mailers.every()[0].breaker.is_open
 
 
 def test_nothing_is_claimed_while_no_connection_can_be_had(sent: list[str], monkeypatch) -> None:
@@ -255,13 +255,13 @@ def test_nothing_is_claimed_while_no_connection_can_be_had(sent: list[str], monk
 
 def test_a_probe_that_got_no_connection_is_for_the_next(broken, crowded) -> None:
     """The circuit breaker allows another try at once."""
-    smtp.breaker.failed()
+    mailers.every()[0].breaker.failed()
     broken[0] += 5
     for _ in range(3):
-        smtp.EmailBackend().submit(EmailMessage())
+        mailers.every()[0].submit(EmailMessage())
     make_delivery(make_captcha(accepted=False))
     assert (sending.deliver(), states()) == (1, ["pending"])
-    assert smtp.breaker.allow()
+    assert mailers.every()[0].breaker.allow()
 
 
 def test_an_acceptance_shortens_the_wait_of_deferred_mails(sent: list[str]) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from smtplib import SMTPException
 from types import SimpleNamespace
 
@@ -15,8 +16,9 @@ from django.core.mail import EmailMessage, get_connection, send_mail
 from core.circuit_breaker import CircuitBreaker
 from tests.servers import wait_until
 from tests.worker.sink import Sink
-from worker import smtp, smtp_pool
-from worker.smtp import Outcome
+from worker import mailers, smtp, smtp_pool
+from worker.classification import Outcome, Reply
+from worker.mailers import Mailer
 from worker.smtp_pool import deadline
 
 MESSAGE = b"Subject: hello\r\n\r\n.dot\r\n..two\r\nend\r\n"
@@ -32,9 +34,7 @@ def sink(settings) -> Iterator[Callable[..., Sink]]:
         settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = sinks[-1].port, 1
         return sinks[-1]
 
-    smtp.breaker.succeeded()
     yield start
-    smtp.breaker.succeeded()
     for each in sinks:
         each.close()
 
@@ -50,14 +50,19 @@ def mail() -> EmailMessage:
     return Written(from_email="Doorcode <noreply@doorcode.test>", to=["alice@example.com"])
 
 
-def send(*, only_ask: bool = False) -> smtp.Reply:
-    return smtp.EmailBackend().submit(mail(), only_ask=only_ask)
+def main() -> Mailer:
+    """The way of EMAIL_URL."""
+    return mailers.every()[0]
+
+
+def send(*, only_ask: bool = False) -> Reply:
+    return main().submit(mail(), only_ask=only_ask)
 
 
 def test_a_mail_arrives_as_it_is(sink) -> None:
     """Lines that begin with a dot included (RFC 5321 §4.5.2)."""
     server = sink()
-    assert send() == smtp.Reply(Outcome.ACCEPTED, "250 taken")
+    assert send() == Reply(Outcome.ACCEPTED, "250 taken")
     assert server.mails == [MESSAGE.replace(b"\r\n.", b"\r\n..")]
     assert "mail from:<noreply@doorcode.test>" in [line.lower() for line in server.said]
 
@@ -261,12 +266,12 @@ def test_a_server_that_takes_so_many_mails_and_no_more(sink, verb: str) -> None:
     server = sink(**{verb: ["250 fine", "421 enough", "250 fine"]})
     assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
     assert server.connections == 2
-    assert not smtp.breaker.is_open
+    assert not main().breaker.is_open
 
 
-def in_thread(call: Callable[[], smtp.Reply]) -> "Future[smtp.Reply]":
+def in_thread(call: Callable[[], Reply]) -> "Future[Reply]":
     """Run it beside this test."""
-    future: Future[smtp.Reply] = Future()
+    future: Future[Reply] = Future()
     threading.Thread(target=lambda: future.set_result(call()), daemon=True).start()
     return future
 
@@ -284,11 +289,11 @@ def test_idle_connections_are_closed_though_no_mail_comes(sink, monkeypatch) -> 
     """In time and with QUIT; the one that is used stays."""
     monkeypatch.setattr(smtp_pool, "IDLE", 0.3)
     server = sink()
-    held = [smtp._pool.take(until=time.monotonic() + 5) for _ in range(3)]
+    held = [smtp.EmailBackend().pool.take(until=time.monotonic() + 5) for _ in range(3)]
     for each in held[1:]:
-        smtp._pool.give_back(each)
+        smtp.EmailBackend().pool.give_back(each)
     wait_until(lambda: server.open == 1, "the end of the idle ones")
-    smtp._pool.give_back(held[0])
+    smtp.EmailBackend().pool.give_back(held[0])
     wait_until(lambda: server.open == 0, "the end of the last one")
     assert server.said.count("quit") == 3
     assert send().outcome is Outcome.ACCEPTED
@@ -298,23 +303,23 @@ def test_idle_connections_are_closed_though_no_mail_comes(sink, monkeypatch) -> 
 def test_where_no_more_connections_are_taken_those_that_are_open_serve_all(sink, script: dict) -> None:
     """A refused connection is no broken server while another is open: the mail waits for that one."""
     server = sink(**script)
-    held = smtp._pool.take(until=time.monotonic() + 5)
+    held = smtp.EmailBackend().pool.take(until=time.monotonic() + 5)
     waiting = [in_thread(send) for _ in range(3)]
     wait_until(lambda: server.connections >= 2, "a refused connection")
     assert smtp.EmailBackend().can_send()
-    smtp._pool.give_back(held)
+    smtp.EmailBackend().pool.give_back(held)
     assert {each.result(20).outcome for each in waiting} == {Outcome.ACCEPTED}
-    assert not smtp.breaker.is_open
+    assert not main().breaker.is_open
     assert server.connections <= 4  # none is tried again at once
 
 
 def test_more_connections_are_tried_after_a_pause(sink, monkeypatch) -> None:
     """The limit may have been another's."""
     server = sink(CONNECT=["220 sink", "421 too many", "220 sink"])
-    monkeypatch.setattr(smtp._pool, "_growth", CircuitBreaker(first=0.2, longest=0.2))
-    held = smtp._pool.take(until=time.monotonic() + 5)
+    monkeypatch.setattr(smtp.EmailBackend().pool, "_growth", CircuitBreaker(first=0.2, longest=0.2))
+    held = smtp.EmailBackend().pool.take(until=time.monotonic() + 5)
     assert send().outcome is Outcome.ACCEPTED
-    smtp._pool.give_back(held)
+    smtp.EmailBackend().pool.give_back(held)
     assert (server.connections, server.open) == (3, 2)
 
 
@@ -338,11 +343,11 @@ def test_nobody_waits_for_ever(sink, settings, monkeypatch) -> None:
     settings.EMAIL_MAX_CONNECTIONS = 1
     monkeypatch.setattr(smtp_pool, "PATIENCE", 0.2)
     sink()
-    held = smtp._pool.take(until=time.monotonic() + 5)
-    assert send() == smtp.Reply(Outcome.BUSY, "no connection was free")
-    smtp._pool.give_back(held)
+    held = smtp.EmailBackend().pool.take(until=time.monotonic() + 5)
+    assert send() == Reply(Outcome.BUSY, "no connection was free")
+    smtp.EmailBackend().pool.give_back(held)
     assert send().outcome is Outcome.ACCEPTED
-    assert not smtp.breaker.is_open
+    assert not main().breaker.is_open
 
 
 def test_a_process_that_gets_no_connection_leaves_the_server_alone(sink) -> None:
@@ -351,29 +356,29 @@ def test_a_process_that_gets_no_connection_leaves_the_server_alone(sink) -> None
     assert [send().outcome for _ in range(3)] == [Outcome.BUSY] * 3
     assert server.connections == 1
     assert not smtp.EmailBackend().can_send()
-    assert not smtp.breaker.is_open
+    assert not main().breaker.is_open
 
 
 def test_a_server_that_throttles_is_left_alone_and_not_broken(sink) -> None:
     """Until it takes mails again."""
     server = sink(MAIL=["450 too much mail", "250 fine"])
     assert send().outcome is Outcome.THROTTLED
-    assert (smtp.breaker.is_open, smtp.is_broken()) == (True, False)
+    assert (main().breaker.is_open, main().is_broken) == (True, False)
     assert send().outcome is Outcome.ACCEPTED
-    assert not smtp.breaker.is_open
+    assert not main().breaker.is_open
     server.script = {"MAIL": ["550 not this sender"]}
     assert send().outcome is Outcome.UNAVAILABLE
-    assert smtp.is_broken()
+    assert main().is_broken
 
 
 def test_after_a_hang_up_no_other_old_connection_is_tried(sink) -> None:
     """A server that was restarted has closed them all."""
     server = sink()
-    held = [smtp._pool.take(until=time.monotonic() + 5) for _ in range(3)]
+    held = [smtp.EmailBackend().pool.take(until=time.monotonic() + 5) for _ in range(3)]
     for each in held:
         each.sock.shutdown(socket.SHUT_RDWR)
         each.mails = 1
-        smtp._pool.give_back(each)
+        smtp.EmailBackend().pool.give_back(each)
     assert send().outcome is Outcome.ACCEPTED
     assert server.connections == 4
 
@@ -386,7 +391,7 @@ def test_a_mistake_of_ours_leaves_no_connection_half_way(sink, monkeypatch) -> N
         with pytest.raises(KeyError):
             send()
         patch.setattr(smtp_pool, "_tls", lambda: {}["mistake"])
-        patch.setattr(smtp_pool.settings, "EMAIL_USE_SSL", True)
+        patch.setattr(main().backend.pool, "_server", replace(main().backend.server, use_ssl=True))
         with pytest.raises(KeyError):
             send()
     assert send().outcome is Outcome.ACCEPTED

@@ -237,7 +237,7 @@ EDGES = [
     defect(
         54,
         "A body in chunks is cut at the limit of bodies, and the rest is ignored",
-        Edit("core/wsgi.py", "DATA_UPLOAD_MAX_MEMORY_SIZE + 1)", "DATA_UPLOAD_MAX_MEMORY_SIZE)"),
+        Edit("core/wsgi.py", '["PATH_INFO"]) + 1)', '["PATH_INFO"]))'),
         "test_edges.py::test_54_chunks_have_the_limit_of_bodies",
     ),
     defect(
