@@ -1,8 +1,10 @@
 # Web, worker, beat and management commands are one image; docker-compose.yml says which is which.
 FROM python:3.13-slim AS build
 WORKDIR /build
-COPY requirements/base.txt .
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r base.txt
+# anymail.txt or ses.txt for a mail service by its API
+ARG REQUIREMENTS=base.txt
+COPY requirements/ requirements/
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements/$REQUIREMENTS
 
 FROM python:3.13-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

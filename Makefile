@@ -86,4 +86,6 @@ format: install  ## ruff's formatting and safe fixes
 lock:  ## requirements/*.txt from pyproject.toml, keeping pins that still hold (needs uv; ARGS=--upgrade for newer ones)
 	$(LOCK) -o requirements/base.txt
 	$(LOCK) --group demo -c requirements/base.txt -o requirements/demo.txt
-	$(LOCK) --group dev -c requirements/demo.txt -o requirements/dev.txt
+	$(LOCK) --extra anymail --group dev -c requirements/demo.txt -o requirements/dev.txt
+	$(LOCK) --extra anymail -c requirements/dev.txt -o requirements/anymail.txt
+	$(LOCK) --extra ses -c requirements/dev.txt -o requirements/ses.txt

@@ -76,8 +76,8 @@ def deployment(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
 def webhooks(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]:
     """Mail services whose reports of bounces are not taken."""
     for service in set(settings.MAIL_SERVICES) - set(settings.MAIL_WEBHOOKS):
-        text = _("EMAIL_WEBHOOK_SECRET is not set: bounces and complaints that %(service)s reports are not taken")
-        hint = _("Set EMAIL_WEBHOOK_SECRET, and the address of the webhook at the mail service")
+        text = _("Bounces and complaints that %(service)s reports are not taken: nothing tells them from forged ones")
+        hint = _("Set EMAIL_WEBHOOK_SECRET or the signing key of the mail service: docs/how-to/mail-providers.md")
         yield checks.Warning(text % {"service": service}, hint=hint, id="doorcode.W009")
 
 

@@ -153,10 +153,10 @@ class Env(environ.Env):  # type: ignore[misc]
             return server, tls, {**master, "sentinel_kwargs": {"ssl": True, **tls}}
         return url, False, {}
 
-    def mail_routes(self, first: str, fallback: str, *, default: str) -> list[mail_urls.Route]:
-        """Return the ways by which mails leave: the first one, and the fallback where there is one."""
-        urls = {first: self.str(first, default=default), fallback: self.str(fallback, default="")}
-        return [mail_urls.read(var, url.strip()) for var, url in urls.items() if url]
+    def mail_routes(self, var: str, default: str) -> list[mail_urls.Route]:
+        """Return the way by which mails leave; none for an empty variable."""
+        url: str = self.str(var, default=default).strip()
+        return [mail_urls.read(var, url)] if url else []
 
     def webhook_secret(self, var: str) -> str:
         """Return the `user:password` by which mail services sign in at a webhook; empty for none."""

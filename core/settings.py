@@ -213,7 +213,8 @@ CELERY_BEAT_SCHEDULE = {"purge": {"task": "signup.tasks.purge", "schedule": 3_60
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: no schedule file to lose or to lock
 
 # --- Mail -------------------------------------------------------------------------------------------------------------
-MAIL_ROUTES = env.mail_routes("EMAIL_URL", "EMAIL_FALLBACK_URL", default="smtp://127.0.0.1:1025")
+MAIL_ROUTES = env.mail_routes("EMAIL_URL", default="smtp://127.0.0.1:1025")
+MAIL_ROUTES += env.mail_routes("EMAIL_FALLBACK_URL", default="")  # while the first can't be used
 EMAIL_BACKEND = MAIL_ROUTES[0].backend
 EMAIL_HOST = MAIL_ROUTES[0].options.get("host", "")  # these are empty for a mail service
 EMAIL_PORT = MAIL_ROUTES[0].options.get("port", 0)
@@ -226,8 +227,7 @@ EMAIL_WEBHOOK_SECRET = env.webhook_secret("EMAIL_WEBHOOK_SECRET")
 ANYMAIL: dict[str, Any] = {"REQUESTS_TIMEOUT": mail_urls.API_TIMEOUT, "WEBHOOK_SECRET": EMAIL_WEBHOOK_SECRET}
 for _route in reversed(MAIL_ROUTES):  # of one service twice, EMAIL_URL's settings count
     ANYMAIL |= _route.anymail
-# Only those can report bounces whose reports can be told from forged ones.
-MAIL_WEBHOOKS = [name for name in MAIL_SERVICES if EMAIL_WEBHOOK_SECRET or mail_urls.is_signed(name, ANYMAIL)]
+MAIL_WEBHOOKS = [name for name in MAIL_SERVICES if mail_urls.can_report(name, ANYMAIL)]
 INSTALLED_APPS += ["anymail"] if MAIL_SERVICES else []
 EMAIL_MAX_CONNECTIONS = env.int("EMAIL_MAX_CONNECTIONS", default=16)  # of one worker process, one for each thread
 EMAIL_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer

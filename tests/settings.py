@@ -25,8 +25,15 @@ os.environ.update(
 )
 
 from core.settings import *  # noqa: F403
-from core.settings import DATABASES, LOGGING
+from core.settings import ANYMAIL, DATABASES, LOGGING
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": None}
+# Three services whose reports are taken.
+MAIL_WEBHOOKS = ["mailgun", "postmark", "mailersend"]
+ANYMAIL |= {
+    "WEBHOOK_SECRET": "mail:a-password-of-tests",
+    "MAILGUN_WEBHOOK_SIGNING_KEY": "a-key-of-mailgun",
+    "MAILERSEND_SIGNING_SECRET": "a-key-of-mailersend",
+}
 LOGGING["loggers"]["mail.log"] = {"level": "WARNING"}  # aiosmtpd's every word

@@ -16,25 +16,29 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
 
     The text of the reply begins with the digits that SMTP has for its meaning, as all that reads replies knows these.
     """
-    import requests
     from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused
 
     try:
         backend.open()  # and stays so: one connection for all mails of a thread
         backend.send_messages([message])
-    except AnymailRecipientsRefused as error:
-        return Reply(Outcome.REFUSED, _words(550, error))
+    except AnymailRecipientsRefused:
+        pass  # the status says so too, and for more services
     except AnymailAPIError as error:
-        if isinstance(error, requests.ReadTimeout) or "ReadTimeout" in type(error.__cause__).__name__:
-            return Reply(Outcome.UNKNOWN, f"{type(error.__cause__).__name__}: no answer from {backend.esp_name}")
         return _failure(error)
     status = message.anymail_status  # type: ignore[attr-defined]
-    return Reply(Outcome.ACCEPTED, f"250 {backend.esp_name}: {', '.join(status.status)}", status.message_id or "")
+    if refusals := {"invalid", "rejected"} & set(status.status):
+        said = getattr(status.esp_response, "text", "")
+        return Reply(Outcome.REFUSED, _words(550, f"{backend.esp_name}: {', '.join(refusals)}: {said}"))
+    if not status.message_id:  # whoever accepts a mail gives it an id
+        return Reply(Outcome.UNKNOWN, f"no id from {backend.esp_name}")
+    return Reply(Outcome.ACCEPTED, f"250 {backend.esp_name}: {', '.join(status.status)}", status.message_id)
 
 
 def _failure(error: Any) -> Reply:
-    """The meaning of an error by its HTTP status; None is a service that was not reached."""
+    """The meaning of an error by its HTTP status; None is a service that was not reached, or did not answer."""
     status = error.status_code or _status_of_boto(error.__cause__)
+    if status == 200 or _is_silence(error.__cause__):  # 200: with an answer that can't be read
+        return Reply(Outcome.UNKNOWN, _words(None, error))
     if status is None or status in (401, 403) or status >= 500:
         return Reply(Outcome.UNAVAILABLE, _words(status, error))
     if status == 429 or "Throttl" in str(error):
@@ -44,6 +48,13 @@ def _failure(error: Any) -> Reply:
         return Reply(Outcome.REFUSED, refusal)
     # Most are about our settings there, such as the sender: fixed soon, and then no mail is lost.
     return Reply(Outcome.DEFERRED, _words(450, error))
+
+
+def _is_silence(cause: Any) -> bool:
+    """Whether the service may have taken the mail before the connection failed: by the errors of requests and boto3."""
+    inner = getattr(cause, "args", ())
+    names = [type(each).__name__ for each in (cause, *inner)]
+    return any(name in ("ReadTimeout", "ReadTimeoutError", "ProtocolError", "ConnectionClosedError") for name in names)
 
 
 def _status_of_boto(cause: Any) -> int | None:

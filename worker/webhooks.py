@@ -54,7 +54,7 @@ def _record(sender: Any, event: AnymailTrackingEvent, esp_name: str, **kwargs: A
 
 
 def _report(event: AnymailTrackingEvent) -> bounces.Report:
-    state, said = STATES[event.event_type], event.mta_response or event.description or ""
+    state, said = STATES[event.event_type], (event.mta_response or event.description or "").removeprefix("smtp;")
     if state == Delivery.State.COMPLAINED:
         return bounces.Report(state, said, provider_id=event.message_id)
     cause = classify(said)

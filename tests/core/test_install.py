@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from tests.servers import ROOT
 
 LOCKS = ("base", "demo", "dev")  # each holds all of the one before it
+SERVICES = ("anymail", "ses")  # base, and what mail services need
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -34,8 +35,11 @@ def pins(lock: str) -> dict[str, str]:
 
 def wanted(lock: str) -> list[Requirement]:
     """The requirements in pyproject.toml."""
-    groups = () if lock == "base" else resolve_dependency_groups(PROJECT["dependency-groups"], lock)
-    return [Requirement(str(line)) for line in (*PROJECT["project"]["dependencies"], *groups)]
+    groups, extras = PROJECT["dependency-groups"], PROJECT["project"]["optional-dependencies"]
+    more = resolve_dependency_groups(groups, lock) if lock in groups else extras.get(lock, ())
+    if lock == "dev":
+        more = (*more, *extras["anymail"])
+    return [Requirement(str(line)) for line in (*PROJECT["project"]["dependencies"], *more)]
 
 
 def needs(package: Requirement) -> Iterable[Requirement]:
@@ -67,7 +71,7 @@ def run(*command: str | Path, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, *SERVICES])
 def test_every_pin_has_hashes_and_no_line_names_an_index(lock: str) -> None:
     """No line is a URL or an option either."""
     pinned = re.findall(r"^\S+==.*\\\n    --hash=sha256:[0-9a-f]{64}", lock_text(lock), re.MULTILINE)
@@ -76,7 +80,7 @@ def test_every_pin_has_hashes_and_no_line_names_an_index(lock: str) -> None:
     assert "index" not in lock_text(lock)
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, "anymail"])
 def test_a_lock_has_all_that_its_packages_require_and_nothing_else(lock: str) -> None:
     """It is installed without resolving, so nothing else would bring what it lacks: markers and extras count."""
     pinned, found = pins(lock), walk(lock)
@@ -94,6 +98,8 @@ def test_a_lock_has_all_that_its_packages_require_and_nothing_else(lock: str) ->
 def test_the_locks_agree() -> None:
     """The demo has the pins of production, and the tests run on those of the demo: one environment serves all."""
     assert pins("base").items() < pins("demo").items() < pins("dev").items()
+    assert pins("base").items() < pins("anymail").items() < pins("dev").items()
+    assert pins("anymail").items() < pins("ses").items()
 
 
 def test_whatever_installs_a_lock_resolves_nothing() -> None:

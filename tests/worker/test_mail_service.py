@@ -1,0 +1,174 @@
+"""Mail by the API of a mail service: what it answers means the same as what a mail server says."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from anymail.exceptions import AnymailAPIError
+
+from core import mail_urls
+from tests.factories import ALICE, Hands, make_captcha, make_delivery, muted, right
+from worker import mail_service, mailers, messages, sending
+from worker.classification import Cause, Outcome, Reply
+from worker.models import Delivery
+
+
+class Service:
+    """Postmark's API on this machine; it answers with `answer`, a status and a body."""
+
+    def __init__(self) -> None:
+        self.answer: tuple[int, Any] = (200, {"ErrorCode": 0, "MessageID": "id-1", "To": ALICE, "Message": "OK"})
+        self.delay = 0.0
+        self.taken: list[dict[str, Any]] = []
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                service.taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                time.sleep(service.delay)
+                status, body = service.answer
+                if not status:
+                    self.close_connection = True
+                    return
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/"
+
+
+@pytest.fixture
+def service(settings) -> Iterator[Service]:
+    """The first way of all mails."""
+    service = Service()
+    route = mail_urls.read("EMAIL_URL", f"anymail+postmark://token@?api_url={service.url}")
+    settings.MAIL_ROUTES, settings.EMAIL_BACKEND = [route], route.backend
+    settings.ANYMAIL = settings.ANYMAIL | route.anymail | {"REQUESTS_TIMEOUT": 0.5}
+    yield service
+    mailers.every()[0].backend.close()
+    service.server.shutdown()
+    service.server.server_close()
+
+
+def send(kind: str = "password_changed", language: str = "zh-hans") -> Reply:
+    message = messages.build(messages.sample(kind=kind, language=language, recipient=ALICE))
+    return mailers.every()[0].submit(message)
+
+
+@pytest.mark.django_db
+def test_a_mail_arrives_with_all_that_it_has(service: Service, settings, hands: Hands) -> None:
+    """The names in their own script, both texts, the headers; the id of the service is kept."""
+    settings.FROM_EMAILS, settings.REPLY_TO_EMAILS = (
+        {"zh-hans": "北京大学附属中学 <noreply@school.cn>"},
+        {"": "帮助 <help@school.cn>"},
+    )
+    settings.EMAIL_REPLY_TO = "帮助 <help@school.cn>"
+    sign_up = make_captcha(accepted=False)
+    delivery = make_delivery(sign_up, language="zh-hans")
+    assert sending.deliver() == 1
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.provider_id, delivery.last_reply) == ("sent", "id-1", "250 Postmark: sent")
+    [taken] = service.taken
+    headers = {each["Name"]: each["Value"] for each in taken["Headers"]}
+    assert (taken["From"], taken["To"]) == ("北京大学附属中学 <noreply@school.cn>", ALICE)
+    assert taken["ReplyTo"] == "帮助 <help@school.cn>"
+    assert right(sign_up) in taken["Subject"]
+    assert right(sign_up) in taken["TextBody"].splitlines()
+    assert right(sign_up) in taken["HtmlBody"]
+    assert (headers["Message-ID"], headers["Content-Language"]) == (delivery.message_id, "zh-Hans")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome", "cause"),
+    [
+        (200, {"ErrorCode": 300, "Message": "Invalid 'To' address: 'x'."}, Outcome.REFUSED, Cause.MAILBOX),
+        (422, {"ErrorCode": 406, "Message": "You tried to send to recipient(s) that have been marked as inactive.\n Found inactive addresses: alice@example.com.\n Inactive recipients are ones that …"}, Outcome.REFUSED, Cause.MAILBOX),
+        (422, {"ErrorCode": 400, "Message": "The 'From' address you supplied is not a Sender Signature"}, Outcome.DEFERRED, None),
+        (422, {"ErrorCode": 1, "Message": "550 5.1.1 no such user"}, Outcome.REFUSED, Cause.MAILBOX),
+        (401, {"ErrorCode": 10, "Message": "Bad or missing API token"}, Outcome.UNAVAILABLE, None),
+        (403, b"", Outcome.UNAVAILABLE, None),
+        (429, {"ErrorCode": 429, "Message": "Rate limit exceeded"}, Outcome.THROTTLED, None),
+        (500, b"oops", Outcome.UNAVAILABLE, None),
+        (503, b"<html>", Outcome.UNAVAILABLE, None),
+        (200, b"not JSON", Outcome.UNKNOWN, None),
+        (422, {"ErrorCode": 406, "Message": "in other words"}, Outcome.UNKNOWN, None),
+    ],
+)  # fmt: skip
+def test_what_an_answer_means(service: Service, status: int, body: Any, outcome: Outcome, cause: Cause | None) -> None:
+    """A wrong setting of ours loses no mail; a dead mailbox is told as one."""
+    service.answer = (status, body)
+    reply = send()
+    assert reply.outcome is outcome
+    if cause:
+        assert reply.cause is cause
+
+
+def test_silence_is_unknown(service: Service) -> None:
+    """It may have been accepted, so it is not sent again at once."""
+    service.delay = 1.0
+    assert send().outcome is Outcome.UNKNOWN
+
+
+def test_a_connection_that_breaks_before_the_answer_is_unknown(service: Service) -> None:
+    """As silence is."""
+    service.answer = (0, b"")
+    assert send().outcome is Outcome.UNKNOWN
+
+
+def test_a_service_that_is_not_there_opens_the_circuit(service: Service) -> None:
+    """As a mail server does that can't be reached."""
+    service.server.shutdown()
+    service.server.server_close()
+    assert send().outcome is Outcome.UNAVAILABLE
+    assert mailers.every()[0].breaker.is_open
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "outcome"),
+    [
+        ("TooManyRequestsException", 429, Outcome.THROTTLED),
+        ("ThrottlingException", 400, Outcome.THROTTLED),
+        ("MessageRejected", 400, Outcome.DEFERRED),
+        ("UnrecognizedClientException", 403, Outcome.UNAVAILABLE),
+        ("InternalFailure", 500, Outcome.UNAVAILABLE),
+        ("EndpointConnectionError", None, Outcome.UNAVAILABLE),
+        ("ReadTimeoutError", None, Outcome.UNKNOWN),
+    ],
+)
+def test_an_error_of_amazon_ses_means_the_same(code: str, status: int | None, outcome: Outcome) -> None:
+    """Its errors are boto3's, and have no status of their own."""
+    cause = type(code, (Exception,), {})()
+    if status:
+        cause.response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+    def send_messages(messages: Any) -> None:
+        raise AnymailAPIError(f"An error occurred ({code})") from cause
+
+    backend = SimpleNamespace(open=lambda: None, send_messages=send_messages, esp_name="Amazon SES")
+    assert mail_service.submit(backend, messages.build(messages.sample(kind="test", language="en"))).outcome is outcome
+
+
+@pytest.mark.django_db
+def test_a_muted_mail_is_not_sent(service: Service, hands: Hands) -> None:
+    """A service can't be asked for a recipient: whoever asked sees the mail as sent, after the time of a send."""
+    muted()
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert (service.taken, Delivery.objects.get().visible_state) == ([], "sent")

@@ -1,0 +1,111 @@
+"""The second way of mails, while the first can't be used."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from core import mail_urls
+from core.circuit_breaker import CircuitBreaker
+from tests.factories import make_captcha, make_delivery
+from tests.worker.sink import Sink
+from worker import health, mailers, outbox, sending, sweeper
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sinks(settings) -> Iterator[tuple[Sink, Sink]]:
+    """The mail servers of both ways."""
+    first, second = Sink({}), Sink({})
+    routes = [f"smtp://127.0.0.1:{first.port}", f"smtp://127.0.0.1:{second.port}"]
+    settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", url) for url in routes]
+    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", first.port, 1
+    yield first, second
+    for each in (first, second):
+        each.close()
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """The monotonic time of the circuit breakers."""
+    moments = [1_000.0]
+    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: moments[0])
+    for mailer in mailers.every():
+        monkeypatch.setattr(mailer, "breaker", CircuitBreaker(first=5, longest=30))
+    return moments
+
+
+def mails(number: int) -> None:
+    for _ in range(number):
+        make_delivery(make_captcha(accepted=False))
+
+
+def deliver() -> list[int]:
+    """The sizes of the batches until none is left."""
+    return list(iter(sending.deliver, 0))
+
+
+def test_mails_leave_by_the_first_way(sinks: tuple[Sink, Sink]) -> None:
+    """While it works, the second is left alone."""
+    mails(3)
+    deliver()
+    assert [len(sink.mails) for sink in sinks] == [3, 0]
+    assert sinks[1].connections == 0
+
+
+@pytest.mark.parametrize("script", [{"MAIL": ["550 not this sender"] * 9}, {"MAIL": ["450 too many mails"] * 9}])
+def test_the_second_takes_over_while_the_first_is_broken_or_throttles(
+    sinks: tuple[Sink, Sink], clock: list[float], script: dict[str, list[str]], monkeypatch
+) -> None:
+    """The mail that found out is tried again soon; all others leave at once, each of them once."""
+    monkeypatch.setattr(outbox, "SERVICE_PAUSE", 0)
+    first, second = sinks
+    first.script.update(script)
+    mails(5)
+    deliver()
+    assert (len(first.mails), len(second.mails)) == (0, 5)
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
+
+
+def test_the_first_is_tried_again_by_one_mail(sinks: tuple[Sink, Sink], clock: list[float]) -> None:
+    """After a pause; once it works, all mails leave by it."""
+    first, second = sinks
+    mailers.every()[0].breaker.failed()
+    mails(2)
+    deliver()
+    clock[0] += 6
+    mails(3)
+    assert sending.deliver() == 1
+    assert (len(first.mails), len(second.mails)) == (1, 2)
+    deliver()
+    assert (len(first.mails), len(second.mails)) == (3, 2)
+
+
+def test_nothing_is_claimed_while_both_are_broken(sinks: tuple[Sink, Sink], clock: list[float]) -> None:
+    """Neither by a worker nor by a sweep."""
+    mails(1)
+    for mailer in mailers.every():
+        mailer.breaker.failed()
+    assert (sending.deliver(), sweeper.sweep()) == (0, 0)
+    clock[0] += 6
+    assert sending.deliver() == 1
+
+
+def test_a_busy_first_way_is_not_a_broken_one(sinks: tuple[Sink, Sink], monkeypatch) -> None:
+    """Another process has all its connections, and sends the mails."""
+    monkeypatch.setattr(mailers.every()[0], "can_send", lambda: False)
+    mails(1)
+    assert sending.deliver() == 0
+    assert sinks[1].connections == 0
+
+
+def test_the_doctor_looks_at_both(sinks: tuple[Sink, Sink], settings) -> None:
+    """By their own servers."""
+    for check, sink in zip((health.mail_server, health.fallback_mail_server), sinks, strict=True):
+        assert check().text == f"127.0.0.1:{sink.port}, without TLS"
+    health.test_mail("ann@example.com")
+    assert [len(sink.mails) for sink in sinks] == [1, 1]
+    settings.MAIL_ROUTES = settings.MAIL_ROUTES[:1]
+    mailers.every.cache_clear()
+    assert health.fallback_mail_server().text == "EMAIL_FALLBACK_URL is not set"
