@@ -192,12 +192,14 @@ retry unix - - n - - error
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
+script unix - n n - - pipe user=nobody argv={folder}/script
 """
 
 
 class Postfix(Server):
     """
-    A Postfix that relays all mail to a sink, with queues and settings of its own; `settings` are those of main.cf.
+    A Postfix that relays all mail to a sink, with queues and settings of its own; `settings` are those of main.cf. A
+    mail whose transport is "script:" goes to the program `script` in its folder, which nobody runs (the user).
 
     It limits this machine as it would any client (by default it exempts those that it relays for).
     """
@@ -230,7 +232,7 @@ class Postfix(Server):
         }
         lines = "".join(f"{name} = {value}\n" for name, value in main.items())
         (self.folder / "settings" / "main.cf").write_text(lines)
-        (self.folder / "settings" / "master.cf").write_text(MASTER.format(port=self.port))
+        (self.folder / "settings" / "master.cf").write_text(MASTER.format(port=self.port, folder=self.folder))
 
     @property
     def url(self) -> str:

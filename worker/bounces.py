@@ -63,12 +63,17 @@ def record(report: Report) -> Outcome:
     Delivery.objects.filter(pk=delivery.pk).end_lease(
         report.state,
         sent_at=Coalesce("sent_at", Now()),
-        last_reply=" ".join(report.text.split())[:255],
+        last_reply=_one_line(report.text)[:255],
         cause=report.cause or "",
     )
     if report.reason:
         suppression.suppress(address=delivery.recipient, reason=report.reason)
     return _counted(report, Outcome.RECORDED)
+
+
+def _one_line(text: str) -> str:
+    """A stranger's text, as the admin and PostgreSQL can take it: no line breaks, NUL or other invisible characters."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def _counted(report: Report, outcome: Outcome) -> Outcome:

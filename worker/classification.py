@@ -61,6 +61,7 @@ SUBJECTS = {
 }
 # At the beginning of the words, and at the end of qmail's: "sorry, no mailbox here by that name. (#5.1.1)".
 CODE = re.compile(r"^[45]\d\d[ -]\W?[45]\.(\d{1,3}\.\d{1,3})(?!\.?\d)|\(#[45]\.(\d{1,3}\.\d{1,3})\)")
+STATUS = re.compile(r"[45]\.(\d{1,3}\.\d{1,3})")
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,26 @@ def classify(reply: str) -> Cause | None:
     """
     if not re.match(r"[45]\d\d\b", reply):
         return None
-    # A visitor chose the address that a server repeats, so it must not decide.
-    words = " ".join(word for word in reply[:LONGEST].split() if "@" not in word)
+    words = _words(reply)
     found = CODE.search(words)
-    code = (found[1] or found[2]) if found else ""
+    return _cause((found[1] or found[2]) if found else "", words)
+
+
+def classify_status(status: str, text: str) -> Cause | None:
+    """
+    The cause of an enhanced status code ("5.1.1") that stands beside its text, as in a bounce; None for what is no code
+    of a failure.
+    """
+    found = STATUS.fullmatch(status)
+    return _cause(found[1], _words(text)) if found else None
+
+
+def _words(text: str) -> str:
+    """The words that decide: a visitor chose the address that a server repeats, so it must not."""
+    return " ".join(word for word in text[:LONGEST].split() if "@" not in word)
+
+
+def _cause(code: str, words: str) -> Cause:
     text = next((each for each in _texts() if each.pattern.search(words)), None)
     if code in EXACT and not (text and text.over_codes):
         return EXACT[code]

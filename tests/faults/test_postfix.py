@@ -1,18 +1,22 @@
-"""A real Postfix with limits of connections and of rate, and with greylisting; its mails end in a sink."""
+"""A real Postfix with limits, with greylisting, and with a next hop that returns mails; its mails end in a sink."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from email import message_from_bytes
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults.conftest import METRICS_TOKEN, WORKER
-from tests.servers import Greylist, Postfix, Postgres, Prometheus, Redis, System, Visitor, wait_until
+from tests.servers import ROOT, Greylist, Postfix, Postgres, Prometheus, Redis, System, Visitor, free_port, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres, pytest.mark.postfix]
@@ -127,3 +131,81 @@ def test_a_greylisting_mail_server_with_limits_gets_every_mail_once(
         wait_until(lambda: not prometheus.firing() & MAIL_ALERTS, "the end of the alerts", patience=60)
     assert set(delivered(sink).values()) == {1}
     assert len(delivered(sink)) == 301
+
+
+class Pipe:
+    """
+    The program of Postfix's pipe transport. Postfix doesn't run it as root, and its user may not be able to read this
+    checkout: so it hands the mail over, and ends with the exit code that it gets for it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._mail, self._code = folder / "mail", folder / "code"
+        for each in (self._mail, self._code):
+            os.mkfifo(each)
+            each.chmod(0o666)
+        script = folder / "script"
+        script.write_text(f"#!/bin/sh\ncat > {self._mail} && exit $(cat {self._code})\n")
+        script.chmod(0o755)
+
+    def run(self, system: System, *command: str, **environment: str) -> str:
+        """Wait for a mail, and run a command of the project with it; return what it prints."""
+        with self._mail.open("rb") as mail:
+            done = subprocess.run(
+                [sys.executable, "manage.py", *command],
+                cwd=ROOT,
+                env=system.environment | environment,
+                stdin=mail,
+                capture_output=True,
+                text=True,
+            )
+        self._code.write_text(str(done.returncode))
+        return done.stdout
+
+
+@pytest.mark.timeout(120)
+def test_a_returned_mail_is_recorded_and_its_address_suppressed(
+    postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path
+) -> None:
+    """
+    Postfix accepts a mail, the next hop refuses it, and Postfix returns it to the sender, whose mail goes to
+    `manage.py bounce`. While the database is away Postfix keeps it. Then the page says what happened, and another
+    request for the address is told at once; one for another address isn't.
+    """
+    sink.script["RCPT"] = ["550 5.1.1 no such user here", "250 fine"]
+    routes = {"transport_maps": "inline:{ noreply@doorcode.test=script: }"}
+    soon = {"queue_run_delay": "1s", "minimal_backoff_time": "1s"}
+    with Postfix(sink.port, **routes, **soon) as postfix:
+        database, pipe = postgres.new_database(), Pipe(postfix.folder)
+        with System(database=database, redis=redis.url, mail=postfix, logs=tmp_path).run() as system:
+            alice = Visitor(system.url)
+            alice.post("/signup/", email="alice@example.com")
+            pipe.run(system, "bounce", DATABASE_URL=f"postgres://doorcode@127.0.0.1:{free_port()}/doorcode")
+            wait_until(lambda: postfix.said("status=deferred") == 1, "the mail's way back into the queue")
+            assert state_of(alice) == ("sent", None)
+
+            told = json.loads(pipe.run(system, "bounce", "--json"))
+            assert told == {"reports": [{"state": "bounced", "outcome": "recorded"}]}
+            assert state_of(alice) == ("bounced", "mailbox")
+            assert system.rows("SELECT state, cause FROM worker_delivery") == [("bounced", "mailbox")]
+            assert system.rows("SELECT address, reason FROM worker_suppression") == [("alice@example.com", "bounced")]
+
+            for email, state in (("alice@example.com", "failed"), ("bob@example.com", "sent")):
+                visitor = Visitor(system.url)
+                visitor.post("/signup/", email=email)
+                told = wait_until(partial(settled, visitor), f"the news of {email}")
+                assert told == state
+            wait_until(lambda: sink.parsed("bob@example.com"), "the relaying")
+            assert not sink.parsed("alice@example.com")
+
+
+def settled(visitor: Visitor) -> str | None:
+    """The state of the mail, once it has a lasting one."""
+    state = state_of(visitor)[0]
+    return None if state in ("queued", "sending", "delayed") else state
+
+
+def state_of(visitor: Visitor) -> tuple[str, str | None]:
+    """What the page says of the mail, and why."""
+    news = visitor.get("/signup/status/").json()
+    return news["state"], news.get("reason")
