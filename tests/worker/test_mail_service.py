@@ -1,10 +1,6 @@
 """Mail by the API of a mail service: what it answers means the same as what a mail server says."""
 
-import json
-import threading
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,58 +9,22 @@ from anymail.exceptions import AnymailAPIError
 
 from core import mail_urls
 from tests.factories import ALICE, Hands, make_captcha, make_delivery, muted, right
+from tests.worker.mail_api import MailApi, accepted
 from worker import mail_service, mailers, messages, sending
 from worker.classification import Cause, Outcome, Reply
 from worker.models import Delivery
 
 
-class Service:
-    """Postmark's API on this machine; it answers with `answer`, a status and a body."""
-
-    def __init__(self) -> None:
-        self.answer: tuple[int, Any] = (200, {"ErrorCode": 0, "MessageID": "id-1", "To": ALICE, "Message": "OK"})
-        self.delay = 0.0
-        self.taken: list[dict[str, Any]] = []
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                service.taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                time.sleep(service.delay)
-                status, body = service.answer
-                if not status:
-                    self.close_connection = True
-                    return
-                data = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/"
-
-
 @pytest.fixture
-def service(settings) -> Iterator[Service]:
+def service(settings) -> Iterator[MailApi]:
     """The first way of all mails."""
-    service = Service()
-    route = mail_urls.read("EMAIL_URL", f"anymail+postmark://token@?api_url={service.url}")
+    api = MailApi(lambda mail: accepted(mail, "id-1"))
+    route = mail_urls.read("EMAIL_URL", api.url)
     settings.MAIL_ROUTES, settings.EMAIL_BACKEND = [route], route.backend
     settings.ANYMAIL = settings.ANYMAIL | route.anymail | {"REQUESTS_TIMEOUT": 0.5}
-    yield service
+    yield api
     mailers.every()[0].backend.close()
-    service.server.shutdown()
-    service.server.server_close()
+    api.close()
 
 
 def send(kind: str = "password_changed", language: str = "zh-hans") -> Reply:
@@ -73,7 +33,7 @@ def send(kind: str = "password_changed", language: str = "zh-hans") -> Reply:
 
 
 @pytest.mark.django_db
-def test_a_mail_arrives_with_all_that_it_has(service: Service, settings, hands: Hands) -> None:
+def test_a_mail_arrives_with_all_that_it_has(service: MailApi, settings, hands: Hands) -> None:
     """The names in their own script, both texts, the headers; the id of the service is kept."""
     settings.FROM_EMAILS, settings.REPLY_TO_EMAILS = (
         {"zh-hans": "北京大学附属中学 <noreply@school.cn>"},
@@ -111,7 +71,7 @@ def test_a_mail_arrives_with_all_that_it_has(service: Service, settings, hands: 
         (422, {"ErrorCode": 406, "Message": "in other words"}, Outcome.UNKNOWN, None),
     ],
 )  # fmt: skip
-def test_what_an_answer_means(service: Service, status: int, body: Any, outcome: Outcome, cause: Cause | None) -> None:
+def test_what_an_answer_means(service: MailApi, status: int, body: Any, outcome: Outcome, cause: Cause | None) -> None:
     """A wrong setting of ours loses no mail; a dead mailbox is told as one."""
     service.answer = (status, body)
     reply = send()
@@ -120,22 +80,21 @@ def test_what_an_answer_means(service: Service, status: int, body: Any, outcome:
         assert reply.cause is cause
 
 
-def test_silence_is_unknown(service: Service) -> None:
+def test_silence_is_unknown(service: MailApi) -> None:
     """It may have been accepted, so it is not sent again at once."""
     service.delay = 1.0
     assert send().outcome is Outcome.UNKNOWN
 
 
-def test_a_connection_that_breaks_before_the_answer_is_unknown(service: Service) -> None:
+def test_a_connection_that_breaks_before_the_answer_is_unknown(service: MailApi) -> None:
     """As silence is."""
     service.answer = (0, b"")
     assert send().outcome is Outcome.UNKNOWN
 
 
-def test_a_service_that_is_not_there_opens_the_circuit(service: Service) -> None:
+def test_a_service_that_is_not_there_opens_the_circuit(service: MailApi) -> None:
     """As a mail server does that can't be reached."""
-    service.server.shutdown()
-    service.server.server_close()
+    service.close()
     assert send().outcome is Outcome.UNAVAILABLE
     assert mailers.every()[0].breaker.is_open
 
@@ -166,7 +125,7 @@ def test_an_error_of_amazon_ses_means_the_same(code: str, status: int | None, ou
 
 
 @pytest.mark.django_db
-def test_a_muted_mail_is_not_sent(service: Service, hands: Hands) -> None:
+def test_a_muted_mail_is_not_sent(service: MailApi, hands: Hands) -> None:
     """A service can't be asked for a recipient: whoever asked sees the mail as sent, after the time of a send."""
     muted()
     make_delivery(make_captcha(accepted=False))
