@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker import classification
-from worker.classification import OURS, Cause, classify
+from worker.classification import OURS, Cause, classify, classify_status
 
 FILE = Path(classification.__file__).parent / "data" / "replies.toml"
 BLOCKED = "messages from [192.0.2.1] weren't sent. Please contact your Internet service provider since part of their network is on our block list"
@@ -189,6 +189,25 @@ def test_a_code_is_not_looked_for_in_an_ip_address_or_a_version() -> None:
     """Only where servers write it."""
     assert classify("550 4.1.1.20 is not welcome") is Cause.UNCLEAR
     assert classify("550 rejected by filter 5.1.1") is Cause.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "cause"),
+    [
+        ("5.1.1", "", Cause.MAILBOX),
+        ("4.2.2", "<spam@example.com> is full", Cause.MAILBOX),
+        ("5.7.26", "user unknown", Cause.AUTHENTICATION),
+        ("5.4.4", "Host or domain name not found. Name service error for name=exmaple.com", Cause.MAILBOX),
+        ("5.4.4", "unable to look up host", Cause.SERVICE),
+        ("5.0.0", "", Cause.UNCLEAR),
+        ("2.1.5", "delivered", None),
+        ("550", "user unknown", None),
+        ("", "user unknown", None),
+    ],
+)
+def test_a_status_may_stand_beside_its_text(status: str, text: str, cause: Cause | None) -> None:
+    """As in a bounce; by the same order as in a reply."""
+    assert classify_status(status, text) is cause
 
 
 def test_the_length_of_a_reply_costs_nothing() -> None:
