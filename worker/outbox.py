@@ -3,7 +3,7 @@
 import random
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from email.utils import parseaddr
 from functools import partial
@@ -25,12 +25,12 @@ from .models import EXEMPT, UNDELIVERED, Delivery
 State = Delivery.State
 
 TAKE_BACK = 1_000  # leases that are over, in one statement
-LEASE = 60  # seconds; longer than one send, shorter than the broker's visibility timeout
+LEASE = 15  # seconds; a live process renews it, and a killed one holds its mails up no longer
 GIVE_UP = timedelta(hours=2)
 # Seconds after the 1st … 5th failure, and after each later one: greylisting opens after 1 to 5 minutes.
 BACKOFF = (20, 70, 180, 330, 480, 600)
 # The same after silence behind the final dot, and after another one. The mail may have arrived: at most three copies.
-SILENCE, SILENCE_AGAIN = LEASE, 3_600
+SILENCE, SILENCE_AGAIN = 60, 3_600
 SERVICE_PAUSE = 10  # seconds; the circuit breaker before the mail server decides when one of all is tried
 EARLY = 2  # deferred mails that are tried early for each accepted one
 EARLY_AGAIN = 60  # seconds between two early tries of the same mail, at the least
@@ -95,7 +95,7 @@ def hold(*, sign_up: CaptchaModel) -> list[Delivery]:
 def is_in_hand(delivery: Delivery) -> bool:
     """Whether a worker may be sending a mail. None is where the lease is a longer one, after silence behind the dot."""
     ends = delivery.lease_until
-    return ends is not None and ends - clock.now() < timedelta(seconds=2 * LEASE)  # the database's clock may be ahead
+    return ends is not None and ends - clock.now() < timedelta(seconds=2 * SILENCE)
 
 
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
@@ -112,7 +112,7 @@ def send_sooner(*, delivery: Delivery, language: str) -> None:
 def claim(*, limit: int) -> list[Delivery]:
     """
     Lease up to `limit` due mails to the caller for LEASE seconds, by the database's clock, as the workers' own may
-    disagree. Nobody else sends these until the lease ends; to settle one needs its token.
+    disagree. Nobody else sends these until the lease ends, which `leases.held` puts off; to settle one needs its token.
 
     Mails about accounts are claimed apart, and first: the time that they take tells the reader of no other mail who has
     an account, and a password reset waits for no backlog. Mails over a mail limit are put off.
@@ -150,6 +150,17 @@ def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
     )
     for row in mine:
         row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
+
+
+def renew(*, held: Mapping[str, Iterable[int]]) -> None:
+    """Put off the end of leases by their tokens: of the mails with these ids, those that are not settled yet."""
+    ids = [pk for mails in held.values() for pk in mails]
+    later = Now() + timedelta(seconds=LEASE)
+    # The lease of a mail that may have been accepted is longer, and stays so.
+    mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token__in=held, lease_until__lt=later)
+    with transaction.atomic():
+        # A row that is locked is being settled.
+        Delivery.objects.filter(pk__in=list(mine.lock().values_list("pk", flat=True))).update(lease_until=later)
 
 
 def settle(*, results: Sequence[Result]) -> list[Delivery]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from . import mailers, messages, metrics, outbox
+from . import leases, mailers, messages, metrics, outbox
 from .classification import Outcome, Reply
 from .mailers import Mailer
 from .models import Delivery
@@ -19,10 +19,11 @@ from .outbox import Result
 logger = logging.getLogger(__name__)
 
 BATCH = 50  # mails in one claim at most
-BATCH_TIME = 2.0  # seconds in which the mails of one claim should be sent
-RESERVE = 35.0  # seconds of lease that a send may need: none begins with less
+BATCH_TIME = 1.0  # seconds in which the mails of one claim should be sent
+HOLD = 25.0  # seconds after a claim in which sends begin; what is left goes to whoever is free
+RECORD = 60.0  # seconds for which answers wait for a database that is down
 # Answers are recorded after so many of a process, or seconds: a crash repeats few more than these.
-GROUP = 10
+GROUP = 5
 GROUP_TIME = 1.0
 REMEMBERED = 100  # durations of the last sends
 RETRY = 0.5  # seconds between tries to record outcomes while the database is down
@@ -63,16 +64,16 @@ def deliver() -> int:
     if mailer is None:
         return 0
     is_probe = mailer.breaker.is_half_open
-    lease_ends = time.monotonic() + outbox.LEASE
     claimed = outbox.claim(limit=1 if is_probe else _pace.batch())
-    tried = _send_all(claimed, mailer, lease_ends)
+    with leases.held(claimed):
+        tried = _send_all(claimed, mailer, until=time.monotonic() + HOLD)
     if is_probe and not tried:
         mailer.breaker.cancelled()
     outbox.retry_deferred_sooner(accepted=tried.count(Outcome.ACCEPTED))
     return len(claimed)
 
 
-def _send_all(claimed: list[Delivery], mailer: Mailer, lease_ends: float) -> list[Outcome]:
+def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> list[Outcome]:
     """Return the outcomes of those that were tried."""
     tried: list[Outcome] = []
     group_ends = time.monotonic() + GROUP_TIME
@@ -80,7 +81,7 @@ def _send_all(claimed: list[Delivery], mailer: Mailer, lease_ends: float) -> lis
     try:
         for position, delivery in enumerate(claimed):
             broken = position > 0 and mailer.breaker.is_open  # the first may be the probe of an open breaker
-            if broken or lease_ends - time.monotonic() < RESERVE:
+            if broken or time.monotonic() >= until:
                 rest = claimed[position:]
                 break
             reply = _try(delivery, mailer, later=claimed[position + 1 :])
@@ -93,10 +94,10 @@ def _send_all(claimed: list[Delivery], mailer: Mailer, lease_ends: float) -> lis
             # A mail about an account is recorded before the next is sent: else the reader of that one could measure
             # how long it took.
             if delivery.is_about_account or len(_answers) >= GROUP or time.monotonic() >= group_ends:
-                _record(lease_ends, wait=delivery.is_about_account)
+                _record(wait=delivery.is_about_account)
                 group_ends = time.monotonic() + GROUP_TIME
     finally:  # also after an unexpected error: these mails are out
-        _record(lease_ends, wait=True)
+        _record(wait=True)
     if rest:
         outbox.release(deliveries=rest)
     return tried
@@ -134,31 +135,32 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
     return replace(reply, text="muted") if is_muted else reply
 
 
-def _record(lease_ends: float, *, wait: bool) -> None:
+def _record(*, wait: bool) -> None:
     """
     Record what all threads were answered so far, in one transaction. While another thread does that, this one goes on
     sending; with `wait` its own answers are on record when this returns.
     """
     while _recording.acquire(blocking=wait):
         try:
-            _settle([_answers.popleft() for _ in range(len(_answers))], lease_ends)
+            _settle([_answers.popleft() for _ in range(len(_answers))])
         finally:
             _recording.release()
         if len(_answers) < GROUP:
             return
 
 
-def _settle(results: list[Result], lease_ends: float) -> None:
-    """Record outcomes; while the database is down, try again until the lease ends: these mails are out."""
+def _settle(results: list[Result]) -> None:
+    """Record outcomes; while the database is down, try again for RECORD seconds: these mails are out."""
     if not results:
         return
+    until = time.monotonic() + RECORD
     while True:
         try:
             fenced = outbox.settle(results=results)
             break
         except (DatabaseError, InterfaceError) as error:
             connection.close()
-            if time.monotonic() + RETRY > lease_ends:
+            if time.monotonic() + RETRY > until:
                 raise
             logger.warning("outcomes wait for the database: %s", type(error).__name__)
             time.sleep(RETRY)

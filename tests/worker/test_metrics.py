@@ -204,7 +204,7 @@ def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 0
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
     outbox.take_back()
-    sending._settle([(slow, Reply(Outcome.ACCEPTED, "250 OK"))], lease_ends=0.0)
+    sending._settle([(slow, Reply(Outcome.ACCEPTED, "250 OK"))])
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 1
     assert counters._gathered["doorcode_settles_fenced", ""] == 1
 

@@ -52,7 +52,7 @@ def test_one_message_sends_all_that_is_due(sent: list[str]) -> None:
 def test_a_slow_mail_server_gets_small_batches() -> None:
     """So that many threads ask it at once; a quick one gets what a claim is worth."""
     pace = sending._Pace()
-    for seconds, most in ((0.002, sending.BATCH), (0.2, 10), (3.0, 1)):
+    for seconds, most in ((0.002, sending.BATCH), (0.2, 5), (3.0, 1)):
         for _ in range(60):
             pace.note(seconds)
         assert pace.batch() == most
@@ -177,9 +177,9 @@ def test_a_broken_template_waits_for_its_mending(sent: list[str], monkeypatch, c
     assert "can't be built" in caplog.text
 
 
-def test_a_batch_begins_no_send_with_little_lease_left(sent: list[str], monkeypatch) -> None:
+def test_a_batch_begins_no_send_after_a_while(sent: list[str], monkeypatch) -> None:
     """The rest is free for others at once."""
-    monkeypatch.setattr(sending, "RESERVE", outbox.LEASE)
+    monkeypatch.setattr(sending, "HOLD", 0.0)
     make_delivery(make_captcha(accepted=False))
     sending.deliver()
     assert (states(), sent) == (["pending"], [])

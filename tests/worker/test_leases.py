@@ -1,0 +1,87 @@
+"""A lease is short, and renewed while its process lives."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import OperationalError
+from django.db.models.functions import Now
+
+from tests.factories import make_captcha, make_delivery
+from tests.servers import wait_until
+from worker import leases, outbox
+from worker.classification import Outcome, Reply
+from worker.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+OVER = timedelta(seconds=-1)
+
+
+@pytest.fixture
+def claimed() -> Delivery:
+    make_delivery(make_captcha(accepted=False))
+    [delivery] = outbox.claim(limit=1)
+    return delivery
+
+
+def lease(delivery: Delivery, ends: timedelta) -> datetime:
+    """Set the end of a lease."""
+    Delivery.objects.filter(pk=delivery.pk).update(lease_until=Now() + ends)
+    return Delivery.objects.get(pk=delivery.pk).lease_until
+
+
+def renew(delivery: Delivery, token: str = "") -> datetime | None:
+    outbox.renew(held={token or delivery.lease_token: [delivery.pk]})
+    return Delivery.objects.get(pk=delivery.pk).lease_until
+
+
+def test_a_held_lease_is_put_off(claimed: Delivery) -> None:
+    """Also one that is over, if nobody has taken the mail."""
+    for ends in (timedelta(seconds=3), OVER):
+        assert renew(claimed) > lease(claimed, ends)
+    outbox.renew(held={claimed.lease_token: [claimed.pk]})
+    assert outbox.take_back() == 0
+
+
+def test_the_lease_of_another_is_not(claimed: Delivery) -> None:
+    """A process that was frozen finds its mails taken."""
+    lease(claimed, OVER)
+    outbox.take_back()
+    [again] = outbox.claim(limit=1)
+    ends = lease(again, timedelta(seconds=3))
+    assert renew(claimed) == ends
+
+
+def test_a_mail_that_may_have_been_accepted_keeps_its_longer_lease(claimed: Delivery) -> None:
+    """It is tried again after it."""
+    outbox.settle(results=[(claimed, Reply(Outcome.UNKNOWN, "silence"))])
+    ends = Delivery.objects.get().lease_until
+    assert renew(claimed) == ends
+
+
+def test_a_settled_mail_has_no_lease(claimed: Delivery) -> None:
+    """Though the rest of its batch is held."""
+    outbox.settle(results=[(claimed, Reply(Outcome.ACCEPTED, "250 OK"))])
+    assert renew(claimed) is None
+
+
+def test_a_process_renews_what_it_holds(claimed: Delivery, monkeypatch, caplog) -> None:
+    """And only while it does, whatever becomes of a renewal."""
+    seen: list[dict[str, list[int]]] = []
+
+    def renewing(*, held: dict[str, list[int]]) -> None:
+        seen.append(held)
+        raise OperationalError
+
+    monkeypatch.setattr(leases, "RENEWAL", 0.01)
+    monkeypatch.setattr(leases, "_renewer", None)
+    monkeypatch.setattr(outbox, "renew", renewing)
+    with leases.held([claimed]):
+        wait_until(lambda: len(seen) >= 2, "two renewals")
+    number = len(seen)
+    with leases.held([]):
+        pass
+    assert leases._held == {}
+    assert seen[0] == {claimed.lease_token: [claimed.pk]}
+    assert len(seen) <= number + 1
+    assert "leases can't be renewed: OperationalError" in caplog.text

@@ -1,0 +1,53 @@
+"""Renew the leases of this process while it lives, so that they may be short: a killed one soon frees its mails."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from django.db import DatabaseError, InterfaceError, connection
+
+from . import outbox
+from .models import Delivery
+
+logger = logging.getLogger(__name__)
+
+RENEWAL = 5.0  # seconds; a third of the lease, so that one failure loses none
+
+_held: dict[str, list[int]] = {}  # the ids of the mails under each token
+_renewer: threading.Thread | None = None
+os.register_at_fork(after_in_child=_held.clear)  # they are the parent's
+
+
+@contextmanager
+def held(deliveries: Sequence[Delivery]) -> Iterator[None]:
+    """Renew the lease of claimed mails, which is one for all of them, until they are settled or released."""
+    global _renewer  # noqa: PLW0603
+    if not deliveries:
+        yield
+        return
+    token = deliveries[0].lease_token
+    _held[token] = [each.pk for each in deliveries]
+    if not (_renewer and _renewer.is_alive()):  # a forked child has none
+        _renewer = threading.Thread(target=_renew, name="leases", daemon=True)
+        _renewer.start()
+    try:
+        yield
+    finally:
+        del _held[token]
+
+
+def _renew() -> None:
+    while True:
+        time.sleep(RENEWAL)
+        try:
+            if now_held := dict(_held):
+                outbox.renew(held=now_held)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("leases can't be renewed: %s", type(error).__name__)
+        except Exception:
+            logger.exception("leases can't be renewed")
+        finally:
+            connection.close()
