@@ -39,18 +39,20 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     The template context of a request's page, the same for a decoy. A visitor who has `proven` it needs no code.
 
     `stage` says what the page is about: "enter" the code; "link", as only that still proves; "expired" and "exhausted"
-    codes; "failed" and "limited" mails that brought no code.
+    codes; "failed" (or bounced) and "limited" mails that brought no code.
     """
     delivery, state, now = _latest_mail(sign_up), state_of(sign_up), clock.now()
     ago = max(0, int((now - (delivery.sent_at or now)).total_seconds()))
     needs_code = not proven and state not in (State.LOST, State.EXPIRED)
     tries, reference = settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts, codes.reference_of(sign_up)
     stage = "enter"
-    if needs_code and guess_limits.required(address=sign_up.address, at=now).link_only:
+    if delivery.visible_state == "bounced" and not sign_up.proven_at:
+        stage = "failed"
+    elif needs_code and guess_limits.required(address=sign_up.address, at=now).link_only:
         stage = "link"
     elif state in (State.EXPIRED, State.EXHAUSTED):
         stage = state.value
-    elif sign_up.first_accepted_at is None and delivery.visible_state == "failed":
+    elif delivery.visible_state == "failed" and not _has_arrived(sign_up):
         stage = "failed"
     elif state is State.WAITING and delivery.leaves_at:
         stage = "limited"
@@ -75,6 +77,12 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "suggestion": None if proven else typos.suggest(sign_up.address),
         "webmail": mail_providers.webmail(sign_up.address),
     }
+
+
+def _has_arrived(sign_up: CaptchaModel) -> bool:
+    """Whether its code may be in the mailbox: a mail with it was accepted, and none bounced."""
+    mails = Delivery.objects.filter(sign_up=sign_up, generation=sign_up.generation)
+    return bool(sign_up.first_accepted_at) and not mails.filter(state=Delivery.State.BOUNCED).exists()
 
 
 def _latest_mail(sign_up: CaptchaModel) -> Delivery:

@@ -85,8 +85,9 @@ def domains(since: datetime) -> list[dict[str, Any]]:
     """The domains with the most mails, and what became of these: {"name", "mails", "sent", "waiting", …}."""
     rows = _mails(since).values(name=Substr("recipient", StrIndex("recipient", Value("@")) + 1))
     waiting = Count("pk", filter=Q(state__in=[State.PENDING, State.SENDING]))
-    sent, failed, expired = (Count("pk", filter=Q(state=s)) for s in (State.SENT, State.FAILED, State.EXPIRED))
-    counted = rows.annotate(mails=Count("pk"), sent=sent, waiting=waiting, failed=failed, expired=expired)
+    settled = (State.SENT, State.FAILED, State.BOUNCED, State.COMPLAINED, State.EXPIRED)
+    by_state = {str(state): Count("pk", filter=Q(state=state)) for state in settled}
+    counted = rows.annotate(mails=Count("pk"), waiting=waiting, **by_state)
     return list(counted.order_by("-mails", "name")[:TOP])
 
 

@@ -157,6 +157,13 @@ def verify_failed(client: Client) -> HttpResponse:
 
 
 @screen
+def verify_bounced(client: Client) -> HttpResponse:
+    _ask(client)
+    Delivery.objects.update(state="bounced", last_reply="550 5.1.1 no such user", cause="mailbox")
+    return client.get(VERIFY)
+
+
+@screen
 def verify_typo(client: Client) -> HttpResponse:
     _ask(client, "alice@qq.con")
     return client.get(VERIFY)

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 
 from signup import statistics
 
-MAIL_STATES = ("sent", "waiting", "failed", "expired")
+MAIL_STATES = ("sent", "waiting", "failed", "bounced", "complained", "expired")
 LEFT, RIGHT, TOP, BOTTOM = 52, 750, 12, 200  # of a plot in its view box, 760 × 230
 SHORTEST, LONGEST = 0.1, 7_200.0  # seconds: where the scale of waits begins, and where it ends at the latest
 TICKS = [(0.1, _("0.1 s")), (1, _("1 s")), (10, _("10 s")), (60, _("1 min")), (600, _("10 min")), (3_600, _("1 h"))]

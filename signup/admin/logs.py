@@ -138,7 +138,10 @@ class DeliveryAdmin(LogAdmin):
     actions = ("send_again",)
     fieldsets = (
         (None, {"fields": ("recipient", "kind", "language", "reference", "sign_up", "user")}),
-        (_("Result"), {"fields": ("shown_state", "reason", "cause", "last_reply", "attempts", "message_id")}),
+        (
+            _("Result"),
+            {"fields": ("shown_state", "reason", "cause", "last_reply", "attempts", "message_id", "provider_id")},
+        ),
         (
             _("Times"),
             {"fields": ("created_at", "admitted_at", "next_attempt_at", "tried_early_at", "lease_until", "sent_at")},

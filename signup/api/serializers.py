@@ -207,7 +207,8 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
             ("sending", _("it is being handed to the mail server")),
             ("sent", _("the mail server has it")),
             ("delayed", _("it is tried again by itself")),
-            ("failed", _("it was refused for good, or given up")),
+            ("failed", _("it was refused for good, given up, or not sent at all")),
+            ("bounced", _("the mail server had it, and it came back")),
             ("proven", _("the code was right, and there is no account yet")),
             ("finished", _("there is an account: sign in")),
         ]
@@ -221,7 +222,7 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
             ("unclear", _("the mail service gave no reason that is known")),
         ],
         required=False,
-        help_text=_("Why the email failed, or was refused and is tried again"),
+        help_text=_("Why the email failed or bounced, or was refused and is tried again"),
     )
     leaves_at = serializers.DateTimeField(
         required=False, help_text=_("When the email will be sent, if a limit delays it")

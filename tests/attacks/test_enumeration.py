@@ -18,10 +18,10 @@ from tests.attacks import timing
 from tests.attacks.statistics import p_value
 from tests.factories import BOB, PASSWORD, Hands, make_pending, make_user, right, text_of, wrong
 from tests.servers import System
-from tests.visits import accept, ask, verify
+from tests.visits import accept, ask, deliver, verify
 from verification.models import CaptchaModel
-from worker import outbox, sending, smtp
-from worker.classification import Outcome, Reply
+from worker import bounces, outbox, sending, smtp
+from worker.classification import Cause, Outcome, Reply
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -140,6 +140,29 @@ def test_03_whose_a_refusal_is_makes_no_difference(people, all_hands: Hands, mon
     monkeypatch.setattr("worker.outbox.random.uniform", lambda low, high: 1.0)
     fates = [_fate(address, reply, all_hands) for address in people.values()]
     assert fates[0] == fates[1] == fates[2]
+
+
+@pytest.mark.parametrize("kind", Delivery.RETURNED)
+def test_03_a_bounce_or_a_complaint_makes_no_difference(people, all_hands: Hands, kind: Delivery.State) -> None:
+    """Nor does the mail that is not sent afterwards, as the address is suppressed."""
+    fates = [_return(address, kind, all_hands) for address in people.values()]
+    assert fates[0] == fates[1] == fates[2]
+    assert [state for state, *_ in fates[0]] == ["sent" if kind == "complained" else "bounced", "failed"]
+
+
+def _return(address: str, kind: Delivery.State, hands: Hands) -> list[tuple]:
+    """What a browser sees after its mail came back, and after it asks for another one."""
+    client, answers = Client(), []
+    ask(client, address)
+    [mail] = deliver()
+    bounces.record(bounces.Report(kind, "550 5.1.1", cause=Cause.MAILBOX, message_id=mail.message_id))
+    for _ in range(2):
+        status = client.get("/signup/status/").json()
+        answers.append((status["state"], status.get("reason"), seen(client.get("/signup/verify/"), address)))
+        hands.move(minutes=2)
+        client.post("/signup/resend/", {"email": address})
+        sending.deliver()
+    return answers
 
 
 def _fate(address: str, reply: Reply, hands: Hands) -> list[tuple]:

@@ -18,7 +18,7 @@ from tests.browser.conftest import SHOTS
 from tests.browser.test_screens import RULES_OF_MAILS, THEMES
 from tests.factories import make_user, muted
 from verification.models import CaptchaModel, SiteGuesses
-from worker.models import Delivery
+from worker.models import Delivery, Suppression
 
 pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
 
@@ -42,7 +42,15 @@ def a_busy_day() -> None:
             redeemed_at=begun + timedelta(minutes=2) if number % 12 > 3 else None,
         )  # fmt: skip
         state = "sent" if sent else ("pending", "failed", "expired", "failed")[number // 12 % 4]
-        replies = {"sent": "250 2.0.0 OK queued", "failed": "550 5.1.1 no such user here", "expired": "superseded"}
+        if sent and number % 20 == 7:
+            state = "complained" if number == 127 else "bounced"
+        replies = {
+            "sent": "250 2.0.0 OK queued",
+            "bounced": "550 5.1.1 no such user here",
+            "complained": "abuse",
+            "failed": "550 5.1.1 no such user here",
+            "expired": "superseded",
+        }
         Delivery.objects.create(
             kind="code", recipient=sign_up.address, language=("en", "zh-hans", "zh-hans", "zh-hant")[number % 4],
             sign_up=sign_up, generation=1, state=state, attempts=1 + number % 2, created_at=begun, next_attempt_at=begun,
@@ -51,6 +59,7 @@ def a_busy_day() -> None:
         )  # fmt: skip
     SiteGuesses.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), guesses=37)
     make_user(), muted("muted@example.com")
+    Suppression.objects.create(address="bounced@example.com", reason="bounced", times=2, until=now + timedelta(days=7))
 
 
 @pytest.fixture

@@ -117,6 +117,48 @@ def test_a_slow_mail_is_told_and_then_a_refused_one(open_page: OpenPage, demo_da
     expect(page.get_by_text("code to quick@example.com")).to_be_visible()
 
 
+def test_a_mail_that_bounces_later_is_told(open_page: OpenPage, demo_data: Path) -> None:
+    """By itself, on the page that said that it was sent: this one asks on, every 15 s at the latest."""
+    page = open_page()
+    ask(page, "gone@example.com")
+    expect(page.get_by_text("We've sent a 4-digit code to gone@example.com")).to_be_visible()
+    row = "UPDATE worker_delivery SET state = 'bounced', cause = 'mailbox' WHERE recipient = 'gone@example.com'"
+    change_row(demo_data, row)
+    expect(page.get_by_role("heading", name="Email not delivered")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("status").get_by_text("Our email to gone@example.com came back")).to_be_visible()
+    expect(page.get_by_label("New email address")).to_be_visible()
+
+
+def test_a_bounce_takes_no_address_away_that_is_being_typed(open_page: OpenPage, demo_data: Path) -> None:
+    """The page says it, no longer that the mail was sent, and stays."""
+    page = open_page()
+    ask(page, "typing@example.com")
+    expect(page.get_by_text("From", exact=False).first).to_be_visible()
+    page.get_by_text("Change email address").click()
+    field = page.get_by_label("New email address")
+    field.fill("accepted@exam")
+    row = "UPDATE worker_delivery SET state = 'bounced', cause = 'mailbox' WHERE recipient = 'typing@example.com'"
+    change_row(demo_data, row)
+    expect(page.get_by_text("Our email to typing@example.com came back")).to_be_visible(timeout=20_000)
+    expect(page.locator(".dot")).to_have_count(0)
+    expect(field).to_have_value("accepted@exam")
+
+
+def test_a_page_that_nobody_sees_asks_nothing(open_page: OpenPage) -> None:
+    """And asks at once when it is seen again."""
+    page = open_page()
+    ask(page, "hidden@example.com")
+    hide = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }); document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(hide, True)
+    page.wait_for_timeout(500)  # an answer that is on its way
+    questions: list[str] = []
+    page.on("request", lambda request: questions.append(request.url))
+    page.wait_for_timeout(4_000)
+    assert questions == []
+    with page.expect_request("**/signup/status/**"):
+        page.evaluate(hide, False)
+
+
 def test_a_refused_mail_takes_no_address_away_that_is_being_typed(open_page: OpenPage, demo_data: Path) -> None:
     """The page says that the mail was refused, and stays."""
     page = open_page()

@@ -15,7 +15,8 @@ from tests.servers import ROOT
 RULES = ROOT / "docs" / "operations" / "alerts.yml"
 SERIES = ROOT / "tests" / "core" / "alerts_test.yml"
 RUNBOOKS = {
-    f"docs/runbooks/{name}.md" for name in ("attack", "backlog", "blocked", "database-down", "redis-lost", "smtp-down")
+    f"docs/runbooks/{name}.md"
+    for name in ("attack", "backlog", "blocked", "bounces", "database-down", "redis-lost", "smtp-down")
 }
 
 

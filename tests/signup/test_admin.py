@@ -1,7 +1,7 @@
 """The admin's lists and forms."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -103,6 +103,12 @@ def test_every_label_is_translated(admin: Client, path: str, language: str) -> N
             ("failed", "refused by the mail server", "us: the content of the mail · 554 DT:SPM"),
         ),
         ({"next_attempt_at": clock.now() + timedelta(hours=1)}, ("pending", "waits for the mail limit")),
+        (
+            {"state": "bounced", "last_reply": "550 5.1.1 no such user", "cause": "mailbox"},
+            ('class="state bounced">bounced<', "the mailbox: unknown, disabled or full · 550 5.1.1 no such user"),
+        ),
+        ({"state": "complained", "last_reply": "abuse"}, ('class="state complained">reported as spam<', "abuse")),
+        ({"state": "expired", "last_reply": "suppressed"}, ("expired", "not sent: the address is suppressed")),
     ],
 )
 def test_the_mail_log_shows_the_state_and_the_reason_of_a_mail(
@@ -317,6 +323,27 @@ def test_the_admin_speaks_chinese(admin: Client) -> None:
     assert "收件人" in page
     assert "退出登录" in page
     assert "注销" not in page
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("disowned", "the owner: this wasn't me"),
+        ("bounced", "a mail bounced"),
+        ("complained", "a mail was reported as spam"),
+    ],
+)
+def test_the_list_of_suppressed_addresses_says_why_how_often_and_until_when(
+    admin: Client, reason: str, words: str
+) -> None:
+    """Filtered by the reason; deleting one lifts it."""
+    until = datetime(2030, 3, 4, 5, 6, tzinfo=UTC)
+    Suppression.objects.create(address=ALICE, reason=reason, times=2, until=until)
+    path = f"/admin/worker/suppression/?reason__exact={reason}"
+    rows = shown(admin, path)
+    assert [each for each in (ALICE, words, ">2<", "March 4, 2030, 5:06") if each not in rows] == []
+    admin.post(path, {"action": "delete_selected", "_selected_action": [ALICE], "post": "yes"})
+    assert not Suppression.objects.exists()
 
 
 def test_an_operator_deletes_suppressions_and_adds_none(admin: Client) -> None:

@@ -8,8 +8,11 @@ from django.test import Client
 
 from signup.admin import dashboard
 from tests.factories import ALICE, make_captcha, make_delivery, make_user, text_of
+from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
+
+FATES = ("sent", "waiting", "failed", "bounced", "reported as spam", "expired")
 
 
 def test_a_chart_fits_its_view_box() -> None:
@@ -44,6 +47,18 @@ def test_the_page_needs_no_style_or_script_of_its_own(admin: Client) -> None:
     described = re.findall(r'role="img" aria-labelledby="(\w+)" aria-describedby="([\w-]+)"', body)
     assert [f'id="{each}"' in body for pair in described for each in pair] == [True] * 4
     assert body.count('<tr><th scope="row">20') == 168
+
+
+def test_a_domain_has_a_part_for_each_fate_of_its_mails(admin: Client) -> None:
+    """Beside the number; bounced mails and those reported as spam are not among the failed ones."""
+    for state in ("sent", "sent", "pending", "failed", "bounced", "complained", "expired"):
+        Delivery.objects.filter(pk=make_delivery().pk).update(state=state)
+    page = text_of(admin.get("/admin/dashboard/"))
+    table = page.partition('id="domains"')[2].partition("</table>")[0]
+    heads = re.findall(r'class="key (\w+)" aria-hidden="true"></span>([^<]+)<', table)
+    assert heads == [*zip(dashboard.MAIL_STATES, FATES, strict=True)]
+    assert re.findall(r'<td class="number">(\d+)', table) == ["2", "1", "1", "1", "1", "1"]
+    assert re.findall(r'<rect class="(\w+)"', table) == list(dashboard.MAIL_STATES)
 
 
 @pytest.mark.parametrize(

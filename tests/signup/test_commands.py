@@ -1,6 +1,7 @@
 """Commands: help for one person, figures, and previews of mails."""
 
 import json
+from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -119,6 +120,15 @@ def test_unlock_keeps_a_suppression_without_unmute(capsys) -> None:
     call_command("unlock", ALICE, "--unmute", "--dry-run")
     assert Suppression.objects.exists()
     call_command("unlock", ALICE, "--unmute")
+    assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("reason", Suppression.Reason)
+def test_unmute_lifts_a_suppression_of_any_reason(capsys, reason: Suppression.Reason) -> None:
+    """And says so."""
+    Suppression.objects.create(address=ALICE, reason=reason, until=clock.now() + timedelta(days=7))
+    call_command("unlock", ALICE, "--unmute")
+    assert "Sign-up mail is sent again" in capsys.readouterr().out
     assert not Suppression.objects.exists()
 
 

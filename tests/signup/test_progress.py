@@ -7,7 +7,7 @@ from django.conf import settings
 from django.test import Client
 
 from core import clock
-from tests.factories import ALICE, BOB, Hands, make_captcha, make_user, text_of
+from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, text_of
 from tests.signup.test_views import ask, verify
 from verification import codes
 from verification.models import AddressGuesses, CaptchaModel
@@ -38,6 +38,8 @@ def test_a_word_names_the_state_of_the_mail(client: Client, columns: dict, text:
 MAILBOX = {"state": "failed", "last_reply": "550 5.1.1 no such user", "cause": "mailbox"}
 CONTENT = {"state": "failed", "last_reply": "554 DT:SPM", "cause": "content"}
 RATE = {"attempts": 1, "last_reply": "550 Connection frequency limited", "cause": "rate"}
+RETURNED = {"state": "bounced", "last_reply": "550 5.1.1 no such user", "cause": "mailbox"}
+BACK = f"Our email to {ALICE} came back: that mailbox doesn't exist or can't receive email. Check the address or use another one"
 CHECK = f"We couldn't email {ALICE}. Check it or use another address"
 NOT_NOW = f"We can't send email to {ALICE} right now. Try again later or use another address"
 NEUTRAL = f"We couldn't email {ALICE}. Try again later or use another address"
@@ -57,6 +59,10 @@ SLOW = "Email is slow right now. We'll keep trying; you don't need to sign up ag
         ({"state": "failed", "last_reply": "550 no", "cause": "unclear"}, NEUTRAL, "unclear"),
         ({"state": "failed", "last_reply": "TimeoutError"}, NEUTRAL, "unclear"),
         ({"attempts": 1, "last_reply": "450 4.7.1 greylisted", "cause": "rate"}, SLOW, None),
+        (RETURNED, BACK, "mailbox"),
+        ({**RETURNED, "last_reply": "554 5.7.1 spam", "cause": "reputation"}, NOT_NOW, "site"),
+        ({**RETURNED, "last_reply": "", "cause": ""}, NEUTRAL, "unclear"),
+        ({"state": "expired", "last_reply": "suppressed"}, NEUTRAL, "unclear"),
     ],
 )
 def test_only_a_bad_mailbox_is_told_as_the_visitors(
@@ -68,22 +74,79 @@ def test_only_a_bad_mailbox_is_told_as_the_visitors(
     ask(client)
     Delivery.objects.update(**columns)
     page = text_of(client.get("/signup/verify/"))
-    assert [each for each in (CHECK, NOT_NOW, NEUTRAL, SLOW) if each in page] == [words]
+    assert [each for each in (CHECK, NOT_NOW, NEUTRAL, SLOW, BACK) if each in page] == [words]
     assert client.get("/signup/status/").json().get("reason") == reason
 
 
 @pytest.mark.parametrize("code", [code for code, _ in settings.LANGUAGES])
 def test_each_refusal_has_its_words_in_every_language(client: Client, code: str) -> None:
-    """Three texts, each with the address, and none of them the English one elsewhere."""
+    """Four texts, each with the address, and none of them the English one elsewhere."""
     ask(client)
     pages = []
-    for columns in (MAILBOX, CONTENT, {"state": "failed", "cause": "unclear"}):
+    for columns in (MAILBOX, CONTENT, {"state": "failed", "cause": "unclear"}, RETURNED):
         Delivery.objects.update(**columns)
         page = client.get("/signup/verify/", headers={"Accept-Language": code}).text
         pages.append(re.search(r'<p class="note error">(.*?)</p>', page)[1])
-    assert len(set(pages)) == 3
+    assert len(set(pages)) == 4
     assert all(ALICE in each for each in pages)
     assert code == "en" or not any("address" in each for each in pages)
+
+
+@pytest.mark.parametrize("registered", [False, True])
+@pytest.mark.parametrize("hours", [0, 1], ids=["code valid", "code expired"])
+def test_a_bounced_mail_asks_for_another_address(client: Client, hands: Hands, registered: bool, hours: int) -> None:
+    """As one that failed does: the form for it is open, and there is no field for the code. Alike for a registered address."""
+    if registered:
+        make_user()
+    ask(client)
+    Delivery.objects.update(**RETURNED)
+    hands.move(hours=hours)
+    page = text_of(client.get("/signup/verify/"))
+    assert client.get("/signup/status/").json()["state"] == "bounced"
+    assert "<h1>Email not delivered</h1>" in page
+    assert BACK in page
+    assert '<details class="change" open>' in page
+    assert 'name="captcha"' not in page
+    assert "has expired" not in page
+
+
+def test_a_bounced_mails_code_can_still_be_typed(client: Client) -> None:
+    """Whoever has it got the mail all the same, from a mailbox that passes it on."""
+    sign_up = ask(client)
+    Delivery.objects.update(**RETURNED)
+    assert verify(client, sign_up).headers["Location"] == "/account/"
+
+
+def test_a_mail_that_is_not_sent_after_a_bounce_asks_for_another_address_too(client: Client) -> None:
+    """No mail has brought the code. After an accepted one that did not bounce, the code can still be typed."""
+    sign_up = ask(client)
+    for first, heading in (("bounced", "Email not delivered"), ("sent", "Enter the code")):
+        Delivery.objects.all().delete()
+        for state in (first, "expired"):
+            Delivery.objects.filter(pk=make_delivery(sign_up).pk).update(state=state)
+        assert f"<h1>{heading}</h1>" in text_of(client.get("/signup/verify/"))
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_a_complaint_is_told_to_nobody(client: Client, hands: Hands, registered: bool) -> None:
+    """Page and status are those of a sent mail."""
+    if registered:
+        make_user()
+    ask(client)
+    seen = []
+    for state in ("sent", "complained"):
+        Delivery.objects.update(state=state, sent_at=hands.moment, last_reply="abuse")
+        page = client.get("/signup/verify/")
+        seen.append((text_of(page).replace(str(page.context["csrf_token"]), ""), client.get("/signup/status/").json()))
+    assert seen[0] == seen[1]
+
+
+def test_a_sign_up_proven_elsewhere_says_nothing_of_its_bounce(client: Client) -> None:
+    """The code was there."""
+    ask(client)
+    Delivery.objects.update(**RETURNED)
+    CaptchaModel.objects.update(proven_at=clock.now())
+    assert "<h1>Enter the code</h1>" in text_of(client.get("/signup/verify/"))
 
 
 def test_a_proven_sign_up_says_nothing_of_its_mail(client: Client) -> None:

@@ -25,7 +25,8 @@ from tests.visits import deliver
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import CodeMismatch
-from worker.models import Delivery
+from worker import suppression
+from worker.models import Delivery, Suppression
 
 pytestmark = pytest.mark.django_db
 
@@ -172,6 +173,19 @@ def test_a_proof_whose_account_was_purged_still_registers() -> None:
     user = services.register(sign_up=sign_up, username="alice", password=PASSWORD, language="en")
     assert user.is_active
     assert user.created_at > clock.now() - timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("reason", ["bounced", "complained"])
+def test_how_often_an_address_bounced_is_kept_for_90_days(hands: Hands, reason: str) -> None:
+    """After the end of its suppression; so the next one is longer."""
+    suppression.suppress(address=ALICE, reason=Suppression.Reason(reason))
+    hands.move(days=1 + 90)
+    assert run()["suppressions"] == 0
+    suppression.suppress(address=ALICE, reason=Suppression.Reason(reason))
+    assert Suppression.objects.get().times == 2
+    hands.move(days=7 + 90, seconds=1)
+    assert run()["suppressions"] == 1
+    assert not Suppression.objects.exists()
 
 
 def test_a_mute_that_is_over_goes(hands: Hands) -> None:

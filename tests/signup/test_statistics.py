@@ -12,6 +12,7 @@ from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
 
+STATES = dict.fromkeys(("sent", "failed", "bounced", "complained", "expired"), 0)
 NOON = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 
 
@@ -80,9 +81,21 @@ def test_mails_are_counted_by_domain_and_language(noon: Hands) -> None:
     """The busiest domains first, each with its mails by state."""
     sent(1), sent(1, state="failed", sent_at=None), sent(1, "x@other.example", language="zh-hans")
     since = statistics.full_hours(24)[0]
-    found = [tuple(domain.values()) for domain in statistics.domains(since)]
-    assert found == [("example.com", 2, 1, 0, 1, 0), ("other.example", 1, 1, 0, 0, 0)]
+    assert statistics.domains(since) == [
+        {"name": "example.com", "mails": 2, "waiting": 0, **STATES, "sent": 1, "failed": 1},
+        {"name": "other.example", "mails": 1, "waiting": 0, **STATES, "sent": 1},
+    ]
     assert statistics.languages(since) == [("English", 2), ("简体中文", 1)]
+
+
+def test_what_came_back_is_counted_apart(noon: Hands) -> None:
+    """Bounces and complaints are neither sent nor failed, by domain and in all; their mails were accepted, so they waited."""
+    sent(1, state="bounced"), sent(1, state="bounced"), sent(3, state="complained")
+    returned = {"bounced": 2, "complained": 1}
+    [domain] = statistics.domains(statistics.full_hours(24)[0])
+    assert domain == {"name": "example.com", "mails": 3, "waiting": 0, **STATES, **returned}
+    assert statistics.summary(hours=1)["mails"] == returned
+    assert statistics.waits_by_hour(statistics.full_hours(1))[0]["p95"] == 3.0
 
 
 def test_the_effect_of_the_limits_is_counted(noon: Hands) -> None:

@@ -16,9 +16,9 @@ from core import clock
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
 from tests.visits import deliver
 from verification.models import CaptchaModel
-from worker import mail_limits, outbox
+from worker import mail_limits, outbox, suppression
 from worker.classification import Outcome, Reply
-from worker.models import Delivery, SiteMails
+from worker.models import Delivery, SiteMails, Suppression
 
 pytestmark = pytest.mark.django_db
 
@@ -179,8 +179,11 @@ def test_a_superseded_mail_takes_no_place(all_hands: Hands) -> None:
 
 
 def test_what_is_held_back_takes_no_place(all_hands: Hands) -> None:
-    """A muted address, and a reset where there is no account: nothing is sent, so nothing is counted."""
+    """A muted or suppressed address, and a reset where there is no account: nothing is sent, so nothing is counted."""
     muted(), [post() for _ in range(4)]
+    assert len(deliver()) == 4
+    suppression.suppress(address=BOB, reason=Suppression.Reason.BOUNCED)
+    [post(BOB) for _ in range(4)]
     assert len(deliver()) == 4
     nobody = [make_delivery(recipient=BOB, network="home", kind=Delivery.Kind.PASSWORD_RESET) for _ in range(8)]
     assert len(deliver()) == len(nobody)

@@ -1,4 +1,6 @@
-"""Muting sign-up mail to an address."""
+"""Addresses that get no sign-up mail: muted by their owner, or suppressed after a bounce or a complaint."""
+
+from datetime import timedelta
 
 import pytest
 from django.core.mail import EmailMessage
@@ -171,3 +173,84 @@ def test_muting_twice_is_muting_once(hands: Hands) -> None:
     muted()
     assert Suppression.objects.get().until == suppression.muted_until(address=ALICE)
     assert (Suppression.objects.get().until - hands.moment).days == 30
+
+
+RETURNED = [Suppression.Reason.BOUNCED, Suppression.Reason.COMPLAINED]
+
+
+def suppress(reason: Suppression.Reason = Suppression.Reason.BOUNCED, address: str = ALICE) -> Suppression:
+    suppression.suppress(address=address, reason=reason)
+    return Suppression.objects.get(address=address)
+
+
+@pytest.mark.parametrize("reason", RETURNED)
+def test_a_suppressed_address_gets_no_sign_up_mail(asked: Asked, reason: Suppression.Reason) -> None:
+    """Of either kind; the mail server hears nothing of it. Whoever asked learns that it failed, and neither why nor which."""
+    suppress(reason)
+    mails = [make_delivery(make_captcha(accepted=False), kind=kind) for kind in ("code", "registered")]
+    make_delivery(make_captcha(BOB, accepted=False), recipient=BOB)
+    sending.deliver()
+    assert asked == [(BOB, True)]
+    for each in mails:
+        each.refresh_from_db()
+        assert (each.state, each.reason, each.sent_at) == ("expired", Delivery.Reason.SUPPRESSED, None)
+        assert (each.visible_state, each.visible_reason) == ("failed", "unclear")
+
+
+@pytest.mark.parametrize("reason", RETURNED)
+@pytest.mark.parametrize("kind", ["password_reset", "password_changed"])
+def test_a_suppressed_address_gets_mail_about_its_account(asked: Asked, reason: Suppression.Reason, kind: str) -> None:
+    """Its owner asked for it; it tells of no mute."""
+    suppress(reason)
+    make_delivery(kind=kind, user_id=make_user().pk)
+    (claimed,) = outbox.claim(limit=1)
+    assert (claimed.muted_until, claimed.is_held_back) == (None, False)
+    outbox.release(deliveries=[claimed])
+    sending.deliver()
+    assert asked == [(ALICE, True)]
+
+
+def test_a_suppression_grows_with_each_time(asked: Asked, hands: Hands) -> None:
+    """A day, a week, then 90 days each; mail is sent in between."""
+    for times, days in enumerate((1, 7, 90, 90), 1):
+        row = suppress()
+        assert (row.times, row.until - hands.moment) == (times, timedelta(days=days))
+        assert suppress().until == row.until
+        hands.move(days=days)
+        make_delivery(make_captcha(accepted=False))
+        sending.deliver()
+        assert len(asked) == times
+
+
+def test_mails_that_bounce_together_count_once(hands: Hands) -> None:
+    """They left before the first of them came back."""
+    first = suppress()
+    hands.move(hours=23)
+    second = suppress(Suppression.Reason.COMPLAINED)
+    assert (second.times, second.until, second.reason) == (1, first.until, first.reason)
+
+
+def test_a_bounce_does_not_end_a_mute(hands: Hands) -> None:
+    """Its owner asked for it, and whoever asks for a code must not notice."""
+    muted()
+    until = Suppression.objects.get().until
+    row = suppress()
+    assert (row.reason, row.until) == (Suppression.Reason.DISOWNED, until)
+
+
+@pytest.mark.parametrize("reason", RETURNED)
+def test_a_suppressed_address_is_not_muted(reason: Suppression.Reason) -> None:
+    """The page of the mail's link says that sign-up mail comes, and offers to stop it."""
+    suppress(reason)
+    assert suppression.muted_until(address=ALICE) is None
+
+
+@pytest.mark.parametrize("reason", RETURNED)
+def test_a_suppression_is_lifted_by_hand(asked: Asked, reason: Suppression.Reason) -> None:
+    """By an operator, for the mailbox works again; the next bounce counts as the first."""
+    suppress(reason)
+    assert suppression.unmute(address=ALICE)
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert asked == [(ALICE, True)]
+    assert suppress(reason).times == 1

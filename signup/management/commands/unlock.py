@@ -14,7 +14,7 @@ class Command(base.Command):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("address", type=base.address, metavar="ADDRESS", help=_("The email address"))
-        unmute = _('Send sign-up mail again, although its owner said "This wasn\'t me"')
+        unmute = _("Send sign-up mail again, whatever it was stopped for: a bounce, a complaint, or its owner")
         parser.add_argument("--unmute", action="store_true", help=unmute)
         self.add_flags(parser, "--dry-run")
 

@@ -120,20 +120,23 @@ setInterval(() => {
 // How the mail fares: ask, ever less often, and take the new words from the server, which has them in every language.
 const delivery = document.querySelector("#delivery[data-status]");
 if (delivery) {
-  const pauses = [1, 1, 1, 2, 2, 3, 5, 5, 10, 10, 20, 30, 30, 60];  // seconds; the last one again and again
+  // Seconds, the last ones again and again. A mail may bounce minutes after it was sent: so it is every 15 s for ten
+  // minutes, which a code is valid for by default. Nobody asks from a page that nobody sees.
+  const pauses = [1, 1, 1, 2, 2, 3, 5, 5, 10, 10, ...Array(40).fill(15), 60];
   const isTyping = () => [...all("main input:not([type=hidden])")].some((input) => input.value);
   let waiting;
   const look = async () => {
     clearTimeout(waiting);
+    if (document.hidden) return;
     try {
       const { state, reason = "" } = await (await fetch(delivery.dataset.status)).json();
       if (state && (state !== delivery.dataset.state || reason !== delivery.dataset.reason)) {
         // Another page, unless somebody is typing here.
         if (["failed", "bounced", "proven", "finished", "unknown"].includes(state) && !isTyping()) return location.replace(delivery.dataset.page);
         const page = new DOMParser().parseFromString(await (await fetch(delivery.dataset.page)).text(), "text/html");
-        for (const old of all("[data-news]", delivery)) {
-          const news = page.querySelector(`#delivery [data-news=${old.dataset.news}]`);
-          if (news) old.innerHTML = news.innerHTML;
+        const now = page.querySelector("#delivery");
+        for (const old of now ? all("[data-news]", delivery) : []) {
+          old.innerHTML = now.querySelector(`[data-news=${old.dataset.news}]`)?.innerHTML ?? "";
         }
         Object.assign(delivery.dataset, { state, reason });
       }
@@ -141,11 +144,12 @@ if (delivery) {
     } catch {
       // offline: the next look may do better
     }
+    clearTimeout(waiting);  // of a look that began meanwhile
     waiting = setTimeout(look, (pauses.length > 1 ? pauses.shift() : pauses[0]) * 1000);
   };
   waiting = setTimeout(look, pauses.shift() * 1000);
   // Coming back from the mail app, people see at once how it is.
-  document.addEventListener("visibilitychange", () => document.hidden || look());
+  document.addEventListener("visibilitychange", look);
 }
 
 // The menu of languages closes by Escape, and when something else is pressed or gets the focus.

@@ -88,6 +88,28 @@ ENUMERATION = [
         "test_enumeration.py::test_03_whose_a_refusal_is_makes_no_difference[mailbox]",
     ),
     defect(
+        3,
+        "Only mails with a code are held back from a suppressed address",
+        Edit(
+            "worker/sending.py",
+            "    if delivery.is_suppressed:\n",
+            "    if delivery.is_suppressed and delivery.kind == Delivery.Kind.CODE:\n",
+        ),
+        "test_enumeration.py::test_03_a_bounce_or_a_complaint_makes_no_difference[bounced]",
+        "test_enumeration.py::test_03_a_bounce_or_a_complaint_makes_no_difference[complained]",
+    ),
+    defect(
+        3,
+        "A complaint is told to whoever asked for the mail",
+        Edit(
+            "worker/models.py",
+            "        if self.state == self.State.BOUNCED:\n",
+            "        if self.state in self.RETURNED:\n",
+        ),
+        Edit("worker/models.py", "(self.State.SENT, self.State.COMPLAINED):", "(self.State.SENT,):"),
+        "test_enumeration.py::test_03_a_bounce_or_a_complaint_makes_no_difference[complained]",
+    ),
+    defect(
         4,
         "A redeemed request is not answered as an unknown one (in the query and in the row, each of which is enough)",
         Edit("verification/models.py", "return Q(redeemed_at=None, created_at__gt=", "return Q(created_at__gt="),

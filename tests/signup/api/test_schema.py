@@ -177,10 +177,9 @@ def test_the_reference_lists_every_code_with_its_status() -> None:
 def test_the_schema_knows_every_state_of_a_mail() -> None:
     """Those that the page shows."""
     states = document("en")["components"]["schemas"]["DeliveryState"]["properties"]["state"]["enum"]
-    ends = [Delivery(state=state, attempts=9) for state in ("sent", "failed", "expired", "pending", "sending")]
-    for each in ends:
-        assert each.visible_state in states
-    assert states == ["queued", "sending", "sent", "delayed", "failed", "proven", "finished"]
+    for state in Delivery.State:
+        assert Delivery(state=state, attempts=9).visible_state in states
+    assert states == ["queued", "sending", "sent", "delayed", "failed", "bounced", "proven", "finished"]
 
 
 def test_the_schema_knows_every_reason_of_a_refusal() -> None:

@@ -235,6 +235,25 @@ def test_an_unknown_id_in_a_path_is_a_404(api: Api, hands: Hands) -> None:
             assert (answer.status_code, answer.json()["code"]) == (404, "session_lost")
 
 
+@pytest.mark.parametrize("registered", [False, True])
+def test_the_state_tells_of_a_bounce_and_of_no_complaint(api: Api, registered: bool) -> None:
+    """With whose it is; alike for a registered address. A mail that is not sent afterwards has failed, for no clear reason."""
+    if registered:
+        make_user()
+    path = f"/api/captchas/{api.ask().handle}/"
+    told = []
+    for state, cause, reply in (
+        ("bounced", "mailbox", "550 5.1.1"),
+        ("bounced", "content", "554 spam"),
+        ("complained", "", "abuse"),
+        ("expired", "", "suppressed"),
+    ):
+        Delivery.objects.update(state=state, cause=cause, last_reply=reply)
+        answer = api.get(path).json()
+        told.append((answer["state"], answer.get("reason")))
+    assert told == [("bounced", "mailbox"), ("bounced", "site"), ("sent", None), ("failed", "unclear")]
+
+
 def test_b1_the_state_of_a_sign_up_goes_on_to_its_end(api: Api) -> None:
     """A waiting client learns that its code was right, and that there is an account, also by another device."""
     make_user("bob", BOB)

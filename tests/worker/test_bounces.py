@@ -1,0 +1,182 @@
+"""Bounces and complaints: what a report changes."""
+
+from itertools import permutations
+
+import pytest
+
+from core.observability import counters
+from tests.factories import ALICE, Hands, make_captcha, make_delivery, make_user
+from verification.states import State, state_of
+from worker import outbox
+from worker.bounces import Outcome, Report, record
+from worker.classification import Cause, Reply
+from worker.classification import Outcome as Sent
+from worker.models import Delivery, Suppression
+
+pytestmark = pytest.mark.django_db
+
+BOUNCED, COMPLAINED = Delivery.State.BOUNCED, Delivery.State.COMPLAINED
+
+
+def accepted(**columns: object) -> Delivery:
+    """A mail that the mail server has."""
+    delivery = make_delivery(make_captcha())
+    Delivery.objects.filter(pk=delivery.pk).update(
+        **{"state": "sent", "sent_at": delivery.created_at, "last_reply": "250 OK", **columns}
+    )
+    delivery.refresh_from_db()
+    return delivery
+
+
+def bounce(delivery: Delivery, **fields: object) -> Report:
+    given = {"text": "550 5.1.1 no such user", "cause": Cause.MAILBOX, "message_id": delivery.message_id}
+    return Report(BOUNCED, **{**given, **fields})
+
+
+def complaint(delivery: Delivery) -> Report:
+    return Report(COMPLAINED, "abuse", message_id=delivery.message_id)
+
+
+def test_a_bounce_is_recorded_with_its_mail() -> None:
+    """With the words of the mail server, on one line and as long as fits; the visitor learns whose it is."""
+    delivery, other = accepted(), accepted()
+    assert record(bounce(delivery, text="550 5.1.1\r\n no such   user" + "!" * 300)) is Outcome.RECORDED
+    row = Delivery.objects.get(pk=delivery.pk)
+    assert (row.state, row.cause, row.sent_at) == (BOUNCED, Cause.MAILBOX, delivery.sent_at)
+    assert row.last_reply == ("550 5.1.1 no such user" + "!" * 300)[:255]
+    assert (row.visible_state, row.visible_reason) == ("bounced", "mailbox")
+    other.refresh_from_db()
+    assert other.state == "sent"
+
+
+def test_a_complaint_shows_as_sent() -> None:
+    """The reader has the mail; that they reported it is nobody else's business."""
+    delivery = accepted()
+    assert record(complaint(delivery)) is Outcome.RECORDED
+    row = Delivery.objects.get()
+    assert (row.state, row.visible_state, row.visible_reason) == (COMPLAINED, "sent", "")
+
+
+def test_a_mail_is_known_by_the_id_of_the_mail_service_too() -> None:
+    """That of another mail is not it, and no id is none."""
+    accepted(), accepted(provider_id="service-1")
+    assert record(bounce(accepted(), message_id="", provider_id="")) is Outcome.UNKNOWN
+    assert record(bounce(accepted(), message_id="", provider_id="service-2")) is Outcome.UNKNOWN
+    assert not Delivery.objects.filter(state=BOUNCED).exists()
+    assert record(bounce(accepted(), message_id="", provider_id="service-1")) is Outcome.RECORDED
+    assert Delivery.objects.get(state=BOUNCED).provider_id == "service-1"
+
+
+def test_a_report_about_no_mail_of_ours_changes_nothing() -> None:
+    """Forged, or about a row that was purged: above all no address is suppressed."""
+    delivery = accepted()
+    assert record(bounce(delivery, message_id="<forged@example.com>")) is Outcome.UNKNOWN
+    delivery.refresh_from_db()
+    assert delivery.state == "sent"
+    assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("order", list(permutations(["bounce", "complaint", "bounce again"])), ids="-".join)
+def test_the_order_of_reports_doesnt_matter(order: tuple[str, ...]) -> None:
+    """A complaint outweighs a bounce; the address is suppressed once."""
+    delivery = accepted()
+    for each in order:
+        record(complaint(delivery) if each == "complaint" else bounce(delivery))
+    assert Delivery.objects.get().state == COMPLAINED
+    assert Suppression.objects.get().times == 1
+
+
+@pytest.mark.parametrize("report", [bounce, complaint])
+def test_a_repeated_report_changes_nothing(hands: Hands, report) -> None:
+    """Not even when the first suppression is over: it is the same news."""
+    delivery = accepted()
+    assert record(report(delivery)) is Outcome.RECORDED
+    before = (Delivery.objects.values().get(), Suppression.objects.values().get())
+    hands.move(days=2)
+    assert record(report(delivery)) is Outcome.REPEATED
+    assert (Delivery.objects.values().get(), Suppression.objects.values().get()) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, "bounced"),
+        ({"is_permanent": False}, None),
+        ({"cause": Cause.REPUTATION}, None),
+        ({"cause": Cause.UNCLEAR}, None),
+        ({"cause": None}, None),
+    ],
+)
+def test_only_a_mailbox_that_takes_no_mail_is_suppressed(fields: dict, reason: str | None) -> None:
+    """A bounce because of us, or one that may pass, says nothing about the address."""
+    assert record(bounce(accepted(), **fields)) is Outcome.RECORDED
+    assert Suppression.objects.values_list("reason", flat=True).first() == reason
+
+
+def test_a_complaint_suppresses_its_address() -> None:
+    """The canonical one, which the next request has too."""
+    record(complaint(accepted()))
+    assert Suppression.objects.values_list("address", "reason").get() == (ALICE, "complained")
+
+
+@pytest.mark.parametrize("report", [bounce, complaint])
+def test_a_report_may_come_before_the_answer_is_on_record(hands: Hands, report) -> None:
+    """It was accepted, so the code is valid. The worker's own record comes too late and changes nothing."""
+    sign_up = make_captcha(accepted=False)
+    make_delivery(sign_up)
+    [claimed] = outbox.claim(limit=1)
+    assert record(report(claimed)) is Outcome.RECORDED
+    state = Delivery.objects.get().state
+    assert outbox.settle(results=[(claimed, Reply(Sent.ACCEPTED, "250 OK"))]) == [claimed]
+    row = Delivery.objects.get()
+    assert (row.state, row.lease_token, row.lease_until) == (state, "", None)
+    assert row.sent_at
+    sign_up.refresh_from_db()
+    assert state_of(sign_up) is State.OPEN
+
+
+@pytest.mark.parametrize("state", ["pending", "failed", "expired"])
+def test_a_mail_whose_acceptance_nobody_saw_bounces_too(state: str) -> None:
+    """It fell silent after the final dot, and waits for another try, or was given up."""
+    delivery = accepted(state=state, sent_at=None, last_reply="TimeoutError")
+    assert record(bounce(delivery)) is Outcome.RECORDED
+    row = Delivery.objects.get()
+    assert (row.state, bool(row.sent_at)) == (BOUNCED, True)
+    assert outbox.claim(limit=1) == []
+
+
+def test_a_mail_that_bounced_is_another_one_when_it_is_sent_again() -> None:
+    """Its Message-ID is new, so a late report about the first changes nothing."""
+    delivery = accepted(provider_id="service-1")
+    record(bounce(delivery))
+    assert outbox.requeue(delivery_ids=[delivery.pk]) == 1
+    row = Delivery.objects.get()
+    assert (row.state, row.cause, row.provider_id, row.sent_at) == ("pending", "", "", None)
+    assert row.message_id != delivery.message_id
+    assert record(complaint(delivery)) is Outcome.UNKNOWN
+    assert record(bounce(row)) is Outcome.RECORDED
+
+
+def test_a_mail_about_an_account_bounces_as_any(hands: Hands) -> None:
+    """Its address gets no sign-up mail for a while; the next mail about the account is tried again."""
+    reset = make_delivery(kind="password_reset", user_id=make_user().pk)
+    Delivery.objects.update(state="sent")
+    assert record(bounce(reset)) is Outcome.RECORDED
+    assert Suppression.objects.get().address == ALICE
+    make_delivery(kind="password_reset", user_id=reset.user_id)
+    assert [claimed.is_held_back for claimed in outbox.claim(limit=1)] == [False]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reports_are_counted_by_what_they_changed() -> None:
+    """For `/metrics`."""
+    delivery = accepted()
+    for report in (bounce(delivery), bounce(delivery), bounce(delivery, message_id="<x@y>"), complaint(delivery)):
+        record(report)
+    counted = {labels: number for (name, labels), number in counters._gathered.items() if "reports" in name}
+    assert counted == {
+        "bounced/recorded": 1,
+        "bounced/repeated": 1,
+        "bounced/unknown": 1,
+        "complained/recorded": 1,
+    }
