@@ -13,6 +13,7 @@ from tests.servers import ROOT
 
 OWN = {"DEBUG", "DEMO", "DEMO_DATA", "CELERY_BROKER_URL"}  # not for this deployment, or following from another
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def read_by_settings() -> set[str]:
@@ -57,7 +58,7 @@ def test_our_containers_are_read_only_and_stop_gently(name: str) -> None:
 def test_every_service_of_ours_is_watched_or_ends() -> None:
     """The web by the image's own check, workers by a ping; beat listens to no port, and migrate ends."""
     services = COMPOSE["services"]
-    assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
+    assert "HEALTHCHECK" in DOCKERFILE
     assert "healthcheck" not in services["web"]
     assert "inspect ping" in services["worker"]["healthcheck"]["test"][1]
     assert services["migrate"]["restart"] == "no"
@@ -75,13 +76,12 @@ def test_a_secret_may_be_a_file_of_the_image() -> None:
 
 def test_the_image_has_all_it_needs_and_does_not_run_as_root() -> None:
     """Each folder of the product is copied, and ignored by nothing."""
-    dockerfile = (ROOT / "Dockerfile").read_text()
-    copied = {name for line in re.findall(r"^COPY (\w.*) \S+$", dockerfile, re.MULTILINE) for name in line.split()}
+    copied = {name for line in re.findall(r"^COPY (\w.*) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()}
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     product = {"manage.py", "gunicorn.conf.py", "core", "verification", "worker", "signup", "templates", "locale"}
     assert copied == product | {"requirements/"}
     assert product | {"requirements"} == kept
-    assert "\nUSER doorcode\n" in dockerfile
+    assert "\nUSER doorcode\n" in DOCKERFILE
 
 
 def test_the_docs_production_environment_is_enough() -> None:

@@ -9,11 +9,10 @@ import yaml
 from gunicorn.config import GracefulTimeout
 
 from core.env import SECRETS
-from tests.core.test_deployment import COMPOSE, read_by_settings
+from tests.core.test_deployment import COMPOSE, DOCKERFILE, read_by_settings
 from tests.servers import ROOT
 
 FOLDER = ROOT / "docs" / "examples" / "kubernetes"
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
 OBJECTS = [each for path in sorted(FOLDER.glob("*.yaml")) for each in yaml.safe_load_all(path.read_text())]
 PORT = int(re.search(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)[1])
 USER = int(re.search(r"--uid (\d+)", DOCKERFILE)[1])
