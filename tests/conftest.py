@@ -30,6 +30,7 @@ NEEDS = {
     "postfix": ((servers.POSTFIX / "master").exists() and os.geteuid() == 0, "Postfix (or root, to start it)"),
     "nginx": (shutil.which("nginx"), "nginx"),
     "caddy": (shutil.which("caddy"), "Caddy"),
+    "pgbouncer": (shutil.which("pgbouncer"), "PgBouncer"),
     "systemd": (shutil.which("systemd-analyze"), "systemd-analyze"),
     "rabbitmq": (Path("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(), "RabbitMQ"),
     "index": (False, "DOORCODE_ALL=1 and a package index"),  # builds environments for minutes: only when asked
