@@ -2,14 +2,18 @@
 
 import re
 import subprocess
+from pathlib import Path
+from typing import Any
 
+import kombu
 import pytest
+import redis
 import yaml
 from django.utils.translation import to_locale
 
 from core import settings
 from core.env import SECRETS
-from tests.servers import ROOT
+from tests.servers import ROOT, Redis
 
 OWN = {"DEBUG", "DEMO", "DEMO_DATA", "CELERY_BROKER_URL"}  # not for this deployment, or following from another
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -41,10 +45,31 @@ def test_compose_publishes_nothing_but_the_web() -> None:
     ports = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
     assert set(ports) == {"web", "mailpit"}
     assert all(port.startswith("127.0.0.1:") for each in ports.values() for port in each)
-    redis = COMPOSE["services"]["redis"]["command"]
-    assert redis[redis.index("--requirepass") + 1].startswith("${REDIS_PASSWORD:?")
-    assert redis[redis.index("--maxmemory-policy") + 1] == "noeviction"
+    command = COMPOSE["services"]["redis"]["command"]
+    assert command[command.index("--requirepass") + 1].startswith("${REDIS_PASSWORD:?")
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
     assert COMPOSE["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+
+
+class GuardedRedis(Redis):
+    """A Redis whose password is "secret"."""
+
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        command, options = super().command()
+        return [*command, "--requirepass", "secret"], options
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("source", ["docker-compose.yml", "docs/production.env", "docs/how-to/scale-out.md"])
+def test_our_clients_and_redis_cli_take_the_same_url(source: str) -> None:
+    """The runbook hands REDIS_URL to redis-cli, which sends an empty user where the URL names none."""
+    form = re.search(r"REDIS_URL[=:] ?rediss?(://\S*:)(?:secret|\$\{.+\})@", (ROOT / source).read_text())[1]
+    with GuardedRedis() as server:
+        url = f"redis{form}secret@127.0.0.1:{server.port}/0"
+        assert redis.Redis.from_url(url).ping()
+        kombu.Connection(url).ensure_connection(max_retries=1, timeout=5)
+        done = subprocess.run(["redis-cli", "-u", url, "ping"], capture_output=True, text=True)
+        assert done.stdout == "PONG\n"
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "beat", "migrate"])
