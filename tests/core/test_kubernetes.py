@@ -70,7 +70,8 @@ def test_a_process_is_the_one_of_compose(name: str) -> None:
     """The same command, image for image, and as long to stop."""
     service = COMPOSE["services"][name]
     assert container(name).get("args") == service.get("command")
-    assert "command" not in container(name)
+    assert "command" not in container(name)  # that would be the image's ENTRYPOINT, of which it has none
+    assert "ENTRYPOINT" not in DOCKERFILE
     assert container(name)["image"] == container("web")["image"]
     assert container(name)["envFrom"] == [{"configMapRef": {"name": "doorcode"}}]
     assert pod(name)["terminationGracePeriodSeconds"] == int(service["stop_grace_period"].removesuffix("s"))

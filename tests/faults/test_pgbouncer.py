@@ -7,6 +7,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +88,8 @@ def sign_up(system: System, name: str) -> int:
 
 def test_people_sign_up_at_the_same_time(system: System) -> None:
     """Eight at once, whose transactions share connections: nothing leaks from one session to another."""
-    statuses: list[int] = []
-    people = [threading.Thread(target=lambda n=n: statuses.append(sign_up(system, f"person{n}"))) for n in range(8)]
-    for person in people:
-        person.start()
-    for person in people:
-        person.join()
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda number: sign_up(system, f"person{number}"), range(8)))
     assert statuses == [200] * 8
 
 
@@ -117,17 +115,16 @@ def test_a_restart_of_postgresql_is_over_when_it_is_back(system: System, own_pos
             (answered if status == 303 else refused).append(time.monotonic())
             time.sleep(0.05)
 
-    visitors = [threading.Thread(target=ask, args=[number]) for number in range(4)]
+    with ThreadPoolExecutor(4) as pool, ExitStack() as stack:
+        stack.callback(over.set)
+        visitors = [pool.submit(ask, number) for number in range(4)]
+        wait_until(lambda: len(answered) > 20, "answers before")
+        own_postgres.stop(signal.SIGINT)
+        own_postgres.start()
+        back = time.monotonic()
+        time.sleep(4)
     for visitor in visitors:
-        visitor.start()
-    wait_until(lambda: len(answered) > 20, "answers before")
-    own_postgres.stop(signal.SIGINT)
-    own_postgres.start()
-    back = time.monotonic()
-    time.sleep(4)
-    over.set()
-    for visitor in visitors:
-        visitor.join()
+        visitor.result()
     print(f"{len(refused)} refused, the last {max(refused, default=back) - back:.1f} s after PostgreSQL was back")
     assert max(refused, default=back) < back + 2
     assert max(answered) > back + 2

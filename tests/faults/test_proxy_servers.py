@@ -4,6 +4,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -134,17 +135,16 @@ def test_a_restart_of_one_web_after_the_other_fails_no_request(webs: Webs, tmp_p
             answers.append(("POST", proxy.ask_for_code(f"visitor-{visitor}-{number}@example.com").status_code))
 
     with Nginx(webs.ports, tmp_path, trustme.CA()) as proxy:
-        visitors = [threading.Thread(target=load, args=[number]) for number in range(4)]
+        with ThreadPoolExecutor(4) as pool, ExitStack() as stack:
+            stack.callback(over.set)
+            visitors = [pool.submit(load, number) for number in range(4)]
+            for port in webs.ports:
+                webs.stop(port)
+                webs.start(port)
+                before = len(proxy.logs())
+                wait_until(lambda: f" 127.0.0.1:{port} " in proxy.logs()[before:], "a request to it")  # noqa: B023
         for visitor in visitors:
-            visitor.start()
-        for port in webs.ports:
-            webs.stop(port)
-            webs.start(port)
-            before = len(proxy.logs())
-            wait_until(lambda: f" 127.0.0.1:{port} " in proxy.logs()[before:], "a request to it")  # noqa: B023
-        over.set()
-        for visitor in visitors:
-            visitor.join()
+            visitor.result()
     assert set(answers) == {("GET", 200), ("POST", 202)}
     assert len(answers) > 50
 
