@@ -28,6 +28,10 @@ NEEDS = {
     "curl": (shutil.which("curl"), "curl"),
     "prometheus": (shutil.which("prometheus") and shutil.which("promtool"), "Prometheus"),
     "postfix": ((servers.POSTFIX / "master").exists() and os.geteuid() == 0, "Postfix (or root, to start it)"),
+    "nginx": (shutil.which("nginx"), "nginx"),
+    "caddy": (shutil.which("caddy"), "Caddy"),
+    "pgbouncer": (shutil.which("pgbouncer"), "PgBouncer"),
+    "systemd": (shutil.which("systemd-analyze"), "systemd-analyze"),
     "rabbitmq": (Path("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(), "RabbitMQ"),
     "index": (False, "DOORCODE_ALL=1 and a package index"),  # builds environments for minutes: only when asked
 }

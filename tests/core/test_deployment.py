@@ -2,17 +2,22 @@
 
 import re
 import subprocess
+from pathlib import Path
+from typing import Any
 
+import kombu
 import pytest
+import redis
 import yaml
 from django.utils.translation import to_locale
 
 from core import settings
 from core.env import SECRETS
-from tests.servers import ROOT
+from tests.servers import ROOT, Redis
 
 OWN = {"DEBUG", "DEMO", "DEMO_DATA", "CELERY_BROKER_URL"}  # not for this deployment, or following from another
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def read_by_settings() -> set[str]:
@@ -40,10 +45,31 @@ def test_compose_publishes_nothing_but_the_web() -> None:
     ports = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
     assert set(ports) == {"web", "mailpit"}
     assert all(port.startswith("127.0.0.1:") for each in ports.values() for port in each)
-    redis = COMPOSE["services"]["redis"]["command"]
-    assert redis[redis.index("--requirepass") + 1].startswith("${REDIS_PASSWORD:?")
-    assert redis[redis.index("--maxmemory-policy") + 1] == "noeviction"
+    command = COMPOSE["services"]["redis"]["command"]
+    assert command[command.index("--requirepass") + 1].startswith("${REDIS_PASSWORD:?")
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
     assert COMPOSE["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+
+
+class GuardedRedis(Redis):
+    """A Redis whose password is "secret"."""
+
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        command, options = super().command()
+        return [*command, "--requirepass", "secret"], options
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("source", ["docker-compose.yml", "docs/production.env", "docs/how-to/scale-out.md"])
+def test_our_clients_and_redis_cli_take_the_same_url(source: str) -> None:
+    """The runbook hands REDIS_URL to redis-cli, which sends an empty user where the URL names none."""
+    form = re.search(r"REDIS_URL[=:] ?rediss?(://\S*:)(?:secret|\$\{.+\})@", (ROOT / source).read_text())[1]
+    with GuardedRedis() as server:
+        url = f"redis{form}secret@127.0.0.1:{server.port}/0"
+        assert redis.Redis.from_url(url).ping()
+        kombu.Connection(url).ensure_connection(max_retries=1, timeout=5)
+        done = subprocess.run(["redis-cli", "-u", url, "ping"], capture_output=True, text=True)
+        assert done.stdout == "PONG\n"
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "beat", "migrate"])
@@ -57,7 +83,7 @@ def test_our_containers_are_read_only_and_stop_gently(name: str) -> None:
 def test_every_service_of_ours_is_watched_or_ends() -> None:
     """The web by the image's own check, workers by a ping; beat listens to no port, and migrate ends."""
     services = COMPOSE["services"]
-    assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
+    assert "HEALTHCHECK" in DOCKERFILE
     assert "healthcheck" not in services["web"]
     assert "inspect ping" in services["worker"]["healthcheck"]["test"][1]
     assert services["migrate"]["restart"] == "no"
@@ -75,13 +101,12 @@ def test_a_secret_may_be_a_file_of_the_image() -> None:
 
 def test_the_image_has_all_it_needs_and_does_not_run_as_root() -> None:
     """Each folder of the product is copied, and ignored by nothing."""
-    dockerfile = (ROOT / "Dockerfile").read_text()
-    copied = {name for line in re.findall(r"^COPY (\w.*) \S+$", dockerfile, re.MULTILINE) for name in line.split()}
+    copied = {name for line in re.findall(r"^COPY (\w.*) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()}
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     product = {"manage.py", "gunicorn.conf.py", "core", "verification", "worker", "signup", "templates", "locale"}
     assert copied == product | {"requirements/"}
     assert product | {"requirements"} == kept
-    assert "\nUSER doorcode\n" in dockerfile
+    assert "\nUSER doorcode\n" in DOCKERFILE
 
 
 def test_the_docs_production_environment_is_enough() -> None:

@@ -39,16 +39,17 @@ def check(server: Any, session: Any, envelope: Any, mechanism: str, data: LoginP
 
 
 @pytest.fixture
-def start(settings, monkeypatch) -> Iterator[Callable[..., Catcher]]:
-    """Start a TLS server in one of two ways; trust its authority, or not."""
+def start(settings, monkeypatch, tmp_path) -> Iterator[Callable[..., Catcher]]:
+    """Start a TLS server in one of two ways; trust its authority, by SSL_CERT_FILE, or not."""
     running: list[Controller] = []
 
     def start(way: str, *, name: str = "127.0.0.1", trusted: bool = True, login: bool = True) -> Catcher:
         authority, catcher, port = trustme.CA(), Catcher(), free_port()
-        server, client = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         authority.issue_cert(name).configure_cert(server)
         if trusted:
-            authority.configure_trust(client)
+            authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         options: dict[str, Any] = {
             "authenticator": check,
             "auth_required": login,
@@ -60,12 +61,13 @@ def start(settings, monkeypatch) -> Iterator[Callable[..., Catcher]]:
             options |= {"ssl_context": server}
         running.append(Controller(catcher, hostname="127.0.0.1", port=port, **options))
         running[-1].start()
-        monkeypatch.setattr(smtp_pool, "_tls", lambda: client)
+        smtp_pool._tls.cache_clear()
         settings.EMAIL_USE_TLS, settings.EMAIL_USE_SSL, settings.EMAIL_PORT = way == "starttls", way == "tls", port
         settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = (USER, PASSWORD) if login else ("", "")
         return catcher
 
     yield start
+    smtp_pool._tls.cache_clear()
     smtp.EmailBackend().close()
     for controller in running:
         controller.stop()

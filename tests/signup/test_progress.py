@@ -35,6 +35,31 @@ def test_a_word_names_the_state_of_the_mail(client: Client, columns: dict, text:
     assert text in text_of(client.get("/signup/verify/"))
 
 
+def test_a_code_whose_key_is_gone_has_expired(client: Client, settings) -> None:
+    """For a browser that came back while the key was a fallback; the new code has a reference, the old one none."""
+    ask(client)
+    token = codes.link_token(CaptchaModel.objects.get())
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = (
+        [settings.SECRET_KEY],
+        "another-key-that-only-tests-know-0123456789",
+    )
+    ask(client)
+    settings.SECRET_KEY_FALLBACKS = []
+    page = text_of(client.get(f"/signup/link/{token}/", follow=True))
+    assert "That code has expired. Get a new code" in page
+    assert "reference" not in page
+    page = text_of(client.post("/signup/resend/", {"email": ALICE}, follow=True))
+    assert f"reference {codes.reference_of(CaptchaModel.objects.get())}" in page
+
+
+def test_a_link_whose_key_is_gone_begins_anew(client: Client, settings) -> None:
+    """In a browser that holds nothing."""
+    ask(client)
+    token = codes.link_token(CaptchaModel.objects.get())
+    settings.SECRET_KEY = "another-key-that-only-tests-know-0123456789"
+    assert "Your sign-up timed out. Start again" in text_of(Client().get(f"/signup/link/{token}/", follow=True))
+
+
 MAILBOX = {"state": "failed", "last_reply": "550 5.1.1 no such user", "cause": "mailbox"}
 CONTENT = {"state": "failed", "last_reply": "554 DT:SPM", "cause": "content"}
 RATE = {"attempts": 1, "last_reply": "550 Connection frequency limited", "cause": "rate"}

@@ -1,0 +1,5 @@
+-- What core/settings.py sends with each connection, for connections through PgBouncer: once, as the role's owner.
+ALTER ROLE doorcode SET statement_timeout = '15s';
+ALTER ROLE doorcode SET lock_timeout = '10s';
+ALTER ROLE doorcode SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE doorcode SET default_transaction_isolation = 'read committed';

@@ -1,0 +1,203 @@
+"""The proxies' files in docs/examples, as they are but for ports, paths and the certificate, before two real webs."""
+
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import trustme
+
+from core.health import checks
+from tests.servers import ROOT, Postgres, Server, System, free_port, listens, wait_until
+from tests.worker.sink import Sink
+
+pytestmark = [pytest.mark.redis, pytest.mark.postgres]
+
+EXAMPLES = ROOT / "docs" / "examples"
+NAME = "localhost"
+TOKEN = "ThisTokenOpensAnAccount"
+LINKS = [f"{path}{TOKEN}/" for path in ("/signup/link/", "/signup/mute/", "/password-reset/MQ/")]
+
+
+class Proxy(Server):
+    """A proxy with its file of docs/examples, for these webs; all that it writes is in a folder of its own."""
+
+    def __init__(self, webs: list[int], folder: Path, authority: trustme.CA) -> None:
+        super().__init__()
+        self.webs, self.folder = [f"127.0.0.1:{port}" for port in webs], folder
+        certificate = authority.issue_cert(NAME)
+        certificate.private_key_pem.write_to_path(folder / "privkey.pem")
+        for pem in certificate.cert_chain_pems:
+            pem.write_to_path(folder / "fullchain.pem", append=True)
+        authority.cert_pem.write_to_path(folder / "authority.pem")
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """As a visitor who trusts the certificate."""
+        address, trusted = f"https://{NAME}:{self.port}{path}", str(self.folder / "authority.pem")
+        return requests.request(method, address, verify=trusted, timeout=20, allow_redirects=False, **options)
+
+    def ask_for_code(self, address: str) -> requests.Response:
+        return self.request("POST", "/api/captchas/", json={"email": address})
+
+    def logs(self) -> str:
+        return "".join(path.read_text() for path in self.folder.glob("*.log"))
+
+
+class Nginx(Proxy):
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        text, folder = (EXAMPLES / "nginx" / "doorcode.conf").read_text(), self.folder
+        [line] = re.findall(r"^ +server 127.0.0.1:8000 .*\n", text, re.MULTILINE)
+        text = text.replace(line, "".join(line.replace("127.0.0.1:8000", web) for web in self.webs))
+        text = re.sub(r"^ +listen \[::\].*\n", "", text, flags=re.MULTILINE)  # not every machine has IPv6
+        text = text.replace("listen 443", f"listen 127.0.0.1:{self.port}")
+        text = text.replace("listen 80", f"listen 127.0.0.1:{free_port()}")
+        text = text.replace("server_name accounts.example.com", f"server_name {NAME}")
+        text = re.sub(r"/var/log/nginx/|/etc/ssl/accounts.example.com/", f"{folder}/", text)
+        bodies = "".join(
+            f"{name}_temp_path {folder}; " for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        main = f"daemon off; user root; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
+        (folder / "nginx.conf").write_text(f"{main} http {{ {bodies}\n{text}\n}}")
+        return ["nginx", "-c", folder / "nginx.conf"], {"stderr": subprocess.DEVNULL}
+
+
+class Caddy(Proxy):
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        text, folder = (EXAMPLES / "caddy" / "Caddyfile").read_text(), self.folder
+        alone = f"admin off\nauto_https disable_redirects\nstorage file_system {folder}\n"
+        text = text.replace("{\n", f"{{\n{alone}", 1)
+        text = text.replace("log {\n", f"log {{\noutput file {folder}/caddy.log\n", 1)
+        certificate = f"tls {folder}/fullchain.pem {folder}/privkey.pem"
+        text = text.replace("accounts.example.com {", f"https://{NAME}:{self.port} {{\n{certificate}")
+        text = text.replace("reverse_proxy 127.0.0.1:8000", f"reverse_proxy {' '.join(self.webs)}")
+        (folder / "Caddyfile").write_text(text)
+        return ["caddy", "run", "--config", folder / "Caddyfile"], {"stderr": subprocess.DEVNULL}
+
+
+class Webs:
+    """Two webs of one system, each of which can be restarted."""
+
+    def __init__(self, system: System) -> None:
+        self.system, self.ports = system, [free_port(), free_port()]
+        self.running: dict[int, ExitStack] = {}
+
+    def start(self, port: int) -> None:
+        """Start a web, and wait until it answers."""
+        self.running[port] = ExitStack()
+        command = ("-m", "gunicorn", "core.wsgi", "-b", f"127.0.0.1:{port}")
+        self.running[port].enter_context(self.system.start(f"web-{port}", *command))
+        wait_until(lambda: listens(port), "gunicorn")
+        assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=20).ok
+
+    def stop(self, port: int) -> None:
+        """End a web as systemd does, and wait until it has."""
+        self.running.pop(port).close()
+
+
+@pytest.fixture(scope="module")
+def webs(postgres: Postgres, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webs]:
+    sink, more = Sink(), {"SITE_URL": f"https://{NAME}", "TRUSTED_PROXIES": "1"}
+    logs = tmp_path_factory.mktemp("webs")
+    webs = Webs(System(database=postgres.new_database(), redis=redis_url, mail=sink, logs=logs, **more))
+    webs.system.manage("migrate", "--verbosity", "0")
+    try:
+        for port in webs.ports:
+            webs.start(port)
+        yield webs
+    finally:
+        for port in list(webs.running):
+            webs.stop(port)
+        sink.close()
+
+
+@pytest.fixture(params=[pytest.param(Nginx, marks=pytest.mark.nginx), pytest.param(Caddy, marks=pytest.mark.caddy)])
+def proxy(request: pytest.FixtureRequest, webs: Webs, tmp_path: Path) -> Iterator[Proxy]:
+    with request.param(webs.ports, tmp_path, trustme.CA()) as proxy:
+        yield proxy
+
+
+@pytest.mark.nginx
+def test_a_restart_of_one_web_after_the_other_fails_no_request(webs: Webs, tmp_path: Path) -> None:
+    """Pages are loaded and codes requested all the while. The second restart waits until nginx uses the first again."""
+    over, answers = threading.Event(), list[tuple[str, int]]()
+
+    def load(visitor: int) -> None:
+        for number in range(1000):
+            if over.is_set():
+                return
+            answers.append(("GET", proxy.request("GET", "/signup/").status_code))
+            answers.append(("POST", proxy.ask_for_code(f"visitor-{visitor}-{number}@example.com").status_code))
+
+    with Nginx(webs.ports, tmp_path, trustme.CA()) as proxy:
+        with ThreadPoolExecutor(4) as pool, ExitStack() as stack:
+            stack.callback(over.set)
+            visitors = [pool.submit(load, number) for number in range(4)]
+            for port in webs.ports:
+                webs.stop(port)
+                webs.start(port)
+                before = len(proxy.logs())
+                wait_until(lambda: f" 127.0.0.1:{port} " in proxy.logs()[before:], "a request to it")  # noqa: B023
+        for visitor in visitors:
+            visitor.result()
+    assert set(answers) == {("GET", 200), ("POST", 202)}
+    assert len(answers) > 50
+
+
+def test_a_url_of_the_api_has_the_port(proxy: Proxy) -> None:
+    """The proxy hands on the Host that the client sent."""
+    url = proxy.ask_for_code("alice@example.com").json()["status_url"]
+    assert url.startswith(f"https://{NAME}:{proxy.port}/api/captchas/")
+
+
+@pytest.mark.parametrize("size", [65_537, 1_100_000])  # bytes: above what the API takes, and above 1 MiB
+def test_a_body_that_is_too_large_is_refused_as_the_api_promises(proxy: Proxy, size: int) -> None:
+    """By the web: the proxy takes more."""
+    answer = proxy.request("POST", "/api/captchas/", data=b"{" * size, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
+    assert answer.json()["code"] == "too_large"
+
+
+def test_the_web_sees_the_visitors_address_and_tls(proxy: Proxy, webs: Webs, settings) -> None:
+    """Whatever the visitor invents, as the doctor does with `--url`."""
+    settings.SECRET_KEY = webs.system.environment["SECRET_KEY"]
+    headers = {
+        checks.HEADER: checks.signer().sign("seen"),
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Proto": "http",
+    }
+    seen = proxy.request("GET", "/healthz", headers=headers).json()["seen"]
+    assert (seen["client"], seen["forwarded"][-1], seen["secure"]) == ("127.0.0.1", "127.0.0.1", True)
+
+
+def test_the_metrics_are_not_for_visitors(proxy: Proxy) -> None:
+    """Not even with the token."""
+    assert proxy.request("GET", "/metrics").status_code == 404
+
+
+def test_no_log_of_the_proxy_has_a_token(proxy: Proxy) -> None:
+    """Of a link that is opened, that is the Referer or in a query. Other paths are logged as they are."""
+    for link in LINKS:
+        assert proxy.request("GET", link).status_code < 500
+        proxy.request("GET", f"/signup/?next={link}", headers={"Referer": link})
+    proxy.request("GET", "/signup/")
+    wait_until(lambda: '/signup/"' in proxy.logs(), "a line of the log")
+    assert proxy.logs().count("/signup/link/...") == proxy.logs().count("/password-reset/...") == 1
+    assert TOKEN not in proxy.logs()
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(Nginx, marks=pytest.mark.nginx), pytest.param(Caddy, marks=pytest.mark.caddy)]
+)
+def test_no_error_in_the_log_has_a_token(kind: type[Proxy], tmp_path: Path) -> None:
+    """While no web answers."""
+    with kind([free_port(), free_port()], tmp_path, trustme.CA()) as proxy:
+        assert [proxy.request("GET", path).status_code for path in (LINKS[0], "/signup/")] == [502, 502]
+        wait_until(lambda: '/signup/"' in proxy.logs(), "a line of the log")
+        assert "/signup/link/..." in proxy.logs()
+        assert TOKEN not in proxy.logs()
