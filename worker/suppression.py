@@ -108,7 +108,10 @@ def unmute(*, address: str) -> bool:
     Send sign-up mail to a canonical address again, whatever it was suppressed for; False where it was not. Requests
     that were disowned stay spent.
     """
-    return bool(Suppression.objects.filter(address=address).delete()[0])
+    known = Suppression.objects.filter(address=address)
+    was_suppressed = known.filter(until__gt=clock.now()).exists()
+    known.delete()
+    return was_suppressed
 
 
 def mark(deliveries: Sequence[Delivery], *, at: datetime) -> None:
