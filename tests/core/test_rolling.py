@@ -38,9 +38,11 @@ def is_harmless(operation: Any, before: Any, app: str) -> bool:
     if isinstance(operation, migrations.AddField):
         field = operation.field
         return field.many_to_many or field.null or field.db_default is not NOT_PROVIDED
-    if isinstance(operation, migrations.AlterField):  # only what the database does not notice, as choices
+    if isinstance(operation, migrations.AlterField):  # only what the database does not notice, as choices; or more room
         old = before.models[app, operation.model_name_lower].get_field(operation.name)
         with_names = [each.clone() for each in (old, operation.field)]
+        if isinstance(old, models.CharField) and (old.max_length or 0) < (operation.field.max_length or 0):
+            with_names[0].max_length = operation.field.max_length  # PostgreSQL rewrites no row for it
         for each in with_names:
             each.set_attributes_from_name(operation.name)
         return not connections["default"].schema_editor()._field_should_be_altered(*with_names)
