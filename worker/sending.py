@@ -67,7 +67,7 @@ def deliver() -> int:
     claimed = outbox.claim(limit=1 if is_probe else _pace.batch())
     with leases.held(claimed):
         tried = _send_all(claimed, mailer, until=time.monotonic() + HOLD)
-    if is_probe and not tried:
+    if is_probe and mailer.breaker.is_half_open:  # nothing was handed over: the next mail finds out
         mailer.breaker.cancelled()
     outbox.retry_deferred_sooner(accepted=tried.count(Outcome.ACCEPTED))
     return len(claimed)

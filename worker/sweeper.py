@@ -14,16 +14,20 @@ from django.db.models.functions import Now
 from core import clock
 
 from . import mail_limits, mailers, notify, outbox, sending
-from .models import Heartbeat
+from .models import Delivery, Heartbeat
 
 logger = logging.getLogger(__name__)
 
 INTERVAL = 2.0  # seconds
 NO_WORKER = timedelta(seconds=10)  # due for so long although workers were notified: none seems to listen
 BEAT = 5.0  # seconds between two heartbeats
+AWAY = 5.0  # seconds without an answer of the database after which live workers may have lost leases
+RENEWED = 7.0  # seconds after it is back in which they renew these, or record what they were answered
 
 _name = f"{socket.gethostname()[:80]}:{os.getpid()}"
 _last_beat = float("-inf")
+_answered_at = float("inf")  # monotonic time at which the database last answered
+_renewed_at = float("-inf")  # monotonic time from which a lease that is over is that of a worker that is gone
 
 
 def sweep() -> int:
@@ -33,11 +37,26 @@ def sweep() -> int:
     """
     if all(mailer.breaker.is_open for mailer in mailers.every()):
         return 0
-    outbox.take_back()
+    _take_back()
     longest = mail_limits.claimable(at=clock.now()).longest_due()
     if longest is None or (notify.notify_workers(longest[0]) and longest[1] < NO_WORKER):
         return 0
     return sending.deliver()
+
+
+def _take_back() -> None:
+    """
+    Take back the mails of workers that are gone. While the database is away, or this process is frozen, the leases of
+    live workers end too. These have RENEWED seconds first, or what they are sending would be sent twice.
+    """
+    global _answered_at, _renewed_at  # noqa: PLW0603
+    are_any = Delivery.objects.left_behind().exists()
+    now = time.monotonic()
+    if now - _answered_at > AWAY:
+        _renewed_at = now + RENEWED
+    _answered_at = now
+    if are_any and now >= _renewed_at:
+        outbox.take_back()
 
 
 def beat() -> None:
