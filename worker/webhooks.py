@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import anymail.urls
-from anymail.exceptions import AnymailError, AnymailWebhookValidationFailure
+from anymail.exceptions import AnymailError
 from anymail.signals import AnymailTrackingEvent, EventType, RejectReason, tracking
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.db import DataError
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, UnreadablePostError
@@ -24,7 +25,8 @@ from .models import Delivery
 
 logger = logging.getLogger(__name__)
 
-# A service may report a bounce before its answer to the mail is on record: until then it is asked to try again.
+# A service may report a bounce before its answer to the mail is on record: until then it is asked to try again. By 429,
+# as Amazon SNS repeats after no other 4xx, and a 5xx would be an error in the log.
 SOON = timedelta(minutes=10)
 RETRY = 60  # seconds
 
@@ -45,9 +47,10 @@ STATES = {
 }
 # How services call a bounce that may pass, as of a full mailbox: Amazon SES and Resend, Mailjet, all others.
 PASSES = re.compile(r"\btransient\b|'hard_bounce': False|\bsoft[ _]?bounce", re.IGNORECASE)
-# A wrong password or signature; or not what the service sends, such as nothing at all, or text with NUL for PostgreSQL.
+# A wrong password or signature (SuspiciousOperation); or not what the service sends, such as nothing at all, or NUL,
+# which PostgreSQL does not take (DataError).
 NOT_ITS_OWN = (
-    *(AnymailWebhookValidationFailure, AnymailError, UnreadablePostError, DataError),
+    *(SuspiciousOperation, AnymailError, UnreadablePostError, DataError),
     *(ValueError, LookupError, TypeError, AttributeError, RecursionError),
 )
 
@@ -88,7 +91,7 @@ def _answer(view: Any) -> Any:
         except NOT_ITS_OWN as error:  # without its text, which may hold the password, or all that was sent
             logger.warning("a report at %s is refused: %s", request.path, type(error).__name__)
             return HttpResponseBadRequest()
-        return HttpResponse(status=503, headers={"Retry-After": str(RETRY)}) if _is_early.get() else response
+        return HttpResponse(status=429, headers={"Retry-After": str(RETRY)}) if _is_early.get() else response
 
     return webhook
 
