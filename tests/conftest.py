@@ -115,7 +115,6 @@ def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "_next_look", float("-inf"))
     monkeypatch.setattr(smtp, "_pools", {})
     monkeypatch.setattr(sweeper, "_answered_at", float("inf"))
-    monkeypatch.setattr(sweeper, "_renewed_at", float("-inf"))
     mailers.every.cache_clear()
     monkeypatch.setattr("django.conf.settings.EMAIL_BACKEND", "worker.smtp.EmailBackend")  # pytest-django has its own
     monkeypatch.setattr(sending, "_pace", sending._Pace())

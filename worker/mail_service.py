@@ -4,9 +4,7 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 
-from .classification import Cause, Outcome, Reply, classify
-
-LONGEST = 1_000  # characters of an answer
+from .classification import LONGEST, Cause, Outcome, Reply, classify
 
 
 def submit(backend: Any, message: EmailMessage) -> Reply:

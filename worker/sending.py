@@ -121,8 +121,11 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
     try:
         message = messages.build(delivery)
         # A stranger who asked for a muted mail sees it fare as any other: late while the mail server is down, and then
-        # sent. So the server is asked for the recipient; where it can't be, the time of a send passes.
+        # sent. So the server is asked for the recipient; where it can't be, the time of a send passes, and nothing is
+        # known while the circuit breaker is half-open.
         if delivery.is_muted and not mailer.can_ask:
+            if mailer.breaker.is_half_open:
+                return Reply(Outcome.UNAVAILABLE, "not asked")
             time.sleep(_pace.like_another())
             return Reply(Outcome.ACCEPTED, "muted")
         reply = mailer.submit(message, only_ask=delivery.is_muted)

@@ -22,12 +22,11 @@ INTERVAL = 2.0  # seconds
 NO_WORKER = timedelta(seconds=10)  # due for so long although workers were notified: none seems to listen
 BEAT = 5.0  # seconds between two heartbeats
 AWAY = 5.0  # seconds without an answer of the database after which live workers may have lost leases
-RENEWED = 7.0  # seconds after it is back in which they renew these, or record what they were answered
+RENEWED = 7.0  # seconds in which they renew these, or record what they were answered, once it is back
 
 _name = f"{socket.gethostname()[:80]}:{os.getpid()}"
 _last_beat = float("-inf")
 _answered_at = float("inf")  # monotonic time at which the database last answered
-_renewed_at = float("-inf")  # monotonic time from which a lease that is over is that of a worker that is gone
 
 
 def sweep() -> int:
@@ -49,14 +48,13 @@ def _take_back() -> None:
     Take back the mails of workers that are gone. While the database is away, or this process is frozen, the leases of
     live workers end too. These have RENEWED seconds first, or what they are sending would be sent twice.
     """
-    global _answered_at, _renewed_at  # noqa: PLW0603
-    are_any = Delivery.objects.left_behind().exists()
-    now = time.monotonic()
-    if now - _answered_at > AWAY:
-        _renewed_at = now + RENEWED
-    _answered_at = now
-    if are_any and now >= _renewed_at:
+    global _answered_at  # noqa: PLW0603
+    are_any, before = Delivery.objects.left_behind().exists(), _answered_at
+    if are_any:
+        if time.monotonic() - before > AWAY:
+            time.sleep(RENEWED)
         outbox.take_back()
+    _answered_at = time.monotonic()
 
 
 def beat() -> None:

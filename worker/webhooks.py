@@ -77,7 +77,7 @@ def _report(event: AnymailTrackingEvent) -> bounces.Report:
     if cause in (None, Cause.UNCLEAR):
         cause = CAUSES.get(event.reject_reason, Cause.UNCLEAR)
     is_permanent = not said.startswith("4") and not PASSES.search(f"{event.esp_event}")
-    return bounces.Report(state, said or f"{event.reject_reason}", cause, is_permanent, provider_id=event.message_id)
+    return bounces.Report(state, said or event.reject_reason or "", cause, is_permanent, provider_id=event.message_id)
 
 
 def _answer(view: Any) -> Any:
