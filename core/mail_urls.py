@@ -94,6 +94,8 @@ def _service(var: str, service: Service, parts: SplitResult) -> Route:
         given["CLIENT_PARAMS"] = _ses(user, password, host)
     elif not user:
         raise _refusal(var)
+    if any(not value.isprintable() or value != value.strip() for value in (user, password)):
+        raise _refusal(var)  # no header can carry it, and the error about that would have the key in it
     prefix = service.module.upper()
     settings = {f"{prefix}_{name}": value for name, value in given.items() if name and value}
     return Route(f"anymail.backends.{service.module}.EmailBackend", service=service.module, anymail=settings)

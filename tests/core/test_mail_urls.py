@@ -71,6 +71,8 @@ def test_amazon_ses_has_a_region_and_may_have_keys() -> None:
         "smtp://user:pa#ss@mail.example.com",
         "anymail+nobody://key@",
         "anymail+mailjet://:secret@",
+        "anymail+postmark://%20token@",
+        "anymail+mailjet://key:sec%0Aret@",
         "anymail://key@",
         "consolemail://",
         "smtp://[::1",
