@@ -38,18 +38,18 @@ SERVICES = {
     "sparkpost": Service("sparkpost", "API_KEY"),
 }
 
-
-ALWAYS_SIGNED = ("mailersend", "mailgun", "mandrill")  # Anymail takes nothing else from these
+# The keys of services that sign their reports always: Anymail takes no others from these. The rest know our password.
+SIGNED = {"mailersend": "SIGNING_SECRET", "mailgun": "WEBHOOK_SIGNING_KEY", "mandrill": "WEBHOOK_KEY"}
 
 
 @dataclass(frozen=True)
 class Route:
-    """One way by which mails leave: a Django email backend, and what is to be set for it."""
+    """One way by which mails leave: a Django email backend, and what is to be set for it; passwords are not shown."""
 
     backend: str
-    options: dict[str, Any] = field(default_factory=dict)  # of an SMTP backend: those of Django's own
+    options: dict[str, Any] = field(default_factory=dict, repr=False)  # of an SMTP backend: those of Django's own
     service: str = ""  # the name of a mail service's webhook
-    anymail: dict[str, Any] = field(default_factory=dict)  # for the setting ANYMAIL
+    anymail: dict[str, Any] = field(default_factory=dict, repr=False)  # for the setting ANYMAIL
 
 
 def read(var: str, url: str) -> Route:
@@ -77,9 +77,8 @@ def read(var: str, url: str) -> Route:
 
 def can_report(service: str, anymail: Mapping[str, Any]) -> bool:
     """Whether reports of a service can be told from forged ones: it signs them, or it knows our password."""
-    keys = ("SIGNING_KEY", "SIGNING_SECRET", "WEBHOOK_KEY", "VERIFICATION_KEY")
-    is_signed = any(name.startswith(service.upper()) and name.endswith(keys) for name in anymail)
-    return is_signed or bool(anymail.get("WEBHOOK_SECRET") and service not in ALWAYS_SIGNED)
+    needed = f"{service.upper()}_{SIGNED[service]}" if service in SIGNED else "WEBHOOK_SECRET"
+    return bool(anymail.get(needed))
 
 
 def _service(var: str, service: Service, parts: SplitResult) -> Route:
@@ -95,6 +94,8 @@ def _service(var: str, service: Service, parts: SplitResult) -> Route:
         given["CLIENT_PARAMS"] = _ses(user, password, host)
     elif not user:
         raise _refusal(var)
+    if any(not value.isprintable() or value != value.strip() for value in (user, password)):
+        raise _refusal(var)  # no header can carry it, and the error about that would have the key in it
     prefix = service.module.upper()
     settings = {f"{prefix}_{name}": value for name, value in given.items() if name and value}
     return Route(f"anymail.backends.{service.module}.EmailBackend", service=service.module, anymail=settings)

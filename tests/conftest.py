@@ -16,7 +16,7 @@ from core import ratelimit
 from core.observability import counters
 from tests import clocks, servers
 from tests.factories import Hands
-from worker import mailers, notify, outbox, sending, smtp
+from worker import mailers, notify, outbox, sending, smtp, sweeper
 
 hypothesis.settings.register_profile("doorcode", deadline=None)  # how fast this machine is, is no property of ours
 hypothesis.settings.load_profile("doorcode")
@@ -114,6 +114,7 @@ def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     monkeypatch.setattr(outbox, "_next_look", float("-inf"))
     monkeypatch.setattr(smtp, "_pools", {})
+    monkeypatch.setattr(sweeper, "_answered_at", float("inf"))
     mailers.every.cache_clear()
     monkeypatch.setattr("django.conf.settings.EMAIL_BACKEND", "worker.smtp.EmailBackend")  # pytest-django has its own
     monkeypatch.setattr(sending, "_pace", sending._Pace())

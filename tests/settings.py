@@ -29,8 +29,8 @@ from core.settings import ANYMAIL, DATABASES, LOGGING
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": None}
-# Three services whose reports are taken.
-MAIL_WEBHOOKS = ["mailgun", "postmark", "mailersend"]
+# Services whose reports are taken.
+MAIL_WEBHOOKS = ["amazon_ses", "brevo", "mailersend", "mailgun", "mailjet", "postmark"]
 ANYMAIL |= {
     "WEBHOOK_SECRET": "mail:a-password-of-tests",
     "MAILGUN_WEBHOOK_SIGNING_KEY": "a-key-of-mailgun",

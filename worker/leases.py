@@ -15,8 +15,9 @@ from .models import Delivery
 logger = logging.getLogger(__name__)
 
 RENEWAL = 5.0  # seconds; a third of the lease, so that one failure loses none
+LONGEST = 180.0  # seconds; a batch takes less, also where its answers wait for the database: its thread hangs
 
-_held: dict[str, list[int]] = {}  # the ids of the mails under each token
+_held: dict[str, tuple[list[int], float]] = {}  # by token: the ids of its mails, and until when it is renewed
 _renewer: threading.Thread | None = None
 os.register_at_fork(after_in_child=_held.clear)  # they are the parent's
 
@@ -29,7 +30,7 @@ def held(deliveries: Sequence[Delivery]) -> Iterator[None]:
         yield
         return
     token = deliveries[0].lease_token
-    _held[token] = [each.pk for each in deliveries]
+    _held[token] = [each.pk for each in deliveries], time.monotonic() + LONGEST
     if not (_renewer and _renewer.is_alive()):  # a forked child has none
         _renewer = threading.Thread(target=_renew, name="leases", daemon=True)
         _renewer.start()
@@ -43,7 +44,8 @@ def _renew() -> None:
     while True:
         time.sleep(RENEWAL)
         try:
-            if now_held := dict(_held):
+            now = time.monotonic()
+            if now_held := {token: ids for token, (ids, until) in dict(_held).items() if now < until}:
                 outbox.renew(held=now_held)
         except (DatabaseError, InterfaceError) as error:
             logger.warning("leases can't be renewed: %s", type(error).__name__)

@@ -4,9 +4,7 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 
-from .classification import Cause, Outcome, Reply, classify
-
-LONGEST = 1_000  # characters of an answer
+from .classification import LONGEST, Cause, Outcome, Reply, classify
 
 
 def submit(backend: Any, message: EmailMessage) -> Reply:
@@ -28,7 +26,7 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
     status = message.anymail_status  # type: ignore[attr-defined]
     if refusals := {"invalid", "rejected"} & set(status.status):
         said = getattr(status.esp_response, "text", "")
-        return Reply(Outcome.REFUSED, _words(550, f"{backend.esp_name}: {', '.join(refusals)}: {said}"))
+        return Reply(Outcome.REFUSED, _line(550, f"{backend.esp_name}: {', '.join(refusals)}: {said}"))
     if not status.message_id:  # whoever accepts a mail gives it an id
         return Reply(Outcome.UNKNOWN, f"no id from {backend.esp_name}")
     return Reply(Outcome.ACCEPTED, f"250 {backend.esp_name}: {', '.join(status.status)}", status.message_id)
@@ -38,16 +36,16 @@ def _failure(error: Any) -> Reply:
     """The meaning of an error by its HTTP status; None is a service that was not reached, or did not answer."""
     status = error.status_code or _status_of_boto(error.__cause__)
     if status == 200 or _is_silence(error.__cause__):  # 200: with an answer that can't be read
-        return Reply(Outcome.UNKNOWN, _words(None, error))
-    if status is None or status in (401, 403) or status >= 500:
-        return Reply(Outcome.UNAVAILABLE, _words(status, error))
+        return Reply(Outcome.UNKNOWN, _line(None, error))
+    if status is None or status in (401, 402, 403, 404) or status >= 500:  # our key, bill or domain there
+        return Reply(Outcome.UNAVAILABLE, _line(status, error))
     if status == 429 or "Throttl" in str(error):
-        return Reply(Outcome.THROTTLED, _words(status, error))
-    refusal = _words(550, error)
+        return Reply(Outcome.THROTTLED, _line(status, error))
+    refusal = _line(550, error)
     if classify(refusal) is Cause.MAILBOX:
         return Reply(Outcome.REFUSED, refusal)
     # Most are about our settings there, such as the sender: fixed soon, and then no mail is lost.
-    return Reply(Outcome.DEFERRED, _words(450, error))
+    return Reply(Outcome.DEFERRED, _line(450, error))
 
 
 def _is_silence(cause: Any) -> bool:
@@ -64,6 +62,6 @@ def _status_of_boto(cause: Any) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def _words(code: int | None, error: Any) -> str:
-    """An error in one line."""
+def _line(code: int | None, error: Any) -> str:
+    """An error in one line, its digits first."""
     return " ".join(f"{code or ''} {error}".split())[:LONGEST]

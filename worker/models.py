@@ -20,8 +20,8 @@ from .classification import OURS, Cause
 EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
 DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
 WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
-# Mails to people who have an account, and asked for them. All others are about a sign-up that anybody may have begun.
 UNDELIVERED = ("failed", "expired", "bounced")  # settled, and not with its reader
+# Mails to people who have an account, and asked for them. All others are about a sign-up that anybody may have begun.
 ACCOUNT_KINDS = ("password_reset", "password_changed")
 SOON = timedelta(seconds=5)  # a mail that is not admitted, or may not be tried, within it is delayed by a mail limit
 PATIENCE = timedelta(seconds=10)  # a mail that waits longer than this is delayed, tried or not
@@ -31,6 +31,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def due(self) -> Self:
         """Mails that may be sent now, by the database's clock."""
         return self.filter(state=Delivery.State.PENDING, next_attempt_at__lte=Now())
+
+    def left_behind(self) -> Self:
+        """Claimed mails whose lease is over."""
+        return self.filter(state=Delivery.State.SENDING, lease_until__lte=Now())
 
     def longest_due(self) -> tuple[int, timedelta] | None:
         """The id of the mail that has been due for longest, and for how long; None where none is due."""

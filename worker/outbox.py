@@ -241,8 +241,7 @@ def release(*, deliveries: Sequence[Delivery]) -> None:
 def take_back() -> int:
     """Free the deliveries whose lease is over, as their worker is gone. Return how many there were."""
     with transaction.atomic():
-        over = Delivery.objects.filter(state=State.SENDING, lease_until__lte=Now())
-        ids = list(over.lock().values_list("pk", flat=True)[:TAKE_BACK])
+        ids = list(Delivery.objects.left_behind().lock().values_list("pk", flat=True)[:TAKE_BACK])
         if ids:
             Delivery.objects.filter(pk__in=ids).end_lease(State.PENDING, next_attempt_at=Now())
     metrics.reclaimed.add(number=len(ids))

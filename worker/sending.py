@@ -67,7 +67,7 @@ def deliver() -> int:
     claimed = outbox.claim(limit=1 if is_probe else _pace.batch())
     with leases.held(claimed):
         tried = _send_all(claimed, mailer, until=time.monotonic() + HOLD)
-    if is_probe and not tried:
+    if is_probe and mailer.breaker.is_half_open:  # nothing was handed over: the next mail finds out
         mailer.breaker.cancelled()
     outbox.retry_deferred_sooner(accepted=tried.count(Outcome.ACCEPTED))
     return len(claimed)
@@ -121,8 +121,11 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
     try:
         message = messages.build(delivery)
         # A stranger who asked for a muted mail sees it fare as any other: late while the mail server is down, and then
-        # sent. So the server is asked for the recipient; where it can't be, the time of a send passes.
+        # sent. So the server is asked for the recipient; where it can't be, the time of a send passes, and nothing is
+        # known while the circuit breaker is half-open.
         if delivery.is_muted and not mailer.can_ask:
+            if mailer.breaker.is_half_open:
+                return Reply(Outcome.UNAVAILABLE, "not asked")
             time.sleep(_pace.like_another())
             return Reply(Outcome.ACCEPTED, "muted")
         reply = mailer.submit(message, only_ask=delivery.is_muted)

@@ -93,14 +93,17 @@ def suppress(*, address: str, reason: Suppression.Reason) -> None:
     Send a canonical address no sign-up mail for a time that grows; in the caller's transaction. Several mails may
     bounce that left before the first did: while a suppression holds, another report does not lengthen it.
     """
-    now = clock.now()
     known = Suppression.objects.select_for_update().filter(address=address).first()
+    now = clock.now()
     if known and known.until > now:
         return
     times = known.times + 1 if known else 1
     until = now + timedelta(days=GROWING[min(times, len(GROWING)) - 1])
     facts = {"reason": reason, "times": times, "until": until}
-    Suppression.objects.update_or_create(address=address, defaults=facts)
+    if known:
+        Suppression.objects.filter(address=address).update(**facts)
+    else:  # one that came meanwhile holds
+        Suppression.objects.get_or_create(address=address, defaults=facts)
 
 
 def unmute(*, address: str) -> bool:

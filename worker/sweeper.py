@@ -14,16 +14,19 @@ from django.db.models.functions import Now
 from core import clock
 
 from . import mail_limits, mailers, notify, outbox, sending
-from .models import Heartbeat
+from .models import Delivery, Heartbeat
 
 logger = logging.getLogger(__name__)
 
 INTERVAL = 2.0  # seconds
 NO_WORKER = timedelta(seconds=10)  # due for so long although workers were notified: none seems to listen
 BEAT = 5.0  # seconds between two heartbeats
+AWAY = 5.0  # seconds without an answer of the database after which live workers may have lost leases
+RENEWED = 7.0  # seconds in which they renew these, or record what they were answered, once it is back
 
 _name = f"{socket.gethostname()[:80]}:{os.getpid()}"
 _last_beat = float("-inf")
+_answered_at = float("inf")  # monotonic time at which the database last answered
 
 
 def sweep() -> int:
@@ -33,11 +36,25 @@ def sweep() -> int:
     """
     if all(mailer.breaker.is_open for mailer in mailers.every()):
         return 0
-    outbox.take_back()
+    _take_back()
     longest = mail_limits.claimable(at=clock.now()).longest_due()
     if longest is None or (notify.notify_workers(longest[0]) and longest[1] < NO_WORKER):
         return 0
     return sending.deliver()
+
+
+def _take_back() -> None:
+    """
+    Take back the mails of workers that are gone. While the database is away, or this process is frozen, the leases of
+    live workers end too. These have RENEWED seconds first, or what they are sending would be sent twice.
+    """
+    global _answered_at  # noqa: PLW0603
+    are_any, before = Delivery.objects.left_behind().exists(), _answered_at
+    if are_any:
+        if time.monotonic() - before > AWAY:
+            time.sleep(RENEWED)
+        outbox.take_back()
+    _answered_at = time.monotonic()
 
 
 def beat() -> None:

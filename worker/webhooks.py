@@ -1,14 +1,19 @@
 """What mail services report at /anymail/<service>/tracking/, which django-anymail checks and reads."""
 
+import logging
+import re
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
 import anymail.urls
-from anymail.exceptions import AnymailWebhookValidationFailure
+from anymail.exceptions import AnymailError
 from anymail.signals import AnymailTrackingEvent, EventType, RejectReason, tracking
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
+from django.db import DataError
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, UnreadablePostError
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
@@ -18,7 +23,10 @@ from . import bounces
 from .classification import Cause, classify
 from .models import Delivery
 
-# A service may report a bounce before its answer to the mail is on record: until then it is asked to try again.
+logger = logging.getLogger(__name__)
+
+# A service may report a bounce before its answer to the mail is on record: until then it is asked to try again. By 429,
+# as Amazon SNS repeats after no other 4xx, and a 5xx would be an error in the log.
 SOON = timedelta(minutes=10)
 RETRY = 60  # seconds
 
@@ -37,46 +45,53 @@ STATES = {
     EventType.FAILED: Delivery.State.BOUNCED,
     EventType.COMPLAINED: Delivery.State.COMPLAINED,
 }
+# How services call a bounce that may pass, as of a full mailbox: Amazon SES and Resend, Mailjet, all others.
+PASSES = re.compile(r"\btransient\b|'hard_bounce': False|\bsoft[ _]?bounce", re.IGNORECASE)
+# A wrong password or signature (SuspiciousOperation); or not what the service sends, such as nothing at all, or NUL,
+# which PostgreSQL does not take (DataError).
+NOT_ITS_OWN = (
+    *(SuspiciousOperation, AnymailError, UnreadablePostError, DataError),
+    *(ValueError, LookupError, TypeError, AttributeError, RecursionError),
+)
 
-
-class UnknownYet(Exception):
-    """An event of the last minutes is about no mail that is known."""
+# Whether the request has a report of the last minutes about no mail that is known.
+_is_early: ContextVar[bool] = ContextVar("is_early")
 
 
 @receiver(tracking)
 def _record(sender: Any, event: AnymailTrackingEvent, esp_name: str, **kwargs: Any) -> None:
-    """Record a bounce or a complaint; other events say nothing about a mail's end. Raises UnknownYet."""
+    """Record a bounce or a complaint; other events say nothing about a mail's end."""
     if event.event_type not in STATES or not event.message_id:
         return
     outcome = bounces.record(_report(event))
-    if outcome is bounces.Outcome.UNKNOWN and event.timestamp and clock.now() - event.timestamp < SOON:
-        raise UnknownYet
+    if outcome is bounces.Outcome.UNKNOWN and event.timestamp and abs(clock.now() - event.timestamp) < SOON:
+        _is_early.set(True)
 
 
 def _report(event: AnymailTrackingEvent) -> bounces.Report:
-    state, said = STATES[event.event_type], (event.mta_response or event.description or "").removeprefix("smtp;")
+    state = STATES[event.event_type]
+    said = (event.mta_response or event.description or "").removeprefix("smtp;").strip()
     if state == Delivery.State.COMPLAINED:
         return bounces.Report(state, said, provider_id=event.message_id)
     cause = classify(said)
     if cause in (None, Cause.UNCLEAR):
         cause = CAUSES.get(event.reject_reason, Cause.UNCLEAR)
-    # A soft bounce, as of a full mailbox, is a bounce too; what the mail server said tells them apart.
-    is_permanent = not said.startswith("4") and "soft" not in f"{event.description}".lower()
-    return bounces.Report(state, said or f"{event.reject_reason}", cause, is_permanent, provider_id=event.message_id)
+    is_permanent = not said.startswith("4") and not PASSES.search(f"{event.esp_event}")
+    return bounces.Report(state, said or event.reject_reason or "", cause, is_permanent, provider_id=event.message_id)
 
 
 def _answer(view: Any) -> Any:
+    """Anymail's view, for which nothing that a stranger sends is an error of this site."""
+
     @csrf_exempt
     def webhook(request: HttpRequest) -> HttpResponse:
+        _is_early.set(False)
         try:
             response: HttpResponse = view(request)
-        except UnknownYet:
-            return HttpResponse(status=503, headers={"Retry-After": str(RETRY)})
-        except AnymailWebhookValidationFailure:
-            raise  # Django answers 400
-        except (ValueError, LookupError, TypeError, AttributeError):  # not what the service sends
+        except NOT_ITS_OWN as error:  # without its text, which may hold the password, or all that was sent
+            logger.warning("a report at %s is refused: %s", request.path, type(error).__name__)
             return HttpResponseBadRequest()
-        return response
+        return HttpResponse(status=429, headers={"Retry-After": str(RETRY)}) if _is_early.get() else response
 
     return webhook
 

@@ -1,12 +1,24 @@
-"""Nobody is starved of mail: attacks 71 to 73 and 76."""
+"""Nobody is starved of mail, nor gets one twice: attacks 71 to 73 and 76 to 79."""
+
+import base64
+import json
+from datetime import timedelta
 
 import pytest
+from django.conf import settings as product
+from django.db.models.functions import Now
+from django.test import Client
 
+from core import mail_urls
+from core.circuit_breaker import CircuitBreaker
 from tests.attacks.attacker import Siege, SiegeOfResets
 from tests.attacks.conftest import DEFAULTS
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
+from tests.servers import ROOT
 from tests.visits import deliver
-from worker.models import Delivery, SiteMails
+from worker import bounces, mail_reports, mailers, outbox, sending, smtp, sweeper
+from worker.classification import Cause, Outcome, Reply
+from worker.models import Delivery, SiteMails, Suppression
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
@@ -63,3 +75,85 @@ def test_76_a_stranger_fills_only_part_of_the_sites_mails(all_hands: Hands, sett
     assert 0 < sent.count() <= 100
     mine = make_delivery(recipient=BOB, network="home")
     assert [each.pk for each in deliver()] == [mine.pk]
+
+
+def accepted() -> Delivery:
+    """A mail that the mail server, and a mail service, took."""
+    delivery = make_delivery(make_captcha())
+    Delivery.objects.filter(pk=delivery.pk).update(state="sent", provider_id="id-1")
+    return delivery
+
+
+@pytest.mark.parametrize("password", ["", "mail:a-password-of-others"])
+def test_77_a_forged_report_stops_nobodys_mail(client: Client, password: str) -> None:
+    """Whoever never had the mail can't name it by mail; a mail service signs in, or signs."""
+    accepted()
+    forged = (ROOT / "tests/worker/data/gmail.eml").read_bytes().replace(b"MESSAGE-ID", b"<1@doorcode.test>")
+    assert [bounces.record(each) for each in mail_reports.read(forged)] == [bounces.Outcome.UNKNOWN]
+    headers = {"authorization": f"Basic {base64.b64encode(password.encode()).decode()}"} if password else {}
+    body = {"RecordType": "Bounce", "Type": "HardBounce", "MessageID": "id-1", "Details": "550 5.1.1 unknown"}
+    client.post("/anymail/postmark/tracking/", json.dumps(body), "application/json", headers=headers)
+    assert (Delivery.objects.get().state, Suppression.objects.count()) == ("sent", 0)
+
+
+def test_77_a_webhook_that_cant_tell_forged_reports_does_not_exist() -> None:
+    """Without a password of ours, or the key by which this service signs."""
+    names = [each.module for each in mail_urls.SERVICES.values()]
+    others = {f"{name.upper()}_{key}": "x" for name in names for key in ("API_KEY", "INBOUND_SIGNING_KEY")}
+    assert [name for name in names if mail_urls.can_report(name, others)] == []
+    assert "sparkpost" not in product.MAIL_WEBHOOKS
+
+
+def test_77_reports_stop_mail_for_no_longer_than_one_does(hands: Hands) -> None:
+    """A mailbox that several mails came back from, each reported again and again, gets mail after a day."""
+    mails = [accepted() for _ in range(3)]
+    for _ in range(4):
+        for each in mails:
+            known = {"cause": Cause.MAILBOX, "message_id": each.message_id}
+            bounces.record(bounces.Report(Delivery.State.BOUNCED, "550 5.1.1 unknown", **known))
+        hands.move(hours=8)
+    assert not Suppression.objects.filter(until__gt=hands.moment).exists()
+
+
+def test_78_no_stranger_keeps_a_mail_server_alone(monkeypatch) -> None:
+    """Nothing is sent for resets of nobody, which are claimed first: none of them is the mail that finds out."""
+    clock = [1_000.0]
+    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(mailers.every()[0], "breaker", CircuitBreaker(first=5, longest=30))
+    monkeypatch.setattr(smtp, "_send", lambda *_, **__: Reply(Outcome.ACCEPTED, "250 OK"))
+    mailers.every()[0].breaker.failed()
+    clock[0] += 5
+    for number in range(3):
+        make_delivery(kind="password_reset", recipient=f"nobody{number}@example.com")
+    mine = make_delivery(make_captcha(accepted=False))
+    for _ in range(4):
+        sending.deliver()
+    mine.refresh_from_db()
+    assert mine.state == "sent"
+
+
+def test_79_a_worker_leaves_the_mails_of_another_to_it() -> None:
+    """One that was frozen neither keeps what another took over meanwhile, nor records it."""
+    make_delivery(make_captcha(accepted=False))
+    [old] = outbox.claim(limit=1)
+    Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
+    outbox.take_back()
+    outbox.claim(limit=1)
+    Delivery.objects.update(lease_until=Now() + timedelta(seconds=3))
+    before = Delivery.objects.values().get()
+    outbox.renew(held={old.lease_token: [old.pk]})
+    assert outbox.settle(results=[(old, Reply(Outcome.DEFERRED, "450 later"))]) == [old]
+    assert Delivery.objects.values().get() == before
+
+
+def test_79_an_outage_of_the_database_gives_no_mail_to_another(monkeypatch) -> None:
+    """Its lease ended meanwhile; its worker lives, and records that it was accepted."""
+    sweeper.sweep()
+    make_delivery(make_captcha(accepted=False))
+    [claimed] = outbox.claim(limit=1)
+    Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
+    later, accepted = sweeper._answered_at + 20, [(claimed, Reply(Outcome.ACCEPTED, "250 OK"))]
+    monkeypatch.setattr(sweeper.time, "monotonic", lambda: later)
+    monkeypatch.setattr(sweeper.time, "sleep", lambda _: outbox.settle(results=accepted))
+    sweeper.sweep()
+    assert Delivery.objects.get().state == "sent"

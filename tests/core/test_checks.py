@@ -3,12 +3,14 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from core import checks
+from core import checks, mail_urls
+
+CHECKS = (checks.deployment, checks.webhooks, checks.encryption)
 
 
 def warnings() -> list[str]:
     """The ids of what `manage.py check --deploy` says of Doorcode's own settings."""
-    return [message.id for check in (checks.deployment, checks.encryption) for message in check(None)]
+    return [message.id for check in CHECKS for message in check(None)]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,9 @@ def test_the_defaults_are_fine() -> None:
     checks.refuse_impossible()
 
 
+BOTH_PLAIN = [mail_urls.read("EMAIL_URL", f"smtp://{host}") for host in ("127.0.0.1", "mail.example.com")]
+
+
 @pytest.fixture
 def deployed(settings) -> None:
     """Settings of which no deployment check warns."""
@@ -72,6 +77,10 @@ def deployed(settings) -> None:
         ("CELERY_BROKER_USE_SSL", {"ssl_cert_reqs": "required"}, []),
         ("EMAIL_HOST", "mail.example.com", ["doorcode.W004"]),
         ("EMAIL_HOST", "mailpit", []),
+        ("MAIL_ROUTES", BOTH_PLAIN, ["doorcode.W004"]),
+        ("MAIL_ROUTES", [BOTH_PLAIN[0], mail_urls.read("EMAIL_FALLBACK_URL", "smtp+tls://mail.example.com")], []),
+        ("MAIL_SERVICES", ["mailgun", "sparkpost"], ["doorcode.W009"]),
+        ("MAIL_SERVICES", ["mailgun"], []),
         ("DEMO", True, ["doorcode.W005"]),
         ("LIMIT_GUESSES_ADDRESS", [], ["doorcode.W006"]),
         ("LIMIT_GUESSES_SITE", [], ["doorcode.W006"]),

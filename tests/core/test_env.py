@@ -80,6 +80,17 @@ def test_a_malformed_list_of_keys_refuses_to_start(monkeypatch, text: str) -> No
         Env().former_keys("KEYS", debug=False)
 
 
+@pytest.mark.parametrize("secret", ["mail", "mail:", ":a-password-of-16-", "mail:a-password-of-1"])
+def test_a_password_of_webhooks_that_could_be_guessed_refuses_to_start(monkeypatch, secret: str) -> None:
+    """By the variable's name, and never with the password."""
+    monkeypatch.setenv("SECRET", secret)
+    with pytest.raises(ImproperlyConfigured, match="SECRET must be user:password") as error:
+        Env().webhook_secret("SECRET")
+    assert "a-password" not in str(error.value)
+    monkeypatch.setenv("SECRET", "mail:a-password-of-16")
+    assert Env().webhook_secret("SECRET") == "mail:a-password-of-16"
+
+
 def test_a_secret_may_come_in_a_file(monkeypatch, tmp_path) -> None:
     """As orchestrators mount it; it takes precedence over the variable, and only secrets may be files."""
     (tmp_path / "key").write_text("from the file$\n")

@@ -2,8 +2,10 @@
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
 
 from core import mail_urls
+from core.observability import error_reports
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,8 @@ def test_amazon_ses_has_a_region_and_may_have_keys() -> None:
         "smtp://user:pa#ss@mail.example.com",
         "anymail+nobody://key@",
         "anymail+mailjet://:secret@",
+        "anymail+postmark://%20token@",
+        "anymail+mailjet://key:sec%0Aret@",
         "anymail://key@",
         "consolemail://",
         "smtp://[::1",
@@ -98,6 +102,11 @@ def test_without_the_extra_a_service_is_refused(monkeypatch) -> None:
         ("mailgun", {"MAILGUN_WEBHOOK_SIGNING_KEY": "k"}, True),
         ("mailersend", {"MAILERSEND_SIGNING_SECRET": "k"}, True),
         ("mailersend", {"MAILGUN_WEBHOOK_SIGNING_KEY": "k"}, False),
+        ("mandrill", {"MANDRILL_WEBHOOK_KEY": "k"}, True),
+        ("sendgrid", {"SENDGRID_INBOUND_WEBHOOK_VERIFICATION_KEY": "k"}, False),
+        ("resend", {"RESEND_INBOUND_SIGNING_SECRET": "k"}, False),
+        ("postmark", {"POSTMARK_SIGNING_KEY": "k"}, False),
+        ("brevo", {"BREVO_WEBHOOK_KEY": "k", "WEBHOOK_SECRET": ""}, False),
     ],
 )
 def test_reports_are_taken_only_where_a_forged_one_is_known(
@@ -105,3 +114,13 @@ def test_reports_are_taken_only_where_a_forged_one_is_known(
 ) -> None:
     """By a signature or a password."""
     assert mail_urls.can_report(service, settings) is can_report
+
+
+@pytest.mark.parametrize(
+    "url", ["smtp+tls://me:hush@mail.example.com", "anymail+postmark://hush@", "anymail+ses://id:hush@eu-west-1"]
+)
+def test_a_report_of_an_error_shows_no_password(url: str) -> None:
+    """Django's own lists all settings, and hides some by their names."""
+    route = mail_urls.read("EMAIL_URL", url)
+    with override_settings(MAIL_ROUTES=[route], ANYMAIL=route.anymail):
+        assert "hush" not in f"{error_reports.NoValues().get_safe_settings()}"

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -59,3 +61,46 @@ def test_a_broken_network_before_the_database(
             carol = Visitor(system.url)
             wait_until(lambda: carol.post("/signup/", email="carol@example.com").status_code == 303, "the way back")
             wait_until(lambda: sink.parsed("carol@example.com"), "the mail after")
+
+
+class Deliberate(Sink):
+    """A mail server that has a mail, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        super().__init__()
+
+    def _answer(self, connection: socket.socket, verb: str) -> str | None:
+        if verb == "DOT":
+            self.go.wait(30)
+        return super()._answer(connection, verb)
+
+
+def test_an_outage_longer_than_a_lease_repeats_no_mail(redis: Redis, tmp_path: Path) -> None:
+    """What was accepted meanwhile is recorded by its own worker, before another takes it for a dead one's."""
+    mails, sink = 16, Deliberate()
+    patch = {
+        "worker.outbox": {"LEASE": 4},
+        "worker.leases": {"RENEWAL": 1.0},
+        "worker.sending": {"BATCH": 1},
+        "worker.sweeper": {"INTERVAL": 0.1},
+    }
+    with Postgres() as postgres:
+        database = postgres.new_database()
+        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=json.dumps(patch))
+        system.manage("migrate", "--verbosity", "0")
+        system.execute(
+            "INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at,"
+            " next_attempt_at, lease_token, message_id, last_reply) SELECT 'registered', 'p' || n || '@example.com', 'en',"
+            f" 0, 'pending', 0, now(), now(), '', '<' || n || '@doorcode.test>', '' FROM generate_series(1, {mails}) AS n"
+        )
+        with system.worker("one", *WORKER, threads=8), system.worker("two", *WORKER, threads=8):
+            wait_until(lambda: len(sink.mails) >= 8, "mails in hand")
+            postgres.stop(signal.SIGINT)
+            sink.go.set()
+            time.sleep(7)
+            postgres.start()
+            states = "SELECT state, count(*) FROM worker_delivery GROUP BY state"
+            wait_until(lambda: system.rows(states) == [("sent", mails)], "the last record", patience=60)
+    sink.close()
+    assert len(sink.mails) == mails

@@ -1,11 +1,14 @@
 """Bounces and complaints: what a report changes."""
 
 from itertools import permutations
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from core.observability import counters
 from tests.factories import ALICE, Hands, make_captcha, make_delivery, make_user
+from tests.servers import Postgres, System
 from verification.states import State, state_of
 from worker import outbox
 from worker.bounces import Outcome, Report, record
@@ -180,3 +183,61 @@ def test_reports_are_counted_by_what_they_changed() -> None:
         "bounced/unknown": 1,
         "complained/recorded": 1,
     }
+
+
+CROWD = """
+import threading
+from django.db import connection, transaction
+from signup import services
+from worker import outbox
+from worker.bounces import Report, record
+from worker.classification import Cause, Outcome, Reply
+from worker.models import Delivery, Suppression
+
+for number in range(40):  # from four addresses
+    services.request_code(address=f"a{number % 4}@example.com", language="en", held={})
+claimed = outbox.claim(limit=50)
+ids = list(Delivery.objects.values_list("message_id", flat=True))
+errors, start = [], threading.Barrier(10)
+
+def work(number):
+    start.wait()
+    try:
+        for turn in range(len(ids)):
+            message_id = ids[(turn * (1 if number % 2 else -1) + number) % len(ids)]
+            if number < 6:
+                state = Delivery.State.BOUNCED if number % 2 else Delivery.State.COMPLAINED
+                record(Report(state, "550 5.1.1 unknown", cause=Cause.MAILBOX, message_id=message_id))
+            elif number == 6:
+                outbox.renew(held={each.lease_token: [one.pk for one in claimed] for each in claimed})
+            elif number == 7:
+                outbox.take_back()
+                outbox.release(deliveries=outbox.claim(limit=5))
+            else:
+                group = claimed[turn::10]
+                outbox.settle(results=[(each, Reply(Outcome.ACCEPTED, "250 OK")) for each in group])
+    except Exception as error:
+        errors.append(repr(error))
+    finally:
+        connection.close()
+
+threads = [threading.Thread(target=work, args=[number]) for number in range(10)]
+for each in threads: each.start()
+for each in threads: each.join()
+states = sorted(set(Delivery.objects.values_list("state", "lease_token")))
+print("ENDED", len(claimed) > 0, errors, states, sorted(Suppression.objects.values_list("address", "times")))
+"""
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(120)
+def test_reports_meet_claims_renewals_and_records(postgres: Postgres, tmp_path: Path) -> None:
+    """None waits for another in a circle; each mail ends as reported, and each address is suppressed once."""
+    mail = SimpleNamespace(url="smtp://127.0.0.1:1")
+    system = System(
+        database=postgres.new_database(), redis="memory://", mail=mail, logs=tmp_path, CELERY_BROKER_URL="memory://"
+    )
+    system.manage("migrate", "--verbosity", "0")
+    once = [(f"a{number}@example.com", 1) for number in range(4)]
+    ended = f"ENDED True [] [('complained', '')] {once}"
+    assert ended in system.manage("shell", "-v", "0", "-c", CROWD)

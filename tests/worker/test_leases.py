@@ -1,5 +1,6 @@
 """A lease is short, and renewed while its process lives."""
 
+import time
 from datetime import datetime, timedelta
 
 import pytest
@@ -85,3 +86,17 @@ def test_a_process_renews_what_it_holds(claimed: Delivery, monkeypatch, caplog) 
     assert seen[0] == {claimed.lease_token: [claimed.pk]}
     assert len(seen) <= number + 1
     assert "leases can't be renewed: OperationalError" in caplog.text
+
+
+def test_the_lease_of_a_thread_that_hangs_ends(claimed: Delivery, monkeypatch) -> None:
+    """Another worker sends its mails."""
+    monkeypatch.setattr(leases, "RENEWAL", 0.01)
+    monkeypatch.setattr(leases, "LONGEST", 0.1)
+    monkeypatch.setattr(leases, "_renewer", None)
+    seen: list[float] = []
+    monkeypatch.setattr(outbox, "renew", lambda *, held: seen.append(time.monotonic()))
+    begun = time.monotonic()
+    with leases.held([claimed]):
+        time.sleep(0.5)
+    assert seen
+    assert max(seen) - begun < 0.4

@@ -1,14 +1,17 @@
 """Mail by the API of a mail service: what it answers means the same as what a mail server says."""
 
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from anymail.exceptions import AnymailAPIError
+from django.db.models.functions import Now
 
 from core import mail_urls
-from tests.factories import ALICE, Hands, make_captcha, make_delivery, muted, right
+from core.circuit_breaker import CircuitBreaker
+from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, muted, right
 from tests.worker.mail_api import MailApi, accepted
 from worker import mail_service, mailers, messages, sending
 from worker.classification import Cause, Outcome, Reply
@@ -63,7 +66,9 @@ def test_a_mail_arrives_with_all_that_it_has(service: MailApi, settings, hands: 
         (422, {"ErrorCode": 400, "Message": "The 'From' address you supplied is not a Sender Signature"}, Outcome.DEFERRED, None),
         (422, {"ErrorCode": 1, "Message": "550 5.1.1 no such user"}, Outcome.REFUSED, Cause.MAILBOX),
         (401, {"ErrorCode": 10, "Message": "Bad or missing API token"}, Outcome.UNAVAILABLE, None),
+        (402, b"", Outcome.UNAVAILABLE, None),
         (403, b"", Outcome.UNAVAILABLE, None),
+        (404, b"no such domain", Outcome.UNAVAILABLE, None),
         (429, {"ErrorCode": 429, "Message": "Rate limit exceeded"}, Outcome.THROTTLED, None),
         (500, b"oops", Outcome.UNAVAILABLE, None),
         (503, b"<html>", Outcome.UNAVAILABLE, None),
@@ -131,3 +136,21 @@ def test_a_muted_mail_is_not_sent(service: MailApi, hands: Hands) -> None:
     make_delivery(make_captcha(accepted=False))
     sending.deliver()
     assert (service.taken, Delivery.objects.get().visible_state) == ([], "sent")
+
+
+@pytest.mark.django_db
+def test_a_muted_mail_waits_for_a_service_that_is_down(service: MailApi, monkeypatch) -> None:
+    """As any other does: it is not sent while nobody knows whether the service is back."""
+    muted()
+    make_delivery(make_captcha(accepted=False))
+    breaker = CircuitBreaker(first=0.0001, longest=30)
+    breaker.failed()
+    monkeypatch.setattr(mailers.every()[0], "breaker", breaker)
+    time.sleep(0.001)
+    sending.deliver()
+    assert Delivery.objects.get().visible_state == "delayed"
+    make_delivery(make_captcha(BOB, accepted=False), recipient=BOB)
+    sending.deliver()
+    Delivery.objects.filter(state="pending").update(next_attempt_at=Now())
+    sending.deliver()
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}

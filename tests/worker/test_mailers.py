@@ -9,7 +9,7 @@ from core.circuit_breaker import CircuitBreaker
 from tests.factories import make_captcha, make_delivery
 from tests.worker.sink import Sink
 from worker import health, mailers, outbox, sending, sweeper
-from worker.models import Delivery
+from worker.models import Delivery, Heartbeat
 
 pytestmark = pytest.mark.django_db
 
@@ -90,6 +90,16 @@ def test_nothing_is_claimed_while_both_are_broken(sinks: tuple[Sink, Sink], cloc
     assert (sending.deliver(), sweeper.sweep()) == (0, 0)
     clock[0] += 6
     assert sending.deliver() == 1
+
+
+def test_the_alert_fires_all_the_same(sinks: tuple[Sink, Sink], monkeypatch) -> None:
+    """The heartbeat says that the first way is broken, though mails leave by the second."""
+    monkeypatch.setattr(sweeper, "_last_beat", float("-inf"))
+    mailers.every()[0].breaker.failed()
+    mails(1)
+    deliver()
+    sweeper.beat()
+    assert (len(sinks[1].mails), Heartbeat.objects.get().mail_server_broken) == (1, True)
 
 
 def test_a_busy_first_way_is_not_a_broken_one(sinks: tuple[Sink, Sink], monkeypatch) -> None:

@@ -10,9 +10,9 @@ from django.db.models.functions import Now
 from core.circuit_breaker import CircuitBreaker
 from tests.factories import Hands, make_captcha, make_delivery
 from verification.models import CaptchaModel
-from worker import mailers, outbox, sending, smtp, sweeper
+from worker import mailers, outbox, sending, smtp, suppression, sweeper
 from worker.classification import Outcome, Reply
-from worker.models import Delivery
+from worker.models import Delivery, Suppression
 
 pytestmark = pytest.mark.django_db
 
@@ -104,7 +104,7 @@ def test_outcomes_are_recorded_before_the_rest_is_released(sent: list[str], monk
     for _ in range(3):
         make_delivery(make_captcha(accepted=False))
     monkeypatch.setattr(outbox, "release", lambda **_: 1 / 0)
-    times = iter([0.0, 0.0, 0.0, 0.0, 50.0, 50.0])
+    times = iter([0.0, 0.0, 0.0, 0.0, 0.0, 50.0, 50.0])
     monkeypatch.setattr(sending.time, "monotonic", lambda: next(times, 50.0))
     with pytest.raises(ZeroDivisionError):
         sending.deliver()
@@ -264,6 +264,23 @@ def test_a_probe_that_got_no_connection_is_for_the_next(broken, crowded) -> None
     assert mailers.every()[0].breaker.allow()
 
 
+@pytest.mark.parametrize("first", ["a reset for nobody", "a suppressed mail", "a code that can't be derived"])
+def test_a_probe_that_sent_nothing_is_for_the_next(broken, sent: list[str], first: str) -> None:
+    """Or a stranger's resets for nobody, which are claimed first, would keep a server alone that is back."""
+    probe = make_delivery(make_captcha(accepted=False), recipient="probe@example.com")
+    if first == "a reset for nobody":
+        Delivery.objects.update(kind="password_reset", sign_up=None)
+    elif first == "a suppressed mail":
+        suppression.suppress(address=probe.recipient, reason=Suppression.Reason.BOUNCED)
+    else:
+        CaptchaModel.objects.update(key_id="another")
+    mailers.every()[0].breaker.failed()
+    broken[0] += 5
+    assert (sending.deliver(), states(), sent) == (1, ["expired"], [])
+    make_delivery(make_captcha(accepted=False))
+    assert (sending.deliver(), states()) == (1, ["expired", "sent"])
+
+
 def test_an_acceptance_shortens_the_wait_of_deferred_mails(sent: list[str]) -> None:
     """The mail server takes mails again: two others are due now."""
     for _ in range(4):
@@ -314,6 +331,30 @@ def test_a_sweep_frees_what_a_worker_left_behind(sent: list[str], notified: list
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
     sweeper.sweep()
     assert (notified, states()) == ([delivery.pk], ["pending"])
+
+
+def test_leases_that_ended_while_the_database_was_away_are_renewed_first(sent: list[str], monkeypatch) -> None:
+    """Or what live workers were sending would be sent twice. It is the same after a freeze of this process."""
+    clock, paused = [1000.0], list[float]()
+    sweeper.sweep()
+    for _ in range(2):
+        make_delivery(make_captcha(accepted=False))
+    [claimed] = outbox.claim(limit=1)
+    outbox.claim(limit=1)  # by a worker that is gone
+    Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
+
+    def record(seconds: float) -> None:
+        paused.append(seconds)
+        assert outbox.settle(results=[(claimed, Reply(Outcome.ACCEPTED, "250 OK"))]) == []
+
+    clock[0] += sweeper._answered_at + 20
+    monkeypatch.setattr(sweeper.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(sweeper.time, "sleep", record)
+    sweeper.sweep()
+    assert (sorted(states()), paused) == (["pending", "sent"], [sweeper.RENEWED])
+    clock[0] += sweeper.INTERVAL
+    sweeper.sweep()
+    assert len(paused) == 1
 
 
 def test_the_sweep_command_says_what_waited(sent: list[str], capsys, monkeypatch) -> None:

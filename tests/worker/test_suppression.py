@@ -1,10 +1,11 @@
 """Addresses that get no sign-up mail: muted by their owner, or suppressed after a bounce or a complaint."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core.mail import EmailMessage
 
+from core import clock
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
 from verification import codes, services
 from verification.models import CaptchaModel
@@ -236,6 +237,19 @@ def test_a_bounce_does_not_end_a_mute(hands: Hands) -> None:
     until = Suppression.objects.get().until
     row = suppress()
     assert (row.reason, row.until) == (Suppression.Reason.DISOWNED, until)
+
+
+def test_a_bounce_does_not_end_a_mute_of_the_same_moment(monkeypatch) -> None:
+    """Its owner pressed the button while the report was being recorded."""
+    real, owner = clock.now, iter([muted])
+
+    def now() -> datetime:
+        for press in owner:
+            press()
+        return real()
+
+    monkeypatch.setattr("core.clock.now", now)
+    assert suppress().reason == Suppression.Reason.DISOWNED
 
 
 @pytest.mark.parametrize("reason", RETURNED)

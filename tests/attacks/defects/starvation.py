@@ -1,4 +1,4 @@
-"""Mistakes about who gets the mails, and what one mail shows about another: attacks 71 to 76."""
+"""Mistakes about who gets the mails, and what one mail shows about another: attacks 71 to 79."""
 
 from .model import Edit, defect
 
@@ -69,5 +69,55 @@ STARVATION = [
             LIMITS, "    if room is None or room > min(limit.site_rates)[0] // 4:\n", "    if room is None or room:\n"
         ),
         "test_starvation.py::test_76_a_stranger_fills_only_part_of_the_sites_mails",
+    ),
+    defect(
+        77,
+        "A report is about the latest mail, if none has its Message-ID",
+        Edit(
+            "worker/bounces.py",
+            "    if delivery is None:\n",
+            "    delivery = delivery or Delivery.objects.last()\n    if delivery is None:\n",
+        ),
+        "test_starvation.py::test_77_a_forged_report_stops_nobodys_mail",
+    ),
+    defect(
+        77,
+        "Any key of a mail service counts as one by which it signs",
+        Edit(
+            "core/mail_urls.py",
+            "    return bool(anymail.get(needed))\n",
+            "    return bool(anymail.get(needed)) or any(name.startswith(service.upper()) for name in anymail)\n",
+        ),
+        "test_starvation.py::test_77_a_webhook_that_cant_tell_forged_reports_does_not_exist",
+    ),
+    defect(
+        77,
+        "A report lengthens the suppression that runs",
+        Edit("worker/suppression.py", "    if known and known.until > now:\n        return\n", ""),
+        "test_starvation.py::test_77_reports_stop_mail_for_no_longer_than_one_does",
+    ),
+    defect(
+        77,
+        "A repeated report counts again",
+        Edit("worker/bounces.py", "in (report.state, State.COMPLAINED):", "== State.COMPLAINED:"),
+        "test_starvation.py::test_77_reports_stop_mail_for_no_longer_than_one_does",
+    ),
+    defect(
+        78,
+        "Whatever is claimed first finds out whether the mail server is back",
+        Edit(SENDER, "    if is_probe and mailer.breaker.is_half_open:", "    if is_probe and not tried:"),
+        "test_starvation.py::test_78_no_stranger_keeps_a_mail_server_alone",
+    ),
+    defect(
+        79,
+        "A renewal is of the mails with these ids, whoever claimed them",
+        Edit("worker/outbox.py", ", lease_token__in=held, lease_until__lt=later)", ", lease_until__lt=later)"),
+        "test_starvation.py::test_79_a_worker_leaves_the_mails_of_another_to_it",
+    ),
+    defect(
+        79,
+        "A lease that ended while the database was away is that of a dead worker",
+        Edit("worker/sweeper.py", "        if time.monotonic() - before > AWAY:\n", "        if False:\n"),
+        "test_starvation.py::test_79_an_outage_of_the_database_gives_no_mail_to_another",
     ),
 ]
