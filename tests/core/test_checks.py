@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from core import checks
+from core import checks, mail_urls
 
 
 def warnings() -> list[str]:
@@ -70,8 +70,8 @@ def deployed(settings) -> None:
         ("CELERY_BROKER_URL", "rediss://r.example.com/0?ssl_cert_reqs=CERT_NONE", ["doorcode.W008"]),
         ("CELERY_BROKER_USE_SSL", {"ssl_cert_reqs": "none"}, ["doorcode.W008"]),
         ("CELERY_BROKER_USE_SSL", {"ssl_cert_reqs": "required"}, []),
-        ("EMAIL_HOST", "mail.example.com", ["doorcode.W004"]),
-        ("EMAIL_HOST", "mailpit", []),
+        ("MAIL_ROUTES", [mail_urls.read("EMAIL_URL", "smtp://mail.example.com")], ["doorcode.W004"]),
+        ("MAIL_ROUTES", [mail_urls.read("EMAIL_URL", "smtp://mailpit")], []),
         ("DEMO", True, ["doorcode.W005"]),
         ("LIMIT_GUESSES_ADDRESS", [], ["doorcode.W006"]),
         ("LIMIT_GUESSES_SITE", [], ["doorcode.W006"]),
