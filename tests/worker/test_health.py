@@ -168,6 +168,7 @@ def test_a_refused_test_mail_says_whose_the_refusal_is(sink: Sink) -> None:
     assert (found.state, found.text) == (State.FAILED, "refused: 554 DT:SPM (us: the content of the mail)")
 
 
+@pytest.mark.django_db  # Django 6.1 asks SQLite for JSON when it checks a model
 def test_a_mail_that_cant_be_built_has_failed(settings, tmp_path: Path) -> None:
     """It says which and why, and the check before a deployment does too."""
     assert health.mails().state is State.OK
