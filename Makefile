@@ -34,12 +34,8 @@ coverage: install  ## the same, and which lines and branches it leaves out: it t
 	$(BIN)/coverage erase
 	$(MAKE) test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
 
-test-all:  ## the test suite on each Python 3.11 to 3.13 of this machine
-	@for version in 3.11 3.12 3.13; do \
-	  if python$$version -c '' 2>/dev/null; then \
-	    echo "== Python $$version"; $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
-	  else echo "== Python $$version is not on this machine"; fi; \
-	done
+test-all:  ## the apps' tests on each Python 3.11 to 3.14 of this machine, with Django 5.2 and the newest 6 (ARGS=-n0)
+	@bash tests/tools/versions.sh $(ARGS)
 
 check: install  ## lint, types, import contract, catalogues, migrations, deployment checks
 	$(BIN)/ruff format --check .

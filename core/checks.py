@@ -89,10 +89,8 @@ def encryption(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
         text = _("SITE_URL is https and TRUSTED_PROXIES is 0: behind a proxy every request is redirected to itself")
         hint = _("Set TRUSTED_PROXIES to the number of proxies before the web process")
         yield checks.Warning(text, hint=hint, id="doorcode.W002")
-    fallback = [route.options for route in settings.MAIL_ROUTES[1:] if route.options]
-    servers = [(settings.EMAIL_HOST, settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL)]
-    servers += [(options["host"], options["use_tls"] or options["use_ssl"]) for options in fallback]
-    if not all(is_encrypted or is_local(host) for host, is_encrypted in servers):
+    servers = [route.options for route in settings.MAIL_ROUTES if route.options]
+    if not all(server["use_tls"] or server["use_ssl"] or is_local(server["host"]) for server in servers):
         text = _("Mails, codes in them, and the mail server's password travel unencrypted")
         hint = _("Begin EMAIL_URL, and EMAIL_FALLBACK_URL, with smtp+tls:// or smtp+ssl://")
         yield checks.Warning(text, hint=hint, id="doorcode.W004")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import django
 from corsheaders.defaults import default_headers
 from csp.constants import NONE, SELF
 from django.conf.locale import LANG_INFO
@@ -215,13 +216,10 @@ CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: no schedule file t
 # --- Mail -------------------------------------------------------------------------------------------------------------
 MAIL_ROUTES = env.mail_routes("EMAIL_URL", default="smtp://127.0.0.1:1025")
 MAIL_ROUTES += env.mail_routes("EMAIL_FALLBACK_URL", default="")  # while the first can't be used
-EMAIL_BACKEND = MAIL_ROUTES[0].backend
-EMAIL_HOST = MAIL_ROUTES[0].options.get("host", "")  # these are empty for a mail service
-EMAIL_PORT = MAIL_ROUTES[0].options.get("port", 0)
-EMAIL_HOST_USER = MAIL_ROUTES[0].options.get("username", "")
-EMAIL_HOST_PASSWORD = MAIL_ROUTES[0].options.get("password", "")
-EMAIL_USE_TLS = MAIL_ROUTES[0].options.get("use_tls", False)
-EMAIL_USE_SSL = MAIL_ROUTES[0].options.get("use_ssl", False)
+# Django's own functions, such as send_mail, use the first; before 6.1 they know no MAILERS, since 6.1 no other.
+MAILERS = {"default": {"BACKEND": MAIL_ROUTES[0].backend, "OPTIONS": MAIL_ROUTES[0].options}}
+if django.VERSION < (6, 1):
+    EMAIL_BACKEND = MAIL_ROUTES[0].backend
 MAIL_SERVICES = sorted({route.service for route in MAIL_ROUTES if route.service})  # those of django-anymail
 EMAIL_WEBHOOK_SECRET = env.webhook_secret("EMAIL_WEBHOOK_SECRET")
 ANYMAIL: dict[str, Any] = {"REQUESTS_TIMEOUT": mail_urls.API_TIMEOUT, "WEBHOOK_SECRET": EMAIL_WEBHOOK_SECRET}
@@ -230,7 +228,7 @@ for _route in reversed(MAIL_ROUTES):  # of one service twice, EMAIL_URL's settin
 MAIL_WEBHOOKS = [name for name in MAIL_SERVICES if mail_urls.can_report(name, ANYMAIL)]
 INSTALLED_APPS += ["anymail"] if MAIL_SERVICES else []
 EMAIL_MAX_CONNECTIONS = env.int("EMAIL_MAX_CONNECTIONS", default=16)  # of one worker process, one for each thread
-EMAIL_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
+SMTP_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
 FROM_EMAILS = env.senders("DEFAULT_FROM_EMAIL", names=SITE_NAMES, host=_site.hostname)
 DEFAULT_FROM_EMAIL = next(iter(FROM_EMAILS.values()))
 SERVER_EMAIL = DEFAULT_FROM_EMAIL

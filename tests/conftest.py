@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import django
 import hypothesis
 import pytest
 import time_machine
@@ -116,10 +117,21 @@ def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smtp, "_pools", {})
     monkeypatch.setattr(sweeper, "_answered_at", float("inf"))
     mailers.every.cache_clear()
-    monkeypatch.setattr("django.conf.settings.EMAIL_BACKEND", "worker.smtp.EmailBackend")  # pytest-django has its own
     monkeypatch.setattr(sending, "_pace", sending._Pace())
     for each in (ratelimit.breaker, notify.breaker):
         each.succeeded()
+
+
+@pytest.fixture
+def django_sends_by(settings) -> Callable[..., None]:
+    """Set the backend of Django's own functions; pytest-django has set one that sends nothing."""
+
+    def set_backend(path: str, **options: object) -> None:
+        settings.MAILERS = {"default": {"BACKEND": path, "OPTIONS": options}}
+        if django.VERSION < (6, 1):
+            settings.EMAIL_BACKEND = path
+
+    return set_backend
 
 
 @pytest.fixture(autouse=True)

@@ -102,7 +102,7 @@ def mx() -> Finding:
 
 def ptr() -> Finding:
     """Whether the public addresses of the mail server have names. What it sends from may be another machine."""
-    host, lookups = settings.EMAIL_HOST, Lookups()
+    host, lookups = settings.MAIL_ROUTES[0].options.get("host"), Lookups()
     if not host:
         return skipped(_("EMAIL_URL names a mail service"))
     if not _is_public(host):

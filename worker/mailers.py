@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
+from django.utils.module_loading import import_string
 
 from core.circuit_breaker import CircuitBreaker
 
@@ -35,8 +36,7 @@ class Mailer:
         """This thread's own backend, with its settings: not every backend may be shared."""
         if not hasattr(self._of_thread, "backend"):
             route = settings.MAIL_ROUTES[self.position]
-            given = {"backend": route.backend, **route.options} if self.position else {}  # Django knows the first
-            self._of_thread.backend = get_connection(**given)
+            self._of_thread.backend = import_string(route.backend)(**route.options)
         return self._of_thread.backend
 
     def submit(self, message: EmailMessage, *, only_ask: bool = False) -> Reply:

@@ -47,20 +47,21 @@ class AsFolded(Compat32):
 class SevenBitMessage(EmailMultiAlternatives):
     """
     A message in 7 bits, with a folded subject and addresses. A relay re-encodes 8-bit text for a server that does not
-    take it, which breaks the DKIM signature. Only Django 5.2 needs this class; Django 6 takes an email policy instead.
+    take it, which breaks the DKIM signature.
     """
 
-    def message(self) -> Any:
+    def message(self, **_policy: Any) -> Any:  # Django 6 has an argument `policy`
         # Encoded here, as Django's own encoding breaks a long name; a mail service encodes the plain ones by itself.
-        encoded = {"From": self.from_email, "Reply-To": ", ".join(self.reply_to)}
-        self.extra_headers |= {name: _mailbox(name, value) for name, value in encoded.items() if value}
+        given = {"From": self.from_email, "Reply-To": ", ".join(self.reply_to)}
+        encoded = {name: _mailbox(name, value) for name, value in given.items() if value}
+        self.extra_headers |= encoded
         message = super().message()
         # Random, so that no part holds it. Letting Python search for one takes a seventh of a mail's building time.
         message.set_boundary(secrets.token_hex(12))
-        message.replace_header("Subject", _in_ascii("Subject", str(self.subject)))
-        for name in {"Subject", "From", "Reply-To"} & set(message.keys()):
-            message.replace_header(name, _folded(name, message[name]))
         message.policy = AsFolded()
+        encoded["Subject"] = _in_ascii("Subject", str(self.subject))
+        for name, value in encoded.items():  # once more: Django 6 decodes what it is given
+            message.replace_header(name, _folded(name, value))
         for part in message.walk():
             if part["Content-Transfer-Encoding"] == "8bit":
                 del part["Content-Transfer-Encoding"]

@@ -23,31 +23,15 @@ _pools: dict[Server, Pool] = {}  # of the process: Django makes a new backend ob
 class EmailBackend(BaseEmailBackend):
     """
     Each message has one recipient. `send_messages` is Django's; workers call `submit`, which returns the server's
-    answer. Connections open when they are needed, and `close` closes those that are not in use. The arguments are those
-    of Django's own SMTP backend, and so are the settings that stand in for them.
+    answer. Connections open when they are needed, and `close` closes those that are not in use. The options are those
+    of Django's own SMTP backend; EMAIL_URL says those that are not given.
     """
 
-    def __init__(
-        self,
-        *,
-        host: str | None = None,
-        port: int | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        use_tls: bool | None = None,
-        use_ssl: bool | None = None,
-        fail_silently: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(fail_silently=fail_silently)
-        self.server = Server(
-            host=settings.EMAIL_HOST if host is None else host,
-            port=settings.EMAIL_PORT if port is None else port,
-            username=settings.EMAIL_HOST_USER if username is None else username,
-            password=settings.EMAIL_HOST_PASSWORD if password is None else password,
-            use_tls=settings.EMAIL_USE_TLS if use_tls is None else use_tls,
-            use_ssl=settings.EMAIL_USE_SSL if use_ssl is None else use_ssl,
-        )
+    def __init__(self, *, fail_silently: bool = False, alias: str | None = None, **options: Any) -> None:
+        super().__init__(alias=alias)
+        self.fail_silently = fail_silently
+        given = {name: value for name, value in options.items() if value is not None}
+        self.server = Server(**settings.MAIL_ROUTES[0].options | given)
         self.pool = _pools.setdefault(self.server, Pool(self.server))
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
@@ -66,7 +50,7 @@ class EmailBackend(BaseEmailBackend):
 
         Never raises for what a server does; a message that can't be written raises before anything is sent.
         """
-        content = message.message().as_bytes(linesep="\r\n")
+        content = message.message().as_bytes().replace(b"\n", b"\r\n")
         sender, [recipient] = parseaddr(message.from_email)[1], message.recipients()
         return _send(self.pool, sender, recipient, None if only_ask else content, until=time.monotonic() + DEADLINE)
 
@@ -138,7 +122,7 @@ def _after_dot(connection: Connection) -> Reply:
             connection.sock.settimeout(AFTER_DOT)
         code, text = connection.getreply()
         if connection.sock:
-            connection.sock.settimeout(settings.EMAIL_TIMEOUT)
+            connection.sock.settimeout(settings.SMTP_TIMEOUT)
     except (OSError, ValueError) as error:
         return Reply(Outcome.UNKNOWN, reason(error))
     if not 200 <= code < 600:  # cut off, or garbage

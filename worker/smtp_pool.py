@@ -99,7 +99,7 @@ class Connection(smtplib.SMTP):
         self.is_doubtful = False
         try:
             with self.deadline(until):
-                options |= {"local_hostname": settings.EMAIL_HELO or None, "timeout": settings.EMAIL_TIMEOUT}
+                options |= {"local_hostname": settings.EMAIL_HELO or None, "timeout": settings.SMTP_TIMEOUT}
                 super().__init__(server.host, server.port, **options)
                 self.ehlo_or_helo_if_needed()
                 if server.use_tls:

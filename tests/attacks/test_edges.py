@@ -33,7 +33,7 @@ from django.test import Client, override_settings
 from django.views.debug import ExceptionReporter
 from kombu import Connection
 
-from core import ratelimit
+from core import mail_urls, ratelimit
 from signup import services
 from signup.limits import LOGIN_ACCOUNT, LOGIN_NETWORK, LOGIN_PAIR, REQUESTS
 from tests.factories import (
@@ -651,7 +651,7 @@ def test_57_a_local_proxy_opens_no_metrics(client: Client, settings) -> None:
 def test_58_no_name_stops_the_mail_or_adds_a_header(settings, setting: str, value: str) -> None:
     """A mail server gets it, in lines of the standard's length, with the headers that every mail has."""
     server = Sink()
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
+    settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", server.url)]
     setattr(settings, setting, value)
     make_delivery(make_captcha(accepted=False), language="zh-hans")
     try:

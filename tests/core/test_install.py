@@ -92,6 +92,7 @@ def test_a_lock_has_all_that_its_packages_require_and_nothing_else(lock: str) ->
         if not requirement.specifier.contains(pinned[name], prereleases=True)
     ]
     assert refused == []
+    del pinned["django"]  # `make test-all` puts a newer one in its place
     assert {name: metadata.version(name) for name in pinned} == pinned  # so it was the pins' metadata that we read
 
 

@@ -148,15 +148,16 @@ def test_the_demo_refuses_to_load_without_debug() -> None:
 )
 def test_mail_comes_from_one_url(url: str, tls: bool, ssl: bool, port: int) -> None:
     """Host, port, encryption and a password with escapes."""
-    names = ("EMAIL_USE_TLS", "EMAIL_USE_SSL", "EMAIL_PORT", "EMAIL_HOST", "EMAIL_HOST_PASSWORD")
-    shown = json.loads(load(*names, **GOOD, EMAIL_URL=url).stdout)
-    assert shown == [tls, ssl, port, "mail.example.com", "p@ss"]
+    [mailers] = json.loads(load("MAILERS", **GOOD, EMAIL_URL=url).stdout)
+    server = {"host": "mail.example.com", "port": port, "username": "user", "password": "p@ss"}
+    assert mailers["default"]["OPTIONS"] == server | {"use_tls": tls, "use_ssl": ssl}
 
 
 @pytest.mark.parametrize(("url", "port"), [("smtp://h", 25), ("smtp+tls://h", 587), ("smtp+ssl://h", 465)])
 def test_each_way_of_mail_has_its_port(url: str, port: int) -> None:
     """As RFC 8314 has them."""
-    assert json.loads(load("EMAIL_PORT", **GOOD, EMAIL_URL=url).stdout) == [port]
+    [mailers] = json.loads(load("MAILERS", **GOOD, EMAIL_URL=url).stdout)
+    assert mailers["default"]["OPTIONS"]["port"] == port
 
 
 def test_options_of_the_database_url_are_kept() -> None:

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import trustme
@@ -10,6 +11,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from django.core.mail import EmailMessage
 
+from core import mail_urls
 from tests.servers import free_port
 from worker import smtp, smtp_pool
 from worker.classification import Outcome
@@ -43,7 +45,9 @@ def start(settings, monkeypatch, tmp_path) -> Iterator[Callable[..., Catcher]]:
     """Start a TLS server in one of two ways; trust its authority, by SSL_CERT_FILE, or not."""
     running: list[Controller] = []
 
-    def start(way: str, *, name: str = "127.0.0.1", trusted: bool = True, login: bool = True) -> Catcher:
+    def start(
+        way: str, *, name: str = "127.0.0.1", trusted: bool = True, login: bool = True, password: str = PASSWORD
+    ) -> Catcher:
         authority, catcher, port = trustme.CA(), Catcher(), free_port()
         server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         authority.issue_cert(name).configure_cert(server)
@@ -62,8 +66,8 @@ def start(settings, monkeypatch, tmp_path) -> Iterator[Callable[..., Catcher]]:
         running.append(Controller(catcher, hostname="127.0.0.1", port=port, **options))
         running[-1].start()
         smtp_pool._tls.cache_clear()
-        settings.EMAIL_USE_TLS, settings.EMAIL_USE_SSL, settings.EMAIL_PORT = way == "starttls", way == "tls", port
-        settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = (USER, PASSWORD) if login else ("", "")
+        scheme, user = "smtp+tls" if way == "starttls" else "smtp+ssl", f"{USER}:{quote(password)}@" if login else ""
+        settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", f"{scheme}://{user}127.0.0.1:{port}")]
         return catcher
 
     yield start
@@ -109,9 +113,8 @@ def test_a_false_certificate_is_the_services_fault(start, fault: dict) -> None:
     assert catcher.mails == []
 
 
-def test_a_refused_password_is_the_services_fault(start, settings) -> None:
+def test_a_refused_password_is_the_services_fault(start) -> None:
     """5xx at AUTH says nothing about the recipient."""
-    start("starttls")
-    settings.EMAIL_HOST_PASSWORD = "wrong"
+    start("starttls", password="wrong")
     reply = send()
     assert (reply.outcome, reply.text[:3]) == (Outcome.UNAVAILABLE, "535")

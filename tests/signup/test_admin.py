@@ -86,7 +86,8 @@ def test_every_label_is_translated(admin: Client, path: str, language: str) -> N
     words = re.sub(r"<(script|svg|template).*?</\1>|<[^>]*>", " ", body, flags=re.DOTALL)
     strange = set(re.findall(r"[A-Za-z]{3,}", re.sub(r"[\w.]+@[\w.]+|#\d+|\b[A-Z]{4}\b", "", words)))
     named = set(re.findall(r"[A-Za-z]{3,}", " ".join(dict(settings.LANGUAGES).values())))
-    assert strange - named - {"root", "UTC", "example", "com", "hans", "hant"} == set()
+    of_django = {"Select", "option"}  # "- Select an option -", which 6.1 has in English alone
+    assert strange - named - of_django - {"root", "UTC", "example", "com", "hans", "hant"} == set()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def build(delivery: Delivery) -> EmailMessage:
-    content = messages.build(delivery).message().as_bytes(linesep="\r\n")
+    content = messages.build(delivery).message().as_bytes()
     return message_from_bytes(content, _class=EmailMessage, policy=policy.default)
 
 

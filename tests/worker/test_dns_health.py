@@ -7,6 +7,7 @@ import dns.resolver
 import pytest
 from django.utils import translation
 
+from core import mail_urls
 from core.health import registry
 from core.health.registry import Finding, State
 from tests.worker.nameserver import Nameserver
@@ -33,7 +34,7 @@ def nameserver(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[Nameserver
     resolver.nameservers, resolver.port = ["127.0.0.1"], server.port
     monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
     settings.DEFAULT_FROM_EMAIL, settings.FROM_EMAILS = "School <noreply@school.edu.cn>", {}
-    settings.DKIM_SELECTOR, settings.EMAIL_HOST = "s1", "mail.school.edu.cn"
+    settings.DKIM_SELECTOR, settings.MAIL_ROUTES = "s1", [mail_urls.read("EMAIL_URL", "smtp://mail.school.edu.cn")]
     yield server
     server.close()
 
@@ -171,7 +172,7 @@ def test_an_address_of_the_mail_server_without_a_name_is_a_note(nameserver: Name
     assert (state, "no PTR record for 2620:fe::9:" in text) == ("warning", True)
     assert "e.f.0.0.0.2.6.2.ip6.arpa. PTR mail.school.edu.cn." in text
     for host in ("127.0.0.1", "mailpit", "mail.corp.local"):
-        settings.EMAIL_HOST = host
+        settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", f"smtp://{host}")]
         assert found(dns_health.ptr) == ("skipped", f"{host} is no name in the public DNS")
 
 

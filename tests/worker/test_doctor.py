@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils.functional import Promise
 
+from core import mail_urls
 from core.health import registry
 from core.health.registry import Check, State
 from tests.worker.sink import Sink
@@ -51,7 +52,7 @@ def test_every_check_has_a_name_for_programs_and_a_label_for_people() -> None:
 def test_options_reach_their_checks(monkeypatch, capsys, settings) -> None:
     """--send-to sends one mail, --url must answer; without them neither is asked for."""
     sink = Sink()
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", sink.port
+    settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", sink.url)]
     monkeypatch.setattr(registry, "_checks", {"proxies": Check(lambda: registry.ok(""), "proxies")})
     try:
         call_command("doctor", "--json")

@@ -3,13 +3,14 @@
 import time
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.utils import translation
 
-from core import clock
+from core import clock, mail_urls
 from core.health import registry
 from core.health.registry import Finding, State
 from tests.core.test_health import named
@@ -61,7 +62,7 @@ def test_mails_that_the_mail_server_puts_off_are_told() -> None:
 @pytest.fixture
 def sink(settings, request: pytest.FixtureRequest):
     server = Sink(getattr(request, "param", None))
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
+    settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", server.url)]
     yield server
     server.close()
 
@@ -124,7 +125,7 @@ def test_c5_a_sender_that_is_not_the_login_is_told(
     """Where the provider wants them equal, before any mail is refused; it says what to set."""
     connection = smtp_pool.Connection(smtp.EmailBackend().server, time.monotonic() + 5)
     monkeypatch.setattr(health.Pool, "take", lambda self, until: connection)
-    settings.EMAIL_HOST, settings.EMAIL_HOST_USER = host, user
+    settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", f"smtp://{quote(user)}@{host}")]
     settings.FROM_EMAILS, settings.DEFAULT_FROM_EMAIL = {}, sender
     text = f"{host} sends only as the address that signs in: set DEFAULT_FROM_EMAIL to the user of EMAIL_URL"
     assert (text in health.mail_server().text) is is_told
@@ -167,6 +168,7 @@ def test_a_refused_test_mail_says_whose_the_refusal_is(sink: Sink) -> None:
     assert (found.state, found.text) == (State.FAILED, "refused: 554 DT:SPM (us: the content of the mail)")
 
 
+@pytest.mark.django_db  # Django 6.1 asks SQLite for JSON when it checks a model
 def test_a_mail_that_cant_be_built_has_failed(settings, tmp_path: Path) -> None:
     """It says which and why, and the check before a deployment does too."""
     assert health.mails().state is State.OK

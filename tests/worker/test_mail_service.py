@@ -23,7 +23,7 @@ def service(settings) -> Iterator[MailApi]:
     """The first way of all mails."""
     api = MailApi(lambda mail: accepted(mail, "id-1"))
     route = mail_urls.read("EMAIL_URL", api.url)
-    settings.MAIL_ROUTES, settings.EMAIL_BACKEND = [route], route.backend
+    settings.MAIL_ROUTES = [route]
     settings.ANYMAIL = settings.ANYMAIL | route.anymail | {"REQUESTS_TIMEOUT": 0.5}
     yield api
     mailers.every()[0].backend.close()

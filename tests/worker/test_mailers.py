@@ -18,9 +18,8 @@ pytestmark = pytest.mark.django_db
 def sinks(settings) -> Iterator[tuple[Sink, Sink]]:
     """The mail servers of both ways."""
     first, second = Sink({}), Sink({})
-    routes = [f"smtp://127.0.0.1:{first.port}", f"smtp://127.0.0.1:{second.port}"]
-    settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", url) for url in routes]
-    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", first.port, 1
+    settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", sink.url) for sink in (first, second)]
+    settings.SMTP_TIMEOUT = 1
     yield first, second
     for each in (first, second):
         each.close()

@@ -41,7 +41,7 @@ names = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_
 
 
 def wire(delivery: Delivery) -> bytes:
-    return messages.build(delivery).message().as_bytes(linesep="\r\n")
+    return messages.build(delivery).message().as_bytes().replace(b"\n", b"\r\n")
 
 
 def read(content: bytes) -> EmailMessage:
@@ -153,9 +153,9 @@ def test_answers_go_where_the_site_wants_them(settings, language: str, name: str
         assert parseaddr(read(content)["From"])[1] == "noreply@doorcode.test"
 
 
-def test_djangos_own_backends_can_send_it(mailoutbox, settings) -> None:
+def test_djangos_own_backends_can_send_it(mailoutbox, django_sends_by) -> None:
     """It is a message as Django has them."""
-    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    django_sends_by("django.core.mail.backends.locmem.EmailBackend")
     messages.build(messages.sample(kind="code", language="en")).send()
     [message] = mailoutbox
     assert message.to == ["name@example.com"]
@@ -173,7 +173,7 @@ def test_a_name_with_a_line_break_adds_no_header(settings, end: str) -> None:
 @pytest.mark.parametrize("recipient", ["a@example.com\nBcc: b@example.com", "a@example.com\r\nBcc: b@example.com"])
 def test_a_recipient_with_a_line_break_is_not_built(recipient: str) -> None:
     """Nobody adds a header, or a recipient, by an address."""
-    with pytest.raises(ValueError, match="newlines"):
+    with pytest.raises(ValueError, match=r"newlines|linefeed"):
         wire(messages.sample(kind="code", language="en", recipient=recipient))
 
 

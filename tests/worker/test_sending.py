@@ -186,12 +186,11 @@ def test_a_batch_begins_no_send_after_a_while(sent: list[str], monkeypatch) -> N
 
 
 @pytest.fixture
-def broken(settings, monkeypatch):
+def broken(monkeypatch):
     """A mail server that is down, and the monotonic time of its circuit breaker."""
     clock = [1000.0]
     monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(mailers.every()[0], "breaker", CircuitBreaker(first=5, longest=30))
-    settings.EMAIL_PORT = 1
     return clock
 
 

@@ -11,8 +11,9 @@ from smtplib import SMTPException
 from types import SimpleNamespace
 
 import pytest
-from django.core.mail import EmailMessage, get_connection, send_mail
+from django.core.mail import EmailMessage, send_mail
 
+from core import mail_urls
 from core.circuit_breaker import CircuitBreaker
 from tests.servers import wait_until
 from tests.worker.sink import Sink
@@ -31,7 +32,7 @@ def sink(settings) -> Iterator[Callable[..., Sink]]:
 
     def start(**script: list[str]) -> Sink:
         sinks.append(Sink(script))
-        settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = sinks[-1].port, 1
+        settings.MAIL_ROUTES, settings.SMTP_TIMEOUT = [mail_urls.read("EMAIL_URL", sinks[-1].url)], 1
         return sinks[-1]
 
     yield start
@@ -43,7 +44,7 @@ class Written(EmailMessage):
     """A message that is written already."""
 
     def message(self, **_: object) -> SimpleNamespace:
-        return SimpleNamespace(as_bytes=lambda linesep: MESSAGE)
+        return SimpleNamespace(as_bytes=lambda: MESSAGE.replace(b"\r\n", b"\n"))
 
 
 def mail() -> EmailMessage:
@@ -77,13 +78,14 @@ def test_asking_for_a_recipient_answers_as_sending_does(sink, script: dict[str, 
     assert asked.outcome is send().outcome
 
 
-def test_the_backend_is_one_of_djangos(sink) -> None:
+def test_the_backend_is_one_of_djangos(sink, settings, django_sends_by) -> None:
     """Mails leave by Django's own functions too: they get the number of accepted ones, or an exception."""
     server = sink(RCPT=["250 fine", "550 no"])
+    django_sends_by("worker.smtp.EmailBackend", **settings.MAIL_ROUTES[0].options)
     assert send_mail("hello", "body", "noreply@doorcode.test", ["alice@example.com"]) == 1
     with pytest.raises(SMTPException, match="550 no"):
         send_mail("hello", "body", "noreply@doorcode.test", ["alice@example.com"])
-    with get_connection(fail_silently=True) as backend:
+    with smtp.EmailBackend(fail_silently=True) as backend:
         assert backend.send_messages([mail()]) == 0
     wait_until(lambda: server.open == 0, "the end of the connection")
 
@@ -242,7 +244,7 @@ def test_an_idle_connection_is_asked_first(sink, monkeypatch, noop: list[str], c
 def test_a_send_ends_at_its_deadline(sink, settings, monkeypatch, script: dict, outcome: Outcome) -> None:
     """Though each single wait could be longer: its socket is shut."""
     sink(**script)
-    settings.EMAIL_TIMEOUT = 60
+    settings.SMTP_TIMEOUT = 60
     monkeypatch.setattr(smtp, "DEADLINE", 0.3)
     begun = time.monotonic()
     assert send().outcome is outcome
@@ -408,8 +410,8 @@ def test_garbage_after_the_dot_is_unknown(sink, answer: str) -> None:
 
 def test_a_password_that_cant_be_sent_is_the_services_fault(sink, settings) -> None:
     """Characters outside ASCII: the operator's slip, not the mail's."""
-    sink(EHLO=["250-sink\r\n250 AUTH PLAIN"])
-    settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "doorcode", "pässword"
+    server = sink(EHLO=["250-sink\r\n250 AUTH PLAIN"])
+    settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", f"smtp://doorcode:pässword@127.0.0.1:{server.port}")]
     assert send().outcome is Outcome.UNAVAILABLE
 
 
