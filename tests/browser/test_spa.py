@@ -186,9 +186,9 @@ def test_a_longer_code_is_asked_for(open_client: Callable[..., Page], site: Syst
 
     page.route("**/api/users/", lengthened)
     type_code(page, "en", site.mail.code(email))
+    page.route("**/api/captchas/*/", state)
     register(page, "en", username="spalonger", password="correct horse b")
     expect(page.locator("#captcha-error")).to_have_text(message)
-    page.route("**/api/captchas/*/", state)
     expect(page.get_by_text("8 digits")).to_be_visible()
     type_code(page, "en", "12345678")
     expect(field(page, "Username")).to_have_value("spalonger")
