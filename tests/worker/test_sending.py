@@ -1,6 +1,7 @@
 """Claim, build, hand over, settle."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.core.mail import EmailMessage
@@ -347,8 +348,7 @@ def test_leases_that_ended_while_the_database_was_away_are_renewed_first(sent: l
         assert outbox.settle(results=[(claimed, Reply(Outcome.ACCEPTED, "250 OK"))]) == []
 
     clock[0] += sweeper._answered_at + 20
-    monkeypatch.setattr(sweeper.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(sweeper.time, "sleep", record)
+    monkeypatch.setattr(sweeper, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=record))
     sweeper.sweep()
     assert (sorted(states()), paused) == (["pending", "sent"], [sweeper.RENEWED])
     clock[0] += sweeper.INTERVAL
