@@ -148,7 +148,12 @@ DATABASES = {
         },
         postgresql={
             "connect_timeout": 5,  # seconds
-            "tcp_user_timeout": 10_000,  # milliseconds
+            # A host that is gone is noticed after some 10 s, whether it owes an acknowledgement (milliseconds) or, having
+            # acknowledged the query, its answer (seconds): by the system's default a thread would wait for two hours.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
             "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
             r" -c default_transaction_isolation=read\ committed",  # whatever the server's default is
             "pool": {

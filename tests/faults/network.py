@@ -10,6 +10,7 @@ import heapq
 import os
 import random
 import select
+import shutil
 import struct
 import subprocess
 import sys
@@ -19,10 +20,17 @@ from pathlib import Path
 
 from tests.servers import Host
 
+APART = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 INSIDE = "DOORCODE_NETWORK"  # the variable that says that this process is in there
 NAMES = Path("/run/netns")  # where `ip netns` keeps them
 DELAY, JITTER = 0.2, 0.05  # seconds; each way to and fro takes that much longer, more or less
 LOSS = 0.01  # the share of a slowed host's frames that is lost
+
+
+def can_enter() -> bool:
+    """Whether this user, on this machine, may."""
+    there = shutil.which("ip") and Path("/dev/net/tun").exists() and os.geteuid() == 0
+    return bool(there) and subprocess.run([*APART, "true"], stderr=subprocess.DEVNULL).returncode == 0
 
 
 def enter(module: str) -> None:
@@ -30,8 +38,7 @@ def enter(module: str) -> None:
     if INSIDE in os.environ:
         return
     os.environ[INSIDE] = "1"
-    apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    os.execvp("unshare", [*apart, sys.executable, "-m", module, *sys.argv[1:]])
+    os.execvp("unshare", [*APART, sys.executable, "-m", module, *sys.argv[1:]])
 
 
 class Wire(threading.Thread):

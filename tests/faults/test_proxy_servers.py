@@ -1,5 +1,6 @@
 """The proxies' files in docs/examples, as they are but for ports, paths and the certificate, before two real webs."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,20 @@ def test_a_restart_of_one_web_after_the_other_fails_no_request(webs: Webs, tmp_p
             visitor.result()
     assert set(answers) == {("GET", 200), ("POST", 202)}
     assert len(answers) > 50
+
+
+@pytest.mark.nginx
+def test_a_web_that_cannot_be_connected_to_fails_no_request(webs: Webs, tmp_path: Path) -> None:
+    """As one whose host is cut off: it neither accepts nor refuses, here as its queue of connections is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, ExitStack() as stack:
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        with Nginx([silent.getsockname()[1], webs.ports[0]], tmp_path, trustme.CA()) as proxy:
+            answers = [proxy.ask_for_code(f"patient-{number}@example.com").status_code for number in range(2)]
+            assert answers == [202, 202]
+            assert f"127.0.0.1:{silent.getsockname()[1]}, 127.0.0.1:{webs.ports[0]} " in proxy.logs()
 
 
 def test_a_url_of_the_api_has_the_port(proxy: Proxy) -> None:

@@ -1,0 +1,28 @@
+"""Hosts that are cut off: two of the faults of `make hosts`, which has them all, and a database that never answers."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.servers import ROOT
+
+pytestmark = [pytest.mark.redis, pytest.mark.postgres, pytest.mark.netns]
+
+
+@pytest.mark.nginx
+def test_a_host_that_is_cut_off_loses_no_mail() -> None:
+    """A worker's costs no request; PostgreSQL's costs 503 with Retry-After, and it is well again by itself."""
+    faults = ["--only", "worker-1 cut off", "--only", "postgresql cut off"]
+    command = [sys.executable, "-m", "tests.faults.hosts", *faults, "--seconds", "3", "--throughput", "0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+    assert done.stdout.count(" cut off |") == 2
+
+
+def test_no_query_waits_for_a_database_that_is_gone() -> None:
+    """Its host took the query and acknowledged it, so nothing is left to repeat: TCP has to ask whether it is there."""
+    command = [sys.executable, "-m", "tests.faults.gone"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert 5 < float(done.stdout) < 20, done.stderr
