@@ -7,7 +7,7 @@ TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(ARGS) \
   --custom-compile-command 'make lock' pyproject.toml
 
-.PHONY: help install demo test coverage test-all check docs chaos attack defects screenshots lighthouse bench lock messages language schema format
+.PHONY: help install demo test coverage test-all check docs chaos hosts attack defects screenshots lighthouse bench lock messages language schema format
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -53,6 +53,9 @@ docs: install  ## the pages of docs/ as a site, into build/docs; fails for a bro
 
 chaos: install  ## break everything at random for SECONDS=60, with SEED=1, and count the lost mails
 	@$(BIN)/python -m tests.faults.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
+
+hosts: install  ## eight hosts, by network namespaces: each cut off and slowed in turn under load (needs root; ARGS="--only 'redis cut off'")
+	@$(BIN)/python -m tests.faults.hosts $(ARGS)
 
 attack: install  ## simulate attackers and 1,000 honest people for a day, against the limits of guesses and mails
 	@$(BIN)/python -W ignore -m tests.attacks $(ARGS)

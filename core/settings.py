@@ -148,9 +148,15 @@ DATABASES = {
         },
         postgresql={
             "connect_timeout": 5,  # seconds
-            "tcp_user_timeout": 10_000,  # milliseconds
+            # A host that is gone is noticed after some 10 s, whether it owes an acknowledgement (milliseconds) or,
+            # having acknowledged the query, its answer (seconds). By default a thread would wait for hours.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
             "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
-            r" -c default_transaction_isolation=read\ committed",  # whatever the server's default is
+            r" -c default_transaction_isolation=read\ committed"  # whatever the server's default is
+            # The same on PostgreSQL's side: a session whose client is gone keeps its rows locked no longer than that.
+            " -c tcp_user_timeout=10000 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2",
             "pool": {
                 "min_size": 1,
                 "max_size": 20,

@@ -17,6 +17,7 @@ from core import ratelimit
 from core.observability import counters
 from tests import clocks, servers
 from tests.factories import Hands
+from tests.faults import network
 from worker import mailers, notify, outbox, sending, smtp, sweeper
 
 hypothesis.settings.register_profile("doorcode", deadline=None)  # how fast this machine is, is no property of ours
@@ -31,6 +32,7 @@ NEEDS = {
     "postfix": ((servers.POSTFIX / "master").exists() and os.geteuid() == 0, "Postfix (or root, to start it)"),
     "nginx": (shutil.which("nginx"), "nginx"),
     "caddy": (shutil.which("caddy"), "Caddy"),
+    "netns": (network.can_enter(), "network namespaces and TAP devices (or root, to make them)"),
     "pgbouncer": (shutil.which("pgbouncer"), "PgBouncer"),
     "systemd": (shutil.which("systemd-analyze"), "systemd-analyze"),
     "rabbitmq": (Path("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(), "RabbitMQ"),

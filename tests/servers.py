@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -46,9 +47,25 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
     raise AssertionError(f"{what} did not happen within {patience:.0f} s")
 
 
-def listens(port: int) -> bool:
+@dataclass(frozen=True)
+class Host:
+    """Where a server runs and listens: on this machine, or in a network namespace with an address of its own."""
+
+    address: str = "127.0.0.1"
+    namespace: str = ""
+
+    def command(self, *command: str | Path) -> list[str | Path]:
+        """This command, as it is run there."""
+        return ["ip", "netns", "exec", self.namespace, *command] if self.namespace else [*command]
+
+
+HERE = Host()
+
+
+def listens(port: int, host: Host = HERE) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        probe.settimeout(2)
+        return probe.connect_ex((host.address, port)) == 0
 
 
 @contextmanager
@@ -69,8 +86,8 @@ def process(*command: str | Path, **options: Any) -> Iterator[subprocess.Popen[b
 class Server:
     """A server process on a port of its own, that can be killed, frozen and started again."""
 
-    def __init__(self, port: int | None = None) -> None:
-        self.port = port or free_port()
+    def __init__(self, port: int | None = None, *, host: Host = HERE) -> None:
+        self.port, self.host = port or free_port(), host
         self.running: subprocess.Popen[bytes] | None = None
 
     def command(self) -> tuple[list[str | Path], dict[str, Any]]:
@@ -78,11 +95,11 @@ class Server:
         raise NotImplementedError
 
     def answers(self) -> bool:
-        return listens(self.port)
+        return listens(self.port, self.host)
 
     def start(self) -> None:
         command, options = self.command()
-        self.running = subprocess.Popen([str(part) for part in command], **options)
+        self.running = subprocess.Popen([str(part) for part in self.host.command(*command)], **options)
         wait_until(self.answers, type(self).__name__)
 
     def send(self, number: signal.Signals) -> None:
@@ -109,14 +126,20 @@ class Server:
 
 
 class Redis(Server):
-    """A Redis without persistence: a restart loses everything in it."""
+    """A Redis without persistence: a restart loses everything in it. Without a password it is open to all."""
+
+    def __init__(self, port: int | None = None, *, host: Host = HERE, password: str = "") -> None:
+        super().__init__(port, host=host)
+        self.password = password
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        user = f"default:{self.password}@" if self.password else ""
+        return f"redis://{user}{self.host.address}:{self.port}/0"
 
     def command(self) -> tuple[list[str | Path], dict[str, Any]]:
-        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
+        options = ["--bind", self.host.address, "--port", str(self.port), "--save", "", "--appendonly", "no"]
+        options += ["--requirepass", self.password] if self.password else []
         return ["redis-server", *options], {"stdout": subprocess.DEVNULL, "cwd": tempfile.gettempdir()}
 
 
@@ -130,8 +153,8 @@ def postgres_binaries() -> Path | None:
 class Postgres(Server):
     """A PostgreSQL cluster of its own, unsafe and fast. It refuses to run as root."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, host: Host = HERE) -> None:
+        super().__init__(host=host)
         found = postgres_binaries()
         assert found, "PostgreSQL is not on this machine"
         self.binaries, self.folder = found, Path(tempfile.mkdtemp(prefix="doorcode-pg-"))
@@ -145,16 +168,29 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        return f"postgres://doorcode@127.0.0.1:{self.port}"
+        return f"postgres://doorcode@{self.host.address}:{self.port}"
 
     def command(self) -> tuple[list[str | Path], dict[str, Any]]:
         data = self.folder / "data"
         if not data.exists():
             initdb = [self.binaries / "initdb", "-D", data, "-U", "doorcode", "-A", "trust"]
             subprocess.run(initdb, check=True, **self.options)
-        settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+            with (data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {self.host.address}/24 trust\n")
+        settings = {
+            "port": self.port,
+            "listen_addresses": self.host.address,
+            "unix_socket_directories": "",
+            "fsync": "off",
+        }
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [self.binaries / "postgres", "-D", data, *flags], self.options
+        command = [self.binaries / "postgres", "-D", data, *flags]
+        if not self.host.namespace:
+            return command, self.options
+        # Root alone may enter a namespace, so it becomes the other user there.
+        user = self.options["user"]
+        options = {name: value for name, value in self.options.items() if name not in ("user", "extra_groups")}
+        return ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", *command], options
 
     def answers(self) -> bool:
         try:
@@ -416,6 +452,7 @@ class System:
     ) -> None:
         self.port, self.mail, self.logs, self.folder = free_port(), mail, logs, folder
         self.url = f"http://127.0.0.1:{self.port}"
+        self.hosts: dict[str, Host] = {}  # of its processes, by their names; others run here
         self.environment = {
             "PATH": os.environ["PATH"],
             "DEBUG": "false",
@@ -464,11 +501,12 @@ class System:
         return (self.logs / f"{name}.log").read_text()
 
     @contextmanager
-    def start(self, name: str, *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    def start(self, name: str, *command: str | Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run Python with these arguments, in this system's environment, its output in a log."""
         with (self.logs / f"{name}.log").open("wb") as log:
             env = self.environment | environment
-            with process(sys.executable, *command, cwd=self.folder, env=env, stdout=log, stderr=log) as running:
+            command = self.hosts.get(name, HERE).command(sys.executable, *command)
+            with process(*command, cwd=self.folder, env=env, stdout=log, stderr=log) as running:
                 yield running
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

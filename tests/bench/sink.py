@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.servers import ROOT, free_port, listens, process, wait_until
+from tests.servers import HERE, ROOT, Host, free_port, listens, process, wait_until
 
 
 @dataclass
@@ -106,12 +106,15 @@ class Session(asyncio.Protocol):
 class Sink:
     """The parent's side."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.url = f"smtp://127.0.0.1:{port}"
+    def __init__(self, port: int, host: Host = HERE) -> None:
+        self.port, self.host = port, host
+        self.url = f"smtp://{host.address}:{port}"
 
     def say(self, line: str) -> str:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as server, server.makefile("rb") as lines:
+        with (
+            socket.create_connection((self.host.address, self.port), timeout=10) as server,
+            server.makefile("rb") as lines,
+        ):
             server.sendall(line.encode() + b"\r\n")
             answer = lines.readline()
             return (lines.readline() if answer.startswith(b"220") else answer).decode().strip()
@@ -138,18 +141,19 @@ class Sink:
 
 
 @contextmanager
-def sink() -> Iterator[Sink]:
+def sink(host: Host = HERE) -> Iterator[Sink]:
     """Run a sink."""
     port = free_port()
-    with process(sys.executable, "-m", "tests.bench.sink", str(port), cwd=ROOT, stdout=subprocess.DEVNULL):
-        wait_until(lambda: listens(port), "the sink", 180)
-        yield Sink(port)
+    command = host.command(sys.executable, "-m", "tests.bench.sink", host.address, str(port))
+    with process(*command, cwd=ROOT, stdout=subprocess.DEVNULL):
+        wait_until(lambda: listens(port, host), "the sink", 180)
+        yield Sink(port, host)
 
 
-async def main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Session, "127.0.0.1", port, backlog=200)
+async def main(address: str, port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Session, address, port, backlog=200)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

@@ -100,7 +100,7 @@ def test_connections_have_the_time_outs_of_the_settings(pgbouncer: PgBouncer) ->
     with psycopg.connect(pgbouncer.url) as connection:
         for name, value in sent.items():
             assert connection.execute(f"SHOW {name}").fetchone() == (value.replace("\\ ", " "),)
-    assert len(sent) == 4
+    assert len(sent) == 7
 
 
 def test_a_restart_of_postgresql_is_over_when_it_is_back(system: System, own_postgres: Postgres) -> None:

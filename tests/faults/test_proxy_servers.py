@@ -1,83 +1,25 @@
 """The proxies' files in docs/examples, as they are but for ports, paths and the certificate, before two real webs."""
 
-import re
-import subprocess
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 import trustme
 
 from core.health import checks
-from tests.servers import ROOT, Postgres, Server, System, free_port, listens, wait_until
+from tests.faults.web_proxies import NAME, Caddy, Nginx, Proxy
+from tests.servers import Postgres, System, free_port, listens, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 
-EXAMPLES = ROOT / "docs" / "examples"
-NAME = "localhost"
 TOKEN = "ThisTokenOpensAnAccount"
 LINKS = [f"{path}{TOKEN}/" for path in ("/signup/link/", "/signup/mute/", "/password-reset/MQ/")]
-
-
-class Proxy(Server):
-    """A proxy with its file of docs/examples, for these webs; all that it writes is in a folder of its own."""
-
-    def __init__(self, webs: list[int], folder: Path, authority: trustme.CA) -> None:
-        super().__init__()
-        self.webs, self.folder = [f"127.0.0.1:{port}" for port in webs], folder
-        certificate = authority.issue_cert(NAME)
-        certificate.private_key_pem.write_to_path(folder / "privkey.pem")
-        for pem in certificate.cert_chain_pems:
-            pem.write_to_path(folder / "fullchain.pem", append=True)
-        authority.cert_pem.write_to_path(folder / "authority.pem")
-
-    def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """As a visitor who trusts the certificate."""
-        address, trusted = f"https://{NAME}:{self.port}{path}", str(self.folder / "authority.pem")
-        return requests.request(method, address, verify=trusted, timeout=20, allow_redirects=False, **options)
-
-    def ask_for_code(self, address: str) -> requests.Response:
-        return self.request("POST", "/api/captchas/", json={"email": address})
-
-    def logs(self) -> str:
-        return "".join(path.read_text() for path in self.folder.glob("*.log"))
-
-
-class Nginx(Proxy):
-    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
-        text, folder = (EXAMPLES / "nginx" / "doorcode.conf").read_text(), self.folder
-        [line] = re.findall(r"^ +server 127.0.0.1:8000 .*\n", text, re.MULTILINE)
-        text = text.replace(line, "".join(line.replace("127.0.0.1:8000", web) for web in self.webs))
-        text = re.sub(r"^ +listen \[::\].*\n", "", text, flags=re.MULTILINE)  # not every machine has IPv6
-        text = text.replace("listen 443", f"listen 127.0.0.1:{self.port}")
-        text = text.replace("listen 80", f"listen 127.0.0.1:{free_port()}")
-        text = text.replace("server_name accounts.example.com", f"server_name {NAME}")
-        text = re.sub(r"/var/log/nginx/|/etc/ssl/accounts.example.com/", f"{folder}/", text)
-        bodies = "".join(
-            f"{name}_temp_path {folder}; " for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        main = f"daemon off; user root; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
-        (folder / "nginx.conf").write_text(f"{main} http {{ {bodies}\n{text}\n}}")
-        return ["nginx", "-c", folder / "nginx.conf"], {"stderr": subprocess.DEVNULL}
-
-
-class Caddy(Proxy):
-    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
-        text, folder = (EXAMPLES / "caddy" / "Caddyfile").read_text(), self.folder
-        alone = f"admin off\nauto_https disable_redirects\nstorage file_system {folder}\n"
-        text = text.replace("{\n", f"{{\n{alone}", 1)
-        text = text.replace("log {\n", f"log {{\noutput file {folder}/caddy.log\n", 1)
-        certificate = f"tls {folder}/fullchain.pem {folder}/privkey.pem"
-        text = text.replace("accounts.example.com {", f"https://{NAME}:{self.port} {{\n{certificate}")
-        text = text.replace("reverse_proxy 127.0.0.1:8000", f"reverse_proxy {' '.join(self.webs)}")
-        (folder / "Caddyfile").write_text(text)
-        return ["caddy", "run", "--config", folder / "Caddyfile"], {"stderr": subprocess.DEVNULL}
 
 
 class Webs:
@@ -147,6 +89,20 @@ def test_a_restart_of_one_web_after_the_other_fails_no_request(webs: Webs, tmp_p
             visitor.result()
     assert set(answers) == {("GET", 200), ("POST", 202)}
     assert len(answers) > 50
+
+
+@pytest.mark.nginx
+def test_a_web_that_cannot_be_connected_to_fails_no_request(webs: Webs, tmp_path: Path) -> None:
+    """As one whose host is cut off: it neither accepts nor refuses, here as its queue of connections is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, ExitStack() as stack:
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        with Nginx([silent.getsockname()[1], webs.ports[0]], tmp_path, trustme.CA()) as proxy:
+            answers = [proxy.ask_for_code(f"patient-{number}@example.com").status_code for number in range(2)]
+            assert answers == [202, 202]
+            assert f"127.0.0.1:{silent.getsockname()[1]}, 127.0.0.1:{webs.ports[0]} " in proxy.logs()
 
 
 def test_a_url_of_the_api_has_the_port(proxy: Proxy) -> None:
