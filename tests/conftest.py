@@ -44,7 +44,7 @@ APART = ("attacks", "faults", "journeys")  # what starts servers: never two of t
 SERVERS = ("redis", "postgres", "rabbitmq", "prometheus", "postfix")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder == "browser":
@@ -52,6 +52,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         elif folder in APART and any(item.get_closest_marker(mark) for mark in SERVERS):
             item.add_marker(pytest.mark.xdist_group("servers"))
     if os.environ.get("DOORCODE_ALL"):
+        if not NEEDS["netns"][0]:  # that is the machine's kernel, which no package brings
+            config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("netns")])
+            items[:] = [item for item in items if not item.get_closest_marker("netns")]
         return
     for item in items:
         for mark, (there, name) in NEEDS.items():
