@@ -51,15 +51,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group("browser"))
         elif folder in APART and any(item.get_closest_marker(mark) for mark in SERVERS):
             item.add_marker(pytest.mark.xdist_group("servers"))
-    if os.environ.get("DOORCODE_ALL"):
-        if not NEEDS["netns"][0]:  # that is the machine's kernel, which no package brings
-            config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("netns")])
-            items[:] = [item for item in items if not item.get_closest_marker("netns")]
-        return
-    for item in items:
-        for mark, (there, name) in NEEDS.items():
-            if item.get_closest_marker(mark) and not there:
-                item.add_marker(pytest.mark.skip(reason=f"needs {name}"))
+    if not os.environ.get("DOORCODE_ALL"):
+        for item in items:
+            skip_without_servers(item)
+    elif not NEEDS["netns"][0]:  # that is the machine's kernel, which no package brings
+        impossible = [item for item in items if item.get_closest_marker("netns")]
+        config.hook.pytest_deselected(items=impossible)
+        items[:] = [item for item in items if item not in impossible]
+
+
+def skip_without_servers(item: pytest.Item) -> None:
+    for mark, (there, name) in NEEDS.items():
+        if item.get_closest_marker(mark) and not there:
+            item.add_marker(pytest.mark.skip(reason=f"needs {name}"))
 
 
 @pytest.fixture(scope="session")
