@@ -106,10 +106,11 @@ class Visitor:
         return f"{head}Cookie: {cookie}\r\n\r\n{body}".encode() if cookie else f"{head}\r\n{body}".encode()
 
     def _hidden(self, fields: dict[str, str]) -> dict[str, str]:
-        """The hidden fields of the form that these belong to: a page may have others, to resend or to leave."""
-        if not self.forms:
-            return {}
-        return next(hidden for names, hidden in self.forms if names >= fields.keys())
+        """
+        The hidden fields of the form that most of these belong to: a page may have others, to resend or to leave, and
+        a form may be sent with the fields of its next step.
+        """
+        return max(self.forms, key=lambda form: len(form[0] & fields.keys()), default=(set(), {}))[1]
 
     def take(self, answer: Answer) -> None:
         """Keep the cookies of an answer, and the forms of its page."""
