@@ -192,8 +192,8 @@ def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
         return []
     now, ids = clock.now(), [delivery.pk for delivery, _ in results]
     replies = [When(pk=delivery.pk, then=Value(reply.text[:255])) for delivery, reply in results]
-    ids_there = [When(pk=delivery.pk, then=Value(reply.provider_id[:255])) for delivery, reply in results]
-    facts = {"provider_id": Case(*ids_there)} if any(reply.provider_id for _, reply in results) else {}
+    ids_there = [When(pk=each.pk, then=Value(reply.provider_id[:255])) for each, reply in results if reply.provider_id]
+    facts = {"provider_id": Case(*ids_there, default=Value(""))} if ids_there else {}
     tokens = {delivery.lease_token for delivery, _ in results}
     mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token__in=tokens)
     if mine.end_lease(State.SENT, sent_at=now, last_reply=Case(*replies), cause="", **facts) == len(results):
