@@ -147,6 +147,7 @@ DATABASES = {
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
         },
         postgresql={
+            "server_side_binding": True,  # a sign-up takes a tenth less of a web process's time
             "connect_timeout": 5,  # seconds
             # A host that is gone is noticed after some 10 s, whether it owes an acknowledgement (milliseconds) or,
             # having acknowledged the query, its answer (seconds). By default a thread would wait for hours.

@@ -7,13 +7,11 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from core import clock
-
-FINISHED = Q(redeemed_at__isnull=False, proven_at__isnull=False)
 
 
 def unfinished() -> Q:
@@ -31,8 +29,9 @@ class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
     def by_handles(self, handles: Iterable[str]) -> "list[CaptchaModel]":
         """The requests behind these handles that are unfinished, or finished by an account, in their order."""
         wanted = list(handles)
-        rows = {row.handle: row for row in self.filter(unfinished() | FINISHED, handle__in=wanted)} if wanted else {}
-        return [rows[handle] for handle in wanted if handle in rows]
+        rows = {row.handle: row for row in self.filter(handle__in=wanted)} if wanted else {}
+        found = [rows[handle] for handle in wanted if handle in rows]
+        return [row for row in found if row.is_unfinished or row.is_finished]
 
     def lock(self, sign_up: "CaptchaModel") -> "CaptchaModel | None":
         """The row as it is now, locked until the caller's transaction ends; None when it is gone."""
@@ -109,10 +108,9 @@ class CaptchaModel(models.Model):
 class AddressGuessesQuerySet(models.QuerySet["AddressGuesses"]):
     def lock_or_create(self, address: str) -> "AddressGuesses":
         """The row of an address, locked until the caller's transaction ends. (`get_or_create` needs a savepoint.)"""
-        while True:
-            self.bulk_create([self.model(address=address)], ignore_conflicts=True)
-            if row := self.select_for_update().filter(address=address).first():
-                return row  # else an operator deleted it in between
+        row = self.model(address=address)
+        self.bulk_create([row], update_conflicts=True, unique_fields=["address"], update_fields=["updated_at"])
+        return row
 
 
 class AddressGuesses(models.Model):
@@ -123,7 +121,9 @@ class AddressGuesses(models.Model):
     """
 
     address = models.CharField(_("email address"), max_length=254, primary_key=True)
-    guesses = models.JSONField(_("wrong guesses"), default=list)  # seconds since the epoch, oldest first
+    guesses = models.JSONField(
+        _("wrong guesses"), default=list, db_default=Value([], models.JSONField())
+    )  # seconds since the epoch, oldest first
     updated_at = models.DateTimeField(_("last guess"), default=clock.now, db_default=Now(), db_index=True)
 
     objects = AddressGuessesQuerySet.as_manager()
