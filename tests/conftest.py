@@ -40,7 +40,7 @@ NEEDS = {
 }
 
 
-APART = ("attacks", "faults", "journeys")  # what starts servers: never two of these at once
+APART = ("attacks", "faults", "journeys")  # what starts servers: the tests of a file one after another
 SERVERS = ("redis", "postgres", "rabbitmq", "prometheus", "postfix")
 
 
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if folder == "browser":
             item.add_marker(pytest.mark.xdist_group("browser"))
         elif folder in APART and any(item.get_closest_marker(mark) for mark in SERVERS):
-            item.add_marker(pytest.mark.xdist_group("servers"))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     if not os.environ.get("DOORCODE_ALL"):
         for item in items:
             skip_without_servers(item)
