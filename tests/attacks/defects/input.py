@@ -232,7 +232,7 @@ INPUT = [
         ),
         Edit(
             "signup/usernames.py",
-            "return username if len(username) > lengths.USERNAME else look(username)",
+            "return username if len(username) > lengths.USERNAME else _look(username)",
             "return username",
         ),
         "test_input.py::test_30_names_of_one_script_are_fine",
@@ -246,7 +246,7 @@ INPUT = [
     defect(
         30,
         "A name is another one if any letter is",
-        Edit("signup/lookalikes.py", "_fold(form.translate(_substitutes()))", "_fold(form)"),
+        Edit("signup/usernames.py", "_fold(form.translate(_substitutes()))", "_fold(form)"),
         "test_input.py::test_30_names_that_look_alike_are_taken",
     ),
     defect(
