@@ -20,6 +20,7 @@ from .classification import OURS, Cause
 EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
 DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
 WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
+UNSETTLED = ("pending", "sending")
 UNDELIVERED = ("failed", "expired", "bounced")  # settled, and not with its reader
 # Mails to people who have an account, and asked for them. All others are about a sign-up that anybody may have begun.
 ACCOUNT_KINDS = ("password_reset", "password_changed")
