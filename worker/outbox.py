@@ -123,8 +123,7 @@ def claim(*, limit: int) -> list[Delivery]:
 
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
-    due = mail_limits.within_site_limit(Delivery.objects.due().filter(group.mails), group, at=at)
-    rows = due.select_related("sign_up").lock_newest_and_oldest(limit)
+    rows = mail_limits.due_within(group, at=at).select_related("sign_up").lock_newest_and_oldest(limit)
     suppression.mark(rows, at=at)
     if len(rows) == limit or (rows and group is mail_limits.RESETS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread
