@@ -71,7 +71,7 @@ class Mailer:
 
     def can_send(self) -> bool:
         """Whether this process has a connection to the mail server, be it in use, or may open one."""
-        return not isinstance(self.backend, EmailBackend) or self.backend.can_send()
+        return not isinstance(self.backend, EmailBackend) or self.backend.pool.can_send()
 
     @property
     def is_broken(self) -> bool:
