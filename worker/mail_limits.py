@@ -18,6 +18,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Count, F, Q
 
+from core import clock
+
 from . import suppression
 from .models import ACCOUNT_KINDS, EXEMPT, Delivery, DeliveryQuerySet, SiteMails
 
@@ -195,8 +197,9 @@ def due_within(limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
     return due.filter(EXEMPT | ~Q(network__in=list(busy.values_list("network", flat=True))))
 
 
-def claimable(*, at: datetime) -> DeliveryQuerySet:
+def claimable() -> DeliveryQuerySet:
     """The due mails that the site's limits let pass now."""
+    at = clock.now()
     return due_within(RESETS, at=at) | due_within(SIGN_UPS, at=at)
 
 
