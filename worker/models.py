@@ -163,7 +163,7 @@ class Delivery(models.Model):
 
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     recipient = models.CharField(_("recipient"), max_length=254)
-    language = models.CharField(_("language"), max_length=16)
+    language = models.CharField(_("language"), max_length=16)  # the account's; of one that has none, the visitor's
     sign_up = models.ForeignKey(CaptchaModel, models.SET_NULL, null=True, blank=True, verbose_name=_("sign-up request"))
     generation = models.PositiveIntegerField(_("generation"), default=0)  # of the captcha
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))

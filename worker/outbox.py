@@ -214,7 +214,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
         if has_failed:
             metrics.failed.add_after_commit("refused" if reply.outcome is Outcome.REFUSED else "given_up")
         return has_failed
-    if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: `take_back` makes it due when its lease ends
+    if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: the sweeper makes it due when its lease ends
         return bool(mine.update(**answer, lease_until=Now() + timedelta(seconds=pause)))
     later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
     return bool(mine.end_lease(State.PENDING, **answer, next_attempt_at=later))
