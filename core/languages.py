@@ -61,21 +61,21 @@ def offered(code: str) -> str:
     return supported(code) or str(settings.LANGUAGE_CODE)
 
 
-def site_name(code: str | None = None) -> str:
-    """Return what the site is called in a language; by default in the active one."""
-    return _in_language(settings.SITE_NAMES, code) or settings.SITE_NAME
+def site_name() -> str:
+    """Return what the site is called in the active language."""
+    return _in_language(settings.SITE_NAMES, "") or settings.SITE_NAME
 
 
-def sender(code: str | None = None) -> str:
-    """Return the sender of mails in a language, as DEFAULT_FROM_EMAIL; by default in the active one."""
+def sender(code: str) -> str:
+    """Return the sender of mails in a language, as DEFAULT_FROM_EMAIL; for "" in the active one."""
     return _in_language(settings.FROM_EMAILS, code) or settings.DEFAULT_FROM_EMAIL
 
 
-def reply_to(code: str | None = None) -> str:
+def reply_to(code: str) -> str:
     """Return where answers to mails in a language go, as EMAIL_REPLY_TO; "" for to their sender."""
     return _in_language(settings.REPLY_TO_EMAILS, code) or settings.EMAIL_REPLY_TO
 
 
-def _in_language(texts: Mapping[str, str], code: str | None) -> str:
+def _in_language(texts: Mapping[str, str], code: str) -> str:
     nearest = stand_ins(code or translation.get_language() or BASE)
     return next((texts[each] for each in nearest if each in texts), "")

@@ -43,11 +43,9 @@ def resent(result: Resent) -> str:
         return _("We've sent a new code")
     if result.waiting is None:
         return _("We've sent the email again. The code is the same")
-    if outbox.is_in_hand(result.waiting):
-        return _("The email is on its way")
     next_try = result.waiting.lease_until or result.waiting.next_attempt_at
     minutes = math.ceil((next_try - clock.now()).total_seconds() / 60)
-    if minutes <= 0:
+    if minutes <= 0 or outbox.is_in_hand(result.waiting):
         return _("The email is on its way")
     text = ngettext(
         "The email is still waiting. It is tried again in %(n)d minute",

@@ -102,7 +102,7 @@ class CodeForm(forms.Form):
     def __init__(self, *args: Any, sign_up: CaptchaModel | None, link_proof: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sign_up = sign_up
-        self.held_proof = link_proof
+        self.held_proof = link_proof  # from before this form
         if sign_up:
             self.fields["captcha"].widget.attrs["data-digits"] = sign_up.length
         self.new_proof = ""  # set by validation once it has proven the mailbox, for the browser to keep

@@ -12,7 +12,7 @@ from verification.models import CaptchaModel
 from verification.states import State, resend_wait, state_of
 from worker.models import Delivery
 
-from . import error_messages, mail_providers, typos
+from . import error_messages, mail_providers
 
 
 def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         % {"n": sign_up.length, "reference": reference},
         "tries_left": error_messages.attempts_left(tries) if sign_up.attempts and state is State.OPEN else "",
         "reference": reference,
-        "suggestion": None if proven else typos.suggest(sign_up.address),
+        "suggestion": None if proven else mail_providers.suggest(sign_up.address),
         "webmail": mail_providers.webmail(sign_up.address),
     }
 

@@ -13,7 +13,7 @@ from core import clock
 from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
 from worker import suppression
 from worker.mail_limits import RESETS, SIGN_UPS
-from worker.models import Delivery, SiteMails, Suppression
+from worker.models import UNSETTLED, Delivery, SiteMails, Suppression
 
 from .models import User
 
@@ -32,8 +32,7 @@ def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
 
 
 def outdated() -> dict[str, QuerySet[Any]]:
-    unsettled = {"state__in": [Delivery.State.PENDING, Delivery.State.SENDING]}
-    waiting = Delivery.objects.filter(**unsettled)
+    waiting = Delivery.objects.filter(state__in=UNSETTLED)
     # Mail limits count the rows of mails, so these stay for as long.
     rates = [rate for limit in (SIGN_UPS, RESETS) for rate in (*limit.mailbox_rates, *limit.site_rates)]
     counted = max([DAY, *(seconds for _, seconds in rates)])
@@ -43,7 +42,7 @@ def outdated() -> dict[str, QuerySet[Any]]:
     # Not Exists(…) | Exists(…): PostgreSQL uses indexes only for separate conditions.
     abandoned = old_users.exclude(Exists(CaptchaModel.objects.unfinished().filter(address=OuterRef("email"))))
     return {
-        "deliveries": old_mails.exclude(**unsettled).exclude(admitted_at__gte=_ago(counted)),
+        "deliveries": old_mails.exclude(state__in=UNSETTLED).exclude(admitted_at__gte=_ago(counted)),
         "codes": old_codes.exclude(Exists(waiting.filter(sign_up=OuterRef("pk")))),
         "users": abandoned.exclude(Exists(waiting.filter(recipient=OuterRef("email")))),
         "suppressions": _over_suppressions(),

@@ -89,22 +89,22 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> Resent
     """
     Have the mail of a request sent again.
 
-    A mail that still waits in the outbox is sent sooner instead of twice. Raises HandleLost or ResendTooSoon. A proven
-    request is lost too: the visitor who proved it needs no mail, and nobody else may go on with it.
+    A mail that still waits in the outbox is not sent twice. Raises HandleLost or ResendTooSoon. A proven request is
+    lost too: the visitor who proved it needs no mail, and nobody else may go on with it.
     """
     locked = CaptchaModel.objects.lock(sign_up)
     if locked is None or locked.proven_at:
         raise HandleLost
     user = User.objects.filter(email=locked.address).first()
     language = (user.language if user else "") or language
-    waiting = outbox.hold(sign_up=locked)
+    waiting = outbox.lock_unsettled(sign_up=locked)
     in_flight = any(outbox.is_in_hand(each) for each in waiting)
     decoy = bool(user and user.is_registered)
     renewed = verification.renew(sign_up=locked, decoy=decoy, in_flight=in_flight)
     if renewed:
         outbox.supersede(deliveries=waiting)
     if waiting and not renewed:
-        outbox.send_sooner(delivery=waiting[-1], language=language)
+        outbox.keep_waiting(delivery=waiting[-1], language=language)
         return Resent(is_new_code=False, waiting=waiting[-1])
     _post(locked, language, network)
     return Resent(is_new_code=renewed, waiting=None)

@@ -16,11 +16,10 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock
 from verification.models import CaptchaModel, CaptchaQuerySet, SiteGuesses
-from worker.models import Delivery, DeliveryQuerySet
+from worker.models import UNSETTLED, Delivery, DeliveryQuerySet
 
 from .models import User
 
-State = Delivery.State
 HOUR = timedelta(hours=1)
 TOP = 8  # domains and languages
 SAMPLE = 20_000  # mails whose waits are read
@@ -84,9 +83,9 @@ def percentile(values: Sequence[float], percent: int) -> float | None:
 def domains(since: datetime) -> list[dict[str, Any]]:
     """The domains with the most mails, and what became of these: {"name", "mails", "sent", "waiting", …}."""
     rows = _mails(since).values(name=Substr("recipient", StrIndex("recipient", Value("@")) + 1))
-    waiting = Count("pk", filter=Q(state__in=[State.PENDING, State.SENDING]))
-    settled = (State.SENT, State.FAILED, State.BOUNCED, State.COMPLAINED, State.EXPIRED)
-    by_state = {str(state): Count("pk", filter=Q(state=state)) for state in settled}
+    waiting = Count("pk", filter=Q(state__in=UNSETTLED))
+    settled = [state for state in Delivery.State.values if state not in UNSETTLED]
+    by_state = {state: Count("pk", filter=Q(state=state)) for state in settled}
     counted = rows.annotate(mails=Count("pk"), waiting=waiting, **by_state)
     return list(counted.order_by("-mails", "name")[:TOP])
 
@@ -114,7 +113,7 @@ def limits(since: datetime) -> list[tuple[Any, int]]:
 
 def waiting_mails() -> int:
     """How many mails wait in the outbox now. Each state has an index of its own."""
-    return sum(Delivery.objects.filter(state=state).count() for state in (State.PENDING, State.SENDING))
+    return sum(Delivery.objects.filter(state=state).count() for state in UNSETTLED)
 
 
 def _sign_ups(since: datetime) -> CaptchaQuerySet:

@@ -54,6 +54,5 @@ def unlock(*, address: str, unmute: bool, dry_run: bool) -> Unlocked:
         transaction.set_rollback(dry_run)
     # By both names with which the account signs in. What one network did (LIMIT_LOGIN_PAIR) is over within minutes.
     usernames = User.objects.filter(email=address, username_key__isnull=False).values_list("username_key", flat=True)
-    names = [] if dry_run else [address, *usernames]
-    sign_ins = all(ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in names)
+    sign_ins = dry_run or all(ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in [address, *usernames])
     return Unlocked(guesses, sign_ins, muted)

@@ -1,26 +1,32 @@
-"""Usernames: the characters that they may hold, the key under which each is unique, and names that are reserved."""
+"""
+Usernames: the characters that they may hold, the key under which each is unique, and names that are reserved.
+
+The key is the look of a name: one form for all that a reader could take for each other (Unicode Technical Standard 39).
+Unicode's table comes with the package confusable-homoglyphs. Another version of it may give other forms: then the keys
+have to be written anew, so pyproject.toml names one version.
+"""
 
 import unicodedata
 from functools import cache
 from pathlib import Path
 
 import regex
+from confusable_homoglyphs import utils
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from core import invisible, lengths
 
-from .lookalikes import look
-
 MIN_LENGTH, MAX_LENGTH = 2, 20  # characters
-KEY_LENGTH = MAX_LENGTH * 6  # characters; the most by which a letter grows in `look`, a Hangul syllable of five parts
+KEY_LENGTH = MAX_LENGTH * 6  # characters; the most by which a letter grows in `_look`, a Hangul syllable of five parts
 
 # Letters, marks, digits and 〇; - inside, _ anywhere. A mark belongs to the letter before it.
 _CHARACTERS = regex.compile(
     r"[\p{L}\p{Nd}\p{Nl}_](?:[\p{L}\p{Nd}\p{Nl}\p{Mn}\p{Mc}_-]*[\p{L}\p{Nd}\p{Nl}\p{Mn}\p{Mc}_])?"
 )
 _STACKED_MARKS = regex.compile(r"(\p{Mn})\1|\p{Mn}{5}")  # UTS #39 §5.4
+_MARK = "\u200e"  # confusable-homoglyphs wraps right-to-left characters in it
 
 # UTS #39 "highly restrictive": one script, or what Chinese, Japanese or Korean is written with, with Latin letters.
 _TOGETHER = ["Latin Han Hiragana Katakana", "Latin Han Bopomofo", "Latin Han Hangul"]
@@ -69,7 +75,7 @@ def key(username: str) -> str:
 
     It is idempotent. A text that is too long for a username is returned as it is.
     """
-    return username if len(username) > lengths.USERNAME else look(username)
+    return username if len(username) > lengths.USERNAME else _look(username)
 
 
 def is_reserved(username: str) -> bool:
@@ -91,3 +97,47 @@ def _reserved() -> set[str]:
 
 def _bare(username: str) -> str:
     return key(username).replace("-", "").replace("_", "")
+
+
+def _look(text: str) -> str:
+    """
+    Return the UTS #39 skeleton of a text, in any case: admın, Admin, adrnin and аdmin with a Cyrillic а look alike.
+
+    It is idempotent. The caller bounds the length, as normalization takes quadratic time.
+    """
+    form = _fold(invisible.without(text))
+    for _round in range(4):  # a substitute may fold or compose into a character that has a substitute itself
+        before, form = form, _fold(form.translate(_substitutes()))
+        if form == before:
+            break
+    return unicodedata.normalize("NFC", form)
+
+
+def _fold(text: str) -> str:
+    """Without case and compatibility variants, decomposed."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    # A dot above i or j is not seen. A capital I, which folds to i, looks like l, as Unicode's table says.
+    return folded.replace("i\u0307", "i").replace("j\u0307", "j").replace("i", "l")
+
+
+@cache
+def _substitutes() -> dict[int, str]:
+    """By character, the text that stands for all that look like it."""
+    table = {
+        key.strip(_MARK): [other["c"].strip(_MARK) for other in others]
+        for key, others in utils.load("confusables.json").items()
+    }
+    # Unicode gives each character one substitute, which has none itself. The package lists each pair in both
+    # directions: the entry of a character has its substitute alone, and the entry of a substitute all its characters.
+    return {
+        ord(char): others[0]
+        for char, others in table.items()
+        if len(char) == len(others) == 1 and _is_substitute(others[0], char, table)
+    }
+
+
+def _is_substitute(text: str, char: str, table: dict[str, list[str]]) -> bool:
+    """Whether `text` stands for `char`. Of two alone that look alike, the one that NFKC keeps, or the lower."""
+    if len(text) > 1 or len(table[text]) > 1:
+        return True
+    return unicodedata.is_normalized("NFKC", text) and (text < char or not unicodedata.is_normalized("NFKC", char))

@@ -74,20 +74,20 @@ def verify(request: HttpRequest) -> HttpResponse:
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     if sign_up is None or sign_up.is_finished:
-        return redirect("account") if request.user.is_authenticated else _over(request, sign_up)
+        return redirect("account") if request.user.is_authenticated else _finished_or_lost(request, sign_up)
     form = _form_of(visitor, sign_up, request.POST if request.method == "POST" else None)
     user = None
     if isinstance(form, RegisterForm) and form.is_valid():
-        user = form.save(language=languages.active(), terms=_terms(request))
+        user = form.save(language=languages.active(), terms=_terms(request))  # or None: then it has an error
     if user:
         login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
         messages.success(request, _("Your account is ready. You're signed in"))
         response: HttpResponse = _see_other(visitor.held[sign_up.handle].next or settings.LOGIN_REDIRECT_URL)
         return visitor.finish(response, sign_up, user)
-    if form.is_valid():
+    if form.is_valid():  # of the code alone
         response = _see_other("signup_verify")
     elif sign_up.is_finished:  # a double click: the other request was faster
-        response = _over(request, sign_up)
+        response = _finished_or_lost(request, sign_up)
     else:
         response = _verify_page(request, sign_up, form)
     # Also where the mailbox is proven, and something else was not right.
@@ -121,7 +121,7 @@ def resend(request: HttpRequest) -> HttpResponse:
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     if sign_up is None:
-        return _over(request, None)
+        return _finished_or_lost(request, None)
     try:
         resent = services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))
     except ResendTooSoon as error:
@@ -130,7 +130,7 @@ def resend(request: HttpRequest) -> HttpResponse:
         page.status_code, page["Retry-After"] = 429, str(error.retry_after)
         return page
     except SignUpError:
-        return _over(request, sign_up)
+        return _finished_or_lost(request, sign_up)
     messages.info(request, error_messages.resent(resent))
     return visitor.keep(_see_other("signup_verify"), sign_up)
 
@@ -144,7 +144,7 @@ def change(request: HttpRequest) -> HttpResponse:
     visitor = Visitor(request)
     old = visitor.sign_up
     if old is None or old.is_finished:
-        return _over(request, old)
+        return _finished_or_lost(request, old)
     form = ChangeForm({"new_email": request.POST.get("suggested") or request.POST.get("new_email", "")})
     if not form.is_valid():
         page = _verify_page(request, old, _form_of(visitor, old), change=form)
@@ -269,7 +269,7 @@ def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> Cod
     return form_class(posted, sign_up=sign_up, link_proof=link_proof, initial=initial)
 
 
-def _over(request: HttpRequest, sign_up: CaptchaModel | None) -> HttpResponse:
+def _finished_or_lost(request: HttpRequest, sign_up: CaptchaModel | None) -> HttpResponse:
     """This browser's sign-up is finished, or it has none: start again."""
     template = "signup/finished.html" if sign_up and sign_up.is_finished else "signup/lost.html"
     return render(request, template, status=400 if request.method == "POST" else 200)

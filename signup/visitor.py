@@ -111,7 +111,7 @@ class Visitor:
 
         def order(sign_up: CaptchaModel) -> tuple[bool | int, ...]:
             held = self.held[sign_up.handle]
-            return (
+            return (  # False sorts before True
                 sign_up.address != address,
                 codes.reference_of(sign_up) != reference,
                 sign_up.is_finished,

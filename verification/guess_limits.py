@@ -1,5 +1,6 @@
 """
-How many wrong guesses an address and the site may take. Counted in the database, exact under parallel posts.
+How many wrong guesses an address and the site may take. Counted in the database, exact under parallel posts. The tries
+of one code are counted in its own row (`services.prove`).
 
 N = 10^L codes of L digits. An address takes 9 wrong guesses at 4 digits in rolling 24 hours, over all its codes,
 handles and networks, then 91 at 8, then none: a stranger proves it with a chance of at most 9/1e4 + 91/1e8 = 9.01e-4 a

@@ -2,21 +2,34 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import product
 
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
-from . import metrics, suppression
+from core.observability.counters import Counter
+
+from . import suppression
 from .classification import Cause
 from .models import Delivery, DeliveryQuerySet, Suppression
 
 State = Delivery.State
 
 
-class Outcome(Enum):
+class Effect(Enum):
+    """What a report changed."""
+
     RECORDED = "recorded"
     REPEATED = "repeated"  # it was known already, or something worse was
     UNKNOWN = "unknown"  # about no mail of ours: forged, or the row was purged
+
+
+counted = Counter(
+    "doorcode_mail_reports",
+    "Reports of bounced mails and of complaints, by what they were about and what they changed",
+    ["state", "outcome"],
+    known=product(Delivery.RETURNED, [effect.value for effect in Effect]),
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,7 @@ class Report:
 
 
 @transaction.atomic
-def record(report: Report) -> Outcome:
+def record(report: Report) -> Effect:
     """
     Record a report with its mail, and suppress the address where it says so. A complaint outweighs a bounce, and a
     bounce everything else; so the order of reports doesn't matter, nor does a repeated one.
@@ -57,9 +70,9 @@ def record(report: Report) -> Outcome:
     """
     delivery = report.find().select_for_update(of=("self",)).first()
     if delivery is None:
-        return _counted(report, Outcome.UNKNOWN)
+        return _counted(report, Effect.UNKNOWN)
     if delivery.state in (report.state, State.COMPLAINED):
-        return _counted(report, Outcome.REPEATED)
+        return _counted(report, Effect.REPEATED)
     Delivery.objects.filter(pk=delivery.pk).end_lease(
         report.state,
         sent_at=Coalesce("sent_at", Now()),
@@ -68,7 +81,7 @@ def record(report: Report) -> Outcome:
     )
     if report.reason:
         suppression.suppress(address=delivery.recipient, reason=report.reason)
-    return _counted(report, Outcome.RECORDED)
+    return _counted(report, Effect.RECORDED)
 
 
 def _one_line(text: str) -> str:
@@ -76,6 +89,6 @@ def _one_line(text: str) -> str:
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
-def _counted(report: Report, outcome: Outcome) -> Outcome:
-    metrics.reports.add_after_commit(report.state, outcome.value)
-    return outcome
+def _counted(report: Report, effect: Effect) -> Effect:
+    counted.add_after_commit(report.state, effect.value)
+    return effect

@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Outcome(Enum):
+    """What became of a try to send a mail."""
+
     ACCEPTED = "accepted"
     DEFERRED = "deferred"  # not now: 4xx, 5xx about our rate, a time-out, a hang-up before the final dot
     REFUSED = "refused"  # this mail never: 5xx about the recipient or the content, and not about our rate

@@ -18,6 +18,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Count, F, Q
 
+from core import clock
+
 from . import suppression
 from .models import ACCOUNT_KINDS, EXEMPT, Delivery, DeliveryQuerySet, SiteMails
 
@@ -179,27 +181,26 @@ def _room(most: int, seconds: int, column: str, at: datetime) -> int:
     return max(0, min(int(room + 1e-6), most - total))
 
 
-def within_site_limit(rows: DeliveryQuerySet, limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
+def due_within(limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
     """
-    The mails among `rows` that the site's limit lets pass now. Its last places are for networks that asked for at most
-    a hundredth of it: a stranger who fills the site's limit from some networks does not stop the others.
+    The due mails of a limit that its rates for the site let pass now. The last places are for networks that asked for
+    at most a hundredth of them: a stranger who fills the site's limit from some networks does not stop the others.
     """
-    room = site_room(limit, at=at)
+    due, room = Delivery.objects.due().filter(limit.mails), site_room(limit, at=at)
     if room == 0:
-        return rows.filter(EXEMPT)
+        return due.filter(EXEMPT)
     if room is None or room > min(limit.site_rates)[0] // 4:
-        return rows
+        return due
     most, seconds = min(limit.site_rates)
     asked = Delivery.objects.filter(limit.mails, created_at__gt=at - timedelta(seconds=seconds)).exclude(mailbox="")
     busy = asked.values("network").annotate(mails=Count("pk")).filter(mails__gt=max(1, most // 100))
-    return rows.filter(EXEMPT | ~Q(network__in=list(busy.values_list("network", flat=True))))
+    return due.filter(EXEMPT | ~Q(network__in=list(busy.values_list("network", flat=True))))
 
 
-def claimable(*, at: datetime) -> DeliveryQuerySet:
+def claimable() -> DeliveryQuerySet:
     """The due mails that the site's limits let pass now."""
-    due = Delivery.objects.due()
-    resets, sign_ups = (within_site_limit(due.filter(limit.mails), limit, at=at) for limit in (RESETS, SIGN_UPS))
-    return resets | sign_ups
+    at = clock.now()
+    return due_within(RESETS, at=at) | due_within(SIGN_UPS, at=at)
 
 
 def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -> Sequence[Delivery]:
@@ -208,8 +209,8 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     minute = _minute(at)
     # Locked until the commit: no two claims take the same place.
     SiteMails.objects.select_for_update().get_or_create(minute=minute)
-    room = site_room(limit, at=at)
-    admitted, surplus = passed[:room], passed[len(passed[:room]) :]
+    room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
+    admitted, surplus = passed[:room], passed[room:]
     SiteMails.objects.filter(minute=minute).update(**{limit.column: F(limit.column) + len(admitted)})
     if surplus:
         Delivery.objects.filter(pk__in=[each.pk for each in surplus]).update(next_attempt_at=at + MINUTE)

@@ -1,4 +1,4 @@
-"""The ways by which mails leave: by EMAIL_URL, and by EMAIL_FALLBACK_URL while that one can't be used."""
+"""Mailers: one for EMAIL_URL, and one for EMAIL_FALLBACK_URL, which is used while the first can't be."""
 
 import logging
 import threading
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 class Mailer:
-    """One way: a Django email backend and its circuit breaker, for all threads of a process."""
+    """A Django email backend and its circuit breaker, for all threads of a process."""
 
     def __init__(self, position: int) -> None:
         self.position = position  # in MAIL_ROUTES: 0 is EMAIL_URL's
         self.breaker = CircuitBreaker(first=5.0, longest=30.0)  # seconds without a try after a fault of the service
-        self._throttled = threading.Event()  # the service isn't at fault: it takes no more mails for a while
+        self._is_throttled = False  # whether the service, which isn't at fault, takes no more mails for a while
         self._of_thread = threading.local()
 
     @property
@@ -53,11 +53,11 @@ class Mailer:
         else:
             reply = mail_service.submit(backend, message)
         if reply.outcome is Outcome.UNAVAILABLE:
-            self._throttled.clear()
+            self._is_throttled = False
             self.breaker.failed()
             logger.warning("the mail server of %s can't be used: %s", self.name, reply.text)
         elif reply.outcome is Outcome.THROTTLED:
-            self._throttled.set()
+            self._is_throttled = True
             self.breaker.failed()
             logger.warning("the mail server of %s takes no more mails for a while: %s", self.name, reply.text)
         elif reply.outcome is not Outcome.BUSY:
@@ -71,22 +71,22 @@ class Mailer:
 
     def can_send(self) -> bool:
         """Whether this process has a connection to the mail server, be it in use, or may open one."""
-        return not isinstance(self.backend, EmailBackend) or self.backend.can_send()
+        return not isinstance(self.backend, EmailBackend) or self.backend.pool.can_send()
 
     @property
     def is_broken(self) -> bool:
         """Whether the mail server is left alone because it can't be used, and not because it throttles."""
-        return self.breaker.is_open and not self._throttled.is_set()
+        return self.breaker.is_open and not self._is_throttled
 
 
 @cache
 def every() -> list[Mailer]:
-    """All ways of this process, in the order in which they are tried."""
+    """All mailers of this process, in the order in which they are tried."""
     return [Mailer(position) for position in range(len(settings.MAIL_ROUTES))]
 
 
 def choose() -> Mailer | None:
-    """The first way whose circuit breaker is not open; the caller may try it. None where none can be used now."""
+    """The first mailer whose circuit breaker is not open; the caller may try it. None where none can be used now."""
     for mailer in every():
         if mailer.breaker.is_open:
             continue

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from core import clock
 from core.observability.counters import Counter, Histogram
 
-from . import mail_limits, notify
+from . import bounces, mail_limits, notify  # noqa: F401 - bounces: its counter is shown too
 from .classification import Cause, Outcome, Reply
 from .models import DEFERRED, EXEMPT, WAITS_FOR_LIMIT, Delivery, Heartbeat
 
@@ -37,12 +37,6 @@ refusals = Counter(
 )
 failed = Counter(
     "doorcode_mails_failed", "Mails that ended without being delivered, by reason", ["reason"], known=product(REASONS)
-)
-reports = Counter(
-    "doorcode_mail_reports",
-    "Reports of bounced mails and of complaints, by what they were about and what they changed",
-    ["state", "outcome"],
-    known=product(Delivery.RETURNED, ["recorded", "repeated", "unknown"]),
 )
 accepted_after = Histogram("doorcode_mail_acceptance_seconds", "From the request of a mail to its acceptance", WAITS)
 reclaimed = Counter("doorcode_leases_reclaimed", "Mails taken over from a worker whose lease had ended")

@@ -20,6 +20,7 @@ from .classification import OURS, Cause
 EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
 DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
 WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
+UNSETTLED = ("pending", "sending")
 UNDELIVERED = ("failed", "expired", "bounced")  # settled, and not with its reader
 # Mails to people who have an account, and asked for them. All others are about a sign-up that anybody may have begun.
 ACCOUNT_KINDS = ("password_reset", "password_changed")
@@ -162,7 +163,7 @@ class Delivery(models.Model):
 
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     recipient = models.CharField(_("recipient"), max_length=254)
-    language = models.CharField(_("language"), max_length=16)
+    language = models.CharField(_("language"), max_length=16)  # the account's; of one that has none, the visitor's
     sign_up = models.ForeignKey(CaptchaModel, models.SET_NULL, null=True, blank=True, verbose_name=_("sign-up request"))
     generation = models.PositiveIntegerField(_("generation"), default=0)  # of the captcha
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))

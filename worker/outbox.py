@@ -20,7 +20,7 @@ from verification.states import HandleLost
 from . import mail_limits, metrics, notify, suppression
 from .classification import Cause, Outcome, Reply
 from .mail_limits import MailLimit
-from .models import EXEMPT, UNDELIVERED, Delivery
+from .models import EXEMPT, UNDELIVERED, UNSETTLED, Delivery
 
 State = Delivery.State
 
@@ -86,25 +86,25 @@ def notify_after_commit(delivery_id: int) -> None:
     transaction.on_commit(partial(notify.notify_workers, delivery_id), robust=True)
 
 
-def hold(*, sign_up: CaptchaModel) -> list[Delivery]:
+def lock_unsettled(*, sign_up: CaptchaModel) -> list[Delivery]:
     """Lock and return the unsettled deliveries of a sign-up request, so that no worker begins one before the commit."""
-    waiting = Delivery.objects.filter(sign_up=sign_up, state__in=[State.PENDING, State.SENDING])
-    return list(waiting.select_for_update(no_key=True).order_by("pk"))
+    unsettled = Delivery.objects.filter(sign_up=sign_up, state__in=UNSETTLED)
+    return list(unsettled.select_for_update(no_key=True).order_by("pk"))
 
 
 def is_in_hand(delivery: Delivery) -> bool:
-    """Whether a worker may be sending a mail. None is where the lease is a longer one, after silence behind the dot."""
+    """Whether a worker may be sending a mail: it is leased, and not just waiting for SILENCE_AGAIN seconds."""
     ends = delivery.lease_until
     return ends is not None and ends - clock.now() < timedelta(seconds=2 * SILENCE)
 
 
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
-    """Take held mails of a replaced code out of the outbox."""
+    """Take locked mails of a replaced code out of the outbox, but for those that a worker has."""
     Delivery.objects.filter(pk__in=[each.pk for each in deliveries], state=State.PENDING).supersede()
 
 
-def send_sooner(*, delivery: Delivery, language: str) -> None:
-    """Notify the workers again of a mail that waits, instead of sending it twice. It is not due any earlier."""
+def keep_waiting(*, delivery: Delivery, language: str) -> None:
+    """Let a mail wait in another language, and notify the workers of it again. It is due no earlier than it was."""
     Delivery.objects.filter(pk=delivery.pk).update(language=language)
     notify_after_commit(delivery.pk)
 
@@ -123,8 +123,7 @@ def claim(*, limit: int) -> list[Delivery]:
 
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
-    due = mail_limits.within_site_limit(Delivery.objects.due().filter(group.mails), group, at=at)
-    rows = due.select_related("sign_up").lock_newest_and_oldest(limit)
+    rows = mail_limits.due_within(group, at=at).select_related("sign_up").lock_newest_and_oldest(limit)
     suppression.mark(rows, at=at)
     if len(rows) == limit or (rows and group is mail_limits.RESETS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread
@@ -215,7 +214,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
         if has_failed:
             metrics.failed.add_after_commit("refused" if reply.outcome is Outcome.REFUSED else "given_up")
         return has_failed
-    if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: `take_back` makes it due when its lease ends
+    if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: the sweeper makes it due when its lease ends
         return bool(mine.update(**answer, lease_until=Now() + timedelta(seconds=pause)))
     later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
     return bool(mine.end_lease(State.PENDING, **answer, next_attempt_at=later))
@@ -317,7 +316,7 @@ def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
     """Make the code of a mail valid again, and the mail its own; False where nobody waits for it."""
     locked = CaptchaModel.objects.lock(sign_up)
     newer = Delivery.objects.filter(sign_up=sign_up, state=State.SENT, pk__gt=row.pk)
-    if locked is None or locked.proven_at or hold(sign_up=locked) or newer.exists():
+    if locked is None or locked.proven_at or lock_unsettled(sign_up=locked) or newer.exists():
         return False
     try:
         verification.renew(sign_up=locked, decoy=locked.decoy, in_flight=False, by_visitor=False)

@@ -54,10 +54,6 @@ class EmailBackend(BaseEmailBackend):
         sender, [recipient] = parseaddr(message.from_email)[1], message.recipients()
         return _send(self.pool, sender, recipient, None if only_ask else content, until=time.monotonic() + DEADLINE)
 
-    def can_send(self) -> bool:
-        """Whether this process has a connection to the mail server, be it in use, or may open one."""
-        return self.pool.can_send()
-
     def close(self) -> None:
         self.pool.close_idle()
 

@@ -194,7 +194,7 @@ class Pool:
         self._free_places(len(old))
 
     def can_send(self) -> bool:
-        """Whether there is a connection, idle or in use, or one may be opened."""
+        """Whether there is a connection, idle or in use, or one may be opened now."""
         return self._places_taken > 0 or not self._growth.is_open
 
     def _wait_for_place(self, until: float) -> Connection | None:

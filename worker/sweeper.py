@@ -11,8 +11,6 @@ from datetime import timedelta
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from core import clock
-
 from . import mail_limits, mailers, notify, outbox, sending
 from .models import Delivery, Heartbeat
 
@@ -37,7 +35,7 @@ def sweep() -> int:
     if all(mailer.breaker.is_open for mailer in mailers.every()):
         return 0
     _take_back()
-    longest = mail_limits.claimable(at=clock.now()).longest_due()
+    longest = mail_limits.claimable().longest_due()
     if longest is None or (notify.notify_workers(longest[0]) and longest[1] < NO_WORKER):
         return 0
     return sending.deliver()

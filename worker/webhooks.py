@@ -63,8 +63,8 @@ def _record(sender: Any, event: AnymailTrackingEvent, esp_name: str, **kwargs: A
     """Record a bounce or a complaint; other events say nothing about a mail's end."""
     if event.event_type not in STATES or not event.message_id:
         return
-    outcome = bounces.record(_report(event))
-    if outcome is bounces.Outcome.UNKNOWN and event.timestamp and abs(clock.now() - event.timestamp) < SOON:
+    effect = bounces.record(_report(event))
+    if effect is bounces.Effect.UNKNOWN and event.timestamp and abs(clock.now() - event.timestamp) < SOON:
         _is_early.set(True)
 
 

@@ -1,4 +1,4 @@
-"""Health checks of the database, migrations, Redis, keys, catalogues, clocks and proxies."""
+"""Health checks of the database, migrations, Redis, keys, catalogues, clocks and proxies; registry.py runs them."""
 
 import json
 import urllib.request

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from core import email_addresses, languages
+from core.observability import redaction
 
 FLAGS = {
     "--json": gettext_lazy("Print JSON, for programs"),
@@ -77,6 +78,12 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(data, ensure_ascii=False, default=str))
         else:
             self.stdout.write("\n".join(lines))
+
+    def print_about(self, address: str, options: dict[str, Any], data: dict[str, Any], lines: list[str]) -> None:
+        """Print a result about an email address, with the pseudonym that stands for it in logs."""
+        in_logs = redaction.pseudonym_of_address(address)
+        data = {"address": address, "in_logs": in_logs, **data}
+        self.print_result(options, data, [*lines, _("In logs: %(hash)s") % {"hash": in_logs}])
 
     def confirm(self, options: dict[str, Any], question: str) -> None:
         """Ask an operator at a terminal; a script is not asked. Raises CommandError unless the answer is yes."""

@@ -24,7 +24,7 @@ from signup.forms import EmailForm, RegisterForm
 from signup.models import User
 from verification import codes
 from verification.models import CaptchaModel
-from verification.states import AlreadyRedeemed, HandleLost, State, resend_wait, state_of
+from verification.states import AlreadyRedeemed, HandleLost, resend_wait
 
 from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, validation_problem
 
@@ -282,10 +282,10 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 def find_sign_up(handle: str) -> CaptchaModel:
     """The sign-up request of a handle, unfinished or finished. Raises HandleLost."""
-    sign_up = CaptchaModel.objects.filter(handle=handle).first() if codes.is_handle(handle) else None
-    if sign_up is None or (state_of(sign_up) is State.LOST and not sign_up.is_finished):
+    found = CaptchaModel.objects.by_handles([handle] if codes.is_handle(handle) else [])
+    if not found:
         raise HandleLost
-    return sign_up
+    return found[0]
 
 
 def find_unfinished(handle: str) -> CaptchaModel:

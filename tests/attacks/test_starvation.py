@@ -89,7 +89,7 @@ def test_77_a_forged_report_stops_nobodys_mail(client: Client, password: str) ->
     """Whoever never had the mail can't name it by mail; a mail service signs in, or signs."""
     accepted()
     forged = (ROOT / "tests/worker/data/gmail.eml").read_bytes().replace(b"MESSAGE-ID", b"<1@doorcode.test>")
-    assert [bounces.record(each) for each in mail_reports.read(forged)] == [bounces.Outcome.UNKNOWN]
+    assert [bounces.record(each) for each in mail_reports.read(forged)] == [bounces.Effect.UNKNOWN]
     headers = {"authorization": f"Basic {base64.b64encode(password.encode()).decode()}"} if password else {}
     body = {"RecordType": "Bounce", "Type": "HardBounce", "MessageID": "id-1", "Details": "550 5.1.1 unknown"}
     client.post("/anymail/postmark/tracking/", json.dumps(body), "application/json", headers=headers)

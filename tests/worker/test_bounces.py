@@ -11,9 +11,8 @@ from tests.factories import ALICE, Hands, make_captcha, make_delivery, make_user
 from tests.servers import Postgres, System
 from verification.states import State, state_of
 from worker import outbox
-from worker.bounces import Outcome, Report, record
-from worker.classification import Cause, Reply
-from worker.classification import Outcome as Sent
+from worker.bounces import Effect, Report, record
+from worker.classification import Cause, Outcome, Reply
 from worker.models import Delivery, Suppression
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +42,7 @@ def complaint(delivery: Delivery) -> Report:
 def test_a_bounce_is_recorded_with_its_mail() -> None:
     """With the words of the mail server, on one line and as long as fits; the visitor learns whose it is."""
     delivery, other = accepted(), accepted()
-    assert record(bounce(delivery, text="550 5.1.1\r\n no such   user" + "!" * 300)) is Outcome.RECORDED
+    assert record(bounce(delivery, text="550 5.1.1\r\n no such   user" + "!" * 300)) is Effect.RECORDED
     row = Delivery.objects.get(pk=delivery.pk)
     assert (row.state, row.cause, row.sent_at) == (BOUNCED, Cause.MAILBOX, delivery.sent_at)
     assert row.last_reply == ("550 5.1.1 no such user" + "!" * 300)[:255]
@@ -55,7 +54,7 @@ def test_a_bounce_is_recorded_with_its_mail() -> None:
 def test_a_complaint_shows_as_sent() -> None:
     """The reader has the mail; that they reported it is nobody else's business."""
     delivery = accepted()
-    assert record(complaint(delivery)) is Outcome.RECORDED
+    assert record(complaint(delivery)) is Effect.RECORDED
     row = Delivery.objects.get()
     assert (row.state, row.visible_state, row.visible_reason) == (COMPLAINED, "sent", "")
 
@@ -63,17 +62,17 @@ def test_a_complaint_shows_as_sent() -> None:
 def test_a_mail_is_known_by_the_id_of_the_mail_service_too() -> None:
     """That of another mail is not it, and no id is none."""
     accepted(), accepted(provider_id="service-1")
-    assert record(bounce(accepted(), message_id="", provider_id="")) is Outcome.UNKNOWN
-    assert record(bounce(accepted(), message_id="", provider_id="service-2")) is Outcome.UNKNOWN
+    assert record(bounce(accepted(), message_id="", provider_id="")) is Effect.UNKNOWN
+    assert record(bounce(accepted(), message_id="", provider_id="service-2")) is Effect.UNKNOWN
     assert not Delivery.objects.filter(state=BOUNCED).exists()
-    assert record(bounce(accepted(), message_id="", provider_id="service-1")) is Outcome.RECORDED
+    assert record(bounce(accepted(), message_id="", provider_id="service-1")) is Effect.RECORDED
     assert Delivery.objects.get(state=BOUNCED).provider_id == "service-1"
 
 
 def test_a_report_about_no_mail_of_ours_changes_nothing() -> None:
     """Forged, or about a row that was purged: above all no address is suppressed."""
     delivery = accepted()
-    assert record(bounce(delivery, message_id="<forged@example.com>")) is Outcome.UNKNOWN
+    assert record(bounce(delivery, message_id="<forged@example.com>")) is Effect.UNKNOWN
     delivery.refresh_from_db()
     assert delivery.state == "sent"
     assert not Suppression.objects.exists()
@@ -93,10 +92,10 @@ def test_the_order_of_reports_doesnt_matter(order: tuple[str, ...]) -> None:
 def test_a_repeated_report_changes_nothing(hands: Hands, report) -> None:
     """Not even when the first suppression is over: it is the same news."""
     delivery = accepted()
-    assert record(report(delivery)) is Outcome.RECORDED
+    assert record(report(delivery)) is Effect.RECORDED
     before = (Delivery.objects.values().get(), Suppression.objects.values().get())
     hands.move(days=2)
-    assert record(report(delivery)) is Outcome.REPEATED
+    assert record(report(delivery)) is Effect.REPEATED
     assert (Delivery.objects.values().get(), Suppression.objects.values().get()) == before
 
 
@@ -112,7 +111,7 @@ def test_a_repeated_report_changes_nothing(hands: Hands, report) -> None:
 )
 def test_only_a_mailbox_that_takes_no_mail_is_suppressed(fields: dict, reason: str | None) -> None:
     """A bounce because of us, or one that may pass, says nothing about the address."""
-    assert record(bounce(accepted(), **fields)) is Outcome.RECORDED
+    assert record(bounce(accepted(), **fields)) is Effect.RECORDED
     assert Suppression.objects.values_list("reason", flat=True).first() == reason
 
 
@@ -128,9 +127,9 @@ def test_a_report_may_come_before_the_answer_is_on_record(hands: Hands, report) 
     sign_up = make_captcha(accepted=False)
     make_delivery(sign_up)
     [claimed] = outbox.claim(limit=1)
-    assert record(report(claimed)) is Outcome.RECORDED
+    assert record(report(claimed)) is Effect.RECORDED
     state = Delivery.objects.get().state
-    assert outbox.settle(results=[(claimed, Reply(Sent.ACCEPTED, "250 OK"))]) == [claimed]
+    assert outbox.settle(results=[(claimed, Reply(Outcome.ACCEPTED, "250 OK"))]) == [claimed]
     row = Delivery.objects.get()
     assert (row.state, row.lease_token, row.lease_until) == (state, "", None)
     assert row.sent_at
@@ -142,7 +141,7 @@ def test_a_report_may_come_before_the_answer_is_on_record(hands: Hands, report) 
 def test_a_mail_whose_acceptance_nobody_saw_bounces_too(state: str) -> None:
     """It fell silent after the final dot, and waits for another try, or was given up."""
     delivery = accepted(state=state, sent_at=None, last_reply="TimeoutError")
-    assert record(bounce(delivery)) is Outcome.RECORDED
+    assert record(bounce(delivery)) is Effect.RECORDED
     row = Delivery.objects.get()
     assert (row.state, bool(row.sent_at)) == (BOUNCED, True)
     assert outbox.claim(limit=1) == []
@@ -156,15 +155,15 @@ def test_a_mail_that_bounced_is_another_one_when_it_is_sent_again() -> None:
     row = Delivery.objects.get()
     assert (row.state, row.cause, row.provider_id, row.sent_at) == ("pending", "", "", None)
     assert row.message_id != delivery.message_id
-    assert record(complaint(delivery)) is Outcome.UNKNOWN
-    assert record(bounce(row)) is Outcome.RECORDED
+    assert record(complaint(delivery)) is Effect.UNKNOWN
+    assert record(bounce(row)) is Effect.RECORDED
 
 
 def test_a_mail_about_an_account_bounces_as_any(hands: Hands) -> None:
     """Its address gets no sign-up mail for a while; the next mail about the account is tried again."""
     reset = make_delivery(kind="password_reset", user_id=make_user().pk)
     Delivery.objects.update(state="sent")
-    assert record(bounce(reset)) is Outcome.RECORDED
+    assert record(bounce(reset)) is Effect.RECORDED
     assert Suppression.objects.get().address == ALICE
     make_delivery(kind="password_reset", user_id=reset.user_id)
     assert [claimed.is_held_back for claimed in outbox.claim(limit=1)] == [False]

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from core.circuit_breaker import CircuitBreaker
 from tests.factories import Hands, make_captcha, make_delivery
 from verification.models import CaptchaModel
-from worker import mailers, outbox, sending, smtp, suppression, sweeper
+from worker import mailers, outbox, sending, smtp, smtp_pool, suppression, sweeper
 from worker.classification import Outcome, Reply
 from worker.models import Delivery, Suppression
 
@@ -247,9 +247,9 @@ def test_mails_that_get_no_connection_are_given_back_untried(crowded) -> None:
 def test_nothing_is_claimed_while_no_connection_can_be_had(sent: list[str], monkeypatch) -> None:
     """Another process has them; it sends the mails."""
     make_delivery(make_captcha(accepted=False))
-    monkeypatch.setattr(smtp.EmailBackend, "can_send", lambda _: False)
+    monkeypatch.setattr(smtp_pool.Pool, "can_send", lambda _: False)
     assert (sending.deliver(), states()) == (0, ["pending"])
-    monkeypatch.setattr(smtp.EmailBackend, "can_send", lambda _: True)
+    monkeypatch.setattr(smtp_pool.Pool, "can_send", lambda _: True)
     assert (sending.deliver(), states()) == (1, ["sent"])
 
 

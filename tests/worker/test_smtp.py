@@ -308,7 +308,7 @@ def test_where_no_more_connections_are_taken_those_that_are_open_serve_all(sink,
     held = smtp.EmailBackend().pool.take(until=time.monotonic() + 5)
     waiting = [in_thread(send) for _ in range(3)]
     wait_until(lambda: server.connections >= 2, "a refused connection")
-    assert smtp.EmailBackend().can_send()
+    assert smtp.EmailBackend().pool.can_send()
     smtp.EmailBackend().pool.give_back(held)
     assert {each.result(20).outcome for each in waiting} == {Outcome.ACCEPTED}
     assert not main().breaker.is_open
@@ -357,7 +357,7 @@ def test_a_process_that_gets_no_connection_leaves_the_server_alone(sink) -> None
     server = sink(CONNECT=["421 too many connections"])
     assert [send().outcome for _ in range(3)] == [Outcome.BUSY] * 3
     assert server.connections == 1
-    assert not smtp.EmailBackend().can_send()
+    assert not smtp.EmailBackend().pool.can_send()
     assert not main().breaker.is_open
 
 

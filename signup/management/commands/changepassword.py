@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from core.management import base
-from core.observability import redaction
 from signup.admin.accounts import AccountPasswordForm
 from signup.models import User
 
@@ -32,9 +31,5 @@ class Command(base.Command):
         if not form.is_valid():
             raise CommandError("\n".join(str(text) for texts in form.errors.values() for text in texts))
         form.save()
-        in_logs = redaction.pseudonym_of_address(user.email)
-        lines = [
-            _("The password of %(email)s is changed. Its owner gets a mail about it") % {"email": user.email},
-            _("In logs: %(hash)s") % {"hash": in_logs},
-        ]
-        self.print_result(options, {"address": user.email, "in_logs": in_logs}, lines)
+        text = _("The password of %(email)s is changed. Its owner gets a mail about it")
+        self.print_about(user.email, options, {}, [text % {"email": user.email}])

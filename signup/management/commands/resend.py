@@ -6,7 +6,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from core.management import base
-from core.observability import redaction
 from signup import support
 from verification.states import HandleLost, ResendTooSoon
 
@@ -32,7 +31,5 @@ class Command(base.Command):
         except ResendTooSoon as error:
             text = _("A mail was requested a moment ago. Try again in %(n)d s")
             raise CommandError(text % {"n": error.retry_after}) from error
-        in_logs = redaction.pseudonym_of_address(address)
-        lines = [result % {"email": address, "number": number}, _("In logs: %(hash)s") % {"hash": in_logs}]
-        data = {"address": address, "in_logs": in_logs, "delivery": number, "dry_run": dry_run}
-        self.print_result(options, data, lines)
+        lines = [result % {"email": address, "number": number}]
+        self.print_about(address, options, {"delivery": number, "dry_run": dry_run}, lines)

@@ -5,7 +5,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from core.management import base
-from core.observability import redaction
 from signup import support
 
 
@@ -31,6 +30,4 @@ class Command(base.Command):
             lines.append(_("Sign-up mail is sent again"))
         if dry_run:
             lines.append(_("Nothing was changed"))
-        in_logs = redaction.pseudonym_of_address(address)
-        lines.append(_("In logs: %(hash)s") % {"hash": in_logs})
-        self.print_result(options, {"address": address, "in_logs": in_logs, "dry_run": dry_run, **vars(done)}, lines)
+        self.print_about(address, options, {"dry_run": dry_run, **vars(done)}, lines)

@@ -142,7 +142,7 @@ INPUT = [
     defect(
         25,
         "An id goes to the database as it came",
-        Edit(SERIALIZERS, ".first() if codes.is_handle(handle) else None\n", ".first()\n"),
+        Edit(SERIALIZERS, "[handle] if codes.is_handle(handle) else []", "[handle]"),
         "test_api.py::test_25_nul_is_refused_before_the_database[/api/users/-fields1]",
     ),
     defect(
@@ -232,7 +232,7 @@ INPUT = [
         ),
         Edit(
             "signup/usernames.py",
-            "return username if len(username) > lengths.USERNAME else look(username)",
+            "return username if len(username) > lengths.USERNAME else _look(username)",
             "return username",
         ),
         "test_input.py::test_30_names_of_one_script_are_fine",
@@ -246,7 +246,7 @@ INPUT = [
     defect(
         30,
         "A name is another one if any letter is",
-        Edit("signup/lookalikes.py", "_fold(form.translate(_substitutes()))", "_fold(form)"),
+        Edit("signup/usernames.py", "_fold(form.translate(_substitutes()))", "_fold(form)"),
         "test_input.py::test_30_names_that_look_alike_are_taken",
     ),
     defect(

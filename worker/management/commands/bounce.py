@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from core.management import base
 from worker import bounces, mail_reports
-from worker.bounces import Outcome
+from worker.bounces import Effect
 
 
 class Command(base.Command):
@@ -20,18 +20,18 @@ class Command(base.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         reports = mail_reports.read(self._input())
         try:
-            outcomes = [bounces.record(report) for report in reports]
+            effects = [bounces.record(report) for report in reports]
         except Error as error:  # without its text, which the mail server would log: it may name addresses
             text = _("The database can't be used (%(error)s); try again later") % {"error": type(error).__name__}
             raise CommandError(text, returncode=os.EX_TEMPFAIL) from error
         labels = {
-            Outcome.RECORDED: _("recorded"),
-            Outcome.REPEATED: _("known already"),
-            Outcome.UNKNOWN: _("about no mail of this site"),
+            Effect.RECORDED: _("recorded"),
+            Effect.REPEATED: _("known already"),
+            Effect.UNKNOWN: _("about no mail of this site"),
         }
-        found = list(zip(reports, outcomes, strict=True))
-        lines = [f"{report.state.label}: {labels[outcome]}" for report, outcome in found]
-        data = [{"state": report.state.value, "outcome": outcome.value} for report, outcome in found]
+        found = list(zip(reports, effects, strict=True))
+        lines = [f"{report.state.label}: {labels[effect]}" for report, effect in found]
+        data = [{"state": report.state.value, "outcome": effect.value} for report, effect in found]
         self.print_result(options, {"reports": data}, lines or [_("No report of a returned mail, nor a complaint")])
 
     def _input(self) -> bytes:

@@ -5,7 +5,6 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from core import clock
 from core.management import base
 from worker import mail_limits, sweeper
 
@@ -19,7 +18,7 @@ class Command(base.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             while True:
-                found = mail_limits.claimable(at=clock.now()).count()
+                found = mail_limits.claimable().count()
                 while sweeper.sweep():
                     sweeper.beat()
                 sweeper.beat()

@@ -1,4 +1,4 @@
-"""Typos in an address's domain, and the providers of mailboxes."""
+"""Providers of mailboxes, and typos in the domain of an address."""
 
 from urllib.parse import urlsplit
 
@@ -7,8 +7,7 @@ from django.utils import translation
 
 from core.email_addresses import canonical
 from signup import mail_providers
-from signup.mail_providers import webmail
-from signup.typos import suggest
+from signup.mail_providers import suggest, webmail
 
 
 @pytest.mark.parametrize(
