@@ -165,6 +165,7 @@ class Postgres(Server):
             shutil.chown(self.folder, user)
             self.options |= {"user": user, "extra_groups": []}
         self._made = 0
+        self._migrated = ""
 
     @property
     def url(self) -> str:
@@ -199,12 +200,22 @@ class Postgres(Server):
             return False
         return True
 
-    def new_database(self) -> str:
+    def new_database(self, template: str = "template1") -> str:
         """Make a database; return its URL."""
         self._made += 1
         with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE doorcode{self._made}")
+            connection.execute(f"CREATE DATABASE doorcode{self._made} TEMPLATE {template}")
         return f"{self.url}/doorcode{self._made}"
+
+    def migrated_database(self) -> str:
+        """Make a database with all tables, a copy of one that was migrated once; return its URL."""
+        if not self._migrated:
+            url = self.new_database()
+            environment = {"PATH": os.environ["PATH"], "DEBUG": "true", "DATABASE_URL": url}
+            migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+            subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+            self._migrated = url.rpartition("/")[2]
+        return self.new_database(self._migrated)
 
     def __exit__(self, *exc: object) -> None:
         self.stop(signal.SIGINT)  # fast shutdown: it does not wait for clients
@@ -469,11 +480,17 @@ class System:
     @contextmanager
     def run(self, *, worker: bool = True) -> Iterator["System"]:
         """Migrate, and start the web and, if wanted, a worker."""
-        self.manage("migrate", "--verbosity", "0")
+        if not self._is_migrated():
+            self.manage("migrate", "--verbosity", "0")
         web = ("-m", "gunicorn", "core.wsgi", "-b", f"127.0.0.1:{self.port}", "-w", "2", "--threads", "8")
         with self.start("web", *web), self.worker() if worker else nullcontext():
             wait_until(lambda: listens(self.port), "gunicorn")
             yield self
+
+    def _is_migrated(self) -> bool:
+        """Whether the database is a copy that has all tables."""
+        is_postgres = self.environment["DATABASE_URL"].startswith("postgres")
+        return is_postgres and self.rows("SELECT to_regclass('django_migrations')") != [(None,)]
 
     @contextmanager
     def worker(

@@ -47,7 +47,7 @@ def compare(door: Door, *, number: int) -> float:
 
 def main(number: int = 1_000) -> None:
     with tempfile.TemporaryDirectory() as folder, Redis() as redis, Postgres() as postgres, MailServer() as mail:
-        database = postgres.new_database()
+        database = postgres.migrated_database()
         with System(database=database, redis=redis.url, mail=mail, logs=Path(folder)).run(worker=False) as system:
             with system.worker():  # gone before the clock runs: no stranger shares a processor with it, as we would
                 entrances = doors(system)

@@ -40,6 +40,13 @@ def test_compose_passes_every_variable() -> None:
     assert set(COMPOSE["x-doorcode"]["environment"]) == read_by_settings() - OWN
 
 
+def test_compose_builds_with_any_lock() -> None:
+    """`REQUIREMENTS` in `.env` chooses it, as the image's build argument does; without it both take the same."""
+    arguments = re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert COMPOSE["x-doorcode"]["build"]["args"] == {name: f"${{{name}:-{lock}}}" for name, lock in arguments}
+    assert (ROOT / "requirements" / dict(arguments)["REQUIREMENTS"]).exists()
+
+
 def test_compose_publishes_nothing_but_the_web() -> None:
     """The web to this machine alone; PostgreSQL and Redis have passwords and no port, and Redis evicts no message."""
     ports = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}

@@ -71,6 +71,12 @@ def test_a_recipe_for_a_mail_provider_can_be_copied(settings, recipe: str) -> No
     assert not health._wants_another_sender(smtp.EmailBackend().server, [parseaddr(sender)[1]])
 
 
+def test_the_example_of_a_sites_own_words_names_its_encoding() -> None:
+    """msgfmt takes the header from the file, and Python reads a catalogue without one as ASCII: no page would work."""
+    [example] = re.findall(r"```po\n(.+?)```", (ROOT / "docs/how-to/add-a-language.md").read_text(), re.DOTALL)
+    assert example.startswith('msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n')
+
+
 @pytest.mark.parametrize("page", TOP, ids=lambda page: page.name)
 def test_links_of_the_first_pages_lead_somewhere(page: Path) -> None:
     """Those beside the code are no part of the site."""

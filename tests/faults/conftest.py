@@ -37,7 +37,7 @@ def redis() -> Iterator[Redis]:
 def system(postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path) -> Iterator[System]:
     """The web alone, on a Redis and a mail server of its own; workers are the test's."""
     patch = json.dumps(SHORT)
-    database = postgres.new_database()
+    database = postgres.migrated_database()
     more = {"TEST_PATCH": patch, "METRICS_TOKEN": METRICS_TOKEN}
     with System(database=database, redis=redis.url, mail=sink, logs=tmp_path, **more).run(worker=False) as it:
         yield it

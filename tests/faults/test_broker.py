@@ -99,7 +99,7 @@ def test_a_strange_network_before_redis(
     """Swallowed, cut and trickling answers cost no more than a frozen Redis."""
     with Proxy(redis.port) as proxy:
         system = System(
-            database=postgres.new_database(),
+            database=postgres.migrated_database(),
             redis=f"redis://127.0.0.1:{proxy.port}/0",
             mail=sink,
             logs=tmp_path,

@@ -48,7 +48,7 @@ def test_a_killed_workers_mails_soon_leave_and_few_are_repeated(
     a group at most and one for each answer that came meanwhile; the others leave when their lease is over.
     """
     slow = Sink({"DOT": ["250 taken"] * 20 + ["hang"]})
-    system = System(database=postgres.new_database(), redis=redis.url, mail=slow, logs=tmp_path)
+    system = System(database=postgres.migrated_database(), redis=redis.url, mail=slow, logs=tmp_path)
     system.manage("migrate", "--verbosity", "0")
     system.execute(
         "INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at, next_attempt_at,"

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 def test_a_restart_is_ridden_out(redis: Redis, sink: Sink, tmp_path: Path, death: signal.Signals) -> None:
     """Web and worker reconnect by themselves; what was asked before and after arrives."""
     with Postgres() as postgres:
-        database, patch = postgres.new_database(), json.dumps(SHORT)
+        database, patch = postgres.migrated_database(), json.dumps(SHORT)
         system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=patch)
         with system.run(worker=False), system.worker("worker", *WORKER) as worker:
             alice, bob = Visitor(system.url), Visitor(system.url, language="zh-CN")
@@ -49,7 +49,7 @@ def test_a_broken_network_before_the_database(
 ) -> None:
     """Cut connections are a 503, and over when the network is well: no process keeps a dead connection."""
     with Proxy(postgres.port) as proxy:
-        database = postgres.new_database().replace(f":{postgres.port}/", f":{proxy.port}/")
+        database = postgres.migrated_database().replace(f":{postgres.port}/", f":{proxy.port}/")
         system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=json.dumps(SHORT))
         with system.run(worker=False), system.worker("worker", *WORKER):
             alice = Visitor(system.url)
@@ -86,7 +86,7 @@ def test_an_outage_longer_than_a_lease_repeats_no_mail(redis: Redis, tmp_path: P
         "worker.sweeper": {"INTERVAL": 0.1},
     }
     with Postgres() as postgres:
-        database = postgres.new_database()
+        database = postgres.migrated_database()
         system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=json.dumps(patch))
         system.manage("migrate", "--verbosity", "0")
         system.execute(

@@ -99,7 +99,7 @@ def test_every_mail_ends_in_the_right_state(postgres: Postgres, redis: Redis, tm
     api = MailApi(fates.answer)
     patch = json.dumps({"worker.outbox": {"BACKOFF": [2, 2, 5], "EARLY_AGAIN": 2}})
     more = {"EMAIL_WEBHOOK_SECRET": SECRET, "TEST_PATCH": patch, "ALLOWED_HOSTS": "127.0.0.1"}
-    system = System(database=postgres.new_database(), redis=redis.url, mail=api, logs=tmp_path, **more)
+    system = System(database=postgres.migrated_database(), redis=redis.url, mail=api, logs=tmp_path, **more)
     with ExitStack() as stack:
         stack.callback(api.close)
         stack.enter_context(system.run(worker=False))

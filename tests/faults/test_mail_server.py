@@ -134,7 +134,7 @@ def test_a_strange_network_before_the_mail_server(
     """Whatever the network does, sign-up is quick, no thread hangs for ever, and the mail leaves when it is well."""
     with Proxy(sink.port) as proxy:
         sink.port = proxy.port
-        patch, database = json.dumps(SHORT), postgres.new_database()
+        patch, database = json.dumps(SHORT), postgres.migrated_database()
         system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=patch)
         alice = Visitor(system.url)
         with system.run(worker=False), system.worker("worker", *WORKER):

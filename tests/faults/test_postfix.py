@@ -27,7 +27,7 @@ STATES = "SELECT state, count(*) FROM worker_delivery GROUP BY state"
 @contextmanager
 def running(postgres: Postgres, redis: Redis, postfix: Postfix, logs: Path, **patch: Any) -> Iterator[System]:
     """The web and two workers of sixteen threads, as shipped but for `patch`."""
-    database, shorter = postgres.new_database(), json.dumps(patch)
+    database, shorter = postgres.migrated_database(), json.dumps(patch)
     more = {"TEST_PATCH": shorter, "METRICS_TOKEN": METRICS_TOKEN}
     system = System(database=database, redis=redis.url, mail=postfix, logs=logs, **more)
     with ExitStack() as stack:
@@ -176,7 +176,7 @@ def test_a_returned_mail_is_recorded_and_its_address_suppressed(
     routes = {"transport_maps": "inline:{ noreply@doorcode.test=script: }"}
     soon = {"queue_run_delay": "1s", "minimal_backoff_time": "1s"}
     with Postfix(sink.port, **routes, **soon) as postfix:
-        database, pipe = postgres.new_database(), Pipe(postfix.folder)
+        database, pipe = postgres.migrated_database(), Pipe(postfix.folder)
         with System(database=database, redis=redis.url, mail=postfix, logs=tmp_path).run() as system:
             alice = Visitor(system.url)
             alice.post("/signup/", email="alice@example.com")

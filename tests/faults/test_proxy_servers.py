@@ -46,7 +46,7 @@ class Webs:
 def webs(postgres: Postgres, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webs]:
     sink, more = Sink(), {"SITE_URL": f"https://{NAME}", "TRUSTED_PROXIES": "1"}
     logs = tmp_path_factory.mktemp("webs")
-    webs = Webs(System(database=postgres.new_database(), redis=redis_url, mail=sink, logs=logs, **more))
+    webs = Webs(System(database=postgres.migrated_database(), redis=redis_url, mail=sink, logs=logs, **more))
     webs.system.manage("migrate", "--verbosity", "0")
     try:
         for port in webs.ports:

@@ -73,7 +73,7 @@ def run(postgres: Postgres, tmp_path: Path) -> Iterator[Callable[..., tuple[Syst
             sink = Sink()
             stack.callback(sink.close)
             system = System(
-                database=postgres.new_database(),
+                database=postgres.migrated_database(),
                 redis=redis,
                 mail=sink,
                 logs=tmp_path,

@@ -15,7 +15,7 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("system")
     database = f"sqlite:///{folder / 'db.sqlite3'}"
     if request.param == "postgresql":
-        database = request.getfixturevalue("postgres").new_database()
+        database = request.getfixturevalue("postgres").migrated_database()
     with (
         Redis() as redis,
         MailServer() as mail,

@@ -75,7 +75,7 @@ def test_a_database_that_is_away_is_a_503_and_comes_back(tmp_path: Path) -> None
     """With Retry-After, in the caller's language, also where only the token is looked up; nobody restarts anything."""
     headers = {"Accept-Language": "zh-TW", "Authorization": "Token " + "0" * 64}
     with Postgres() as postgres, Redis() as redis, MailServer() as mail:
-        system = System(database=postgres.new_database(), redis=redis.url, mail=mail, logs=tmp_path)
+        system = System(database=postgres.migrated_database(), redis=redis.url, mail=mail, logs=tmp_path)
         with system.run(worker=False):
             sign_ups, me = f"{system.url}/api/captchas/", f"{system.url}/api/users/me/"
             postgres.stop(signal.SIGINT)

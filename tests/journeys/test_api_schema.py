@@ -25,7 +25,7 @@ NOT_FOR_US = "positive_data_acceptance"
 def system(postgres: Postgres, tmp_path: Path) -> Iterator[System]:
     """A system of its own, as other tests use the addresses of the examples."""
     with Redis() as redis, MailServer() as mail:
-        system = System(database=postgres.new_database(), redis=redis.url, mail=mail, logs=tmp_path)
+        system = System(database=postgres.migrated_database(), redis=redis.url, mail=mail, logs=tmp_path)
         with system.run() as running:
             yield running
 

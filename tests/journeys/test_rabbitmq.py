@@ -54,7 +54,7 @@ class RabbitMQ(Server):
 @pytest.fixture
 def rabbit_system(postgres: Postgres, redis_url: str, tmp_path: Path) -> Iterator[System]:
     with RabbitMQ() as broker, MailServer() as mail:
-        environment = {"database": postgres.new_database(), "redis": redis_url, "CELERY_BROKER_URL": broker.url}
+        environment = {"database": postgres.migrated_database(), "redis": redis_url, "CELERY_BROKER_URL": broker.url}
         with System(mail=mail, logs=tmp_path, **environment).run() as running:
             yield running
 

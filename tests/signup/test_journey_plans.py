@@ -129,7 +129,7 @@ def plans_of(steps: str, postgres: Postgres, folder: Path, *fills: str) -> list[
     """The plans that a script prints, in a Doorcode with these rows."""
     nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
     memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
-    database = postgres.new_database()
+    database = postgres.migrated_database()
     system = System(database=database, mail=nowhere, logs=folder, ALLOWED_HOSTS="testserver", **memory)
     system.manage("migrate", "--verbosity", "0")
     for fill in fills:

@@ -234,7 +234,11 @@ def test_reports_meet_claims_renewals_and_records(postgres: Postgres, tmp_path: 
     """None waits for another in a circle; each mail ends as reported, and each address is suppressed once."""
     mail = SimpleNamespace(url="smtp://127.0.0.1:1")
     system = System(
-        database=postgres.new_database(), redis="memory://", mail=mail, logs=tmp_path, CELERY_BROKER_URL="memory://"
+        database=postgres.migrated_database(),
+        redis="memory://",
+        mail=mail,
+        logs=tmp_path,
+        CELERY_BROKER_URL="memory://",
     )
     system.manage("migrate", "--verbosity", "0")
     once = [(f"a{number}@example.com", 1) for number in range(4)]
