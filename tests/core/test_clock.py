@@ -126,7 +126,6 @@ def system(postgres: Postgres, tmp_path: Path) -> Iterator[System]:
     sink = Sink()
     memory: dict[str, Any] = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
     system = System(database=postgres.migrated_database(), mail=SimpleNamespace(url=sink.url), logs=tmp_path, **memory)
-    system.manage("migrate", "--verbosity", "0")
     yield system
     sink.close()
 

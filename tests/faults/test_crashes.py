@@ -49,7 +49,6 @@ def test_a_killed_workers_mails_soon_leave_and_few_are_repeated(
     """
     slow = Sink({"DOT": ["250 taken"] * 20 + ["hang"]})
     system = System(database=postgres.migrated_database(), redis=redis.url, mail=slow, logs=tmp_path)
-    system.manage("migrate", "--verbosity", "0")
     system.execute(
         "INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at, next_attempt_at,"
         " lease_token, message_id, last_reply) SELECT 'registered', 'p' || n || '@example.com', 'en', 0, 'pending', 0, now(),"

@@ -88,7 +88,6 @@ def test_an_outage_longer_than_a_lease_repeats_no_mail(redis: Redis, tmp_path: P
     with Postgres() as postgres:
         database = postgres.migrated_database()
         system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=json.dumps(patch))
-        system.manage("migrate", "--verbosity", "0")
         system.execute(
             "INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at,"
             " next_attempt_at, lease_token, message_id, last_reply) SELECT 'registered', 'p' || n || '@example.com', 'en',"

@@ -47,7 +47,6 @@ def webs(postgres: Postgres, redis_url: str, tmp_path_factory: pytest.TempPathFa
     sink, more = Sink(), {"SITE_URL": f"https://{NAME}", "TRUSTED_PROXIES": "1"}
     logs = tmp_path_factory.mktemp("webs")
     webs = Webs(System(database=postgres.migrated_database(), redis=redis_url, mail=sink, logs=logs, **more))
-    webs.system.manage("migrate", "--verbosity", "0")
     try:
         for port in webs.ports:
             webs.start(port)

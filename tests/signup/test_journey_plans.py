@@ -131,7 +131,6 @@ def plans_of(steps: str, postgres: Postgres, folder: Path, *fills: str) -> list[
     memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
     database = postgres.migrated_database()
     system = System(database=database, mail=nowhere, logs=folder, ALLOWED_HOSTS="testserver", **memory)
-    system.manage("migrate", "--verbosity", "0")
     for fill in fills:
         system.execute(fill)
     plans: list[dict[str, Any]] = json.loads(system.manage("shell", "-v", "0", "-c", steps).partition("PLANS")[2])

@@ -240,7 +240,6 @@ def test_reports_meet_claims_renewals_and_records(postgres: Postgres, tmp_path: 
         logs=tmp_path,
         CELERY_BROKER_URL="memory://",
     )
-    system.manage("migrate", "--verbosity", "0")
     once = [(f"a{number}@example.com", 1) for number in range(4)]
     ended = f"ENDED True [] [('complained', '')] {once}"
     assert ended in system.manage("shell", "-v", "0", "-c", CROWD)

@@ -49,7 +49,6 @@ def test_no_query_of_a_scrape_reads_a_growing_table_through(postgres: Postgres, 
     """Nor more of its rows than wait. `ROWS=1000000 pytest -s` prints the times of a million."""
     nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
     system = System(database=postgres.migrated_database(), redis="memory://", mail=nowhere, logs=tmp_path)
-    system.manage("migrate", "--verbosity", "0")
     system.execute(FILL)
     plans = json.loads(system.manage("shell", "--verbosity", "0", "-c", SCRAPE).partition("PLANS")[2])
     assert sum("worker_delivery" in each["sql"] for each in plans) == 3

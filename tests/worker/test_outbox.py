@@ -373,5 +373,4 @@ def test_a_claim_passes_over_a_request_that_is_locked(postgres: Postgres, tmp_pa
     nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
     memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
     system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
-    system.manage("migrate", "--verbosity", "0")
     assert "CLAIMED 0 1" in system.manage("shell", "-v", "0", "-c", LOCKED)

@@ -344,5 +344,4 @@ def test_nul_is_no_fault_of_ours(postgres: Postgres, tmp_path: Path) -> None:
     mail = SimpleNamespace(url="anymail+postmark://token@")
     more = {"CELERY_BROKER_URL": "memory://", "EMAIL_WEBHOOK_SECRET": "mail:a-password-of-tests"}
     system = System(database=postgres.migrated_database(), redis="memory://", mail=mail, logs=tmp_path, **more)
-    system.manage("migrate", "--verbosity", "0")
     assert "ANSWERED 400" in system.manage("shell", "-v", "0", "-c", NUL)
