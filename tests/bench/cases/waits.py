@@ -48,8 +48,8 @@ def waits(bench: Bench) -> list[Row]:
             middle.append(percentile(taken, 0.5))
             last.append(percentile(taken, 0.99))
     return [
-        Row("request to acceptance by SMTP, p50 at 20 a second", Figure.of(middle), Goal(most=30), "ms"),
-        Row("request to acceptance by SMTP, p99 at 20 a second", Figure.of(last), Goal(most=150), "ms"),
+        Row("request to acceptance by SMTP, p50 at 20 a second", Figure.of(middle), Goal(most=25), "ms"),
+        Row("request to acceptance by SMTP, p99 at 20 a second", Figure.of(last), Goal(most=100), "ms"),
     ]
 
 
