@@ -51,14 +51,12 @@ class UserQuerySet(models.QuerySet["User"]):
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
     def lock_or_create(self, *, email: str) -> "User":
-        """
-        Lock an address's row in this transaction; a new one is pending. It is one statement, the same for both.
-
-        Of the row's columns the returned user has the id and those with a `db_default`, which the statement returns.
-        """
-        user: User = self.model(email=email)
-        self.bulk_create([user], update_conflicts=True, unique_fields=["email"], update_fields=["email"])
-        return user
+        """Return an address's row, locked in this transaction; a new one is pending. The statements are the same."""
+        while True:
+            self.bulk_create([self.model(email=email)], ignore_conflicts=True)
+            user: User | None = self.select_for_update(no_key=True).filter(email=email).first()
+            if user:  # else a purge deleted it in between
+                return user
 
     def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
         """Create an account that needs no code, because an operator vouches for it."""
@@ -109,11 +107,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)  # noqa: DJ001
     username_key = models.CharField(max_length=usernames.KEY_LENGTH, unique=True, null=True, editable=False)  # noqa: DJ001
     password = models.CharField(_("password"), max_length=128, default=UNUSABLE_PASSWORD)
-    language = models.CharField(_("language"), max_length=16, blank=True, db_default="")
-    is_active = models.BooleanField(_("active"), default=False, db_default=False)
-    is_staff = models.BooleanField(_("staff"), default=False, db_default=False)
+    language = models.CharField(_("language"), max_length=16, blank=True)
+    is_active = models.BooleanField(_("active"), default=False)
+    is_staff = models.BooleanField(_("staff"), default=False)
     created_at = models.DateTimeField(_("created"), default=clock.now)
-    activated_at = models.DateTimeField(_("activated"), null=True, blank=True, db_default=None)
+    activated_at = models.DateTimeField(_("activated"), null=True, blank=True)
     # What the site asked for beside the button (templates/brand/terms.html), in words; empty where it asked nothing.
     terms = models.TextField(_("accepted terms"), blank=True, default="", db_default="")
     terms_accepted_at = models.DateTimeField(_("terms accepted"), null=True, blank=True)

@@ -7,7 +7,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q, Value
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -108,9 +108,10 @@ class CaptchaModel(models.Model):
 class AddressGuessesQuerySet(models.QuerySet["AddressGuesses"]):
     def lock_or_create(self, address: str) -> "AddressGuesses":
         """The row of an address, locked until the caller's transaction ends. (`get_or_create` needs a savepoint.)"""
-        row = self.model(address=address)
-        self.bulk_create([row], update_conflicts=True, unique_fields=["address"], update_fields=["updated_at"])
-        return row
+        while True:
+            self.bulk_create([self.model(address=address)], ignore_conflicts=True)
+            if row := self.select_for_update().filter(address=address).first():
+                return row  # else an operator deleted it in between
 
 
 class AddressGuesses(models.Model):
@@ -121,9 +122,7 @@ class AddressGuesses(models.Model):
     """
 
     address = models.CharField(_("email address"), max_length=254, primary_key=True)
-    guesses = models.JSONField(
-        _("wrong guesses"), default=list, db_default=Value([], models.JSONField())
-    )  # seconds since the epoch, oldest first
+    guesses = models.JSONField(_("wrong guesses"), default=list)  # seconds since the epoch, oldest first
     updated_at = models.DateTimeField(_("last guess"), default=clock.now, db_default=Now(), db_index=True)
 
     objects = AddressGuessesQuerySet.as_manager()

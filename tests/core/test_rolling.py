@@ -40,13 +40,10 @@ def is_harmless(operation: Any, before: Any, app: str) -> bool:
         return field.many_to_many or field.null or field.db_default is not NOT_PROVIDED
     if isinstance(operation, migrations.AlterField):  # only what the database does not notice, as choices; or more room
         old = before.models[app, operation.model_name_lower].get_field(operation.name)
-        if old.db_default is not NOT_PROVIDED and operation.field.db_default is NOT_PROVIDED:
-            return False  # a process of the old version may rely on it
         with_names = [each.clone() for each in (old, operation.field)]
         if isinstance(old, models.CharField) and (old.max_length or 0) < (operation.field.max_length or 0):
             with_names[0].max_length = operation.field.max_length  # PostgreSQL rewrites no row for it
         for each in with_names:
-            each.db_default = NOT_PROVIDED  # one that is new changes no row
             each.set_attributes_from_name(operation.name)
         return not connections["default"].schema_editor()._field_should_be_altered(*with_names)
     return False

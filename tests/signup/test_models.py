@@ -3,7 +3,6 @@
 from itertools import product
 
 import pytest
-from django.db import transaction
 
 from core import clock
 from signup.models import User
@@ -32,18 +31,3 @@ def test_queries_and_properties_agree(activated: bool, active: bool, staff: bool
     assert User.objects.proven().exists() == user.is_proven
     for operator in (User(), User(is_superuser=True)):
         assert User.objects.changeable_by(operator).exists() == user.is_changeable_by(operator)
-
-
-@pytest.mark.parametrize("state", ["new", "pending", "registered"])
-def test_the_statement_that_locks_an_address_tells_its_state(state: str) -> None:
-    """Of a row that was there it changes nothing."""
-    if state != "new":
-        activated = clock.now() if state == "registered" else None
-        there = User.objects.create(email=ALICE, language="ja", is_active=bool(activated), activated_at=activated)
-    with transaction.atomic():
-        user = User.objects.lock_or_create(email=ALICE)
-    kept = User.objects.get()
-    assert (user.pk, user.language, user.is_registered) == (kept.pk, kept.language, state == "registered")
-    if state != "new":
-        fields = [field.attname for field in User._meta.concrete_fields]
-        assert {name: getattr(kept, name) for name in fields} == {name: getattr(there, name) for name in fields}
