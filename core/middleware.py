@@ -4,6 +4,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 from django.contrib.auth import SESSION_KEY
@@ -83,7 +84,7 @@ def record_requests(get_response: GetResponse) -> GetResponse:
 
 
 class LimitBody(MiddlewareMixin):
-    """Refuse a body before it is read: 413 if too large, 415 if not in UTF-8, 411 if the server left its chunks."""
+    """Refuse a body before it is parsed: 413 if too large, 415 if not in UTF-8, 411 if the server left its chunks."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         try:
@@ -94,7 +95,12 @@ class LimitBody(MiddlewareMixin):
             return error_page(request, 415)  # some charsets decode to half surrogates, which are no text
         if "HTTP_TRANSFER_ENCODING" in request.META:
             return error_page(request, 411)
-        return error_page(request, 413) if length > lengths.body(request.path) else None
+        if length <= lengths.body(request.path):
+            return None
+        if length <= lengths.DISCARDED:  # a connection that ends with unread bytes may take the answer with it
+            with suppress(UnreadablePostError):  # the client closed it
+                request.read(length)
+        return error_page(request, 413)
 
 
 class LimitFields(MiddlewareMixin):
