@@ -499,7 +499,7 @@ def error_404(client: Client) -> HttpResponse:
 
 @screen
 def error_413(client: Client) -> HttpResponse:
-    return client.post("/signup/", CONTENT_LENGTH="70000")
+    return client.post("/signup/", CONTENT_LENGTH="3000000")
 
 
 @screen
