@@ -92,15 +92,17 @@ class LimitBody(MiddlewareMixin):
         except ValueError:
             return error_page(request, 400)
         if (request.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
-            return error_page(request, 415)  # some charsets decode to half surrogates, which are no text
-        if "HTTP_TRANSFER_ENCODING" in request.META:
+            refusal = 415  # some charsets decode to half surrogates, which are no text
+        elif "HTTP_TRANSFER_ENCODING" in request.META:
             return error_page(request, 411)
-        if length <= lengths.body(request.path):
+        elif length > lengths.body(request.path):
+            refusal = 413
+        else:
             return None
         if length <= lengths.DISCARDED:  # a connection that ends with unread bytes may take the answer with it
             with suppress(UnreadablePostError):  # the client closed it
                 request.read(length)
-        return error_page(request, 413)
+        return error_page(request, refusal)
 
 
 class LimitFields(MiddlewareMixin):

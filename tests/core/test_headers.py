@@ -48,10 +48,12 @@ def test_a_body_over_2_mib_is_not_read(db, client: Client, length: str, status: 
     assert '<html lang="zh-hans"' in page.content.decode()
 
 
-def test_a_body_over_64_kib_is_taken_in_and_refused(db, client: Client) -> None:
+@pytest.mark.parametrize(("size", "charset", "status"), [(70_000, "utf-8", 413), (60_000, "gbk", 415)])
+def test_a_body_is_taken_in_before_it_is_refused(db, client: Client, size: int, charset: str, status: int) -> None:
     """Else the end of the connection, with bytes that nobody read, could take the answer with it."""
-    page = client.post("/signup/", b"a" * 70_000, content_type="application/x-www-form-urlencoded")
-    assert page.status_code == 413
+    kind = f"application/x-www-form-urlencoded; charset={charset}"
+    page = client.post("/signup/", b"a" * size, content_type=kind)
+    assert page.status_code == status
     assert page.wsgi_request.read() == b""
 
 
