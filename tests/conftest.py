@@ -46,11 +46,12 @@ SERVERS = ("redis", "postgres", "rabbitmq", "prometheus", "postfix")
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        path = item.path.relative_to(Path(__file__).parent)
+        folder = path.parts[0]
         if folder == "browser":
             item.add_marker(pytest.mark.xdist_group("browser"))
         elif folder in APART and any(item.get_closest_marker(mark) for mark in SERVERS):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            item.add_marker(pytest.mark.xdist_group(str(path)))
     if not os.environ.get("DOORCODE_ALL"):
         for item in items:
             skip_without_servers(item)

@@ -48,13 +48,11 @@ class Database(Postgres):
         Make a database as the one at the URL `template` is. With `waits`, a commit waits for the disk, as deployments have it; without, for the system
         alone: figures of processor time and rates shall not be those of this machine's disk.
         """
-        self._made += 1
-        name = f"bench{self._made}"
-        with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
-            if not waits:
-                connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
-        return f"{self.url}/{name}"
+        url = self.new_database(template.rpartition("/")[2])
+        if not waits:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET synchronous_commit = off")
+        return url
 
 
 @dataclass

@@ -27,7 +27,7 @@ for python in 3.11 3.12 3.13 3.14; do
     if install $python $django "$venv"; then
       version=$("$venv/bin/python" -m django --version)
       echo "== Python $python, Django $version"
-      "$venv/bin/python" -m pytest -q -n 3 --dist loadgroup tests/core tests/verification tests/worker tests/signup "$@" |
+      "$venv/bin/python" -m pytest -q -n 2 --dist loadgroup tests/core tests/verification tests/worker tests/signup "$@" |
         tee "$venv.log" || failed=1
       row $python "$version" "$(tail -n 1 "$venv.log")"
     else
