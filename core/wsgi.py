@@ -31,8 +31,11 @@ def bound_headers(environ: dict[str, Any]) -> None:
 
 def _read_chunked_body(environ: dict[str, Any]) -> None:
     """Read a body that came in chunks, and set the Content-Length that Django needs."""
+    limit, chunks = lengths.body(environ["PATH_INFO"]), environ["wsgi.input"]
     try:  # one byte over the limit is enough: core.middleware.LimitBody refuses it by its length
-        body = environ["wsgi.input"].read(lengths.body(environ["PATH_INFO"]) + 1)
+        body = chunks.read(limit + 1)
+        if len(body) > limit:
+            chunks.read(lengths.DISCARDED)
         environ["CONTENT_LENGTH"] = str(len(body))
     except Exception:  # the server's own error for chunks that are malformed or cut off
         body, environ["CONTENT_LENGTH"] = b"", "malformed"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from django.core import signing
 from django.db import transaction
+from django.db.models.functions import Greatest
 
 from core import clock
 from verification import services as verification
@@ -81,11 +82,13 @@ def muted_until(*, address: str) -> datetime | None:
 
 @transaction.atomic
 def mute(*, notice: Notice) -> None:
-    """Spend the request that the mail was about, and send the address no sign-up mail for DAYS days."""
+    """Spend the request that the mail was about, and send the address no sign-up mail for at least DAYS days."""
     verification.void(handle=notice.handle)
     until = clock.now() + timedelta(days=DAYS)
-    facts = {"reason": Suppression.Reason.DISOWNED, "until": until}
-    Suppression.objects.update_or_create(address=notice.address, defaults=facts)
+    facts = {"reason": Suppression.Reason.DISOWNED, "until": Greatest("until", until)}
+    Suppression.objects.update_or_create(
+        address=notice.address, defaults=facts, create_defaults=facts | {"until": until}
+    )
 
 
 def suppress(*, address: str, reason: Suppression.Reason) -> None:

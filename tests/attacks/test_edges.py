@@ -544,7 +544,7 @@ def test_54_a_body_in_chunks_is_read(web: System, path: str, kind: str, body: st
 @CHUNKED
 @pytest.mark.parametrize("size", [70_000, 3_000_000])
 def test_54_chunks_have_the_limit_of_bodies(web: System, path: str, kind: str, body: str, size: int) -> None:
-    """Over 64 KiB: 413, in the form that the caller expects, and no more is read than shows it."""
+    """Over 64 KiB: 413, in the form that the caller expects; the rest is read only so far that the answer arrives."""
     answer = post_chunks(web, path, kind, [b"email=", *[b"a" * 1_000] * (size // 1_000)])
     assert answer.status_code == 413
     expected = "application/problem+json" if path.startswith("/api/") else "text/html"

@@ -39,14 +39,18 @@ def is_harmless(operation: Any, before: Any, app: str) -> bool:
         field = operation.field
         return field.many_to_many or field.null or field.db_default is not NOT_PROVIDED
     if isinstance(operation, migrations.AlterField):  # only what the database does not notice, as choices; or more room
-        old = before.models[app, operation.model_name_lower].get_field(operation.name)
-        with_names = [each.clone() for each in (old, operation.field)]
-        if isinstance(old, models.CharField) and (old.max_length or 0) < (operation.field.max_length or 0):
-            with_names[0].max_length = operation.field.max_length  # PostgreSQL rewrites no row for it
-        for each in with_names:
-            each.set_attributes_from_name(operation.name)
-        return not connections["default"].schema_editor()._field_should_be_altered(*with_names)
+        old = column(before.models[app, operation.model_name_lower].get_field(operation.name))
+        new = column(operation.field)
+        if old.get("max_length", 0) < new.get("max_length", 0):
+            old["max_length"] = new["max_length"]  # PostgreSQL rewrites no row for it
+        return old == new
     return False
+
+
+def column(field: models.Field) -> dict[str, Any]:
+    """What the database knows of a field."""
+    _name, kind, _positional, options = field.deconstruct()
+    return {"kind": kind, **{key: value for key, value in options.items() if key not in field.non_db_attrs}}
 
 
 def unsafe(operations: list[Any], before: Any, app: str) -> list[str]:

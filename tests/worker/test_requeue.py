@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from tests.factories import BOB, Hands, make_captcha, make_delivery
 from verification.models import CaptchaModel
@@ -77,15 +78,19 @@ def test_a_refusal_is_forgotten_once_its_mail_is_sent_again() -> None:
 
 
 def test_the_command_takes_numbers_or_all(capsys) -> None:
-    """One of both, and says how many."""
+    """One of both, and says how many; a dry run says how many it would be, and changes nothing."""
     first, second = fail(make_delivery(make_captcha())), fail(make_delivery(make_captcha(BOB)))
+    over = fail(make_delivery(make_captcha()))
+    CaptchaModel.objects.filter(pk=over.sign_up_id).update(redeemed_at=timezone.now())
     for nonsense in ([], [str(first.pk), "--failed"]):
         with pytest.raises(CommandError):
             call_command("requeue", *nonsense)
     call_command("requeue", "--failed", "--dry-run")
-    assert "2 of 2 deliveries" in capsys.readouterr().out
+    assert "2 of 3 deliveries" in capsys.readouterr().out
+    assert not Delivery.objects.exclude(state="failed").exists()
     call_command("requeue", str(first.pk))
     assert "1 of 1 delivery" in capsys.readouterr().out
     call_command("requeue", "--failed")
-    assert list(Delivery.objects.values_list("state", flat=True)) == ["pending", "pending"]
-    assert second.pk
+    pending = Delivery.objects.filter(state="pending")
+    assert set(pending.values_list("pk", flat=True)) == {first.pk, second.pk}
+    assert Delivery.objects.get(pk=over.pk).state == "failed"

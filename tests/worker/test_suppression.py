@@ -239,6 +239,17 @@ def test_a_bounce_does_not_end_a_mute(hands: Hands) -> None:
     assert (row.reason, row.until) == (Suppression.Reason.DISOWNED, until)
 
 
+def test_a_mute_shortens_no_suppression(hands: Hands) -> None:
+    """The third complaint holds for 90 days, also where its owner presses the button then, which means 30."""
+    for days in (1, 7):
+        suppress(Suppression.Reason.COMPLAINED)
+        hands.move(days=days)
+    until = suppress(Suppression.Reason.COMPLAINED).until
+    muted()
+    row = Suppression.objects.get()
+    assert (row.reason, row.until) == (Suppression.Reason.DISOWNED, until)
+
+
 def test_a_bounce_does_not_end_a_mute_of_the_same_moment(monkeypatch) -> None:
     """Its owner pressed the button while the report was being recorded."""
     real, owner = clock.now, iter([muted])

@@ -237,7 +237,7 @@ EDGES = [
     defect(
         54,
         "A body in chunks is cut at the limit of bodies, and the rest is ignored",
-        Edit("core/wsgi.py", '["PATH_INFO"]) + 1)', '["PATH_INFO"]))'),
+        Edit("core/wsgi.py", "chunks.read(limit + 1)", "chunks.read(limit)"),
         "test_edges.py::test_54_chunks_have_the_limit_of_bodies",
     ),
     defect(

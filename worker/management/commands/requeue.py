@@ -2,6 +2,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -23,12 +24,16 @@ class Command(base.Command):
             raise CommandError(_("Give numbers of deliveries, or --failed"))
         chosen = {"state": Delivery.State.FAILED} if options["failed"] else {"pk__in": options["delivery"]}
         ids = list(Delivery.objects.filter(**chosen).order_by("pk").values_list("pk", flat=True))
-        done = len(ids)
-        if not options["dry_run"]:
-            if options["failed"] and ids:
-                question = ngettext("Send %(n)d mail again?", "Send %(n)d mails again?", done)
-                self.confirm(options, question % {"n": done})
-            done = sum(requeue(delivery_ids=[each]) for each in self.progress(ids, total=len(ids)))
+        if options["failed"] and ids and not options["dry_run"]:
+            question = ngettext("Send %(n)d mail again?", "Send %(n)d mails again?", len(ids))
+            self.confirm(options, question % {"n": len(ids)})
+        done = sum(self._requeue(each, options) for each in self.progress(ids, total=len(ids)))
         text = ngettext("%(n)d of %(all)d delivery is sent again", "%(n)d of %(all)d deliveries are sent again", done)
         data = {"found": len(ids), "sent_again": done, "dry_run": options["dry_run"]}
         self.print_result(options, data, [text % {"n": done, "all": len(ids)}])
+
+    @transaction.atomic
+    def _requeue(self, delivery_id: int, options: dict[str, Any]) -> int:
+        done = requeue(delivery_ids=[delivery_id])
+        transaction.set_rollback(options["dry_run"])
+        return done
