@@ -99,19 +99,17 @@ class CodeForm(forms.Form):
         ),
     )
 
-    def __init__(self, *args: Any, sign_up: CaptchaModel | None, link_proof: str = "", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, sign_up: CaptchaModel, link_proof: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sign_up = sign_up
         self.held_proof = link_proof  # from before this form
-        if sign_up:
-            self.fields["captcha"].widget.attrs["data-digits"] = sign_up.length
+        self.fields["captcha"].widget.attrs["data-digits"] = sign_up.length
         self.new_proof = ""  # set by validation once it has proven the mailbox, for the browser to keep
 
     @property
     def is_proven(self) -> bool:
         """Whether the visitor needs no code."""
-        proof = self.new_proof or self.held_proof
-        return self.sign_up is not None and verification.holds_proof(self.sign_up, link_proof=proof)
+        return verification.holds_proof(self.sign_up, link_proof=self.new_proof or self.held_proof)
 
     def clean_captcha(self) -> str:
         """
@@ -129,7 +127,7 @@ class CodeForm(forms.Form):
         return code
 
     def _digits(self) -> str:
-        length = self.sign_up.length if self.sign_up else settings.CAPTCHA_LENGTH
+        length = self.sign_up.length
         typed = (self.cleaned_data["captcha"] or "").strip()
         if not typed:
             raise ValidationError(_("Enter the %(n)s-digit code"), "required", {"n": length})
@@ -173,8 +171,6 @@ class RegisterForm(CodeForm):
 
     def save(self, *, language: str, terms: str = "") -> User | None:
         """Activate the account; None, with an error at its field, if a parallel request was faster."""
-        if self.sign_up is None:
-            raise AssertionError("only a valid form can be saved")
         chosen = {name: self.cleaned_data[name] for name in ("username", "password")}
         try:
             return services.register(sign_up=self.sign_up, **chosen, language=language, terms=terms)

@@ -82,9 +82,9 @@ class State(Enum):
     OPEN = "open"
 
 
-def state_of(sign_up: CaptchaModel | None) -> State:
+def state_of(sign_up: CaptchaModel) -> State:
     """The state now. It depends on the row alone, never on the typed code or on whether the row is a decoy."""
-    if sign_up is None or not sign_up.is_unfinished:
+    if not sign_up.is_unfinished:
         return State.LOST
     if codes.key_of(sign_up) is None:
         return State.EXPIRED

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 FIELDS = {"email": ALICE, "username": "alice", "password": PASSWORD, "captcha": ""}
 
 
-def form_of(sign_up: CaptchaModel | None, /, link: str = "", **fields: str) -> RegisterForm:
+def form_of(sign_up: CaptchaModel, /, link: str = "", **fields: str) -> RegisterForm:
     return RegisterForm(FIELDS | fields, sign_up=sign_up, link_proof=link)
 
 
@@ -135,9 +135,13 @@ def test_one_more_time_is_singular(hands: Hands) -> None:
     assert form_of(sign_up, captcha=right(sign_up)).errors["captcha"] == ["That code has expired. Get a new code"]
 
 
-def test_a_lost_handle_starts_again() -> None:
-    """At the code's field, uncounted."""
-    assert error_codes(form_of(None, captcha="1234")) == {"captcha": ["session_lost"]}
+def test_a_lost_handle_starts_again(hands: Hands) -> None:
+    """At the code's field, uncounted, also with the right code."""
+    sign_up = make_captcha()
+    hands.move(days=1)
+    for code in (wrong(sign_up), right(sign_up)):
+        assert error_codes(form_of(sign_up, captcha=code)) == {"captcha": ["session_lost"]}
+    assert not AddressGuesses.objects.exists()
 
 
 def test_only_after_the_right_code_a_taken_name_is_an_error() -> None:
