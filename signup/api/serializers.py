@@ -68,12 +68,13 @@ def _example(*names: str, **values: Any) -> Any:
 
 # Serializers have no docstrings: drf-spectacular would publish them untranslated.
 class FormSerializer(serializers.Serializer[Any]):
+    form_class: type[Form]
     form: Any  # the bound form that validated
     names: ClassVar[dict[str, str]] = {}  # those of the form's fields that have another name in the body
 
     def get_form(self, fields: dict[str, str]) -> Form:
         """The form that validates, bound to the fields of the body."""
-        raise NotImplementedError
+        return self.form_class(fields)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         """
@@ -106,10 +107,8 @@ class FormSerializer(serializers.Serializer[Any]):
 
 @_example("email")
 class AskCodeSerializer(FormSerializer):
+    form_class = EmailForm
     email = serializers.CharField(help_text=_("Where the code goes; the address of the account"))
-
-    def get_form(self, fields: dict[str, str]) -> Form:
-        return EmailForm(fields)
 
 
 @_example("email", "username", id=_ID, captcha="0427", password=_PASSWORD)
@@ -147,18 +146,14 @@ class SignInSerializer(FormSerializer):
 
 @_example("email")
 class PasswordResetSerializer(FormSerializer):
+    form_class = PasswordResetForm
     email = serializers.CharField(help_text=_("The address of the account"))
-
-    def get_form(self, fields: dict[str, str]) -> Form:
-        return PasswordResetForm(fields)
 
 
 @_example("language")
 class LanguageSerializer(FormSerializer):
+    form_class = LanguageForm
     language = serializers.ChoiceField(choices=settings.LANGUAGES)
-
-    def get_form(self, fields: dict[str, str]) -> Form:
-        return LanguageForm(fields)
 
 
 @_example(old_password=_PASSWORD, password=_NEW_PASSWORD)
