@@ -2,10 +2,10 @@
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from django.utils.translation import get_language
 
@@ -16,22 +16,18 @@ _REGION = re.compile(r"(?:com|co)\.[a-z]{2}")  # yahoo.com.np
 @dataclass(frozen=True)
 class Provider:
     name: str
-    domains: tuple[str, ...] = ()  # to which a likely typo is corrected
-    also: tuple[str, ...] = ()  # its other domains
+    domains: Sequence[str]  # to which a likely typo is corrected
+    also: Sequence[str] = ()  # its other domains
     url: str = ""  # of its web mail
     name_zh_hans: str = ""
     name_zh_hant: str = ""
 
 
 @cache
-def providers() -> tuple[Provider, ...]:
+def providers() -> list[Provider]:
     """All providers, in the order of the file."""
     text = (Path(__file__).parent / "data" / "mail_domains.toml").read_text(encoding="utf-8")
-    entries: list[dict[str, Any]] = tomllib.loads(text)["provider"]
-    return tuple(
-        Provider(**{**entry, "domains": tuple(entry["domains"]), "also": tuple(entry.get("also", ()))})
-        for entry in entries
-    )
+    return [Provider(**entry) for entry in tomllib.loads(text)["provider"]]
 
 
 @cache
