@@ -41,22 +41,18 @@ def outdated() -> dict[str, QuerySet[Any]]:
     old_users = User.objects.pending().filter(created_at__lt=_ago(settings.PURGE_USERS_AFTER), last_login=None)
     # Not Exists(…) | Exists(…): PostgreSQL uses indexes only for separate conditions.
     abandoned = old_users.exclude(Exists(CaptchaModel.objects.unfinished().filter(address=OuterRef("email"))))
+    # How often an address bounced is kept for longer than its suppression: the next time is longer.
+    is_forgotten = Q(reason=Suppression.Reason.DISOWNED) | Q(until__lt=_ago(suppression.FORGOTTEN * DAY))
     return {
         "deliveries": old_mails.exclude(state__in=UNSETTLED).exclude(admitted_at__gte=_ago(counted)),
         "codes": old_codes.exclude(Exists(waiting.filter(sign_up=OuterRef("pk")))),
         "users": abandoned.exclude(Exists(waiting.filter(recipient=OuterRef("email")))),
-        "suppressions": _over_suppressions(),
+        "suppressions": Suppression.objects.filter(is_forgotten, until__lt=clock.now()),
         "tokens": AuthToken.objects.filter(expiry__lt=clock.now()),
         "address guesses": AddressGuesses.objects.filter(updated_at__lt=_ago(GUESSES)),
         "site guesses": SiteGuesses.objects.filter(hour__lt=_ago(GUESSES)),
         "site mails": SiteMails.objects.filter(minute__lt=_ago(2 * counted)),
     }
-
-
-def _over_suppressions() -> QuerySet[Suppression]:
-    """Those that are over. How often an address bounced is kept for longer: the next time is longer."""
-    is_forgotten = Q(reason=Suppression.Reason.DISOWNED) | Q(until__lt=_ago(suppression.FORGOTTEN * DAY))
-    return Suppression.objects.filter(is_forgotten, until__lt=clock.now())
 
 
 def _delete(rows: QuerySet[Any]) -> int:
