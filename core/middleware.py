@@ -10,7 +10,6 @@ import structlog
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from django.utils.deprecation import MiddlewareMixin
-from whitenoise.middleware import WhiteNoiseMiddleware
 
 from . import client_ip, lengths
 from .observability import metrics
@@ -22,12 +21,6 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 logger = structlog.stdlib.get_logger("doorcode.requests")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-
-
-class StaticFiles(WhiteNoiseMiddleware):
-    """WhiteNoise, with a year as the lifetime of files that have a hash in their name."""
-
-    FOREVER = 31_536_000  # seconds
 
 
 class PrivatePages(MiddlewareMixin):

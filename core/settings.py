@@ -98,7 +98,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",  # first, so that a refusal can be read across origins too
     "django.middleware.security.SecurityMiddleware",
-    "core.middleware.StaticFiles",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "core.middleware.PrivatePages",
     "core.middleware.Probes",
