@@ -35,14 +35,8 @@ def refuse_impossible() -> None:
     _require(are_origins, "E011", _("CORS_ALLOWED_ORIGINS must be origins like https://app.example.com"))
     _require(settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1"))
     text = _("SITE_NAME, DEFAULT_FROM_EMAIL and EMAIL_REPLY_TO must be one line of text, without control characters")
-    names = [
-        settings.SITE_NAME,
-        settings.DEFAULT_FROM_EMAIL,
-        *settings.SITE_NAMES.values(),
-        *settings.FROM_EMAILS.values(),
-        settings.EMAIL_REPLY_TO,
-        *settings.REPLY_TO_EMAILS.values(),
-    ]
+    by_language = settings.SITE_NAMES, settings.FROM_EMAILS, settings.REPLY_TO_EMAILS
+    names = [name for names in by_language for name in names.values()]
     _require(not any(map(_UNPRINTABLE.search, names)), "E021", text)
 
 
