@@ -16,7 +16,6 @@ class CircuitBreaker:
         self._pause = 0.0  # seconds; 0 while closed
         self._retry_at = 0.0  # monotonic time
         self.is_half_open = False  # whether one caller is testing the service
-        self.failures = 0
 
     @property
     def is_open(self) -> bool:
@@ -42,7 +41,6 @@ class CircuitBreaker:
     def failed(self) -> None:
         """Open, or stay open for longer: the service does not work."""
         with self._lock:
-            self.failures += 1
             if not self._pause:
                 self._pause = self._first
             elif self.is_half_open:  # failures of calls that began before it opened do not lengthen the pause
