@@ -15,16 +15,8 @@ BASE = "en"  # the language of the sources: what stands in for every other
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
     """Return the languages in locale/languages.toml by their code, in the form of Django's LANG_INFO."""
-    return {
-        code: {
-            "code": code,
-            "name": entry["english"],
-            "name_local": entry["name"],
-            "bidi": entry.get("right_to_left", False),
-            "draft": entry.get("draft", False),
-        }
-        for code, entry in tomllib.loads(path.read_text()).items()
-    }
+    entries = tomllib.loads(path.read_text())
+    return {code: {"code": code, "bidi": False, "draft": False, **entry} for code, entry in entries.items()}
 
 
 def stand_ins(code: str) -> Iterator[str]:

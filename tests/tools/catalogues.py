@@ -118,9 +118,9 @@ def _begin(root: Path, code: str) -> None:
         names = {"name_local": locale.get_display_name(), "name": locale.get_display_name("en")}
         info = {**names, "bidi": locale.text_direction == "rtl"}
     name = info["name_local"][:1].upper() + info["name_local"][1:]
-    right_to_left = "right_to_left = true\n" if info["bidi"] else ""
+    bidi = "bidi = true\n" if info["bidi"] else ""
     with path.open("a") as file:
-        file.write(f'\n[{code}]\nname = "{name}"\nenglish = "{info["name"]}"\n{right_to_left}draft = true\n')
+        file.write(f'\n[{code}]\nname_local = "{name}"\nname = "{info["name"]}"\n{bidi}draft = true\n')
 
 
 def _catalogues(root: Path, sources: Catalog) -> Iterator[tuple[Path, Catalog]]:
