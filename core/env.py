@@ -18,8 +18,7 @@ from django.utils.translation import to_language
 
 from . import mail_urls
 
-SECRETS = ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "METRICS_TOKEN", "SENTRY_DSN"]
-SECRETS += ["EMAIL_WEBHOOK_SECRET"]
+SECRETS = ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "METRICS_TOKEN", "SENTRY_DSN", "EMAIL_WEBHOOK_SECRET"]
 # These have a password in them.
 SECRETS += ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL", "EMAIL_FALLBACK_URL"]
 KEY_LENGTH = 32  # characters: 128 bits in hex

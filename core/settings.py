@@ -65,9 +65,7 @@ LIMIT_MAILS_SITE = env.rates("LIMIT_MAILS_SITE", default="2000/h")
 LIMIT_RESETS_MAILBOX = env.rates("LIMIT_RESETS_MAILBOX", default="1/60s,3/h,6/d")
 LIMIT_RESETS_SITE = env.rates("LIMIT_RESETS_SITE", default="1000/h")
 # Requests that are answered 429: per IPv4 address or IPv6 /64, and for passwords per account.
-LIMIT_REQUESTS_NETWORK = env.rates(
-    "LIMIT_REQUESTS_NETWORK", default="60/2m,200/h"
-)  # 30 a minute, and a classroom at once
+LIMIT_REQUESTS_NETWORK = env.rates("LIMIT_REQUESTS_NETWORK", default="60/2m,200/h")  # a classroom may come at once
 LIMIT_VERIFY_NETWORK = env.rates("LIMIT_VERIFY_NETWORK", default="300/10m")
 LIMIT_LOGIN_NETWORK = env.rates("LIMIT_LOGIN_NETWORK", default="60/m")
 LIMIT_LOGIN_PAIR = env.rates("LIMIT_LOGIN_PAIR", default="5/5m")
