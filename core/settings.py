@@ -303,7 +303,7 @@ if LANGUAGE_CODE not in _offered:
     raise ImproperlyConfigured(
         f"LANGUAGE_CODE must be one of {', '.join(_offered)} / LANGUAGE_CODE 只能是 {'、'.join(_offered)} 之一"
     )
-FORMAT_MODULE_PATH = "core.formats"
+FORMAT_MODULE_PATH = "core.formats"  # dates of languages in which Django's own read wrongly
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 31_536_000
 TIME_ZONE = "UTC"

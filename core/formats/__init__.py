@@ -1,1 +1,0 @@
-"""Dates of languages in which Django's own read wrongly: FORMAT_MODULE_PATH."""
