@@ -110,7 +110,7 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> Resent
     return Resent(is_new_code=renewed, waiting=None)
 
 
-def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: str | None) -> str:
+def prove(*, sign_up: CaptchaModel, address: str, code: str, link_proof: str | None) -> str:
     """
     Prove the mailbox by the typed code or the mail's link, as `verification.services.prove` does. If that raises
     CodeTooShort, a mail with a longer code is on its way.
@@ -118,8 +118,7 @@ def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: 
     try:
         return verification.prove(sign_up=sign_up, address=address, code=code, link_proof=link_proof)
     except CodeTooShort:
-        if sign_up:
-            _lengthen(sign_up)
+        _lengthen(sign_up)
         raise
 
 

@@ -146,15 +146,13 @@ def holds_proof(sign_up: CaptchaModel, *, link_proof: str | None) -> bool:
     return codes.same(codes.link_proof_of(sign_up), link_proof)
 
 
-def prove(*, sign_up: CaptchaModel | None, address: str, code: str, link_proof: str | None = None) -> str:
+def prove(*, sign_up: CaptchaModel, address: str, code: str, link_proof: str | None = None) -> str:
     """
     Turn the right code, or the mail's link, into a proof that this request's mailbox is the visitor's.
 
     Return the link proof, for the visitor's browser alone: it stands for the code from now on. Raises HandleLost,
     CodeMismatch, TooManyAttempts, CodeExpired, CodeTooShort or LinkOnly, by the request's state and its address alone.
     """
-    if sign_up is None:
-        raise HandleLost
     if sign_up.address == address and holds_proof(sign_up, link_proof=link_proof):
         if not sign_up.proven_at:
             _mark_proven(sign_up, by=CaptchaModel.ProvenBy.LINK)

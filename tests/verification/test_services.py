@@ -139,9 +139,9 @@ def test_another_address_is_a_mismatch_uncounted() -> None:
     assert guesses() == guesses(BOB) == 0
 
 
-@pytest.mark.parametrize("lost", ["missing", "redeemed", "old"])
+@pytest.mark.parametrize("lost", ["redeemed", "old"])
 def test_a_lost_handle_is_refused(hands: Hands, lost: str) -> None:
-    """Unknown, redeemed or older than a day."""
+    """Redeemed, or older than a day."""
     sign_up = make_captcha()
     code = right(sign_up)
     if lost == "redeemed":
@@ -151,7 +151,7 @@ def test_a_lost_handle_is_refused(hands: Hands, lost: str) -> None:
     if lost == "old":
         hands.move(days=1)
     with pytest.raises(HandleLost):
-        prove(None if lost == "missing" else sign_up, code)
+        prove(sign_up, code)
 
 
 def test_no_value_is_right_for_a_decoy(hands: Hands) -> None:

@@ -12,7 +12,11 @@ ENUMERATION = [
     defect(
         1,
         "A decoy answers as a request that timed out",
-        Edit("verification/services.py", "    if sign_up is None:\n", "    if sign_up is None or sign_up.decoy:\n"),
+        Edit(
+            "verification/services.py",
+            "    if sign_up.address == address and holds_proof(",
+            "    if sign_up.decoy:\n        raise HandleLost\n    if sign_up.address == address and holds_proof(",
+        ),
         "test_enumeration.py::test_01_new_pending_and_registered_addresses_answer_alike",
     ),
     defect(

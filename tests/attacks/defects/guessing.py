@@ -100,10 +100,10 @@ GUESSING = [
         Edit(SERVICES, "from .states import CodeMismatch", "from .states import AlreadyRedeemed, CodeMismatch"),
         Edit(
             SERVICES,
-            "    if sign_up is None:\n        raise HandleLost\n",
-            "    if sign_up is None:\n        raise HandleLost\n"
+            "    if sign_up.address == address and holds_proof(",
             "    if codes.same(codes.code_of(sign_up), code) and sign_up.redeemed_at:\n"
-            "        raise AlreadyRedeemed\n",
+            "        raise AlreadyRedeemed\n"
+            "    if sign_up.address == address and holds_proof(",
         ),
         "test_guessing.py::test_11_the_answer_depends_on_the_state_alone",
     ),
