@@ -38,7 +38,7 @@ def resend(*, sign_up: CaptchaModel) -> Delivery | None:
     ResendTooSoon within RESEND_COOLDOWN of the last mail. A mail that failed has no cooldown.
     """
     last = Delivery.objects.latest_about(sign_up)
-    if last is None or not requeue(delivery_ids=[last.pk]):  # only a failed or expired one is requeued
+    if last is None or not requeue(delivery_id=last.pk):  # only a failed or expired one is requeued
         services.resend(sign_up=sign_up, language=last.language if last else "")
     return Delivery.objects.latest_about(sign_up)
 

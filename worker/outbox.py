@@ -276,18 +276,14 @@ def retry_deferred_sooner(*, accepted: int) -> None:
             _next_look = time.monotonic() + LOOK_AGAIN
 
 
-def requeue(*, delivery_ids: Iterable[int]) -> int:
+@transaction.atomic
+def requeue(*, delivery_id: int) -> bool:
     """
-    Send failed, expired and bounced deliveries again, with all their tries; return how many could be.
+    Send a failed, expired or bounced delivery again, with all its tries; False where it can't be.
 
     A code that expired is replaced by a new generation. A mail whose sign-up is over, or that was sent again since, is
     left alone.
     """
-    return sum(_requeue(delivery_id) for delivery_id in delivery_ids)
-
-
-@transaction.atomic
-def _requeue(delivery_id: int) -> bool:
     ended = Delivery.objects.filter(pk=delivery_id, state__in=UNDELIVERED)
     row = ended.select_related("sign_up").first()
     if row and row.state == State.BOUNCED:

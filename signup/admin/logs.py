@@ -183,7 +183,7 @@ class DeliveryAdmin(LogAdmin):
                 "An expired code is replaced by a new one. Mails of finished sign-ups, and mails that were sent again "
                 "since, are left out. A mail that was refused will most likely be refused again: fix the cause first."
             ),
-            act=lambda mails: requeue(delivery_ids=mails.values_list("pk", flat=True)),
+            act=lambda mails: sum(requeue(delivery_id=each.pk) for each in mails),
             done=ngettext_lazy("%(n)d delivery is sent again", "%(n)d deliveries are sent again", "n"),
         )
 

@@ -21,7 +21,7 @@ def test_a_failed_mail_is_sent_again(django_capture_on_commit_callbacks, notifie
     """All its tries, the same code, the same Message-ID."""
     delivery = fail(make_delivery(make_captcha(accepted=False)))
     with django_capture_on_commit_callbacks(execute=True):
-        assert requeue(delivery_ids=[delivery.pk]) == 1
+        assert requeue(delivery_id=delivery.pk)
     again = Delivery.objects.get()
     assert (again.state, again.attempts, again.generation) == ("pending", 0, 1)
     assert again.message_id == delivery.message_id
@@ -32,7 +32,7 @@ def test_a_dead_code_is_replaced(hands: Hands) -> None:
     """A new generation is another mail."""
     delivery = fail(make_delivery(make_captcha()))
     hands.move(hours=1)
-    assert requeue(delivery_ids=[delivery.pk]) == 1
+    assert requeue(delivery_id=delivery.pk)
     again = Delivery.objects.get()
     assert (again.generation, CaptchaModel.objects.get().generation) == (2, 2)
     assert again.message_id != delivery.message_id
@@ -43,7 +43,7 @@ def test_the_mail_of_an_older_code_becomes_another_mail() -> None:
     sign_up = make_captcha()
     delivery = fail(make_delivery(sign_up))
     CaptchaModel.objects.update(generation=2)
-    assert requeue(delivery_ids=[delivery.pk]) == 1
+    assert requeue(delivery_id=delivery.pk)
     assert Delivery.objects.get().message_id != delivery.message_id
 
 
@@ -58,21 +58,21 @@ def test_what_is_over_or_under_way_is_left_alone(hands: Hands) -> None:
     first = fail(make_delivery(superseded))
     make_delivery(superseded)
     ids = [pending.pk, sent.pk, orphan.pk, fail(make_delivery(proven)).pk, first.pk, 999]
-    assert requeue(delivery_ids=ids) == 0
+    assert not any(requeue(delivery_id=each) for each in ids)
     again = make_captcha()
     before = fail(make_delivery(again))
     Delivery.objects.filter(pk=make_delivery(again).pk).update(state="sent")
-    assert requeue(delivery_ids=[before.pk]) == 0
+    assert not requeue(delivery_id=before.pk)
     old = fail(make_delivery(make_captcha()))
     hands.move(days=1)
-    assert requeue(delivery_ids=[old.pk]) == 0
+    assert not requeue(delivery_id=old.pk)
 
 
 def test_a_refusal_is_forgotten_once_its_mail_is_sent_again() -> None:
     """The page no longer tells of it; the log keeps the mail server's words until the next answer."""
     delivery = fail(make_delivery(make_captcha()))
     Delivery.objects.update(last_reply="550 5.1.1 no such user", cause="mailbox")
-    assert requeue(delivery_ids=[delivery.pk]) == 1
+    assert requeue(delivery_id=delivery.pk)
     row = Delivery.objects.get()
     assert (row.cause, row.visible_reason, row.last_reply) == ("", "", "550 5.1.1 no such user")
 

@@ -33,7 +33,7 @@ class Command(base.Command):
         self.print_result(options, data, [text % {"n": done, "all": len(ids)}])
 
     @transaction.atomic
-    def _requeue(self, delivery_id: int, options: dict[str, Any]) -> int:
-        done = requeue(delivery_ids=[delivery_id])
+    def _requeue(self, delivery_id: int, options: dict[str, Any]) -> bool:
+        done = requeue(delivery_id=delivery_id)
         transaction.set_rollback(options["dry_run"])
         return done
