@@ -80,7 +80,7 @@ class ChangeForm(forms.Form):
 class CodeForm(forms.Form):
     """
     Step two: the code of a sign-up request. Validation proves the mailbox and consumes the code, or accepts
-    `link_proof`, which the browser got by opening the mail's link or by the right code before.
+    `proof`, which the browser got by opening the mail's link or by the right code before.
     """
 
     email = AddressField(label=_("Email address"), validators=[refuse_registered])
@@ -99,17 +99,17 @@ class CodeForm(forms.Form):
         ),
     )
 
-    def __init__(self, *args: Any, sign_up: CaptchaModel, link_proof: str = "", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, sign_up: CaptchaModel, proof: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sign_up = sign_up
-        self.held_proof = link_proof  # from before this form
+        self.held_proof = proof  # from before this form
         self.fields["captcha"].widget.attrs["data-digits"] = sign_up.length
         self.new_proof = ""  # set by validation once it has proven the mailbox, for the browser to keep
 
     @property
     def is_proven(self) -> bool:
         """Whether the visitor needs no code."""
-        return verification.holds_proof(self.sign_up, link_proof=self.new_proof or self.held_proof)
+        return verification.holds_proof(self.sign_up, proof=self.new_proof or self.held_proof)
 
     def clean_captcha(self) -> str:
         """
@@ -121,7 +121,7 @@ class CodeForm(forms.Form):
             return code
         email, held = self.cleaned_data["email"], self.held_proof
         try:
-            self.new_proof = services.prove(sign_up=self.sign_up, address=email, code=code, link_proof=held)
+            self.new_proof = services.prove(sign_up=self.sign_up, address=email, code=code, proof=held)
         except SignUpError as error:
             raise explain(error) from error
         return code

@@ -143,6 +143,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         if disabled:
             self.session_salt = get_random_string(SALT_LENGTH)
             kwargs["update_fields"] = written and {*written, "session_salt"}
+        # AbstractBaseUser has in _password the new password until it is saved; an upgrade of its hash sets none.
         renewed = self._password is not None or self._password_removed  # type: ignore[attr-defined]
         if self.pk is None or not (renewed or disabled):
             super().save(*args, **kwargs)

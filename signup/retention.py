@@ -12,7 +12,7 @@ from knox.models import AuthToken
 from core import clock
 from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
 from worker import suppression
-from worker.mail_limits import RESETS, SIGN_UPS
+from worker.mail_limits import ACCOUNT_MAILS, SIGN_UP_MAILS
 from worker.models import UNSETTLED, Delivery, SiteMails, Suppression
 
 from .models import User
@@ -34,13 +34,13 @@ def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
 def outdated() -> dict[str, QuerySet[Any]]:
     waiting = Delivery.objects.filter(state__in=UNSETTLED)
     # Mail limits count the rows of mails, so these stay for as long.
-    rates = [rate for limit in (SIGN_UPS, RESETS) for rate in (*limit.mailbox_rates, *limit.site_rates)]
+    rates = [rate for limit in (SIGN_UP_MAILS, ACCOUNT_MAILS) for rate in (*limit.mailbox_rates, *limit.site_rates)]
     counted = max([DAY, *(seconds for _, seconds in rates)])
     old_mails = Delivery.objects.filter(created_at__lt=_ago(max(settings.PURGE_DELIVERIES_AFTER, counted)))
     old_codes = CaptchaModel.objects.filter(created_at__lt=_ago(settings.PURGE_CODES_AFTER))
     old_users = User.objects.pending().filter(created_at__lt=_ago(settings.PURGE_USERS_AFTER), last_login=None)
     # Not Exists(…) | Exists(…): PostgreSQL uses indexes only for separate conditions.
-    abandoned = old_users.exclude(Exists(CaptchaModel.objects.unfinished().filter(address=OuterRef("email"))))
+    abandoned = old_users.exclude(Exists(CaptchaModel.objects.live().filter(address=OuterRef("email"))))
     # How often an address bounced is kept for longer than its suppression: the next time is longer.
     is_forgotten = Q(reason=Suppression.Reason.DISOWNED) | Q(until__lt=_ago(suppression.FORGOTTEN * DAY))
     return {

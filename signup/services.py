@@ -47,7 +47,7 @@ def request_code(
     """
     Have a code mailed to a canonical `address`, and return the request that the code is bound to.
 
-    A request for the address that the visitor holds (`held`: handle -> link proof or "") is used again: as it is if
+    A request for the address that the visitor holds (`held`: handle -> proof or "") is used again: as it is if
     this visitor proved it, else its mail is sent again; within the cooldown that mail is on its way, and nothing more
     happens. A registered address costs the same statements, and gets a decoy and another mail. `once` is a handle: a
     second call with it returns the request of the first, as a second request would make the first one's code useless.
@@ -55,7 +55,7 @@ def request_code(
     """
     mine = [each for each in CaptchaModel.objects.by_handles(held) if each.address == address and not each.is_finished]
     known = next(iter(mine), None)
-    if known and not verification.holds_proof(known, link_proof=held[known.handle]):
+    if known and not verification.holds_proof(known, proof=held[known.handle]):
         try:
             resend(sign_up=known, language=language, network=network)
         except ResendTooSoon:
@@ -110,13 +110,13 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> Resent
     return Resent(is_new_code=renewed, waiting=None)
 
 
-def prove(*, sign_up: CaptchaModel, address: str, code: str, link_proof: str | None) -> str:
+def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str | None) -> str:
     """
     Prove the mailbox by the typed code or the mail's link, as `verification.services.prove` does. If that raises
     CodeTooShort, a mail with a longer code is on its way.
     """
     try:
-        return verification.prove(sign_up=sign_up, address=address, code=code, link_proof=link_proof)
+        return verification.prove(sign_up=sign_up, address=address, code=code, proof=proof)
     except CodeTooShort:
         _lengthen(sign_up)
         raise

@@ -20,7 +20,7 @@ from .models import User
 class Unlocked:
     guesses: int  # wrong codes that are forgotten
     sign_ins: bool  # whether wrong passwords are forgotten: not while Redis is down
-    muted: bool  # whether sign-up mail was muted, and is sent again
+    muted: bool  # whether sign-up mail was suppressed, for any reason, and is sent again
 
 
 def find(*, address: str) -> CaptchaModel:
@@ -46,13 +46,17 @@ def resend(*, sign_up: CaptchaModel) -> Delivery | None:
 def unlock(*, address: str, unmute: bool, dry_run: bool) -> Unlocked:
     """
     Forget the wrong guesses at the codes of an address, and the wrong passwords for its account; with `unmute` send
-    sign-up mail to it again. An attacker gets new guesses too, so use it for one person at a time.
+    sign-up mail to it again, whatever it was suppressed for. An attacker gets new guesses too, so use it for one person
+    at a time. A code whose tries are used up stays so: its visitor asks for another.
     """
     with transaction.atomic():
         guesses = guess_limits.forget(address=address)
-        muted = unmute and suppression.unmute(address=address)
+        muted = unmute and suppression.lift(address=address)
         transaction.set_rollback(dry_run)
-    # By both names with which the account signs in. What one network did (LIMIT_LOGIN_PAIR) is over within minutes.
+    # By both names with which the account signs in. What stays is over within minutes, as what one network did
+    # (LIMIT_LOGIN_PAIR), or within the hour, as what a browser did that signed in before.
     usernames = User.objects.filter(email=address, username_key__isnull=False).values_list("username_key", flat=True)
-    sign_ins = dry_run or all(ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) for name in [address, *usernames])
+    sign_ins = True
+    for name in [] if dry_run else [address, *usernames]:
+        sign_ins = ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) and sign_ins
     return Unlocked(guesses, sign_ins, muted)

@@ -76,22 +76,19 @@ def verify(request: HttpRequest) -> HttpResponse:
     if sign_up is None or sign_up.is_finished:
         return redirect("account") if request.user.is_authenticated else _finished_or_lost(request, sign_up)
     form = _form_of(visitor, sign_up, request.POST if request.method == "POST" else None)
-    user = None
-    if isinstance(form, RegisterForm) and form.is_valid():
-        user = form.save(language=languages.active(), terms=_terms(request))  # or None: then it has an error
-    if user:
-        login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
-        messages.success(request, _("Your account is ready. You're signed in"))
-        response: HttpResponse = _see_other(visitor.held[sign_up.handle].next or settings.LOGIN_REDIRECT_URL)
-        return visitor.finish(response, sign_up, user)
-    if form.is_valid():  # of the code alone
-        response = _see_other("signup_verify")
-    elif sign_up.is_finished:  # a double click: the other request was faster
-        response = _finished_or_lost(request, sign_up)
-    else:
-        response = _verify_page(request, sign_up, form)
+    if isinstance(form, RegisterForm):
+        user = form.save(language=languages.active(), terms=_terms(request)) if form.is_valid() else None
+        if user:
+            login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+            messages.success(request, _("Your account is ready. You're signed in"))
+            response = _see_other(visitor.held[sign_up.handle].next or settings.LOGIN_REDIRECT_URL)
+            return visitor.finish(response, sign_up, user)
+    elif form.is_valid():
+        return visitor.keep(_see_other("signup_verify"), sign_up, proof=form.new_proof, own=True)
+    # The form has read the request again: at a double click the other POST may have been faster.
+    page = _finished_or_lost(request, sign_up) if sign_up.is_finished else _verify_page(request, sign_up, form)
     # Also where the mailbox is proven, and something else was not right.
-    return visitor.keep(response, sign_up, link_proof=form.new_proof, own=True) if form.new_proof else response
+    return visitor.keep(page, sign_up, proof=form.new_proof, own=True) if form.new_proof else page
 
 
 @require_POST
@@ -179,16 +176,16 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 
     The redirect takes the token out of the address bar, the history entry and any Referer.
     """
-    handle, _dot, link_proof = token.partition(".")
+    handle, _dot, proof = token.partition(".")
     sign_ups = CaptchaModel.objects.by_handles([handle] if codes.is_handle(handle) else [])
     response = _see_other("signup_verify")
     response["Referrer-Policy"] = "no-referrer"
-    if not sign_ups or not codes.is_link_proof(sign_ups[0], link_proof):
+    if not sign_ups or not codes.is_proof(sign_ups[0], proof):
         return response
-    is_new = Visitor(request).open_link(response, sign_ups[0], link_proof)
+    is_new = Visitor(request).open_link(response, sign_ups[0], proof)
     if sign_ups[0].is_finished:
         pass  # the page says so
-    elif link_proof != codes.link_proof_of(sign_ups[0]):
+    elif proof != codes.proof_of(sign_ups[0]):
         messages.info(request, _("This link is from an older email. Use the newer email"))
     elif is_new:
         messages.info(request, _("You can finish here and close the page where you began"))
@@ -213,7 +210,7 @@ def mute(request: HttpRequest, token: str) -> HttpResponse:
         page = {"notice": notice, "undo": undo, "confirmation": suppression.confirmation(token, undo=undo)}
         return render(request, "signup/mute_confirm.html", page)
     if undo:
-        suppression.unmute(address=notice.address)
+        suppression.lift(address=notice.address)
         messages.success(request, _("Undone. Sign-up email is sent to this address again"))
     else:
         suppression.mute(notice=notice)
@@ -261,12 +258,12 @@ def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, **
 
 def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> CodeForm:
     """The form of the step at which a visitor is: by what they posted, else by whether they proved the mailbox."""
-    link_proof = visitor.held[sign_up.handle].link_proof
-    proven = verification.holds_proof(sign_up, link_proof=link_proof)
+    proof = visitor.held[sign_up.handle].proof
+    proven = verification.holds_proof(sign_up, proof=proof)
     is_last = proven if posted is None else not {"username", "password"}.isdisjoint(posted)
     form_class = RegisterForm if is_last else CodeForm
     initial = {**visitor.typed, "email": sign_up.address}
-    return form_class(posted, sign_up=sign_up, link_proof=link_proof, initial=initial)
+    return form_class(posted, sign_up=sign_up, proof=proof, initial=initial)
 
 
 def _finished_or_lost(request: HttpRequest, sign_up: CaptchaModel | None) -> HttpResponse:

@@ -75,13 +75,13 @@ def draft_cookie(path: str) -> SignedCookie:
 
 class Held(NamedTuple):
     """
-    A sign-up request that a browser holds. `link_proof` stands for a code ("" without one); `next` is the page to go
+    A sign-up request that a browser holds. `proof` stands for a code ("" without one); `next` is the page to go
     to afterwards. A request is the browser's own if it was begun or proven here. Else a mail's link brought it, and a
     stranger may have made the visitor open that link.
     """
 
     handle: str
-    link_proof: str = ""
+    proof: str = ""
     next: str = ""
     own: bool = True
 
@@ -116,7 +116,7 @@ class Visitor:
                 codes.reference_of(sign_up) != reference,
                 sign_up.is_finished,
                 addresses.index(sign_up.address),
-                not verification.holds_proof(sign_up, link_proof=held.link_proof),
+                not verification.holds_proof(sign_up, proof=held.proof),
                 not held.own,
             )
 
@@ -130,23 +130,23 @@ class Visitor:
     @property
     def own_proofs(self) -> dict[str, str]:
         """
-        The browser's own requests, handle -> link proof or "": asking again uses one of them again. One that a link
+        The browser's own requests, handle -> proof or "": asking again uses one of them again. One that a link
         brought is not among them: the stranger who made it can use up the tries of its code.
         """
-        return {held.handle: held.link_proof for held in self.held.values() if held.own}
+        return {held.handle: held.proof for held in self.held.values() if held.own}
 
     def keep(
-        self, response: HttpResponse, sign_up: CaptchaModel, *, next: str = "", link_proof: str = "", own: bool = False
+        self, response: HttpResponse, sign_up: CaptchaModel, *, next: str = "", proof: str = "", own: bool = False
     ) -> HttpResponse:
         """
         Hold this request before all others, as the browser's `own` if it was begun or proven here. Arguments that
         aren't given stay as they were.
         """
         old = self.held.get(sign_up.handle, Held(sign_up.handle))
-        first = Held(old.handle, link_proof or old.link_proof, next or old.next, own or old.own)
+        first = Held(old.handle, proof or old.proof, next or old.next, own or old.own)
         return self._write(response, [first, *(held for held in self.held.values() if held.handle != first.handle)])
 
-    def open_link(self, response: HttpResponse, sign_up: CaptchaModel, link_proof: str) -> bool:
+    def open_link(self, response: HttpResponse, sign_up: CaptchaModel, proof: str) -> bool:
         """
         Hold a request whose mail's link this browser opened, before all others; return whether one was added. The
         requests that were begun here stay, also one for the same address.
@@ -154,17 +154,20 @@ class Visitor:
         same_address = self._handles_for(sign_up.address)
         begun = next((held for held in self.held.values() if held.own and held.handle in same_address), None)
         is_new = sign_up.handle not in self.held
-        if is_new and begun and not verification.holds_proof(sign_up, link_proof=link_proof):
+        if is_new and begun and not verification.holds_proof(sign_up, proof=proof):
             return False  # an expired link is worth less than the code of the request that was begun here
         first = self.held.get(sign_up.handle) or Held(sign_up.handle, next=begun.next if begun else "", own=False)
-        if link_proof == codes.link_proof_of(sign_up):
-            first = first._replace(link_proof=link_proof)
+        if proof == codes.proof_of(sign_up):
+            first = first._replace(proof=proof)
         others = [held for held in self.held.values() if held.handle != first.handle]
         self._write(response, [first, *(held for held in others if held.own or held.handle not in same_address)])
         return is_new
 
     def finish(self, response: HttpResponse, sign_up: CaptchaModel, user: User) -> HttpResponse:
-        """Drop all other requests for the address of this one, and remember its account."""
+        """
+        Drop all other requests for the address of this one, and remember its account. This one stays: a double click's
+        second answer, which may be the one that is shown, is about it.
+        """
         others = self._handles_for(sign_up.address) - {sign_up.handle}
         self._write(response, [held for held in self.held.values() if held.handle not in others])
         return self.remember(response, user)
@@ -220,7 +223,7 @@ class Visitor:
         that was begun here.
         """
         finished = {sign_up.handle for sign_up in self.sign_ups if sign_up.is_finished}
-        others = sorted(held[1:], key=lambda each: (each.handle in finished, not each.own, not each.link_proof))
+        others = sorted(held[1:], key=lambda each: (each.handle in finished, not each.own, not each.proof))
         wanted = [held[0], *others[: MAX_REQUESTS - 1]]
         REQUESTS.write(response, [each for each in held if each in wanted])
         return response

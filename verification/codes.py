@@ -43,7 +43,7 @@ def derive_code(*, key: str, nonce: str, address: str, generation: int, length: 
     return str(number % values).zfill(length)
 
 
-def derive_link_proof(*, key: str, handle: str, nonce: str, generation: int) -> str:
+def derive_proof(*, key: str, handle: str, nonce: str, generation: int) -> str:
     """Return the proof that the mail's link carries beside the handle: 192 bits, URL-safe, 32 characters."""
     return base64.urlsafe_b64encode(_mac(key, "link", f"{handle}|{nonce}|{generation}")[:24]).decode()
 
@@ -76,10 +76,10 @@ def code_of(sign_up: CaptchaModel) -> str | None:
     return key and derive_code(key=key, nonce=nonce, address=address, generation=generation, length=length)
 
 
-def link_proof_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str | None:
-    """Return the link proof of a generation, by default the row's current one; None once its key has left."""
+def proof_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str | None:
+    """Return the proof of a generation, by default the row's current one; None once its key has left."""
     key, generation = key_of(sign_up), generation or sign_up.generation
-    return key and derive_link_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=generation)
+    return key and derive_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=generation)
 
 
 def reference_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str:
@@ -97,14 +97,14 @@ def reference_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str
 
 def link_token(sign_up: CaptchaModel) -> str | None:
     """Return the token of the mail's link: the handle and its proof."""
-    proof = link_proof_of(sign_up)
+    proof = proof_of(sign_up)
     return proof and f"{sign_up.handle}.{proof}"
 
 
-def is_link_proof(sign_up: CaptchaModel, link_proof: str) -> bool:
+def is_proof(sign_up: CaptchaModel, proof: str) -> bool:
     """Whether a mail of this request, of the current generation or an earlier one, had a link with this proof."""
     generations = range(sign_up.generation, 0, -1)
-    return any(same(link_proof_of(sign_up, generation=each), link_proof) for each in generations)
+    return any(same(proof_of(sign_up, generation=each), proof) for each in generations)
 
 
 def is_handle(text: str) -> bool:
@@ -113,7 +113,7 @@ def is_handle(text: str) -> bool:
 
 
 def same(right: str | None, typed: str) -> bool:
-    """Whether a typed code or a link proof is the right one, compared in constant time; nothing equals None."""
+    """Whether a typed code or a proof is the right one, compared in constant time; nothing equals None."""
     return right is not None and hmac.compare_digest(right.encode(errors="replace"), typed.encode(errors="replace"))
 
 

@@ -30,7 +30,7 @@ class Required(NamedTuple):
 
 
 def required(*, address: str | None, at: datetime) -> Required:
-    """What a code of a canonical address needs now; None for an address without wrong guesses of its own."""
+    """What a code of a canonical address needs now. Without an address, only the site's wrong guesses count."""
     counts = address and settings.LIMIT_GUESSES_ADDRESS
     rows = AddressGuesses.objects.filter(address=address) if counts else []
     return _required_after([guess for row in rows for guess in row.since(at - WINDOW)], at)

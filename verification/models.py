@@ -14,24 +14,24 @@ from django.utils.translation import gettext_lazy as _
 from core import clock
 
 
-def unfinished() -> Q:
+def live() -> Q:
     """Requests that can still become an account: not redeemed, and younger than HANDLE_LIFETIME."""
     return Q(redeemed_at=None, created_at__gt=clock.now() - timedelta(seconds=settings.HANDLE_LIFETIME))
 
 
 class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
-    def unfinished(self) -> Self:
-        return self.filter(unfinished())
+    def live(self) -> Self:
+        return self.filter(live())
 
     def waiting_for_code(self) -> Self:
-        return self.unfinished().filter(proven_at=None)
+        return self.live().filter(proven_at=None)
 
     def by_handles(self, handles: Iterable[str]) -> "list[CaptchaModel]":
-        """The requests behind these handles that are unfinished, or finished by an account, in their order."""
+        """The requests behind these handles that are live, or finished by an account, in their order."""
         wanted = list(handles)
         rows = {row.handle: row for row in self.filter(handle__in=wanted)} if wanted else {}
         found = [rows[handle] for handle in wanted if handle in rows]
-        return [row for row in found if row.is_unfinished or row.is_finished]
+        return [row for row in found if row.is_live or row.is_finished]
 
     def lock(self, sign_up: "CaptchaModel") -> "CaptchaModel | None":
         """The row as it is now, locked until the caller's transaction ends; None when it is gone."""
@@ -40,7 +40,8 @@ class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
 
 class CaptchaModel(models.Model):
     """
-    A sign-up request: a code bound to an address and to the browser or client that asked for it.
+    A sign-up request: a code (the pages' field `captcha`) bound to an address and to the browser or client that asked
+    for it.
 
     The code is a keyed hash of (nonce, address, generation). The row names the key; the key itself is in the settings.
     """
@@ -80,8 +81,8 @@ class CaptchaModel(models.Model):
         return f"{self.address} #{self.pk}"
 
     @property
-    def is_unfinished(self) -> bool:
-        """Whether this row is one of `unfinished()`."""
+    def is_live(self) -> bool:
+        """Whether this row is one of `live()`."""
         return self.redeemed_at is None and clock.now() < self.created_at + timedelta(seconds=settings.HANDLE_LIFETIME)
 
     @property

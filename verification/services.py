@@ -15,7 +15,7 @@ from core import clock
 
 from . import codes, guess_limits, metrics
 from .models import CaptchaModel
-from .states import CodeMismatch, HandleLost, ResendTooSoon, State, refuse, resend_wait, state_of
+from .states import CodeMismatch, HandleLost, ResendTooSoon, State, require_open, resend_wait, state_of
 
 
 def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaModel:
@@ -86,19 +86,19 @@ def lengthen(*, sign_up: CaptchaModel) -> bool:
 def is_wanted(sign_up: CaptchaModel, generation: int) -> bool:
     """Whether a mail of this generation would still help: the code is current and not redeemed, and can be valid."""
     capped = sign_up.first_accepted_at and sign_up.first_accepted_at + _max_lifetime() <= clock.now()
-    return sign_up.generation == generation and sign_up.is_unfinished and not capped
+    return sign_up.generation == generation and sign_up.is_live and not capped
 
 
 def begin_send(*, sign_ups: Collection[CaptchaModel], at: datetime) -> set[int]:
     """
-    Open the codes whose first mail is about to be sent. Return the ids of the requests whose mail may be sent now: the
-    others are locked by a visitor's resend. Needs a transaction.
+    Open the codes of which a mail is about to be sent and none was accepted yet. Return the ids of the requests whose
+    mail may be sent now: the others are locked by a visitor's resend. Needs a transaction.
     """
-    open_already = {each.pk for each in sign_ups if each.first_accepted_at}
-    others = CaptchaModel.objects.filter(pk__in={each.pk for each in sign_ups} - open_already)
+    accepted = {each.pk for each in sign_ups if each.first_accepted_at}
+    others = CaptchaModel.objects.filter(pk__in={each.pk for each in sign_ups} - accepted)
     locked = set(others.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
     CaptchaModel.objects.filter(pk__in=locked).update(mailed_at=at)
-    return open_already | locked
+    return accepted | locked
 
 
 def call_off_sends(*, mails: Iterable[tuple[int, int]]) -> None:
@@ -131,33 +131,34 @@ def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
             again.update(expires_at=Least(expires_at, F("first_accepted_at") + _max_lifetime()))
 
 
-def holds_proof(sign_up: CaptchaModel, *, link_proof: str | None) -> bool:
+def holds_proof(sign_up: CaptchaModel, *, proof: str | None) -> bool:
     """
-    Whether a visitor with this link proof needs no code: they opened the mail's link, or typed the code before.
+    Whether a visitor with this proof needs no code: they opened the mail's link, or typed the code before.
 
     The handle alone is never enough. A stranger who asked for this mail holds the handle too, and could finish the
     sign-up that the owner of the mailbox began. A proof outlives the code; an unused link expires with it.
     """
     state = state_of(sign_up)
-    if state is State.LOST or sign_up.decoy or not link_proof:
+    if state is State.LOST or sign_up.decoy or not proof:
         return False
     if state is State.EXPIRED and not sign_up.proven_at:
         return False
-    return codes.same(codes.link_proof_of(sign_up), link_proof)
+    return codes.same(codes.proof_of(sign_up), proof)
 
 
-def prove(*, sign_up: CaptchaModel, address: str, code: str, link_proof: str | None = None) -> str:
+def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str | None = None) -> str:
     """
     Turn the right code, or the mail's link, into a proof that this request's mailbox is the visitor's.
 
-    Return the link proof, for the visitor's browser alone: it stands for the code from now on. Raises HandleLost,
-    CodeMismatch, TooManyAttempts, CodeExpired, CodeTooShort or LinkOnly, by the request's state and its address alone.
+    Return the proof, for the visitor's browser alone: it stands for the code from now on. Raises CodeMismatch for a
+    wrong code; and, whatever the code is, HandleLost, CodeMismatch, TooManyAttempts, CodeExpired, CodeTooShort or
+    LinkOnly by the request's state and its address.
     """
-    if sign_up.address == address and holds_proof(sign_up, link_proof=link_proof):
+    if sign_up.address == address and holds_proof(sign_up, proof=proof):
         if not sign_up.proven_at:
             _mark_proven(sign_up, by=CaptchaModel.ProvenBy.LINK)
-        return codes.link_proof_of(sign_up) or ""
-    refuse(state_of(sign_up), address_fits=sign_up.address == address)
+        return codes.proof_of(sign_up) or ""
+    require_open(state_of(sign_up), address_fits=sign_up.address == address)
     # Counted and committed before the comparison: no crash, rollback or parallel request gets a free guess.
     now = clock.now()
     _count_guess(sign_up, now)
@@ -170,7 +171,7 @@ def prove(*, sign_up: CaptchaModel, address: str, code: str, link_proof: str | N
         # Not below 0: the tries of a code that was lengthened meanwhile are counted anew.
         _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE, attempts=Greatest(F("attempts") - 1, 0))
         sign_up.attempts -= 1
-    return codes.link_proof_of(sign_up) or ""
+    return codes.proof_of(sign_up) or ""
 
 
 def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
@@ -179,7 +180,7 @@ def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
     with transaction.atomic(durable=True):
         guess_limits.count(address=sign_up.address, length=sign_up.length, at=at)
         sign_up.refresh_from_db(from_queryset=CaptchaModel.objects.select_for_update(no_key=True))
-        refuse(state_of(sign_up), address_fits=True)
+        require_open(state_of(sign_up), address_fits=True)
         if typed_for != (sign_up.generation, sign_up.length):
             raise CodeMismatch
         sign_up.attempts += 1
@@ -203,7 +204,10 @@ def _mark_proven(sign_up: CaptchaModel, *, by: str, **columns: Any) -> None:
 
 
 def redeem(*, sign_up: CaptchaModel) -> bool:
-    """Spend the proof; False when another request spent it first. Call it in the transaction that uses the proof."""
+    """
+    Spend the proof; False when it was spent before, or the owner of the mailbox disowned the request (`void`). Call it
+    in the transaction that uses the proof.
+    """
     proven = CaptchaModel.objects.filter(pk=sign_up.pk, proven_at__isnull=False, redeemed_at=None)
     redeemed = proven.update(redeemed_at=clock.now())
     metrics.codes.add_after_commit("registered", number=redeemed)

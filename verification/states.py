@@ -9,7 +9,7 @@ from django.db.models import Q
 from core import clock
 
 from . import codes
-from .models import CaptchaModel, seconds_until, unfinished
+from .models import CaptchaModel, live, seconds_until
 
 
 class SignUpError(Exception):
@@ -84,7 +84,7 @@ class State(Enum):
 
 def state_of(sign_up: CaptchaModel) -> State:
     """The state now. It depends on the row alone, never on the typed code or on whether the row is a decoy."""
-    if not sign_up.is_unfinished:
+    if not sign_up.is_live:
         return State.LOST
     if codes.key_of(sign_up) is None:
         return State.EXPIRED
@@ -115,16 +115,16 @@ def matching(state: State) -> Q:
     valid = Q(expires_at__gt=now) | mailed
     exhausted = Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)
     return {
-        State.LOST: ~unfinished(),
-        State.WAITING: unfinished() & waiting,
-        State.EXPIRED: unfinished() & ~waiting & ~valid,
-        State.EXHAUSTED: unfinished() & valid & exhausted,
-        State.OPEN: unfinished() & valid & ~exhausted,
+        State.LOST: ~live(),
+        State.WAITING: live() & waiting,
+        State.EXPIRED: live() & ~waiting & ~valid,
+        State.EXHAUSTED: live() & valid & exhausted,
+        State.OPEN: live() & valid & ~exhausted,
     }[state]
 
 
-def refuse(state: State, *, address_fits: bool) -> None:
-    """Raise the answer of a state to any typed code; return where a code may be counted and compared."""
+def require_open(state: State, *, address_fits: bool) -> None:
+    """Return where a code may be counted and compared; else raise the answer of the state to any typed code."""
     if state is State.LOST:
         raise HandleLost
     if not address_fits or state is State.WAITING:

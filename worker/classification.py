@@ -79,13 +79,23 @@ class Reply:
 
     @property
     def cause(self) -> Cause | None:
-        """Whose it is that this mail was refused or deferred; None where the server did not answer so."""
-        return classify(self.text) if self.outcome in (Outcome.REFUSED, Outcome.DEFERRED) else None
+        """Why this mail was refused or deferred; None where the server did not answer so."""
+        return cause_of(self.text) if self.outcome in (Outcome.REFUSED, Outcome.DEFERRED) else None
 
     @property
     def is_refusal(self) -> bool:
         """Whether the server called it permanent, though a refusal because of our rate is tried again."""
         return self.cause is not None and self.text.startswith("5")
+
+
+def reply_about_mail(code: int, words: str) -> Reply:
+    """
+    The meaning of what a mail server answers about one mail, at RCPT or DATA (RFC 5321 §4.2.1); `words` begin with the
+    code. Large services say 5xx where they limit a rate, and take the same mail some minutes later.
+    """
+    if code // 100 == 5 and cause_of(words) is not Cause.RATE:
+        return Reply(Outcome.REFUSED, words)
+    return Reply(Outcome.ACCEPTED if code // 100 == 2 else Outcome.DEFERRED, words)
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ class Text:
     over_codes: bool  # this service sends it with a code that means something else
 
 
-def classify(reply: str) -> Cause | None:
+def cause_of(reply: str) -> Cause | None:
     """
     The cause of a 4xx or 5xx reply, its digits first; None for any other.
 
@@ -108,7 +118,7 @@ def classify(reply: str) -> Cause | None:
     return _cause((found[1] or found[2]) if found else "", words)
 
 
-def classify_status(status: str, text: str) -> Cause | None:
+def cause_of_status(status: str, text: str) -> Cause | None:
     """
     The cause of an enhanced status code ("5.1.1") that stands beside its text, as in a bounce; None for what is no code
     of a failure.

@@ -55,8 +55,8 @@ class MailLimit:
         return rates
 
 
-SIGN_UPS = MailLimit(~Q(kind__in=ACCOUNT_KINDS), "LIMIT_MAILS_MAILBOX", "LIMIT_MAILS_SITE", "mails")
-RESETS = MailLimit(Q(kind__in=ACCOUNT_KINDS), "LIMIT_RESETS_MAILBOX", "LIMIT_RESETS_SITE", "resets")
+SIGN_UP_MAILS = MailLimit(~Q(kind__in=ACCOUNT_KINDS), "LIMIT_MAILS_MAILBOX", "LIMIT_MAILS_SITE", "mails")
+ACCOUNT_MAILS = MailLimit(Q(kind__in=ACCOUNT_KINDS), "LIMIT_RESETS_MAILBOX", "LIMIT_RESETS_SITE", "resets")
 
 
 def next_place(sent: Sent, network: str | None, rates: Rates, *, at: datetime) -> datetime:
@@ -200,7 +200,7 @@ def due_within(limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
 def claimable() -> DeliveryQuerySet:
     """The due mails that the site's limits let pass now."""
     at = clock.now()
-    return due_within(RESETS, at=at) | due_within(SIGN_UPS, at=at)
+    return due_within(ACCOUNT_MAILS, at=at) | due_within(SIGN_UP_MAILS, at=at)
 
 
 def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -> Sequence[Delivery]:

@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, cast
 
 from .bounces import Report
-from .classification import classify, classify_status
+from .classification import cause_of, cause_of_status
 from .models import Delivery
 
 State = Delivery.State
@@ -102,7 +102,7 @@ def _bounce(recipient: EmailMessage, message_id: str) -> Report:
     return Report(
         State.BOUNCED,
         text,
-        cause=classify(text) or classify_status(status, text),
+        cause=cause_of(text) or cause_of_status(status, text),
         # Given up after deferrals: Exim says Status 5.0.0 then too, so the reply counts as well.
         is_permanent="4" not in (status[:1], text[:1]),
         message_id=message_id,

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 
-from .classification import LONGEST, Cause, Outcome, Reply, classify
+from .classification import LONGEST, Cause, Outcome, Reply, cause_of
 
 
 def submit(backend: Any, message: EmailMessage) -> Reply:
@@ -42,7 +42,7 @@ def _failure(error: Any) -> Reply:
     if status == 429 or "Throttl" in str(error):
         return Reply(Outcome.THROTTLED, _line(status, error))
     refusal = _line(550, error)
-    if classify(refusal) is Cause.MAILBOX:
+    if cause_of(refusal) is Cause.MAILBOX:
         return Reply(Outcome.REFUSED, refusal)
     # Most are about our settings there, such as the sender: fixed soon, and then no mail is lost.
     return Reply(Outcome.DEFERRED, _line(450, error))

@@ -88,7 +88,7 @@ def mails() -> Iterator[Metric]:
     oldest = max(oldest_due, _age(pending["since"]), _age(taken["since"]))
     text = "Age of the oldest mail that is not delivered, though no limit holds it back"
     yield GaugeMetricFamily("doorcode_mail_oldest_undelivered_seconds", text, value=oldest)
-    room = mail_limits.site_room(mail_limits.SIGN_UPS, at=clock.now())
+    room = mail_limits.site_room(mail_limits.SIGN_UP_MAILS, at=clock.now())
     if room is not None:
         text = "Sign-up mails that the site's limit lets pass now"
         yield GaugeMetricFamily("doorcode_mail_budget_left", text, value=room)

@@ -250,8 +250,8 @@ class Delivery(models.Model):
     @property
     def visible_reason(self) -> str:
         """
-        Whose it is that a mail failed, bounced or is delayed by a refusal, as a visitor sees it: "mailbox", "site" or
-        "unclear"; empty for any other. The same for every address.
+        Who is at fault that a mail failed, bounced or is delayed by a refusal, as a visitor sees it: "mailbox", "site"
+        or "unclear"; empty for any other. The same for every address.
         """
         state, is_refused = self.visible_state, self.cause == Cause.RATE and self.reason is self.Reason.REFUSED
         if state not in ("failed", "bounced") and not (state == "delayed" and is_refused):

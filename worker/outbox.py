@@ -119,13 +119,13 @@ def claim(*, limit: int) -> list[Delivery]:
     """
     with transaction.atomic():
         at = clock.now()
-        return _claim(mail_limits.RESETS, limit, at) or _claim(mail_limits.SIGN_UPS, limit, at)
+        return _claim(mail_limits.ACCOUNT_MAILS, limit, at) or _claim(mail_limits.SIGN_UP_MAILS, limit, at)
 
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     rows = mail_limits.due_within(group, at=at).select_related("sign_up").lock_newest_and_oldest(limit)
     suppression.mark(rows, at=at)
-    if len(rows) == limit or (rows and group is mail_limits.RESETS):
+    if len(rows) == limit or (rows and group is mail_limits.ACCOUNT_MAILS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread
     wanted = [row for row in rows if row.is_wanted]
     if len(wanted) < len(rows):
@@ -139,7 +139,7 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
 
 
 def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
-    is_new = When(pk__in=[row.pk for row in mine if row.admitted_at == at], then=Value(at))
+    is_new = When(pk__in=[row.pk for row in mine if row.admitted_at == at], then=Value(at))  # see `mail_limits.admit`
     Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
         state=State.SENDING,
         attempts=F("attempts") + 1,
@@ -225,7 +225,8 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
     if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
         return SERVICE_PAUSE
     if reply.outcome is Outcome.UNKNOWN:
-        return SILENCE_AGAIN if delivery.reason is Delivery.Reason.NO_ANSWER else SILENCE
+        had_no_answer = delivery.reason is Delivery.Reason.NO_ANSWER  # at the try before this one
+        return SILENCE_AGAIN if had_no_answer else SILENCE
     return BACKOFF[min(delivery.attempts, len(BACKOFF)) - 1]
 
 
@@ -261,6 +262,7 @@ def retry_deferred_sooner(*, accepted: int) -> None:
     if not accepted or time.monotonic() < _next_look:
         return
     with transaction.atomic():
+        # EXEMPT: as all that went to the mail server are. Those that were held back have their own time to wait.
         deferred = Delivery.objects.deferred().filter(EXEMPT).exclude(last_reply__endswith=CANT_BE_BUILT)
         deferred = deferred.exclude(cause=Cause.RATE, last_reply__startswith="5")  # another try prolongs such a ban
         deferred = deferred.alias(rests_since=Coalesce("tried_early_at", "created_at")).filter(

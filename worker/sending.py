@@ -143,13 +143,15 @@ def _record(*, wait: bool) -> None:
     Record what all threads were answered so far, in one transaction. While another thread does that, this one goes on
     sending; with `wait` its own answers are on record when this returns.
     """
-    while _recording.acquire(blocking=wait):
+    is_group = True
+    while is_group:
+        if not _recording.acquire(blocking=wait):
+            return  # another thread is recording, and looks for a further group afterwards
         try:
             _settle([_answers.popleft() for _ in range(len(_answers))])
         finally:
             _recording.release()
-        if len(_answers) < GROUP:
-            return
+        is_group = len(_answers) >= GROUP
 
 
 def _settle(results: list[Result]) -> None:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from .classification import Cause, Outcome, Reply, classify
+from .classification import Outcome, Reply, reply_about_mail
 from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Server, Unavailable, printable, reason
 
 AFTER_DOT = 20.0  # seconds to wait for the answer to DATA; RFC 5321 §4.5.3.2.6 asks for minutes, the lease allows this
@@ -80,7 +80,7 @@ def _send(pool: Pool, sender: str, recipient: str, content: bytes | None, *, unt
             pool.close_idle(doubtful=True)  # what closed this one may have closed them all: a free try on a new one
         finally:
             pool.give_back(connection)
-    return Reply(Outcome.DEFERRED, "the server keeps hanging up")
+    return Reply(Outcome.DEFERRED, "hung up on each connection")
 
 
 def _transmit(connection: Connection, sender: str, recipient: str, content: bytes | None) -> Reply:
@@ -109,7 +109,7 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
         raise _HungUp(reason(error)) from error
     with suppress(OSError):  # end this transaction, so that the next can begin
         connection.is_doubtful = code == 421 or connection.rset()[0] != 250
-    return _classify(code, text)
+    return reply_about_mail(code, printable(code, text))
 
 
 def _after_dot(connection: Connection) -> Reply:
@@ -124,15 +124,4 @@ def _after_dot(connection: Connection) -> Reply:
     if not 200 <= code < 600:  # cut off, or garbage
         return Reply(Outcome.UNKNOWN, printable(code, text))
     connection.is_doubtful = code == 421
-    return _classify(code, text)
-
-
-def _classify(code: int, text: bytes) -> Reply:
-    """
-    The meaning of an answer at RCPT or DATA (RFC 5321 §4.2.1): it is about this mail. Large services say 5xx where they
-    limit a rate, and take the same mail some minutes later.
-    """
-    words = printable(code, text)
-    if code // 100 == 5 and classify(words) is not Cause.RATE:
-        return Reply(Outcome.REFUSED, words)
-    return Reply(Outcome.ACCEPTED if code // 100 == 2 else Outcome.DEFERRED, words)
+    return reply_about_mail(code, printable(code, text))

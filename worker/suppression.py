@@ -35,7 +35,7 @@ class Notice(NamedTuple):
 
 
 def _signer() -> signing.Signer:
-    """A salt of its own: this token proves no mailbox, and no link proof mutes one."""
+    """A salt of its own: this token proves no mailbox, and no proof mutes one."""
     return signing.Signer(salt="doorcode.worker.mute", sep=".")
 
 
@@ -109,7 +109,7 @@ def suppress(*, address: str, reason: Suppression.Reason) -> None:
         Suppression.objects.get_or_create(address=address, defaults=facts)
 
 
-def unmute(*, address: str) -> bool:
+def lift(*, address: str) -> bool:
     """
     Send sign-up mail to a canonical address again, whatever it was suppressed for; False where it was not. Requests
     that were disowned stay spent.

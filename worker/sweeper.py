@@ -36,9 +36,11 @@ def sweep() -> int:
         return 0
     _take_back()
     longest = mail_limits.claimable().longest_due()
-    if longest is None or (notify.notify_workers(longest[0]) and longest[1] < NO_WORKER):
+    if longest is None:
         return 0
-    return sending.deliver()
+    delivery_id, age = longest
+    is_notified = notify.notify_workers(delivery_id)
+    return 0 if is_notified and age < NO_WORKER else sending.deliver()
 
 
 def _take_back() -> None:

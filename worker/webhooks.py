@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from core import clock
 
 from . import bounces
-from .classification import Cause, classify
+from .classification import Cause, cause_of
 from .models import Delivery
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def _report(event: AnymailTrackingEvent) -> bounces.Report:
     said = (event.mta_response or event.description or "").removeprefix("smtp;").strip()
     if state == Delivery.State.COMPLAINED:
         return bounces.Report(state, said, provider_id=event.message_id)
-    cause = classify(said)
+    cause = cause_of(said)
     if cause in (None, Cause.UNCLEAR):
         cause = CAUSES.get(event.reject_reason, Cause.UNCLEAR)
     is_permanent = not said.startswith("4") and not PASSES.search(f"{event.esp_event}")

@@ -120,11 +120,11 @@ class NewUserSerializer(FormSerializer):
     password = serializers.CharField(help_text=_("At least 8 characters"))
 
     def get_form(self, fields: dict[str, str]) -> Form:
-        return RegisterForm(fields, sign_up=find_unfinished(fields.get("id", "")))
+        return RegisterForm(fields, sign_up=find_live(fields.get("id", "")))
 
     def refuse(self, **extra: Any) -> NoReturn:
         """Raise AlreadyRedeemed instead if a parallel call created the account: it has the username, too."""
-        sign_up = find_unfinished(self.initial_data.get("id", ""))
+        sign_up = find_live(self.initial_data.get("id", ""))
         if self.form.has_error("captcha", ErrorCode.LENGTHENED):
             extra["code_length"] = sign_up.length
         super().refuse(**extra)
@@ -283,7 +283,7 @@ def find_sign_up(handle: str) -> CaptchaModel:
     return found[0]
 
 
-def find_unfinished(handle: str) -> CaptchaModel:
+def find_live(handle: str) -> CaptchaModel:
     """The sign-up request of a handle that can still become an account. Raises HandleLost or AlreadyRedeemed."""
     sign_up = find_sign_up(handle)
     if sign_up.is_finished:

@@ -119,7 +119,7 @@ class Resend(OpenCall):
     )
     def post(self, request: Request, id: str) -> Response:
         limits.REQUESTS.hit(request)
-        sign_up = serializers.find_unfinished(id)
+        sign_up = serializers.find_live(id)
         services.resend(sign_up=sign_up, language=self.language, network=client_ip.pseudonym(request))
         sign_up.refresh_from_db()
         return Response(serializers.CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)

@@ -50,7 +50,7 @@ class Chances:
         sign_up.refresh_from_db()
         length = sign_up.length
         try:
-            services.prove(sign_up=sign_up, address=sign_up.address, code=wrong(sign_up), link_proof=None)
+            services.prove(sign_up=sign_up, address=sign_up.address, code=wrong(sign_up), proof=None)
         except CodeMismatch as error:
             if error.attempts_left is not None:
                 self.guesses.append((hands.moment, 10.0**-length))
@@ -168,9 +168,9 @@ class Siege:
     def gets_in(self) -> bool:
         """Finish the sign-up by the link of a mail in the mailbox, if one works; whether it did."""
         for mail in Delivery.objects.filter(state=Delivery.State.SENT).order_by("-sent_at")[:3]:
-            proof = mail.sign_up and codes.link_proof_of(mail.sign_up)
-            if mail.sign_up and verification.holds_proof(mail.sign_up, link_proof=proof):
-                services.prove(sign_up=mail.sign_up, address=self.address, code="", link_proof=proof)
+            proof = mail.sign_up and codes.proof_of(mail.sign_up)
+            if mail.sign_up and verification.holds_proof(mail.sign_up, proof=proof):
+                services.prove(sign_up=mail.sign_up, address=self.address, code="", proof=proof)
                 account = {"username": "owner", "password": PASSWORD, "language": "en"}
                 return services.register(sign_up=mail.sign_up, **account).is_active
         return False

@@ -343,7 +343,7 @@ def test_41_a_scanner_that_presses_buttons_changes_nothing(mail: str, is_muted: 
 
 def link_to(sign_up: CaptchaModel, proof: str | None = None) -> str:
     """The path of a mail's link; with another `proof`, of a forged one."""
-    return f"/signup/link/{sign_up.handle}.{proof or codes.link_proof_of(sign_up)}/"
+    return f"/signup/link/{sign_up.handle}.{proof or codes.proof_of(sign_up)}/"
 
 
 def entries_of(client: Client) -> list[list]:

@@ -357,7 +357,7 @@ def test_40_extra_fields_are_ignored() -> None:
     assert (pending.is_active, pending.is_staff, pending.is_superuser) == (False, False, False)
     assert not CaptchaModel.objects.filter(handle="x" * 24).exists()
     sign_up = make_captcha()
-    made = try_code(sign_up, right(sign_up), user_id=staff.pk, proven_at="2020-01-01", link_proof="x" * 32, **extra)
+    made = try_code(sign_up, right(sign_up), user_id=staff.pk, proven_at="2020-01-01", proof="x" * 32, **extra)
     assert made.status_code == 201
     assert made.json()["id"] == str(pending.public_id)
     alice = User.objects.get(email=ALICE)

@@ -168,7 +168,7 @@ def test_16_a_row_is_not_enough_to_know_its_code() -> None:
     row = {"address": ALICE, "generation": 1, "length": 4}
     pairs = [[codes.derive_code(key=key, nonce=str(n), **row) for key in ("ours", "theirs")] for n in range(20)]
     assert sum(ours == theirs for ours, theirs in pairs) < 3
-    links = {codes.derive_link_proof(key=key, handle="h", nonce="n", generation=1) for key in ("ours", "theirs")}
+    links = {codes.derive_proof(key=key, handle="h", nonce="n", generation=1) for key in ("ours", "theirs")}
     assert len(links) == 2
 
 

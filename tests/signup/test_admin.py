@@ -54,7 +54,7 @@ def shown(admin: Client, path: str) -> str:
 
 @pytest.mark.parametrize("length", [4, 8])
 def test_no_page_shows_a_secret(admin: Client, settings, length: int) -> None:
-    """Neither code, nonce, handle, link proof, key nor lease: in lists, forms, searches and the dashboard."""
+    """Neither code, nonce, handle, proof, key nor lease: in lists, forms, searches and the dashboard."""
     settings.CAPTCHA_LENGTH = length
     sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
@@ -64,7 +64,7 @@ def test_no_page_shows_a_secret(admin: Client, settings, length: int) -> None:
     paths = [*LISTS, "/admin/", "/admin/dashboard/", f"{MAILS}?q={ALICE}", f"{SIGNUPS}?q={ALICE}"]
     paths += [f"{MAILS}{delivery.pk}/change/", f"{SIGNUPS}{sign_up.pk}/change/"]
     paths += [f"/admin/verification/addressguesses/{quote(ALICE)}/change/"]
-    secrets = (sign_up.nonce, sign_up.handle, sign_up.key_id, codes.link_proof_of(sign_up) or "", "f" * 32)
+    secrets = (sign_up.nonce, sign_up.handle, sign_up.key_id, codes.proof_of(sign_up) or "", "f" * 32)
     code = re.compile(rf"(?<![\d.#]){right(sign_up)}(?![\d.])")
     for path in paths:
         page = admin.get(path)

@@ -14,7 +14,7 @@ FIELDS = {"email": ALICE, "username": "alice", "password": PASSWORD, "captcha": 
 
 
 def form_of(sign_up: CaptchaModel, /, link: str = "", **fields: str) -> RegisterForm:
-    return RegisterForm(FIELDS | fields, sign_up=sign_up, link_proof=link)
+    return RegisterForm(FIELDS | fields, sign_up=sign_up, proof=link)
 
 
 def error_codes(form: EmailForm | RegisterForm) -> dict[str, list[str]]:
@@ -160,7 +160,7 @@ def test_the_link_stands_in_for_the_code() -> None:
     """Only the right link."""
     sign_up = make_captcha()
     assert error_codes(form_of(sign_up, link="x" * 32)) == {"captcha": ["required"]}
-    assert form_of(sign_up, link=codes.link_proof_of(sign_up) or "").is_valid()
+    assert form_of(sign_up, link=codes.proof_of(sign_up) or "").is_valid()
 
 
 def test_a_name_that_a_parallel_request_took_is_an_error_at_its_field() -> None:

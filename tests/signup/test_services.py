@@ -136,7 +136,7 @@ def test_a_mail_in_its_backoff_goes_on_waiting(hands: Hands, django_capture_on_c
 def test_a_proof_stays_when_its_visitor_asks_again() -> None:
     """The address is confirmed: nothing is mailed."""
     sign_up = proven()
-    held = {sign_up.handle: codes.link_proof_of(sign_up)}
+    held = {sign_up.handle: codes.proof_of(sign_up)}
     assert services.request_code(address=ALICE, language="en", held=held) == sign_up
     assert Delivery.objects.count() == 0
 
@@ -315,11 +315,11 @@ def test_a_code_can_be_typed_as_soon_as_its_send_has_begun() -> None:
     sign_up = ask()
     code = right(sign_up)
     with pytest.raises(CodeMismatch) as refused:
-        services.prove(sign_up=sign_up, address=ALICE, code=code, link_proof=None)
+        services.prove(sign_up=sign_up, address=ALICE, code=code, proof=None)
     assert refused.value.attempts_left is None
     outbox.claim(limit=1)
     sign_up.refresh_from_db()
-    assert services.prove(sign_up=sign_up, address=ALICE, code=code, link_proof=None)
+    assert services.prove(sign_up=sign_up, address=ALICE, code=code, proof=None)
 
 
 def test_a_code_works_if_the_mail_servers_answer_was_lost(hands: Hands) -> None:
@@ -329,7 +329,7 @@ def test_a_code_works_if_the_mail_servers_answer_was_lost(hands: Hands) -> None:
     outbox.settle(results=[(delivery, Reply(Outcome.UNKNOWN, "silence"))])
     hands.move(minutes=29)
     sign_up.refresh_from_db()
-    assert services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), link_proof=None)
+    assert services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), proof=None)
 
 
 def test_a_code_expires_if_no_answer_ever_comes(hands: Hands) -> None:
@@ -339,7 +339,7 @@ def test_a_code_expires_if_no_answer_ever_comes(hands: Hands) -> None:
     hands.move(minutes=30)
     sign_up.refresh_from_db()
     with pytest.raises(CodeExpired):
-        services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), link_proof=None)
+        services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), proof=None)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.UNAVAILABLE, Outcome.REFUSED])
@@ -350,5 +350,5 @@ def test_a_mail_that_no_server_accepted_opens_no_code(outcome: Outcome) -> None:
     outbox.settle(results=[(delivery, Reply(outcome, "no"))])
     sign_up.refresh_from_db()
     with pytest.raises(CodeMismatch) as refused:
-        services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), link_proof=None)
+        services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), proof=None)
     assert refused.value.attempts_left is None

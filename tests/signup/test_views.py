@@ -176,7 +176,7 @@ def test_a_stranger_cannot_finish_what_the_owner_began(hands: Hands, way: str) -
     make_user("taken", BOB)
     stranger, owner = Client(), Client()
     sign_up = ask(stranger)
-    proof = codes.link_proof_of(sign_up)
+    proof = codes.proof_of(sign_up)
     if way == "stale link":
         hands.move(seconds=700)
     if way in ("code", "forged link"):

@@ -139,13 +139,13 @@ def test_normalizing_gives_ascii_digits_or_nothing(typed: str) -> None:
     assert meant is None or (meant.isascii() and meant.isdecimal())
 
 
-def test_a_link_proof_is_bound_to_handle_nonce_and_generation() -> None:
+def test_a_proof_is_bound_to_handle_nonce_and_generation() -> None:
     """192 bits, URL-safe, and nothing of it carries over."""
     given = {"key": "key", "handle": "handle", "nonce": "nonce", "generation": 1}
-    proof = codes.derive_link_proof(**given)
+    proof = codes.derive_proof(**given)
     assert len(proof) == 32
     others = [{"key": "k"}, {"handle": "h"}, {"nonce": "n"}, {"generation": 2}]
-    assert len({proof, *(codes.derive_link_proof(**given | other) for other in others)}) == 5
+    assert len({proof, *(codes.derive_proof(**given | other) for other in others)}) == 5
 
 
 def test_a_key_id_is_no_part_of_the_key() -> None:

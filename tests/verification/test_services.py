@@ -40,11 +40,11 @@ def test_the_right_code_proves_once_and_is_not_counted(hands: Hands) -> None:
 
 
 def test_a_proof_needs_no_code_any_more(hands: Hands) -> None:
-    """The link proof stands for the code, also after the code has expired."""
+    """The proof stands for the code, also after the code has expired."""
     sign_up = make_captcha()
     proof = services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
     hands.move(hours=2)
-    assert services.prove(sign_up=CaptchaModel.objects.get(), address=ALICE, code="", link_proof=proof) == proof
+    assert services.prove(sign_up=CaptchaModel.objects.get(), address=ALICE, code="", proof=proof) == proof
 
 
 def test_the_handle_alone_is_no_proof(hands: Hands) -> None:
@@ -62,7 +62,7 @@ def test_the_handle_alone_is_no_proof(hands: Hands) -> None:
 def test_the_right_code_is_right_again_until_it_is_redeemed() -> None:
     """Proven on the phone, typed on the desktop: both are the owner of the mailbox."""
     sign_up = make_captcha()
-    prove(sign_up, "", link_proof=codes.link_proof_of(sign_up))
+    prove(sign_up, "", proof=codes.proof_of(sign_up))
     prove(CaptchaModel.objects.get(), right(sign_up))
     assert guesses() == 0
 
@@ -80,7 +80,7 @@ def test_a_disowned_request_is_not_proven_any_more() -> None:
     sign_up = make_captcha()
     stale = CaptchaModel.objects.get()
     services.void(handle=sign_up.handle)
-    prove(stale, "", link_proof=codes.link_proof_of(stale))
+    prove(stale, "", proof=codes.proof_of(stale))
     sign_up.refresh_from_db()
     assert (sign_up.proven_at, sign_up.is_finished, services.redeem(sign_up=sign_up)) == (None, False, False)
 
@@ -164,7 +164,7 @@ def test_no_value_is_right_for_a_decoy(hands: Hands) -> None:
     with pytest.raises(TooManyAttempts):
         prove(sign_up, right(sign_up))
     with pytest.raises(TooManyAttempts):
-        prove(sign_up, "", link_proof=codes.link_proof_of(sign_up))
+        prove(sign_up, "", proof=codes.proof_of(sign_up))
     hands.move(seconds=600)
     with pytest.raises(CodeExpired):
         prove(sign_up, right(sign_up))
@@ -175,7 +175,7 @@ def test_the_link_proves_even_when_tries_are_used_up(hands: Hands) -> None:
     sign_up = make_captcha()
     CaptchaModel.objects.update(attempts=5)
     sign_up.refresh_from_db()
-    prove(sign_up, "", link_proof=codes.link_proof_of(sign_up))
+    prove(sign_up, "", proof=codes.proof_of(sign_up))
     sign_up.refresh_from_db()
     assert sign_up.proven_by == "link"
 
@@ -185,7 +185,7 @@ def test_a_forged_link_proves_nothing(proof: str) -> None:
     """It is as good as none: the code is needed."""
     sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
-        prove(sign_up, wrong(sign_up), link_proof=proof)
+        prove(sign_up, wrong(sign_up), proof=proof)
 
 
 def test_an_expired_link_proves_nothing(hands: Hands) -> None:
@@ -193,7 +193,7 @@ def test_an_expired_link_proves_nothing(hands: Hands) -> None:
     sign_up = make_captcha()
     hands.move(seconds=600)
     with pytest.raises(CodeExpired):
-        prove(sign_up, "", link_proof=codes.link_proof_of(sign_up))
+        prove(sign_up, "", proof=codes.proof_of(sign_up))
 
 
 def test_a_proof_is_redeemed_once() -> None:
@@ -208,11 +208,11 @@ def test_a_proof_is_redeemed_once() -> None:
 def test_a_rotated_key_still_verifies(settings) -> None:
     """A code made under a fallback key is right, and so is its link."""
     sign_up = make_captcha()
-    code, link = right(sign_up), codes.link_proof_of(sign_up)
+    code, link = right(sign_up), codes.proof_of(sign_up)
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another-key"
     assert right(sign_up) == code
-    assert codes.link_proof_of(sign_up) == link
+    assert codes.proof_of(sign_up) == link
     prove(sign_up, code)
 
 
@@ -273,13 +273,13 @@ def test_the_lifetime_of_a_code_is_capped(hands: Hands) -> None:
 def test_a_resend_replaces_a_code_that_is_no_longer_valid(hands: Hands, reason: str) -> None:
     """A new generation: new code, no tries counted, the old code and the old link are wrong."""
     sign_up = make_captcha()
-    old_code, old_link = right(sign_up), codes.link_proof_of(sign_up)
+    old_code, old_link = right(sign_up), codes.proof_of(sign_up)
     hands.move(seconds=600 if reason == "expired" else 60)
     sign_up.attempts = 5
     assert services.renew(sign_up=sign_up, decoy=False, in_flight=False)
     sign_up = CaptchaModel.objects.get()
     assert (sign_up.generation, sign_up.attempts, sign_up.expires_at) == (2, 0, None)
-    assert codes.link_proof_of(sign_up) != old_link
+    assert codes.proof_of(sign_up) != old_link
     services.accept(mails=[(sign_up.pk, 1)], at=hands.moment)  # the old mail, late
     sign_up.refresh_from_db()
     assert sign_up.expires_at is None

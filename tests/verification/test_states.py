@@ -41,4 +41,4 @@ def test_a_query_by_state_finds_the_rows_that_are_in_it(hands: Hands) -> None:
         found = set(CaptchaModel.objects.filter(matching(state)))
         assert found, state
         assert found == {row for row in rows if state_of(row) is state}
-    assert set(CaptchaModel.objects.unfinished()) == {row for row in rows if state_of(row) is not State.LOST}
+    assert set(CaptchaModel.objects.live()) == {row for row in rows if state_of(row) is not State.LOST}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker import classification
-from worker.classification import OURS, Cause, classify, classify_status
+from worker.classification import OURS, Cause, cause_of, cause_of_status
 
 FILE = Path(classification.__file__).parent / "data" / "replies.toml"
 BLOCKED = "messages from [192.0.2.1] weren't sent. Please contact your Internet service provider since part of their network is on our block list"
@@ -165,7 +165,7 @@ REPLIES = {
 )
 def test_whose_a_refusal_is(cause: Cause, reply: str) -> None:
     """Replies of large mail services and of common servers."""
-    assert classify(reply) is cause
+    assert cause_of(reply) is cause
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_whose_a_refusal_is(cause: Cause, reply: str) -> None:
 )
 def test_what_is_no_refusal_has_no_cause(reply: str) -> None:
     """Acceptances, and words of this site."""
-    assert classify(reply) is None
+    assert cause_of(reply) is None
 
 
 @pytest.mark.parametrize(
@@ -181,14 +181,14 @@ def test_what_is_no_refusal_has_no_cause(reply: str) -> None:
 )
 def test_the_address_of_a_visitor_does_not_decide(address: str) -> None:
     """Servers repeat it."""
-    assert classify(f"550 {address} no such user here") is Cause.MAILBOX
-    assert classify(f"550 {address} no") is Cause.UNCLEAR
+    assert cause_of(f"550 {address} no such user here") is Cause.MAILBOX
+    assert cause_of(f"550 {address} no") is Cause.UNCLEAR
 
 
 def test_a_code_is_not_looked_for_in_an_ip_address_or_a_version() -> None:
     """Only where servers write it."""
-    assert classify("550 4.1.1.20 is not welcome") is Cause.UNCLEAR
-    assert classify("550 rejected by filter 5.1.1") is Cause.UNCLEAR
+    assert cause_of("550 4.1.1.20 is not welcome") is Cause.UNCLEAR
+    assert cause_of("550 rejected by filter 5.1.1") is Cause.UNCLEAR
 
 
 @pytest.mark.parametrize(
@@ -207,12 +207,12 @@ def test_a_code_is_not_looked_for_in_an_ip_address_or_a_version() -> None:
 )
 def test_a_status_may_stand_beside_its_text(status: str, text: str, cause: Cause | None) -> None:
     """As in a bounce; by the same order as in a reply."""
-    assert classify_status(status, text) is cause
+    assert cause_of_status(status, text) is cause
 
 
 def test_the_length_of_a_reply_costs_nothing() -> None:
     """Each pattern is linear in what is read of it, whatever a server writes."""
-    classify("550 warm up")
+    cause_of("550 warm up")
     for piece in (
         "5",
         "a ",
@@ -227,7 +227,7 @@ def test_the_length_of_a_reply_costs_nothing() -> None:
         "550 5.",
     ):
         begun = time.perf_counter()
-        assert classify("550 " + piece * 200_000) is not None
+        assert cause_of("550 " + piece * 200_000) is not None
         assert time.perf_counter() - begun < 0.5, piece
 
 

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.django_db
         ({"state": "expired", "last_reply": "the account is gone"}, "over"),
         ({"state": "expired", "last_reply": "the code can't be derived any more"}, "over"),
         ({"last_reply": "ConnectionRefusedError: refused"}, "no_answer"),
+        ({"last_reply": "hung up on each connection"}, "no_answer"),
     ],
 )
 def test_the_word_of_a_row_and_the_rows_of_a_word_agree(columns: dict, reason: str | None) -> None:

@@ -115,11 +115,11 @@ def test_the_disowned_request_is_spent_whoever_holds_it() -> None:
     sign_up = make_captcha()
     notice = suppression.read(suppression.token_for(sign_up))
     suppression.mute(notice=notice)
-    suppression.unmute(address=notice.address)
-    proof = codes.link_proof_of(sign_up)
+    suppression.lift(address=notice.address)
+    proof = codes.proof_of(sign_up)
     sign_up.refresh_from_db()
     with pytest.raises(HandleLost):
-        services.prove(sign_up=sign_up, address=ALICE, code=codes.code_of(sign_up), link_proof=proof)
+        services.prove(sign_up=sign_up, address=ALICE, code=codes.code_of(sign_up), proof=proof)
     assert CaptchaModel.objects.by_handles([sign_up.handle]) == []
 
 
@@ -156,8 +156,8 @@ def test_a_mute_token_proves_nothing_and_a_link_mutes_nothing() -> None:
     assert suppression.read(link) is None
     body, _, mac = mute.partition(".")
     for forged in (mac, mac[:32]):
-        assert not codes.is_link_proof(sign_up, forged)
-        assert not services.holds_proof(sign_up, link_proof=forged)
+        assert not codes.is_proof(sign_up, forged)
+        assert not services.holds_proof(sign_up, proof=forged)
     assert suppression.read(f"{body}.{link.partition('.')[2]}") is None
 
 
@@ -274,7 +274,7 @@ def test_a_suppressed_address_is_not_muted(reason: Suppression.Reason) -> None:
 def test_a_suppression_is_lifted_by_hand(asked: Asked, reason: Suppression.Reason) -> None:
     """By an operator, for the mailbox works again; the next bounce counts as the first."""
     suppress(reason)
-    assert suppression.unmute(address=ALICE)
+    assert suppression.lift(address=ALICE)
     make_delivery(make_captcha(accepted=False))
     sending.deliver()
     assert asked == [(ALICE, True)]

@@ -16,10 +16,10 @@ ACCOUNTS = [
         "Once the mailbox is proven, anybody with the handle may finish the request",
         Edit(
             "verification/services.py",
-            "    if state is State.LOST or sign_up.decoy or not link_proof:\n",
+            "    if state is State.LOST or sign_up.decoy or not proof:\n",
             "    if sign_up.proven_at and state is not State.LOST:\n"
             "        return True\n"
-            "    if state is State.LOST or sign_up.decoy or not link_proof:\n",
+            "    if state is State.LOST or sign_up.decoy or not proof:\n",
         ),
         "test_accounts.py::test_31_the_owner_proves_a_strangers_request_and_stumbles",
     ),
@@ -129,10 +129,10 @@ ACCOUNTS = [
         "The account is written into the session that is there",
         Edit(
             VIEWS,
-            "        login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])\n",
-            '        request.session["_auth_user_id"] = str(user.pk)\n'
-            '        request.session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[0]\n'
-            '        request.session["_auth_user_hash"] = user.get_session_auth_hash()\n',
+            "            login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])\n",
+            '            request.session["_auth_user_id"] = str(user.pk)\n'
+            '            request.session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[0]\n'
+            '            request.session["_auth_user_hash"] = user.get_session_auth_hash()\n',
         ),
         "test_accounts.py::test_36_the_session_changes_its_key_at_sign_in",
     ),
@@ -217,7 +217,7 @@ ACCOUNTS = [
         Edit(
             VIEWS,
             "    is_new = Visitor(request).open_link(",
-            '    services.prove(sign_up=sign_ups[0], address=sign_ups[0].address, code="", link_proof=link_proof)\n'
+            '    services.prove(sign_up=sign_ups[0], address=sign_ups[0].address, code="", proof=proof)\n'
             "    is_new = Visitor(request).open_link(",
         ),
         "test_accounts.py::test_41_reading_changes_nothing",
@@ -276,14 +276,14 @@ ACCOUNTS = [
     defect(
         64,
         "The browser keeps a request for any link that has its handle, whatever the proof",
-        Edit(VIEWS, "if not sign_ups or not codes.is_link_proof(sign_ups[0], link_proof):", "if not sign_ups:"),
+        Edit(VIEWS, "if not sign_ups or not codes.is_proof(sign_ups[0], proof):", "if not sign_ups:"),
         "test_accounts.py::test_64_a_forged_link_changes_nothing",
         "test_accounts.py::test_64_a_forged_link_tells_nothing_of_a_handle",
     ),
     defect(
         64,
         "The oldest request leaves the cookie, also one that was begun here",
-        Edit("signup/visitor.py", "(each.handle in finished, not each.own, not each.link_proof)", "0"),
+        Edit("signup/visitor.py", "(each.handle in finished, not each.own, not each.proof)", "0"),
         "test_accounts.py::test_64_links_end_no_sign_up_that_was_begun_here",
     ),
     defect(
@@ -291,8 +291,7 @@ ACCOUNTS = [
         "A typed code is compared with the request that a link brought",
         Edit(
             "signup/visitor.py",
-            "                not verification.holds_proof(sign_up, link_proof=held.link_proof),\n"
-            "                not held.own,\n",
+            "                not verification.holds_proof(sign_up, proof=held.proof),\n                not held.own,\n",
             "",
         ),
         "test_accounts.py::test_64_when_the_strangers_link_is_over_the_own_code_is_right",

@@ -18,7 +18,7 @@ GUESSING = [
     defect(
         7,
         "The row's state, with its tries, is not checked again where a guess is counted",
-        Edit(SERVICES, "        refuse(state_of(sign_up), address_fits=True)\n", ""),
+        Edit(SERVICES, "        require_open(state_of(sign_up), address_fits=True)\n", ""),
         "test_races.py::test_07_of_200_parallel_wrong_codes_five_are_compared[sqlite]",
         "test_api.py::test_07_of_200_parallel_wrong_codes_at_most_five_are_compared",
     ),
@@ -46,7 +46,7 @@ GUESSING = [
             "    _count_guess(sign_up, now)\n",
             "    if codes.same(codes.code_of(sign_up), code) and not sign_up.decoy:\n"
             "        _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE)\n"
-            '        return codes.link_proof_of(sign_up) or ""\n'
+            '        return codes.proof_of(sign_up) or ""\n'
             "    _count_guess(sign_up, now)\n",
         ),
         "test_guessing.py::test_09_the_count_survives_a_failing_request",
@@ -88,9 +88,9 @@ GUESSING = [
         "A right code is right, however many tries or minutes are over",
         Edit(
             SERVICES,
-            "    refuse(state_of(sign_up), address_fits=sign_up.address == address)\n",
+            "    require_open(state_of(sign_up), address_fits=sign_up.address == address)\n",
             "    if not codes.same(codes.code_of(sign_up), code):\n"
-            "        refuse(state_of(sign_up), address_fits=sign_up.address == address)\n",
+            "        require_open(state_of(sign_up), address_fits=sign_up.address == address)\n",
         ),
         "test_guessing.py::test_11_the_answer_depends_on_the_state_alone",
     ),
@@ -125,18 +125,18 @@ GUESSING = [
     ),
     defect(
         13,
-        "The code is derived from the address: all its unfinished requests have the same",
+        "The code is derived from the address: all its live requests have the same",
         Edit("verification/codes.py", 'f"{nonce}|{generation}|{length}', 'f"{generation}|{length}'),
         "test_races.py::test_13_no_code_of_one_request_fits_another[sqlite]",
     ),
     defect(
         13,
-        "A code is compared with those of all unfinished requests of its address",
+        "A code is compared with those of all live requests of its address",
         Edit(
             SERVICES,
             "    if not codes.same(codes.code_of(sign_up), code) or sign_up.decoy:",
-            "    unfinished = CaptchaModel.objects.unfinished().filter(address=address)\n"
-            "    if not any(codes.same(codes.code_of(each), code) for each in unfinished) or sign_up.decoy:",
+            "    live = CaptchaModel.objects.live().filter(address=address)\n"
+            "    if not any(codes.same(codes.code_of(each), code) for each in live) or sign_up.decoy:",
         ),
         "test_races.py::test_13_no_code_of_one_request_fits_another[sqlite]",
     ),

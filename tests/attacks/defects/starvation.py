@@ -4,8 +4,8 @@ from .model import Edit, defect
 
 LIMITS, SENDER = "worker/mail_limits.py", "worker/sending.py"
 ONE_GROUP = (
-    Edit(LIMITS, "SIGN_UPS = MailLimit(~Q(kind__in=ACCOUNT_KINDS), ", "SIGN_UPS = MailLimit(Q(), "),
-    Edit(LIMITS, "RESETS = MailLimit(Q(kind__in=ACCOUNT_KINDS), ", "RESETS = MailLimit(Q(), "),
+    Edit(LIMITS, "SIGN_UP_MAILS = MailLimit(~Q(kind__in=ACCOUNT_KINDS), ", "SIGN_UP_MAILS = MailLimit(Q(), "),
+    Edit(LIMITS, "ACCOUNT_MAILS = MailLimit(Q(kind__in=ACCOUNT_KINDS), ", "ACCOUNT_MAILS = MailLimit(Q(), "),
 )
 
 STARVATION = [
