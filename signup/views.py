@@ -1,6 +1,7 @@
 """The pages of the journey. A view asks the visitor, calls one form and one service, and answers."""
 
 import secrets
+from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -274,7 +275,7 @@ def _finished_or_lost(request: HttpRequest, sign_up: CaptchaModel | None) -> Htt
 
 def _terms(request: HttpRequest) -> str:
     """The terms beside the button, in words; "" where the site has none."""
-    return " ".join(strip_tags(render_to_string("brand/terms.html", request=request)).split())
+    return " ".join(unescape(strip_tags(render_to_string("brand/terms.html", request=request))).split())
 
 
 def _see_other(to: str) -> HttpResponseRedirect:
