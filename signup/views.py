@@ -223,12 +223,14 @@ def set_language(request: HttpRequest) -> HttpResponse:
     """
     Django's own view, which also keeps a draft: the language switch is part of the page's form.
 
-    `?next=` is the page to go back to, as the form may have a `next` of its own.
+    `?next=` is the page to go back to, as the form may have a `next` of its own. Django's view would take every
+    language that Django itself has, and in any spelling; this takes those that the site offers, as `?lang=` does.
     """
+    fields = request.POST.copy()
+    fields["language"] = languages.supported(fields.get("language", "")) or ""
     if "next" in request.GET:
-        fields = request.POST.copy()
         fields["next"] = request.GET["next"]
-        request.POST = fields  # type: ignore[assignment]
+    request.POST = fields  # type: ignore[assignment]
     response = i18n.set_language(request)
     code = response.cookies.get(settings.LANGUAGE_COOKIE_NAME)
     if code:
