@@ -233,6 +233,12 @@ def test_c4_an_address_is_shown_in_its_own_script(client: Client, code: str) -> 
     assert "wang@例子.中国" in text_of(client.get("/signup/verify/"))
     verify(client, sign_up)
     assert "wang@例子.中国" in text_of(client.get("/account/"))
+    assert "wang@例子.中国" in text_of(client.get("/account/delete/"))
+    client.post("/password-reset/", {"email": sign_up.address})
+    assert "wang@例子.中国" in text_of(client.get("/password-reset/done/"))
+    reset = messages.build(Delivery.objects.latest("pk"))
+    assert "wang@例子.中国" in reset.body
+    assert "wang@例子.中国" in str(reset.alternatives[0][0])
 
 
 @pytest.mark.parametrize(
