@@ -279,6 +279,7 @@ def test_closed_sign_up_says_so_and_makes_nothing(client: Client, settings) -> N
         assert page.status_code == 403
         assert "Sign-up is closed at the moment" in text_of(page)
     assert not User.objects.exists()
+    assert "No account yet?" not in text_of(client.get("/login/"))
 
 
 def test_a_form_sent_twice_makes_one_request(client: Client) -> None:
