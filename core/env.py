@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import environ
+import idna
 from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import to_language
@@ -110,8 +111,10 @@ class Env(environ.Env):  # type: ignore[misc]
         """Django's settings for a database. The URL's query adds to the OPTIONS of its engine, `pool_*` to the pool."""
         database: dict[str, Any] = self.db_url(var, default=default)
         options = database.get("OPTIONS", {})
-        if database["ENGINE"] == "django.db.backends.sqlite3":
+        if database.get("ENGINE") == "django.db.backends.sqlite3":
             return {**database, "OPTIONS": sqlite | options}
+        if database.get("ENGINE") != "django.db.backends.postgresql":
+            raise _refusal(var, "a database", "postgres://user:password@host:5432/name", "sqlite:////path/file.sqlite3")
         # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it
         # again. Under a stricter level PostgreSQL raises an error instead, which the visitor would see.
         level = str(options.pop("isolation_level", "read committed"))
@@ -192,7 +195,7 @@ class Env(environ.Env):  # type: ignore[misc]
         Return the senders of mails by language, as `by_language` does: ASCII addresses with or without a name. By
         default `noreply@` the host, with the site's `names`.
         """
-        domain = "localhost" if ":" in host else _in_ascii(host)
+        domain = "localhost" if ":" in host else host
         defaults = {
             code: str(Address(display_name=" ".join(name.split()), username="noreply", domain=domain))
             for code, name in names.items()
@@ -218,8 +221,8 @@ class Env(environ.Env):  # type: ignore[misc]
         """
         if not (name := self.str(var, default="").strip()):
             is_name = "." in host and ":" not in host and not re.fullmatch(r"[\d.]+", host)
-            return _in_ascii(host) if is_name else ""
-        name = name if name.isascii() else _in_ascii(name)
+            return host if is_name else ""
+        name = in_ascii(var, name)
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[A-Za-z0-9.:]+\]", name):
             raise _refusal(var, "a host name", "accounts.example.com", "[192.0.2.1]")
         return name
@@ -230,9 +233,13 @@ def is_weak_key(key: str) -> bool:
     return len(key) < KEY_LENGTH or len(set(key)) < KEY_CHARACTERS or key.startswith(KNOWN_KEYS)
 
 
-def _in_ascii(host: str) -> str:
-    """A host name as the DNS has it: 例子.中国 is xn--fsqu00a.xn--fiqs8s."""
-    return host.encode("idna").decode()
+def in_ascii(var: str, host: str) -> str:
+    """A host name in a variable, as the DNS and the Host header have it: 例子.中国 is xn--fsqu00a.xn--fiqs8s."""
+    name = host.lstrip(".")  # Django's ALLOWED_HOSTS has .example.com for all hosts below
+    try:
+        return host if host.isascii() else "." * (len(host) - len(name)) + idna.encode(name, uts46=True).decode()
+    except idna.IDNAError as error:
+        raise ImproperlyConfigured(f"{var} can't be read / 无法读取 {var}：{error}") from error
 
 
 def _entries(text: str) -> list[str]:

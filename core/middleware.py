@@ -9,6 +9,7 @@ from contextlib import suppress
 import structlog
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
+from django.utils.cache import patch_cache_control
 from django.utils.deprecation import MiddlewareMixin
 
 from . import client_ip, lengths
@@ -31,6 +32,9 @@ class PrivatePages(MiddlewareMixin):
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response.headers.setdefault("Cache-Control", "private, no-store, no-transform")
+        given = response["Cache-Control"]
+        if "no-store" in given and "no-transform" not in given:  # Django's never_cache: sign-in, resets, the admin
+            patch_cache_control(response, no_transform=True)
         return response
 
 

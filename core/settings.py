@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import to_language
 
 from . import languages, lengths, mail_urls
-from .env import Env
+from .env import Env, in_ascii
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
@@ -34,7 +34,12 @@ BRAND_COLOR = env.color("BRAND_COLOR", default="")
 _site = urlsplit(SITE_URL)
 if _site.scheme not in ("http", "https") or not _site.hostname:
     raise ImproperlyConfigured("SITE_URL must look like https://example.com / SITE_URL 的格式应如 https://example.com")
-ALLOWED_HOSTS = env.names("ALLOWED_HOSTS") or [_site.hostname, *(["localhost", "127.0.0.1"] if DEBUG else [])]
+_host = in_ascii("SITE_URL", _site.hostname)
+ALLOWED_HOSTS = [in_ascii("ALLOWED_HOSTS", host) for host in env.names("ALLOWED_HOSTS")]
+ALLOWED_HOSTS = ALLOWED_HOSTS or [
+    f"[{_host}]" if ":" in _host else _host,  # as a Host header has an IPv6 address
+    *(["localhost", "127.0.0.1"] if DEBUG else []),
+]
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # opens /metrics, which without it is closed
 DEMO = DEBUG and env.bool("DEMO", default=False)
@@ -234,13 +239,13 @@ MAIL_WEBHOOKS = [name for name in MAIL_SERVICES if mail_urls.can_report(name, AN
 INSTALLED_APPS += ["anymail"] if MAIL_SERVICES else []
 EMAIL_MAX_CONNECTIONS = env.int("EMAIL_MAX_CONNECTIONS", default=16)  # of one worker process, one for each thread
 SMTP_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
-FROM_EMAILS = env.senders("DEFAULT_FROM_EMAIL", names=SITE_NAMES, host=_site.hostname)
+FROM_EMAILS = env.senders("DEFAULT_FROM_EMAIL", names=SITE_NAMES, host=_host)
 DEFAULT_FROM_EMAIL = next(iter(FROM_EMAILS.values()))
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 DKIM_SELECTOR = env.str("DKIM_SELECTOR", default="")  # of the key by which the mail server signs, for the doctor
 REPLY_TO_EMAILS = env.mail_addresses("EMAIL_REPLY_TO")
 EMAIL_REPLY_TO = next(iter(REPLY_TO_EMAILS.values()), "")  # of the languages that have none of their own
-EMAIL_HELO = env.helo("EMAIL_HELO", host=_site.hostname)  # "" is smtplib's default
+EMAIL_HELO = env.helo("EMAIL_HELO", host=_host)  # "" is smtplib's default
 
 # --- Accounts ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "signup.User"
@@ -321,7 +326,7 @@ warnings.filterwarnings("ignore", "No directory at", UserWarning)  # nothing is 
 
 # --- Headers and cookies; https follows from SITE_URL -----------------------------------------------------------------
 _https = _site.scheme == "https"
-CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc}"]
+CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc.lower().replace(_site.hostname, _host)}"]
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SIGNUP_COOKIE_SECURE = _https
 # Browsers take a cookie of such a name from this host only: a neighbouring subdomain can't set or replace it.
 COOKIE_PREFIX = "__Host-" if _https else ""

@@ -8,7 +8,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import get_language
 
-from core import clock, passwords
+from core import clock, email_addresses, passwords
 from verification import codes
 from verification.models import CaptchaModel
 from worker import messages, suppression
@@ -44,7 +44,7 @@ def password_reset(delivery: Delivery) -> Context:
     uid = urlsafe_base64_encode(force_bytes(delivery.user.pk))
     token = passwords.reset_tokens.make_token(delivery.user)
     return {
-        "username": delivery.user.get_username(),
+        "username": email_addresses.shown(delivery.user.email),
         "link": _url("password_reset_confirm", uid, token),
         "minutes": settings.PASSWORD_RESET_TIMEOUT // 60,
         **_undo(delivery),

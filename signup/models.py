@@ -64,7 +64,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         if self.filter(username_key=usernames.key(name)).exists():
             raise ValidationError(_("That username is taken. Choose another"), code="username_taken")
         columns: dict[str, Any] = {"is_active": True, "activated_at": clock.now(), **extra}
-        columns |= {"username": name, "username_key": usernames.key(name), "password": make_password(password)}
+        columns |= {"username": name, "password": make_password(password)}
         # Only a pending row is taken over, of a sign-up that somebody began with this address.
         user: User = self.pending().update_or_create(email=address, defaults=columns)[0]
         return user
@@ -137,8 +137,15 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.username or self.email
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save the row. A new password, no password or disabling end the sessions, and delete the API tokens."""
+        """
+        Save the row, a username with its key. A new password, no password or disabling end the sessions, and delete the
+        API tokens.
+        """
         written = kwargs.get("update_fields")
+        if written is None or "username" in written:
+            self.username_key = usernames.key(self.username) if self.username else None
+            if written:
+                kwargs["update_fields"] = written = {*written, "username_key"}
         disabled = self.pk is not None and not self.is_active and (written is None or "is_active" in written)
         if disabled:
             self.session_salt = get_random_string(SALT_LENGTH)

@@ -159,7 +159,7 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
             user: User = User.objects.select_for_update(no_key=True).get_or_create(email=sign_up.address)[0]
             if user.is_registered:
                 raise AlreadyRegistered
-            user.username, user.username_key = username, usernames.key(username)
+            user.username = username
             user.password, user.language = hashed, language
             user.is_active, user.activated_at = True, clock.now()
             user.terms, user.terms_accepted_at = terms, user.activated_at if terms else None

@@ -1,6 +1,7 @@
 """The pages of the journey. A view asks the visitor, calls one form and one service, and answers."""
 
 import secrets
+from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -222,12 +223,14 @@ def set_language(request: HttpRequest) -> HttpResponse:
     """
     Django's own view, which also keeps a draft: the language switch is part of the page's form.
 
-    `?next=` is the page to go back to, as the form may have a `next` of its own.
+    `?next=` is the page to go back to, as the form may have a `next` of its own. Django's view would take every
+    language that Django itself has, and in any spelling; this takes those that the site offers, as `?lang=` does.
     """
+    fields = request.POST.copy()
+    fields["language"] = languages.supported(fields.get("language", "")) or ""
     if "next" in request.GET:
-        fields = request.POST.copy()
         fields["next"] = request.GET["next"]
-        request.POST = fields  # type: ignore[assignment]
+    request.POST = fields  # type: ignore[assignment]
     response = i18n.set_language(request)
     code = response.cookies.get(settings.LANGUAGE_COOKIE_NAME)
     if code:
@@ -274,7 +277,7 @@ def _finished_or_lost(request: HttpRequest, sign_up: CaptchaModel | None) -> Htt
 
 def _terms(request: HttpRequest) -> str:
     """The terms beside the button, in words; "" where the site has none."""
-    return " ".join(strip_tags(render_to_string("brand/terms.html", request=request)).split())
+    return " ".join(unescape(strip_tags(render_to_string("brand/terms.html", request=request))).split())
 
 
 def _see_other(to: str) -> HttpResponseRedirect:

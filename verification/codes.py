@@ -24,8 +24,9 @@ HANDLE = "[A-Za-z0-9_-]{24}"  # a handle, as a regular expression
 # One run of digits, in which spaces, dashes and dots may stand, and words around it, as in "验证码：1234。".
 # With a Latin letter next to it, it is part of something else: a name, a number in base 16.
 _SEPARATORS = r"[\s\-\u2010-\u2015\u2212.·]*"
-_WORDS = r"""[\p{L}\p{M}\s\-\u2010-\u2015\u2212.·,:;!?。、()【】「」『』《》〈〉“”‘’"'`*#]*"""
-_CODE = regex.compile(rf"{_WORDS}(?<![A-Za-z])(\p{{Nd}}(?:{_SEPARATORS}\p{{Nd}})*)(?![A-Za-z]){_WORDS}")
+# Any punctuation but that of lists, paths and numbers: a mail may be quoted as „1234“, «1234» or ؛1234.
+_WORDS = r"[\p{L}\p{M}\p{P}\s\u2212`--\p{Pc}\[\]{}/\\%&@]*"
+_CODE = regex.compile(rf"{_WORDS}(?<![A-Za-z])(\p{{Nd}}(?:{_SEPARATORS}\p{{Nd}})*)(?![A-Za-z]){_WORDS}", regex.V1)
 _LETTERS = "BCDFGHJKMNPQRSTVWXYZ"  # no vowel, so no word; nothing that could be taken for a digit
 
 

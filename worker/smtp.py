@@ -22,9 +22,9 @@ _pools: dict[Server, Pool] = {}  # of the process: Django makes a new backend ob
 
 class EmailBackend(BaseEmailBackend):
     """
-    Each message has one recipient. `send_messages` is Django's; workers call `submit`, which returns the server's
-    answer. Connections open when they are needed, and `close` closes those that are not in use. The options are those
-    of Django's own SMTP backend; EMAIL_URL says those that are not given.
+    `send_messages` is Django's. Workers call `submit` with a message to one recipient; it returns the server's answer.
+    Connections open when they are needed, and `close` closes those that are not in use. The options are those of
+    Django's own SMTP backend; EMAIL_URL says those that are not given.
     """
 
     def __init__(self, *, fail_silently: bool = False, alias: str | None = None, **options: Any) -> None:
@@ -35,23 +35,28 @@ class EmailBackend(BaseEmailBackend):
         self.pool = _pools.setdefault(self.server, Pool(self.server))
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        """Return how many were accepted. Raises SMTPException at the first other one, unless `fail_silently`."""
-        replies = []
-        for message in email_messages:
-            replies.append(self.submit(message))
-            if replies[-1].outcome is not Outcome.ACCEPTED and not self.fail_silently:
-                raise smtplib.SMTPException(replies[-1].text)
-        return sum(reply.outcome is Outcome.ACCEPTED for reply in replies)
-
-    def submit(self, message: EmailMessage, *, only_ask: bool = False) -> Reply:
         """
-        Send one message within DEADLINE seconds. With `only_ask`, ask whether the server would take a message for this
-        recipient, and send nothing.
+        Return how many were accepted for all their recipients. Raises SMTPException after the first other one, unless
+        `fail_silently`.
+        """
+        accepted = 0
+        for message in email_messages:
+            replies = [self.submit(message, recipient=each) for each in message.recipients()]
+            refused = [reply.text for reply in replies if reply.outcome is not Outcome.ACCEPTED]
+            if refused and not self.fail_silently:
+                raise smtplib.SMTPException(refused[0])
+            accepted += bool(replies) and not refused
+        return accepted
+
+    def submit(self, message: EmailMessage, *, only_ask: bool = False, recipient: str = "") -> Reply:
+        """
+        Send one message to `recipient`, by default its first, within DEADLINE seconds. With `only_ask`, ask whether the
+        server would take a message for this recipient, and send nothing.
 
         Never raises for what a server does; a message that can't be written raises before anything is sent.
         """
         content = message.message().as_bytes().replace(b"\n", b"\r\n")
-        sender, [recipient] = parseaddr(message.from_email)[1], message.recipients()
+        sender, recipient = parseaddr(message.from_email)[1], recipient or message.recipients()[0]
         return _send(self.pool, sender, recipient, None if only_ask else content, until=time.monotonic() + DEADLINE)
 
     def close(self) -> None:

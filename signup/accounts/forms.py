@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from core import languages
 from signup.forms import AddressField, NewPasswordField
 from signup.models import User
 
@@ -66,10 +67,18 @@ class NewPasswordForm(forms.Form):
         return self.user
 
 
+class LanguageField(forms.ChoiceField):
+    """A language that the site offers, cleaned into its code there: zh-hans for zh-CN."""
+
+    def to_python(self, value: Any) -> str:
+        code: str = super().to_python(value)
+        return languages.supported(code) or code
+
+
 class LanguageForm(forms.Form):
     """The language of the mails to an account."""
 
-    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+    language = LanguageField(label=_("Language"), choices=settings.LANGUAGES)
 
 
 class CurrentPasswordForm(forms.Form):

@@ -140,7 +140,6 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """A saved account is registered, active or disabled: no code of a sign-up changes it any more."""
-        obj.username_key = usernames.key(obj.username) if obj.username else None
         obj.activated_at = obj.activated_at or clock.now()
         if not change:
             obj.is_active = True

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core import client_ip, languages
+from core import client_ip, email_addresses, languages
 from signup import limits, progress, services
 from signup.accounts import services as account_services
 from signup.models import User
@@ -200,7 +200,7 @@ class PasswordReset(OpenCall):
         serializer.is_valid(raise_exception=True)
         email, network = serializer.validated_data["email"], client_ip.pseudonym(request)
         account_services.request_password_reset(address=email, language=self.language, network=network)
-        text = gettext("If %(email)s has an account, we've sent instructions") % {"email": email}
+        text = gettext("If %(email)s has an account, we've sent instructions") % {"email": email_addresses.shown(email)}
         return Response({"detail": text}, status=202)
 
 

@@ -105,7 +105,7 @@ def test_44_pages_are_private(client: Client, page: str) -> None:
 
 
 LIMITS = (REQUESTS, LOGIN_NETWORK, LOGIN_PAIR, LOGIN_ACCOUNT)
-PRIVATE_OF_DJANGO = "max-age=0, no-cache, no-store, must-revalidate, private"
+PRIVATE_OF_DJANGO = "max-age=0, no-cache, no-store, must-revalidate, private, no-transform"
 
 
 @pytest.mark.redis

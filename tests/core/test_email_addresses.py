@@ -91,7 +91,8 @@ def test_it_refuses_the_rest(typed: str) -> None:
      "alice@example.com <alice@example.com>", "Alice<\u200balice@example.com >;", "mailto:alice@example.com", "MAILTO:alice@example.com?subject=Hi",
      "<mailto:alice@example.com>", "Alice <mailto:alice@example.com>", "'alice@example.com'", '"alice@example.com"', "“alice@example.com”", "(alice@example.com)",
      "[alice@example.com]", "「alice@example.com」", "（alice@example.com）", "`alice@example.com`", "**alice@example.com**", "《alice@example.com》。",
-     "\u00a0alice@example.com\u2028", "'<alice@example.com>'"],
+     "\u00a0alice@example.com\u2028", "'<alice@example.com>'", "«alice@example.com»", "„alice@example.com“", "‚alice@example.com‘", "¿alice@example.com?",
+     "alice@example.com،", "؛alice@example.com؟", "• alice@example.com", "alice@example.com…", "– alice@example.com", "alice@example.com．"],
 )  # fmt: skip
 def test_what_was_copied_with_an_address_is_taken_off(typed: str) -> None:
     """Invisible characters, punctuation, quotes and brackets around; the name of its owner; the scheme of a link."""
@@ -99,7 +100,8 @@ def test_what_was_copied_with_an_address_is_taken_off(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["o'hara@example.com", "'o'@example.com", "*a*@example.com", "a_@example.com", "`@example.com"]
+    "typed",
+    ["o'hara@example.com", "'o'@example.com", "*a*@example.com", "a_@example.com", "`@example.com", "{a@example.com"],
 )
 def test_what_belongs_to_an_address_stays(typed: str) -> None:
     """A local part may have quotes and the like."""

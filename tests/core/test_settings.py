@@ -181,6 +181,24 @@ def test_a_sender_without_an_address_refuses_to_start(sender: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "hosts", "origin"),
+    [
+        ({}, ["accounts.example.com"], "https://accounts.example.com"),
+        ({"SITE_URL": "https://例子.中国:8443"}, ["xn--fsqu00a.xn--fiqs8s"], "https://xn--fsqu00a.xn--fiqs8s:8443"),
+        ({"SITE_URL": "https://Straße.example"}, ["xn--strae-oqa.example"], "https://xn--strae-oqa.example"),
+        ({"SITE_URL": "http://[2001:db8::1]:8000"}, ["[2001:db8::1]"], "http://[2001:db8::1]:8000"),
+        ({"ALLOWED_HOSTS": ".例子.中国,*"}, [".xn--fsqu00a.xn--fiqs8s", "*"], "https://accounts.example.com"),
+    ],
+)
+def test_a_site_of_any_name_knows_itself_as_browsers_write_it(
+    given: dict[str, str], hosts: list[str], origin: str
+) -> None:
+    """In the headers Host and Origin a name of another script is in ASCII, and an IPv6 address in brackets."""
+    found = json.loads(load("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", **(GOOD | given)).stdout)
+    assert found == [hosts, [origin]]
+
+
+@pytest.mark.parametrize(
     ("given", "name"),
     [
         ({}, "accounts.example.com"),
@@ -209,6 +227,9 @@ def test_c2_the_mail_server_is_greeted_by_the_sites_host(given: dict[str, str], 
         ("SITE_NAME", '{"en": 1}'),
         ("SITE_NAME", '{"tlh": "x"}'),
         ("BRAND_COLOR", "red"),
+        ("DATABASE_URL", "junk"),
+        ("DATABASE_URL", "mysql://u:p@db.example.com/d"),
+        ("SITE_URL", "https://❤.example"),
         ("PURGE_USERS_AFTER", "1w"),
         ("DEFAULT_FROM_EMAIL", "Shop\nBcc: eve@evil.example <a@example.com>"),
         ("EMAIL_REPLY_TO", "Shop\nBcc: eve@evil.example <a@example.com>"),

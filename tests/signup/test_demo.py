@@ -63,6 +63,9 @@ def test_a_newcomer_registers_and_finds_the_account_again(tmp_path: Path, path: 
         mail = re.search(r'href="(/demo/inbox/[^"]+)"', alice.get("/demo/inbox/").text)[1]
         assert "unsafe-inline" not in alice.get(mail).headers["Content-Security-Policy"]
         assert fields["captcha"] in alice.get(mail + "html/").text
+        bob = Visitor(f"http://127.0.0.1:{port}")
+        bob.post("/signup/", email="bob@例子.中国")
+        assert read_code(bob, "bob@例子.中国")
         for lost in ("/demo/inbox/nothing/", "/nowhere/"):
             assert alice.get(lost).status_code == 404
             assert "Check the address, or go to the start page" in alice.get(lost).text

@@ -129,6 +129,20 @@ def test_f1_switching_while_signed_in_is_the_accounts_language_from_then_on(clie
     assert User.objects.get().language == "ar"
 
 
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [("zh-TW", "zh-hant"), ("zh_CN", "zh-hans"), ("ZH-HANS", "zh-hans"), ("de-at", "de"), ("nl", None), ("de-abcdefgh-abcdefgh", None)],
+)  # fmt: skip
+def test_the_switch_keeps_a_language_by_the_sites_own_code(client: Client, asked: str, code: str | None) -> None:
+    """Django's own view keeps what it is given, also a language that Django alone speaks."""
+    client.force_login(make_user(language="en"))
+    answer = client.post("/i18n/setlang/", {"language": asked, "next": "/account/"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/account/")
+    assert User.objects.get().language == (code or "en")
+    cookie = answer.cookies.get(settings.LANGUAGE_COOKIE_NAME)
+    assert (cookie.value if cookie else None) == code
+
+
 def test_a_switch_during_a_sign_up_goes_for_what_follows(client: Client, hands: Hands) -> None:
     """The first mail stays as it was; the next one, the pages and the account are in the new language."""
     sign_up = ask(client)
@@ -219,6 +233,12 @@ def test_c4_an_address_is_shown_in_its_own_script(client: Client, code: str) -> 
     assert "wang@例子.中国" in text_of(client.get("/signup/verify/"))
     verify(client, sign_up)
     assert "wang@例子.中国" in text_of(client.get("/account/"))
+    assert "wang@例子.中国" in text_of(client.get("/account/delete/"))
+    client.post("/password-reset/", {"email": sign_up.address})
+    assert "wang@例子.中国" in text_of(client.get("/password-reset/done/"))
+    reset = messages.build(Delivery.objects.latest("pk"))
+    assert "wang@例子.中国" in reset.body
+    assert "wang@例子.中国" in str(reset.alternatives[0][0])
 
 
 @pytest.mark.parametrize(

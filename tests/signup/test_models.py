@@ -3,10 +3,12 @@
 from itertools import product
 
 import pytest
+from django.db import IntegrityError
 
 from core import clock
 from signup.models import User
-from tests.factories import ALICE
+from signup.services import is_username_free
+from tests.factories import ALICE, BOB
 
 pytestmark = pytest.mark.django_db
 
@@ -31,3 +33,16 @@ def test_queries_and_properties_agree(activated: bool, active: bool, staff: bool
     assert User.objects.proven().exists() == user.is_proven
     for operator in (User(), User(is_superuser=True)):
         assert User.objects.changeable_by(operator).exists() == user.is_changeable_by(operator)
+
+
+@pytest.mark.parametrize("only", [None, ["username"]], ids=["all", "named"])
+def test_a_name_that_another_app_gives_signs_in_and_is_taken(only: list[str] | None) -> None:
+    """By `save`, as any Django model; the former name is free."""
+    bob = User.objects.create_user(email=BOB, username="bob")
+    bob.username = "Róbert"
+    bob.save(update_fields=only)
+    assert User.objects.get_by_natural_key("róbert") == bob
+    assert not is_username_free(username="RÓBERT")
+    assert is_username_free(username="bob")
+    with pytest.raises(IntegrityError):
+        User.objects.create(email=ALICE, username="róbert")

@@ -279,6 +279,7 @@ def test_closed_sign_up_says_so_and_makes_nothing(client: Client, settings) -> N
         assert page.status_code == 403
         assert "Sign-up is closed at the moment" in text_of(page)
     assert not User.objects.exists()
+    assert "No account yet?" not in text_of(client.get("/login/"))
 
 
 def test_a_form_sent_twice_makes_one_request(client: Client) -> None:
@@ -515,14 +516,17 @@ def test_the_terms_beside_the_button_are_kept_with_the_account(client: Client, s
     user = User.objects.get()
     assert (user.terms, user.terms_accepted_at) == ("", None)
     (tmp_path / "brand").mkdir()
-    (tmp_path / "brand/terms.html").write_text('<p>You accept our <a href="/terms/">terms of\n 2026</a>.</p>')
+    (tmp_path / "brand/terms.html").write_text(
+        '<p>You accept {{ brand }}&rsquo;s <a href="/terms/">terms of\n 2026</a>.</p>'
+    )
+    settings.SITE_NAMES, settings.SITE_NAME = {}, "Ann & Söhne"
     [engine] = settings.TEMPLATES
     settings.TEMPLATES = [{**engine, "DIRS": [tmp_path, *engine["DIRS"]]}]
     other = Client()
     sign_up = ask(other, BOB)
     other.post("/signup/verify/", {"email": BOB, "captcha": right(sign_up)})
-    assert "You accept our" in text_of(other.get("/signup/verify/"))
+    assert "You accept Ann & Söhne" in text_of(other.get("/signup/verify/"))
     verify(other, sign_up, captcha="", username="bob")
     user = User.objects.get(email=BOB)
-    assert user.terms == "You accept our terms of 2026."
+    assert user.terms == "You accept Ann & Söhne’s terms of 2026."
     assert user.terms_accepted_at == user.activated_at

@@ -67,6 +67,8 @@ REPLIES = {
         "550 Connection frequency limited. http://service.mail.qq.com/cgi-bin/help?subtype=1&&id=20022&&no=1000722",
         "550 Ip frequency limited. http://service.mail.qq.com/cgi-bin/help?subtype=1&&id=20022&&no=1000725",
         "550 Domain frequency limited",
+        "550 Domain school.example has exceeded the max emails per hour (100/100 (100%)) allowed. Message discarded.",
+        "550 Maximum allowed e-mails per day reached",
         "550 Sender frequency limited.",
         "550 Mailbox unavailable or access denied",
         "550 RP:TRC smtp4,DtGowEB5wkx,192.0.2.1",

@@ -90,6 +90,17 @@ def test_the_backend_is_one_of_djangos(sink, settings, django_sends_by) -> None:
     wait_until(lambda: server.open == 0, "the end of the connection")
 
 
+def test_a_mail_of_another_app_may_have_several_recipients(sink, settings, django_sends_by) -> None:
+    """Each gets it, Bcc too; it counts as one, and as none where a recipient is refused."""
+    server = sink(RCPT=["250 fine", "250 fine", "250 fine", "550 no", "250 fine"])
+    django_sends_by("worker.smtp.EmailBackend", **settings.MAIL_ROUTES[0].options)
+    people = {"to": ["alice@example.com"], "cc": ["bob@example.com"], "bcc": ["Carol <carol@example.com>"]}
+    assert EmailMessage("hello", "body", "noreply@doorcode.test", **people).send() == 1
+    names = ("alice", "bob", "carol")
+    assert [line for line in server.said if "rcpt" in line] == [f"rcpt TO:<{name}@example.com>" for name in names]
+    assert send_mail("hello", "body", None, ["alice@example.com", "bob@example.com"], fail_silently=True) == 0
+
+
 @pytest.mark.parametrize("name", ["accounts.example.com", "[192.0.2.1]"])
 def test_c2_it_is_greeted_by_the_name_of_the_site(sink, settings, name: str) -> None:
     """Strict servers refuse an address of this machine's own, such as [127.0.0.1]."""

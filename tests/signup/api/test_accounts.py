@@ -124,6 +124,13 @@ def test_f1_the_language_of_an_account_can_be_changed(api: Api, alice: User) -> 
     assert not User.objects.get().is_staff
 
 
+@pytest.mark.parametrize(("asked", "code"), [("zh-TW", "zh-hant"), ("zh-Hans-CN", "zh-hans"), ("pt", "pt-br")])
+def test_a_language_may_be_named_as_a_device_names_it(api: Api, alice: User, asked: str, code: str) -> None:
+    """It is kept by the site's own code, as with `?lang=`."""
+    assert send(api, "PATCH", {"language": asked}).json()["language"] == code
+    assert User.objects.get().language == code
+
+
 @pytest.mark.parametrize(("data", "code"), [
     ({}, "required"),
     ({"language": "tlh"}, "invalid_choice"),
