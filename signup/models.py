@@ -4,10 +4,12 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core import checks
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils.crypto import get_random_string
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from knox.models import get_token_model
 
@@ -135,6 +137,17 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.username or self.email
+
+    @classmethod
+    def check(cls, **kwargs: Any) -> list[checks.CheckMessage]:
+        """Django's checks, and that no other app's rows keep people from deleting their account."""
+        found = super().check(**kwargs)
+        for relation in cls._meta.related_objects:
+            if getattr(relation, "on_delete", None) in (models.PROTECT, models.RESTRICT):
+                text = gettext("People who have such a row can't delete their account")
+                hint = gettext("Use CASCADE or SET_NULL")
+                found.append(checks.Warning(text, hint=hint, obj=relation.field, id="doorcode.W010"))
+        return found
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """

@@ -1,0 +1,8 @@
+from typing import Any
+
+from clubs.models import Member
+
+
+def welcome(user: Any, **kwargs: Any) -> None:
+    """Called once for each account, after its mailbox was proven."""
+    Member.objects.get_or_create(account=user)
