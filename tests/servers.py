@@ -27,6 +27,8 @@ from aiosmtpd.controller import Controller
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = "/usr/bin/chromium"
+# Of every process of Doorcode that tests start; nothing else of this process's environment reaches it.
+ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "tests" / "processes")}
 PATIENCE = float(os.environ.get("DOORCODE_PATIENCE", "30"))  # seconds until a server must answer
 
 
@@ -214,7 +216,7 @@ class Postgres(Server):
         """Make a database with all tables, a copy of one that was migrated once; return its URL."""
         if not self._migrated:
             url = self.new_database()
-            environment = {"PATH": os.environ["PATH"], "DEBUG": "true", "DATABASE_URL": url}
+            environment = {**ENVIRONMENT, "DEBUG": "true", "DATABASE_URL": url}
             migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
             subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
             self._migrated = url.rpartition("/")[2]
@@ -452,7 +454,8 @@ def copy_image(folder: Path) -> None:
             copy(ROOT / name, folder / name)
     [command] = re.findall(r"^RUN (.*collectstatic.*)$", dockerfile, re.MULTILINE)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    subprocess.run(["sh", "-c", command], cwd=folder, env={"PATH": path}, check=True, stdout=subprocess.DEVNULL)
+    env = {**ENVIRONMENT, "PATH": path}
+    subprocess.run(["sh", "-c", command], cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
 
 
 class System:
@@ -468,7 +471,7 @@ class System:
         self.url = f"http://127.0.0.1:{self.port}"
         self.hosts: dict[str, Host] = {}  # of its processes, by their names; others run here
         self.environment = {
-            "PATH": os.environ["PATH"],
+            **ENVIRONMENT,
             "DEBUG": "false",
             "SECRET_KEY": "a-key-that-only-this-system-knows-0123456789-abcdef",
             "SITE_URL": self.url,

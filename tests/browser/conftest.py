@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.servers import CHROMIUM, ROOT, free_port, listens, wait_until
+from tests.servers import CHROMIUM, ENVIRONMENT, ROOT, free_port, listens, wait_until
 
 # Playwright's loop runs in the thread of the tests, which Django would take for an async view.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -39,7 +39,7 @@ def demo_url(demo_data: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "signup.demo", "--port", str(port), "--data", str(data)]
     log = os.open(data / "demo.log", os.O_CREAT | os.O_WRONLY)
     # One mail a minute would make these tests wait; who meets that budget is tested elsewhere.
-    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "LIMIT_MAILS_MAILBOX": ""}
+    environment = {**ENVIRONMENT, "LANG": "C.UTF-8", "LIMIT_MAILS_MAILBOX": ""}
     running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         wait_until(lambda: listens(port), "the demo")
