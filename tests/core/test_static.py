@@ -74,7 +74,7 @@ def test_the_image_has_its_manifest(image: Path) -> None:
 
 def test_without_collectstatic_pages_have_their_files(db, client: Client, settings, tmp_path: Path) -> None:
     """In a checkout, by their own names."""
-    settings.STATIC_ROOT = tmp_path
+    settings.STATIC_ROOT, settings.WHITENOISE_AUTOREFRESH = tmp_path, False
     files = files_in(client.get("/signup/").content.decode())
     assert "/static/doorcode/site.css" in files
     for file in files:
