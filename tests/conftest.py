@@ -48,8 +48,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         path = item.path.relative_to(Path(__file__).parent)
         folder = path.parts[0]
-        if folder == "browser":
-            item.add_marker(pytest.mark.xdist_group("browser"))
+        if folder == "browser":  # one Chromium at the demo, and one at the screens, which take as long
+            item.add_marker(pytest.mark.xdist_group("screens" if item.path.name == "test_screens.py" else "browser"))
         elif folder in APART and any(item.get_closest_marker(mark) for mark in SERVERS):
             item.add_marker(pytest.mark.xdist_group(str(path)))
     if not os.environ.get("DOORCODE_ALL"):

@@ -29,6 +29,7 @@ from core.settings import ANYMAIL, DATABASES, LOGGING
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": None}
+WHITENOISE_AUTOREFRESH = True  # find a file when it is asked for; else each test's client reads all of them first
 # Services whose reports are taken.
 MAIL_WEBHOOKS = ["amazon_ses", "brevo", "mailersend", "mailgun", "mailjet", "postmark"]
 ANYMAIL |= {

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import html
 import json
-import os
 import re
 import signal
 import socket
@@ -48,7 +47,7 @@ from tests.factories import (
     text_of,
     wrong,
 )
-from tests.servers import ROOT, MailServer, Redis, System, Visitor, link_in, wait_until
+from tests.servers import ENVIRONMENT, ROOT, MailServer, Redis, System, Visitor, link_in, wait_until
 from tests.visits import ask, deliver, verify
 from tests.worker.sink import Sink
 from verification.states import SignUpError
@@ -292,7 +291,7 @@ def test_65_a_key_that_can_be_guessed_starts_no_process(weak: str) -> None:
     """Neither as the key nor as a former one: with it anybody computes codes, links and sessions."""
     former = {"SECRET_KEY": SYSTEM_KEY, "SECRET_KEY_FALLBACKS": weak}
     for environment in ({"SECRET_KEY": weak}, former):
-        env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **environment}
+        env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", **environment}
         done = subprocess.run(
             [sys.executable, "-c", "import django; django.setup()"], cwd=ROOT, env=env, capture_output=True, text=True
         )
@@ -313,7 +312,7 @@ def test_67_a_server_with_a_strange_certificate_gets_no_word(scheme: str) -> Non
         url = f"{scheme}://:secret@127.0.0.1:{port}/0" + ("?ssl_cert_reqs=required" if scheme == "sentinel" else "")
         cache = {"REDIS_URL": url if scheme == "rediss" else "memory://"}
         given = {"SECRET_KEY": SYSTEM_KEY, "CELERY_BROKER_URL": url, **cache}
-        env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **given}
+        env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", **given}
         command = [sys.executable, "-W", "ignore", "-c", _SPEAK]
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.stdout.split() == ["publisher", "worker", *(["cache"] if scheme == "rediss" else [])], done.stderr
@@ -364,7 +363,7 @@ def test_70_a_neighbouring_subdomain_can_set_none_of_our_cookies() -> None:
     With https each cookie of a whole sign-up is __Host- with all that browsers ask of such a name, and a plain cookie,
     which evil.example.com could set for example.com and all below it, is not looked at.
     """
-    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", "LOG_LEVEL": "ERROR"}
+    env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", "LOG_LEVEL": "ERROR"}
     env |= {"SECRET_KEY": SYSTEM_KEY, "SITE_URL": "https://accounts.example.com", "DATABASE_URL": "sqlite://:memory:"}
     env |= {"REDIS_URL": "memory://", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run([sys.executable, "-c", _SIGN_UP], cwd=ROOT, env=env, capture_output=True, text=True)

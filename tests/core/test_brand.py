@@ -1,7 +1,6 @@
 """A site's own look."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from django.utils import translation
 from core import brand as brand_colors
 from signup import views
 from tests.core.test_settings import GOOD, load
-from tests.servers import ROOT
+from tests.servers import ENVIRONMENT, ROOT
 from worker import messages
 
 SHOW = "from django.conf import settings as s; print(*s.TEMPLATES[0]['DIRS'], *s.STATICFILES_DIRS)"
@@ -41,7 +40,7 @@ def brand(tmp_path: Path) -> Path:
 
 def folders(**environment: str) -> list[str]:
     """The folders in the settings, as another process reads them from the environment."""
-    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, **environment}
+    env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, **environment}
     done = subprocess.run([sys.executable, "-c", SHOW], cwd=ROOT, env=env, capture_output=True, text=True)
     return done.stdout.split()
 
@@ -174,7 +173,7 @@ def test_f3_a_sites_own_words_win(tmp_path: Path) -> None:
         "import django; django.setup(); from django.utils.translation import gettext, override\n"
         "with override('zh-hans'): print(gettext('Create account'), gettext('Sign in'))"
     )
-    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, "BRAND_DIR": str(tmp_path)}
+    env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, "BRAND_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", show], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.stdout.split() == ["立即加入", "登录"], done.stderr
 

@@ -1,13 +1,12 @@
 """Settings from the environment: what they refuse, and what they make of it."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
-from tests.servers import ROOT
+from tests.servers import ENVIRONMENT, ROOT
 
 GOOD = {"SECRET_KEY": "a-key-that-only-tests-know-0123456789-abcdefghij", "SITE_URL": "https://accounts.example.com"}
 SHOW = "import json; from django.conf import settings as s; print(json.dumps([getattr(s, n) for n in {names}]))"
@@ -15,7 +14,7 @@ SHOW = "import json; from django.conf import settings as s; print(json.dumps([ge
 
 def load(*names: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Load the settings in a process of their own, and print some."""
-    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **environment}
+    env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", **environment}
     command = [sys.executable, "-c", SHOW.format(names=names)]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
@@ -131,7 +130,7 @@ def test_the_demo_shows_no_error_details() -> None:
 
 def test_the_demo_refuses_to_load_without_debug() -> None:
     """Its import alone is refused."""
-    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD}
+    env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD}
     code = "import django; django.setup(); import signup.demo.system"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode != 0
@@ -239,7 +238,7 @@ def test_c2_the_mail_server_is_greeted_by_the_sites_host(given: dict[str, str], 
 )
 def test_impossible_settings_refuse_to_start(name: str, value: str) -> None:
     """Web and worker alike: whatever sets Django up."""
-    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, name: value}
+    env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, name: value}
     done = subprocess.run([sys.executable, "-c", "import core.wsgi"], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode != 0
     assert name in done.stderr

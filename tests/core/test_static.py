@@ -1,6 +1,5 @@
 """Static files, collected as in the image and served as in production; and those of a checkout."""
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from tests.core.test_settings import GOOD
-from tests.servers import copy_image, free_port, listens, process, wait_until
+from tests.servers import ENVIRONMENT, copy_image, free_port, listens, process, wait_until
 
 FOREVER = "max-age=315360000, public, immutable"
 
@@ -31,7 +30,7 @@ def site(image: Path) -> Iterator[str]:
     """gunicorn in that folder; return its URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    given = {"PATH": os.environ["PATH"], **GOOD, "SITE_URL": url, "REDIS_URL": "memory://", "LOG_LEVEL": "WARNING"}
+    given = {**ENVIRONMENT, **GOOD, "SITE_URL": url, "REDIS_URL": "memory://", "LOG_LEVEL": "WARNING"}
     command = ("-m", "gunicorn", "core.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "1")
     with process(sys.executable, *command, cwd=image, env=given):
         wait_until(lambda: listens(port), "gunicorn")
@@ -75,7 +74,7 @@ def test_the_image_has_its_manifest(image: Path) -> None:
 
 def test_without_collectstatic_pages_have_their_files(db, client: Client, settings, tmp_path: Path) -> None:
     """In a checkout, by their own names."""
-    settings.STATIC_ROOT = tmp_path
+    settings.STATIC_ROOT, settings.WHITENOISE_AUTOREFRESH = tmp_path, False
     files = files_in(client.get("/signup/").content.decode())
     assert "/static/doorcode/site.css" in files
     for file in files:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def system(postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path) -> Iter
     more = {"TEST_PATCH": patch, "METRICS_TOKEN": METRICS_TOKEN}
     with System(database=database, redis=redis.url, mail=sink, logs=tmp_path, **more).run(worker=False) as it:
         yield it
+
+
+@pytest.fixture(scope="module")
+def web(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The web alone, on a Redis of its own, for the tests of a file that break neither."""
+    database, logs = postgres.migrated_database(), tmp_path_factory.mktemp("web")
+    with Redis() as redis, closing(Sink()) as sink:
+        system = System(database=database, redis=redis.url, mail=sink, logs=logs, TEST_PATCH=json.dumps(SHORT))
+        with system.run(worker=False):
+            yield system
 
 
 @pytest.fixture

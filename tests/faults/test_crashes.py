@@ -18,11 +18,18 @@ BEFORE_THE_DOT = {"after claim", "after MAIL"}
 LATE = 30  # seconds for a new worker to start, and for a machine that is busy
 
 
+@pytest.fixture
+def system(web: System, sink: Sink) -> System:
+    """The web of all tests here, with empty tables, and a mail server of the test's own."""
+    web.empty(sink)
+    return web
+
+
 @pytest.mark.parametrize("point", POINTS)
-def test_a_crash_loses_nothing(system: System, sink: Sink, point: str) -> None:
+def test_a_crash_loses_nothing(system: System, sink: Sink, point: str, tmp_path: Path) -> None:
     """Before the dot no repeat; after it one, with the same Message-ID and the same code."""
     alice, email = Visitor(system.url), "alice@example.com"
-    flag = system.logs / "crashed"
+    flag = tmp_path / "crashed"
     with system.worker("doomed", *WORKER, TEST_CRASH=point, TEST_FLAG=str(flag)) as doomed:
         alice.post("/signup/", email=email)
         wait_until(lambda: doomed.poll() is not None, "the crash")

@@ -1,20 +1,25 @@
 """What a mail server may do, against a real worker."""
 
-import json
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import SHORT, WORKER
+from tests.faults.conftest import WORKER
 from tests.faults.proxy import Proxy
-from tests.servers import Postgres, Redis, System, Visitor, code_in, wait_until
+from tests.servers import System, Visitor, code_in, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 
 NOT_NOW = "We can't send email to alice@example.com right now. Try again later or use another address"
 STATES = "SELECT state, attempts FROM worker_delivery ORDER BY id"
+
+
+@pytest.fixture
+def system(web: System, sink: Sink) -> System:
+    """The web of all tests here, with empty tables, and a mail server of the test's own."""
+    web.empty(sink)
+    return web
 
 
 def state(visitor: Visitor) -> str:
@@ -128,22 +133,16 @@ def test_after_an_outage_everything_leaves(system: System, sink: Sink) -> None:
 
 
 @pytest.mark.parametrize("mode", ["refuse", "blackhole", "reset", "trickle"])
-def test_a_strange_network_before_the_mail_server(
-    postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path, mode: str
-) -> None:
+def test_a_strange_network_before_the_mail_server(system: System, sink: Sink, mode: str) -> None:
     """Whatever the network does, sign-up is quick, no thread hangs for ever, and the mail leaves when it is well."""
-    with Proxy(sink.port) as proxy:
-        sink.port = proxy.port
-        patch, database = json.dumps(SHORT), postgres.migrated_database()
-        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=patch)
-        alice = Visitor(system.url)
-        with system.run(worker=False), system.worker("worker", *WORKER):
-            proxy.mode = mode
-            alice.get("/signup/")
-            begun = time.monotonic()
-            assert alice.post("/signup/", email="alice@example.com").status_code == 303
-            assert time.monotonic() - begun < 1
-            wait_until(lambda: state(alice) == "delayed", "the delay")
-            proxy.mode = "pass"
-            wait_until(lambda: state(alice) == "sent", "the sending")
+    alice = Visitor(system.url)
+    with Proxy(sink.port) as proxy, system.worker("worker", *WORKER, EMAIL_URL=f"smtp://127.0.0.1:{proxy.port}"):
+        proxy.mode = mode
+        alice.get("/signup/")
+        begun = time.monotonic()
+        assert alice.post("/signup/", email="alice@example.com").status_code == 303
+        assert time.monotonic() - begun < 1
+        wait_until(lambda: state(alice) == "delayed", "the delay")
+        proxy.mode = "pass"
+        wait_until(lambda: state(alice) == "sent", "the sending")
     assert len(sink.parsed("alice@example.com")) == 1

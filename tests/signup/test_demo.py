@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, Visitor, free_port, listens, wait_until
+from tests.servers import ENVIRONMENT, ROOT, Visitor, free_port, listens, wait_until
 
 
 @contextmanager
 def demo(data: Path, port: int, *, path: str, lang: str = "en_US.UTF-8") -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "signup.demo", "--port", str(port), "--data", str(data)]
-    environment = {"PATH": path, "LANG": lang}
+    environment = {**ENVIRONMENT, "PATH": path, "LANG": lang}
     running = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.factories import ALICE, BOB, make_captcha, make_delivery
-from tests.servers import ROOT, free_port
+from tests.servers import ENVIRONMENT, ROOT, free_port
 from worker import mail_reports
 from worker.models import Delivery, Suppression
 
@@ -370,7 +370,7 @@ def test_without_the_database_the_mail_server_tries_again(monkeypatch) -> None:
 def test_a_real_database_that_is_away_is_told_to_the_mail_server() -> None:
     """By the exit code of the process; a mail that is no report needs no database."""
     environment = {
-        "PATH": os.environ["PATH"],
+        **ENVIRONMENT,
         "DEBUG": "true",
         "DATABASE_URL": f"postgres://doorcode@127.0.0.1:{free_port()}/doorcode",
     }
