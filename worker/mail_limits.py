@@ -129,7 +129,7 @@ def _admit_to(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, 
         chosen.append(winner)
         sent.append((winner.network, at))
     until: dict[datetime, list[int]] = {}
-    others = waiting.exclude(pk__in=[each.pk for each in chosen]).lock()
+    others = waiting.exclude(pk__in=[each.pk for each in chosen]).lock_available()
     for pk, network in others.values_list("pk", "network")[:PUT_OFF]:
         until.setdefault(next_place(sent, network, limit.mailbox_rates, at=at), []).append(pk)
     for time, pks in until.items():
@@ -139,7 +139,7 @@ def _admit_to(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, 
 
 def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -> Delivery | None:
     """Return the mail that gets the mailbox's next place, if it has one: the newest of the network that had fewest."""
-    newest = waiting.select_related("sign_up").lock().order_by("-pk")
+    newest = waiting.select_related("sign_up").lock_available().order_by("-pk")
     turns = Counter(network for network, _ in sent)
     if next_place(sent, None, rates, at=at) <= at and (found := _first(newest.exclude(network__in=turns), at)):
         return found

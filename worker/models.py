@@ -77,7 +77,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Take mails out of the outbox that are of no use any more; return their number."""
         return self.update(state=Delivery.State.EXPIRED, last_reply="superseded")
 
-    def lock(self) -> Self:
+    def lock_available(self) -> Self:
         """Lock what is read until the transaction ends, and pass over what others hold. (SQLite locks as a whole.)"""
         return self.select_for_update(skip_locked=True, no_key=True, of=("self",))
 
@@ -91,9 +91,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 # When mails pile up, the planner still expects a handful: for these it would collect and sort all rows.
                 cursor.execute("SET LOCAL enable_bitmapscan = off")
         half = (limit + 1) // 2
-        rows = list(self.lock().order_by("-next_attempt_at")[:half])
+        rows = list(self.lock_available().order_by("-next_attempt_at")[:half])
         if len(rows) == half < limit:
-            others = self.lock().exclude(pk__in=[row.pk for row in rows])
+            others = self.lock_available().exclude(pk__in=[row.pk for row in rows])
             rows += others.order_by("next_attempt_at")[: limit - half]
         return rows
 

@@ -159,7 +159,9 @@ def renew(*, held: Mapping[str, Iterable[int]]) -> None:
     mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token__in=held, lease_until__lt=later)
     with transaction.atomic():
         # A row that is locked is being settled.
-        Delivery.objects.filter(pk__in=list(mine.lock().values_list("pk", flat=True))).update(lease_until=later)
+        Delivery.objects.filter(pk__in=list(mine.lock_available().values_list("pk", flat=True))).update(
+            lease_until=later
+        )
 
 
 def settle(*, results: Sequence[Result]) -> list[Delivery]:
@@ -241,7 +243,7 @@ def release(*, deliveries: Sequence[Delivery]) -> None:
 def take_back() -> int:
     """Free the deliveries whose lease is over, as their worker is gone. Return how many there were."""
     with transaction.atomic():
-        ids = list(Delivery.objects.left_behind().lock().values_list("pk", flat=True)[:TAKE_BACK])
+        ids = list(Delivery.objects.left_behind().lock_available().values_list("pk", flat=True)[:TAKE_BACK])
         if ids:
             Delivery.objects.filter(pk__in=ids).end_lease(State.PENDING, next_attempt_at=Now())
     metrics.reclaimed.add(number=len(ids))
@@ -268,7 +270,9 @@ def retry_deferred_sooner(*, accepted: int) -> None:
         deferred = deferred.alias(rests_since=Coalesce("tried_early_at", "created_at")).filter(
             next_attempt_at__gt=Now() + DUE_SOON, rests_since__lt=Now() - timedelta(seconds=EARLY_AGAIN)
         )
-        ids = list(deferred.lock().order_by("next_attempt_at").values_list("pk", flat=True)[: accepted * EARLY])
+        ids = list(
+            deferred.lock_available().order_by("next_attempt_at").values_list("pk", flat=True)[: accepted * EARLY]
+        )
         if ids:
             # An early try that fails must not make the next wait longer, so it is not counted.
             attempts = Greatest(F("attempts") - 1, 1)
