@@ -53,8 +53,8 @@ def unlock(*, address: str, unmute: bool, dry_run: bool) -> Unlocked:
         guesses = guess_limits.forget(address=address)
         muted = unmute and suppression.lift(address=address)
         transaction.set_rollback(dry_run)
-    # By both names with which the account signs in. What stays is over within minutes, as what one network did
-    # (LIMIT_LOGIN_PAIR), or within the hour, as what a browser did that signed in before.
+    # By both names with which the account signs in. Not deleted: what one network did (LIMIT_LOGIN_PAIR), which is over
+    # within minutes, and what a browser did that signed in before, which has a counter of its own for an hour.
     usernames = User.objects.filter(email=address, username_key__isnull=False).values_list("username_key", flat=True)
     sign_ins = True
     for name in [] if dry_run else [address, *usernames]:

@@ -86,7 +86,7 @@ def verify(request: HttpRequest) -> HttpResponse:
             return visitor.finish(response, sign_up, user)
     elif form.is_valid():
         return visitor.keep(_see_other("signup_verify"), sign_up, proof=form.new_proof, own=True)
-    # The form has read the request again: at a double click the other POST may have been faster.
+    # Where another POST was faster, as at a double click, the form's services have refreshed `sign_up`.
     page = _finished_or_lost(request, sign_up) if sign_up.is_finished else _verify_page(request, sign_up, form)
     # Also where the mailbox is proven, and something else was not right.
     return visitor.keep(page, sign_up, proof=form.new_proof, own=True) if form.new_proof else page

@@ -115,7 +115,7 @@ class Visitor:
                 sign_up.address != address,
                 codes.reference_of(sign_up) != reference,
                 sign_up.is_finished,
-                addresses.index(sign_up.address),
+                addresses.index(sign_up.address),  # of two for one address the next two decide
                 not verification.holds_proof(sign_up, proof=held.proof),
                 not held.own,
             )
@@ -168,8 +168,9 @@ class Visitor:
         Drop all other requests for the address of this one, and remember its account. This one stays: a double click's
         second answer, which may be the one that is shown, is about it.
         """
-        others = self._handles_for(sign_up.address) - {sign_up.handle}
-        self._write(response, [held for held in self.held.values() if held.handle not in others])
+        same_address = self._handles_for(sign_up.address)
+        others = [held for held in self.held.values() if held.handle not in same_address]
+        self._write(response, [self.held[sign_up.handle], *others])
         return self.remember(response, user)
 
     def handle_for(self, form_id: str, address: str) -> str | None:

@@ -4,7 +4,6 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -151,8 +150,8 @@ def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str | None =
     Turn the right code, or the mail's link, into a proof that this request's mailbox is the visitor's.
 
     Return the proof, for the visitor's browser alone: it stands for the code from now on. Raises CodeMismatch for a
-    wrong code; and, whatever the code is, HandleLost, CodeMismatch, TooManyAttempts, CodeExpired, CodeTooShort or
-    LinkOnly by the request's state and its address.
+    wrong code; and, whatever the code is, HandleLost, CodeMismatch, TooManyAttempts or CodeExpired by the request's
+    state and address, and CodeTooShort or LinkOnly by the wrong guesses at that address.
     """
     if sign_up.address == address and holds_proof(sign_up, proof=proof):
         if not sign_up.proven_at:
@@ -168,14 +167,16 @@ def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str | None =
         raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts)
     with transaction.atomic():
         guess_limits.undo(address=sign_up.address, at=now)
-        # Not below 0: the tries of a code that was lengthened meanwhile are counted anew.
-        _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE, attempts=Greatest(F("attempts") - 1, 0))
+        _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE, give_back_try=True)
         sign_up.attempts -= 1
     return codes.proof_of(sign_up) or ""
 
 
 def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
-    """Count a guess at this code and at its address, and commit both. Raises, without either, in any state but OPEN."""
+    """
+    Count a guess at this code and at its address, and commit both. Raises, without either, in any state but OPEN, and
+    where `guess_limits.count` does.
+    """
     typed_for = (sign_up.generation, sign_up.length)
     with transaction.atomic(durable=True):
         guess_limits.count(address=sign_up.address, length=sign_up.length, at=at)
@@ -187,12 +188,14 @@ def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
         sign_up.save(update_fields=["attempts"])
 
 
-def _mark_proven(sign_up: CaptchaModel, *, by: str, **columns: Any) -> None:
+def _mark_proven(sign_up: CaptchaModel, *, by: str, give_back_try: bool = False) -> None:
     """
-    Record the proof once, and other columns each time. A parallel request that proved first is as good; one that its
-    owner disowned meanwhile stays unproven.
+    Record the proof once, and give the try back each time. A parallel request that proved first is as good; one that
+    its owner disowned meanwhile stays unproven in the database, where `redeem` looks.
     """
     now = clock.now()
+    # Not below 0: the tries of a code that was lengthened meanwhile are counted anew.
+    columns = {"attempts": Greatest(F("attempts") - 1, 0)} if give_back_try else {}
     mine = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, redeemed_at=None)
     if mine.filter(proven_at=None).update(proven_at=now, proven_by=by, **columns):
         metrics.codes.add_after_commit("proven")

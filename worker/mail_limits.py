@@ -21,7 +21,7 @@ from django.db.models import Count, F, Q
 from core import clock
 
 from . import suppression
-from .models import ACCOUNT_KINDS, EXEMPT, Delivery, DeliveryQuerySet, SiteMails
+from .models import ACCOUNT_KINDS, PAST_LIMITS, Delivery, DeliveryQuerySet, SiteMails
 
 MINUTE = timedelta(minutes=1)  # the mails of each are a row of SiteMails
 # A sign-up and one more mail, as people need them, are sent at once. Then NEWCOMERS further networks wait for a 24th of
@@ -188,13 +188,13 @@ def due_within(limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
     """
     due, room = Delivery.objects.due().filter(limit.mails), site_room(limit, at=at)
     if room == 0:
-        return due.filter(EXEMPT)
+        return due.filter(PAST_LIMITS)
     if room is None or room > min(limit.site_rates)[0] // 4:
         return due
     most, seconds = min(limit.site_rates)
     asked = Delivery.objects.filter(limit.mails, created_at__gt=at - timedelta(seconds=seconds)).exclude(mailbox="")
     busy = asked.values("network").annotate(mails=Count("pk")).filter(mails__gt=max(1, most // 100))
-    return due.filter(EXEMPT | ~Q(network__in=list(busy.values_list("network", flat=True))))
+    return due.filter(PAST_LIMITS | ~Q(network__in=list(busy.values_list("network", flat=True))))
 
 
 def claimable() -> DeliveryQuerySet:

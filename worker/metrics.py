@@ -14,7 +14,7 @@ from core.observability.counters import Counter, Histogram
 
 from . import bounces, mail_limits, notify  # noqa: F401 - bounces: its counter is shown too
 from .classification import Cause, Outcome, Reply
-from .models import DEFERRED, EXEMPT, WAITS_FOR_LIMIT, Delivery, Heartbeat
+from .models import DEFERRED, PAST_LIMITS, WAITS_FOR_LIMIT, Delivery, Heartbeat
 
 State = Delivery.State
 
@@ -64,7 +64,7 @@ def reply_class(text: str) -> str:
 def mails() -> Iterator[Metric]:
     """How many mails wait, how long the longest has been due, and how many the site may send now."""
     is_due, is_left = Q(next_attempt_at__lte=Now()), Q(lease_until__lte=Now())
-    admitted = Min(Coalesce("admitted_at", "created_at"), filter=EXEMPT)
+    admitted = Min(Coalesce("admitted_at", "created_at"), filter=PAST_LIMITS)
     pending = Delivery.objects.filter(state=State.PENDING).aggregate(
         due=Count("pk", filter=is_due),
         deferred=Count("pk", filter=DEFERRED),

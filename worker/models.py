@@ -17,7 +17,7 @@ from verification.models import CaptchaModel
 
 from .classification import OURS, Cause
 
-EXEMPT = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
+PAST_LIMITS = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
 DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
 WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
 UNSETTLED = ("pending", "sending")
@@ -83,8 +83,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def lock_newest_and_oldest(self, limit: int) -> list["Delivery"]:
         """
-        Lock and return up to `limit` mails: half of them the newest, so that a visitor does not wait behind a backlog,
-        half the oldest, so that no mail waits forever.
+        Lock and return up to `limit` mails, by the time at which they became due: half of them the newest, so that a
+        visitor does not wait behind a backlog, half the oldest, so that no mail waits forever.
         """
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
@@ -133,7 +133,7 @@ class Delivery(models.Model):
         SENDING = "sending", _("sending")
         SENT = "sent", _("sent")
         FAILED = "failed", _("failed")
-        EXPIRED = "expired", _("expired")
+        EXPIRED = "expired", _("expired")  # not sent, as it was of no use any more, or its address gets no mail
         BOUNCED = "bounced", _("bounced")  # accepted, and then returned
         COMPLAINED = "complained", _("reported as spam")
 
@@ -194,7 +194,9 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="delivery_due"),
             models.Index(fields=["lease_until"], condition=Q(state="sending"), name="delivery_leased"),
-            models.Index(fields=["next_attempt_at"], condition=Q(state="pending") & EXEMPT, name="delivery_exempt"),
+            models.Index(
+                fields=["next_attempt_at"], condition=Q(state="pending") & PAST_LIMITS, name="delivery_exempt"
+            ),
             models.Index(
                 fields=["next_attempt_at"],
                 condition=Q(state="pending", kind__in=ACCOUNT_KINDS),

@@ -37,7 +37,7 @@ def notify_workers(delivery_id: int) -> bool:
         publish_failures.add()
         return False
     try:
-        if _is_on_its_way():
+        if not _begin_to_notify():
             if breaker.is_half_open:
                 breaker.cancelled()
             return True
@@ -61,23 +61,23 @@ def acknowledge() -> None:
             redis_breaker.failed()  # the key expires by itself
 
 
-def _is_on_its_way() -> bool:
+def _begin_to_notify() -> bool:
     """
-    Whether a message is on its way; if not, one is from now on. False where the cache can't tell. Raises RedisError or
+    Mark that a message is on its way; False where one is already. True where the cache can't tell. Raises RedisError or
     OSError where the cache is down and the broker is the same server, so that its time-out is paid once.
     """
     if settings.REDIS_URL.startswith("memory") and not settings.CELERY_BROKER_URL.startswith("memory"):
-        return False  # workers in other processes can't delete the key
+        return True  # workers in other processes can't delete the key
     try:
         if redis_breaker.is_open:
             raise ConnectionError("Redis did not answer")
-        return not cache.add(ON_ITS_WAY, 1, LOST_AFTER)
+        return bool(cache.add(ON_ITS_WAY, 1, LOST_AFTER))
     except (RedisError, OSError):
         if not redis_breaker.is_open:
             redis_breaker.failed()
         if settings.CELERY_BROKER_URL == settings.REDIS_URL:
             raise
-        return False
+        return True
 
 
 @contextmanager

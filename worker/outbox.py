@@ -20,7 +20,7 @@ from verification.states import HandleLost
 from . import mail_limits, metrics, notify, suppression
 from .classification import Cause, Outcome, Reply
 from .mail_limits import MailLimit
-from .models import EXEMPT, UNDELIVERED, UNSETTLED, Delivery
+from .models import PAST_LIMITS, UNDELIVERED, UNSETTLED, Delivery
 
 State = Delivery.State
 
@@ -31,6 +31,7 @@ GIVE_UP = timedelta(hours=2)
 BACKOFF = (20, 70, 180, 330, 480, 600)
 # The same after silence behind the final dot, and after another one. The mail may have arrived: at most three copies.
 SILENCE, SILENCE_AGAIN = 60, 3_600
+UNANSWERED = "unanswered:"  # begins the last reply of such a mail
 SERVICE_PAUSE = 10  # seconds; the circuit breaker before the mail server decides when one of all is tried
 EARLY = 2  # deferred mails that are tried early for each accepted one
 EARLY_AGAIN = 60  # seconds between two early tries of the same mail, at the least
@@ -93,9 +94,10 @@ def lock_unsettled(*, sign_up: CaptchaModel) -> list[Delivery]:
 
 
 def is_in_hand(delivery: Delivery) -> bool:
-    """Whether a worker may be sending a mail: it is leased, and not just waiting for SILENCE_AGAIN seconds."""
+    """Whether a worker may be sending a mail: it is leased, and not put off by the lease for SILENCE_AGAIN seconds."""
     ends = delivery.lease_until
-    return ends is not None and ends - clock.now() < timedelta(seconds=2 * SILENCE)
+    longest_else = timedelta(seconds=2 * SILENCE)  # than LEASE or SILENCE, by whichever clock
+    return ends is not None and ends - clock.now() < longest_else
 
 
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
@@ -126,7 +128,7 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     rows = mail_limits.due_within(group, at=at).select_related("sign_up").lock_newest_and_oldest(limit)
     suppression.mark(rows, at=at)
     if len(rows) == limit or (rows and group is mail_limits.ACCOUNT_MAILS):
-        notify_after_commit(rows[-1].pk)  # there may be more, for another thread
+        notify_after_commit(rows[-1].pk)  # there may be more, for another thread, whatever the id
     wanted = [row for row in rows if row.is_wanted]
     if len(wanted) < len(rows):
         Delivery.objects.filter(pk__in={row.pk for row in rows} - {row.pk for row in wanted}).supersede()
@@ -139,11 +141,11 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
 
 
 def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
-    is_new = When(pk__in=[row.pk for row in mine if row.admitted_at == at], then=Value(at))  # see `mail_limits.admit`
+    admitted_now = [row.pk for row in mine if row.admitted_at == at]  # `mail_limits.admit` has set it
     Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
         state=State.SENDING,
         attempts=F("attempts") + 1,
-        admitted_at=Case(is_new, default=F("admitted_at")),
+        admitted_at=Case(When(pk__in=admitted_now, then=Value(at)), default=F("admitted_at")),
         lease_token=token,
         lease_until=Now() + timedelta(seconds=LEASE),
     )
@@ -174,15 +176,15 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
     accepted = [result for result in results if result[1].outcome is Outcome.ACCEPTED]
     others = [result for result in results if result[1].outcome is not Outcome.ACCEPTED]
     with transaction.atomic():
-        verification.accept(mails=_codes(delivery for delivery, _ in accepted), at=clock.now())
+        verification.accept(mails=_generations(delivery for delivery, _ in accepted), at=clock.now())
         fenced = _record_acceptances(accepted)
         fenced += [delivery for delivery, reply in others if not _record_failure(delivery, reply)]
         unsent = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
-        verification.call_off_sends(mails=_codes(unsent))
+        verification.call_off_sends(mails=_generations(unsent))
     return fenced
 
 
-def _codes(deliveries: Iterable[Delivery]) -> list[tuple[int, int]]:
+def _generations(deliveries: Iterable[Delivery]) -> list[tuple[int, int]]:
     """The (sign-up id, generation) pairs that these mails are about."""
     return [(each.sign_up_id, each.generation) for each in deliveries if each.sign_up_id]
 
@@ -207,7 +209,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
     """Give a mail up, or have it tried again; return whether the lease still held."""
     mine, pause = Delivery.objects.leased(delivery), _pause(delivery, reply)
     answer = {"last_reply": reply.text[:255], "cause": reply.cause or ""}
-    if reply.outcome is Outcome.DROPPED:
+    if reply.outcome is Outcome.DROPPED:  # there was nothing to send
         return bool(mine.end_lease(State.EXPIRED, **answer))
     # The time for which the mail limits made it wait is not held against it.
     is_old = clock.now() - (delivery.admitted_at or delivery.created_at) >= GIVE_UP
@@ -217,6 +219,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
             metrics.failed.add_after_commit("refused" if reply.outcome is Outcome.REFUSED else "given_up")
         return has_failed
     if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: the sweeper makes it due when its lease ends
+        answer["last_reply"] = f"{UNANSWERED} {reply.text}"[:255]
         return bool(mine.update(**answer, lease_until=Now() + timedelta(seconds=pause)))
     later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
     return bool(mine.end_lease(State.PENDING, **answer, next_attempt_at=later))
@@ -227,8 +230,8 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
     if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
         return SERVICE_PAUSE
     if reply.outcome is Outcome.UNKNOWN:
-        had_no_answer = delivery.reason is Delivery.Reason.NO_ANSWER  # at the try before this one
-        return SILENCE_AGAIN if had_no_answer else SILENCE
+        is_again = delivery.last_reply.startswith(UNANSWERED)  # that of the try before this one
+        return SILENCE_AGAIN if is_again else SILENCE
     return BACKOFF[min(delivery.attempts, len(BACKOFF)) - 1]
 
 
@@ -237,7 +240,7 @@ def release(*, deliveries: Sequence[Delivery]) -> None:
     unsent = {"attempts": F("attempts") - 1}
     with transaction.atomic():
         mine = [each for each in deliveries if Delivery.objects.leased(each).end_lease(State.PENDING, **unsent)]
-        verification.call_off_sends(mails=_codes(mine))
+        verification.call_off_sends(mails=_generations(mine))
 
 
 def take_back() -> int:
@@ -264,8 +267,8 @@ def retry_deferred_sooner(*, accepted: int) -> None:
     if not accepted or time.monotonic() < _next_look:
         return
     with transaction.atomic():
-        # EXEMPT: as all that went to the mail server are. Those that were held back have their own time to wait.
-        deferred = Delivery.objects.deferred().filter(EXEMPT).exclude(last_reply__endswith=CANT_BE_BUILT)
+        # PAST_LIMITS: a muted or suppressed mail was never admitted, and waits as it would without this.
+        deferred = Delivery.objects.deferred().filter(PAST_LIMITS).exclude(last_reply__endswith=CANT_BE_BUILT)
         deferred = deferred.exclude(cause=Cause.RATE, last_reply__startswith="5")  # another try prolongs such a ban
         deferred = deferred.alias(rests_since=Coalesce("tried_early_at", "created_at")).filter(
             next_attempt_at__gt=Now() + DUE_SOON, rests_since__lt=Now() - timedelta(seconds=EARLY_AGAIN)

@@ -63,11 +63,11 @@ def deliver() -> int:
     mailer = mailers.choose()
     if mailer is None:
         return 0
-    is_probe = mailer.breaker.is_half_open
-    claimed = outbox.claim(limit=1 if is_probe else _pace.batch())
+    is_trial = mailer.breaker.is_half_open
+    claimed = outbox.claim(limit=1 if is_trial else _pace.batch())
     with leases.held(claimed):
         tried = _send_all(claimed, mailer, until=time.monotonic() + HOLD)
-    if is_probe and mailer.breaker.is_half_open:  # nothing was handed over: the next mail finds out
+    if is_trial and mailer.breaker.is_half_open:  # nothing was handed over: the next mail finds out
         mailer.breaker.cancelled()
     outbox.retry_deferred_sooner(accepted=tried.count(Outcome.ACCEPTED))
     return len(claimed)
@@ -80,7 +80,7 @@ def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> list[
     rest: list[Delivery] = []
     try:
         for position, delivery in enumerate(claimed):
-            broken = position > 0 and mailer.breaker.is_open  # the first may be the probe of an open breaker
+            broken = position > 0 and mailer.breaker.is_open  # the first may be the trial of a half-open breaker
             if broken or time.monotonic() >= until:
                 rest = claimed[position:]
                 break
@@ -143,15 +143,15 @@ def _record(*, wait: bool) -> None:
     Record what all threads were answered so far, in one transaction. While another thread does that, this one goes on
     sending; with `wait` its own answers are on record when this returns.
     """
-    is_group = True
-    while is_group:
+    while True:
         if not _recording.acquire(blocking=wait):
             return  # another thread is recording, and looks for a further group afterwards
         try:
             _settle([_answers.popleft() for _ in range(len(_answers))])
         finally:
             _recording.release()
-        is_group = len(_answers) >= GROUP
+        if len(_answers) < GROUP:
+            return
 
 
 def _settle(results: list[Result]) -> None:

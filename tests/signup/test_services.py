@@ -168,7 +168,7 @@ def test_a_code_in_flight_is_not_replaced(hands: Hands) -> None:
 def test_a_code_that_expired_while_the_mail_server_is_silent_is_replaced(all_hands: Hands) -> None:
     """The mail is tried again much later, and no worker has it in hand; the old code's never leaves again."""
     sign_up = ask()
-    Delivery.objects.update(attempts=1, last_reply="TimeoutError")  # silent before
+    Delivery.objects.update(attempts=1, last_reply="unanswered: TimeoutError")
     [mine] = outbox.claim(limit=1)
     outbox.settle(results=[(mine, Reply(Outcome.UNKNOWN, "TimeoutError"))])
     all_hands.move(minutes=31)

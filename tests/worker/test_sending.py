@@ -89,15 +89,25 @@ def test_what_cant_be_built_ends_and_stops_nobody(sent: list[str]) -> None:
 def test_an_unknown_outcome_is_not_repeated_for_ever(sent: list[str], hands: Hands) -> None:
     """The pause after another one is longer, and after two hours it ends."""
     make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
-    Delivery.objects.update(attempts=1, last_reply="TimeoutError")
-    sending.deliver()
-    row = Delivery.objects.get()
-    assert (row.lease_until - row.created_at).total_seconds() > 400
-    Delivery.objects.update(lease_until=row.created_at)
+    for longest in (60, 3_600):
+        sending.deliver()
+        row = Delivery.objects.get()
+        assert longest - 5 < (row.lease_until - row.created_at).total_seconds() < longest + 5
+        assert row.last_reply.startswith("unanswered: ")
+        Delivery.objects.update(lease_until=row.created_at)
+        outbox.take_back()
     hands.move(hours=2)
-    outbox.take_back()
     sending.deliver()
     assert states() == ["failed"]
+
+
+def test_a_hang_up_before_the_mail_was_handed_over_is_no_silence(sent: list[str]) -> None:
+    """The first silence after one makes the mail wait no longer than any first silence."""
+    make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
+    Delivery.objects.update(attempts=1, last_reply="ConnectionResetError: reset by peer")
+    sending.deliver()
+    row = Delivery.objects.get()
+    assert (row.lease_until - row.created_at).total_seconds() < 65
 
 
 def test_outcomes_are_recorded_before_the_rest_is_released(sent: list[str], monkeypatch) -> None:

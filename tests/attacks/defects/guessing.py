@@ -240,7 +240,7 @@ GUESSING = [
     defect(
         69,
         "A right code takes its try back, also from the longer code that replaced it",
-        Edit(SERVICES, 'attempts=Greatest(F("attempts") - 1, 0)', 'attempts=F("attempts") - 1'),
+        Edit(SERVICES, '"attempts": Greatest(F("attempts") - 1, 0)', '"attempts": F("attempts") - 1'),
         "test_guessing.py::test_69_a_code_that_is_lengthened_while_it_is_compared_keeps_count",
     ),
 ]
