@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings as product
@@ -153,7 +154,8 @@ def test_79_an_outage_of_the_database_gives_no_mail_to_another(monkeypatch) -> N
     [claimed] = outbox.claim(limit=1)
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
     later, accepted = sweeper._answered_at + 20, [(claimed, Reply(Outcome.ACCEPTED, "250 OK"))]
-    monkeypatch.setattr(sweeper.time, "monotonic", lambda: later)
-    monkeypatch.setattr(sweeper.time, "sleep", lambda _: outbox.settle(results=accepted))
+    # The sweeper's own, not those of all threads.
+    times = {"monotonic": lambda: later, "sleep": lambda _: outbox.settle(results=accepted)}
+    monkeypatch.setattr(sweeper, "time", SimpleNamespace(**times))
     sweeper.sweep()
     assert Delivery.objects.get().state == "sent"

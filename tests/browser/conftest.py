@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.servers import CHROMIUM, ENVIRONMENT, ROOT, free_port, listens, wait_until
 
@@ -18,6 +18,8 @@ from tests.servers import CHROMIUM, ENVIRONMENT, ROOT, free_port, listens, wait_
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 SHOTS = ROOT / "build" / "screenshots"
+PATIENCE = 60_000  # milliseconds, for a browser and a server beside other tests
+expect.set_options(timeout=PATIENCE)
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -67,7 +69,7 @@ def open_page(browser: Browser, demo_url: str) -> Iterator[Callable[..., Page]]:
     def open_page(language: str = "en", path: str = "/signup/", **options: object) -> Page:
         contexts.append(browser.new_context(locale=language, base_url=demo_url, **options))
         page = contexts[-1].new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(path)

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from core import clock
 from signup.models import User
-from tests.browser.conftest import SHOTS
+from tests.browser.conftest import PATIENCE, SHOTS
 from tests.browser.test_screens import RULES_OF_MAILS, THEMES
 from tests.factories import make_user, muted
 from verification.models import CaptchaModel, SiteGuesses
@@ -75,7 +75,7 @@ def open_admin(browser: Browser, live_server) -> Iterator[Open]:
         cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
         contexts[-1].add_cookies([cookie])
         page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         page.set_viewport_size({"width": width, "height": 800})
         page.on("console", lambda message: complaints.append(f"{page.url}: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))

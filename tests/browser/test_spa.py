@@ -9,6 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from tests.browser.conftest import PATIENCE
 from tests.servers import ROOT, MailServer, Redis, System
 
 pytestmark = [pytest.mark.chromium, pytest.mark.redis]
@@ -57,7 +58,7 @@ def open_client(browser: Browser, origin: str, site: System) -> Iterator[Callabl
     def open_client(language: str, api: str = "") -> Page:
         contexts.append(browser.new_context(locale=language))
         page = contexts[-1].new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         page.goto(f"{origin}/?api={api or site.url}/api")
         return page
 
