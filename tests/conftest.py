@@ -59,6 +59,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         impossible = [item for item in items if item.get_closest_marker("netns")]
         config.hook.pytest_deselected(items=impossible)
         items[:] = [item for item in items if item not in impossible]
+    items.sort(key=is_short)
+
+
+def is_short(item: pytest.Item) -> tuple[bool, bool]:
+    """The order of files that take minutes before all others: one that began last would be waited for by all processes."""
+    group = item.get_closest_marker("xdist_group")
+    is_long = item.get_closest_marker("index") or (group and group.args[0] in ("screens", "browser"))
+    return not is_long, not group
 
 
 def skip_without_servers(item: pytest.Item) -> None:
