@@ -97,7 +97,8 @@ def test_a_mail_of_another_app_may_have_several_recipients(sink, settings, djang
     people = {"to": ["alice@example.com"], "cc": ["bob@example.com"], "bcc": ["Carol <carol@example.com>"]}
     assert EmailMessage("hello", "body", "noreply@doorcode.test", **people).send() == 1
     names = ("alice", "bob", "carol")
-    assert [line for line in server.said if "rcpt" in line] == [f"rcpt TO:<{name}@example.com>" for name in names]
+    said = [line.lower() for line in server.said if "rcpt" in line.lower()]  # its case is another in each Python
+    assert said == [f"rcpt to:<{name}@example.com>" for name in names]
     assert send_mail("hello", "body", None, ["alice@example.com", "bob@example.com"], fail_silently=True) == 0
 
 
