@@ -276,7 +276,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 def find_sign_up(handle: str) -> CaptchaModel:
-    """The sign-up request of a handle, unfinished or finished. Raises HandleLost."""
+    """The sign-up request of a handle, live or finished by an account. Raises HandleLost."""
     found = CaptchaModel.objects.by_handles([handle] if codes.is_handle(handle) else [])
     if not found:
         raise HandleLost
