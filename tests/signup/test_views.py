@@ -306,15 +306,6 @@ def test_a_form_sent_again_after_registering_makes_a_new_request(client: Client)
     assert ask(client, once="a").pk != sign_up.pk
 
 
-def test_extra_fields_are_ignored(client: Client) -> None:
-    """Nobody makes themselves staff."""
-    sign_up = ask(client, is_staff="1", is_active="1", id="1")
-    verify(client, sign_up, is_staff="1", is_superuser="1", id="99", activated_at="2020-01-01")
-    user = User.objects.get()
-    assert (user.is_staff, user.is_superuser, user.pk) == (False, False, user.pk)
-    assert user.pk != 99
-
-
 def test_the_session_key_changes_at_sign_in(client: Client) -> None:
     """Against session fixation."""
     session = client.session
