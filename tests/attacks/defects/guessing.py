@@ -19,7 +19,7 @@ GUESSING = [
         7,
         "The row's state, with its tries, is not checked again where a guess is counted",
         Edit(SERVICES, "        require_open(state_of(sign_up), address_fits=True)\n", ""),
-        "test_races.py::test_07_of_200_parallel_wrong_codes_five_are_compared[sqlite]",
+        "test_races.py::test_07_of_200_parallel_wrong_codes_five_are_compared[postgresql]",
         "test_api.py::test_07_of_200_parallel_wrong_codes_at_most_five_are_compared",
     ),
     defect(
