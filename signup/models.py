@@ -1,5 +1,6 @@
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
@@ -151,10 +152,13 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """
-        Save the row, a username with its key. A new password, no password or disabling end the sessions, and delete the
-        API tokens.
+        Save the row, an address in its canonical form and a username with its key. A new password, no password or
+        disabling end the sessions, and delete the API tokens.
         """
         written = kwargs.get("update_fields")
+        if written is None or "email" in written:
+            with suppress(ValidationError):  # an address that the settings no longer allow stays as it is
+                self.email = email_addresses.canonical(self.email)
         if written is None or "username" in written:
             self.username_key = usernames.key(self.username) if self.username else None
             if written:

@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 
 from core import clock
 from signup.models import User
@@ -46,3 +46,18 @@ def test_a_name_that_another_app_gives_signs_in_and_is_taken(only: list[str] | N
     assert is_username_free(username="bob")
     with pytest.raises(IntegrityError):
         User.objects.create(email=ALICE, username="róbert")
+
+
+@pytest.mark.parametrize("only", [None, ["email"]], ids=["all", "named"])
+def test_an_address_that_another_app_gives_signs_in_and_is_taken(only: list[str] | None) -> None:
+    """By `save`, however it is written; one that the settings no longer allow stays as it is."""
+    bob = User.objects.create(email="Bob＠Example.COM", username="bob", is_active=True)
+    assert bob.email == BOB
+    bob.email = "Róbert <ALICE@例子.测试>"
+    bob.save(update_fields=only)
+    assert User.objects.get_by_natural_key("alice@例子.测试") == bob
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.create(email="alice@xn--fsqu00a.xn--0zwm56d", username="alice")
+    bob.email = "bob..bob@example.com"
+    bob.save(update_fields=only)
+    assert User.objects.get().email == "bob..bob@example.com"
