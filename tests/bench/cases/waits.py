@@ -93,6 +93,7 @@ def backlog(bench: Bench) -> list[Row]:
             busy.append(percentile(result["took"], 0.99) * 1e3)
             own.append((names, result))
         assert busy, "the backlog had drained before anything could be measured: give it more mails"
+        stack.enter_context(site.worker("worker", "--concurrency", str(THREADS), name="helper"))  # the rest is not timed
         end = time.monotonic() + 240
         total = bench.backlog + sum(len(names) for names, _ in own)
         while bench.rig.sink.count() < total and time.monotonic() < end:
@@ -109,7 +110,7 @@ def backlog(bench: Bench) -> list[Row]:
             "a worker's memory at the end of the backlog against its first tenth",
             Figure.of([late / early]),
             Goal(most=1.1),
-            parts={"first tenth": f"{plain(early)} MiB", "end": f"{plain(late)} MiB", "mails": f"{sent:,}"},
+            parts={"first tenth": f"{plain(early)} MiB", "end": f"{plain(late)} MiB", "backlog": f"{sent:,}"},
         ),
     ]
     return [*rows, Row("wait of a single code while a backlog drains, p99", Figure.of(single), unit="ms")]
