@@ -181,6 +181,7 @@ ACCOUNTS = [
         Edit(
             "core/middleware.py",
             "        view = self.views.get(request.path)\n",
+            "        from django.conf import settings\n"
             '        settings.SITE_URL = f"{request.scheme}://{request.get_host()}"\n'
             "        view = self.views.get(request.path)\n",
         ),

@@ -93,7 +93,9 @@ def backlog(bench: Bench) -> list[Row]:
             busy.append(percentile(result["took"], 0.99) * 1e3)
             own.append((names, result))
         assert busy, "the backlog had drained before anything could be measured: give it more mails"
-        stack.enter_context(site.worker("worker", "--concurrency", str(THREADS), name="helper"))  # the rest is not timed
+        stack.enter_context(
+            site.worker("worker", "--concurrency", str(THREADS), name="helper")
+        )  # the rest is not timed
         end = time.monotonic() + 240
         total = bench.backlog + sum(len(names) for names, _ in own)
         while bench.rig.sink.count() < total and time.monotonic() < end:
