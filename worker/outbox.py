@@ -26,7 +26,7 @@ State = Delivery.State
 
 TAKE_BACK = 1_000  # leases that are over, in one statement
 LEASE = 15  # seconds; a live process renews it, and a killed one holds its mails up no longer
-GIVE_UP = timedelta(hours=2)
+GIVE_UP = timedelta(hours=2)  # no try begins later
 # Seconds after the 1st … 5th failure, and after each later one: greylisting opens after 1 to 5 minutes.
 BACKOFF = (20, 70, 180, 330, 480, 600)
 # The same after silence behind the final dot, and after another one. The mail may have arrived: at most three copies.
@@ -212,7 +212,8 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
     if reply.outcome is Outcome.DROPPED:  # there was nothing to send
         return bool(mine.end_lease(State.EXPIRED, **answer))
     # The time for which the mail limits made it wait is not held against it.
-    is_old = clock.now() - (delivery.admitted_at or delivery.created_at) >= GIVE_UP
+    next_age = clock.now() + timedelta(seconds=pause) - (delivery.admitted_at or delivery.created_at)
+    is_old = next_age >= GIVE_UP
     if reply.outcome is Outcome.REFUSED or is_old:
         has_failed = bool(mine.end_lease(State.FAILED, **answer))
         if has_failed:
