@@ -119,6 +119,7 @@ class CodeForm(forms.Form):
         code = "" if self.is_proven else self._digits()
         if self.errors:
             return code
+        # Also with a proof, whatever the code is: that of a link is recorded by this.
         email, held = self.cleaned_data["email"], self.held_proof
         try:
             self.new_proof = services.prove(sign_up=self.sign_up, address=email, code=code, proof=held)

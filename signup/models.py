@@ -153,7 +153,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """
         Save the row, an address in its canonical form and a username with its key. A new password, no password or
-        disabling end the sessions, and delete the API tokens.
+        disabling delete the API tokens. They end the sessions, too, whose hash is made of password and `session_salt`.
         """
         written = kwargs.get("update_fields")
         if written is None or "email" in written:
@@ -167,7 +167,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         if disabled:
             self.session_salt = get_random_string(SALT_LENGTH)
             kwargs["update_fields"] = written and {*written, "session_salt"}
-        # AbstractBaseUser has in _password the new password until it is saved; an upgrade of its hash sets none.
+        # AbstractBaseUser keeps a new password in `_password` until it is saved, but not if only its hash is upgraded.
         renewed = self._password is not None or self._password_removed  # type: ignore[attr-defined]
         if self.pk is None or not (renewed or disabled):
             super().save(*args, **kwargs)
@@ -192,6 +192,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def is_registered(self) -> bool:
+        """Whether the address has an account, active or disabled. Else its row is pending: see PENDING."""
         return bool(self.activated_at or self.is_active or self.is_staff)
 
     @property

@@ -165,7 +165,7 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
             user.terms, user.terms_accepted_at = terms, user.activated_at if terms else None
             user.save()
             transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
-    except IntegrityError as error:
+    except IntegrityError as error:  # of `username_key`: the address's row was locked
         raise UsernameTaken from error
     return user
 

@@ -34,11 +34,12 @@ def find(*, address: str) -> CaptchaModel:
 
 def resend(*, sign_up: CaptchaModel) -> Delivery | None:
     """
-    Have the mail of a request sent again, within the mail limits; return its delivery. Raises HandleLost, or
-    ResendTooSoon within RESEND_COOLDOWN of the last mail. A mail that failed has no cooldown.
+    Have the mail of a request sent again; return its delivery. A mail that ended undelivered is sent at once, past
+    cooldown and mail limits. Any other is asked for as by the visitor: raises HandleLost, or ResendTooSoon within
+    RESEND_COOLDOWN of the last one.
     """
     last = Delivery.objects.latest_about(sign_up)
-    if last is None or not requeue(delivery_id=last.pk):  # only a failed or expired one is requeued
+    if last is None or not requeue(delivery_id=last.pk):  # only one that ended undelivered is
         services.resend(sign_up=sign_up, language=last.language if last else "")
     return Delivery.objects.latest_about(sign_up)
 
@@ -53,8 +54,8 @@ def unlock(*, address: str, unmute: bool, dry_run: bool) -> Unlocked:
         guesses = guess_limits.forget(address=address)
         muted = unmute and suppression.lift(address=address)
         transaction.set_rollback(dry_run)
-    # By both names with which the account signs in. Not deleted: what one network did (LIMIT_LOGIN_PAIR), which is over
-    # within minutes, and what a browser did that signed in before, which has a counter of its own for an hour.
+    # An account signs in by its address or its username, so both counters are deleted. Two others stay:
+    # LIMIT_LOGIN_PAIR, which ends within minutes, and that of a browser that signed in before: within an hour.
     usernames = User.objects.filter(email=address, username_key__isnull=False).values_list("username_key", flat=True)
     sign_ins = True
     for name in [] if dry_run else [address, *usernames]:

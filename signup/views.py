@@ -48,7 +48,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def signup(request: HttpRequest) -> HttpResponse:
     """Step one: ask for a code."""
     if request.method == "POST":
-        limits.REQUESTS.hit(request)
+        limits.MAIL_REQUESTS.hit(request)
     if request.user.is_authenticated:
         return redirect("account")
     if not settings.SIGNUP_OPEN:
@@ -86,9 +86,9 @@ def verify(request: HttpRequest) -> HttpResponse:
             return visitor.finish(response, sign_up, user)
     elif form.is_valid():
         return visitor.keep(_see_other("signup_verify"), sign_up, proof=form.new_proof, own=True)
-    # Where another POST was faster, as at a double click, the form's services have refreshed `sign_up`.
+    # If another POST was faster, as at a double click, `prove` or `register` has refreshed `sign_up`.
     page = _finished_or_lost(request, sign_up) if sign_up.is_finished else _verify_page(request, sign_up, form)
-    # Also where the mailbox is proven, and something else was not right.
+    # If the code was right and another field was not, the browser keeps the proof.
     return visitor.keep(page, sign_up, proof=form.new_proof, own=True) if form.new_proof else page
 
 
@@ -99,7 +99,7 @@ def check_username(request: HttpRequest) -> JsonResponse:
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     form = _form_of(visitor, sign_up, {"username": request.POST.get("username", "")}) if sign_up else None
-    errors = form.errors if form and form.is_proven else {}
+    errors = form.errors if form and form.is_proven else {}  # no guess is counted: without an email no code is compared
     return JsonResponse({"errors": errors.get("username", [])})
 
 
@@ -115,7 +115,7 @@ def common_passwords(request: HttpRequest) -> HttpResponse:
 @require_POST
 def resend(request: HttpRequest) -> HttpResponse:
     """Another mail for this browser's request."""
-    limits.REQUESTS.hit(request)
+    limits.MAIL_REQUESTS.hit(request)
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     if sign_up is None:
@@ -136,7 +136,7 @@ def resend(request: HttpRequest) -> HttpResponse:
 @require_POST
 def change(request: HttpRequest) -> HttpResponse:
     """Another address for this sign-up. The request for the old one stays in the cookie."""
-    limits.REQUESTS.hit(request)
+    limits.MAIL_REQUESTS.hit(request)
     if not settings.SIGNUP_OPEN:
         return render(request, "signup/closed.html", status=403)
     visitor = Visitor(request)
@@ -253,8 +253,8 @@ def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, **
     if not form["captcha"].errors:  # they say how many tries are left themselves
         form["captcha"].help_text = context["tries_left"] or context["code_hint"]
     context["shortest"] = passwords.LengthValidator()
-    is_last = form.is_proven or (isinstance(form, RegisterForm) and context["stage"] == "enter")
-    template = "signup/register.html" if is_last else "signup/verify.html"
+    shows_register = form.is_proven or (isinstance(form, RegisterForm) and context["stage"] == "enter")
+    template = "signup/register.html" if shows_register else "signup/verify.html"
     # The language switch goes back here: /signup/resend/ and /signup/change/ answer POST only.
     return form_page(request, template, form, here=reverse("signup_verify"), **context)
 
@@ -263,8 +263,8 @@ def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> Cod
     """The form of the step at which a visitor is: by what they posted, else by whether they proved the mailbox."""
     proof = visitor.held[sign_up.handle].proof
     proven = verification.holds_proof(sign_up, proof=proof)
-    is_last = proven if posted is None else not {"username", "password"}.isdisjoint(posted)
-    form_class = RegisterForm if is_last else CodeForm
+    registers = proven if posted is None else not {"username", "password"}.isdisjoint(posted)
+    form_class = RegisterForm if registers else CodeForm
     initial = {**visitor.typed, "email": sign_up.address}
     return form_class(posted, sign_up=sign_up, proof=proof, initial=initial)
 

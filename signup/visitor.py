@@ -60,7 +60,7 @@ class SignedCookie:
         response.delete_cookie(self.name, path=self.path, samesite="Lax")
 
 
-REQUESTS = SignedCookie(settings.SIGNUP_COOKIE_NAME, "doorcode.signup.handles", settings.HANDLE_LIFETIME)
+SIGN_UPS = SignedCookie(settings.SIGNUP_COOKIE_NAME, "doorcode.signup.handles", settings.HANDLE_LIFETIME)
 DEVICE = SignedCookie(settings.DEVICE_COOKIE_NAME, "doorcode.signup.devices", 180 * 86_400)
 
 
@@ -95,7 +95,7 @@ class Visitor:
     @cached_property
     def held(self) -> dict[str, Held]:
         """By handle, newest first."""
-        rows = REQUESTS.read(self.request, lambda rows: [Held(*row) for row in rows if codes.is_handle(row[0])])
+        rows = SIGN_UPS.read(self.request, lambda rows: [Held(*row) for row in rows if codes.is_handle(row[0])])
         return {held.handle: held for held in rows or []}
 
     @cached_property
@@ -165,8 +165,8 @@ class Visitor:
 
     def finish(self, response: HttpResponse, sign_up: CaptchaModel, user: User) -> HttpResponse:
         """
-        Drop all other requests for the address of this one, and remember its account. This one stays: a double click's
-        second answer, which may be the one that is shown, is about it.
+        Drop all other requests for the address of this one, and remember its account. This one stays for a double
+        click: the second answer, which the browser may show, needs it.
         """
         same_address = self._handles_for(sign_up.address)
         others = [held for held in self.held.values() if held.handle not in same_address]
@@ -226,7 +226,7 @@ class Visitor:
         finished = {sign_up.handle for sign_up in self.sign_ups if sign_up.is_finished}
         others = sorted(held[1:], key=lambda each: (each.handle in finished, not each.own, not each.proof))
         wanted = [held[0], *others[: MAX_REQUESTS - 1]]
-        REQUESTS.write(response, [each for each in held if each in wanted])
+        SIGN_UPS.write(response, [each for each in held if each in wanted])
         return response
 
 

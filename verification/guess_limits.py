@@ -51,7 +51,7 @@ def count(*, address: str, length: int, at: datetime) -> None:
         raise LinkOnly
     if length < needed.length:
         raise CodeTooShort
-    # No rule looks further than its threshold; and this guess may be taken back.
+    # One more than the highest threshold, because this guess may be undone.
     most = max((threshold for threshold, _ in settings.LIMIT_GUESSES_ADDRESS), default=0) + 1
     row.guesses, row.updated_at = [*recent, at.timestamp()][-most:], at
     row.save(update_fields=["guesses", "updated_at"])

@@ -174,8 +174,8 @@ def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str | None =
 
 def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
     """
-    Count a guess at this code and at its address, and commit both. Raises, without either, in any state but OPEN, and
-    where `guess_limits.count` does.
+    Count a guess at this code and at its address, and commit both. Counts neither and raises in any state but OPEN, if
+    `guess_limits.count` raises, and CodeMismatch if the code was replaced meanwhile.
     """
     typed_for = (sign_up.generation, sign_up.length)
     with transaction.atomic(durable=True):
@@ -190,8 +190,8 @@ def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
 
 def _mark_proven(sign_up: CaptchaModel, *, by: str, give_back_try: bool = False) -> None:
     """
-    Record the proof once, and give the try back each time. A parallel request that proved first is as good; one that
-    its owner disowned meanwhile stays unproven in the database, where `redeem` looks.
+    Record the proof once, and give the try back each time. If a parallel POST was the first to prove, that is as good.
+    A request that its owner disowned meanwhile stays unproven in the database, where `redeem` looks.
     """
     now = clock.now()
     # Not below 0: the tries of a code that was lengthened meanwhile are counted anew.

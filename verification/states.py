@@ -21,7 +21,7 @@ class SignUpError(Exception):
 class HandleLost(SignUpError):
     """The handle is unknown, forged, too old or redeemed: start again."""
 
-    code = "session_lost"
+    code = "session_lost"  # the API's stable name; no Django session is meant
 
 
 class AlreadyRedeemed(HandleLost):
@@ -75,7 +75,7 @@ class ResendTooSoon(SignUpError):
 
 
 class State(Enum):
-    LOST = "lost"  # unknown, forged, too old or redeemed
+    LOST = "lost"  # see HandleLost
     WAITING = "waiting"  # no send of a mail of this generation has begun
     EXPIRED = "expired"
     EXHAUSTED = "exhausted"
@@ -124,7 +124,7 @@ def matching(state: State) -> Q:
 
 
 def require_open(state: State, *, address_fits: bool) -> None:
-    """Return where a code may be counted and compared; else raise the answer of the state to any typed code."""
+    """Return if a code may be counted and compared; else raise the answer of the state to any typed code."""
     if state is State.LOST:
         raise HandleLost
     if not address_fits or state is State.WAITING:

@@ -79,12 +79,12 @@ class Reply:
 
     @property
     def cause(self) -> Cause | None:
-        """Why this mail was refused or deferred; None where the server did not answer so."""
+        """Why this mail was refused or deferred; None for any other reply."""
         return cause_of(self.text) if self.outcome in (Outcome.REFUSED, Outcome.DEFERRED) else None
 
     @property
-    def is_refusal(self) -> bool:
-        """Whether the server called it permanent, though a refusal because of our rate is tried again."""
+    def has_permanent_code(self) -> bool:
+        """Whether the server called it permanent (5xx), though such a mail is tried again if our rate is the cause."""
         return self.cause is not None and self.text.startswith("5")
 
 

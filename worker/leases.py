@@ -15,7 +15,7 @@ from .models import Delivery
 logger = logging.getLogger(__name__)
 
 RENEWAL = 5.0  # seconds; a third of the lease, so that one failure loses none
-LONGEST = 180.0  # seconds; a batch takes less, also where its answers wait for the database: its thread hangs
+LONGEST = 180.0  # seconds; a batch takes less, even if its answers wait for the database, unless its thread hangs
 
 _held: dict[str, tuple[list[int], float]] = {}  # by token: the ids of its mails, and until when it is renewed
 _renewer: threading.Thread | None = None

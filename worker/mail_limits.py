@@ -24,11 +24,11 @@ from . import suppression
 from .models import ACCOUNT_KINDS, PAST_LIMITS, Delivery, DeliveryQuerySet, SiteMails
 
 MINUTE = timedelta(minutes=1)  # the mails of each are a row of SiteMails
-# A sign-up and one more mail, as people need them, are sent at once. Then NEWCOMERS further networks wait for a 24th of
-# the window (an hour), and all others so long that the mails of a day are used up at its end and not before.
+# A sign-up and one more mail, as people need them, are sent at once. Then NEWCOMERS further networks wait for
+# 1/NEWCOMER_SHARE of the window (an hour), and all others so long that the mails of a day last until its end.
 AT_ONCE = 2
 NEWCOMERS = 2
-NEWCOMER_WAIT = 24
+NEWCOMER_SHARE = 24
 PUT_OFF = 1_000  # rows of a mailbox in one statement; the next claim sees the rest
 
 Rates = list[tuple[int, int]]  # (mails, seconds)
@@ -63,9 +63,8 @@ def next_place(sent: Sent, network: str | None, rates: Rates, *, at: datetime) -
     """
     Return when a mailbox takes another mail that `network` asked for; None stands for any that had no mail yet.
 
-    `rates` are sorted by their windows. However many networks ask for mails all the time, two mails are at most
-    (window - NEWCOMERS * window / 24) / (mails - 3) apart, 3 h 9 min at 10 a day; a third network waits for at most
-    window / 24.
+    `rates` are sorted by their windows. However many networks ask for mails all the time, a third network waits for at
+    most window / NEWCOMER_SHARE, and two mails are at most as far apart as `_wait` says: 3 h 9 min at 10 a day.
     """
     free = at
     for most, seconds in rates:
@@ -83,7 +82,7 @@ def _wait(known: set[str], network: str | None, most: int, window: timedelta) ->
     spread_over = most - (AT_ONCE - 1) - NEWCOMERS
     if spread_over <= 0:
         return timedelta(0)  # so few that the rate alone spreads them
-    soon = window / NEWCOMER_WAIT
+    soon = window / NEWCOMER_SHARE
     if network not in known and len(known) <= NEWCOMERS:
         return soon
     return (window - NEWCOMERS * soon) / spread_over

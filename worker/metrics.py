@@ -47,7 +47,7 @@ def count_try(delivery: Delivery, reply: Reply) -> None:
     """Count the outcome of one try."""
     tries.add(delivery.kind, reply.outcome.value)
     replies.add(reply_class(reply.text))
-    if reply.cause and reply.is_refusal:
+    if reply.cause and reply.has_permanent_code:
         refusals.add(reply.cause)
     if reply.outcome is Outcome.ACCEPTED:
         accepted_after.observe((clock.now() - delivery.created_at).total_seconds())

@@ -133,7 +133,7 @@ class Delivery(models.Model):
         SENDING = "sending", _("sending")
         SENT = "sent", _("sent")
         FAILED = "failed", _("failed")
-        EXPIRED = "expired", _("expired")  # not sent, as it was of no use any more, or its address gets no mail
+        EXPIRED = "expired", _("expired")  # not sent: of no use any more, or its address gets no mail (see Reason)
         BOUNCED = "bounced", _("bounced")  # accepted, and then returned
         COMPLAINED = "complained", _("reported as spam")
 

@@ -32,7 +32,7 @@ BACKOFF = (20, 70, 180, 330, 480, 600)
 # The same after silence behind the final dot, and after another one. The mail may have arrived: at most three copies.
 SILENCE, SILENCE_AGAIN = 60, 3_600
 UNANSWERED = "unanswered:"  # begins the last reply of such a mail
-SERVICE_PAUSE = 10  # seconds; the circuit breaker before the mail server decides when one of all is tried
+SERVICE_PAUSE = 10  # seconds until such a mail is due again; the circuit breaker says when one of them is tried
 EARLY = 2  # deferred mails that are tried early for each accepted one
 EARLY_AGAIN = 60  # seconds between two early tries of the same mail, at the least
 DUE_SOON = timedelta(seconds=5)  # a mail that is due within it is not tried early
@@ -96,8 +96,8 @@ def lock_unsettled(*, sign_up: CaptchaModel) -> list[Delivery]:
 def is_in_hand(delivery: Delivery) -> bool:
     """Whether a worker may be sending a mail: it is leased, and not put off by the lease for SILENCE_AGAIN seconds."""
     ends = delivery.lease_until
-    longest_else = timedelta(seconds=2 * SILENCE)  # than LEASE or SILENCE, by whichever clock
-    return ends is not None and ends - clock.now() < longest_else
+    longest_other = timedelta(seconds=2 * SILENCE)  # any other lease ends sooner, even if this machine's clock is wrong
+    return ends is not None and ends - clock.now() < longest_other
 
 
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
@@ -209,7 +209,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
     """Give a mail up, or have it tried again; return whether the lease still held."""
     mine, pause = Delivery.objects.leased(delivery), _pause(delivery, reply)
     answer = {"last_reply": reply.text[:255], "cause": reply.cause or ""}
-    if reply.outcome is Outcome.DROPPED:  # there was nothing to send
+    if reply.outcome is Outcome.DROPPED:
         return bool(mine.end_lease(State.EXPIRED, **answer))
     # The time for which the mail limits made it wait is not held against it.
     next_age = clock.now() + timedelta(seconds=pause) - (delivery.admitted_at or delivery.created_at)
@@ -222,6 +222,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
     if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: the sweeper makes it due when its lease ends
         answer["last_reply"] = f"{UNANSWERED} {reply.text}"[:255]
         return bool(mine.update(**answer, lease_until=Now() + timedelta(seconds=pause)))
+    # The sweeper finds it when it is due.
     later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
     return bool(mine.end_lease(State.PENDING, **answer, next_attempt_at=later))
 
@@ -259,10 +260,10 @@ _next_look = float("-inf")
 
 def retry_deferred_sooner(*, accepted: int) -> None:
     """
-    Try deferred mails early, those whose time comes next, as the mail server accepted others: EARLY for each of them.
+    Try deferred mails early, because the mail server accepts mails: EARLY for each accepted one, those due next.
 
-    After an outage twice as many leave each time, at the pace at which the server takes them. One that still defers
-    them, as greylisting does, sees at most EARLY such tries for each mail that it takes.
+    After an outage twice as many leave each time, at the pace at which the server takes them. A server that still
+    defers, as for greylisting, sees at most EARLY such tries for each mail that it accepts.
     """
     global _next_look  # noqa: PLW0603
     if not accepted or time.monotonic() < _next_look:

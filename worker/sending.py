@@ -22,7 +22,7 @@ BATCH = 50  # mails in one claim at most
 BATCH_TIME = 1.0  # seconds in which the mails of one claim should be sent
 HOLD = 25.0  # seconds after a claim in which sends begin; what is left goes to whoever is free
 RECORD = 60.0  # seconds for which answers wait for a database that is down
-# Answers are recorded after so many of a process, or seconds: a crash repeats few more than these.
+# Answers are recorded once a process has GROUP of them, or after GROUP_TIME seconds: a crash repeats hardly more mails.
 GROUP = 5
 GROUP_TIME = 1.0
 REMEMBERED = 100  # durations of the last sends
@@ -120,9 +120,9 @@ def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Re
 def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
     try:
         message = messages.build(delivery)
-        # A stranger who asked for a muted mail sees it fare as any other: late while the mail server is down, and then
-        # sent. So the server is asked for the recipient; where it can't be, the time of a send passes, and nothing is
-        # known while the circuit breaker is half-open.
+        # A stranger who asked for a muted mail sees the same states as of any other: delayed while the mail server is
+        # down, and then sent. So the server is asked whether it takes the recipient. If it can't be asked, the time of
+        # a send passes; and while the circuit breaker is half-open, nobody knows whether it works.
         if delivery.is_muted and not mailer.can_ask:
             if mailer.breaker.is_half_open:
                 return Reply(Outcome.UNAVAILABLE, "not asked")

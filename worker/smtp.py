@@ -14,7 +14,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from .classification import Outcome, Reply, reply_about_mail
 from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Server, Unavailable, printable, reason
 
-AFTER_DOT = 20.0  # seconds to wait for the answer to DATA; RFC 5321 §4.5.3.2.6 asks for minutes, the lease allows this
+AFTER_DOT = 20.0  # seconds to wait for the answer to DATA; RFC 5321 §4.5.3.2.6 asks for minutes
 DEADLINE = 30.0  # seconds for one mail in all, waiting and connecting included
 
 _pools: dict[Server, Pool] = {}  # of the process: Django makes a new backend object for each caller

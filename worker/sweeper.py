@@ -1,4 +1,7 @@
-"""Find due mails whose message to the workers was lost. Needs the database alone, so it works without a broker."""
+"""
+Find due mails that no message announces: those that are tried again, and those whose message was lost. Needs the
+database alone, so it works without a broker.
+"""
 
 import logging
 import os
@@ -20,7 +23,7 @@ INTERVAL = 2.0  # seconds
 NO_WORKER = timedelta(seconds=10)  # due for so long although workers were notified: none seems to listen
 BEAT = 5.0  # seconds between two heartbeats
 AWAY = 5.0  # seconds without an answer of the database after which live workers may have lost leases
-RENEWED = 7.0  # seconds in which they renew these, or record what they were answered, once it is back
+RENEWED = 7.0  # seconds that they have, once it is back, to renew leases and to record outcomes
 
 _name = f"{socket.gethostname()[:80]}:{os.getpid()}"
 _last_beat = float("-inf")

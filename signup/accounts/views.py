@@ -104,7 +104,7 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
 def password_reset(request: HttpRequest) -> HttpResponse:
     """Request a reset mail: one answer for all addresses."""
     if request.method == "POST":
-        limits.REQUESTS.hit(request)
+        limits.MAIL_REQUESTS.hit(request)
     form = PasswordResetForm(request.POST if request.method == "POST" else None, initial=Visitor(request).typed)
     if not form.is_valid():
         return form_page(request, "account/password_reset.html", form)

@@ -113,6 +113,8 @@ class BoundedAdmin(StrictAdmin):
 
 
 class ReadOnlyAdmin(BoundedAdmin):
+    """Rows that nobody adds or changes. An operator with the permission may delete them."""
+
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 

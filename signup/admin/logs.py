@@ -195,7 +195,7 @@ class AddressAdmin(ReadOnlyAdmin):
 
 @admin.register(Suppression)
 class SuppressionAdmin(AddressAdmin):
-    """Addresses that get no sign-up mail. Delete one where its mailbox works again, or its owner asks for it."""
+    """Addresses that get no sign-up mail. Delete one if its mailbox works again, or its owner asks for it."""
 
     fields = list_display = ("address", "reason", "times", "until")
     list_filter = ("reason",)
@@ -204,7 +204,10 @@ class SuppressionAdmin(AddressAdmin):
 
 @admin.register(AddressGuesses)
 class AddressGuessesAdmin(AddressAdmin):
-    """The wrong guesses at the codes of an address. Deleting a row allows as many again."""
+    """
+    The wrong guesses at the codes of an address. Deleting a row allows as many again. It is half of `manage.py unlock`:
+    wrong passwords are counted in Redis, and stay.
+    """
 
     fields = list_display = ("address", "recent", "updated_at")
     ordering = ("-updated_at",)

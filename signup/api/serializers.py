@@ -123,8 +123,7 @@ class NewUserSerializer(FormSerializer):
         return RegisterForm(fields, sign_up=find_live(fields.get("id", "")))
 
     def refuse(self, **extra: Any) -> NoReturn:
-        """Raise AlreadyRedeemed instead if a parallel call created the account: it has the username, too."""
-        sign_up = find_live(self.initial_data.get("id", ""))
+        sign_up = find_live(self.initial_data.get("id", ""))  # raises AlreadyRedeemed if a parallel call was faster
         if self.form.has_error("captcha", ErrorCode.LENGTHENED):
             extra["code_length"] = sign_up.length
         super().refuse(**extra)

@@ -79,7 +79,7 @@ class Captchas(OpenCall):
     def post(self, request: Request) -> Response:
         if not settings.SIGNUP_OPEN:
             raise Problem(ErrorCode.SIGNUP_CLOSED)
-        limits.REQUESTS.hit(request)
+        limits.MAIL_REQUESTS.hit(request)
         key = idempotency.key_of(request)
         serializer = serializers.AskCodeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
@@ -118,7 +118,7 @@ class Resend(OpenCall):
         | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, lost=schema.LOST_ID),
     )
     def post(self, request: Request, id: str) -> Response:
-        limits.REQUESTS.hit(request)
+        limits.MAIL_REQUESTS.hit(request)
         sign_up = serializers.find_live(id)
         services.resend(sign_up=sign_up, language=self.language, network=client_ip.pseudonym(request))
         sign_up.refresh_from_db()
@@ -144,7 +144,9 @@ class Users(OpenCall):
         limits.VERIFY.hit(request)
         serializer = serializers.NewUserSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        user = serializer.form.save(language=self.language) or serializer.refuse()
+        user = serializer.form.save(language=self.language)
+        if user is None:
+            serializer.refuse()
         token = _sign_in(request, user).token
         account = {"id": str(user.public_id), "username": user.username, "email": user.email}
         return Response(account | {"token": token}, status=201)
@@ -195,7 +197,7 @@ class PasswordReset(OpenCall):
         | errors(ErrorCode.RATE_LIMITED, body=serializers.PasswordResetSerializer),
     )
     def post(self, request: Request) -> Response:
-        limits.REQUESTS.hit(request)
+        limits.MAIL_REQUESTS.hit(request)
         serializer = serializers.PasswordResetSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         email, network = serializer.validated_data["email"], client_ip.pseudonym(request)

@@ -34,7 +34,7 @@ from kombu import Connection
 
 from core import mail_urls, ratelimit
 from signup import services
-from signup.limits import LOGIN_ACCOUNT, LOGIN_NETWORK, LOGIN_PAIR, REQUESTS
+from signup.limits import LOGIN_ACCOUNT, LOGIN_NETWORK, LOGIN_PAIR, MAIL_REQUESTS
 from tests.factories import (
     ALICE,
     BOB,
@@ -103,7 +103,7 @@ def test_44_pages_are_private(client: Client, page: str) -> None:
     assert client.get(page).headers["Cache-Control"] in ("private, no-store, no-transform", PRIVATE_OF_DJANGO)
 
 
-LIMITS = (REQUESTS, LOGIN_NETWORK, LOGIN_PAIR, LOGIN_ACCOUNT)
+LIMITS = (MAIL_REQUESTS, LOGIN_NETWORK, LOGIN_PAIR, LOGIN_ACCOUNT)
 PRIVATE_OF_DJANGO = "max-age=0, no-cache, no-store, must-revalidate, private, no-transform"
 
 

@@ -188,7 +188,7 @@ def test_04_an_unknown_handle_says_nothing(client: Client) -> None:
     answers = []
     for handle in ("A" * 24, over.handle):
         response = HttpResponse()
-        visitor.REQUESTS.write(response, [visitor.Held(handle)])
+        visitor.SIGN_UPS.write(response, [visitor.Held(handle)])
         client.cookies["doorcode_signup"] = response.cookies["doorcode_signup"].value
         answers.append(_tries(client, over))
     client.cookies["doorcode_signup"] = "forged:cookie"

@@ -168,7 +168,7 @@ def test_a_refusal_stays_one_though_the_server_hangs_up(sink, script: dict) -> N
 
 
 @pytest.mark.parametrize(
-    ("script", "cause", "is_refusal"),
+    ("script", "cause", "has_permanent_code"),
     [
         ({"RCPT": ["550 5.1.1 no such user"]}, "mailbox", True),
         ({"DOT": ["554 DT:SPM 163 smtp14"]}, "content", True),
@@ -182,11 +182,11 @@ def test_a_refusal_stays_one_though_the_server_hangs_up(sink, script: dict) -> N
         ({}, None, False),
     ],
 )
-def test_an_answer_about_a_mail_has_a_cause(sink, script: dict, cause: str | None, is_refusal: bool) -> None:
+def test_an_answer_about_a_mail_has_a_cause(sink, script: dict, cause: str | None, has_permanent_code: bool) -> None:
     """Whose it is; no other answer has one."""
     sink(**script)
     reply = send()
-    assert (reply.cause, reply.is_refusal) == (cause, is_refusal)
+    assert (reply.cause, reply.has_permanent_code) == (cause, has_permanent_code)
 
 
 def test_what_a_server_says_is_cleaned(sink) -> None:

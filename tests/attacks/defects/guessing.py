@@ -216,7 +216,7 @@ GUESSING = [
     defect(
         18,
         "A request for a code by JSON is not counted for the network",
-        Edit("signup/api/views.py", "        limits.REQUESTS.hit(request)\n        key", "        key"),
+        Edit("signup/api/views.py", "        limits.MAIL_REQUESTS.hit(request)\n        key", "        key"),
         "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
     ),
     defect(
