@@ -75,7 +75,7 @@ def shown(address: str) -> str:
 
 
 def _without_loose_dots(local: str) -> str:
-    """The local part to check: where the site allows loose dots, another character stands for each of them."""
+    """The local part to check: if the site allows loose dots, another character stands for each of them."""
     return _LOOSE_DOTS.sub(lambda dots: "_" * len(dots[0]), local) if settings.EMAIL_ALLOW_LOOSE_DOTS else local
 
 
@@ -116,7 +116,7 @@ def mailbox(address: str) -> str:
 
 
 def check_domain(address: str) -> None:
-    """Raise ValidationError (code "domain") where the site's lists of domains exclude a canonical `address`."""
+    """Raise ValidationError (code "domain") if the site's lists of domains exclude a canonical `address`."""
     domain = address.rpartition("@")[2]
     allowed, denied = settings.SIGNUP_ALLOWED_DOMAINS, settings.SIGNUP_DENIED_DOMAINS
     if _listed(domain, denied) or (allowed and not _listed(domain, allowed)):

@@ -130,7 +130,7 @@ def bound_fields(fields: QueryDict) -> QueryDict:
 
 
 class TooManyRequests(MiddlewareMixin):
-    """Respond 429 where a view, a form or the authentication backend raised RateLimited."""
+    """Respond 429 if a view, a form or the authentication backend raised RateLimited."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         return too_many_requests(request, exception.retry_after) if isinstance(exception, RateLimited) else None

@@ -47,7 +47,7 @@ class RateLimited(Exception):
 
 
 def hit(limit: Limit, *, key: str) -> None:
-    """Count one for `key`. Raises RateLimited where that is one too many for any of the limit's rates."""
+    """Count one for `key`. Raises RateLimited if that is one too many for any of the limit's rates."""
     windows = _windows(limit, key)
     counts = _count(limit, windows, 1)
     if counts is None:
@@ -66,7 +66,7 @@ def undo(limit: Limit, *, key: str) -> None:
 
 
 def forget(limit: Limit, *, key: str) -> bool:
-    """Delete the counters of `key` in the open windows; False where Redis is down."""
+    """Delete the counters of `key` in the open windows; False if Redis is down."""
     names = [window.name for window in _windows(limit, key)]
     try:
         if (redis := redis_client()) is None:
@@ -80,7 +80,7 @@ def forget(limit: Limit, *, key: str) -> bool:
 
 
 def redis_client() -> Redis | None:
-    """The connections to REDIS_URL, which give up after half a second; None where the counters are in memory."""
+    """The connections to REDIS_URL, which give up after half a second; None if the counters are in memory."""
     return None if settings.REDIS_URL.startswith("memory:") else _connect(settings.REDIS_URL)
 
 

@@ -73,7 +73,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500; or 503 with Retry-After where the database is down, which passes by itself."""
+    """500; or 503 with Retry-After if the database is down, which passes by itself."""
     if not isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
         return error_page(request, 500)
     response = error_page(request, 503)

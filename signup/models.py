@@ -115,7 +115,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     created_at = models.DateTimeField(_("created"), default=clock.now)
     activated_at = models.DateTimeField(_("activated"), null=True, blank=True)
-    # What the site asked for beside the button (templates/brand/terms.html), in words; empty where it asked nothing.
+    # What the site asked for beside the button (templates/brand/terms.html), in words; empty if it asked nothing.
     terms = models.TextField(_("accepted terms"), blank=True, default="", db_default="")
     terms_accepted_at = models.DateTimeField(_("terms accepted"), null=True, blank=True)
     # Part of the session hash, and no secret. A new value ends the account's sessions and reset links.

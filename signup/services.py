@@ -81,7 +81,7 @@ def _begin(*, address: str, language: str, network: str, handle: str | None) -> 
 
 class Resent(NamedTuple):
     is_new_code: bool  # because the old one was expired, used up or too short
-    waiting: Delivery | None  # the mail that was asked for before and waits in the outbox; None where one was added
+    waiting: Delivery | None  # the mail that was asked for before and waits in the outbox; None if one was added
 
 
 @transaction.atomic

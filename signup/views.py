@@ -276,7 +276,7 @@ def _finished_or_lost(request: HttpRequest, sign_up: CaptchaModel | None) -> Htt
 
 
 def _terms(request: HttpRequest) -> str:
-    """The terms beside the button, in words; "" where the site has none."""
+    """The terms beside the button, in words; "" if the site has none."""
     return " ".join(unescape(strip_tags(render_to_string("brand/terms.html", request=request))).split())
 
 

@@ -70,7 +70,7 @@ def renew(*, sign_up: CaptchaModel, decoy: bool, in_flight: bool, by_visitor: bo
 
 def lengthen(*, sign_up: CaptchaModel) -> bool:
     """
-    Give a locked request the longer code that CodeTooShort asked for; False where its code is long enough by now.
+    Give a locked request the longer code that CodeTooShort asked for; False if its code is long enough by now.
 
     It is the same generation, so the link in earlier mails still works.
     """

@@ -31,7 +31,7 @@ class AlreadyRedeemed(HandleLost):
 
 
 class CodeMismatch(SignUpError):
-    """The code does not match. `attempts_left` is None where no try was counted."""
+    """The code does not match. `attempts_left` is None if no try was counted."""
 
     code = "mismatch"
 
@@ -100,7 +100,7 @@ def state_of(sign_up: CaptchaModel) -> State:
 def resend_wait(sign_up: CaptchaModel) -> int:
     """
     Seconds until another mail of this request may be asked for; 0 when it may be now. There is no wait for a new code
-    where the old one is of no use any more: the limits of mails hold all the same.
+    if the old one is of no use any more: the limits of mails hold all the same.
     """
     if state_of(sign_up) in (State.EXPIRED, State.EXHAUSTED):
         return 0

@@ -48,7 +48,7 @@ class Report:
 
     @property
     def reason(self) -> Suppression.Reason | None:
-        """Why its address is suppressed; None where it isn't: a bounce because of our sender says nothing about it."""
+        """Why its address is suppressed; None if it isn't: a bounce because of our sender says nothing about it."""
         if self.state == State.COMPLAINED:
             return Suppression.Reason.COMPLAINED
         return Suppression.Reason.BOUNCED if self.cause is Cause.MAILBOX and self.is_permanent else None
@@ -63,7 +63,7 @@ class Report:
 @transaction.atomic
 def record(report: Report) -> Effect:
     """
-    Record a report with its mail, and suppress the address where it says so. A complaint outweighs a bounce, and a
+    Record a report with its mail, and suppress the address if it says so. A complaint outweighs a bounce, and a
     bounce everything else; so the order of reports doesn't matter, nor does a repeated one.
 
     A mail whose answer is still awaited has been accepted, too: its worker's own record comes too late then.

@@ -91,7 +91,7 @@ class Reply:
 def reply_about_mail(code: int, words: str) -> Reply:
     """
     The meaning of what a mail server answers about one mail, at RCPT or DATA (RFC 5321 §4.2.1); `words` begin with the
-    code. Large services say 5xx where they limit a rate, and take the same mail some minutes later.
+    code. Large services say 5xx if they limit a rate, and take the same mail some minutes later.
     """
     if code // 100 == 5 and cause_of(words) is not Cause.RATE:
         return Reply(Outcome.REFUSED, words)

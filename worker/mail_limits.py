@@ -162,7 +162,7 @@ def _first(rows: DeliveryQuerySet, at: datetime) -> Delivery | None:
 
 def site_room(limit: MailLimit, *, at: datetime) -> int | None:
     """
-    Mails that the site may send now; None where nothing limits them. Half of a rate may go at once, the other half
+    Mails that the site may send now; None if nothing limits them. Half of a rate may go at once, the other half
     comes back evenly over its window.
     """
     return min((_room(most, seconds, limit.column, at) for most, seconds in limit.site_rates), default=None)

@@ -86,7 +86,7 @@ def every() -> list[Mailer]:
 
 
 def choose() -> Mailer | None:
-    """The first mailer whose circuit breaker is not open; the caller may try it. None where none can be used now."""
+    """The first mailer whose circuit breaker is not open; the caller may try it. None if none can be used now."""
     for mailer in every():
         if mailer.breaker.is_open:
             continue

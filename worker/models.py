@@ -38,7 +38,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(state=Delivery.State.SENDING, lease_until__lte=Now())
 
     def longest_due(self) -> tuple[int, timedelta] | None:
-        """The id of the mail that has been due for longest, and for how long; None where none is due."""
+        """The id of the mail that has been due for longest, and for how long; None if none is due."""
         age = models.ExpressionWrapper(Now() - F("next_attempt_at"), output_field=models.DurationField())
         return self.due().order_by("next_attempt_at").values_list("pk", age).first()
 
@@ -183,7 +183,7 @@ class Delivery(models.Model):
     tried_early_at = models.DateTimeField(_("tried early"), null=True, blank=True)  # as others were accepted
     sent_at = models.DateTimeField(_("accepted by the mail server"), null=True, blank=True)
     last_reply = models.CharField(_("last reply"), max_length=255, blank=True)
-    # Of the last reply, where it refused or deferred the mail.
+    # Of the last reply, if it refused or deferred the mail.
     cause = models.CharField(_("cause"), max_length=16, choices=Cause.choices, blank=True, default="", db_default="")
 
     objects = DeliveryQuerySet.as_manager()
@@ -264,7 +264,7 @@ class Delivery(models.Model):
 
     @property
     def reason(self) -> Reason | None:
-        """Why it has its state; None before the first try, and where the state says all."""
+        """Why it has its state; None before the first try, and if the state says all."""
         if self.state in self.RETURNED:
             return None
         if not self.last_reply:
@@ -326,7 +326,7 @@ class SiteMails(models.Model):
 class Heartbeat(models.Model):
     """When a worker process last swept. It is in the database because all other processes can see it there."""
 
-    ALIVE = timedelta(seconds=90)  # a sweep sends a batch by itself where the broker is down: that may take a minute
+    ALIVE = timedelta(seconds=90)  # a sweep sends a batch by itself if the broker is down: that may take a minute
     FORGOTTEN = timedelta(days=1)
 
     name = models.CharField(_("name"), max_length=96, primary_key=True)  # host:pid

@@ -30,7 +30,7 @@ publish_failures = Counter("doorcode_publish_failures", "Messages that could not
 
 def notify_workers(delivery_id: int) -> bool:
     """
-    Have the workers look for deliveries, this one among them. False where the broker didn't take the message. Never
+    Have the workers look for deliveries, this one among them. False if the broker didn't take the message. Never
     raises, and blocks at most about 0.5 s once (the transport's socket timeout), then not for PAUSE seconds.
     """
     if not breaker.allow():
@@ -63,8 +63,8 @@ def acknowledge() -> None:
 
 def _begin_to_notify() -> bool:
     """
-    Mark that a message is on its way; False where one is already. True where the cache can't tell. Raises RedisError or
-    OSError where the cache is down and the broker is the same server, so that its time-out is paid once.
+    Mark that a message is on its way; False if one is already. True if the cache can't tell. Raises RedisError or
+    OSError if the cache is down and the broker is the same server, so that its time-out is paid once.
     """
     if settings.REDIS_URL.startswith("memory") and not settings.CELERY_BROKER_URL.startswith("memory"):
         return True  # workers in other processes can't delete the key
@@ -82,14 +82,14 @@ def _begin_to_notify() -> bool:
 
 @contextmanager
 def broker_connection() -> Iterator[Any]:
-    """An open connection to the broker, after at most two tries. Raises where it can't be reached."""
+    """An open connection to the broker, after at most two tries. Raises if it can't be reached."""
     with current_app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)
         yield connection
 
 
 def queue_length() -> int:
-    """Messages in the broker's queue that no worker has taken. Raises where the broker can't be reached."""
+    """Messages in the broker's queue that no worker has taken. Raises if the broker can't be reached."""
     with broker_connection() as connection:
         try:
             channel: Any = connection.default_channel

@@ -228,7 +228,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
 
 
 def _pause(delivery: Delivery, reply: Reply) -> int:
-    """Seconds until the next try: by the failures of this mail, but soon where the service itself was at fault."""
+    """Seconds until the next try: by the failures of this mail, but soon if the service itself was at fault."""
     if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
         return SERVICE_PAUSE
     if reply.outcome is Outcome.UNKNOWN:
@@ -290,7 +290,7 @@ def retry_deferred_sooner(*, accepted: int) -> None:
 @transaction.atomic
 def requeue(*, delivery_id: int) -> bool:
     """
-    Send a failed, expired or bounced delivery again, with all its tries; False where it can't be.
+    Send a failed, expired or bounced delivery again, with all its tries; False if it can't be.
 
     A code that expired is replaced by a new generation. A mail whose sign-up is over, or that was sent again since, is
     left alone.
@@ -320,7 +320,7 @@ def requeue(*, delivery_id: int) -> bool:
 
 
 def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
-    """Make the code of a mail valid again, and the mail its own; False where nobody waits for it."""
+    """Make the code of a mail valid again, and the mail its own; False if nobody waits for it."""
     locked = CaptchaModel.objects.lock(sign_up)
     newer = Delivery.objects.filter(sign_up=sign_up, state=State.SENT, pk__gt=row.pk)
     if locked is None or locked.proven_at or lock_unsettled(sign_up=locked) or newer.exists():

@@ -183,7 +183,7 @@ class Pool:
             self._changed.notify()
 
     def close_idle(self, *, seconds: float = 0.0, doubtful: bool = False) -> None:
-        """Close connections that have been idle for so long; without QUIT where they are doubtful."""
+        """Close connections that have been idle for so long; without QUIT if they are doubtful."""
         before = time.monotonic() - seconds
         with self._changed:
             old = [each for each in self._idle if each.used <= before]
@@ -217,7 +217,7 @@ class Pool:
             self._turn.release()
 
     def _open(self, until: float) -> Connection | None:
-        """Open a connection in a place of the caller; None where the server takes no more. Raises Unavailable."""
+        """Open a connection in a place of the caller; None if the server takes no more. Raises Unavailable."""
         opened: Connection | None = None
         try:
             if self._server.use_ssl:
@@ -257,7 +257,7 @@ def _tls() -> ssl.SSLContext:
 
 
 def _is_about_number(error: Exception, *, others: int) -> bool:
-    """Whether there are too many connections: the server says it, or a passing failure means it where `others` work."""
+    """Whether there are too many connections: the server says it, or a passing failure means it if `others` work."""
     if isinstance(error, smtplib.SMTPResponseException):
         says_so = error.smtp_code == 421 and bool(TOO_MUCH.search(reason(error)))
         return says_so or (others > 0 and error.smtp_code // 100 == 4)

@@ -75,7 +75,7 @@ def is_confirmed(text: str, token: str, *, undo: bool) -> bool:
 
 
 def muted_until(*, address: str) -> datetime | None:
-    """The time until which an address is muted, as its owner disowned a sign-up; None where it is not."""
+    """The time until which an address is muted, as its owner disowned a sign-up; None if it is not."""
     muted = Suppression.objects.filter(address=address, until__gt=clock.now(), reason=Suppression.Reason.DISOWNED)
     return muted.values_list("until", flat=True).first()
 
@@ -111,7 +111,7 @@ def suppress(*, address: str, reason: Suppression.Reason) -> None:
 
 def lift(*, address: str) -> bool:
     """
-    Send sign-up mail to a canonical address again, whatever it was suppressed for; False where it was not. Requests
+    Send sign-up mail to a canonical address again, whatever it was suppressed for; False if it was not. Requests
     that were disowned stay spent.
     """
     known = Suppression.objects.filter(address=address)

@@ -32,7 +32,7 @@ _answered_at = float("inf")  # monotonic time at which the database last answere
 
 def sweep() -> int:
     """
-    Take back the mails of workers that are gone, and notify the workers of due mails; where none listens, send some.
+    Take back the mails of workers that are gone, and notify the workers of due mails; if none listens, send some.
     Return how many were sent: while there are any, more may wait. Does nothing while no mail server can be used.
     """
     if all(mailer.breaker.is_open for mailer in mailers.every()):

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 SOON = timedelta(minutes=10)
 RETRY = 60  # seconds
 
-# What the service gave as the reason, where the other mail server's words are missing or unclear.
+# What the service gave as the reason, if the other mail server's words are missing or unclear.
 CAUSES = {
     RejectReason.INVALID: Cause.MAILBOX,
     RejectReason.BOUNCED: Cause.MAILBOX,

@@ -1,5 +1,5 @@
 """
-Error reports, to Sentry where SENTRY_DSN is set: which exception, where in the code, for which request and route. They
+Error reports, to Sentry if SENTRY_DSN is set: which exception, where in the code, for which request and route. They
 contain no value: no text of an exception, no variable, body, cookie, header, query, address or user.
 """
 
@@ -35,7 +35,7 @@ class NoValues(SafeExceptionReporterFilter):
 
 
 def start(**options: Any) -> None:
-    """Start to report, where SENTRY_DSN is set; `options` are for tests."""
+    """Start to report, if SENTRY_DSN is set; `options` are for tests."""
     if not settings.SENTRY_DSN:
         return
     import sentry_sdk  # only here: without a DSN it is not loaded

@@ -50,7 +50,7 @@ def configure() -> None:
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]
-    """gunicorn's logs in our format; the access log, where it is on, has a pseudonym for the visitor's address."""
+    """gunicorn's logs in our format; the access log, if it is on, has a pseudonym for the visitor's address."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)

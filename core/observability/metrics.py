@@ -50,7 +50,7 @@ def count_request(request: HttpRequest, response: HttpResponse, seconds: float) 
 
 
 def is_allowed(request: HttpRequest) -> bool:
-    """By METRICS_TOKEN; where none is set, by DEBUG. Never by the address: behind a proxy every visitor looks local."""
+    """By METRICS_TOKEN; if none is set, by DEBUG. Never by the address: behind a proxy every visitor looks local."""
     wanted = settings.METRICS_TOKEN
     if not wanted:
         return bool(settings.DEBUG)

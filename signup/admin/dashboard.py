@@ -80,7 +80,7 @@ def column_chart(series: Mapping[str, Sequence[int]], labels: Labels) -> dict[st
 
 
 def line_chart(series: Series, labels: Labels) -> dict[str, Any]:
-    """Lines on a logarithmic scale of seconds; a gap where there is no value."""
+    """Lines on a logarithmic scale of seconds; a gap if there is no value."""
     longest = max((value or 0 for values in series.values() for value in values), default=0)
     ticks = [tick for tick in TICKS if tick[0] <= max(10, longest)]
     top = max(ticks[-1][0], min(longest, LONGEST))

@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _start_redis(data: Path) -> tuple["subprocess.Popen[bytes] | None", str]:
-    """A private Redis where the machine has one, so that the demo runs as production does; else in memory."""
+    """A private Redis if the machine has one, so that the demo runs as production does; else in memory."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         return None, "memory://"
