@@ -50,7 +50,7 @@ def request_code(
     A request for the address that the visitor holds (`held`: handle -> proof or "") is used again: as it is if
     this visitor proved it, else its mail is sent again; within the cooldown that mail is on its way, and nothing more
     happens. A registered address costs the same statements, and gets a decoy and another mail. `once` is a handle: a
-    second call with it returns the request of the first, as a second request would make the first one's code useless.
+    second call with it returns the request of the first, because a new request would make the first one's code useless.
     `network` is the pseudonym of the visitor's network.
     """
     mine = [each for each in CaptchaModel.objects.by_handles(held) if each.address == address and not each.is_finished]

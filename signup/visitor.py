@@ -102,8 +102,8 @@ class Visitor:
     def sign_ups(self) -> list[CaptchaModel]:
         """
         The requests of this browser, the one that the page is about first: that of the posted address, else of the
-        reference `ref`, else the newest that is not finished. Of two for one address a proven one comes first, then one
-        that was begun here: people type the code of that one.
+        reference `ref`, else the newest that is not finished. Of two for one address a proven one comes first; else one
+        that was begun here, because people type its code.
         """
         sign_ups = CaptchaModel.objects.by_handles(self.held)
         address, reference = _canonical(self.typed.get("email", "")), self.request.GET.get("ref")

@@ -93,8 +93,8 @@ class CaptchaModel(models.Model):
     @property
     def ends_at(self) -> datetime | None:
         """
-        When the code expires; None before the first send of its mail. The code can be typed from that send on, as the
-        mail may be read before the mail server's answer is on record, or though the answer was lost.
+        When the code expires; None before the first send of its mail. The code can be typed from that send on:
+        the mail may be read before the mail server's answer is on record, even if that answer is lost.
         """
         if self.expires_at or not self.mailed_at:
             return self.expires_at

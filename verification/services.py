@@ -44,8 +44,8 @@ def renew(*, sign_up: CaptchaModel, decoy: bool, in_flight: bool, by_visitor: bo
     renewed once that mail is accepted.
 
     A new generation replaces a code whose tries are used up, or which expired while no mail of it is `in_flight`.
-    A code that became too short gets longer. `decoy` is for a new code alone. Raises HandleLost, or ResendTooSoon for
-    a visitor within the cooldown, unless the code is of no use any more.
+    A code that became too short gets longer. `decoy` counts for a new code only. Raises HandleLost, or ResendTooSoon
+    for a visitor within the cooldown, unless the code is of no use any more.
     """
     state = state_of(sign_up)
     if state is State.LOST:

@@ -66,7 +66,8 @@ def record(report: Report) -> Effect:
     Record a report with its mail, and suppress the address if it says so. A complaint outweighs a bounce, and a
     bounce everything else; so the order of reports doesn't matter, nor does a repeated one.
 
-    A mail whose answer is still awaited has been accepted, too: its worker's own record comes too late then.
+    If the mail server's answer to a mail is not on record yet, the report shows that the mail was accepted. What its
+    worker records then comes too late, and changes nothing.
     """
     delivery = report.find().select_for_update(of=("self",)).first()
     if delivery is None:

@@ -41,7 +41,7 @@ class Cause(TextChoices):
 
 OURS = (Cause.RATE, Cause.REPUTATION, Cause.CONTENT, Cause.AUTHENTICATION, Cause.POLICY)
 
-# Enhanced status codes without their first digit, which repeats whether the failure passes: RFC 3463 and the IANA
+# Enhanced status codes without their first digit, which repeats whether the failure is temporary: RFC 3463 and the IANA
 # registry "SMTP Enhanced Status Codes". Those that mean one thing:
 EXACT = {
     **dict.fromkeys(("1.1", "1.2", "1.3", "1.4", "1.6", "1.10"), Cause.MAILBOX),

@@ -70,7 +70,7 @@ class Mailer:
         return isinstance(self.backend, EmailBackend)
 
     def can_send(self) -> bool:
-        """Whether this process has a connection to the mail server, be it in use, or may open one."""
+        """Whether this process has a connection to the mail server, free or in use, or may open one."""
         return not isinstance(self.backend, EmailBackend) or self.backend.pool.can_send()
 
     @property

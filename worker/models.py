@@ -56,8 +56,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def beside_limit(self, *, address: str, since: datetime) -> Self:
         """
-        Sign-up mails that went past the mail limit to the mailbox of `address`. The mailbox of such a mail is that of
-        the limited mail before it, which was admitted within a day of it: no code is valid for longer.
+        Sign-up mails that went past the mail limit to the mailbox of `address`. Such a row names no mailbox, but it is
+        about the same request as a limited mail, which was admitted at most a day before: no code is valid for longer.
         """
         limited = self.filter(mailbox=email_addresses.mailbox(address), admitted_at__gt=since - timedelta(days=1))
         return self.filter(mailbox="", sign_up__in=limited.values("sign_up"), created_at__gt=since)
@@ -344,8 +344,8 @@ class Heartbeat(models.Model):
 
 class Suppression(models.Model):
     """
-    An address that gets no sign-up mail until a time. Whoever asks for a code there is told that none can be sent, but
-    for one that its owner disowned: no page tells anybody else.
+    An address that gets no sign-up mail until a time. Whoever asks for a code there is told that none can be sent,
+    unless the reason is that its owner disowned a sign-up: no page tells that to anybody else.
     """
 
     class Reason(models.TextChoices):

@@ -113,11 +113,11 @@ def keep_waiting(*, delivery: Delivery, language: str) -> None:
 
 def claim(*, limit: int) -> list[Delivery]:
     """
-    Lease up to `limit` due mails to the caller for LEASE seconds, by the database's clock, as the workers' own may
-    disagree. Nobody else sends these until the lease ends, which `leases.held` puts off; to settle one needs its token.
+    Lease up to `limit` due mails to the caller for LEASE seconds, by the database's clock, because the workers' own may
+    disagree. Nobody else sends these until the lease ends, which `leases.held` puts off. Settling one needs its token.
 
-    Mails about accounts are claimed apart, and first: the time that they take tells the reader of no other mail who has
-    an account, and a password reset waits for no backlog. Mails over a mail limit are put off.
+    Mails about accounts are claimed apart, and first. So the time that they take doesn't tell the reader of another mail
+    who has an account, and a password reset waits for no backlog. Mails over a mail limit are put off.
     """
     with transaction.atomic():
         at = clock.now()
@@ -269,7 +269,7 @@ def retry_deferred_sooner(*, accepted: int) -> None:
     if not accepted or time.monotonic() < _next_look:
         return
     with transaction.atomic():
-        # PAST_LIMITS: a muted or suppressed mail was never admitted, and waits as it would without this.
+        # PAST_LIMITS: a muted or suppressed mail was never admitted, and is not tried early.
         deferred = Delivery.objects.deferred().filter(PAST_LIMITS).exclude(last_reply__endswith=CANT_BE_BUILT)
         deferred = deferred.exclude(cause=Cause.RATE, last_reply__startswith="5")  # another try prolongs such a ban
         deferred = deferred.alias(rests_since=Coalesce("tried_early_at", "created_at")).filter(

@@ -18,7 +18,7 @@ from verification.models import CaptchaModel
 from .models import Delivery, Suppression
 
 DAYS = 30  # after "this wasn't me"
-# Days after the 1st, the 2nd and each later bounce or complaint. One is forgotten FORGOTTEN days after its end.
+# Days after the 1st, the 2nd and each later bounce or complaint. They are counted anew FORGOTTEN days after the last end.
 GROWING = (1, 7, 90)
 FORGOTTEN = 90
 CONFIRM_SECONDS = 3_600  # from the first press to the second
@@ -93,8 +93,8 @@ def mute(*, notice: Notice) -> None:
 
 def suppress(*, address: str, reason: Suppression.Reason) -> None:
     """
-    Send a canonical address no sign-up mail for a time that grows; in the caller's transaction. Several mails may
-    bounce that left before the first did: while a suppression holds, another report does not lengthen it.
+    Send a canonical address no sign-up mail for a time that grows; in the caller's transaction. While a suppression
+    holds, another report does not lengthen it: it may be about a mail that was sent before the first report came.
     """
     known = Suppression.objects.select_for_update().filter(address=address).first()
     now = clock.now()
@@ -105,7 +105,7 @@ def suppress(*, address: str, reason: Suppression.Reason) -> None:
     facts = {"reason": reason, "times": times, "until": until}
     if known:
         Suppression.objects.filter(address=address).update(**facts)
-    else:  # one that came meanwhile holds
+    else:  # one of a parallel report stays
         Suppression.objects.get_or_create(address=address, defaults=facts)
 
 

@@ -32,7 +32,7 @@ def keep_language(*, user: User | AnonymousUser, language: str) -> None:
 
 
 def change_password(*, user: User, password: str | None, language: str) -> None:
-    """Set a password, or none, and mail its owner, who may not have done it: in `language` if the account has none."""
+    """Set a password, or none, and tell its owner by mail, in `language` if the account has none."""
     if password is None:
         user.set_unusable_password()
     else:

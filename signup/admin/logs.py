@@ -1,4 +1,4 @@
-"""The logs of sign-up requests and mails, and two lists of addresses: suppressed ones, and wrong guesses at each."""
+"""The logs of sign-up requests and mails, and two lists of addresses: suppressed ones, and those with wrong guesses."""
 
 from contextlib import suppress
 from typing import Any
