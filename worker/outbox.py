@@ -116,8 +116,8 @@ def claim(*, limit: int) -> list[Delivery]:
     Lease up to `limit` due mails to the caller for LEASE seconds, by the database's clock, because the workers' own may
     disagree. Nobody else sends these until the lease ends, which `leases.held` puts off. Settling one needs its token.
 
-    Mails about accounts are claimed apart, and first. So the time that they take doesn't tell the reader of another mail
-    who has an account, and a password reset waits for no backlog. Mails over a mail limit are put off.
+    Mails about accounts are claimed apart, and first. So the time that they take doesn't tell the reader of another
+    mail who has an account, and a password reset waits for no backlog. Mails over a mail limit are put off.
     """
     with transaction.atomic():
         at = clock.now()

@@ -18,7 +18,7 @@ from verification.models import CaptchaModel
 from .models import Delivery, Suppression
 
 DAYS = 30  # after "this wasn't me"
-# Days after the 1st, the 2nd and each later bounce or complaint. They are counted anew FORGOTTEN days after the last end.
+# Days after the 1st, 2nd and each later bounce or complaint. Counting starts anew FORGOTTEN days after the last end.
 GROWING = (1, 7, 90)
 FORGOTTEN = 90
 CONFIRM_SECONDS = 3_600  # from the first press to the second
