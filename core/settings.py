@@ -217,6 +217,7 @@ if CELERY_BROKER_URL.startswith(("redis", "sentinel", "valkey", "unix")):
 elif CELERY_BROKER_URL.startswith("memory"):
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
 CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_WORKER_CONSUMER = "worker.consumer:Consumer"
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 16
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

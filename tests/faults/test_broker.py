@@ -74,6 +74,19 @@ def test_a_worker_outlives_a_redis_that_goes_while_it_sends(system: System, redi
     assert worker.returncode == 0
 
 
+def test_a_worker_outlives_a_redis_that_goes_while_it_starts(system: System, redis: Redis, sink: Sink) -> None:
+    """It asks no other worker for anything: a broker that goes away at that moment would end it."""
+    with system.start("worker", *WORKER, "worker") as worker:
+        wait_until(lambda: "Connected to redis" in system.log("worker"), "the worker's connection")
+        redis.stop(signal.SIGKILL)
+        wait_until(lambda: "Trying again in" in system.log("worker"), "the worker's notice")
+        sign_up(system, "alice@example.com")
+        redis.start()
+        wait_until(lambda: sink.parsed("alice@example.com"), "the mail")
+        assert worker.poll() is None
+    assert "mingle" not in system.log("worker")
+
+
 def test_the_sweep_command_needs_neither_redis_nor_worker(system: System, redis: Redis, sink: Sink) -> None:
     """`manage.py sweep --once`."""
     redis.stop()
