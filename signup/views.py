@@ -37,6 +37,8 @@ from .visitor import Visitor
 
 NEXT_LENGTH = 300  # characters; a longer path is dropped, as a cookie holds 4 KiB
 DRAFT_PAGES = ("signup", "signup_verify", "login", "password_reset")
+# What answers POST alone may answer with a page; where its visitor finds that page again.
+POST_ONLY = {"signup_resend": "signup_verify", "signup_change": "signup_verify", "logout": "home"}
 
 
 @require_safe
@@ -229,7 +231,7 @@ def set_language(request: HttpRequest) -> HttpResponse:
     fields = request.POST.copy()
     fields["language"] = languages.supported(fields.get("language", "")) or ""
     if "next" in request.GET:
-        fields["next"] = request.GET["next"]
+        fields["next"] = _readable(request.GET["next"])
     request.POST = fields  # type: ignore[assignment]
     response = i18n.set_language(request)
     code = response.cookies.get(settings.LANGUAGE_COOKIE_NAME)
@@ -255,8 +257,7 @@ def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, **
     context["shortest"] = passwords.LengthValidator()
     shows_register = form.is_proven or (isinstance(form, RegisterForm) and context["stage"] == "enter")
     template = "signup/register.html" if shows_register else "signup/verify.html"
-    # The language switch goes back here: /signup/resend/ and /signup/change/ answer POST only.
-    return form_page(request, template, form, here=reverse("signup_verify"), **context)
+    return form_page(request, template, form, **context)
 
 
 def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> CodeForm:
@@ -282,6 +283,12 @@ def _terms(request: HttpRequest) -> str:
 
 def _see_other(to: str) -> HttpResponseRedirect:
     return HttpResponseRedirect(resolve_url(to), status=303)
+
+
+def _readable(path: str) -> str:
+    """The page to open instead of one that answers POST alone; any other as it is."""
+    pages = {reverse(name): reverse(page) for name, page in POST_ONLY.items()}
+    return pages.get(path.partition("?")[0], path)
 
 
 def _next_page(request: HttpRequest) -> str:
