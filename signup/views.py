@@ -27,7 +27,7 @@ from core import client_ip, languages, passwords
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import ResendTooSoon, SignUpError
+from verification.states import ResendTooSoon, SignUpError, State, state_of
 from worker import suppression
 
 from . import error_messages, limits, progress, services
@@ -186,8 +186,9 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     if not sign_ups or not codes.is_proof(sign_ups[0], proof):
         return response
     is_new = Visitor(request).open_link(response, sign_ups[0], proof)
-    if sign_ups[0].is_finished:
-        pass  # the page says so
+    is_expired = state_of(sign_ups[0]) is State.EXPIRED and not sign_ups[0].proven_at
+    if sign_ups[0].is_finished or is_expired:
+        pass  # the page says so, and what to do
     elif proof != codes.proof_of(sign_ups[0]):
         messages.info(request, _("This link is from an older email. Use the newer email"))
     elif is_new:

@@ -490,6 +490,19 @@ def test_the_link_of_an_older_mail_points_to_the_newer_one(client: Client) -> No
     assert "Enter the code" in text_of(page)
 
 
+@pytest.mark.parametrize("generation", [1, 2], ids=["the newest mail's link", "an older mail's link"])
+def test_a_link_promises_nothing_that_its_page_denies(client: Client, hands: Hands, generation: int) -> None:
+    """Of an expired code the page says so; nobody can finish there, and the newer email is of no more use."""
+    token = codes.link_token(ask(client))
+    CaptchaModel.objects.update(generation=generation)
+    hands.move(seconds=601)
+    for browser in (client, Client()):
+        page = text_of(browser.get(f"/signup/link/{token}/", follow=True))
+        assert "That code has expired. Get a new code" in page
+        assert "You can finish here" not in page
+        assert "Use the newer email" not in page
+
+
 def test_a_username_is_checked_for_visitors_who_proved_a_mailbox_alone(client: Client) -> None:
     """Else it would tell anybody who has an account."""
     make_user("taken", BOB)
