@@ -1,5 +1,6 @@
 """The pages of the journey, by the test client."""
 
+import re
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -501,6 +502,19 @@ def test_a_link_promises_nothing_that_its_page_denies(client: Client, hands: Han
         assert "That code has expired. Get a new code" in page
         assert "You can finish here" not in page
         assert "Use the newer email" not in page
+
+
+@pytest.mark.parametrize("last", [{}, {"username": "", "password": ""}], ids=["step two", "step three"])
+def test_each_error_in_the_summary_leads_to_its_place(client: Client, settings, last: dict[str, str]) -> None:
+    """The error of an address too, though its field is hidden: another browser was faster, and the site says so."""
+    ask(client)
+    make_user("taken", ALICE)
+    settings.SIGNUP_REVEAL_REGISTERED = True
+    page = text_of(client.post("/signup/verify/", {"email": ALICE, "captcha": "", **last}))
+    places = re.findall(r'<li><a href="#([^"]+)">', page)
+    assert len(places) == 2 + len(last)
+    assert "This email address is already registered" in page
+    assert all(page.count(f'id="{place}"') == 1 for place in places)
 
 
 def test_a_username_is_checked_for_visitors_who_proved_a_mailbox_alone(client: Client) -> None:
