@@ -120,7 +120,7 @@ def resend(request: HttpRequest) -> HttpResponse:
     limits.MAIL_REQUESTS.hit(request)
     visitor = Visitor(request)
     sign_up = visitor.sign_up
-    if sign_up is None:
+    if sign_up is None or not visitor.is_about(sign_up):
         return _finished_or_lost(request, None)
     try:
         resent = services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))

@@ -15,6 +15,7 @@ from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
 from tests.visits import accept, ask, verify
 from verification import codes
+from verification import services as verification
 from verification.models import CaptchaModel
 from worker import suppression
 from worker.models import Delivery
@@ -240,6 +241,20 @@ def test_a_resend_is_for_the_address_of_its_tab(client: Client, hands: Hands) ->
     client.post("/signup/resend/", {"email": ALICE})
     assert Delivery.objects.latest("pk").recipient == ALICE
     assert f'value="{ALICE}"' in text_of(client.get("/signup/verify/"))
+
+
+def test_a_resend_mails_no_other_address_than_that_of_its_tab(client: Client, hands: Hands) -> None:
+    """Its request is gone, as the owner of the mailbox disowned it: the tab says so, and the other one is not mailed."""
+    ask(client, BOB)
+    disowned = ask(client, ALICE)
+    verification.void(handle=disowned.handle)
+    hands.move(seconds=60)
+    Delivery.objects.update(state="sent")
+    page = client.post("/signup/resend/", {"email": ALICE})
+    assert page.status_code == 400
+    assert "Your sign-up timed out" in text_of(page)
+    assert Delivery.objects.filter(recipient=BOB).count() == 1
+    assert client.post("/signup/resend/", {"email": BOB}).status_code == 303
 
 
 def test_the_status_is_of_this_browser(client: Client, hands: Hands) -> None:
