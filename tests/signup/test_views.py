@@ -532,6 +532,18 @@ def test_each_error_in_the_summary_leads_to_its_place(client: Client, settings, 
     assert all(page.count(f'id="{place}"') == 1 for place in places)
 
 
+def test_b1_an_address_that_got_its_account_by_another_request_leads_to_sign_in(client: Client, settings) -> None:
+    """A phone that asked anew was faster: this form can't succeed any more."""
+    here, phone = ask(client), Client()
+    verify(phone, ask(phone))
+    page = verify(client, here, username="another")
+    assert page.status_code == 400
+    assert "This email address is already registered" in text_of(page)
+    assert '<a href="/login/">Sign in</a>' in text_of(page)
+    settings.SIGNUP_REVEAL_REGISTERED = True
+    assert '<a href="/login/">Sign in</a>' in text_of(client.post("/signup/verify/", {"email": ALICE, "captcha": ""}))
+
+
 def test_a_username_is_checked_for_visitors_who_proved_a_mailbox_alone(client: Client) -> None:
     """Else it would tell anybody who has an account."""
     make_user("taken", BOB)
