@@ -134,3 +134,14 @@ class TooManyRequests(MiddlewareMixin):
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         return too_many_requests(request, exception.retry_after) if isinstance(exception, RateLimited) else None
+
+
+class MethodNotAllowed(MiddlewareMixin):
+    """Give 405 a page: Django's own is blank, and people open the path of a form from the address bar or by `next`."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        if response.status_code != 405 or response.content:
+            return response
+        page = error_page(request, 405)
+        page["Allow"] = response["Allow"]
+        return page

@@ -112,6 +112,7 @@ MIDDLEWARE = [
     "core.middleware.LimitBody",
     "core.middleware.LimitFields",
     "core.middleware.TooManyRequests",
+    "core.middleware.MethodNotAllowed",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

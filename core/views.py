@@ -25,7 +25,7 @@ _EXPIRED_FORM = (
 )
 _FAULT = _("There's a problem with the service. Try again later")
 _TEXTS = {
-    **dict.fromkeys((400, 411, 415), (_("There is a problem with the request"), _("Go back and try again"))),
+    **dict.fromkeys((400, 405, 411, 415), (_("There is a problem with the request"), _("Go back and try again"))),
     403: (_("You can't open this page"), _("Sign in with an account that may open it")),
     404: (_("Page not found"), _("Check the address, or go to the start page")),
     413: (_("The request is too large"), _("Go back and send less")),

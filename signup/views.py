@@ -27,7 +27,7 @@ from core import client_ip, languages, passwords
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import ResendTooSoon, SignUpError
+from verification.states import ResendTooSoon, SignUpError, State, state_of
 from worker import suppression
 
 from . import error_messages, limits, progress, services
@@ -37,6 +37,8 @@ from .visitor import Visitor
 
 NEXT_LENGTH = 300  # characters; a longer path is dropped, as a cookie holds 4 KiB
 DRAFT_PAGES = ("signup", "signup_verify", "login", "password_reset")
+# What answers POST alone may answer with a page; where its visitor finds that page again.
+POST_ONLY = {"signup_resend": "signup_verify", "signup_change": "signup_verify", "logout": "home"}
 
 
 @require_safe
@@ -118,7 +120,7 @@ def resend(request: HttpRequest) -> HttpResponse:
     limits.MAIL_REQUESTS.hit(request)
     visitor = Visitor(request)
     sign_up = visitor.sign_up
-    if sign_up is None:
+    if sign_up is None or not visitor.is_about(sign_up):
         return _finished_or_lost(request, None)
     try:
         resent = services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))
@@ -184,8 +186,9 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     if not sign_ups or not codes.is_proof(sign_ups[0], proof):
         return response
     is_new = Visitor(request).open_link(response, sign_ups[0], proof)
-    if sign_ups[0].is_finished:
-        pass  # the page says so
+    is_expired = state_of(sign_ups[0]) is State.EXPIRED and not sign_ups[0].proven_at
+    if sign_ups[0].is_finished or is_expired:
+        pass  # the page says so, and what to do
     elif proof != codes.proof_of(sign_ups[0]):
         messages.info(request, _("This link is from an older email. Use the newer email"))
     elif is_new:
@@ -229,7 +232,7 @@ def set_language(request: HttpRequest) -> HttpResponse:
     fields = request.POST.copy()
     fields["language"] = languages.supported(fields.get("language", "")) or ""
     if "next" in request.GET:
-        fields["next"] = request.GET["next"]
+        fields["next"] = _readable(request.GET["next"])
     request.POST = fields  # type: ignore[assignment]
     response = i18n.set_language(request)
     code = response.cookies.get(settings.LANGUAGE_COOKIE_NAME)
@@ -255,8 +258,7 @@ def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, **
     context["shortest"] = passwords.LengthValidator()
     shows_register = form.is_proven or (isinstance(form, RegisterForm) and context["stage"] == "enter")
     template = "signup/register.html" if shows_register else "signup/verify.html"
-    # The language switch goes back here: /signup/resend/ and /signup/change/ answer POST only.
-    return form_page(request, template, form, here=reverse("signup_verify"), **context)
+    return form_page(request, template, form, **context)
 
 
 def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> CodeForm:
@@ -282,6 +284,12 @@ def _terms(request: HttpRequest) -> str:
 
 def _see_other(to: str) -> HttpResponseRedirect:
     return HttpResponseRedirect(resolve_url(to), status=303)
+
+
+def _readable(path: str) -> str:
+    """The page to open instead of one that answers POST alone; any other as it is."""
+    pages = {reverse(name): reverse(page) for name, page in POST_ONLY.items()}
+    return pages.get(path.partition("?")[0], path)
 
 
 def _next_page(request: HttpRequest) -> str:

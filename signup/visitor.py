@@ -106,7 +106,7 @@ class Visitor:
         that was begun here, because people type its code.
         """
         sign_ups = CaptchaModel.objects.by_handles(self.held)
-        address, reference = _canonical(self.typed.get("email", "")), self.request.GET.get("ref")
+        address, reference = self._address, self.request.GET.get("ref")
         addresses = [sign_up.address for sign_up in sign_ups]
 
         def order(sign_up: CaptchaModel) -> tuple[bool | int, ...]:
@@ -126,6 +126,10 @@ class Visitor:
     def sign_up(self) -> CaptchaModel | None:
         """The request that the page is about."""
         return self.sign_ups[0] if self.sign_ups else None
+
+    def is_about(self, sign_up: CaptchaModel) -> bool:
+        """Whether what was posted names no other address: the request of its page may be gone, with others left."""
+        return self._address in ("", sign_up.address)
 
     @property
     def own_proofs(self) -> dict[str, str]:
@@ -185,6 +189,11 @@ class Visitor:
         source = self.request.POST if is_post else draft_cookie(self.request.path).read(self.request, dict) or {}
         typed = {name: str(source.get(name, "")) for name in DRAFT_FIELDS}
         return {name: text for name, text in typed.items() if 0 < len(text) <= DRAFT_LENGTH}
+
+    @cached_property
+    def _address(self) -> str:
+        """The address that was typed, canonical; "" without one."""
+        return _canonical(self.typed.get("email", ""))
 
     def keep_draft(self, response: HttpResponse, *, path: str) -> None:
         """Keep what was typed into this POST for the form at `path`."""

@@ -81,6 +81,27 @@ def test_two_tabs_finish_each_its_own(open_page: OpenPage) -> None:
     fill(first, code, "tabone")
     first.get_by_role("button", name="Create account").click()
     expect(first.get_by_text("tab1@example.com")).to_be_visible()
+    fill(second, read_code(second, "tab2@example.com"), "tabtwo")  # the first has signed in meanwhile
+    second.get_by_role("button", name="Create account").click()
+    expect(second.get_by_text("tab2@example.com")).to_be_visible()
+    expect(second.get_by_role("heading", name="Your account")).to_be_visible()
+
+
+def test_a_tab_that_is_late_with_its_last_step_is_shown_the_account(open_page: OpenPage) -> None:
+    """The sign-up was finished in another tab of the same browser: the form is no older than the page says."""
+    late = open_page()
+    ask(late, "late@example.com")
+    code = read_code(late, "late@example.com")
+    first = late.context.new_page()
+    first.goto("/signup/verify/")
+    fill(late, code, "late")
+    first.reload()
+    for page in (first, late):
+        page.get_by_label("Username", exact=True).fill("late")
+        page.get_by_label("Password", exact=True).fill("correct horse b")
+    for page in (first, late):
+        page.get_by_role("button", name="Create account").click()
+        expect(page.get_by_role("heading", name="Your account")).to_be_visible()
 
 
 @pytest.mark.parametrize("dress", [" {0}{1} {2}{3} ", "{0}-{1}-{2}-{3}", "full width"])

@@ -74,6 +74,17 @@ def test_errors_speak_the_visitors_language(client: Client, language: str, text:
     assert text in page.content.decode()
 
 
+@pytest.mark.parametrize("path", ["/signup/resend/", "/signup/change/", "/logout/"])
+def test_a_path_that_takes_forms_alone_shows_a_page(client: Client, path: str) -> None:
+    """405 with Allow, and a way on: people open such a path from the address bar, or are sent there by `next`."""
+    page = client.get(path, headers={"accept-language": "zh-CN"})
+    assert (page.status_code, page["Allow"].partition(",")[0]) == (405, "POST")
+    assert (page["Content-Language"], page["Content-Type"]) == ("zh-hans", "text/html; charset=utf-8")
+    assert "请求有误" in page.content.decode()
+    assert 'href="/"' in page.content.decode()
+    assert client.delete(path).content
+
+
 def test_a_foreign_post_is_refused() -> None:
     """Without the token the page has expired, in polite words."""
     page = Client(enforce_csrf_checks=True).post("/signup/", {"email": "alice@example.com"})

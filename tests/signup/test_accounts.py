@@ -239,6 +239,17 @@ def test_the_form_of_a_reset_says_whose_password_it_changes(client: Client) -> N
     assert f"<p>{ALICE}</p>" in text_of(client.get(reset_form(client, make_user())))
 
 
+@pytest.mark.parametrize("path", ["/password-change/", "/account/delete/", None], ids=["change", "delete", "reset"])
+def test_a_form_with_a_password_names_its_account_to_password_managers(client: Client, path: str | None) -> None:
+    """Or they offer, or save, the password of another account; also where the form comes back with errors."""
+    alice = make_user()
+    client.force_login(alice)
+    path = path or reset_form(client, alice)
+    for page in (client.get(path), client.post(path, {})):
+        [named] = re.findall(r'<input hidden autocomplete="username" value="([^"]*)">', text_of(page))
+        assert named == ALICE
+
+
 def test_createsuperuser_is_active_and_activated() -> None:
     """With a canonical address; no sign-up can take it over."""
     call_command("createsuperuser", "--noinput", email="Root@Example.com", username="root", stdout=StringIO())

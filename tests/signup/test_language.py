@@ -1,11 +1,13 @@
 """The language of pages, mails and accounts: chosen once, the same everywhere."""
 
+import re
 from email.utils import parseaddr
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.db import OperationalError
+from django.http import HttpResponse
 from django.test import Client
 from django.utils import translation
 
@@ -141,6 +143,28 @@ def test_the_switch_keeps_a_language_by_the_sites_own_code(client: Client, asked
     assert User.objects.get().language == (code or "en")
     cookie = answer.cookies.get(settings.LANGUAGE_COOKIE_NAME)
     assert (cookie.value if cookie else None) == code
+
+
+def press_switch(client: Client, page: HttpResponse, code: str) -> HttpResponse:
+    """Press a language in the menu of a page, and follow it to the next page."""
+    [path] = set(re.findall(r'action="(/i18n/setlang/[^"]*)"', text_of(page)))
+    return client.post(path, {"language": code}, follow=True)
+
+
+@pytest.mark.parametrize("path", ["/signup/resend/", "/signup/change/", "/logout/"])
+def test_the_switch_finds_a_page_again_that_answered_a_post(client: Client, path: str) -> None:
+    """The paths of these forms answer no GET, but show pages: a form that expired, and a sign-up lost or finished."""
+    pages = [Client(enforce_csrf_checks=True).post(path)]
+    if path != "/logout/":
+        pages.append(client.post(path))
+        verify(client, ask(client))
+        client.post("/logout/")
+        pages.append(client.post(path))
+    for page in pages:
+        assert page.status_code in (400, 403)
+        found = press_switch(client, page, "de")
+        assert (found.status_code, found.headers["Content-Language"]) == (200, "de")
+        client.cookies.pop(settings.LANGUAGE_COOKIE_NAME)
 
 
 def test_a_switch_during_a_sign_up_goes_for_what_follows(client: Client, hands: Hands) -> None:

@@ -7,6 +7,7 @@ from email.message import EmailMessage
 from html import unescape
 
 import pytest
+from django.conf import settings
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
@@ -51,6 +52,13 @@ def test_the_code_comes_in_the_deliverys_language(language: str, subject: str, t
     html = message.get_body(("html",)).get_content()
     assert f'lang="{tag}"' in html
     assert right(sign_up) in html
+
+
+@pytest.mark.parametrize("language", [code for code, _name in settings.LANGUAGES])
+def test_e4_the_subject_may_be_pasted_as_the_code(language: str) -> None:
+    """Whole, as people copy it from the list of their mails; each language has other words and marks around the code."""
+    sign_up = make_captcha(accepted=False)
+    assert codes.normalize(build(make_delivery(sign_up, language=language))["Subject"]) == right(sign_up)
 
 
 def test_the_link_holds_the_token_and_the_sites_address() -> None:

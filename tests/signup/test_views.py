@@ -1,5 +1,6 @@
 """The pages of the journey, by the test client."""
 
+import re
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
 from tests.visits import accept, ask, verify
 from verification import codes
+from verification import services as verification
 from verification.models import CaptchaModel
 from worker import suppression
 from worker.models import Delivery
@@ -239,6 +241,20 @@ def test_a_resend_is_for_the_address_of_its_tab(client: Client, hands: Hands) ->
     client.post("/signup/resend/", {"email": ALICE})
     assert Delivery.objects.latest("pk").recipient == ALICE
     assert f'value="{ALICE}"' in text_of(client.get("/signup/verify/"))
+
+
+def test_a_resend_mails_no_other_address_than_that_of_its_tab(client: Client, hands: Hands) -> None:
+    """Its request is gone, as the owner of the mailbox disowned it: the tab says so, and the other one is not mailed."""
+    ask(client, BOB)
+    disowned = ask(client, ALICE)
+    verification.void(handle=disowned.handle)
+    hands.move(seconds=60)
+    Delivery.objects.update(state="sent")
+    page = client.post("/signup/resend/", {"email": ALICE})
+    assert page.status_code == 400
+    assert "Your sign-up timed out" in text_of(page)
+    assert Delivery.objects.filter(recipient=BOB).count() == 1
+    assert client.post("/signup/resend/", {"email": BOB}).status_code == 303
 
 
 def test_the_status_is_of_this_browser(client: Client, hands: Hands) -> None:
@@ -488,6 +504,44 @@ def test_the_link_of_an_older_mail_points_to_the_newer_one(client: Client) -> No
     page = client.get(f"/signup/link/{token}/", follow=True)
     assert "This link is from an older email. Use the newer email" in text_of(page)
     assert "Enter the code" in text_of(page)
+
+
+@pytest.mark.parametrize("generation", [1, 2], ids=["the newest mail's link", "an older mail's link"])
+def test_a_link_promises_nothing_that_its_page_denies(client: Client, hands: Hands, generation: int) -> None:
+    """Of an expired code the page says so; nobody can finish there, and the newer email is of no more use."""
+    token = codes.link_token(ask(client))
+    CaptchaModel.objects.update(generation=generation)
+    hands.move(seconds=601)
+    for browser in (client, Client()):
+        page = text_of(browser.get(f"/signup/link/{token}/", follow=True))
+        assert "That code has expired. Get a new code" in page
+        assert "You can finish here" not in page
+        assert "Use the newer email" not in page
+
+
+@pytest.mark.parametrize("last", [{}, {"username": "", "password": ""}], ids=["step two", "step three"])
+def test_each_error_in_the_summary_leads_to_its_place(client: Client, settings, last: dict[str, str]) -> None:
+    """The error of an address too, though its field is hidden: another browser was faster, and the site says so."""
+    ask(client)
+    make_user("taken", ALICE)
+    settings.SIGNUP_REVEAL_REGISTERED = True
+    page = text_of(client.post("/signup/verify/", {"email": ALICE, "captcha": "", **last}))
+    places = re.findall(r'<li><a href="#([^"]+)">', page)
+    assert len(places) == 2 + len(last)
+    assert "This email address is already registered" in page
+    assert all(page.count(f'id="{place}"') == 1 for place in places)
+
+
+def test_b1_an_address_that_got_its_account_by_another_request_leads_to_sign_in(client: Client, settings) -> None:
+    """A phone that asked anew was faster: this form can't succeed any more."""
+    here, phone = ask(client), Client()
+    verify(phone, ask(phone))
+    page = verify(client, here, username="another")
+    assert page.status_code == 400
+    assert "This email address is already registered" in text_of(page)
+    assert '<a href="/login/">Sign in</a>' in text_of(page)
+    settings.SIGNUP_REVEAL_REGISTERED = True
+    assert '<a href="/login/">Sign in</a>' in text_of(client.post("/signup/verify/", {"email": ALICE, "captcha": ""}))
 
 
 def test_a_username_is_checked_for_visitors_who_proved_a_mailbox_alone(client: Client) -> None:

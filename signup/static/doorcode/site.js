@@ -24,6 +24,13 @@ for (const form of all("form[data-once]")) {
     setTimeout(release, 5000, form);  // the request may lead nowhere: stopped, failed, or answered without a page
   });
 }
+// Signing in, in one tab, changes the token that the forms of all tabs are sent with: the cookie has the present one.
+const token = new RegExp(`(?:^|; )${location.protocol === "https:" ? "__Host-" : ""}csrftoken=(\\w+)`);
+const renewToken = (form) => {
+  const [, present] = document.cookie.match(token) ?? [];
+  if (present && form.elements.csrfmiddlewaretoken) form.elements.csrfmiddlewaretoken.value = present;
+};
+addEventListener("submit", (event) => renewToken(event.target), true);
 // Coming back by the back button finds the forms ready again.
 addEventListener("pageshow", () => all("form[data-once]").forEach(release));
 
@@ -50,6 +57,7 @@ for (const part of all("[data-check]")) {
   const input = part.querySelector("input");
   let waiting;
   const check = async () => {
+    renewToken(input.form);
     const fields = new FormData(input.form);
     fields.delete("password");
     try {
