@@ -5,7 +5,7 @@ writes means the same on another whose own clock is wrong.
 
 import threading
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
@@ -53,5 +53,8 @@ def follow(theirs: datetime, *, before: datetime, after: datetime) -> None:
 
 
 def whole_seconds(time: datetime) -> str:
-    """A time for strangers, in whole seconds: a finer one would show what else was done at that time."""
-    return time.replace(microsecond=0).isoformat()
+    """
+    A time for strangers as JSON has it everywhere, `2026-11-27T08:00:00Z`, in whole seconds: a finer one would show what
+    else was done at that time.
+    """
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
