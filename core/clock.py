@@ -54,7 +54,7 @@ def follow(theirs: datetime, *, before: datetime, after: datetime) -> None:
 
 def whole_seconds(time: datetime) -> str:
     """
-    A time for strangers as JSON has it everywhere, `2026-11-27T08:00:00Z`, in whole seconds: a finer one would show what
-    else was done at that time.
+    A time for strangers as JSON has it everywhere, `2026-11-27T08:00:00Z`, in whole seconds: a finer one would show
+    what else was done at that time.
     """
     return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
