@@ -25,6 +25,8 @@ SECRETS += ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL", "EMAI
 KEY_LENGTH = 32  # characters: 128 bits in hex
 WEBHOOK_PASSWORD = 16  # characters: 96 bits in base64
 KEY_CHARACTERS = 5  # different ones, as Django's security.W009 requires
+LARGEST = 2**31 - 1  # of a number, and of seconds, which are then 68 years: dates and counts can hold it
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # published keys begin like this
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -39,14 +41,14 @@ class Env(environ.Env):  # type: ignore[misc]
     Raises ImproperlyConfigured, with the variable's name, for a value that can't be read.
 
     An empty variable is like an unset one, so that a compose file may pass on all; only for limits it means "off".
-    A value that begins with `$` is taken literally: a random key may, and is no reference to another variable. Each of
-    SECRETS may be in a file instead, whose path is in `<name>_FILE`.
+    Spaces around a value are no part of it. One that begins with `$` is taken literally: a random key may, and is no
+    reference to another variable. Each of SECRETS may be in a file instead, whose path is in `<name>_FILE`.
     """
 
     def __init__(self) -> None:
         super().__init__()
         given = {**os.environ, **_secrets_in_files()}
-        self.ENVIRON = {name: value.replace("$", r"\$") for name, value in given.items() if value.strip()}
+        self.ENVIRON = {name: value.strip().replace("$", r"\$") for name, value in given.items() if value.strip()}
         self.escape_proxy = True
 
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
@@ -54,6 +56,16 @@ class Env(environ.Env):  # type: ignore[misc]
             return super().get_value(var, *args, **kwargs)
         except ValueError as error:
             raise ImproperlyConfigured(f"{var} can't be read / 无法读取 {var}：{error}") from error
+
+    @classmethod
+    def parse_value(cls, value: Any, cast: Any) -> Any:
+        """As django-environ does, but a mistyped boolean is not false, and a number can be computed with."""
+        if cast is bool and value.lower() not in TRUE + FALSE:
+            raise ValueError(f"{value!r}: true / false")
+        parsed = super().parse_value(value, cast)
+        if cast is int and abs(parsed) > LARGEST:
+            raise ValueError(f"{parsed} > {LARGEST}")
+        return parsed
 
     def names(self, var: str) -> list[str]:
         """Return the entries of a list, trimmed, without empty ones."""
@@ -63,17 +75,19 @@ class Env(environ.Env):  # type: ignore[misc]
         """Return the seconds of "90", "90s", "15m", "24h" or "7d"."""
         text = self.str(var, default=default).strip()
         [(number, unit)] = _parse(var, [text], _DURATION, "a time", "90s", "15m", "24h", "7d")
-        return int(number) * _UNITS[unit]
+        return _bounded(var, int(number) * _UNITS[unit])
 
     def rates(self, var: str, default: str) -> list[tuple[int, int]]:
         """Return the (count, seconds) of "30/m,200/h"; none, which is no limit, for an empty variable."""
         rates = _parse(var, _entries(os.environ.get(var, default)), _RATE, "rates", "30/m,200/h")
-        return [(int(count), int(number or 1) * _UNITS[unit]) for count, number, unit in rates]
+        return [
+            (_bounded(var, int(count)), _bounded(var, int(number or 1) * _UNITS[unit])) for count, number, unit in rates
+        ]
 
     def tiers(self, var: str, default: str) -> list[tuple[int, int | None]]:
         """Return the (guesses, digits) of "9:8,100:link", digits None for "link"; none for an empty variable."""
         tiers = _parse(var, _entries(os.environ.get(var, default)), _TIER, "tiers", "9:8,100:link")
-        return [(int(guesses), None if digits == "link" else int(digits)) for guesses, digits in tiers]
+        return [(_bounded(var, int(guesses)), None if digits == "link" else int(digits)) for guesses, digits in tiers]
 
     def secret_key(self, var: str, *, debug: bool) -> str:
         """Return a key that can't be guessed. With `debug` any key will do, and one for development is the default."""
@@ -258,6 +272,13 @@ def _refusal(var: str, kind: str, *examples: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(
         f"{var} must be {kind} like {' or '.join(examples)} / {var} 的格式应如 {'、'.join(examples)}"
     )
+
+
+def _bounded(var: str, number: int) -> int:
+    """Return a number that is not too large. Raises ImproperlyConfigured."""
+    if number > LARGEST:
+        raise ImproperlyConfigured(f"{var} has a number above {LARGEST} / {var} 中有大于 {LARGEST} 的数字")
+    return number
 
 
 def _secrets_in_files() -> dict[str, str]:

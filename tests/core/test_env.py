@@ -46,6 +46,49 @@ def test_the_error_names_the_variable_of_a_bad_number(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"), [("TRUE", True), (" yes\n", True), ("on", True), ("1", True), ("Off", False)]
+)
+def test_a_boolean_may_be_written_in_a_few_ways(monkeypatch, text: str, value: bool) -> None:
+    """With spaces around it too, as in a file of variables."""
+    monkeypatch.setenv("OPEN", text)
+    assert Env().bool("OPEN", default=not value) is value
+
+
+@pytest.mark.parametrize("text", ["flase", "enabled", "t", '"true"', "是", "2"])
+def test_a_mistyped_boolean_refuses_to_start(monkeypatch, text: str) -> None:
+    """It would be false, and close sign-up or a protection without a word."""
+    monkeypatch.setenv("OPEN", text)
+    with pytest.raises(ImproperlyConfigured, match=r"OPEN can't be read .*: true / false"):
+        Env().bool("OPEN", default=True)
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        ("int", "99999999999"),
+        ("int", "-99999999999"),
+        ("duration", "1000000d"),
+        ("rates", "9999999999/m"),
+        ("rates", "1/1000000d"),
+        ("tiers", "9999999999:8"),
+    ],
+)
+def test_a_number_that_no_date_can_hold_refuses_to_start(monkeypatch, read: str, text: str) -> None:
+    """Else the first sign-up or purge would fail. 68 years of seconds are possible."""
+    monkeypatch.setenv("NUMBER", text)
+    with pytest.raises(ImproperlyConfigured, match=r"NUMBER.* 2147483647"):
+        getattr(Env(), read)("NUMBER", default="")
+    monkeypatch.setenv("NUMBER", "2147483647")
+    assert Env().int("NUMBER", default=1) == Env().duration("NUMBER", default="1s") == 2**31 - 1
+
+
+def test_spaces_around_a_value_are_no_part_of_it(monkeypatch) -> None:
+    """Links in mails would have them in the middle, and no request could send such a token."""
+    monkeypatch.setenv("SITE_URL", " https://a.example\n")
+    assert Env().str("SITE_URL", default="") == "https://a.example"
+
+
+@pytest.mark.parametrize(
     ("text", "rates"),
     [("60/2m,200/h", [(60, 120), (200, 3_600)]), ("1/60s , 5/5m", [(1, 60), (5, 300)]), ("", []), (" ", [])],
 )
