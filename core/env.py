@@ -4,18 +4,20 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from email.headerregistry import Address
-from email.utils import parseaddr
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import environ
 import idna
 from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import to_language
+from kombu.transport import TRANSPORT_ALIASES
+from redis.connection import parse_url
 
 from . import mail_urls
 
@@ -121,14 +123,62 @@ class Env(environ.Env):  # type: ignore[misc]
             )
         return keys
 
+    def one_of(self, var: str, choices: Collection[str], default: str) -> str:
+        """Return one of the choices, in whatever case it is written."""
+        value: str = self.str(var, default=default)
+        for choice in choices:
+            if choice.lower() == value.lower():
+                return choice
+        names = ", ".join(choices)
+        raise ImproperlyConfigured(f"{var} must be one of {names} / {var} 只能是以下之一：{names}")
+
+    def site_url(self, var: str, default: str) -> str:
+        """Return the URL of a site, without a slash at its end; its host may be of any script."""
+        url: str = self.str(var, default=default).rstrip("/")
+        # The rest of it, a path, may be that of a proxy. urlsplit reads the port and an IPv6 address.
+        if not _split(url) or not re.fullmatch(
+            r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?(/[^?#\s]*)?", url, re.IGNORECASE
+        ):
+            raise _refusal(var, "a URL", "https://example.com")
+        return url
+
+    def hosts(self, var: str) -> list[str]:
+        """Return host names as ALLOWED_HOSTS has them, in ASCII."""
+        hosts = [in_ascii(var, host) for host in self.names(var)]
+        if not all(re.fullmatch(r"\*|\.?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]", host) for host in hosts):
+            raise _refusal(var, "host names, without https:// and port,", "accounts.example.com")
+        return hosts
+
+    def folder(self, var: str) -> Path | None:
+        """Return a folder that exists; None for an empty variable."""
+        if not (name := self.str(var, default="")):
+            return None
+        if not (folder := Path(name)).is_dir():
+            raise ImproperlyConfigured(f"{var} is not a folder: {name} / {var} 不是文件夹：{name}")
+        return folder
+
+    def redis(self, var: str, default: str) -> str:
+        """Return the URL of a Redis, or one that begins with "memory:"."""
+        url: str = self.str(var, default=default)
+        try:
+            if not url.startswith("memory:"):
+                parse_url(url)  # type: ignore[no-untyped-call]
+        except ValueError:  # its text may have a password in it
+            raise _refusal(var, "a URL", "redis://default:password@host:6379/0") from None
+        return url
+
     def database(self, var: str, default: str, *, sqlite: dict[str, Any], postgresql: dict[str, Any]) -> dict[str, Any]:
         """Django's settings for a database. The URL's query adds to the OPTIONS of its engine, `pool_*` to the pool."""
-        database: dict[str, Any] = self.db_url(var, default=default)
+        refusal = _refusal(var, "a database", "postgres://user:password@host:5432/name", "sqlite:////path/file.sqlite3")
+        try:
+            database: dict[str, Any] = self.db_url(var, default=default)
+        except ValueError:  # its text may have a password in it
+            raise refusal from None
         options = database.get("OPTIONS", {})
         if database.get("ENGINE") == "django.db.backends.sqlite3":
             return {**database, "OPTIONS": sqlite | options}
-        if database.get("ENGINE") != "django.db.backends.postgresql":
-            raise _refusal(var, "a database", "postgres://user:password@host:5432/name", "sqlite:////path/file.sqlite3")
+        if database.get("ENGINE") != "django.db.backends.postgresql" or not (database["NAME"] or "service" in options):
+            raise refusal
         # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it
         # again. Under a stricter level PostgreSQL raises an error instead, which the visitor would see.
         level = str(options.pop("isolation_level", "read committed"))
@@ -144,6 +194,8 @@ class Env(environ.Env):  # type: ignore[misc]
             if match is None or not isinstance(value, int):
                 raise _refusal(f"{name} in {var}", "an option of psycopg's pool", "pool_max_size=10")
             pool[match[1]] = value
+        if pool["max_size"] < max(1, pool["min_size"]):
+            raise _refusal(f"pool_max_size in {var}", "at least 1 and pool_min_size,", "pool_max_size=10")
         return {**database, "OPTIONS": {**postgresql, **options, "pool": pool}}
 
     def broker(self, var: str, default: str) -> tuple[str, dict[str, Any] | bool, dict[str, Any]]:
@@ -152,6 +204,9 @@ class Env(environ.Env):  # type: ignore[misc]
         must prove its name; Celery's default for rediss:// is to trust any. That URL's own options are read by Celery.
         """
         url: str = self.str(var, default=default)
+        transport = url.partition("://")[0].partition("+")[0]  # redis+socket:///path is one of Redis
+        if transport not in TRANSPORT_ALIASES or not all(map(_split, url.split(";"))):
+            raise _refusal(var, "a URL", "redis://default:password@host:6379/0", "amqp://user:password@host")
         if url.startswith("rediss"):
             return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}
         server, _, query = url.partition("?")
@@ -196,7 +251,8 @@ class Env(environ.Env):  # type: ignore[misc]
             texts: Any = json.loads(text) if text.startswith("{") else {"": text}
         except ValueError:
             texts = None
-        if not (isinstance(texts, dict) and texts and all(isinstance(each, str) for each in texts.values())):
+        given = list(texts.values()) if isinstance(texts, dict) else []
+        if not (given and all(isinstance(each, str) and each.strip() for each in given)):
             raise _refusal(var, "a text, or a JSON object of texts by language,", '{"en": "School", "zh-hans": "学校"}')
         by_code: dict[str, str] = {to_language(code): each for code, each in texts.items()}
         if unknown := [code for code in by_code if code and code not in LANG_INFO]:
@@ -220,10 +276,11 @@ class Env(environ.Env):  # type: ignore[misc]
         """Return ASCII addresses with or without a name, as `by_language` does; none for an empty variable."""
         addresses = self.by_language(var, default="") if self.str(var, default="") else {}
         for address in addresses.values():
-            if not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.:\[\]-]+", parseaddr(address)[1]):
+            mailboxes = [mailbox for _name, mailbox in getaddresses([address])]
+            if len(mailboxes) != 1 or not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.:\[\]-]+", mailboxes[0]):
                 raise ImproperlyConfigured(
-                    f"{var} must hold an ASCII address, like name@example.com or Name <name@example.com>; "
-                    f"put a name with a comma in double quotes / {var} 须包含 ASCII 邮箱地址，"
+                    f"{var} must hold one ASCII address, like name@example.com or Name <name@example.com>; "
+                    f"put a name with a comma in double quotes / {var} 须包含一个 ASCII 邮箱地址，"
                     "例如 name@example.com 或 名称 <name@example.com>；名称中有逗号时须加英文双引号"
                 )
         return addresses
@@ -266,6 +323,16 @@ def _parse(var: str, entries: list[str], pattern: re.Pattern[str], kind: str, *e
     if not all(matches):
         raise _refusal(var, kind, *examples)
     return [match.groups("") for match in matches if match]
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL; None for one whose port or IPv6 address can't be read."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises for a port that is no number
+    except ValueError:
+        return None
+    return parts
 
 
 def _refusal(var: str, kind: str, *examples: str) -> ImproperlyConfigured:

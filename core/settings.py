@@ -1,5 +1,6 @@
 """All settings, in sections, from the environment; docs/reference/environment.md lists every variable."""
 
+import logging
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -26,17 +27,14 @@ SECRET_KEY = env.secret_key("SECRET_KEY", debug=DEBUG)
 SECRET_KEY_FALLBACKS = env.former_keys("SECRET_KEY_FALLBACKS", debug=DEBUG)
 
 # --- The site ---------------------------------------------------------------------------------------------------------
-SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
+SITE_URL = env.site_url("SITE_URL", default="http://127.0.0.1:8000")
 SITE_NAMES = env.by_language("SITE_NAME", default="Doorcode")
 SITE_NAME = next(iter(SITE_NAMES.values()))  # of the languages that have none of their own
-_brand = env.str("BRAND_DIR", default="")  # templates and static files of the site's own, before ours
+_brand = env.folder("BRAND_DIR")  # templates and static files of the site's own, before ours
 BRAND_COLOR = env.color("BRAND_COLOR", default="")
 _site = urlsplit(SITE_URL)
-if _site.scheme not in ("http", "https") or not _site.hostname:
-    raise ImproperlyConfigured("SITE_URL must look like https://example.com / SITE_URL 的格式应如 https://example.com")
-_host = in_ascii("SITE_URL", _site.hostname)
-ALLOWED_HOSTS = [in_ascii("ALLOWED_HOSTS", host) for host in env.names("ALLOWED_HOSTS")]
-ALLOWED_HOSTS = ALLOWED_HOSTS or [
+_host = in_ascii("SITE_URL", _site.hostname or "")
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or [
     f"[{_host}]" if ":" in _host else _host,  # as a Host header has an IPv6 address
     *(["localhost", "127.0.0.1"] if DEBUG else []),
 ]
@@ -123,7 +121,7 @@ WSGI_APPLICATION = "core.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [*([Path(_brand) / "templates"] if _brand else []), BASE_DIR / "templates"],
+        "DIRS": [*([_brand / "templates"] if _brand else []), BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -179,7 +177,7 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # the pool checks a connectio
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis: cache and limits ------------------------------------------------------------------------------------------
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+REDIS_URL = env.redis("REDIS_URL", default="redis://127.0.0.1:6379/0")
 _in_memory = REDIS_URL.startswith("memory:")
 _cache = "locmem.LocMemCache" if _in_memory else "redis.RedisCache"
 CACHES: dict[str, Any] = {"default": {"BACKEND": f"django.core.cache.backends.{_cache}"}}
@@ -290,8 +288,9 @@ CORS_EXPOSE_HEADERS = ["Retry-After"]
 
 # --- Languages --------------------------------------------------------------------------------------------------------
 # The first path that has a text wins: the site's own words, then the visitors' and the operators' catalogues of ours.
-_locale, _site_locale = BASE_DIR / "locale", Path(_brand) / "locale"
-LOCALE_PATHS = [*([_site_locale] if _brand and _site_locale.is_dir() else []), _locale, _locale / "operators"]
+_locale = BASE_DIR / "locale"
+_site_locale = [_brand / "locale"] if _brand and (_brand / "locale").is_dir() else []
+LOCALE_PATHS = [*_site_locale, _locale, _locale / "operators"]
 OPERATOR_LANGUAGES = [to_language(path.parent.name) for path in _locale.glob("operators/*/LC_MESSAGES")]
 _known = languages.read(_locale / "languages.toml")
 LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in _known.items()})
@@ -318,7 +317,7 @@ TIME_ZONE = "UTC"
 # --- Static files -----------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [Path(_brand) / "static"] if _brand and (Path(_brand) / "static").is_dir() else []
+STATICFILES_DIRS = [_brand / "static"] if _brand and (_brand / "static").is_dir() else []
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "core.storage.StaticFilesStorage"},
@@ -328,7 +327,7 @@ warnings.filterwarnings("ignore", "No directory at", UserWarning)  # nothing is 
 
 # --- Headers and cookies; https follows from SITE_URL -----------------------------------------------------------------
 _https = _site.scheme == "https"
-CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc.lower().replace(_site.hostname, _host)}"]
+CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc.lower().replace(_site.hostname or '', _host)}"]
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SIGNUP_COOKIE_SECURE = _https
 # Browsers take a cookie of such a name from this host only: a neighbouring subdomain can't set or replace it.
 COOKIE_PREFIX = "__Host-" if _https else ""
@@ -360,15 +359,13 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.NoValues"
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
 SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/observability/error_reports.py says what a report contains
-LOG_FORMAT = env.str("LOG_FORMAT", default="text" if DEBUG else "json")
-if LOG_FORMAT not in ("json", "text"):
-    raise ImproperlyConfigured("LOG_FORMAT must be json or text / LOG_FORMAT 只能是 json 或 text")
+LOG_FORMAT = env.one_of("LOG_FORMAT", ["json", "text"], default="text" if DEBUG else "json")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "core.observability.logs.formatter", "style": LOG_FORMAT}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO").upper()},
+    "root": {"handlers": ["stderr"], "level": env.one_of("LOG_LEVEL", logging.getLevelNamesMapping(), default="INFO")},
     # At DEBUG these log the parameters of queries, and the whole context of a template: a mail's has the code in it.
     "loggers": {
         "django.db.backends": {"level": "INFO"},

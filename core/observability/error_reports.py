@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter
 
@@ -40,9 +41,14 @@ def start(**options: Any) -> None:
         return
     import sentry_sdk  # only here: without a DSN it is not loaded
     from sentry_sdk.integrations.logging import ignore_logger
+    from sentry_sdk.utils import BadDsn, Dsn
 
     for name in ("doorcode.requests", "django_structlog.*"):
         ignore_logger(name)  # they log crashes that are reported as such
+    try:
+        Dsn(settings.SENTRY_DSN)
+    except BadDsn as error:
+        raise ImproperlyConfigured(f"SENTRY_DSN can't be read / 无法读取 SENTRY_DSN：{error}") from error
     sentry_sdk.init(
         dsn=settings.SENTRY_DSN,
         before_send=clean,

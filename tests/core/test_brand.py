@@ -50,7 +50,8 @@ def test_the_environment_puts_the_brand_first(brand: Path) -> None:
     ours = str(ROOT / "templates")
     assert folders() == [ours]
     assert folders(BRAND_DIR=str(brand)) == [f"{brand}/templates", ours, f"{brand}/static"]
-    assert folders(BRAND_DIR="/nowhere") == ["/nowhere/templates", ours]
+    (brand / "static").rename(brand / "elsewhere")
+    assert folders(BRAND_DIR=str(brand)) == [f"{brand}/templates", ours]
 
 
 def test_a_page_wears_the_brand(db, client: Client, settings, brand: Path) -> None:
