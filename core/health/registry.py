@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 8.0  # seconds for all checks of `run`; most drivers have shorter time limits of their own
 FRESH = 1.0  # seconds for which `cached_readiness` repeats its result
+HANGS = 5.0  # seconds after which a quick check is taken for down; its driver may wait as long for a connection
 
 
 class State(Enum):
@@ -88,11 +89,15 @@ def run(checks: Mapping[str, Check], *, limit: float = TIME_LIMIT) -> Iterator[t
         yield name, findings.get(name) or failed(_("no answer within %(seconds)d s") % {"seconds": limit})
 
 
-def readiness() -> dict[str, str]:
-    """Run the quick checks, one after the other; return name -> "ok" or "down". The reasons go to the log only."""
+def readiness(begin: Callable[[str], None] = lambda name: None) -> dict[str, str]:
+    """
+    Run the quick checks, one after the other; return name -> "ok" or "down". The reasons go to the log only. `begin` is
+    told the name of each before it runs.
+    """
     states = {}
     for name, check in _checks.items():
         if check.quick:
+            begin(name)
             finding = check.run()
             states[name] = "down" if finding.state is State.FAILED else "ok"
             if finding.state is State.FAILED:
@@ -103,19 +108,30 @@ def readiness() -> dict[str, str]:
 _running = threading.Lock()
 _states: dict[str, str] = {}
 _run_at = float("-inf")
+_NONE = ("", float("inf"))
+_begun = _NONE  # the name of the check that runs now, and when it began
 
 
 def cached_readiness() -> dict[str, str]:
     """
     The result of `readiness`, at most FRESH seconds old; before the first, everything is "down". One caller runs the
-    checks again, and all others get the previous states at once: a flood of requests occupies one thread.
+    checks again, and all others get the previous states at once: a flood of requests occupies one thread. A check that
+    hangs is "down" for them: a frozen server that still holds its connections may never answer.
     """
-    global _states, _run_at  # noqa: PLW0603
+    global _states, _run_at, _begun  # noqa: PLW0603
     if _running.acquire(blocking=False):
         try:
             if time.monotonic() - _run_at >= FRESH:
-                _states = readiness()
+                _states = readiness(_begin)
                 _run_at = time.monotonic()
         finally:
+            _begun = _NONE
             _running.release()
-    return _states or {name: "down" for name, check in _checks.items() if check.quick}
+    states = _states or {name: "down" for name, check in _checks.items() if check.quick}
+    name, begun_at = _begun
+    return {**states, name: "down"} if time.monotonic() - begun_at >= HANGS else states
+
+
+def _begin(name: str) -> None:
+    global _begun  # noqa: PLW0603
+    _begun = (name, time.monotonic())

@@ -40,6 +40,7 @@ def own_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_checks", {})
     monkeypatch.setattr(registry, "_states", {})
     monkeypatch.setattr(registry, "_run_at", float("-inf"))
+    monkeypatch.setattr(registry, "_begun", ("", float("inf")))
 
 
 def test_no_check_delays_or_hides_another() -> None:
@@ -129,7 +130,7 @@ def test_dependencies_are_checked_at_most_once_a_second(client: Client, clock: l
 
 
 def test_while_one_request_checks_all_others_get_the_last_states(clock: list[float]) -> None:
-    """At once, however long a check hangs."""
+    """At once, however long a check hangs; what hangs for seconds is down, and nothing else is."""
     hangs, goes = threading.Event(), threading.Event()
 
     def frozen() -> Finding:
@@ -138,17 +139,21 @@ def test_while_one_request_checks_all_others_get_the_last_states(clock: list[flo
         return well()
 
     add_quick("frozen", well)
-    assert registry.cached_readiness() == {"frozen": "ok"}
+    add_quick("other", well)
+    assert registry.cached_readiness() == {"frozen": "ok", "other": "ok"}
     add_quick("frozen", frozen)
     clock[0] += 5
     first = threading.Thread(target=registry.cached_readiness)
     first.start()
     try:
         assert hangs.wait(10)
-        assert [registry.cached_readiness() for _ in range(10)] == [{"frozen": "ok"}] * 10
+        assert [registry.cached_readiness() for _ in range(10)] == [{"frozen": "ok", "other": "ok"}] * 10
+        clock[0] += registry.HANGS
+        assert registry.cached_readiness() == {"frozen": "down", "other": "ok"}
     finally:
         goes.set()
         first.join()
+    assert registry.cached_readiness() == {"frozen": "ok", "other": "ok"}
 
 
 def test_a_process_without_a_first_result_is_not_ready() -> None:
