@@ -3,14 +3,17 @@
 import json
 import urllib.request
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.conf.locale import LANG_INFO
 from django.contrib.contenttypes.models import ContentType
 from django.core import signing
 from django.core.checks.security.base import SECRET_KEY_MIN_LENGTH
+from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
@@ -21,7 +24,7 @@ from django.utils.translation import ngettext, to_locale
 from redis.exceptions import NoPermissionError
 
 from core import client_ip
-from core.env import is_weak_key
+from core.env import in_ascii, is_weak_key
 from core.ratelimit import redis_client
 
 from .registry import Finding, failed, ok, skipped, warning
@@ -142,7 +145,7 @@ def proxies(url: str | None = None) -> Finding:
     named, url = url is not None, url or settings.SITE_URL
     try:
         answer = _request(url)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException, ImproperlyConfigured) as error:
         text = _("%(url)s doesn't answer from here: %(error)s") % {"url": url, "error": error}
         return failed(text) if named else warning(text + "; " + _("name another by --url"))
     if not isinstance(answer.get("seen"), dict):
@@ -166,7 +169,7 @@ def judge(url: str, seen: dict[str, Any]) -> Finding:
             "requests to %(url)s pass through %(hops)d, but TRUSTED_PROXIES is %(setting)d: all visitors count as one"
         )
         return failed(text % facts)
-    if url.startswith("https:") and not seen["secure"]:
+    if url.lower().startswith("https:") and not seen["secure"]:
         return failed(_("%(url)s is https, and the proxy doesn't say so: have it set X-Forwarded-Proto") % facts)
     return ok(_("%(hops)d, as TRUSTED_PROXIES says; this request came from %(client)s") % facts)
 
@@ -188,8 +191,11 @@ def signer() -> signing.TimestampSigner:
 
 
 def _request(url: str) -> dict[str, Any]:
-    if not url.startswith(("http://", "https://")):
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
         raise ValueError("http or https")
+    host = parts.hostname or ""
+    url = parts._replace(netloc=parts.netloc.lower().replace(host, in_ascii("URL", host))).geturl()
     headers = {HEADER: signer().sign("seen"), "X-Forwarded-For": INVENTED, "Accept": "application/json"}
     request = urllib.request.Request(f"{url.rstrip('/')}/healthz", headers=headers)  # noqa: S310 - http or https
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  # nosec B310

@@ -1,6 +1,8 @@
 """The health checks of core: what each finds, and when it fails."""
 
+from http.client import BadStatusLine
 from pathlib import Path
+from urllib.request import Request
 
 import pytest
 import redis
@@ -57,6 +59,21 @@ def test_a_site_that_is_not_reached_from_here(settings, named: bool, state: Stat
     """It fails where the operator named the URL; else it may be the network of containers."""
     settings.SITE_URL = "http://127.0.0.1:1"
     assert checks.proxies(settings.SITE_URL if named else None).state is state
+
+
+@pytest.mark.parametrize("url", ["HTTPS://例子.中国:8443", "https://xn--fsqu00a.xn--fiqs8s:8443/"])
+def test_a_site_of_any_name_is_reached(settings, monkeypatch, url: str) -> None:
+    """As SITE_URL may be written: the request has its name in ASCII."""
+    asked: list[str] = []
+
+    def urlopen(request: Request, timeout: float) -> None:
+        asked.append(request.full_url)
+        raise BadStatusLine("no HTTP")
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    settings.SITE_URL = url
+    assert checks.proxies().state is State.WARNING
+    assert asked == ["https://xn--fsqu00a.xn--fiqs8s:8443/healthz"]
 
 
 def test_only_http_is_requested() -> None:
