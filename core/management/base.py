@@ -10,12 +10,16 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from core import email_addresses, languages
 from core.observability import redaction
+
+UNUSABLE = (OperationalError, ProgrammingError, InterfaceError)  # the database is down, or not migrated
+MOST_HOURS = 876_600  # a hundred years
 
 FLAGS = {
     "--json": gettext_lazy("Print JSON, for programs"),
@@ -41,6 +45,20 @@ def known_language(name: str) -> str:
     return code
 
 
+def unusable(error: Exception) -> str:
+    """Return a sentence for an error of UNUSABLE."""
+    text = redaction.scrub(" ".join(str(error).split()))
+    return _("The database can't be used: %(error)s. See manage.py doctor") % {"error": text}
+
+
+def hours(text: str) -> int:
+    """Return a number of hours. Raises ArgumentTypeError for one that is no time to look back."""
+    number = int(text)
+    if not 1 <= number <= MOST_HOURS:
+        raise ArgumentTypeError(_("give a number from 1 to %(most)d") % {"most": MOST_HOURS})
+    return number
+
+
 def address(text: str) -> str:
     """Return the canonical form of a typed email address. Raises ArgumentTypeError."""
     try:
@@ -63,9 +81,16 @@ class Command(BaseCommand):
             self.add_flags(parser, "--json")
             return parser
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        with translation.override(language()):  # of what is wrong with the arguments
+            super().run_from_argv(argv)
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         with translation.override(languages.for_operators(options.get("lang") or language())):
-            return super().execute(*args, **options)
+            try:
+                return super().execute(*args, **options)
+            except UNUSABLE as error:
+                raise CommandError(unusable(error)) from error
 
     def add_flags(self, parser: ArgumentParser, *names: str) -> None:
         """Add options that several commands share."""

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from django.core.management import CommandError, call_command, get_commands, load_command_class
+from django.db import InterfaceError, OperationalError, ProgrammingError
 
 from core.management import base
 from tests.servers import ROOT
@@ -96,6 +97,27 @@ def test_progress_is_for_a_terminal(monkeypatch) -> None:
         assert list(base.Command(stderr=stream).progress([7, 8], total=2)) == [7, 8]
         assert shown in stream.getvalue()
         assert bool(stream.getvalue()) == bool(shown)
+
+
+def test_an_argument_that_cant_be_read_is_explained_in_the_operators_language(monkeypatch, capsys) -> None:
+    """By the shell's locale: the arguments are read before --lang is known."""
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    with pytest.raises(SystemExit) as stopped:
+        load_command_class("signup", "unlock").run_from_argv(["manage.py", "unlock", "alice"])
+    assert stopped.value.code == 2
+    assert "邮箱" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [OperationalError, ProgrammingError, InterfaceError])
+def test_a_database_that_cant_be_used_is_one_sentence(monkeypatch, error: type[Exception]) -> None:
+    """No traceback; without the secrets and addresses in its text. It is down, or not migrated."""
+
+    def handle(self, *args: object, **options: object) -> None:
+        raise error("postgres://doorcode:hunter2@10.0.0.1\nof alice@example.com")
+
+    monkeypatch.setattr(load_command_class("signup", "stats").__class__, "handle", handle)
+    with pytest.raises(CommandError, match=r"^The database can't be used: \S+ of address-\w+\. See manage.py doctor$"):
+        call_command("stats")
 
 
 def test_lang_chooses_the_language(db, capsys) -> None:

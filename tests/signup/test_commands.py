@@ -8,6 +8,7 @@ from email.policy import default
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.test import Client
 
 from core import clock, ratelimit
@@ -148,6 +149,14 @@ def test_stats_count_sign_ups_and_mails(client: Client, capsys) -> None:
     assert "asked for a code: 2" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("hours", ["0", "-1", "876601", "999999999999999999999"])
+def test_stats_refuse_hours_that_are_no_time_to_look_back(hours: str) -> None:
+    """They would count nothing, or have no date."""
+    with pytest.raises(CommandError, match="give a number from 1 to 876600"):
+        call_command("stats", f"--hours={hours}")
+    call_command("stats", "--hours=876600")
+
+
 def test_stats_of_nothing() -> None:
     """On a fresh site."""
     call_command("stats")
@@ -174,6 +183,8 @@ def test_a_preview_can_be_raw_or_a_file(tmp_path, capsys) -> None:
     target = tmp_path / "mail.html"
     call_command("preview_mail", "code", "--part", "html", "--output", str(target))
     assert "<html" in target.read_text()
+    with pytest.raises(CommandError, match="No such file or directory"):
+        call_command("preview_mail", "code", "--output", str(tmp_path / "nothing" / "mail.txt"))
 
 
 def test_purge_and_requeue_print_json(capsys) -> None:
@@ -184,6 +195,32 @@ def test_purge_and_requeue_print_json(capsys) -> None:
     Delivery.objects.update(state="failed")
     call_command("requeue", str(delivery.pk), "--json")
     assert printed(capsys) == {"found": 1, "sent_again": 1, "dry_run": False}
+
+
+def test_requeue_counts_in_words(capsys) -> None:
+    """The noun follows the number of those found."""
+    numbers = [str(make_delivery().pk), str(make_delivery(make_captcha()).pk)]
+    Delivery.objects.update(state="failed")
+    call_command("requeue", *numbers[:1])
+    call_command("requeue", *numbers)
+    assert capsys.readouterr().out == "0 of 1 delivery is sent again\n1 of 2 deliveries are sent again\n"
+
+
+def test_sweep_waits_while_the_database_is_down(monkeypatch, capsys) -> None:
+    """It runs until Ctrl-C; once, it fails."""
+    found = iter([OperationalError("gone"), OperationalError("gone"), None])
+
+    def sweep() -> int:
+        if error := next(found):
+            raise error
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("worker.sweeper.sweep", sweep)
+    monkeypatch.setattr("worker.sweeper.INTERVAL", 0)
+    with pytest.raises(CommandError, match="can't be used: gone"):
+        call_command("sweep", "--once")
+    call_command("sweep")
+    assert capsys.readouterr().err == "The database can't be used: gone. See manage.py doctor\n"
 
 
 def test_sweep_prints_json(notified, capsys) -> None:
@@ -225,6 +262,19 @@ def test_changepassword_refuses_what_the_admin_refuses(typed: list[str], words: 
         call_command("changepassword", ALICE)
     assert User.objects.get().check_password(PASSWORD)
     assert not Delivery.objects.exists()
+
+
+@pytest.mark.parametrize("error", [EOFError, KeyboardInterrupt])
+def test_changepassword_without_an_answer_changes_nothing(monkeypatch, error: type[BaseException]) -> None:
+    """Ctrl-C, or a script without a terminal."""
+    make_user()
+
+    def getpass(prompt: str) -> str:
+        raise error
+
+    monkeypatch.setattr("getpass.getpass", getpass)
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        call_command("changepassword", ALICE)
 
 
 def test_changepassword_is_for_accounts_alone(typed: list[str]) -> None:

@@ -26,7 +26,10 @@ class Command(base.Command):
             user = User.objects.get_by_natural_key(options["username"])
         except (User.DoesNotExist, ValidationError) as error:
             raise CommandError(_("No account has this email address or username")) from error
-        first, second = (getpass.getpass(f"{label}: ") for label in (_("New password"), _("The same again")))
+        try:
+            first, second = (getpass.getpass(f"{label}: ") for label in (_("New password"), _("The same again")))
+        except (EOFError, KeyboardInterrupt) as error:
+            raise CommandError(_("Nothing was changed")) from error
         form = AccountPasswordForm(user, {"usable_password": "true", "password1": first, "password2": second})
         if not form.is_valid():
             raise CommandError("\n".join(str(text) for texts in form.errors.values() for text in texts))

@@ -12,7 +12,9 @@ class Command(base.Command):
     help = gettext_lazy("Show how sign-ups and mails fared in the last hours")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--hours", type=int, default=24, metavar="N", help=_("How many hours; 24 if not given"))
+        parser.add_argument(
+            "--hours", type=base.hours, default=24, metavar="N", help=_("How many hours; 24 if not given")
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = statistics.summary(hours=options["hours"])

@@ -2,6 +2,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -30,7 +31,10 @@ class Command(base.Command):
         data |= {"text": message.body, "html": str(html)}
         shown = message.message().as_string() if part == "raw" else data[part]
         if options["output"]:
-            options["output"].write_text(shown, encoding="utf-8")
+            try:
+                options["output"].write_text(shown, encoding="utf-8")
+            except OSError as error:
+                raise CommandError(str(error)) from error
             shown = str(options["output"])
         elif part == "text":
             shown = f"Subject: {message.subject}\n\n{shown}"

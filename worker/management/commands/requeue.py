@@ -28,7 +28,9 @@ class Command(base.Command):
             question = ngettext("Send %(n)d mail again?", "Send %(n)d mails again?", len(ids))
             self.confirm(options, question % {"n": len(ids)})
         done = sum(self._requeue(each, options) for each in self.progress(ids, total=len(ids)))
-        text = ngettext("%(n)d of %(all)d delivery is sent again", "%(n)d of %(all)d deliveries are sent again", done)
+        text = ngettext(
+            "%(n)d of %(all)d delivery is sent again", "%(n)d of %(all)d deliveries are sent again", len(ids)
+        )
         data = {"found": len(ids), "sent_again": done, "dry_run": options["dry_run"]}
         self.print_result(options, data, [text % {"n": done, "all": len(ids)}])
 

@@ -1,7 +1,9 @@
 import time
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
+from django.db import Error, connection
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -18,14 +20,13 @@ class Command(base.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             while True:
-                found = mail_limits.claimable().count()
-                while sweeper.sweep():
-                    sweeper.beat()
-                sweeper.beat()
-                if found or options["once"]:
-                    text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found)
-                    self.print_result(options, {"waiting": found}, [text % {"n": found}])
-                    self.stdout.flush()
+                try:
+                    self._sweep(options)
+                except base.UNUSABLE as error:
+                    if options["once"]:
+                        raise
+                    self.stderr.write(base.unusable(error))
+                    connection.close()  # it may be broken; the next one is new
                 if options["once"]:
                     return
                 time.sleep(sweeper.INTERVAL)
@@ -33,4 +34,15 @@ class Command(base.Command):
             pass
         finally:
             if not options["once"]:
-                sweeper.stop_beating()
+                with suppress(Error):
+                    sweeper.stop_beating()
+
+    def _sweep(self, options: dict[str, Any]) -> None:
+        found = mail_limits.claimable().count()
+        while sweeper.sweep():
+            sweeper.beat()
+        sweeper.beat()
+        if found or options["once"]:
+            text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found)
+            self.print_result(options, {"waiting": found}, [text % {"n": found}])
+            self.stdout.flush()
