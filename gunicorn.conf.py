@@ -2,10 +2,14 @@
 
 import os
 import shutil
+import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))  # gunicorn refuses what is no number
+if workers < 1:
+    sys.exit("WEB_CONCURRENCY must be a number from 1 on / WEB_CONCURRENCY 须为大于 0 的整数")
 threads = 8
 timeout = 60
 logger_class = "core.observability.logs.GunicornLogger"
@@ -13,10 +17,15 @@ control_socket_disable = True
 
 # The folder where the processes count HTTP requests together (core/observability/metrics.py). prometheus_client reads
 # the variable when it is imported.
-_folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="doorcode-metrics-")
+_given = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "").strip()
+_folder = _given or tempfile.mkdtemp(prefix="doorcode-metrics-")
+os.makedirs(_folder, exist_ok=True)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder
 
 
 def on_exit(server: Any) -> None:
-    """Delete the counts: they start at 0 with gunicorn."""
-    shutil.rmtree(_folder, ignore_errors=True)
+    """Delete the counts: they start at 0 with gunicorn. Of a folder that was named, nothing else."""
+    if not _given:
+        shutil.rmtree(_folder, ignore_errors=True)
+    for counts in Path(_folder).glob("*.db"):
+        counts.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Settings, their page in the docs, and the deployment files agree."""
 
 import re
+import runpy
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tests.servers import ROOT, Redis
 OWN = {"DEBUG", "DEMO", "DEMO_DATA", "CELERY_BROKER_URL"}  # not for this deployment, or following from another
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+GUNICORN = str(ROOT / "gunicorn.conf.py")
 
 
 def read_by_settings() -> set[str]:
@@ -134,3 +137,25 @@ def test_no_file_of_the_repository_is_only_for_one_machine() -> None:
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
     texts = [ROOT / name for name in files if name.endswith((".py", ".toml", ".md", ".txt", ".yml", "Makefile"))]
     assert [path.name for path in texts if re.search(r"/(home|Users|work|root)/\w", path.read_text())] == []
+
+
+def test_gunicorn_refuses_to_start_without_a_process(monkeypatch) -> None:
+    """By the variable's name: it would listen, and answer nobody."""
+    monkeypatch.setenv("WEB_CONCURRENCY", "0")
+    with pytest.raises(SystemExit, match="WEB_CONCURRENCY must be a number from 1 on"):
+        runpy.run_path(GUNICORN)
+
+
+def test_gunicorn_deletes_its_counts_and_nothing_else(monkeypatch, tmp_path) -> None:
+    """At its end, of the folder that an operator named, which may be /tmp; its own folder goes."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # as if unset, and unset again after the test
+    runpy.run_path(GUNICORN)["on_exit"](None)
+    assert list(tmp_path.iterdir()) == []
+    named = tmp_path / "new" / "counts"
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(named))
+    settings = runpy.run_path(GUNICORN)
+    for name in ("counter_7.db", "letter.txt"):
+        (named / name).write_text("")
+    settings["on_exit"](None)
+    assert [path.name for path in named.iterdir()] == ["letter.txt"]
