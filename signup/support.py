@@ -16,6 +16,10 @@ from . import limits, services
 from .models import User
 
 
+class AddressSuppressed(Exception):
+    """The address of a sign-up gets no mail for a while."""
+
+
 @dataclass(frozen=True)
 class Unlocked:
     guesses: int  # wrong codes that are forgotten
@@ -36,8 +40,10 @@ def resend(*, sign_up: CaptchaModel) -> Delivery | None:
     """
     Have the mail of a request sent again; return its delivery. A mail that ended undelivered is sent at once, past
     cooldown and mail limits. Any other is asked for as by the visitor: raises HandleLost, or ResendTooSoon within
-    RESEND_COOLDOWN of the last one.
+    RESEND_COOLDOWN of the last one. Raises AddressSuppressed where the worker would drop it.
     """
+    if suppression.holds(address=sign_up.address):
+        raise AddressSuppressed
     last = Delivery.objects.latest_about(sign_up)
     if last is None or not requeue(delivery_id=last.pk):  # only one that ended undelivered is
         services.resend(sign_up=sign_up, language=last.language if last else "")

@@ -292,8 +292,8 @@ def requeue(*, delivery_id: int) -> bool:
     """
     Send a failed, expired or bounced delivery again, with all its tries; False if it can't be.
 
-    A code that expired is replaced by a new generation. A mail whose sign-up is over, or that was sent again since, is
-    left alone.
+    A code that expired is replaced by a new generation. A mail whose sign-up is over, that was sent again since, or
+    whose address is suppressed, is left alone.
     """
     ended = Delivery.objects.filter(pk=delivery_id, state__in=UNDELIVERED)
     row = ended.select_related("sign_up").first()
@@ -321,6 +321,8 @@ def requeue(*, delivery_id: int) -> bool:
 
 def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
     """Make the code of a mail valid again, and the mail its own; False if nobody waits for it."""
+    if suppression.holds(address=row.recipient):  # it would be dropped
+        return False
     locked = CaptchaModel.objects.lock(sign_up)
     newer = Delivery.objects.filter(sign_up=sign_up, state=State.SENT, pk__gt=row.pk)
     if locked is None or locked.proven_at or lock_unsettled(sign_up=locked) or newer.exists():

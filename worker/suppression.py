@@ -109,14 +109,18 @@ def suppress(*, address: str, reason: Suppression.Reason) -> None:
         Suppression.objects.get_or_create(address=address, defaults=facts)
 
 
+def holds(*, address: str) -> bool:
+    """Whether a canonical address gets no sign-up mail now, for whatever reason."""
+    return Suppression.objects.filter(address=address, until__gt=clock.now()).exists()
+
+
 def lift(*, address: str) -> bool:
     """
     Send sign-up mail to a canonical address again, whatever it was suppressed for; False if it was not. Requests
     that were disowned stay spent.
     """
-    known = Suppression.objects.filter(address=address)
-    was_suppressed = known.filter(until__gt=clock.now()).exists()
-    known.delete()
+    was_suppressed = holds(address=address)
+    Suppression.objects.filter(address=address).delete()
     return was_suppressed
 
 

@@ -104,10 +104,10 @@ class CaptchaAdmin(LogAdmin):
 
 
 def _send_codes(sign_ups: QuerySet[CaptchaModel]) -> int:
-    """Send codes again, except of sign-ups that are over by now or within the cooldown; return their number."""
+    """Send codes again, except of sign-ups that are over, suppressed or within the cooldown; return their number."""
     sent = 0
     for sign_up in sign_ups:
-        with suppress(HandleLost, ResendTooSoon):
+        with suppress(HandleLost, ResendTooSoon, support.AddressSuppressed):
             sent += bool(support.resend(sign_up=sign_up))
     return sent
 

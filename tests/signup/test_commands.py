@@ -18,6 +18,7 @@ from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_delivery, make_user, muted, right
 from tests.visits import ask, verify
 from verification.models import AddressGuesses, CaptchaModel
+from worker import suppression
 from worker.models import Delivery, Suppression
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +70,20 @@ def test_resend_says_why_not(client: Client, hands: Hands) -> None:
         call_command("resend", ALICE)
     with pytest.raises(CommandError, match="correct format"):
         call_command("resend", "alice")
+
+
+@pytest.mark.parametrize("state", ["sent", "failed"])
+def test_resend_says_that_the_address_is_suppressed(hands: Hands, state: str) -> None:
+    """Its mail would be dropped; --unmute lifts that."""
+    make_delivery(make_captcha())
+    Delivery.objects.update(state=state)
+    suppression.suppress(address=ALICE, reason=Suppression.Reason.BOUNCED)
+    hands.move(minutes=5)
+    with pytest.raises(CommandError, match=r"is suppressed .* unlock --unmute"):
+        call_command("resend", ALICE)
+    assert Delivery.objects.get().state == state
+    call_command("unlock", ALICE, "--unmute")
+    call_command("resend", ALICE)
 
 
 def test_resend_is_about_the_newest_request_alone(hands: Hands) -> None:

@@ -151,6 +151,7 @@ def test_a_mail_that_bounced_is_another_one_when_it_is_sent_again() -> None:
     """Its Message-ID is new, so a late report about the first changes nothing."""
     delivery = accepted(provider_id="service-1")
     record(bounce(delivery))
+    Suppression.objects.all().delete()
     assert outbox.requeue(delivery_id=delivery.pk)
     row = Delivery.objects.get()
     assert (row.state, row.cause, row.provider_id, row.sent_at) == ("pending", "", "", None)

@@ -4,10 +4,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.factories import BOB, Hands, make_captcha, make_delivery
+from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user
 from verification.models import CaptchaModel
-from worker.models import Delivery
+from worker.models import Delivery, Suppression
 from worker.outbox import requeue
+from worker.suppression import lift, suppress
 
 pytestmark = pytest.mark.django_db
 
@@ -66,6 +67,16 @@ def test_what_is_over_or_under_way_is_left_alone(hands: Hands) -> None:
     old = fail(make_delivery(make_captcha()))
     hands.move(days=1)
     assert not requeue(delivery_id=old.pk)
+
+
+def test_a_mail_to_a_suppressed_address_is_left_alone() -> None:
+    """It would be dropped, and called sent again. One about an account is sent."""
+    suppress(address=ALICE, reason=Suppression.Reason.BOUNCED)
+    code = fail(make_delivery(make_captcha()))
+    assert not requeue(delivery_id=code.pk)
+    assert requeue(delivery_id=fail(make_delivery(kind="password_reset", user_id=make_user().pk)).pk)
+    lift(address=ALICE)
+    assert requeue(delivery_id=code.pk)
 
 
 def test_a_refusal_is_forgotten_once_its_mail_is_sent_again() -> None:

@@ -28,6 +28,9 @@ class Command(base.Command):
         except HandleLost as error:
             text = _("No sign-up of %(email)s waits for a code. It has to be started again, or the account exists")
             raise CommandError(text % {"email": address}) from error
+        except support.AddressSuppressed as error:
+            text = _("%(email)s is suppressed and gets no sign-up mail. Lift that with manage.py unlock --unmute")
+            raise CommandError(text % {"email": address}) from error
         except ResendTooSoon as error:
             text = _("A mail was requested a moment ago. Try again in %(n)d s")
             raise CommandError(text % {"n": error.retry_after}) from error
