@@ -160,11 +160,15 @@ class Env(environ.Env):  # type: ignore[misc]
     def redis(self, var: str, default: str) -> str:
         """Return the URL of a Redis, or one that begins with "memory:"."""
         url: str = self.str(var, default=default)
+        if url.startswith("memory:"):
+            return url
         try:
-            if not url.startswith("memory:"):
-                parse_url(url)  # type: ignore[no-untyped-call]
+            parse_url(url)  # type: ignore[no-untyped-call]
         except ValueError:  # its text may have a password in it
             raise _refusal(var, "a URL", "redis://default:password@host:6379/0") from None
+        # parse_url takes a database that is no number for the first one.
+        if not url.startswith("unix:") and not re.fullmatch(r"/?\d*", urlsplit(url).path):
+            raise _refusal(var, "a URL", "redis://default:password@host:6379/0")
         return url
 
     def database(self, var: str, default: str, *, sqlite: dict[str, Any], postgresql: dict[str, Any]) -> dict[str, Any]:
