@@ -66,10 +66,11 @@ def migrations() -> Finding:
 
 
 def redis_server() -> Finding:
-    """Whether it answers, and whether it may drop messages."""
+    """Whether it takes counts, and whether it may drop messages."""
     client = redis_client()
     if client is None:
         return skipped(_("REDIS_URL is memory: counts are this process's own"))
+    client.set("limit:health", 1, ex=1)  # one that is full, or a replica, answers, and every limit is open
     try:
         info = client.info()
     except NoPermissionError:  # it answers; an ACL may allow no more than the limits need

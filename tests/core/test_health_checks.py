@@ -9,7 +9,8 @@ import redis
 from django.test import Client, RequestFactory
 
 from core.health import checks
-from core.health.registry import State
+from core.health.registry import Check, State
+from tests.servers import Redis
 
 
 @pytest.mark.parametrize(
@@ -123,8 +124,24 @@ def test_redis_that_permits_no_info_is_well(monkeypatch) -> None:
     """An ACL may allow the commands of limits alone; whether Redis is down doesn't depend on it."""
 
     class Restricted(redis.Redis):
+        def set(self, *args: object, **options: object) -> None:
+            """As each limit does."""
+
         def info(self) -> None:
             raise redis.exceptions.NoPermissionError
 
     monkeypatch.setattr(checks, "redis_client", Restricted)
     assert checks.redis_server().state is State.OK
+
+
+@pytest.mark.redis
+def test_a_redis_that_takes_no_counts_fails(settings) -> None:
+    """It answers, but is full or a replica: every limit is open."""
+    with Redis() as server, redis.Redis.from_url(server.url) as client:
+        settings.REDIS_URL = server.url
+        assert checks.redis_server().state is State.OK
+        client.config_set("maxmemory", "1")
+        assert Check(checks.redis_server, "Redis").run().text.startswith("OutOfMemoryError")
+        client.config_set("maxmemory", "0")
+        client.replicaof("127.0.0.1", "1")
+        assert Check(checks.redis_server, "Redis").run().text.startswith("ReadOnlyError")
