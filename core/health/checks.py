@@ -39,12 +39,17 @@ TIMEOUT = 5.0  # seconds
 
 
 def database() -> Finding:
-    """Whether it answers; product and version."""
+    """Whether it answers, and takes changes; product and version."""
     connection.ensure_connection()
     if not connection.is_usable():
         raise OperationalError("the connection is broken")
-    version = ".".join(map(str, connection.get_database_version()))
-    return ok(f"{connection.display_name} {version}")
+    name = f"{connection.display_name} {'.'.join(map(str, connection.get_database_version()))}"
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_read_only")
+            if cursor.fetchone() == ("on",):
+                return failed(_("%(name)s is read-only: it is a replica, or its disk is full") % {"name": name})
+    return ok(name)
 
 
 def migrations() -> Finding:

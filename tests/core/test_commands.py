@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from django.core.management import CommandError, call_command, get_commands, load_command_class
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError
 
 from core.management import base
 from tests.servers import ROOT
@@ -108,9 +108,9 @@ def test_an_argument_that_cant_be_read_is_explained_in_the_operators_language(mo
     assert "邮箱" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [OperationalError, ProgrammingError, InterfaceError])
+@pytest.mark.parametrize("error", [OperationalError, ProgrammingError, InterfaceError, InternalError])
 def test_a_database_that_cant_be_used_is_one_sentence(monkeypatch, error: type[Exception]) -> None:
-    """No traceback; without the secrets and addresses in its text. It is down, or not migrated."""
+    """No traceback; without the secrets and addresses in its text. It is down, not migrated, or read-only."""
 
     def handle(self, *args: object, **options: object) -> None:
         raise error("postgres://doorcode:hunter2@10.0.0.1\nof alice@example.com")

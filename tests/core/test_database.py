@@ -9,6 +9,8 @@ import psycopg
 import pytest
 from django.db import connections, transaction
 
+from core.health import checks
+from core.health.registry import State
 from tests.core.test_settings import GOOD, load
 from tests.servers import Postgres, wait_until
 
@@ -70,6 +72,22 @@ def test_every_statement_runs_under_read_committed(postgres: Postgres, connect: 
     assert shown(connection, "transaction_isolation") == READ_COMMITTED
     with transaction.atomic(using="made"):
         assert shown(connection, "transaction_isolation") == READ_COMMITTED
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("setting", "state"), [("off", State.OK), ("on", State.FAILED)])
+def test_a_database_that_takes_no_changes_is_down(
+    postgres: Postgres, connect: Connect, monkeypatch, setting: str, state: State
+) -> None:
+    """A replica, or one that its operator made read-only as its disk is full: it answers, and no sign-up works."""
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_read_only = {setting}")
+    monkeypatch.setattr(checks, "connection", connect(url))
+    found = checks.database()
+    assert found.state is state
+    assert found.text.startswith("PostgreSQL 1")
+    assert ("is read-only" in found.text) is (setting == "on")
 
 
 @pytest.mark.parametrize("level", ["serializable", "repeatable%20read", "REPEATABLE_READ", "read%20uncommitted", "4"])

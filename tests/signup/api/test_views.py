@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from django.core.cache import cache
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from django.test import Client
 
 from core import clock
@@ -364,12 +364,13 @@ def test_open_calls_ignore_tokens(api: Api) -> None:
     assert api.post("/api/captchas/", {"email": BOB}).status_code == 202
 
 
+@pytest.mark.parametrize("error", [OperationalError, InternalError])
 @pytest.mark.parametrize("away", ["signup.services.request_code", "knox.models.AuthToken.objects.filter"])
-def test_a_database_that_is_away_is_a_503(api: Api, monkeypatch, away: str) -> None:
-    """With Retry-After, in the caller's language; wherever in a call it shows."""
+def test_a_database_that_is_away_is_a_503(api: Api, monkeypatch, away: str, error: type[Exception]) -> None:
+    """With Retry-After, in the caller's language; wherever in a call it shows. One that is read-only is away too."""
 
     def gone(*args: object, **kwargs: object) -> None:
-        raise OperationalError("gone")
+        raise error("gone")
 
     monkeypatch.setattr(away, gone)
     api.headers["accept-language"] = "zh-CN"
