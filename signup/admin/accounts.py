@@ -9,7 +9,7 @@ from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db.models import Q
+from django.db.models import BLANK_CHOICE_DASH, Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
@@ -18,6 +18,7 @@ from knox.models import AuthToken
 from core import clock
 from signup import error_messages, services, usernames
 from signup.accounts import services as account_services
+from signup.accounts.forms import LanguageField
 from signup.forms import AddressField, UsernameField
 from signup.models import PENDING, User, UserQuerySet
 from worker.models import Delivery
@@ -71,6 +72,11 @@ class AccountChangeForm(AccountForm, auth_forms.UserChangeForm):
         if "username" in self.fields:
             self.fields["username"].required = self.instance.is_proven
             self.fields["username"].disabled = not self.instance.is_proven
+        if "language" in self.fields:
+            kept = self.instance.language  # the site may not offer it any more
+            choices = {**dict(BLANK_CHOICE_DASH), **({kept: kept} if kept else {}), **dict(settings.LANGUAGES)}
+            label = self.fields["language"].label
+            self.fields["language"] = LanguageField(label=label, choices=[*choices.items()], required=False)
 
     def clean_is_active(self) -> bool:
         active: bool = self.cleaned_data["is_active"]

@@ -305,6 +305,18 @@ def test_the_admin_adds_accounts_by_the_same_rules(admin: Client) -> None:
     )
 
 
+def test_an_accounts_language_is_one_that_the_site_offers(admin: Client) -> None:
+    """As on the account page and in the API; or that of the site; one that is not offered any more stays."""
+    alice = make_user(language="it")
+    url, fields = f"{ACCOUNTS}{alice.pk}/change/", {"email": ALICE, "username": "Alice", "is_active": "on"}
+    for given, kept in (("it", "it"), ("Chinese", "it"), ("zh-CN", "zh-hans"), ("", "")):
+        page = admin.post(url, fields | {"language": given})
+        assert page.status_code == (200 if given == "Chinese" else 302)
+        alice.refresh_from_db()
+        assert alice.language == kept
+    assert '<option value="zh-hans">简体中文</option>' in text_of(admin.get(url))
+
+
 def test_an_account_keeps_a_username(admin: Client) -> None:
     """It may be changed but not removed: an account without one counts as not proven."""
     alice = make_user()
