@@ -124,7 +124,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     list_filter = (StateFilter,)
     search_fields = ("email", "username_key")
     search_help_text = _("The beginning of an email address or a username")
-    actions = ("activate", "disable")
+    actions = ("delete_selected", "activate", "disable")
     readonly_fields = ("created_at", "activated_at", "last_login")
     fieldsets = (
         (None, {"fields": ("email", "username", "password", "language")}),

@@ -189,6 +189,7 @@ class DeliveryAdmin(LogAdmin):
 
 
 class AddressAdmin(ReadOnlyAdmin):
+    actions = ("delete_selected",)
     search_fields = ("address",)
     search_help_text = _("The beginning of an email address")
 

@@ -10,9 +10,10 @@ from django.test import Client
 
 from core import clock
 from signup.admin import base
+from signup.models import User
 from tests.factories import ALICE, BOB, make_captcha, make_delivery, make_pending, make_user, text_of
 from verification.models import CaptchaModel
-from worker.models import Delivery
+from worker.models import Delivery, Suppression
 
 pytestmark = pytest.mark.django_db
 
@@ -157,3 +158,20 @@ def test_staff_does_not_disable_superusers(client: Client) -> None:
     client.post(ACCOUNTS, {"action": "disable", "_selected_action": [root.pk], "confirmed": str(root.pk)})
     root.refresh_from_db()
     assert root.is_active
+
+
+@pytest.mark.parametrize("path", ["/admin/worker/suppression/", f"{ACCOUNTS}?standing=pending"])
+def test_many_rows_are_deleted_in_parts(admin: Client, path: str) -> None:
+    """The confirmation of "select all" can be sent: it has a field for each row, and a form has 100 at most."""
+    addresses = [f"{number}@example.com" for number in range(120)]
+    if path.startswith(ACCOUNTS):
+        User.objects.bulk_create(User(email=each, is_active=False) for each in addresses)
+        rows = User.objects.pending()
+    else:
+        until = clock.now() + timedelta(days=1)
+        Suppression.objects.bulk_create(Suppression(address=each, reason="bounced", until=until) for each in addresses)
+        rows = Suppression.objects.all()
+    for left in (30, 0):
+        fields = {"action": "delete_selected", "select_across": "1", "_selected_action": [rows[0].pk]}
+        assert "Successfully deleted" in confirm(admin, path, admin.post(path, fields))
+        assert rows.count() == left
