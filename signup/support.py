@@ -40,7 +40,7 @@ def resend(*, sign_up: CaptchaModel) -> Delivery | None:
     """
     Have the mail of a request sent again; return its delivery. A mail that ended undelivered is sent at once, past
     cooldown and mail limits. Any other is asked for as by the visitor: raises HandleLost, or ResendTooSoon within
-    RESEND_COOLDOWN of the last one. Raises AddressSuppressed where the worker would drop it.
+    RESEND_COOLDOWN of the last one. Raises AddressSuppressed if the worker would drop it.
     """
     if suppression.holds(address=sign_up.address):
         raise AddressSuppressed
