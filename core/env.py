@@ -28,7 +28,7 @@ KEY_LENGTH = 32  # characters: 128 bits in hex
 WEBHOOK_PASSWORD = 16  # characters: 96 bits in base64
 KEY_CHARACTERS = 5  # different ones, as Django's security.W009 requires
 LARGEST = 2**31 - 1  # of a number, and of seconds, which are then 68 years: dates and counts can hold it
-TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+FALSE = ("false", "off", "n", "no", "0")
 KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # published keys begin like this
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -62,7 +62,7 @@ class Env(environ.Env):  # type: ignore[misc]
     @classmethod
     def parse_value(cls, value: Any, cast: Any) -> Any:
         """As django-environ does, but a mistyped boolean is not false, and a number can be computed with."""
-        if cast is bool and value.lower() not in TRUE + FALSE:
+        if cast is bool and value.lower() not in (*cls.BOOLEAN_TRUE_STRINGS, *FALSE):
             raise ValueError(f"{value!r}: true / false")
         parsed = super().parse_value(value, cast)
         if cast is int and abs(parsed) > LARGEST:
