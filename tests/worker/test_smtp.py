@@ -160,6 +160,23 @@ def test_what_an_answer_means(sink, script: dict, outcome: Outcome) -> None:
     assert send().outcome is outcome
 
 
+@pytest.mark.parametrize("answer", ["200 fine", "252 Cannot verify, but will try", "299 fine"])
+def test_any_2xx_takes_a_recipient(sink, answer: str) -> None:
+    """The first digit decides (RFC 5321 §4.2.1), and the mail is handed over."""
+    server = sink(RCPT=[answer])
+    assert send() == Reply(Outcome.ACCEPTED, "250 taken")
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize(("mails", "tries"), [(0, 1), (1, 2)])
+def test_a_mail_is_not_accepted_before_it_was_handed_over(sink, mails: int, tries: int) -> None:
+    """2xx to DATA answers another command; a kept connection gets one free try on a new one."""
+    server = sink(DATA=[*["354 go on"] * mails, "250 fine"])
+    assert {send().outcome for _ in range(mails)} <= {Outcome.ACCEPTED}
+    assert send() == Reply(Outcome.DEFERRED, "no 354 to DATA: 250 fine")
+    assert (len(server.mails), server.connections) == (mails, tries)
+
+
 @pytest.mark.parametrize("script", [{"RCPT": ["550 no such user"]}, {"DATA": ["554 no"]}])
 def test_a_refusal_stays_one_though_the_server_hangs_up(sink, script: dict) -> None:
     """What it said of the mail counts."""
