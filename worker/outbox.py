@@ -119,9 +119,11 @@ def claim(*, limit: int) -> list[Delivery]:
     Mails about accounts are claimed apart, and first. So the time that they take doesn't tell the reader of another
     mail who has an account, and a password reset waits for no backlog. Mails over a mail limit are put off.
     """
-    with transaction.atomic():
-        at = clock.now()
-        return _claim(mail_limits.ACCOUNT_MAILS, limit, at) or _claim(mail_limits.SIGN_UP_MAILS, limit, at)
+    for group in (mail_limits.ACCOUNT_MAILS, mail_limits.SIGN_UP_MAILS):
+        with transaction.atomic():  # one each: locks of mailboxes for both would be taken in no common order
+            if mine := _claim(group, limit, clock.now()):
+                return mine
+    return []
 
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:

@@ -379,3 +379,51 @@ def test_a_claim_passes_over_a_request_that_is_locked(postgres: Postgres, tmp_pa
     memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
     system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
     assert "CLAIMED 0 1" in system.manage("shell", "-v", "0", "-c", LOCKED)
+
+
+CROSSED = """
+import threading, time
+from django.db import connection
+from signup import services
+from signup.accounts.services import request_password_reset
+from signup.models import User
+from worker import mail_limits, outbox
+people = ["alice@example.com", "bob@example.com"]
+for email in people:
+    User.objects.create_user(email=email, username=email.partition("@")[0], password="correct horse b")
+    request_password_reset(address=email, language="en", network="1")
+outbox.claim(limit=2)
+for email in reversed(people):
+    request_password_reset(address=email, language="en", network="1")
+for email in people:
+    services.request_code(address=email, language="en", held={})
+real, both, claimed = mail_limits._admit_to_mailboxes, threading.Barrier(2), []
+def meet(asking, limit, at):
+    passed = real(asking, limit, at)
+    if limit is mail_limits.ACCOUNT_MAILS:
+        both.wait(10)
+        time.sleep(asking[0].mailbox == people[1])  # who held Alice's mailbox asks for Bob's first
+    return passed
+mail_limits._admit_to_mailboxes = meet
+def claim():
+    claimed.extend(each.recipient for each in outbox.claim(limit=1))
+    connection.close()
+threads = [threading.Thread(target=claim) for _ in people]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+print("CLAIMED", sorted(claimed))
+"""
+
+
+@pytest.mark.postgres
+def test_claims_that_find_resets_over_their_limit_do_not_wait_for_each_other(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """Each of two held a mailbox for a reset that may not leave, and goes on to a sign-up mail to the other's."""
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    more = {"redis": "memory://", "CELERY_BROKER_URL": "memory://", "LIMIT_MAILS_MAILBOX": "5/h"}
+    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **more)
+    shown = system.manage("shell", "-v", "0", "-c", CROSSED)
+    assert "CLAIMED ['alice@example.com', 'bob@example.com']" in shown
