@@ -153,6 +153,8 @@ DATABASES = {
         postgresql={
             "server_side_binding": True,  # a sign-up takes a tenth less of a web process's time
             "connect_timeout": 5,  # seconds
+            # After a failover the address may lead to the standby for a while: no pool keeps a connection to it.
+            "target_session_attrs": "read-write",
             # A host that is gone is noticed after some 10 s, whether it owes an acknowledgement (milliseconds) or,
             # having acknowledged the query, its answer (seconds). By default a thread would wait for hours.
             "tcp_user_timeout": 10_000,

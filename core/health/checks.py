@@ -36,10 +36,15 @@ TIMEOUT = 5.0  # seconds
 
 
 def database() -> Finding:
-    """Whether it answers; product and version."""
+    """Whether it answers, and takes writes; product and version."""
     connection.ensure_connection()
     if not connection.is_usable():
         raise OperationalError("the connection is broken")
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_read_only")
+            if cursor.fetchone() == ("on",):
+                raise OperationalError("it is read-only: a standby, or its disk is full")
     version = ".".join(map(str, connection.get_database_version()))
     return ok(f"{connection.display_name} {version}")
 
