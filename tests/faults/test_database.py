@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.conftest import SHORT, WORKER
 from tests.faults.proxy import Proxy
-from tests.servers import Postgres, Redis, System, Visitor, code_in, wait_until
+from tests.servers import Postgres, Redis, System, Visitor, code_in, free_port, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
@@ -44,6 +44,29 @@ def test_a_restart_is_ridden_out(redis: Redis, sink: Sink, tmp_path: Path, death
             assert alice.post("/signup/verify/", captcha=code, **fields).status_code == 303
             assert worker.poll() is None
             assert "Traceback" not in system.log("web").split("django.request")[0]
+
+
+def test_the_sweep_command_outlives_a_restart(sink: Sink, tmp_path: Path) -> None:
+    """Nobody else sends mails where it is needed: without a worker and a broker."""
+    with Postgres() as postgres:
+        nowhere = f"redis://127.0.0.1:{free_port()}/0"
+        patch = json.dumps(SHORT)
+        system = System(
+            database=postgres.migrated_database(), redis=nowhere, mail=sink, logs=tmp_path, TEST_PATCH=patch
+        )
+        with system.run(worker=False), system.start("sweep", "manage.py", "sweep") as sweep:
+            Visitor(system.url).post("/signup/", email="alice@example.com")
+            wait_until(lambda: sink.parsed("alice@example.com"), "Alice's mail")
+            postgres.stop(signal.SIGINT)
+            wait_until(lambda: "wait for the database" in system.log("sweep") or sweep.poll(), "its notice")
+            postgres.start()
+            bob = Visitor(system.url)
+            wait_until(lambda: bob.post("/signup/", email="bob@example.com").status_code == 303, "the way back")
+            wait_until(lambda: sink.parsed("bob@example.com"), "Bob's mail")
+            postgres.stop(signal.SIGINT)
+            sweep.send_signal(signal.SIGINT)
+            assert sweep.wait(timeout=30) == 0
+            assert "Traceback" not in system.log("sweep")
 
 
 @pytest.mark.parametrize("since", ["a failover", "its disk is full"])

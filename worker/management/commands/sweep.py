@@ -1,7 +1,9 @@
 import time
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
+from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -16,21 +18,23 @@ class Command(base.Command):
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
+        if options["once"]:
+            self._sweep(options)
+            return
+        with suppress(KeyboardInterrupt):
             while True:
-                found = mail_limits.claimable().count()
-                while sweeper.sweep():
-                    sweeper.beat()
-                sweeper.beat()
-                if found or options["once"]:
-                    text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found)
-                    self.print_result(options, {"waiting": found}, [text % {"n": found}])
-                    self.stdout.flush()
-                if options["once"]:
-                    return
+                with sweeper.errors_outlived():
+                    self._sweep(options)
                 time.sleep(sweeper.INTERVAL)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            if not options["once"]:
-                sweeper.stop_beating()
+        with suppress(DatabaseError, InterfaceError):
+            sweeper.stop_beating()
+
+    def _sweep(self, options: dict[str, Any]) -> None:
+        found = mail_limits.claimable().count()
+        while sweeper.sweep():
+            sweeper.beat()
+        sweeper.beat()
+        if found or options["once"]:
+            text = ngettext("%(n)d delivery was waiting", "%(n)d deliveries were waiting", found)
+            self.print_result(options, {"waiting": found}, [text % {"n": found}])
+            self.stdout.flush()
