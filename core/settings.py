@@ -166,7 +166,8 @@ DATABASES = {
             " -c tcp_user_timeout=10000 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2",
             "pool": {
                 "min_size": 1,
-                "max_size": 20,
+                # More than a process has threads: one without a connection can neither claim mails nor renew leases.
+                "max_size": 100,
                 # Seconds: to wait for a connection, and to keep trying to reconnect after an outage.
                 "timeout": 5,
                 "reconnect_timeout": 5,
