@@ -182,7 +182,7 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
         fenced = _record_acceptances(accepted)
         fenced += [delivery for delivery, reply in others if not _record_failure(delivery, reply)]
         unsent = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
-        verification.call_off_sends(mails=_generations(unsent))
+        verification.call_off_sends(sign_ups=[each.sign_up for each in unsent if each.sign_up])
     return fenced
 
 
@@ -244,7 +244,7 @@ def release(*, deliveries: Sequence[Delivery]) -> None:
     unsent = {"attempts": F("attempts") - 1}
     with transaction.atomic():
         mine = [each for each in deliveries if Delivery.objects.leased(each).end_lease(State.PENDING, **unsent)]
-        verification.call_off_sends(mails=_generations(mine))
+        verification.call_off_sends(sign_ups=[each.sign_up for each in mine if each.sign_up])
 
 
 def take_back() -> int:

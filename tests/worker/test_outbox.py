@@ -12,6 +12,7 @@ from core import clock
 from tests.factories import ALICE, Hands, make_captcha, make_delivery
 from tests.servers import Postgres, System
 from verification.models import CaptchaModel
+from verification.states import State, state_of
 from worker import outbox
 from worker.classification import Outcome, Reply
 from worker.models import Delivery
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.django_db
 OK = Reply(Outcome.ACCEPTED, "250 OK")
 LATER = Reply(Outcome.DEFERRED, "450 try later")
 NEVER = Reply(Outcome.REFUSED, "550 no such user")
+SILENCE = Reply(Outcome.UNKNOWN, "TimeoutError: timed out")
 
 
 def settle(delivery: Delivery, reply: Reply) -> bool:
@@ -122,6 +124,49 @@ def test_an_acceptance_starts_the_codes_life(hands: Hands) -> None:
     delivery.refresh_from_db()
     assert sign_up.expires_at == hands.moment + timedelta(seconds=600)
     assert (delivery.state, delivery.sent_at, delivery.last_reply) == ("sent", hands.moment, "250 OK")
+
+
+def fail(delivery: Delivery, reply: Reply | None) -> None:
+    """Settle a mail that was not taken; without a reply, give it back untried."""
+    if reply:
+        settle(delivery, reply)
+    else:
+        outbox.release(deliveries=[delivery])
+
+
+@pytest.mark.parametrize("reply", [LATER, NEVER, None])
+def test_the_code_of_a_mail_that_was_certainly_not_taken_cant_be_typed(reply: Reply | None) -> None:
+    """Nobody can have read it: it waits for the next send, however often that fails."""
+    sign_up = make_captcha(accepted=False)
+    delivery = make_delivery(sign_up)
+    for _ in range(2):
+        [mine] = outbox.claim(limit=1)
+        sign_up.refresh_from_db()
+        assert state_of(sign_up) is State.OPEN
+        fail(mine, reply)
+        sign_up.refresh_from_db()
+        assert state_of(sign_up) is State.WAITING
+        Delivery.objects.filter(pk=delivery.pk).update(state="pending")
+        make_due(delivery)
+
+
+@pytest.mark.parametrize("reply", [LATER, NEVER, None])
+@pytest.mark.parametrize("first", [SILENCE, None], ids=["silence", "a crash"])
+def test_the_code_of_a_mail_that_may_have_arrived_stays_open(first: Reply | None, reply: Reply | None) -> None:
+    """After silence behind the final dot, or the death of its worker, whatever becomes of the next tries."""
+    sign_up = make_captcha(accepted=False)
+    delivery = make_delivery(sign_up)
+    [mine] = outbox.claim(limit=1)
+    if first:
+        settle(mine, first)
+    end_lease(delivery)
+    for _ in range(2):
+        [mine] = outbox.claim(limit=1)
+        fail(mine, reply)
+        sign_up.refresh_from_db()
+        assert state_of(sign_up) is State.OPEN
+        Delivery.objects.filter(pk=delivery.pk).update(state="pending")
+        make_due(delivery)
 
 
 def test_the_mail_of_a_dead_code_is_not_sent() -> None:
