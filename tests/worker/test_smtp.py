@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import replace
 from smtplib import SMTPException
 from types import SimpleNamespace
@@ -278,6 +279,28 @@ def test_a_send_ends_at_its_deadline(sink, settings, monkeypatch, script: dict, 
     begun = time.monotonic()
     assert send().outcome is outcome
     assert time.monotonic() - begun < 5
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A port at which nothing ever answers, as behind a firewall: its queue of connections is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield server
+
+
+def test_a_server_of_which_some_addresses_are_silent_gets_mails(sink, settings, monkeypatch, silent) -> None:
+    """Where IPv6 leads nowhere, say: there is time for the last address."""
+    server, settings.SMTP_TIMEOUT, answer = sink(), 2, Sink._answer
+    monkeypatch.setattr(Sink, "_answer", lambda *arguments: time.sleep(0.1) or answer(*arguments))
+    monkeypatch.setattr(smtp, "DEADLINE", 4.0)
+    real = socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM)
+    dead = socket.getaddrinfo(*silent.getsockname(), type=socket.SOCK_STREAM)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: dead * 3 + real)
+    assert send().outcome is Outcome.ACCEPTED
 
 
 def test_a_trickling_server_gets_no_second_deadline(sink, settings, monkeypatch) -> None:
