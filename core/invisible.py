@@ -17,3 +17,8 @@ def is_in(text: str) -> bool:
 def without(text: str) -> str:
     """Return a text without the characters that nobody sees."""
     return str(_INVISIBLE.sub("", text))
+
+
+def one_line(text: str) -> str:
+    """A stranger's text, as the admin and PostgreSQL can take it: no line breaks, NUL or other invisible characters."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())

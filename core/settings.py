@@ -151,6 +151,8 @@ DATABASES = {
         postgresql={
             "server_side_binding": True,  # a sign-up takes a tenth less of a web process's time
             "connect_timeout": 5,  # seconds
+            # After a failover the address may lead to the standby for a while: no pool keeps a connection to it.
+            "target_session_attrs": "read-write",
             # A host that is gone is noticed after some 10 s, whether it owes an acknowledgement (milliseconds) or,
             # having acknowledged the query, its answer (seconds). By default a thread would wait for hours.
             "tcp_user_timeout": 10_000,
@@ -162,7 +164,8 @@ DATABASES = {
             " -c tcp_user_timeout=10000 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2",
             "pool": {
                 "min_size": 1,
-                "max_size": 20,
+                # More than a process has threads: one without a connection can neither claim mails nor renew leases.
+                "max_size": 100,
                 # Seconds: to wait for a connection, and to keep trying to reconnect after an outage.
                 "timeout": 5,
                 "reconnect_timeout": 5,

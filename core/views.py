@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +18,7 @@ from .health import checks, registry
 from .observability import metrics
 
 RETRY_AFTER = 30  # seconds: a database restart is over by then
-UNAVAILABLE = (OperationalError, InterfaceError, InternalError)  # the database is down, or read-only
+READ_ONLY = "25006"  # PostgreSQL's SQLSTATE: it takes no writes, as a standby, or one whose disk is full
 
 _EXPIRED_FORM = (
     _("This page has expired"),
@@ -74,8 +74,10 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500; or 503 with Retry-After if the database is down, which passes by itself."""
-    if not isinstance(sys.exc_info()[1], UNAVAILABLE):
+    """500; or 503 with Retry-After if the database is down or read-only, which passes by itself."""
+    error = sys.exc_info()[1]
+    is_read_only = getattr(error and error.__cause__, "sqlstate", None) == READ_ONLY
+    if not (is_read_only or isinstance(error, (OperationalError, InterfaceError))):
         return error_page(request, 500)
     response = error_page(request, 503)
     response["Retry-After"] = str(RETRY_AFTER)

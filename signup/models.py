@@ -177,6 +177,12 @@ class User(AbstractBaseUser, PermissionsMixin):
                 get_token_model().objects.filter(user=self).delete()
         self._password_removed = False
 
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete the row and what belongs to it; locked first, or a mail that is posted meanwhile would be left."""
+        with transaction.atomic():
+            User.objects.select_for_update().filter(pk=self.pk).first()
+            return super().delete(*args, **kwargs)
+
     def set_unusable_password(self) -> None:
         super().set_unusable_password()
         self._password_removed = True

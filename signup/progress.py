@@ -80,9 +80,10 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
 
 
 def _has_arrived(sign_up: CaptchaModel) -> bool:
-    """Whether its code may be in the mailbox: a mail with it was accepted, and none bounced."""
+    """Whether its code may be in the mailbox: a mail with it was accepted, or may have been, and none bounced."""
     mails = Delivery.objects.filter(sign_up=sign_up, generation=sign_up.generation)
-    return bool(sign_up.first_accepted_at) and not mails.filter(state=Delivery.State.BOUNCED).exists()
+    is_out = sign_up.first_accepted_at or sign_up.mailed_at
+    return bool(is_out) and not mails.filter(state=Delivery.State.BOUNCED).exists()
 
 
 def _latest_mail(sign_up: CaptchaModel) -> Delivery:

@@ -61,7 +61,7 @@ class CaptchaModel(models.Model):
     decoy = models.BooleanField(_("decoy"), default=False)
     created_at = models.DateTimeField(_("created"))
     requested_at = models.DateTimeField(_("last asked for"))
-    # Of this generation: when the last send of its mail began, cleared when the mail server takes none; when a mail
+    # Of this generation: when the last send of its mail began, cleared if no mail can have been taken; when a mail
     # server first accepted a mail, which starts the code's lifetime; and when that ends.
     mailed_at = models.DateTimeField(_("mailed"), null=True, blank=True)
     first_accepted_at = models.DateTimeField(_("first accepted by the mail server"), null=True, blank=True)

@@ -100,14 +100,15 @@ def begin_send(*, sign_ups: Collection[CaptchaModel], at: datetime) -> set[int]:
     return accepted | locked
 
 
-def call_off_sends(*, mails: Iterable[tuple[int, int]]) -> None:
+def call_off_sends(*, sign_ups: Iterable[CaptchaModel]) -> None:
     """
-    The mail server took none of these mails, (sign-up id, generation) pairs. Nobody has read them, so their codes wait
-    for the next send. Skips rows that a visitor's resend has locked. Needs a transaction.
+    The mail server took no mail of these requests, which are as they were before `begin_send`. Nobody has read a mail,
+    so their codes wait for the next send; but for a request of which an earlier send began and was not called off: that
+    mail may have arrived. Skips rows that a visitor's resend has locked. Needs a transaction.
     """
-    for pk, generation in mails:
-        unread = CaptchaModel.objects.filter(pk=pk, generation=generation, first_accepted_at=None)
-        if unread.select_for_update(skip_locked=True, no_key=True).first():
+    for each in sign_ups:
+        unread = CaptchaModel.objects.filter(pk=each.pk, generation=each.generation, first_accepted_at=None)
+        if each.mailed_at is None and unread.select_for_update(skip_locked=True, no_key=True).first():
             unread.update(mailed_at=None)
 
 

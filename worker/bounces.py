@@ -7,6 +7,7 @@ from itertools import product
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
+from core import invisible
 from core.observability.counters import Counter
 
 from . import suppression
@@ -77,17 +78,12 @@ def record(report: Report) -> Effect:
     Delivery.objects.filter(pk=delivery.pk).end_lease(
         report.state,
         sent_at=Coalesce("sent_at", Now()),
-        last_reply=_one_line(report.text)[:255],
+        last_reply=invisible.one_line(report.text)[:255],
         cause=report.cause or "",
     )
     if report.reason:
         suppression.suppress(address=delivery.recipient, reason=report.reason)
     return _counted(report, Effect.RECORDED)
-
-
-def _one_line(text: str) -> str:
-    """A stranger's text, as the admin and PostgreSQL can take it: no line breaks, NUL or other invisible characters."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def _counted(report: Report, effect: Effect) -> Effect:

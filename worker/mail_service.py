@@ -4,6 +4,8 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 
+from core import invisible
+
 from .classification import LONGEST, Cause, Outcome, Reply, cause_of
 
 
@@ -23,13 +25,17 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
         pass  # the status says so too, and for more services
     except AnymailAPIError as error:
         return _failure(error)
+    except Exception as error:
+        if getattr(getattr(message, "anymail_status", None), "esp_response", None) is None:
+            raise
+        return Reply(Outcome.UNKNOWN, _line(None, f"{type(error).__name__}: {error}"))  # its answer can't be read
     status = message.anymail_status  # type: ignore[attr-defined]
     if refusals := {"invalid", "rejected"} & set(status.status):
         said = getattr(status.esp_response, "text", "")
         return Reply(Outcome.REFUSED, _line(550, f"{backend.esp_name}: {', '.join(refusals)}: {said}"))
     if not status.message_id:  # whoever accepts a mail gives it an id
         return Reply(Outcome.UNKNOWN, f"no id from {backend.esp_name}")
-    return Reply(Outcome.ACCEPTED, f"250 {backend.esp_name}: {', '.join(status.status)}", status.message_id)
+    return Reply(Outcome.ACCEPTED, f"250 {backend.esp_name}: {', '.join(status.status)}", str(status.message_id))
 
 
 def _failure(error: Any) -> Reply:
@@ -64,4 +70,4 @@ def _status_of_boto(cause: Any) -> int | None:
 
 def _line(code: int | None, error: Any) -> str:
     """An error in one line, its digits first."""
-    return " ".join(f"{code or ''} {error}".split())[:LONGEST]
+    return invisible.one_line(f"{code or ''} {error}")[:LONGEST]

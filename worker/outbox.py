@@ -119,9 +119,11 @@ def claim(*, limit: int) -> list[Delivery]:
     Mails about accounts are claimed apart, and first. So the time that they take doesn't tell the reader of another
     mail who has an account, and a password reset waits for no backlog. Mails over a mail limit are put off.
     """
-    with transaction.atomic():
-        at = clock.now()
-        return _claim(mail_limits.ACCOUNT_MAILS, limit, at) or _claim(mail_limits.SIGN_UP_MAILS, limit, at)
+    for group in (mail_limits.ACCOUNT_MAILS, mail_limits.SIGN_UP_MAILS):
+        with transaction.atomic():  # one each: locks of mailboxes for both would be taken in no common order
+            if mine := _claim(group, limit, clock.now()):
+                return mine
+    return []
 
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
@@ -180,7 +182,7 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
         fenced = _record_acceptances(accepted)
         fenced += [delivery for delivery, reply in others if not _record_failure(delivery, reply)]
         unsent = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
-        verification.call_off_sends(mails=_generations(unsent))
+        verification.call_off_sends(sign_ups=[each.sign_up for each in unsent if each.sign_up])
     return fenced
 
 
@@ -242,7 +244,7 @@ def release(*, deliveries: Sequence[Delivery]) -> None:
     unsent = {"attempts": F("attempts") - 1}
     with transaction.atomic():
         mine = [each for each in deliveries if Delivery.objects.leased(each).end_lease(State.PENDING, **unsent)]
-        verification.call_off_sends(mails=_generations(mine))
+        verification.call_off_sends(sign_ups=[each.sign_up for each in mine if each.sign_up])
 
 
 def take_back() -> int:

@@ -100,21 +100,27 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
         if code != 250:
             too_much = code // 100 == 4 and TOO_MUCH.search(printable(code, text))
             return Reply(Outcome.THROTTLED if too_much else Outcome.UNAVAILABLE, printable(code, text))
-        code, text = connection.rcpt(recipient)
-        if code == 421:
-            raise _HungUp(printable(code, text))
-        if code == 552:
-            code = 452  # at RCPT it means "too many recipients now" (RFC 5321 §4.5.3.1.10)
-        if code in (250, 251) and content is not None:
+        code, text = _ask_for(connection, recipient)
+        if code // 100 == 2 and content is not None:  # the first digit decides (RFC 5321 §4.2.1)
             code, text = connection.docmd("DATA")
             if code == 354:
                 connection.send(content.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")
                 return _after_dot(connection)
+            if code // 100 == 2:  # the answer to another command: the mail is still here
+                raise _HungUp(f"no 354 to DATA: {printable(code, text)}")
     except (OSError, ValueError) as error:
         raise _HungUp(reason(error)) from error
     with suppress(OSError):  # end this transaction, so that the next can begin
         connection.is_doubtful = code == 421 or connection.rset()[0] != 250
     return reply_about_mail(code, printable(code, text))
+
+
+def _ask_for(connection: Connection, recipient: str) -> tuple[int, bytes]:
+    """The answer to RCPT. Raises _HungUp for 421."""
+    code, text = connection.rcpt(recipient)
+    if code == 421:
+        raise _HungUp(printable(code, text))
+    return 452 if code == 552 else code, text  # 552 means "too many recipients now" (RFC 5321 §4.5.3.1.10)
 
 
 def _after_dot(connection: Connection) -> Reply:

@@ -99,8 +99,10 @@ class Connection(smtplib.SMTP):
         self.is_doubtful = False
         try:
             with self.deadline(until):
-                options |= {"local_hostname": settings.EMAIL_HELO or None, "timeout": settings.SMTP_TIMEOUT}
+                options |= {"local_hostname": settings.EMAIL_HELO or None, "timeout": _share_of_address(server, until)}
                 super().__init__(server.host, server.port, **options)
+                if self.sock:
+                    self.sock.settimeout(settings.SMTP_TIMEOUT)
                 self.ehlo_or_helo_if_needed()
                 if server.use_tls:
                     self.starttls(context=_tls())
@@ -248,6 +250,16 @@ class Pool:
         while True:
             time.sleep(min(1.0, IDLE))
             self.close_idle(seconds=IDLE)
+
+
+def _share_of_address(server: Server, until: float) -> float:
+    """
+    Seconds that each address of a server gets to answer, so that there is time for the last of them, and to send. No
+    deadline ends the wait for a connection: there is no socket that could be shut.
+    """
+    addresses = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+    left = max(1.0, until - time.monotonic())
+    return min(float(settings.SMTP_TIMEOUT), left / (len(addresses) + 1))
 
 
 @cache

@@ -8,7 +8,8 @@ import os
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -76,6 +77,19 @@ def stop_beating() -> None:
     Heartbeat.objects.filter(name=_name).delete()
 
 
+@contextmanager
+def errors_outlived() -> Iterator[None]:
+    """Log an error of one sweep, as of a database that is away, so that the next one follows. Close the connection."""
+    try:
+        yield
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("the sweep has to wait for the database: %s", type(error).__name__)
+    except Exception:
+        logger.exception("the sweep failed")
+    finally:
+        connection.close()
+
+
 class Sweeper(threading.Thread):
     """Sweeps beside a worker until told to stop. Any number of them, in any number of processes, is safe."""
 
@@ -87,15 +101,9 @@ class Sweeper(threading.Thread):
         pause = INTERVAL
         while not self._stop_now.wait(pause):
             pause = INTERVAL
-            try:
+            with errors_outlived():
                 pause = 0 if sweep() else INTERVAL
                 beat()
-            except DatabaseError as error:
-                logger.warning("the sweep has to wait for the database: %s", type(error).__name__)
-            except Exception:
-                logger.exception("the sweep failed")
-            finally:
-                connection.close()
         with suppress(DatabaseError, InterfaceError):
             stop_beating()
         connection.close()

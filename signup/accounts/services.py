@@ -1,19 +1,26 @@
 """Services for the owner of an account. Each owns its transaction."""
 
 from django.contrib.auth.models import AnonymousUser
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from signup.models import User
 from worker import outbox
 from worker.models import Delivery
 
 
-@transaction.atomic
 def request_password_reset(*, address: str, language: str, network: str = "") -> None:
     """
     Have a reset mail sent if the canonical address has an active account. Every address gets a row, so that the time
     does not show whether there is one; the worker makes the token, or drops the row.
     """
+    try:
+        _post_reset(address, language, network)
+    except IntegrityError:  # the account was deleted meanwhile
+        _post_reset(address, language, network)
+
+
+@transaction.atomic
+def _post_reset(address: str, language: str, network: str) -> None:
     user = User.objects.filter(email=address, is_active=True).first()
     outbox.post(
         kind=Delivery.Kind.PASSWORD_RESET,

@@ -61,6 +61,16 @@ def test_options_of_the_url_arrive(postgres: Postgres, connect: Connect) -> None
 
 
 @pytest.mark.postgres
+def test_each_thread_of_a_large_worker_has_a_connection(postgres: Postgres, connect: Connect) -> None:
+    """It holds it while it sends; the thread that renews the leases needs one meanwhile."""
+    connection = connect(postgres.new_database())
+    connection.ensure_connection()
+    busy = [connection.pool.getconn() for _ in range(40)]
+    for each in busy:
+        connection.pool.putconn(each)
+
+
+@pytest.mark.postgres
 @pytest.mark.parametrize("query", ["", "?isolation_level=read%20committed", "?isolation_level=READ_COMMITTED"])
 def test_every_statement_runs_under_read_committed(postgres: Postgres, connect: Connect, query: str) -> None:
     """Within a transaction and without one, whatever the server's default is."""

@@ -7,14 +7,17 @@ import threading
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.faults.conftest import SHORT, WORKER
 from tests.faults.proxy import Proxy
-from tests.servers import Postgres, Redis, System, Visitor, code_in, wait_until
+from tests.servers import Postgres, Redis, System, Visitor, code_in, free_port, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
+
+END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname <> current_database()"
 
 
 @pytest.mark.parametrize("death", [signal.SIGINT, signal.SIGKILL], ids=["fast shutdown", "kill"])
@@ -41,6 +44,64 @@ def test_a_restart_is_ridden_out(redis: Redis, sink: Sink, tmp_path: Path, death
             assert alice.post("/signup/verify/", captcha=code, **fields).status_code == 303
             assert worker.poll() is None
             assert "Traceback" not in system.log("web").split("django.request")[0]
+
+
+def test_the_sweep_command_outlives_a_restart(sink: Sink, tmp_path: Path) -> None:
+    """Nobody else sends mails where it is needed: without a worker and a broker."""
+    with Postgres() as postgres:
+        nowhere = f"redis://127.0.0.1:{free_port()}/0"
+        patch = json.dumps(SHORT)
+        system = System(
+            database=postgres.migrated_database(), redis=nowhere, mail=sink, logs=tmp_path, TEST_PATCH=patch
+        )
+        with system.run(worker=False), system.start("sweep", "manage.py", "sweep") as sweep:
+            Visitor(system.url).post("/signup/", email="alice@example.com")
+            wait_until(lambda: sink.parsed("alice@example.com"), "Alice's mail")
+            postgres.stop(signal.SIGINT)
+            wait_until(lambda: "wait for the database" in system.log("sweep") or sweep.poll(), "its notice")
+            postgres.start()
+            bob = Visitor(system.url)
+            wait_until(lambda: bob.post("/signup/", email="bob@example.com").status_code == 303, "the way back")
+            wait_until(lambda: sink.parsed("bob@example.com"), "Bob's mail")
+            postgres.stop(signal.SIGINT)
+            sweep.send_signal(signal.SIGINT)
+            assert sweep.wait(timeout=30) == 0
+            assert "Traceback" not in system.log("sweep")
+
+
+@pytest.mark.parametrize("since", ["a failover", "its disk is full"])
+def test_a_database_that_takes_no_writes_is_away(redis: Redis, sink: Sink, tmp_path: Path, since: str) -> None:
+    """
+    A connection may lead to a standby, or its server may be set to be read-only: 503 meanwhile, and well by itself
+    afterwards, as no process keeps a connection to the standby.
+    """
+    with Postgres() as postgres:
+        database = postgres.migrated_database()
+        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=json.dumps(SHORT))
+        server, then = "SYSTEM", "SELECT pg_reload_conf()"
+        if since == "a failover":  # new connections lead to the standby
+            server, then = f"DATABASE {database.rpartition('/')[2]}", END_ALL
+
+        def administer(*statements: str) -> None:
+            with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement)
+
+        with system.run(worker=False), system.worker("worker", *WORKER) as worker:
+            alice = Visitor(system.url)
+            alice.post("/signup/", email="alice@example.com")
+            wait_until(lambda: sink.parsed("alice@example.com"), "Alice's mail")
+            administer(f"ALTER {server} SET default_transaction_read_only = on", then)
+            time.sleep(1)
+            for _ in range(2):
+                away = alice.post("/signup/", email="alice2@example.com")
+                assert (away.status_code, away.headers.get("Retry-After")) == (503, "30")
+            assert alice.get("/readyz").json()["checks"]["database"] == "down"
+            administer(f"ALTER {server} RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+            wait_until(lambda: alice.get("/readyz").status_code == 200, "the way back")
+            wait_until(lambda: alice.post("/signup/", email="alice3@example.com").status_code == 303, "a sign-up")
+            wait_until(lambda: sink.parsed("alice3@example.com"), "its mail")
+            assert worker.poll() is None
 
 
 @pytest.mark.parametrize("mode", ["refuse", "reset"])

@@ -2,6 +2,8 @@
 
 import re
 from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from core.passwords import reset_tokens
 from signup.accounts import services
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_pending, make_user, text_of
+from tests.servers import Postgres, System
 from worker import messages
 from worker.models import Delivery
 
@@ -258,3 +261,34 @@ def test_createsuperuser_is_active_and_activated() -> None:
     assert root.activated_at is not None
     with pytest.raises(CommandError):
         call_command("createsuperuser", "--noinput", email="nonsense", username="root2", stdout=StringIO())
+
+
+DELETED = """
+import threading
+from django.db import connection
+from django.db.models.signals import pre_delete
+from signup.accounts.services import request_password_reset
+from signup.models import User
+from worker.models import Delivery
+alice = User.objects.create_user(email="alice@example.com", username="alice", password="correct horse b")
+def ask():
+    request_password_reset(address="alice@example.com", language="en")
+    connection.close()
+asking = threading.Thread(target=ask)
+def meanwhile(**kwargs):  # what is to be deleted with the account has been read
+    asking.start()
+    asking.join(1)
+pre_delete.connect(meanwhile, sender=User)
+alice.delete()
+asking.join()
+print("LEFT", User.objects.count(), list(Delivery.objects.values_list("kind", "user")))
+"""
+
+
+@pytest.mark.postgres
+def test_an_account_can_be_deleted_while_somebody_asks_for_a_reset(postgres: Postgres, tmp_path: Path) -> None:
+    """Neither fails: the account is gone, and the mail is one for nobody."""
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
+    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
+    assert "LEFT 0 [('password_reset', None)]" in system.manage("shell", "-v", "0", "-c", DELETED)

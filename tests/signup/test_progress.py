@@ -152,6 +152,16 @@ def test_a_mail_that_is_not_sent_after_a_bounce_asks_for_another_address_too(cli
         assert f"<h1>{heading}</h1>" in text_of(client.get("/signup/verify/"))
 
 
+def test_a_mail_that_may_have_arrived_still_asks_for_its_code(client: Client) -> None:
+    """The mail server fell silent after it, and refused it the next time."""
+    ask(client)
+    CaptchaModel.objects.update(first_accepted_at=None, expires_at=None, mailed_at=clock.now())
+    Delivery.objects.update(**MAILBOX)
+    assert "<h1>Enter the code</h1>" in text_of(client.get("/signup/verify/"))
+    CaptchaModel.objects.update(mailed_at=None)
+    assert "<h1>Email not delivered</h1>" in text_of(client.get("/signup/verify/"))
+
+
 @pytest.mark.parametrize("registered", [False, True])
 def test_a_complaint_is_told_to_nobody(client: Client, hands: Hands, registered: bool) -> None:
     """Page and status are those of a sent mail."""

@@ -85,6 +85,24 @@ def test_what_an_answer_means(service: MailApi, status: int, body: Any, outcome:
         assert reply.cause is cause
 
 
+@pytest.mark.parametrize(
+    "body",
+    [None, 5, "taken", [[1]], {"ErrorCode": 300, "Message": 5}, {"ErrorCode": 0, "Message": "OK", "MessageID": "1", "To": "a\0"}],
+)  # fmt: skip
+def test_an_answer_that_cant_be_read_is_unknown(service: MailApi, body: Any) -> None:
+    """The service answered 200, so it may have taken the mail. The reply fits into the row."""
+    service.answer = (200, body)
+    reply = send()
+    assert reply.outcome is Outcome.UNKNOWN
+    assert reply.text.isprintable()
+
+
+def test_an_id_may_be_a_number(service: MailApi) -> None:
+    """It is recorded as text."""
+    service.answer = lambda mail: (200, accepted(mail, "")[1] | {"MessageID": 7})
+    assert send().provider_id == "7"
+
+
 def test_silence_is_unknown(service: MailApi) -> None:
     """It may have been accepted, so it is not sent again at once."""
     service.delay = 1.0

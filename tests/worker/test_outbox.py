@@ -12,6 +12,7 @@ from core import clock
 from tests.factories import ALICE, Hands, make_captcha, make_delivery
 from tests.servers import Postgres, System
 from verification.models import CaptchaModel
+from verification.states import State, state_of
 from worker import outbox
 from worker.classification import Outcome, Reply
 from worker.models import Delivery
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.django_db
 OK = Reply(Outcome.ACCEPTED, "250 OK")
 LATER = Reply(Outcome.DEFERRED, "450 try later")
 NEVER = Reply(Outcome.REFUSED, "550 no such user")
+SILENCE = Reply(Outcome.UNKNOWN, "TimeoutError: timed out")
 
 
 def settle(delivery: Delivery, reply: Reply) -> bool:
@@ -122,6 +124,49 @@ def test_an_acceptance_starts_the_codes_life(hands: Hands) -> None:
     delivery.refresh_from_db()
     assert sign_up.expires_at == hands.moment + timedelta(seconds=600)
     assert (delivery.state, delivery.sent_at, delivery.last_reply) == ("sent", hands.moment, "250 OK")
+
+
+def fail(delivery: Delivery, reply: Reply | None) -> None:
+    """Settle a mail that was not taken; without a reply, give it back untried."""
+    if reply:
+        settle(delivery, reply)
+    else:
+        outbox.release(deliveries=[delivery])
+
+
+@pytest.mark.parametrize("reply", [LATER, NEVER, None])
+def test_the_code_of_a_mail_that_was_certainly_not_taken_cant_be_typed(reply: Reply | None) -> None:
+    """Nobody can have read it: it waits for the next send, however often that fails."""
+    sign_up = make_captcha(accepted=False)
+    delivery = make_delivery(sign_up)
+    for _ in range(2):
+        [mine] = outbox.claim(limit=1)
+        sign_up.refresh_from_db()
+        assert state_of(sign_up) is State.OPEN
+        fail(mine, reply)
+        sign_up.refresh_from_db()
+        assert state_of(sign_up) is State.WAITING
+        Delivery.objects.filter(pk=delivery.pk).update(state="pending")
+        make_due(delivery)
+
+
+@pytest.mark.parametrize("reply", [LATER, NEVER, None])
+@pytest.mark.parametrize("first", [SILENCE, None], ids=["silence", "a crash"])
+def test_the_code_of_a_mail_that_may_have_arrived_stays_open(first: Reply | None, reply: Reply | None) -> None:
+    """After silence behind the final dot, or the death of its worker, whatever becomes of the next tries."""
+    sign_up = make_captcha(accepted=False)
+    delivery = make_delivery(sign_up)
+    [mine] = outbox.claim(limit=1)
+    if first:
+        settle(mine, first)
+    end_lease(delivery)
+    for _ in range(2):
+        [mine] = outbox.claim(limit=1)
+        fail(mine, reply)
+        sign_up.refresh_from_db()
+        assert state_of(sign_up) is State.OPEN
+        Delivery.objects.filter(pk=delivery.pk).update(state="pending")
+        make_due(delivery)
 
 
 def test_the_mail_of_a_dead_code_is_not_sent() -> None:
@@ -379,3 +424,51 @@ def test_a_claim_passes_over_a_request_that_is_locked(postgres: Postgres, tmp_pa
     memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
     system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
     assert "CLAIMED 0 1" in system.manage("shell", "-v", "0", "-c", LOCKED)
+
+
+CROSSED = """
+import threading, time
+from django.db import connection
+from signup import services
+from signup.accounts.services import request_password_reset
+from signup.models import User
+from worker import mail_limits, outbox
+people = ["alice@example.com", "bob@example.com"]
+for email in people:
+    User.objects.create_user(email=email, username=email.partition("@")[0], password="correct horse b")
+    request_password_reset(address=email, language="en", network="1")
+outbox.claim(limit=2)
+for email in reversed(people):
+    request_password_reset(address=email, language="en", network="1")
+for email in people:
+    services.request_code(address=email, language="en", held={})
+real, both, claimed = mail_limits._admit_to_mailboxes, threading.Barrier(2), []
+def meet(asking, limit, at):
+    passed = real(asking, limit, at)
+    if limit is mail_limits.ACCOUNT_MAILS:
+        both.wait(10)
+        time.sleep(asking[0].mailbox == people[1])  # who held Alice's mailbox asks for Bob's first
+    return passed
+mail_limits._admit_to_mailboxes = meet
+def claim():
+    claimed.extend(each.recipient for each in outbox.claim(limit=1))
+    connection.close()
+threads = [threading.Thread(target=claim) for _ in people]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+print("CLAIMED", sorted(claimed))
+"""
+
+
+@pytest.mark.postgres
+def test_claims_that_find_resets_over_their_limit_do_not_wait_for_each_other(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """Each of two held a mailbox for a reset that may not leave, and goes on to a sign-up mail to the other's."""
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    more = {"redis": "memory://", "CELERY_BROKER_URL": "memory://", "LIMIT_MAILS_MAILBOX": "5/h"}
+    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **more)
+    shown = system.manage("shell", "-v", "0", "-c", CROSSED)
+    assert "CLAIMED ['alice@example.com', 'bob@example.com']" in shown

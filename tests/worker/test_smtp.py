@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import replace
 from smtplib import SMTPException
 from types import SimpleNamespace
@@ -160,6 +161,23 @@ def test_what_an_answer_means(sink, script: dict, outcome: Outcome) -> None:
     assert send().outcome is outcome
 
 
+@pytest.mark.parametrize("answer", ["200 fine", "252 Cannot verify, but will try", "299 fine"])
+def test_any_2xx_takes_a_recipient(sink, answer: str) -> None:
+    """The first digit decides (RFC 5321 §4.2.1), and the mail is handed over."""
+    server = sink(RCPT=[answer])
+    assert send() == Reply(Outcome.ACCEPTED, "250 taken")
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize(("mails", "tries"), [(0, 1), (1, 2)])
+def test_a_mail_is_not_accepted_before_it_was_handed_over(sink, mails: int, tries: int) -> None:
+    """2xx to DATA answers another command; a kept connection gets one free try on a new one."""
+    server = sink(DATA=[*["354 go on"] * mails, "250 fine"])
+    assert {send().outcome for _ in range(mails)} <= {Outcome.ACCEPTED}
+    assert send() == Reply(Outcome.DEFERRED, "no 354 to DATA: 250 fine")
+    assert (len(server.mails), server.connections) == (mails, tries)
+
+
 @pytest.mark.parametrize("script", [{"RCPT": ["550 no such user"]}, {"DATA": ["554 no"]}])
 def test_a_refusal_stays_one_though_the_server_hangs_up(sink, script: dict) -> None:
     """What it said of the mail counts."""
@@ -261,6 +279,28 @@ def test_a_send_ends_at_its_deadline(sink, settings, monkeypatch, script: dict, 
     begun = time.monotonic()
     assert send().outcome is outcome
     assert time.monotonic() - begun < 5
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A port at which nothing ever answers, as behind a firewall: its queue of connections is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield server
+
+
+def test_a_server_of_which_some_addresses_are_silent_gets_mails(sink, settings, monkeypatch, silent) -> None:
+    """Where IPv6 leads nowhere, say: there is time for the last address."""
+    server, settings.SMTP_TIMEOUT, answer = sink(), 2, Sink._answer
+    monkeypatch.setattr(Sink, "_answer", lambda *arguments: time.sleep(0.1) or answer(*arguments))
+    monkeypatch.setattr(smtp, "DEADLINE", 4.0)
+    real = socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM)
+    dead = socket.getaddrinfo(*silent.getsockname(), type=socket.SOCK_STREAM)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: dead * 3 + real)
+    assert send().outcome is Outcome.ACCEPTED
 
 
 def test_a_trickling_server_gets_no_second_deadline(sink, settings, monkeypatch) -> None:

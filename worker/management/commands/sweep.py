@@ -3,7 +3,7 @@ from argparse import ArgumentParser
 from contextlib import suppress
 from typing import Any
 
-from django.db import Error, connection
+from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -18,24 +18,16 @@ class Command(base.Command):
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
+        if options["once"]:
+            self._sweep(options)
+            return
+        with suppress(KeyboardInterrupt):
             while True:
-                try:
+                with sweeper.errors_outlived():
                     self._sweep(options)
-                except base.UNUSABLE as error:
-                    if options["once"]:
-                        raise
-                    self.stderr.write(base.unusable(error))
-                    connection.close()  # it may be broken; the next one is new
-                if options["once"]:
-                    return
                 time.sleep(sweeper.INTERVAL)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            if not options["once"]:
-                with suppress(Error):
-                    sweeper.stop_beating()
+        with suppress(DatabaseError, InterfaceError):
+            sweeper.stop_beating()
 
     def _sweep(self, options: dict[str, Any]) -> None:
         found = mail_limits.claimable().count()
