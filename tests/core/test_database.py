@@ -89,11 +89,14 @@ def test_every_statement_runs_under_read_committed(postgres: Postgres, connect: 
 def test_a_database_that_takes_no_changes_is_down(
     postgres: Postgres, connect: Connect, monkeypatch, setting: str, state: State
 ) -> None:
-    """A replica, or one that its operator made read-only as its disk is full: it answers, and no sign-up works."""
+    """
+    A replica, or one that its operator made read-only as its disk is full: it answers, and no sign-up works. No new
+    connection is made to it then, unless DATABASE_URL allows that.
+    """
     url = postgres.new_database()
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_read_only = {setting}")
-    monkeypatch.setattr(checks, "connection", connect(url))
+    monkeypatch.setattr(checks, "connection", connect(url + "?target_session_attrs=any"))
     found = checks.database()
     assert found.state is state
     assert found.text.startswith("PostgreSQL 1")

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
 from django.core.cache import cache
 from django.db import InternalError, OperationalError
@@ -16,6 +17,9 @@ from tests.signup.api.conftest import Api, codes
 from verification import services as verification
 from verification.models import CaptchaModel
 from worker.models import Delivery
+
+READ_ONLY = InternalError("read-only")  # as Django raises it
+READ_ONLY.__cause__ = psycopg.errors.ReadOnlySqlTransaction()
 
 
 def test_asking_answers_what_a_client_needs(api: Api) -> None:
@@ -364,13 +368,13 @@ def test_open_calls_ignore_tokens(api: Api) -> None:
     assert api.post("/api/captchas/", {"email": BOB}).status_code == 202
 
 
-@pytest.mark.parametrize("error", [OperationalError, InternalError])
+@pytest.mark.parametrize("error", [OperationalError("gone"), READ_ONLY], ids=["down", "read-only"])
 @pytest.mark.parametrize("away", ["signup.services.request_code", "knox.models.AuthToken.objects.filter"])
-def test_a_database_that_is_away_is_a_503(api: Api, monkeypatch, away: str, error: type[Exception]) -> None:
+def test_a_database_that_is_away_is_a_503(api: Api, monkeypatch, away: str, error: Exception) -> None:
     """With Retry-After, in the caller's language; wherever in a call it shows. One that is read-only is away too."""
 
     def gone(*args: object, **kwargs: object) -> None:
-        raise error("gone")
+        raise error
 
     monkeypatch.setattr(away, gone)
     api.headers["accept-language"] = "zh-CN"
