@@ -128,7 +128,7 @@ def test_a_slow_mail_is_told_and_then_a_refused_one(open_page: OpenPage, demo_da
     change_row(demo_data, row.replace("attempts = 2", "attempts = 2, next_attempt_at = '2999-01-01'"), "pending")
     expect(page.get_by_text("Email is slow right now")).to_be_visible()
     expect(page.get_by_text("Delayed")).to_be_visible()
-    never = "UPDATE verification_captchamodel SET first_accepted_at = NULL WHERE address = 'slow@example.com'"
+    never = "UPDATE verification_captchamodel SET first_accepted_at = NULL, mailed_at = NULL WHERE address = 'slow@example.com'"
     change_row(demo_data, never)
     change_row(demo_data, row, "failed")
     expect(page.get_by_role("heading", name="Email not delivered")).to_be_visible()
