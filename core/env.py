@@ -164,10 +164,11 @@ class Env(environ.Env):  # type: ignore[misc]
             return url
         try:
             parse_url(url)  # type: ignore[no-untyped-call]
+            # parse_url takes a database that is no number for the first one.
+            is_readable = url.startswith("unix:") or bool(re.fullmatch(r"/?\d*", urlsplit(url).path))
         except ValueError:  # its text may have a password in it
-            raise _refusal(var, "a URL", "redis://default:password@host:6379/0") from None
-        # parse_url takes a database that is no number for the first one.
-        if not url.startswith("unix:") and not re.fullmatch(r"/?\d*", urlsplit(url).path):
+            is_readable = False
+        if not is_readable:
             raise _refusal(var, "a URL", "redis://default:password@host:6379/0")
         return url
 

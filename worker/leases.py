@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from django.db import DatabaseError, InterfaceError, connection
+from core.observability.logs import errors_outlived
 
 from . import outbox
 from .models import Delivery
@@ -43,13 +43,7 @@ def held(deliveries: Sequence[Delivery]) -> Iterator[None]:
 def _renew() -> None:
     while True:
         time.sleep(RENEWAL)
-        try:
+        with errors_outlived(logger, database="leases can't be renewed", other="leases can't be renewed"):
             now = time.monotonic()
             if now_held := {token: ids for token, (ids, until) in dict(_held).items() if now < until}:
                 outbox.renew(held=now_held)
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("leases can't be renewed: %s", type(error).__name__)
-        except Exception:
-            logger.exception("leases can't be renewed")
-        finally:
-            connection.close()

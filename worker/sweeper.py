@@ -8,12 +8,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
+
+from core.observability import logs
 
 from . import mail_limits, mailers, notify, outbox, sending
 from .models import Delivery, Heartbeat
@@ -77,17 +78,9 @@ def stop_beating() -> None:
     Heartbeat.objects.filter(name=_name).delete()
 
 
-@contextmanager
-def errors_outlived() -> Iterator[None]:
-    """Log an error of one sweep, as of a database that is away, so that the next one follows. Close the connection."""
-    try:
-        yield
-    except (DatabaseError, InterfaceError) as error:
-        logger.warning("the sweep has to wait for the database: %s", type(error).__name__)
-    except Exception:
-        logger.exception("the sweep failed")
-    finally:
-        connection.close()
+def errors_outlived() -> AbstractContextManager[None]:
+    """Log an error of one sweep, so that the next one follows; see `logs.errors_outlived`."""
+    return logs.errors_outlived(logger, database="the sweep has to wait for the database", other="the sweep failed")
 
 
 class Sweeper(threading.Thread):

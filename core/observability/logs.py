@@ -4,9 +4,12 @@ the token of a link, the handle of a sign-up request, or an address: pseudonyms 
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
+from django.db import DatabaseError, InterfaceError, connection
 from gunicorn.glogging import Logger
 from structlog import contextvars, dev, processors, stdlib
 from structlog.stdlib import ProcessorFormatter
@@ -15,6 +18,22 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from core.env import Env
 
 from .redaction import pseudonym, scrub_all
+
+
+@contextmanager
+def errors_outlived(logger: logging.Logger, *, database: str, other: str) -> Iterator[None]:
+    """
+    For the rounds of a loop that must not end: log an error of one, with the text `database` if the database is down
+    and else with `other`, and close the connection.
+    """
+    try:
+        yield
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("%s: %s", database, type(error).__name__)
+    except Exception:
+        logger.exception(other)
+    finally:
+        connection.close()
 
 
 def _scrub_event(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
