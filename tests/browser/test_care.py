@@ -327,10 +327,13 @@ def test_whoever_did_not_ask_can_say_so(open_page: OpenPage) -> None:
 def test_the_keyboard_is_enough(open_page: OpenPage) -> None:
     """From the address to the account: one types at once on each page, and the code sends itself."""
     page = open_page()
+    expect(page.get_by_role("textbox")).to_be_focused()
     page.keyboard.type("keyboard@example.com")
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("/signup/verify/"))
-    page.keyboard.type(read_code(page, "keyboard@example.com"))
+    code = read_code(page, "keyboard@example.com")
+    expect(page.get_by_label("Code", exact=True)).to_be_focused()
+    page.keyboard.type(code)
     expect(page.get_by_label("Username", exact=True)).to_be_focused()
     page.keyboard.type("keys")
     page.keyboard.press("Tab")
