@@ -40,7 +40,10 @@ NEEDS = {
 }
 
 
-APART = ("attacks", "faults", "journeys")  # what starts servers: the tests of a file one after another
+APART = ("attacks", "journeys")  # what starts servers: the tests of a file one after another
+# Groups that take minutes, in their order; one that began last would be waited for by all processes. The faults wait
+# more than they compute, so one of their groups at a time runs beside what computes.
+LONG = ("faults a-l", "screens", "browser", "faults m-z")
 SERVERS = ("redis", "postgres", "rabbitmq", "prometheus", "postfix")
 
 
@@ -50,6 +53,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         folder = path.parts[0]
         if folder == "browser":  # one Chromium at the demo, and one at the screens, which take as long
             item.add_marker(pytest.mark.xdist_group("screens" if item.path.name == "test_screens.py" else "browser"))
+        elif folder == "faults":
+            item.add_marker(pytest.mark.xdist_group(LONG[0] if path.stem < "test_m" else LONG[-1]))
         elif folder in APART and any(item.get_closest_marker(mark) for mark in SERVERS):
             item.add_marker(pytest.mark.xdist_group(str(path)))
     if not os.environ.get("DOORCODE_ALL"):
@@ -59,14 +64,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         impossible = [item for item in items if item.get_closest_marker("netns")]
         config.hook.pytest_deselected(items=impossible)
         items[:] = [item for item in items if item not in impossible]
-    items.sort(key=is_short)
+    items.sort(key=turn)
 
 
-def is_short(item: pytest.Item) -> tuple[bool, bool]:
-    """The order of files that take minutes before all others: one that began last would be waited for by all processes."""
+def turn(item: pytest.Item) -> int:
+    """When a test begins: first the LONG groups, then the others, then what is in none."""
     group = item.get_closest_marker("xdist_group")
-    is_long = item.get_closest_marker("index") or (group and group.args[0] in ("screens", "browser"))
-    return not is_long, not group
+    if group is None:
+        return len(LONG) + 1
+    return LONG.index(group.args[0]) if group.args[0] in LONG else len(LONG)
 
 
 def skip_without_servers(item: pytest.Item) -> None:
