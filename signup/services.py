@@ -67,8 +67,8 @@ def request_code(
     try:
         return _begin(address=address, language=language, network=network, handle=once)
     except IntegrityError:  # there is a request with the handle `once`; it may be finished
-        twins = [each for each in CaptchaModel.objects.by_handles([once or ""]) if not each.is_finished]
-        return twins[0] if twins else _begin(address=address, language=language, network=network, handle=None)
+        twin = CaptchaModel.objects.live().filter(handle=once).first()
+        return twin or _begin(address=address, language=language, network=network, handle=None)
 
 
 @transaction.atomic

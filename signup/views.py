@@ -180,16 +180,16 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     The redirect takes the token out of the address bar, the history entry and any Referer.
     """
     handle, _dot, proof = token.partition(".")
-    sign_ups = CaptchaModel.objects.by_handles([handle] if codes.is_handle(handle) else [])
+    sign_up = CaptchaModel.objects.by_handle(handle)
     response = _see_other("signup_verify")
     response["Referrer-Policy"] = "no-referrer"
-    if not sign_ups or not codes.is_proof(sign_ups[0], proof):
+    if sign_up is None or not codes.is_proof(sign_up, proof):
         return response
-    is_new = Visitor(request).open_link(response, sign_ups[0], proof)
-    is_expired = state_of(sign_ups[0]) is State.EXPIRED and not sign_ups[0].proven_at
-    if sign_ups[0].is_finished or is_expired:
+    is_new = Visitor(request).open_link(response, sign_up, proof)
+    is_expired = state_of(sign_up) is State.EXPIRED and not sign_up.proven_at
+    if sign_up.is_finished or is_expired:
         pass  # the page says so, and what to do
-    elif proof != codes.proof_of(sign_ups[0]):
+    elif proof != codes.proof_of(sign_up):
         messages.info(request, _("This link is from an older email. Use the newer email"))
     elif is_new:
         messages.info(request, _("You can finish here and close the page where you began"))

@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from core import email_addresses
 from verification import codes
 from verification import services as verification
-from verification.models import CaptchaModel
+from verification.models import CaptchaModel, is_handle
 
 from .models import User
 
@@ -95,7 +95,7 @@ class Visitor:
     @cached_property
     def held(self) -> dict[str, Held]:
         """By handle, newest first."""
-        rows = SIGN_UPS.read(self.request, lambda rows: [Held(*row) for row in rows if codes.is_handle(row[0])])
+        rows = SIGN_UPS.read(self.request, lambda rows: [Held(*row) for row in rows if is_handle(row[0])])
         return {held.handle: held for held in rows or []}
 
     @cached_property

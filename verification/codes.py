@@ -20,7 +20,6 @@ from core import invisible, lengths
 
 from .models import CaptchaModel
 
-HANDLE = "[A-Za-z0-9_-]{24}"  # a handle, as a regular expression
 # One run of digits, in which spaces, dashes and dots may stand, and words around it, as in "验证码：1234。".
 # With a Latin letter next to it, it is part of something else: a name, a number in base 16.
 _SEPARATORS = r"[\s\-\u2010-\u2015\u2212.·]*"
@@ -106,11 +105,6 @@ def is_proof(sign_up: CaptchaModel, proof: str) -> bool:
     """Whether a mail of this request, of the current generation or an earlier one, had a link with this proof."""
     generations = range(sign_up.generation, 0, -1)
     return any(same(proof_of(sign_up, generation=each), proof) for each in generations)
-
-
-def is_handle(text: str) -> bool:
-    """Whether a text has the form of a handle. PostgreSQL raises at other texts, such as one with a NUL."""
-    return bool(re.fullmatch(HANDLE, text))
 
 
 def same(right: str | None, typed: str) -> bool:

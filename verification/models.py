@@ -1,6 +1,7 @@
 """What the database keeps of a code and of the guesses at it: enough to derive and check the code, never the code."""
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Self
@@ -12,6 +13,13 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from core import clock
+
+HANDLE = "[A-Za-z0-9_-]{24}"  # a handle, as a regular expression
+
+
+def is_handle(text: str) -> bool:
+    """Whether a text has the form of a handle. PostgreSQL raises at other texts, such as one with a NUL."""
+    return bool(re.fullmatch(HANDLE, text))
 
 
 def live() -> Q:
@@ -28,10 +36,13 @@ class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
 
     def by_handles(self, handles: Iterable[str]) -> "list[CaptchaModel]":
         """The requests behind these handles that are live, or finished by an account, in their order."""
-        wanted = list(handles)
+        wanted = list(filter(is_handle, handles))
         rows = {row.handle: row for row in self.filter(handle__in=wanted)} if wanted else {}
         found = [rows[handle] for handle in wanted if handle in rows]
         return [row for row in found if row.is_live or row.is_finished]
+
+    def by_handle(self, handle: str) -> "CaptchaModel | None":
+        return next(iter(self.by_handles([handle])), None)
 
     def lock(self, sign_up: "CaptchaModel") -> "CaptchaModel | None":
         """The row as it is now, locked until the caller's transaction ends; None when it is gone."""

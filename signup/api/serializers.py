@@ -22,7 +22,6 @@ from signup.accounts.forms import (
 )
 from signup.forms import EmailForm, RegisterForm
 from signup.models import User
-from verification import codes
 from verification.models import CaptchaModel
 from verification.states import AlreadyRedeemed, HandleLost, resend_wait
 
@@ -276,10 +275,10 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 def find_sign_up(handle: str) -> CaptchaModel:
     """The sign-up request of a handle, live or finished by an account. Raises HandleLost."""
-    found = CaptchaModel.objects.by_handles([handle] if codes.is_handle(handle) else [])
-    if not found:
+    sign_up = CaptchaModel.objects.by_handle(handle)
+    if sign_up is None:
         raise HandleLost
-    return found[0]
+    return sign_up
 
 
 def find_live(handle: str) -> CaptchaModel:

@@ -1,7 +1,7 @@
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from verification.codes import HANDLE
+from verification.models import HANDLE
 
 from . import views
 

@@ -218,7 +218,7 @@ ACCOUNTS = [
         Edit(
             VIEWS,
             "    is_new = Visitor(request).open_link(",
-            '    services.prove(sign_up=sign_ups[0], address=sign_ups[0].address, code="", proof=proof)\n'
+            '    services.prove(sign_up=sign_up, address=sign_up.address, code="", proof=proof)\n'
             "    is_new = Visitor(request).open_link(",
         ),
         "test_accounts.py::test_41_reading_changes_nothing",
@@ -277,7 +277,7 @@ ACCOUNTS = [
     defect(
         64,
         "The browser keeps a request for any link that has its handle, whatever the proof",
-        Edit(VIEWS, "if not sign_ups or not codes.is_proof(sign_ups[0], proof):", "if not sign_ups:"),
+        Edit(VIEWS, "if sign_up is None or not codes.is_proof(sign_up, proof):", "if sign_up is None:"),
         "test_accounts.py::test_64_a_forged_link_changes_nothing",
         "test_accounts.py::test_64_a_forged_link_tells_nothing_of_a_handle",
     ),
