@@ -8,7 +8,7 @@ from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from core import email_addresses
+from core import email_addresses, languages
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
@@ -170,11 +170,11 @@ class RegisterForm(CodeForm):
         if username and self.is_proven and not services.is_username_free(username=username):
             self.add_error("username", explain(services.UsernameTaken()))
 
-    def save(self, *, language: str, terms: str = "") -> User | None:
+    def save(self, *, terms: str = "") -> User | None:
         """Activate the account; None, with an error at its field, if a parallel request was faster."""
         chosen = {name: self.cleaned_data[name] for name in ("username", "password")}
         try:
-            return services.register(sign_up=self.sign_up, **chosen, language=language, terms=terms)
+            return services.register(sign_up=self.sign_up, **chosen, language=languages.active(), terms=terms)
         except SignUpError as error:
             fields = {services.UsernameTaken: "username", services.AlreadyRegistered: "email"}
             self.add_error(fields.get(type(error), "captcha"), explain(error))

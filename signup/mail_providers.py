@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from django.utils.translation import get_language
+from core import languages
 
 _LONG = 9  # characters; two edits of a domain this long still leave no doubt
 _REGION = re.compile(r"(?:com|co)\.[a-z]{2}")  # yahoo.com.np
@@ -45,7 +45,7 @@ def webmail(address: str) -> tuple[str, str] | None:
     if provider is None or not provider.url:
         return None
     translated = {"zh-hans": provider.name_zh_hans, "zh-hant": provider.name_zh_hant}
-    return translated.get(get_language() or "") or provider.name, provider.url
+    return translated.get(languages.active()) or provider.name, provider.url
 
 
 def suggest(address: str) -> str | None:

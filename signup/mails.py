@@ -6,9 +6,8 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
-from django.utils.translation import get_language
 
-from core import clock, email_addresses, passwords
+from core import clock, email_addresses, languages, passwords
 from verification import codes
 from verification.models import CaptchaModel
 from worker import messages, suppression
@@ -79,4 +78,4 @@ def _undo(delivery: Delivery) -> Context:
 
 def _url(name: str, *args: str) -> str:
     """A link by SITE_URL, as the Host of a request never reaches a mail; its page is in the mail's language."""
-    return f"{settings.SITE_URL}{reverse(name, args=args)}?lang={get_language()}"
+    return f"{settings.SITE_URL}{reverse(name, args=args)}?lang={languages.active()}"

@@ -80,7 +80,7 @@ def verify(request: HttpRequest) -> HttpResponse:
         return redirect("account") if request.user.is_authenticated else _finished_or_lost(request, sign_up)
     form = _form_of(visitor, sign_up, request.POST if request.method == "POST" else None)
     if isinstance(form, RegisterForm):
-        user = form.save(language=languages.active(), terms=_terms(request)) if form.is_valid() else None
+        user = form.save(terms=_terms(request)) if form.is_valid() else None
         if user:
             login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
             messages.success(request, _("Your account is ready. You're signed in"))

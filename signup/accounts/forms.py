@@ -8,7 +8,6 @@ from django.contrib.auth import authenticate, password_validation
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
-from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from core import languages
@@ -63,7 +62,7 @@ class NewPasswordForm(forms.Form):
 
     def save(self) -> User:
         password = self.cleaned_data["password"]
-        services.change_password(user=self.user, password=password, language=get_language() or "")
+        services.change_password(user=self.user, password=password, language=languages.active())
         return self.user
 
 

@@ -15,13 +15,12 @@ from django.shortcuts import redirect, resolve_url
 from django.urls import reverse, reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
-from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django.views.generic import TemplateView
 
-from core import client_ip, email_addresses, passwords
+from core import client_ip, email_addresses, languages, passwords
 from signup import limits
 from signup.models import User
 from signup.views import form_page
@@ -109,7 +108,7 @@ def password_reset(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return form_page(request, "account/password_reset.html", form)
     email, network = form.cleaned_data["email"], client_ip.pseudonym(request)
-    services.request_password_reset(address=email, language=get_language() or "", network=network)
+    services.request_password_reset(address=email, language=languages.active(), network=network)
     text = _("If %(email)s has an account, we've sent instructions")
     messages.info(request, text % {"email": email_addresses.shown(email)})
     return redirect("password_reset_done")

@@ -36,8 +36,7 @@ class Call(APIView):
     get_language = staticmethod(problems.accepted_language)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        self.language = self.get_language(request)
-        translation.activate(self.language)  # first, so that errors are in it
+        translation.activate(self.get_language(request))  # first, so that errors are in it
         if request.method in self.password_methods:
             limits.count_sign_in(request)  # before the token is looked up
         super().initial(request, *args, **kwargs)
@@ -85,9 +84,9 @@ class Captchas(OpenCall):
         serializer.is_valid(raise_exception=True)
         address, network = serializer.validated_data["email"], client_ip.pseudonym(request)
         if key is None:
-            sign_up = services.request_code(address=address, language=self.language, held={}, network=network)
+            sign_up = services.request_code(address=address, language=languages.active(), held={}, network=network)
         else:
-            sign_up = idempotency.request_code(key=key, address=address, language=self.language, network=network)
+            sign_up = idempotency.request_code(key=key, address=address, language=languages.active(), network=network)
         return Response(serializers.CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
 
@@ -120,7 +119,7 @@ class Resend(OpenCall):
     def post(self, request: Request, id: str) -> Response:
         limits.MAIL_REQUESTS.hit(request)
         sign_up = serializers.find_live(id)
-        services.resend(sign_up=sign_up, language=self.language, network=client_ip.pseudonym(request))
+        services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))
         sign_up.refresh_from_db()
         return Response(serializers.CodeRequestSerializer(sign_up, context={"request": request}).data, status=202)
 
@@ -144,7 +143,7 @@ class Users(OpenCall):
         limits.VERIFY.hit(request)
         serializer = serializers.NewUserSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        user = serializer.form.save(language=self.language)
+        user = serializer.form.save()
         if user is None:
             serializer.refuse()
         token = _sign_in(request, user).token
@@ -201,7 +200,7 @@ class PasswordReset(OpenCall):
         serializer = serializers.PasswordResetSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         email, network = serializer.validated_data["email"], client_ip.pseudonym(request)
-        account_services.request_password_reset(address=email, language=self.language, network=network)
+        account_services.request_password_reset(address=email, language=languages.active(), network=network)
         text = gettext("If %(email)s has an account, we've sent instructions") % {"email": email_addresses.shown(email)}
         return Response({"detail": text}, status=202)
 
@@ -288,7 +287,7 @@ class Schema(OpenCall):
     """OpenAPI 3.1 as JSON, its descriptions in the caller's language."""
 
     def get(self, request: Request) -> Response:
-        return Response(schema.document(languages.for_operators(self.language)))
+        return Response(schema.document(languages.for_operators(languages.active())))
 
 
 @extend_schema(exclude=True)
@@ -303,7 +302,7 @@ class Docs(OpenCall):
 
     def get(self, request: Request) -> Response:
         codes = {"problems": problems.PROBLEMS, "field_errors": problems.FIELD_ERRORS}
-        return Response({"schema": schema.page(self.language), **codes}, template_name="api/docs.html")
+        return Response({"schema": schema.page(languages.active()), **codes}, template_name="api/docs.html")
 
 
 @csrf_exempt

@@ -170,15 +170,15 @@ def test_a_name_that_a_parallel_request_took_is_an_error_at_its_field() -> None:
     form = form_of(sign_up, captcha=right(sign_up))
     assert form.is_valid()
     make_user("ALICE", BOB)
-    assert form.save(language="en") is None
+    assert form.save() is None
     assert error_codes(form) == {"username": ["username_taken"]}
     proof = form.new_proof
     form = form_of(CaptchaModel.objects.get(), link=proof, username="alice2")
     assert form.is_valid()
     twin = form_of(CaptchaModel.objects.get(), link=proof, username="alice3")
     assert twin.is_valid()
-    assert form.save(language="en")
-    assert twin.save(language="en") is None
+    assert form.save()
+    assert twin.save() is None
     assert error_codes(twin) == {"captcha": ["already_redeemed"]}
 
 
@@ -188,5 +188,5 @@ def test_an_address_that_got_an_account_meanwhile_is_an_error() -> None:
     sign_up = make_captcha()
     form = form_of(sign_up, username="alice2", captcha=right(sign_up))
     assert form.is_valid()
-    assert form.save(language="en") is None
+    assert form.save() is None
     assert error_codes(form) == {"email": ["email_registered"]}

@@ -34,9 +34,9 @@ ENUMERATION = [
         "The API sends no reset to an address without an account, and so runs fewer statements",
         Edit(
             "signup/api/views.py",
-            "        account_services.request_password_reset(address=email, language=self.language, network=network)\n",
+            "        account_services.request_password_reset(address=email, language=languages.active(), network=network)\n",
             "        if User.objects.filter(email=email, is_active=True).exists():\n"
-            "            account_services.request_password_reset(address=email, language=self.language, network=network)\n",
+            "            account_services.request_password_reset(address=email, language=languages.active(), network=network)\n",
         ),
         "test_api.py::test_01_a_reset_by_json_tells_nothing",
     ),
