@@ -1,5 +1,6 @@
 """The context of each kind of mail for its templates in templates/mail/. Secrets are derived when a mail is built."""
 
+import math
 from datetime import timedelta
 
 from django.conf import settings
@@ -60,7 +61,7 @@ def _minutes(sign_up: CaptchaModel) -> int:
     if sign_up.first_accepted_at:
         end = sign_up.first_accepted_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
         lifetime = min(lifetime, end - clock.now())
-    return max(1, -int(-lifetime.total_seconds() // 60))
+    return max(1, math.ceil(lifetime.total_seconds() / 60))
 
 
 def _request(sign_up: CaptchaModel) -> Context:

@@ -63,7 +63,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "leaves_in": delivery.leaves_at and math.ceil((delivery.leaves_at - now).total_seconds() / 60),  # minutes
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
-        "minutes": -(-sign_up.seconds_left // 60),
+        "minutes": math.ceil(sign_up.seconds_left / 60),
         "longer": sign_up.length > settings.CAPTCHA_LENGTH,
         "sender": languages.sender(delivery.language),
         "code_hint": ngettext(
