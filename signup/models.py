@@ -125,7 +125,6 @@ class User(AbstractBaseUser, PermissionsMixin):
     _password_removed = False  # since the last save
 
     USERNAME_FIELD = "email"
-    EMAIL_FIELD = "email"
     REQUIRED_FIELDS = ["username"]
 
     class Meta:

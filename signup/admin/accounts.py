@@ -38,7 +38,6 @@ class AccountForm(forms.ModelForm):
         model = User
         fields = ("email", "username")  # the fieldsets of each page name its own
         field_classes: ClassVar = {"email": AddressField, "username": UsernameField}
-        error_messages: ClassVar = {"username": {"required": _("Enter a username")}}
 
     def clean_username(self) -> str | None:
         username: str = self.cleaned_data.get("username") or ""

@@ -3,7 +3,7 @@
 import copy
 import json
 import re
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from django.utils import translation
@@ -118,14 +118,14 @@ def postprocess(result: dict[str, Any], generator: Any, request: Any, public: bo
     return result
 
 
-@lru_cache(maxsize=8)
+@cache
 def document(language: str) -> dict[str, Any]:
     with translation.override(language):
         schema: dict[str, Any] = SchemaGenerator().get_schema(public=True)
         return schema
 
 
-@lru_cache(maxsize=8)
+@cache
 def page(language: str) -> dict[str, Any]:
     """The schema as the page shows it: each body also has an `example` as text, its `codes`, and its `fields`."""
     schema = copy.deepcopy(document(language))
