@@ -5,7 +5,7 @@ A visitor has no session before there is an account.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -148,7 +148,7 @@ class Visitor:
         """
         old = self.held.get(sign_up.handle, Held(sign_up.handle))
         first = Held(old.handle, proof or old.proof, next or old.next, own or old.own)
-        return self._write(response, [first, *(held for held in self.held.values() if held.handle != first.handle)])
+        return self._write(response, first, self.held.values())
 
     def open_link(self, response: HttpResponse, sign_up: CaptchaModel, proof: str) -> bool:
         """
@@ -163,8 +163,8 @@ class Visitor:
         first = self.held.get(sign_up.handle) or Held(sign_up.handle, next=begun.next if begun else "", own=False)
         if proof == codes.proof_of(sign_up):
             first = first._replace(proof=proof)
-        others = [held for held in self.held.values() if held.handle != first.handle]
-        self._write(response, [first, *(held for held in others if held.own or held.handle not in same_address)])
+        others = [held for held in self.held.values() if held.own or held.handle not in same_address]
+        self._write(response, first, others)
         return is_new
 
     def finish(self, response: HttpResponse, sign_up: CaptchaModel, user: User) -> HttpResponse:
@@ -174,7 +174,7 @@ class Visitor:
         """
         same_address = self._handles_for(sign_up.address)
         others = [held for held in self.held.values() if held.handle not in same_address]
-        self._write(response, [self.held[sign_up.handle], *others])
+        self._write(response, self.held[sign_up.handle], others)
         return self.remember(response, user)
 
     def handle_for(self, form_id: str, address: str) -> str | None:
@@ -193,7 +193,10 @@ class Visitor:
     @cached_property
     def _address(self) -> str:
         """The address that was typed, canonical; "" without one."""
-        return _canonical(self.typed.get("email", ""))
+        try:
+            return email_addresses.canonical(self.typed.get("email", ""))
+        except ValidationError:
+            return ""
 
     def keep_draft(self, response: HttpResponse, *, path: str) -> None:
         """Keep what was typed into this POST for the form at `path`."""
@@ -226,21 +229,14 @@ class Visitor:
     def _handles_for(self, address: str) -> set[str]:
         return {sign_up.handle for sign_up in self.sign_ups if sign_up.address == address}
 
-    def _write(self, response: HttpResponse, held: list[Held]) -> HttpResponse:
+    def _write(self, response: HttpResponse, first: Held, others: Iterable[Held]) -> HttpResponse:
         """
         Keep MAX_REQUESTS: the first, which the page is about, then the browser's own, proven ones before others. Those
         that are finished, and those that links brought, are dropped first, so that no number of links ends a sign-up
         that was begun here.
         """
+        others = [each for each in others if each.handle != first.handle]
         finished = {sign_up.handle for sign_up in self.sign_ups if sign_up.is_finished}
-        others = sorted(held[1:], key=lambda each: (each.handle in finished, not each.own, not each.proof))
-        wanted = [held[0], *others[: MAX_REQUESTS - 1]]
-        SIGN_UPS.write(response, [each for each in held if each in wanted])
+        wanted = sorted(others, key=lambda each: (each.handle in finished, not each.own, not each.proof))
+        SIGN_UPS.write(response, [first, *(each for each in others if each in wanted[: MAX_REQUESTS - 1])])
         return response
-
-
-def _canonical(address: str) -> str:
-    try:
-        return email_addresses.canonical(address)
-    except ValidationError:
-        return ""
