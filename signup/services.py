@@ -36,9 +36,8 @@ class AlreadyRegistered(SignUpError):
 
 def is_username_free(*, username: str) -> bool:
     """Whether a visitor may take this name: no account has it, and it is not reserved."""
-    return (
-        not usernames.is_reserved(username) and not User.objects.filter(username_key=usernames.key(username)).exists()
-    )
+    same = User.objects.filter(username_key=usernames.key(username))
+    return not usernames.is_reserved(username) and not same.exists()
 
 
 def request_code(

@@ -95,8 +95,7 @@ class Visitor:
     @cached_property
     def held(self) -> dict[str, Held]:
         """By handle, newest first."""
-        rows = SIGN_UPS.read(self.request, lambda rows: [Held(*row) for row in rows if is_handle(row[0])])
-        return {held.handle: held for held in rows or []}
+        return SIGN_UPS.read(self.request, lambda rows: {row[0]: Held(*row) for row in rows if is_handle(row[0])}) or {}
 
     @cached_property
     def sign_ups(self) -> list[CaptchaModel]:
