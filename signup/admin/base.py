@@ -3,12 +3,13 @@ What the pages of operators share: lists that cost the same at a million rows (s
 docs/decisions/0040-lists-count-only-as-far-as-they-show.md), searches, and confirmed actions.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin import actions
+from django.contrib.admin import actions, helpers
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -45,7 +46,7 @@ class BoundedPaginator(Paginator):
 
 
 class StrictAdmin(admin.ModelAdmin):
-    """A list that answers no filters but its own."""
+    """A list that answers no filters but its own, and no choice of rows but by primary keys."""
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Django would allow any column: handles, nonces and hashes could be found out letter by letter."""
@@ -53,6 +54,23 @@ class StrictAdmin(admin.ModelAdmin):
             return False
         offered: Any = self.list_filter  # names of fields, and filters of our own
         return lookup in [f"{each}__exact" if isinstance(each, str) else each.parameter_name for each in offered]
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        """Django would raise an error where a forged form chooses what is no primary key."""
+        request.POST = chosen = request.POST.copy()  # type: ignore[assignment]
+        chosen.setlist(helpers.ACTION_CHECKBOX_NAME, self.keys(chosen.getlist(helpers.ACTION_CHECKBOX_NAME)))
+        return super().response_action(request, queryset)
+
+    def keys(self, texts: Iterable[str]) -> list[Any]:
+        """The primary keys among these texts. Some models' are texts, and PostgreSQL has none with a NUL."""
+        keys: list[Any] = []
+        for text in texts:
+            with suppress(ValidationError):
+                keys += [self.opts.pk.clean(text, None)] if "\0" not in text else []
+        return keys
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        return super().get_object(request, object_id, from_field) if self.keys([object_id]) else None
 
 
 class BoundedAdmin(StrictAdmin):
@@ -105,7 +123,7 @@ class BoundedAdmin(StrictAdmin):
         shown and are still possible. `done` is the message, an ngettext_lazy by the number "n" that it returns.
         """
         if request.POST.get("confirmed"):
-            shown = [int(number) for number in request.POST["confirmed"].split(",") if number.isdecimal()][:AT_ONCE]
+            shown = self.keys(request.POST["confirmed"].split(","))[:AT_ONCE]
             self.message_user(request, done % {"n": act(possible.filter(pk__in=shown).order_by("pk"))})
             return None
         rows = list(possible.order_by("pk")[: AT_ONCE + 1])

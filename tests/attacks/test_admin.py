@@ -1,7 +1,9 @@
 """What somebody with a place in the admin can make of it: attacks 59 to 63."""
 
+import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.apps import apps
@@ -9,6 +11,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
+from django.db.models import CharField
 from django.http import HttpResponse
 from django.test import Client
 from django.utils.encoding import force_bytes
@@ -391,6 +394,24 @@ def test_63_a_row_is_named_by_its_number_alone(client: Client, root: User, model
     for field in model._meta.concrete_fields:
         if not field.primary_key:
             assert client.get(f"{path}?_popup=1&_to_field={field.name}").status_code == 400, field.name
+
+
+NO_KEYS = ("x", "9" * 30, "1,2", "\0", "")  # a text is a key of some models, but of no row
+
+
+@pytest.mark.parametrize("forged", NO_KEYS)
+@pytest.mark.parametrize("model", ADMINS, ids=lambda model: model._meta.label_lower)
+def test_63_a_row_that_can_not_be_is_not_found(client: Client, root: User, model: type, forged: str) -> None:
+    """Whether an action chooses it, a confirmation names it, or an address leads to it: never an error of the site."""
+    path = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+    for action in re.findall(r'<option value="(\w+)"', client.get(path).text):
+        chosen = client.post(path, {"action": action, "_selected_action": [forged]}, follow=True)
+        is_text = isinstance(model._meta.pk, CharField) and bool(forged.strip("\0"))
+        assert ("Items must be selected" in chosen.text) is not is_text
+        confirmed = {"action": action, "_selected_action": [root.pk], "confirmed": forged}
+        assert client.post(path, confirmed).status_code in (200, 302), action
+    for page in ("change", "delete", "history"):
+        assert client.get(f"{path}{quote(forged or '-1')}/{page}/").status_code in (302, 403, 404), page
 
 
 SECRET = ("handle", "nonce", "key_id", "lease_token", "message_id", "password", "session_salt", "digest", "token_key")
