@@ -8,13 +8,13 @@ import os
 import socket
 import threading
 import time
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from core.observability import logs
+from core.observability.logs import errors_outlived
 
 from . import mail_limits, mailers, notify, outbox, sending
 from .models import Delivery, Heartbeat
@@ -78,11 +78,6 @@ def stop_beating() -> None:
     Heartbeat.objects.filter(name=_name).delete()
 
 
-def errors_outlived() -> AbstractContextManager[None]:
-    """Log an error of one sweep, so that the next one follows; see `logs.errors_outlived`."""
-    return logs.errors_outlived(logger, database="the sweep has to wait for the database", other="the sweep failed")
-
-
 class Sweeper(threading.Thread):
     """Sweeps beside a worker until told to stop. Any number of them, in any number of processes, is safe."""
 
@@ -94,7 +89,7 @@ class Sweeper(threading.Thread):
         pause = INTERVAL
         while not self._stop_now.wait(pause):
             pause = INTERVAL
-            with errors_outlived():
+            with errors_outlived(logger, "the sweep failed"):
                 pause = 0 if sweep() else INTERVAL
                 beat()
         with suppress(DatabaseError, InterfaceError):
