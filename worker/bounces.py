@@ -48,7 +48,7 @@ class Report:
     provider_id: str = ""
 
     @property
-    def reason(self) -> Suppression.Reason | None:
+    def suppression_reason(self) -> Suppression.Reason | None:
         """Why its address is suppressed; None if it isn't: a bounce because of our sender says nothing about it."""
         if self.state == State.COMPLAINED:
             return Suppression.Reason.COMPLAINED
@@ -81,8 +81,8 @@ def record(report: Report) -> Effect:
         last_reply=invisible.one_line(report.text)[:255],
         cause=report.cause or "",
     )
-    if report.reason:
-        suppression.suppress(address=delivery.recipient, reason=report.reason)
+    if report.suppression_reason:
+        suppression.suppress(address=delivery.recipient, reason=report.suppression_reason)
     return _counted(report, Effect.RECORDED)
 
 

@@ -75,7 +75,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def supersede(self) -> int:
         """Take mails out of the outbox that are of no use any more; return their number."""
-        return self.update(state=Delivery.State.EXPIRED, last_reply="superseded")
+        return self.update(state=Delivery.State.EXPIRED, last_reply=Delivery.Reason.SUPERSEDED)
 
     def lock_available(self) -> Self:
         """Lock what is read until the transaction ends, and pass over what others hold. (SQLite locks as a whole.)"""
@@ -150,14 +150,15 @@ class Delivery(models.Model):
         OVER = "over", _("nothing to send any more")
         NO_ANSWER = "no_answer", _("no answer from the mail server, or a fault of this site")
 
-    # `last_reply` begins with the first digit of an SMTP reply (RFC 5321 §4.2.1), or it is a text of this site.
+    # `last_reply` begins with the first digit of an SMTP reply (RFC 5321 §4.2.1), or it is a text of this site: the
+    # reason itself, or why there is nothing to send.
     REPLY_BEGINS: ClassVar[dict[str, str]] = {
         Reason.ACCEPTED: "2",
         Reason.DEFERRED: "4",
         Reason.REFUSED: "5",
-        Reason.MUTED: "muted",
-        Reason.SUPPRESSED: "suppressed",
-        Reason.SUPERSEDED: "superseded",
+        Reason.MUTED: Reason.MUTED,
+        Reason.SUPPRESSED: Reason.SUPPRESSED,
+        Reason.SUPERSEDED: Reason.SUPERSEDED,
         Reason.OVER: "the ",  # code can't be derived any more, account is gone … (the texts of messages.Unbuildable)
     }
 
@@ -279,8 +280,8 @@ class Delivery(models.Model):
     @property
     def muted_until(self) -> datetime | None:
         """Until when its recipient, who disowned a sign-up, gets no sign-up mail; None for any other."""
-        is_disowned = self.suppression and self.suppression.reason == Suppression.Reason.DISOWNED
-        return self.suppression.until if self.suppression and is_disowned else None
+        found = self.suppression
+        return found.until if found and found.reason == Suppression.Reason.DISOWNED else None
 
     @property
     def is_muted(self) -> bool:

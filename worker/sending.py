@@ -106,7 +106,7 @@ def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> list[
 def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Reply:
     """Send a mail, or take the time of a send; `later` are the mails that are sent after it."""
     if delivery.is_suppressed:
-        return Reply(Outcome.DROPPED, "suppressed")
+        return Reply(Outcome.DROPPED, Delivery.Reason.SUPPRESSED)
     if delivery.is_for_nobody:
         if not all(each.is_for_nobody for each in later):
             time.sleep(_pace.like_another())  # or how soon the next is sent would tell that there is no account
@@ -127,7 +127,7 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
             if mailer.breaker.is_half_open:
                 return Reply(Outcome.UNAVAILABLE, "not asked")
             time.sleep(_pace.like_another())
-            return Reply(Outcome.ACCEPTED, "muted")
+            return Reply(Outcome.ACCEPTED, Delivery.Reason.MUTED)
         reply = mailer.submit(message, only_ask=delivery.is_muted)
     except messages.Unbuildable as error:
         return Reply(Outcome.DROPPED, str(error))
@@ -135,7 +135,7 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
         logger.exception("delivery %s can't be built", delivery.pk)
         return Reply(Outcome.DEFERRED, f"{type(error).__name__} {outbox.CANT_BE_BUILT}")
     is_muted = delivery.is_muted and reply.outcome is Outcome.ACCEPTED
-    return replace(reply, text="muted") if is_muted else reply
+    return replace(reply, text=Delivery.Reason.MUTED) if is_muted else reply
 
 
 def _record(*, wait: bool) -> None:
