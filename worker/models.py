@@ -54,13 +54,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """The newest mail about a sign-up request."""
         return self.filter(sign_up=sign_up).order_by("-pk").first()
 
-    def beside_limit(self, *, address: str, since: datetime) -> Self:
+    def beside_limit(self, *, address: str) -> Self:
         """
-        Sign-up mails that went past the mail limit to the mailbox of `address`. Such a row names no mailbox, but it is
-        about the same request as a limited mail, which was admitted at most a day before: no code is valid for longer.
+        Sign-up mails of the last day that went past the mail limit to the mailbox of `address`. Such a row names no
+        mailbox, but it is about the same request as a limited mail, which was admitted at most a day before: no code is
+        valid for longer.
         """
-        limited = self.filter(mailbox=email_addresses.mailbox(address), admitted_at__gt=since - timedelta(days=1))
-        return self.filter(mailbox="", sign_up__in=limited.values("sign_up"), created_at__gt=since)
+        now, day = clock.now(), timedelta(days=1)
+        limited = self.filter(mailbox=email_addresses.mailbox(address), admitted_at__gt=now - 2 * day)
+        return self.filter(mailbox="", sign_up__in=limited.values("sign_up"), created_at__gt=now - day)
 
     def with_reason(self, reason: str) -> Self:
         """Mails that have this `Delivery.reason`."""
