@@ -54,9 +54,8 @@ def _take_back() -> None:
     live workers end too. These have RENEWED seconds first, or what they are sending would be sent twice.
     """
     global _answered_at  # noqa: PLW0603
-    are_any, before = Delivery.objects.left_behind().exists(), _answered_at
-    if are_any:
-        if time.monotonic() - before > AWAY:
+    if Delivery.objects.left_behind().exists():
+        if time.monotonic() - _answered_at > AWAY:
             time.sleep(RENEWED)
         outbox.take_back()
     _answered_at = time.monotonic()
