@@ -18,7 +18,7 @@ from verification.models import CaptchaModel
 from .classification import OURS, Cause
 
 PAST_LIMITS = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
-DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
+DEFERRED = Q(state="pending", attempts__gt=0, next_attempt_at__gt=Now())
 WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
 UNSETTLED = ("pending", "sending")
 UNDELIVERED = ("failed", "expired", "bounced")  # settled, and not with its reader
@@ -44,7 +44,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def deferred(self) -> Self:
         """Mails that wait for their next try, after one that failed."""
-        return self.filter(DEFERRED, state=Delivery.State.PENDING)
+        return self.filter(DEFERRED)
 
     def delayed_by_limit(self) -> Self:
         """Mails that waited, or wait now, for a mail limit."""
