@@ -82,11 +82,6 @@ class Reply:
         """Why this mail was refused or deferred; None for any other reply."""
         return cause_of(self.text) if self.outcome in (Outcome.REFUSED, Outcome.DEFERRED) else None
 
-    @property
-    def has_permanent_code(self) -> bool:
-        """Whether the server called it permanent (5xx), though such a mail is tried again if our rate is the cause."""
-        return self.cause is not None and self.text.startswith("5")
-
 
 def reply_about_mail(code: int, words: str) -> Reply:
     """
