@@ -230,7 +230,8 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
     if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
         return SERVICE_PAUSE
     if reply.outcome is Outcome.UNKNOWN:
-        is_again = delivery.last_reply.startswith(UNANSWERED)  # that of the try before this one
+        # At the first try of a mail that was sent again, the last reply is from before that.
+        is_again = delivery.attempts > 1 and delivery.last_reply.startswith(UNANSWERED)
         return SILENCE_AGAIN if is_again else SILENCE
     return BACKOFF[min(delivery.attempts, len(BACKOFF)) - 1]
 
