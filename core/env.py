@@ -9,7 +9,7 @@ from email.headerregistry import Address
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import environ
 import idna
@@ -75,7 +75,7 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def duration(self, var: str, default: str) -> int:
         """Return the seconds of "90", "90s", "15m", "24h" or "7d"."""
-        text = self.str(var, default=default).strip()
+        text = self.str(var, default=default)
         [(number, unit)] = _parse(var, [text], _DURATION, "a time", "90s", "15m", "24h", "7d")
         return _bounded(var, int(number) * _UNITS[unit])
 
@@ -106,7 +106,7 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def former_keys(self, var: str, *, debug: bool) -> list[str]:
         """Return the keys of a list. One that has a comma in it needs a JSON list: `["a,b", "c"]`."""
-        text = self.str(var, default="").strip()
+        text = self.str(var, default="")
         try:
             keys: list[Any] = json.loads(text) if text.startswith("[") else self.names(var)
         except ValueError:
@@ -136,7 +136,7 @@ class Env(environ.Env):  # type: ignore[misc]
         """Return the URL of a site, without a slash at its end; its host may be of any script."""
         url: str = self.str(var, default=default).rstrip("/")
         # The rest of it, a path, may be that of a proxy. urlsplit reads the port and an IPv6 address.
-        if not _split(url) or not re.fullmatch(
+        if not mail_urls.split(url) or not re.fullmatch(
             r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?(/[^?#\s]*)?", url, re.IGNORECASE
         ):
             raise _refusal(var, "a URL", "https://example.com")
@@ -210,7 +210,7 @@ class Env(environ.Env):  # type: ignore[misc]
         """
         url: str = self.str(var, default=default)
         transport = url.partition("://")[0].partition("+")[0]  # redis+socket:///path is one of Redis
-        if transport not in TRANSPORT_ALIASES or not all(map(_split, url.split(";"))):
+        if transport not in TRANSPORT_ALIASES or not all(map(mail_urls.split, url.split(";"))):
             raise _refusal(var, "a URL", "redis://default:password@host:6379/0", "amqp://user:password@host")
         if url.startswith("rediss"):
             return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}
@@ -231,12 +231,12 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def mail_routes(self, var: str, default: str) -> list[mail_urls.Route]:
         """Return the way by which mails leave; none for an empty variable."""
-        url: str = self.str(var, default=default).strip()
+        url: str = self.str(var, default=default)
         return [mail_urls.read(var, url)] if url else []
 
     def webhook_secret(self, var: str) -> str:
         """Return the `user:password` by which mail services sign in at a webhook; empty for none."""
-        secret: str = self.str(var, default="").strip()
+        secret: str = self.str(var, default="")
         user, _colon, password = secret.partition(":")
         if secret and not (user and len(password) >= WEBHOOK_PASSWORD):
             raise _refusal(var, f"user:password with at least {WEBHOOK_PASSWORD} characters of password", "mail:Qm7…")
@@ -244,14 +244,14 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def color(self, var: str, default: str) -> str:
         """Return a colour like #1d5fd1, in lower case."""
-        color: str = self.str(var, default=default).strip().lower()
+        color: str = self.str(var, default=default).lower()
         if color and not re.fullmatch(r"#[0-9a-f]{6}", color):
             raise _refusal(var, "a colour", "#1d5fd1")
         return color
 
     def by_language(self, var: str, default: str) -> dict[str, str]:
         """Return the texts of `{"en": "School", "zh-hans": "学校"}` by language; of a plain text by "", for all."""
-        text = self.str(var, default=default).strip()
+        text = self.str(var, default=default)
         try:
             texts: Any = json.loads(text) if text.startswith("{") else {"": text}
         except ValueError:
@@ -295,7 +295,7 @@ class Env(environ.Env):  # type: ignore[misc]
         Return the name that EHLO says (RFC 5321 §4.1.4): by default the host, in ASCII. "" for a host that is an
         address or has no dot: smtplib knows a better name of this machine.
         """
-        if not (name := self.str(var, default="").strip()):
+        if not (name := self.str(var, default="")):
             is_name = "." in host and ":" not in host and not re.fullmatch(r"[\d.]+", host)
             return host if is_name else ""
         name = in_ascii(var, name)
@@ -328,16 +328,6 @@ def _parse(var: str, entries: list[str], pattern: re.Pattern[str], kind: str, *e
     if not all(matches):
         raise _refusal(var, kind, *examples)
     return [match.groups("") for match in matches if match]
-
-
-def _split(url: str) -> SplitResult | None:
-    """Return the parts of a URL; None for one whose port or IPv6 address can't be read."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises for a port that is no number
-    except ValueError:
-        return None
-    return parts
 
 
 def _refusal(var: str, kind: str, *examples: str) -> ImproperlyConfigured:

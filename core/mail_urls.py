@@ -52,13 +52,20 @@ class Route:
     anymail: dict[str, Any] = field(default_factory=dict, repr=False)  # for the setting ANYMAIL
 
 
-def read(var: str, url: str) -> Route:
-    """Return what a URL says. Raises ImproperlyConfigured, with the name of the variable alone: the URL is secret."""
+def split(url: str) -> SplitResult | None:
+    """Return the parts of a URL; None for one whose port or IPv6 address can't be read."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises for a port that is no number
     except ValueError:
-        raise _refusal(var) from None
+        return None
+    return parts
+
+
+def read(var: str, url: str) -> Route:
+    """Return what a URL says. Raises ImproperlyConfigured, with the name of the variable alone: the URL is secret."""
+    if not (parts := split(url)):
+        raise _refusal(var)
     scheme, _plus, service = parts.scheme.partition("+")
     if scheme == "anymail" and service in SERVICES:
         return _service(var, SERVICES[service], parts)

@@ -10,7 +10,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from core import clock, email_addresses, languages, passwords
 from verification import codes
-from verification.models import CaptchaModel
+from verification.models import CaptchaModel, max_lifetime
 from worker import messages, suppression
 from worker.messages import Context, Unbuildable
 from worker.models import Delivery
@@ -59,8 +59,7 @@ def _minutes(sign_up: CaptchaModel) -> int:
     """The code's lifetime after acceptance of this mail, in minutes, rounded up."""
     lifetime = timedelta(seconds=settings.CAPTCHA_TTL)
     if sign_up.first_accepted_at:
-        end = sign_up.first_accepted_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
-        lifetime = min(lifetime, end - clock.now())
+        lifetime = min(lifetime, sign_up.first_accepted_at + max_lifetime() - clock.now())
     return max(1, math.ceil(lifetime.total_seconds() / 60))
 
 

@@ -1,7 +1,6 @@
 """The services of the journey: request a code, send it again, prove, register. Each owns its transaction."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -18,8 +17,6 @@ from worker.models import Delivery
 from . import usernames
 from .models import User
 from .signals import user_activated
-
-DAY = timedelta(days=1)
 
 
 class UsernameTaken(SignUpError):
@@ -132,7 +129,7 @@ def _lengthen(sign_up: CaptchaModel) -> None:
         list(User.objects.select_for_update(no_key=True).filter(email=locked.address))  # one at a time per address
         last = Delivery.objects.latest_about(locked)
         language, network = (last.language, last.network) if last else ("", "")
-        is_first = not Delivery.objects.beside_limit(address=locked.address, since=clock.now() - DAY).exists()
+        is_first = not Delivery.objects.beside_limit(address=locked.address).exists()
         _post(locked, language, None if is_first else network)  # None: past the mail limit
     sign_up.refresh_from_db()
 

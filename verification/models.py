@@ -109,7 +109,7 @@ class CaptchaModel(models.Model):
         """
         if self.expires_at or not self.mailed_at:
             return self.expires_at
-        return self.mailed_at + timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
+        return self.mailed_at + max_lifetime()
 
     @property
     def seconds_left(self) -> int:
@@ -162,6 +162,11 @@ class SiteGuesses(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}"
+
+
+def max_lifetime() -> timedelta:
+    """Of a code, after the first acceptance of its mail, however often that is sent again."""
+    return timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
 
 
 def seconds_until(time: datetime) -> int:

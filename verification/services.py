@@ -13,7 +13,7 @@ from django.db.models.functions import Greatest, Least
 from core import clock
 
 from . import codes, guess_limits, metrics
-from .models import CaptchaModel
+from .models import CaptchaModel, max_lifetime
 from .states import CodeMismatch, HandleLost, ResendTooSoon, State, require_open, resend_wait, state_of
 
 
@@ -84,7 +84,7 @@ def lengthen(*, sign_up: CaptchaModel) -> bool:
 
 def is_wanted(sign_up: CaptchaModel, generation: int) -> bool:
     """Whether a mail of this generation would still help: the code is current and not redeemed, and can be valid."""
-    capped = sign_up.first_accepted_at and sign_up.first_accepted_at + _max_lifetime() <= clock.now()
+    capped = sign_up.first_accepted_at and sign_up.first_accepted_at + max_lifetime() <= clock.now()
     return sign_up.generation == generation and sign_up.is_live and not capped
 
 
@@ -128,7 +128,7 @@ def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
         metrics.codes.add_after_commit("accepted", number=first)
         if first < len(pks):
             again = mailed.filter(first_accepted_at__lt=at)
-            again.update(expires_at=Least(expires_at, F("first_accepted_at") + _max_lifetime()))
+            again.update(expires_at=Least(expires_at, F("first_accepted_at") + max_lifetime()))
 
 
 def holds_proof(sign_up: CaptchaModel, *, proof: str | None) -> bool:
@@ -221,7 +221,3 @@ def redeem(*, sign_up: CaptchaModel) -> bool:
 def void(*, handle: str) -> None:
     """The owner of the mailbox disowns this request: it is redeemed without an account, and not finished."""
     CaptchaModel.objects.filter(handle=handle, redeemed_at=None).update(redeemed_at=clock.now(), proven_at=None)
-
-
-def _max_lifetime() -> timedelta:
-    return timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)

@@ -9,7 +9,7 @@ from django.db.models import Q
 from core import clock
 
 from . import codes
-from .models import CaptchaModel, live, seconds_until
+from .models import CaptchaModel, live, max_lifetime, seconds_until
 
 
 class SignUpError(Exception):
@@ -111,7 +111,7 @@ def matching(state: State) -> Q:
     """The rows in a state, as `state_of` decides, except that it does not look at whether the row's key is known."""
     now = clock.now()
     waiting = Q(expires_at=None, mailed_at=None)
-    mailed = Q(expires_at=None, mailed_at__gt=now - timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME))
+    mailed = Q(expires_at=None, mailed_at__gt=now - max_lifetime())
     valid = Q(expires_at__gt=now) | mailed
     exhausted = Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)
     return {

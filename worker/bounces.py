@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from itertools import product
 
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
 from core import invisible
-from core.observability.counters import Counter
 
-from . import suppression
+from . import metrics, suppression
 from .classification import Cause
 from .models import Delivery, DeliveryQuerySet, Suppression
 
@@ -23,14 +21,6 @@ class Effect(Enum):
     RECORDED = "recorded"
     REPEATED = "repeated"  # it was known already, or something worse was
     UNKNOWN = "unknown"  # about no mail of ours: forged, or the row was purged
-
-
-counted = Counter(
-    "doorcode_mail_reports",
-    "Reports of bounced mails and of complaints, by what they were about and what they changed",
-    ["state", "outcome"],
-    known=product(Delivery.RETURNED, [effect.value for effect in Effect]),
-)
 
 
 @dataclass(frozen=True)
@@ -48,7 +38,7 @@ class Report:
     provider_id: str = ""
 
     @property
-    def reason(self) -> Suppression.Reason | None:
+    def suppression_reason(self) -> Suppression.Reason | None:
         """Why its address is suppressed; None if it isn't: a bounce because of our sender says nothing about it."""
         if self.state == State.COMPLAINED:
             return Suppression.Reason.COMPLAINED
@@ -81,11 +71,11 @@ def record(report: Report) -> Effect:
         last_reply=invisible.one_line(report.text)[:255],
         cause=report.cause or "",
     )
-    if report.reason:
-        suppression.suppress(address=delivery.recipient, reason=report.reason)
+    if report.suppression_reason:
+        suppression.suppress(address=delivery.recipient, reason=report.suppression_reason)
     return _counted(report, Effect.RECORDED)
 
 
 def _counted(report: Report, effect: Effect) -> Effect:
-    counted.add_after_commit(report.state, effect.value)
+    metrics.reports.add_after_commit(report.state, effect.value)
     return effect

@@ -25,7 +25,7 @@ class Outcome(Enum):
     UNKNOWN = "unknown"  # silence after the final dot: it may have been accepted
 
 
-LONGEST = 1_000  # characters of a reply that are read: the longest known one has 600
+LONGEST_REPLY = 1_000  # characters of a reply that are read: the longest known one has 600
 
 
 class Cause(TextChoices):
@@ -82,11 +82,6 @@ class Reply:
         """Why this mail was refused or deferred; None for any other reply."""
         return cause_of(self.text) if self.outcome in (Outcome.REFUSED, Outcome.DEFERRED) else None
 
-    @property
-    def has_permanent_code(self) -> bool:
-        """Whether the server called it permanent (5xx), though such a mail is tried again if our rate is the cause."""
-        return self.cause is not None and self.text.startswith("5")
-
 
 def reply_about_mail(code: int, words: str) -> Reply:
     """
@@ -129,7 +124,7 @@ def cause_of_status(status: str, text: str) -> Cause | None:
 
 def _words(text: str) -> str:
     """The words that decide: a visitor chose the address that a server repeats, so it must not."""
-    return " ".join(word for word in text[:LONGEST].split() if "@" not in word)
+    return " ".join(word for word in text[:LONGEST_REPLY].split() if "@" not in word)
 
 
 def _cause(code: str, words: str) -> Cause:

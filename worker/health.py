@@ -25,7 +25,7 @@ from . import mailers, messages, notify
 from .classification import Outcome
 from .models import Delivery, Heartbeat
 from .smtp import DEADLINE, EmailBackend
-from .smtp_pool import Busy, Connection, Pool, Server, printable, reason
+from .smtp_pool import Busy, Connection, Pool, Server, error_text, reply_text
 
 MAX_WAIT = 60  # seconds for which a mail may be overdue or deferred before it is a warning
 # Hosts, and domains of hosts, that send only as the mailbox that signed in, or one that it may use. They refuse another
@@ -133,10 +133,10 @@ def _refusals(connection: Connection, senders: list[str]) -> dict[str, str]:
         try:
             code, text = connection.mail(sender)
             if code != 250:
-                refusals[sender] = printable(code, text)
+                refusals[sender] = reply_text(code, text)
             connection.is_doubtful = code == 421 or connection.rset()[0] != 250
         except OSError as error:
-            refusals.setdefault(sender, reason(error))
+            refusals.setdefault(sender, error_text(error))
         if connection.is_doubtful:
             break
     return refusals

@@ -43,7 +43,7 @@ def held(deliveries: Sequence[Delivery]) -> Iterator[None]:
 def _renew() -> None:
     while True:
         time.sleep(RENEWAL)
-        with errors_outlived(logger, database="leases can't be renewed", other="leases can't be renewed"):
+        with errors_outlived(logger, "leases can't be renewed"):
             now = time.monotonic()
             if now_held := {token: ids for token, (ids, until) in dict(_held).items() if now < until}:
                 outbox.renew(held=now_held)

@@ -6,7 +6,7 @@ from django.core.mail import EmailMessage
 
 from core import invisible
 
-from .classification import LONGEST, Cause, Outcome, Reply, cause_of
+from .classification import LONGEST_REPLY, Cause, Outcome, Reply, cause_of
 
 
 def submit(backend: Any, message: EmailMessage) -> Reply:
@@ -70,4 +70,4 @@ def _status_of_boto(cause: Any) -> int | None:
 
 def _line(code: int | None, error: Any) -> str:
     """An error in one line, its digits first."""
-    return invisible.one_line(f"{code or ''} {error}")[:LONGEST]
+    return invisible.one_line(f"{code or ''} {error}")[:LONGEST_REPLY]

@@ -10,6 +10,7 @@ from django.core.mail import EmailMessage
 from django.utils.module_loading import import_string
 
 from core.circuit_breaker import CircuitBreaker
+from core.mail_urls import Route
 
 from . import mail_service
 from .classification import Outcome, Reply
@@ -21,22 +22,18 @@ logger = logging.getLogger(__name__)
 class Mailer:
     """A Django email backend and its circuit breaker, for all threads of a process."""
 
-    def __init__(self, position: int) -> None:
-        self.position = position  # in MAIL_ROUTES: 0 is EMAIL_URL's
+    def __init__(self, name: str, route: Route) -> None:
+        self.name = name  # the variable that names the mail server
+        self._route = route
         self.breaker = CircuitBreaker(first=5.0, longest=30.0)  # seconds without a try after a fault of the service
         self._is_throttled = False  # whether the service, which isn't at fault, takes no more mails for a while
         self._of_thread = threading.local()
 
     @property
-    def name(self) -> str:
-        return ("EMAIL_URL", "EMAIL_FALLBACK_URL")[self.position]
-
-    @property
     def backend(self) -> Any:
         """This thread's own backend, with its settings: not every backend may be shared."""
         if not hasattr(self._of_thread, "backend"):
-            route = settings.MAIL_ROUTES[self.position]
-            self._of_thread.backend = import_string(route.backend)(**route.options)
+            self._of_thread.backend = import_string(self._route.backend)(**self._route.options)
         return self._of_thread.backend
 
     def submit(self, message: EmailMessage, *, only_ask: bool = False) -> Reply:
@@ -52,14 +49,11 @@ class Mailer:
             reply = backend.submit(message, only_ask=only_ask)
         else:
             reply = mail_service.submit(backend, message)
-        if reply.outcome is Outcome.UNAVAILABLE:
-            self._is_throttled = False
+        if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
+            self._is_throttled = reply.outcome is Outcome.THROTTLED
             self.breaker.failed()
-            logger.warning("the mail server of %s can't be used: %s", self.name, reply.text)
-        elif reply.outcome is Outcome.THROTTLED:
-            self._is_throttled = True
-            self.breaker.failed()
-            logger.warning("the mail server of %s takes no more mails for a while: %s", self.name, reply.text)
+            fault = "takes no more mails for a while" if self._is_throttled else "can't be used"
+            logger.warning("the mail server of %s %s: %s", self.name, fault, reply.text)
         elif reply.outcome is not Outcome.BUSY:
             self.breaker.succeeded()
         return reply
@@ -82,7 +76,7 @@ class Mailer:
 @cache
 def every() -> list[Mailer]:
     """All mailers of this process, in the order in which they are tried."""
-    return [Mailer(position) for position in range(len(settings.MAIL_ROUTES))]
+    return [Mailer(*each) for each in zip(("EMAIL_URL", "EMAIL_FALLBACK_URL"), settings.MAIL_ROUTES, strict=False)]
 
 
 def choose() -> Mailer | None:

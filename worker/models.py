@@ -18,7 +18,7 @@ from verification.models import CaptchaModel
 from .classification import OURS, Cause
 
 PAST_LIMITS = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
-DEFERRED = Q(attempts__gt=0, next_attempt_at__gt=Now())  # of pending mails
+DEFERRED = Q(state="pending", attempts__gt=0, next_attempt_at__gt=Now())
 WAITS_FOR_LIMIT = Q(state="pending", attempts=0, next_attempt_at__gt=Now())
 UNSETTLED = ("pending", "sending")
 UNDELIVERED = ("failed", "expired", "bounced")  # settled, and not with its reader
@@ -44,7 +44,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def deferred(self) -> Self:
         """Mails that wait for their next try, after one that failed."""
-        return self.filter(DEFERRED, state=Delivery.State.PENDING)
+        return self.filter(DEFERRED)
 
     def delayed_by_limit(self) -> Self:
         """Mails that waited, or wait now, for a mail limit."""
@@ -54,13 +54,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """The newest mail about a sign-up request."""
         return self.filter(sign_up=sign_up).order_by("-pk").first()
 
-    def beside_limit(self, *, address: str, since: datetime) -> Self:
+    def beside_limit(self, *, address: str) -> Self:
         """
-        Sign-up mails that went past the mail limit to the mailbox of `address`. Such a row names no mailbox, but it is
-        about the same request as a limited mail, which was admitted at most a day before: no code is valid for longer.
+        Sign-up mails of the last day that went past the mail limit to the mailbox of `address`. Such a row names no
+        mailbox, but it is about the same request as a limited mail, which was admitted at most a day before: no code is
+        valid for longer.
         """
-        limited = self.filter(mailbox=email_addresses.mailbox(address), admitted_at__gt=since - timedelta(days=1))
-        return self.filter(mailbox="", sign_up__in=limited.values("sign_up"), created_at__gt=since)
+        now, day = clock.now(), timedelta(days=1)
+        limited = self.filter(mailbox=email_addresses.mailbox(address), admitted_at__gt=now - 2 * day)
+        return self.filter(mailbox="", sign_up__in=limited.values("sign_up"), created_at__gt=now - day)
 
     def with_reason(self, reason: str) -> Self:
         """Mails that have this `Delivery.reason`."""
@@ -75,7 +77,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def supersede(self) -> int:
         """Take mails out of the outbox that are of no use any more; return their number."""
-        return self.update(state=Delivery.State.EXPIRED, last_reply="superseded")
+        return self.update(state=Delivery.State.EXPIRED, last_reply=Delivery.Reason.SUPERSEDED)
 
     def lock_available(self) -> Self:
         """Lock what is read until the transaction ends, and pass over what others hold. (SQLite locks as a whole.)"""
@@ -150,14 +152,15 @@ class Delivery(models.Model):
         OVER = "over", _("nothing to send any more")
         NO_ANSWER = "no_answer", _("no answer from the mail server, or a fault of this site")
 
-    # `last_reply` begins with the first digit of an SMTP reply (RFC 5321 §4.2.1), or it is a text of this site.
+    # `last_reply` begins with the first digit of an SMTP reply (RFC 5321 §4.2.1), or it is a text of this site: the
+    # reason itself, or why there is nothing to send.
     REPLY_BEGINS: ClassVar[dict[str, str]] = {
         Reason.ACCEPTED: "2",
         Reason.DEFERRED: "4",
         Reason.REFUSED: "5",
-        Reason.MUTED: "muted",
-        Reason.SUPPRESSED: "suppressed",
-        Reason.SUPERSEDED: "superseded",
+        Reason.MUTED: Reason.MUTED,
+        Reason.SUPPRESSED: Reason.SUPPRESSED,
+        Reason.SUPERSEDED: Reason.SUPERSEDED,
         Reason.OVER: "the ",  # code can't be derived any more, account is gone … (the texts of messages.Unbuildable)
     }
 
@@ -279,8 +282,8 @@ class Delivery(models.Model):
     @property
     def muted_until(self) -> datetime | None:
         """Until when its recipient, who disowned a sign-up, gets no sign-up mail; None for any other."""
-        is_disowned = self.suppression and self.suppression.reason == Suppression.Reason.DISOWNED
-        return self.suppression.until if self.suppression and is_disowned else None
+        found = self.suppression
+        return found.until if found and found.reason == Suppression.Reason.DISOWNED else None
 
     @property
     def is_muted(self) -> bool:

@@ -178,17 +178,13 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
     accepted = [result for result in results if result[1].outcome is Outcome.ACCEPTED]
     others = [result for result in results if result[1].outcome is not Outcome.ACCEPTED]
     with transaction.atomic():
-        verification.accept(mails=_generations(delivery for delivery, _ in accepted), at=clock.now())
+        mails = [(each.sign_up_id, each.generation) for each, _ in accepted if each.sign_up_id]
+        verification.accept(mails=mails, at=clock.now())
         fenced = _record_acceptances(accepted)
         fenced += [delivery for delivery, reply in others if not _record_failure(delivery, reply)]
         unsent = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
         verification.call_off_sends(sign_ups=[each.sign_up for each in unsent if each.sign_up])
     return fenced
-
-
-def _generations(deliveries: Iterable[Delivery]) -> list[tuple[int, int]]:
-    """The (sign-up id, generation) pairs that these mails are about."""
-    return [(each.sign_up_id, each.generation) for each in deliveries if each.sign_up_id]
 
 
 def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
@@ -198,10 +194,10 @@ def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
     now, ids = clock.now(), [delivery.pk for delivery, _ in results]
     replies = [When(pk=delivery.pk, then=Value(reply.text[:255])) for delivery, reply in results]
     ids_there = [When(pk=each.pk, then=Value(reply.provider_id[:255])) for each, reply in results if reply.provider_id]
-    facts = {"provider_id": Case(*ids_there, default=Value(""))} if ids_there else {}
+    answers = {"last_reply": Case(*replies), "provider_id": Case(*ids_there, default=Value(""))}
     tokens = {delivery.lease_token for delivery, _ in results}
     mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token__in=tokens)
-    if mine.end_lease(State.SENT, sent_at=now, last_reply=Case(*replies), cause="", **facts) == len(results):
+    if mine.end_lease(State.SENT, sent_at=now, cause="", **answers) == len(results):
         return []
     held = set(Delivery.objects.filter(pk__in=ids, sent_at=now, state=State.SENT).values_list("pk", flat=True))
     return [delivery for delivery, _ in results if delivery.pk not in held]
@@ -234,7 +230,8 @@ def _pause(delivery: Delivery, reply: Reply) -> int:
     if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
         return SERVICE_PAUSE
     if reply.outcome is Outcome.UNKNOWN:
-        is_again = delivery.last_reply.startswith(UNANSWERED)  # that of the try before this one
+        # At the first try of a mail that was sent again, the last reply is from before that.
+        is_again = delivery.attempts > 1 and delivery.last_reply.startswith(UNANSWERED)
         return SILENCE_AGAIN if is_again else SILENCE
     return BACKOFF[min(delivery.attempts, len(BACKOFF)) - 1]
 

@@ -66,17 +66,16 @@ def deliver() -> int:
     is_trial = mailer.breaker.is_half_open
     claimed = outbox.claim(limit=1 if is_trial else _pace.batch())
     with leases.held(claimed):
-        tried = _send_all(claimed, mailer, until=time.monotonic() + HOLD)
+        accepted = _send_all(claimed, mailer, until=time.monotonic() + HOLD)
     if is_trial and mailer.breaker.is_half_open:  # nothing was handed over: the next mail finds out
         mailer.breaker.cancelled()
-    outbox.retry_deferred_sooner(accepted=tried.count(Outcome.ACCEPTED))
+    outbox.retry_deferred_sooner(accepted=accepted)
     return len(claimed)
 
 
-def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> list[Outcome]:
-    """Return the outcomes of those that were tried."""
-    tried: list[Outcome] = []
-    group_ends = time.monotonic() + GROUP_TIME
+def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> int:
+    """Send mails in turn, and give back those that can't be tried now; return how many were accepted."""
+    accepted, group_ends = 0, time.monotonic() + GROUP_TIME
     rest: list[Delivery] = []
     try:
         for position, delivery in enumerate(claimed):
@@ -90,7 +89,7 @@ def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> list[
                 rest = claimed[position:]
                 break
             _answers.append((delivery, reply))
-            tried.append(reply.outcome)
+            accepted += reply.outcome is Outcome.ACCEPTED
             # A mail about an account is recorded before the next is sent: else the reader of that one could measure
             # how long it took.
             if delivery.is_about_account or len(_answers) >= GROUP or time.monotonic() >= group_ends:
@@ -100,13 +99,13 @@ def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> list[
         _record(wait=True)
     if rest:
         outbox.release(deliveries=rest)
-    return tried
+    return accepted
 
 
 def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Reply:
     """Send a mail, or take the time of a send; `later` are the mails that are sent after it."""
     if delivery.is_suppressed:
-        return Reply(Outcome.DROPPED, "suppressed")
+        return Reply(Outcome.DROPPED, Delivery.Reason.SUPPRESSED)
     if delivery.is_for_nobody:
         if not all(each.is_for_nobody for each in later):
             time.sleep(_pace.like_another())  # or how soon the next is sent would tell that there is no account
@@ -127,7 +126,7 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
             if mailer.breaker.is_half_open:
                 return Reply(Outcome.UNAVAILABLE, "not asked")
             time.sleep(_pace.like_another())
-            return Reply(Outcome.ACCEPTED, "muted")
+            return Reply(Outcome.ACCEPTED, Delivery.Reason.MUTED)
         reply = mailer.submit(message, only_ask=delivery.is_muted)
     except messages.Unbuildable as error:
         return Reply(Outcome.DROPPED, str(error))
@@ -135,7 +134,7 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
         logger.exception("delivery %s can't be built", delivery.pk)
         return Reply(Outcome.DEFERRED, f"{type(error).__name__} {outbox.CANT_BE_BUILT}")
     is_muted = delivery.is_muted and reply.outcome is Outcome.ACCEPTED
-    return replace(reply, text="muted") if is_muted else reply
+    return replace(reply, text=Delivery.Reason.MUTED) if is_muted else reply
 
 
 def _record(*, wait: bool) -> None:

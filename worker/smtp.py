@@ -12,7 +12,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from .classification import Outcome, Reply, reply_about_mail
-from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Server, Unavailable, printable, reason
+from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Server, Unavailable, error_text, reply_text
 
 AFTER_DOT = 20.0  # seconds to wait for the answer to DATA; RFC 5321 §4.5.3.2.6 asks for minutes
 DEADLINE = 30.0  # seconds for one mail in all, waiting and connecting included
@@ -96,10 +96,10 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
     try:
         code, text = connection.mail(sender)
         if code == 421 and not is_fresh:
-            raise _HungUp(printable(code, text))
+            raise _HungUp(reply_text(code, text))
         if code != 250:
-            too_much = code // 100 == 4 and TOO_MUCH.search(printable(code, text))
-            return Reply(Outcome.THROTTLED if too_much else Outcome.UNAVAILABLE, printable(code, text))
+            too_much = code // 100 == 4 and TOO_MUCH.search(reply_text(code, text))
+            return Reply(Outcome.THROTTLED if too_much else Outcome.UNAVAILABLE, reply_text(code, text))
         code, text = _ask_for(connection, recipient)
         if code // 100 == 2 and content is not None:  # the first digit decides (RFC 5321 §4.2.1)
             code, text = connection.docmd("DATA")
@@ -107,19 +107,19 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
                 connection.send(content.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")
                 return _after_dot(connection)
             if code // 100 == 2:  # the answer to another command: the mail is still here
-                raise _HungUp(f"no 354 to DATA: {printable(code, text)}")
+                raise _HungUp(f"no 354 to DATA: {reply_text(code, text)}")
     except (OSError, ValueError) as error:
-        raise _HungUp(reason(error)) from error
+        raise _HungUp(error_text(error)) from error
     with suppress(OSError):  # end this transaction, so that the next can begin
         connection.is_doubtful = code == 421 or connection.rset()[0] != 250
-    return reply_about_mail(code, printable(code, text))
+    return reply_about_mail(code, reply_text(code, text))
 
 
 def _ask_for(connection: Connection, recipient: str) -> tuple[int, bytes]:
     """The answer to RCPT. Raises _HungUp for 421."""
     code, text = connection.rcpt(recipient)
     if code == 421:
-        raise _HungUp(printable(code, text))
+        raise _HungUp(reply_text(code, text))
     return 452 if code == 552 else code, text  # 552 means "too many recipients now" (RFC 5321 §4.5.3.1.10)
 
 
@@ -131,8 +131,8 @@ def _after_dot(connection: Connection) -> Reply:
         if connection.sock:
             connection.sock.settimeout(settings.SMTP_TIMEOUT)
     except (OSError, ValueError) as error:
-        return Reply(Outcome.UNKNOWN, reason(error))
+        return Reply(Outcome.UNKNOWN, error_text(error))
     if not 200 <= code < 600:  # cut off, or garbage
-        return Reply(Outcome.UNKNOWN, printable(code, text))
+        return Reply(Outcome.UNKNOWN, reply_text(code, text))
     connection.is_doubtful = code == 421
-    return reply_about_mail(code, printable(code, text))
+    return reply_about_mail(code, reply_text(code, text))

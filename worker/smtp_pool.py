@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
+from core import invisible
 from core.circuit_breaker import CircuitBreaker
 
 logger = logging.getLogger(__name__)
@@ -33,11 +34,11 @@ TOO_MUCH = re.compile(r"too (many|much)|concurrent|\b(rate|limit|frequen)", re.I
 
 
 class Unavailable(Exception):
-    """The mail server can't be used at all; carries the reason."""
+    """The mail server can't be used at all; its text says why."""
 
 
 class Busy(Exception):
-    """No connection is free, and no more can be opened now; carries the reason."""
+    """No connection is free, and no more can be opened now; its text says why."""
 
 
 @contextmanager
@@ -232,9 +233,9 @@ class Pool:
             others = self._places_taken - 1
             if not _is_about_number(error, others=others):
                 self._growth.cancelled()
-                raise Unavailable(reason(error)) from error
+                raise Unavailable(error_text(error)) from error
             self._growth.failed()
-            self._refusal = reason(error)
+            self._refusal = error_text(error)
             logger.info("the mail server takes no more than %d connections: %s", others, self._refusal)
         finally:
             if not opened:
@@ -271,19 +272,18 @@ def _tls() -> ssl.SSLContext:
 def _is_about_number(error: Exception, *, others: int) -> bool:
     """Whether there are too many connections: the server says it, or a passing failure means it if `others` work."""
     if isinstance(error, smtplib.SMTPResponseException):
-        says_so = error.smtp_code == 421 and bool(TOO_MUCH.search(reason(error)))
+        says_so = error.smtp_code == 421 and bool(TOO_MUCH.search(error_text(error)))
         return says_so or (others > 0 and error.smtp_code // 100 == 4)
     return others > 0 and isinstance(error, (ConnectionError, TimeoutError, smtplib.SMTPServerDisconnected))
 
 
-def printable(code: int, text: bytes) -> str:
-    """An answer of the server in one line without control characters."""
-    words = text.decode(errors="replace")
-    return f"{code} {''.join(char if char.isprintable() else ' ' for char in words)}".strip()
+def reply_text(code: int, words: bytes | str) -> str:
+    """A reply of the server in one line."""
+    return invisible.one_line(f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}")
 
 
-def reason(error: Exception) -> str:
+def error_text(error: Exception) -> str:
+    """An error in one line; of one that carries a reply of the server, that reply."""
     if isinstance(error, smtplib.SMTPResponseException):
-        words = error.smtp_error
-        return printable(error.smtp_code, words if isinstance(words, bytes) else str(words).encode())
-    return f"{type(error).__name__}: {error}"
+        return reply_text(error.smtp_code, error.smtp_error)
+    return invisible.one_line(f"{type(error).__name__}: {error}")

@@ -8,13 +8,13 @@ import os
 import socket
 import threading
 import time
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from core.observability import logs
+from core.observability.logs import errors_outlived
 
 from . import mail_limits, mailers, notify, outbox, sending
 from .models import Delivery, Heartbeat
@@ -54,9 +54,8 @@ def _take_back() -> None:
     live workers end too. These have RENEWED seconds first, or what they are sending would be sent twice.
     """
     global _answered_at  # noqa: PLW0603
-    are_any, before = Delivery.objects.left_behind().exists(), _answered_at
-    if are_any:
-        if time.monotonic() - before > AWAY:
+    if Delivery.objects.left_behind().exists():
+        if time.monotonic() - _answered_at > AWAY:
             time.sleep(RENEWED)
         outbox.take_back()
     _answered_at = time.monotonic()
@@ -78,11 +77,6 @@ def stop_beating() -> None:
     Heartbeat.objects.filter(name=_name).delete()
 
 
-def errors_outlived() -> AbstractContextManager[None]:
-    """Log an error of one sweep, so that the next one follows; see `logs.errors_outlived`."""
-    return logs.errors_outlived(logger, database="the sweep has to wait for the database", other="the sweep failed")
-
-
 class Sweeper(threading.Thread):
     """Sweeps beside a worker until told to stop. Any number of them, in any number of processes, is safe."""
 
@@ -94,7 +88,7 @@ class Sweeper(threading.Thread):
         pause = INTERVAL
         while not self._stop_now.wait(pause):
             pause = INTERVAL
-            with errors_outlived():
+            with errors_outlived(logger, "the sweep failed"):
                 pause = 0 if sweep() else INTERVAL
                 beat()
         with suppress(DatabaseError, InterfaceError):

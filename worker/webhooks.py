@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 # A service may report a bounce before its answer to the mail is on record: until then it is asked to try again. By 429,
 # as Amazon SNS repeats after no other 4xx, and a 5xx would be an error in the log.
-SOON = timedelta(minutes=10)
+RECENT = timedelta(minutes=10)
 RETRY = 60  # seconds
 
 # What the service gave as the reason, if the other mail server's words are missing or unclear.
@@ -64,7 +64,7 @@ def _record(sender: Any, event: AnymailTrackingEvent, esp_name: str, **kwargs: A
     if event.event_type not in STATES or not event.message_id:
         return
     effect = bounces.record(_report(event))
-    if effect is bounces.Effect.UNKNOWN and event.timestamp and abs(clock.now() - event.timestamp) < SOON:
+    if effect is bounces.Effect.UNKNOWN and event.timestamp and abs(clock.now() - event.timestamp) < RECENT:
         _is_early.set(True)
 
 

@@ -21,17 +21,17 @@ from .redaction import pseudonym, scrub_all
 
 
 @contextmanager
-def errors_outlived(logger: logging.Logger, *, database: str, other: str) -> Iterator[None]:
+def errors_outlived(logger: logging.Logger, text: str) -> Iterator[None]:
     """
-    For the rounds of a loop that must not end: log an error of one, with the text `database` if the database is down
-    and else with `other`, and close the connection.
+    For the rounds of a loop that must not end: log an error of one, without a traceback if the database is down, and
+    close the connection.
     """
     try:
         yield
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("%s: %s", database, type(error).__name__)
+        logger.warning("%s: %s", text, type(error).__name__)
     except Exception:
-        logger.exception(other)
+        logger.exception(text)
     finally:
         connection.close()
 

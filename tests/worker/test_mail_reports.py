@@ -100,7 +100,7 @@ def test_a_mail_given_up_after_deferrals_is_no_reason_to_stop() -> None:
     """It bounced; another one may arrive."""
     given_up = changed("postfix", "Status: 5.1.1", "Status: 4.2.2")
     (report,) = mail_reports.read(given_up.replace(b"smtp; 550 5.1.1", b"smtp; 452 4.2.2"))
-    assert (report.state, report.is_permanent, report.reason) == ("bounced", False, None)
+    assert (report.state, report.is_permanent, report.suppression_reason) == ("bounced", False, None)
 
 
 def test_without_words_the_status_is_all_there_is() -> None:

@@ -1,11 +1,15 @@
 """Another life for what failed."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user
 from verification.models import CaptchaModel
+from worker import outbox
+from worker.classification import Outcome, Reply
 from worker.models import Delivery, Suppression
 from worker.outbox import requeue
 from worker.suppression import lift, suppress
@@ -86,6 +90,16 @@ def test_a_refusal_is_forgotten_once_its_mail_is_sent_again() -> None:
     assert requeue(delivery_id=delivery.pk)
     row = Delivery.objects.get()
     assert (row.cause, row.visible_reason, row.last_reply) == ("", "", "550 5.1.1 no such user")
+
+
+def test_silence_before_it_was_sent_again_does_not_count() -> None:
+    """All its tries: after the first silence the next one is a minute later, and not an hour."""
+    fail(make_delivery(make_captcha(accepted=False)))
+    Delivery.objects.update(last_reply="unanswered: TimeoutError: timed out")
+    assert requeue(delivery_id=Delivery.objects.get().pk)
+    [mine] = outbox.claim(limit=1)
+    outbox.settle(results=[(mine, Reply(Outcome.UNKNOWN, "TimeoutError: timed out"))])
+    assert Delivery.objects.get().lease_until < timezone.now() + timedelta(seconds=2 * outbox.SILENCE)
 
 
 def test_the_command_takes_numbers_or_all(capsys) -> None:

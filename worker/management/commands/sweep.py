@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from core.management import base
+from core.observability.logs import errors_outlived
 from worker import mail_limits, sweeper
 
 
@@ -23,7 +24,7 @@ class Command(base.Command):
             return
         with suppress(KeyboardInterrupt):
             while True:
-                with sweeper.errors_outlived():
+                with errors_outlived(sweeper.logger, "the sweep failed"):
                     self._sweep(options)
                 time.sleep(sweeper.INTERVAL)
         with suppress(DatabaseError, InterfaceError):
