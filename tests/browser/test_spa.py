@@ -139,7 +139,8 @@ def test_an_answer_that_got_lost_does_no_harm(open_client: Callable[..., Page], 
 
     page.route("**/api/users/", drop)
     type_code(page, "en", site.mail.code(email))
-    register(page, "en", username="spalost", password="correct horse b")
+    with page.expect_response(lambda answer: "/captchas/" in answer.url and answer.json()["state"] == "finished"):
+        register(page, "en", username="spalost", password="correct horse b")
     expect(page.get_by_role("status")).to_have_text("There's a problem with the service. Try again later")
     assert dropped == [201]
     register(page, "en")
