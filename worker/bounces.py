@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import product
 
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
 from core import invisible
+from core.observability.counters import Counter
 
-from . import metrics, suppression
+from . import suppression
 from .classification import Cause
 from .models import Delivery, DeliveryQuerySet, Suppression
 
@@ -21,6 +23,14 @@ class Effect(Enum):
     RECORDED = "recorded"
     REPEATED = "repeated"  # it was known already, or something worse was
     UNKNOWN = "unknown"  # about no mail of ours: forged, or the row was purged
+
+
+counted = Counter(
+    "doorcode_mail_reports",
+    "Reports of bounced mails and of complaints, by what they were about and what they changed",
+    ["state", "outcome"],
+    known=product(Delivery.RETURNED, [effect.value for effect in Effect]),
+)
 
 
 @dataclass(frozen=True)
@@ -77,5 +87,5 @@ def record(report: Report) -> Effect:
 
 
 def _counted(report: Report, effect: Effect) -> Effect:
-    metrics.reports.add_after_commit(report.state, effect.value)
+    counted.add_after_commit(report.state, effect.value)
     return effect

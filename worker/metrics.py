@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from core import clock
 from core.observability.counters import Counter, Histogram
 
-from . import mail_limits, notify
+from . import bounces, mail_limits, notify  # noqa: F401 - bounces: its counter is shown too
 from .classification import Cause, Outcome, Reply
 from .models import DEFERRED, PAST_LIMITS, WAITS_FOR_LIMIT, Delivery, Heartbeat
 
@@ -21,7 +21,6 @@ State = Delivery.State
 WAITS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0)  # seconds
 REPLIES = ("2xx", "4xx", "5xx", "5.3.x", "5.7.x", "none")
 REASONS = ("refused", "given_up")
-EFFECTS = ("recorded", "repeated", "unknown")  # see bounces.Effect
 
 tries = Counter(
     "doorcode_mail_tries",
@@ -40,12 +39,6 @@ failed = Counter(
     "doorcode_mails_failed", "Mails that ended without being delivered, by reason", ["reason"], known=product(REASONS)
 )
 accepted_after = Histogram("doorcode_mail_acceptance_seconds", "From the request of a mail to its acceptance", WAITS)
-reports = Counter(
-    "doorcode_mail_reports",
-    "Reports of bounced mails and of complaints, by what they were about and what they changed",
-    ["state", "outcome"],
-    known=product(Delivery.RETURNED, EFFECTS),
-)
 reclaimed = Counter("doorcode_leases_reclaimed", "Mails taken over from a worker whose lease had ended")
 fenced = Counter("doorcode_settles_fenced", "Outcomes that came after another worker had taken the mail over")
 
