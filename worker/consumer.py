@@ -8,8 +8,8 @@ from celery.worker import consumer
 class Consumer(consumer.Consumer):
     """
     Celery's, without the questions to other workers (mingle) and about them (gossip): they are about revoked tasks and
-    elections, which are not used here. The first take a second at each connection to the broker. If the
-    connection is lost at that moment, the worker exits with "Unrecoverable error" (celery 5.7) and does not reconnect.
+    elections, which are not used here. The first take a second at each connection to the broker; if the connection is
+    lost meanwhile, the worker exits with "Unrecoverable error" (celery 5.7) and does not reconnect.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

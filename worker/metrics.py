@@ -47,8 +47,8 @@ def count_try(delivery: Delivery, reply: Reply) -> None:
     """Count the outcome of one try."""
     tries.add(delivery.kind, reply.outcome.value)
     replies.add(reply_class(reply.text))
-    if reply.text.startswith("5") and (cause := reply.cause):  # also one that is tried again, as our rate is the cause
-        refusals.add(cause)
+    if reply.cause and reply.text.startswith("5"):  # also one that is tried again, as our rate is the cause
+        refusals.add(reply.cause)
     if reply.outcome is Outcome.ACCEPTED:
         accepted_after.observe((clock.now() - delivery.created_at).total_seconds())
 

@@ -65,8 +65,9 @@ class StrictAdmin(admin.ModelAdmin):
         """The primary keys among these texts. Some models' are texts, and PostgreSQL has none with a NUL."""
         keys: list[Any] = []
         for text in texts:
-            with suppress(ValidationError):
-                keys += [self.opts.pk.clean(text, None)] if "\0" not in text else []
+            if "\0" not in text:
+                with suppress(ValidationError):
+                    keys.append(self.opts.pk.clean(text, None))
         return keys
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
