@@ -55,11 +55,11 @@ class StrictAdmin(admin.ModelAdmin):
         offered: Any = self.list_filter  # names of fields, and filters of our own
         return lookup in [f"{each}__exact" if isinstance(each, str) else each.parameter_name for each in offered]
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+    def response_action(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse | None:
         """Django would raise an error where a forged form chooses what is no primary key."""
         request.POST = chosen = request.POST.copy()  # type: ignore[assignment]
         chosen.setlist(helpers.ACTION_CHECKBOX_NAME, self.keys(chosen.getlist(helpers.ACTION_CHECKBOX_NAME)))
-        return super().response_action(request, queryset)
+        return super().response_action(request, *args, **kwargs)
 
     def keys(self, texts: Iterable[str]) -> list[Any]:
         """The primary keys among these texts. Some models' are texts, and PostgreSQL has none with a NUL."""
