@@ -83,7 +83,7 @@ class CodeForm(forms.Form):
     `proof`, which the browser got by opening the mail's link or by the right code before.
     """
 
-    email = AddressField(label=_("Email address"), validators=[refuse_registered])
+    email = AddressField(label=_("Email address"))
     # A plain Field without validators, and without maxlength or pattern, which would cut a pasted "12 34".
     captcha = forms.Field(
         label=_("Code"),
@@ -110,6 +110,12 @@ class CodeForm(forms.Form):
     def is_proven(self) -> bool:
         """Whether the visitor needs no code."""
         return verification.holds_proof(self.sign_up, proof=self.new_proof or self.held_proof)
+
+    def clean_email(self) -> str:
+        """The canonical address. Whether it is that of the request is said with the code, by `clean_captcha`."""
+        email: str = self.cleaned_data["email"]
+        refuse_registered(email)
+        return email
 
     def clean_captcha(self) -> str:
         """

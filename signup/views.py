@@ -21,7 +21,7 @@ from django.views import i18n
 from django.views.decorators.cache import cache_control
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.gzip import gzip_page
-from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from core import client_ip, languages, passwords
 from verification import codes
@@ -163,7 +163,7 @@ def _request_code(
     return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
 
 
-@require_GET
+@require_safe
 def status(request: HttpRequest) -> JsonResponse:
     """The delivery state of this browser's newest request, or of the one with the reference `ref`."""
     sign_up = Visitor(request).sign_up

@@ -25,7 +25,7 @@ from signup.models import User
 from verification.models import CaptchaModel
 from verification.states import AlreadyRedeemed, HandleLost, resend_wait
 
-from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, validation_problem
+from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, field_error, validation_problem
 
 EXAMPLE_LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
 _PEOPLE = {
@@ -119,7 +119,10 @@ class NewUserSerializer(FormSerializer):
     password = serializers.CharField(help_text=_("At least 8 characters"))
 
     def get_form(self, fields: dict[str, str]) -> Form:
-        return RegisterForm(fields, sign_up=find_live(fields.get("id", "")))
+        if not fields.get("id"):  # there is no form without a request
+            missing = [str(name) for name in self.fields if not fields.get(str(name))]
+            raise validation_problem({name: field_error(name, ErrorCode.REQUIRED)[name] for name in missing})
+        return RegisterForm(fields, sign_up=find_live(fields["id"]))
 
     def refuse(self, **extra: Any) -> NoReturn:
         sign_up = find_live(self.initial_data.get("id", ""))  # raises AlreadyRedeemed if a parallel call was faster

@@ -59,6 +59,12 @@ def test_both_forms_reveal_registered_addresses_only_if_the_site_says_so(setting
     assert EmailForm({"email": BOB}).is_valid()
 
 
+def test_register_form_keeps_its_names() -> None:
+    """Its fields, in their order, and the methods that clean them are known outside the project."""
+    assert list(form_of(make_captcha()).fields) == ["email", "username", "password", "captcha"]
+    assert {"clean_email", "clean_captcha"} <= set(dir(RegisterForm))
+
+
 def test_shape_errors_come_all_together_and_count_nothing() -> None:
     """The code is not compared, even if it is right."""
     sign_up = make_captcha()

@@ -12,6 +12,7 @@ from django.test import Client
 
 from core import clock
 from signup.models import User
+from signup.urls import urlpatterns
 from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
 from tests.visits import accept, ask, verify
 from verification import codes
@@ -255,6 +256,13 @@ def test_a_resend_mails_no_other_address_than_that_of_its_tab(client: Client, ha
     assert "Your sign-up timed out" in text_of(page)
     assert Delivery.objects.filter(recipient=BOB).count() == 1
     assert client.post("/signup/resend/", {"email": BOB}).status_code == 303
+
+
+def test_head_is_answered_as_get(client: Client) -> None:
+    """RFC 9110 §9.1, on every page whose path has no part that varies."""
+    ask(client)
+    for path in [f"/{page.pattern}" for page in urlpatterns if "<" not in str(page.pattern)]:
+        assert client.head(path).status_code == client.get(path).status_code, path
 
 
 def test_the_status_is_of_this_browser(client: Client, hands: Hands) -> None:

@@ -221,9 +221,21 @@ def test_a_code_of_another_address_is_a_mismatch(api: Api) -> None:
         assert api.register(mine, captcha=right(other)).json()["code"] == "mismatch"
 
 
-@pytest.mark.parametrize("handle", ["", "x", "x" * 24, "\x00" * 24, "й" * 24])
+@pytest.mark.parametrize("sent", [{}, {"id": ""}])
+def test_a_body_without_id_is_told_all_that_it_lacks(api: Api, sent: dict[str, str]) -> None:
+    """As one without an email: nothing timed out."""
+    answer = api.post("/api/users/", sent)
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation")
+    assert codes(answer) == {name: ["required"] for name in ("id", "email", "captcha", "username", "password")}
+    assert codes(api.post("/api/users/", {**sent, "email": ALICE, "captcha": "12", "username": "x"})) == {
+        "id": ["required"],
+        "password": ["required"],
+    }
+
+
+@pytest.mark.parametrize("handle", ["x", "x" * 24, "\x00" * 24, "й" * 24])
 def test_a_lost_handle(api: Api, handle: str) -> None:
-    """Unknown, forged or none: start again; in a path it is a 404."""
+    """Unknown or forged: start again; in a path it is a 404."""
     answer = api.register(make_captcha(), id=handle)
     assert (answer.status_code, answer.json()["code"]) == (400, "session_lost")
     assert codes(answer) == {"id": ["session_lost"]}
