@@ -152,7 +152,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         super().save_model(request, obj, form, change)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """All or none, each as `User.delete` does it: Django's own statement for many locks no account first."""
+        """All or none. `User.delete` locks an account first; Django's own deletion of many does not call it."""
         with transaction.atomic():
             for user in queryset.order_by("pk"):
                 user.delete()
