@@ -92,9 +92,9 @@ def admit(candidates: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> 
     """
     Return the mails that may be sent now, marked as admitted `at`; put the others off.
 
-    To be called in the transaction that locked the candidates and is going to save `admitted_at`. Where a mailbox has a
-    place and other mails wait for it too, one of them may be returned instead. Exact: claims that meet at a mailbox, or
-    at the site's last places, wait for each other's commits.
+    To be called in the transaction that locked the candidates, and is going to save `admitted_at` and to `count` those
+    that it saves. Where a mailbox has a place and other mails wait for it too, one of them may be returned instead.
+    Exact: claims that meet at a mailbox, or at the site's last places, wait for each other's commits.
     """
     asking = [each for each in candidates if each.mailbox and not each.admitted_at and not each.is_held_back]
     admitted = [each for each in candidates if each not in asking]
@@ -209,11 +209,16 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     # Locked until the commit: no two claims take the same place.
     SiteMails.objects.select_for_update().get_or_create(minute=minute)
     room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
-    admitted, surplus = passed[:room], passed[room:]
-    SiteMails.objects.filter(minute=minute).update(**{limit.column: F(limit.column) + len(admitted)})
-    if surplus:
+    if surplus := passed[room:]:
         Delivery.objects.filter(pk__in=[each.pk for each in surplus]).update(next_attempt_at=at + MINUTE)
-    return admitted
+    return passed[:room]
+
+
+def count(leased: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> None:
+    """Count for the site those of leased mails that were admitted `at`."""
+    number = sum(each.admitted_at == at for each in leased)
+    if number and limit.site_rates:
+        SiteMails.objects.filter(minute=_minute(at)).update(**{limit.column: F(limit.column) + number})
 
 
 def _minute(at: datetime) -> datetime:

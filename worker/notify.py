@@ -20,7 +20,9 @@ from core.ratelimit import breaker as redis_breaker
 logger = logging.getLogger(__name__)
 
 PAUSE = 5.0  # seconds without publishing after a failure
-EXPIRES = 360  # seconds a message may wait: three visibility timeouts; the sweeper sends another
+# Seconds a message may wait; the sweeper sends another. The worker's own clock decides, which may be minutes ahead: it
+# would discard all messages, and its mails would leave one after another, 10 s late, by its sweeper.
+EXPIRES = 3_600
 ON_ITS_WAY = "doorcode:notified"  # the cache's key while a message is on its way
 LOST_AFTER = 1  # seconds until that key expires: if the message was lost, the next caller sends another
 

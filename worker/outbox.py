@@ -139,6 +139,7 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     mine = [row for row in mine if row.sign_up_id is None or row.sign_up_id in ready]
     if mine:
         _lease(mine, secrets.token_hex(16), at)
+        mail_limits.count(mine, group, at=at)  # no others: those will be admitted again
     return mine
 
 

@@ -9,7 +9,8 @@ from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db.models import BLANK_CHOICE_DASH, Q
+from django.db import transaction
+from django.db.models import BLANK_CHOICE_DASH, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
@@ -149,6 +150,12 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         if not change:
             obj.is_active = True
         super().save_model(request, obj, form, change)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """All or none. `User.delete` locks an account first; Django's own deletion of many does not call it."""
+        with transaction.atomic():
+            for user in queryset.order_by("pk"):
+                user.delete()
 
     @admin.display(description=_("state"))
     def standing(self, user: User) -> Any:

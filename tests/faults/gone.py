@@ -1,7 +1,7 @@
 """
 Hosts that are gone: `python -m tests.faults.gone`, as root, prints how many seconds a query, which PostgreSQL's host took
 before it was cut off, waits for its answer; and how many a web that is cut off in a transaction keeps its locks.
-Connections are as the settings make them.
+Connections are as the settings make them; with the argument `pgbouncer` the query goes through PgBouncer.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import psycopg
 from django.db import OperationalError, connection, transaction
 
 from tests.faults.network import Network, enter
+from tests.faults.test_pgbouncer import PgBouncer
 from tests.servers import Postgres, process
 
 
@@ -24,14 +25,19 @@ def main() -> None:
     network = Network("postgresql", "web")
     network.make()
     with Postgres(host=network.hosts["postgresql"]) as postgres:
-        os.environ |= {
-            "DATABASE_URL": f"{postgres.url}/postgres",
-            "DEBUG": "true",
-            "DJANGO_SETTINGS_MODULE": "core.settings",
-        }
-        django.setup()
-        print(f"{_unanswered(network):.1f}")
-        print(f"{_locked(network, postgres):.1f}")
+        if "pgbouncer" in sys.argv:
+            with PgBouncer(postgres) as pgbouncer:
+                _set_up(pgbouncer.url)
+                print(f"{_unanswered(network):.1f}")
+        else:
+            _set_up(f"{postgres.url}/postgres")
+            print(f"{_unanswered(network):.1f}")
+            print(f"{_locked(network, postgres):.1f}")
+
+
+def _set_up(database: str) -> None:
+    os.environ |= {"DATABASE_URL": database, "DEBUG": "true", "DJANGO_SETTINGS_MODULE": "core.settings"}
+    django.setup()
 
 
 def _unanswered(network: Network) -> float:

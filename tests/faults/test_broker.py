@@ -95,6 +95,17 @@ def test_the_sweep_command_needs_neither_redis_nor_worker(system: System, redis:
     assert len(sink.parsed("alice@example.com")) == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_command_that_was_stopped_is_not_taken_for_a_live_one(system: System, number: signal.Signals) -> None:
+    """Its heartbeat is gone with it, whether a person stops it or systemd."""
+    beats = "SELECT name FROM worker_heartbeat"
+    with system.start("sweep", "manage.py", "sweep") as sweep:
+        wait_until(lambda: system.rows(beats), "its heartbeat")
+        sweep.send_signal(number)
+        assert sweep.wait(timeout=30) == 0
+    assert system.rows(beats) == []
+
+
 def test_two_workers_and_two_sweepers_send_once(system: System, sink: Sink) -> None:
     """Whoever is faster."""
     with system.worker("one", *WORKER), system.worker("two", *WORKER), system.start("sweep", "manage.py", "sweep"):

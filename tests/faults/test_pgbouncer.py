@@ -3,6 +3,8 @@
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -35,9 +37,8 @@ class PgBouncer(Server):
             connection.execute((FOLDER / "role.sql").read_text())
             connection.execute(f"ALTER ROLE doorcode PASSWORD '{PASSWORD}'")
         text = (FOLDER / "pgbouncer.ini").read_text().replace("6432", str(self.port))
-        text = text.replace(
-            "port=5432 dbname=doorcode", f"port={postgres.port} dbname={self.direct.rpartition('/')[2]}"
-        )
+        where = f"host={postgres.host.address} port={postgres.port} dbname={self.direct.rpartition('/')[2]}"
+        text = text.replace("host=127.0.0.1 port=5432 dbname=doorcode", where)
         (self.folder / "pgbouncer.ini").write_text(text.replace("/etc/pgbouncer", str(self.folder)))
         (self.folder / "userlist.txt").write_text(f'"doorcode" "{PASSWORD}"\n')
         self.folder.chmod(0o755)  # as root it refuses to start, so it runs as PostgreSQL does
@@ -101,6 +102,14 @@ def test_connections_have_the_time_outs_of_the_settings(pgbouncer: PgBouncer) ->
         for name, value in sent.items():
             assert connection.execute(f"SHOW {name}").fetchone() == (value.replace("\\ ", " "),)
     assert len(sent) == 7
+
+
+@pytest.mark.netns
+def test_a_host_of_postgresql_that_is_gone_is_noticed() -> None:
+    """As soon as without PgBouncer: what waits for its answer holds a thread of a web or a worker."""
+    command = [sys.executable, "-m", "tests.faults.gone", "pgbouncer"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert 5 < float(done.stdout) < 20
 
 
 def test_a_restart_of_postgresql_is_over_when_it_is_back(system: System, own_postgres: Postgres) -> None:

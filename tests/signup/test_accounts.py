@@ -265,8 +265,8 @@ def test_createsuperuser_is_active_and_activated() -> None:
 
 DELETED = """
 import threading
+from django.contrib import admin
 from django.db import connection
-from django.db.models.signals import pre_delete
 from signup.accounts.services import request_password_reset
 from signup.models import User
 from worker.models import Delivery
@@ -275,20 +275,29 @@ def ask():
     request_password_reset(address="alice@example.com", language="en")
     connection.close()
 asking = threading.Thread(target=ask)
-def meanwhile(**kwargs):  # what is to be deleted with the account has been read
-    asking.start()
-    asking.join(1)
-pre_delete.connect(meanwhile, sender=User)
-alice.delete()
+def meanwhile(execute, sql, *args):
+    if sql.startswith('DELETE FROM "signup_user"'):  # what belongs to the account is deleted
+        asking.start()
+        asking.join(1)
+    return execute(sql, *args)
+with connection.execute_wrapper(meanwhile):
+    DELETE
 asking.join()
 print("LEFT", User.objects.count(), list(Delivery.objects.values_list("kind", "user")))
 """
 
 
 @pytest.mark.postgres
-def test_an_account_can_be_deleted_while_somebody_asks_for_a_reset(postgres: Postgres, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "delete", ["alice.delete()", "admin.site.get_model_admin(User).delete_queryset(None, User.objects.all())"]
+)
+def test_an_account_can_be_deleted_while_somebody_asks_for_a_reset(
+    postgres: Postgres, tmp_path: Path, delete: str
+) -> None:
     """Neither fails: the account is gone, and the mail is one for nobody."""
     nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
     memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
     system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
-    assert "LEFT 0 [('password_reset', None)]" in system.manage("shell", "-v", "0", "-c", DELETED)
+    assert "LEFT 0 [('password_reset', None)]" in system.manage(
+        "shell", "-v", "0", "-c", DELETED.replace("DELETE\n", f"{delete}\n")
+    )

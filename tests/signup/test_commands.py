@@ -19,7 +19,7 @@ from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_deli
 from tests.visits import ask, verify
 from verification.models import AddressGuesses, CaptchaModel
 from worker import suppression
-from worker.models import Delivery, Suppression
+from worker.models import Delivery, Heartbeat, Suppression
 
 pytestmark = pytest.mark.django_db
 
@@ -243,6 +243,12 @@ def test_sweep_prints_json(notified, capsys) -> None:
     make_delivery()
     call_command("sweep", "--once", "--json")
     assert printed(capsys) == {"waiting": 1}
+
+
+def test_one_sweep_is_not_taken_for_a_live_sweeper(notified) -> None:
+    """Nobody sweeps after it."""
+    call_command("sweep", "--once")
+    assert not Heartbeat.objects.exists()
 
 
 @pytest.fixture

@@ -409,21 +409,25 @@ LOCKED = """
 import os, psycopg
 from signup import services
 from worker import outbox
+from worker.models import SiteMails
 sign_up = services.request_code(address="alice@example.com", language="en", held={})
 with psycopg.connect(os.environ["DATABASE_URL"]) as other:
     other.execute("SELECT 1 FROM verification_captchamodel WHERE id = %s FOR NO KEY UPDATE", [sign_up.pk])
     print("CLAIMED", len(outbox.claim(limit=5)), end=" ")
-print(len(outbox.claim(limit=5)))
+print(len(outbox.claim(limit=5)), "COUNTED", *SiteMails.objects.values_list("mails", flat=True))
 """
 
 
 @pytest.mark.postgres
 def test_a_claim_passes_over_a_request_that_is_locked(postgres: Postgres, tmp_path: Path) -> None:
-    """Who asks for a mail again holds its request, and then its mails: waiting for it could be a deadlock."""
+    """
+    Who asks for a mail again holds its request, and then its mails: waiting for it could be a deadlock. The mail counts
+    for the site once.
+    """
     nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
-    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
-    assert "CLAIMED 0 1" in system.manage("shell", "-v", "0", "-c", LOCKED)
+    more = {"redis": "memory://", "CELERY_BROKER_URL": "memory://", "LIMIT_MAILS_SITE": "10/h"}
+    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **more)
+    assert "CLAIMED 0 1 COUNTED 1" in system.manage("shell", "-v", "0", "-c", LOCKED)
 
 
 CROSSED = """

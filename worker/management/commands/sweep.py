@@ -1,3 +1,4 @@
+import signal
 import time
 from argparse import ArgumentParser
 from contextlib import suppress
@@ -19,16 +20,22 @@ class Command(base.Command):
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["once"]:
-            self._sweep(options)
-            return
+        try:
+            if options["once"]:
+                self._sweep(options)
+            else:
+                self._sweep_until_stopped(options)
+        finally:
+            with suppress(DatabaseError, InterfaceError):
+                sweeper.stop_beating()
+
+    def _sweep_until_stopped(self, options: dict[str, Any]) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as by Ctrl-C
         with suppress(KeyboardInterrupt):
             while True:
                 with errors_outlived(sweeper.logger, "the sweep failed"):
                     self._sweep(options)
                 time.sleep(sweeper.INTERVAL)
-        with suppress(DatabaseError, InterfaceError):
-            sweeper.stop_beating()
 
     def _sweep(self, options: dict[str, Any]) -> None:
         found = mail_limits.claimable().count()
