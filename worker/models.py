@@ -144,7 +144,7 @@ class Delivery(models.Model):
     class Reason(models.TextChoices):
         LIMIT = "limit", _("waits for the mail limit")
         ACCEPTED = "accepted", _("accepted")
-        DEFERRED = "deferred", _("not now, said the mail server")
+        DEFERRED = "deferred", _("deferred by the mail server")
         REFUSED = "refused", _("refused by the mail server")
         MUTED = "muted", _("muted by the owner")
         SUPPRESSED = "suppressed", _("not sent: the address is suppressed")
