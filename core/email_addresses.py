@@ -17,8 +17,8 @@ MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets; em
 # line and paragraph separators: none belongs in an address, and NFKC or IDNA would silently drop some of them.
 _FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
-# What is copied together with an address: nothing that an address can begin or end with. Of ASCII and of its full-width
-# forms, which NFKC folds to it, these characters alone; of all others any punctuation.
+# Characters that are copied together with an address, and with which no address can begin or end. Of ASCII and of its
+# full-width forms, which NFKC folds to it, these alone; of all others any punctuation.
 _FOREIGN = r"[\p{P}--[\x00-\x7f\ufe30-\ufe6f\uff01-\uff5e]]"
 _BEFORE = regex.compile(rf"""[{invisible.CHARACTERS}{_FOREIGN}\s,;:(\[<"＜，；：（]*+""", regex.V1)
 _AFTER = regex.compile(rf"""[{invisible.CHARACTERS}{_FOREIGN}\s,;:)\]>".!?＞，；：）．！？]*+""", regex.V1)

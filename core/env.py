@@ -97,7 +97,7 @@ class Env(environ.Env):  # type: ignore[misc]
         if is_weak_key(key) and not debug:
             raise ImproperlyConfigured(
                 "SECRET_KEY is missing, shorter than 32 characters, made of few different characters, or a known "
-                "example. Set SECRET_KEY to a long random value, for example from `python -c 'import secrets; "
+                "example. Set SECRET_KEY to a long random value, for example from `python3 -c 'import secrets; "
                 "print(secrets.token_urlsafe(50))'`, or set DEBUG=true on your own machine. / "
                 "缺少 SECRET_KEY，或其长度不足 32 个字符、字符种类过少、是众所周知的示例。"
                 "请将 SECRET_KEY 设为足够长的随机值；仅在本机开发时可设置 DEBUG=true。"

@@ -10,7 +10,7 @@ from django.conf.locale import LANG_INFO
 from django.utils import translation
 
 MAX_LENGTH = 16  # characters of a language's code
-BASE = "en"  # the language of the sources: what stands in for every other
+BASE = "en"  # the language of the sources, shown where a translation is missing
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:

@@ -170,7 +170,7 @@ DATABASES = {
                 "timeout": 5,
                 "reconnect_timeout": 5,
                 # Seconds after which one unused connection is closed. After a restart of PostgreSQL a request meets
-                # the dead connections one by one, and the pool pauses longer before each (docs/decisions/0080).
+                # the broken connections one by one, and the pool pauses longer before each (docs/decisions/0080).
                 "max_idle": 5,
             },
         },

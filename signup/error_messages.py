@@ -38,7 +38,7 @@ def explain(error: states.SignUpError) -> ValidationError:
 
 
 def resent(result: Resent) -> str:
-    """What became of the wish for another mail."""
+    """The answer to a request for another mail."""
     if result.is_new_code:
         return _("We've sent a new code")
     if result.waiting is None:

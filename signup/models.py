@@ -115,7 +115,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     created_at = models.DateTimeField(_("created"), default=clock.now)
     activated_at = models.DateTimeField(_("activated"), null=True, blank=True)
-    # What the site asked for beside the button (templates/brand/terms.html), in words; empty if it asked nothing.
+    # The text of the terms next to the button (templates/brand/terms.html); empty if the site has none.
     terms = models.TextField(_("accepted terms"), blank=True, default="", db_default="")
     terms_accepted_at = models.DateTimeField(_("terms accepted"), null=True, blank=True)
     # Part of the session hash, and no secret. A new value ends the account's sessions and reset links.
@@ -177,7 +177,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         self._password_removed = False
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete the row and what belongs to it; locked first, or a mail that is posted meanwhile would be left."""
+        """Delete the row and its related rows; locked first, or a mail that is posted meanwhile would be left."""
         with transaction.atomic():
             User.objects.select_for_update().filter(pk=self.pk).first()
             return super().delete(*args, **kwargs)

@@ -97,7 +97,7 @@ def languages(since: datetime) -> list[tuple[str, int]]:
 
 
 def limits(since: datetime) -> list[tuple[Any, int]]:
-    """What the limits in the database did. What was answered 429 is counted for /metrics."""
+    """The effects of the limits in the database. Requests that were answered 429 are counted for /metrics."""
     codes = CaptchaModel.objects.filter(created_at__gte=since).aggregate(
         used_up=Count("pk", filter=Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)),
         longer=Count("pk", filter=Q(length__gt=settings.CAPTCHA_LENGTH)),

@@ -37,7 +37,7 @@ from .visitor import Visitor
 
 NEXT_LENGTH = 300  # characters; a longer path is dropped, as a cookie holds 4 KiB
 DRAFT_PAGES = ("signup", "signup_verify", "login", "password_reset")
-# What answers POST alone may answer with a page; where its visitor finds that page again.
+# Views that take POST alone, each with the one to open where a link or a change of language leads to its path.
 POST_ONLY = {"signup_resend": "signup_verify", "signup_change": "signup_verify", "logout": "home"}
 
 
@@ -96,7 +96,7 @@ def verify(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def check_username(request: HttpRequest) -> JsonResponse:
-    """What is wrong with a username that is being typed; nothing for a visitor who has not proven the mailbox."""
+    """The error of a username that is being typed; empty for a visitor who has not proven the mailbox."""
     limits.VERIFY.hit(request)
     visitor = Visitor(request)
     sign_up = visitor.sign_up

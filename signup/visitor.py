@@ -183,7 +183,7 @@ class Visitor:
 
     @cached_property
     def typed(self) -> dict[str, str]:
-        """What the visitor typed into the page's form: this POST, else the draft from before a change of language."""
+        """The typed fields of the page's form: of this POST, else of the draft from before a change of language."""
         is_post = self.request.method == "POST"
         source = self.request.POST if is_post else draft_cookie(self.request.path).read(self.request, dict) or {}
         typed = {name: str(source.get(name, "")) for name in DRAFT_FIELDS}

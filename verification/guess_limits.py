@@ -23,14 +23,14 @@ WINDOW = timedelta(hours=24)  # rolling
 
 
 class Required(NamedTuple):
-    """What a code needs now."""
+    """The length that a code must have now."""
 
     length: int  # digits
     link_only: bool  # no code is long enough
 
 
 def required(*, address: str | None, at: datetime) -> Required:
-    """What a code of a canonical address needs now. Without an address, only the site's wrong guesses count."""
+    """Return it for a code of a canonical address. Without an address, only the site's wrong guesses count."""
     counts = address and settings.LIMIT_GUESSES_ADDRESS
     rows = AddressGuesses.objects.filter(address=address) if counts else []
     return _required_after([guess for row in rows for guess in row.since(at - WINDOW)], at)

@@ -1,4 +1,4 @@
-"""What became of an accepted mail: it bounced, or its reader reported it as spam. Reports may come in any order."""
+"""Reports about accepted mails: a mail bounced, or its reader reported it as spam. They may come in any order."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -18,7 +18,7 @@ State = Delivery.State
 
 
 class Effect(Enum):
-    """What a report changed."""
+    """The effect of a report."""
 
     RECORDED = "recorded"
     REPEATED = "repeated"  # it was known already, or something worse was
@@ -67,8 +67,8 @@ def record(report: Report) -> Effect:
     Record a report with its mail, and suppress the address if it says so. A complaint outweighs a bounce, and a
     bounce everything else; so the order of reports doesn't matter, nor does a repeated one.
 
-    If the mail server's answer to a mail is not on record yet, the report shows that the mail was accepted. What its
-    worker records then comes too late, and changes nothing.
+    If the mail server's answer to a mail is not on record yet, the report shows that the mail was accepted. Its worker
+    then records the answer too late, and changes nothing.
     """
     delivery = report.find().select_for_update(of=("self",)).first()
     if delivery is None:

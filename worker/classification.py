@@ -1,4 +1,4 @@
-"""What the answer to a mail means for it, and whose a refusal is: the mailbox's, ours, or the mail service's own."""
+"""The meaning of a mail server's answer, and the cause of a refusal: the mailbox, this site, or the mail service."""
 
 import re
 import tomllib
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Outcome(Enum):
-    """What became of a try to send a mail."""
+    """The result of a try to send a mail."""
 
     ACCEPTED = "accepted"
     DEFERRED = "deferred"  # not now: 4xx, 5xx about our rate, a time-out, a hang-up before the final dot

@@ -101,7 +101,7 @@ def mx() -> Finding:
 
 
 def ptr() -> Finding:
-    """Whether the public addresses of the mail server have names. What it sends from may be another machine."""
+    """Whether the public addresses of the mail server have names. It may send from another machine."""
     host, lookups = settings.MAIL_ROUTES[0].options.get("host"), Lookups()
     if not host:
         return skipped(_("EMAIL_URL names a mail service"))

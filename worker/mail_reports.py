@@ -120,7 +120,7 @@ def _blocks(part: MIMEPart) -> list[EmailMessage]:
 
 
 def _content(part: MIMEPart) -> bytes:
-    """What a part holds, decoded."""
+    """The decoded content of a part."""
     return cast(bytes, part.get_payload(decode=True))
 
 

@@ -144,7 +144,7 @@ class Delivery(models.Model):
     class Reason(models.TextChoices):
         LIMIT = "limit", _("waits for the mail limit")
         ACCEPTED = "accepted", _("accepted")
-        DEFERRED = "deferred", _("not now, said the mail server")
+        DEFERRED = "deferred", _("deferred by the mail server")
         REFUSED = "refused", _("refused by the mail server")
         MUTED = "muted", _("muted by the owner")
         SUPPRESSED = "suppressed", _("not sent: the address is suppressed")
@@ -292,7 +292,7 @@ class Delivery(models.Model):
 
     @property
     def is_suppressed(self) -> bool:
-        """Whether it is sign-up mail for an address that bounced, or whose owner complained: whoever asks is told."""
+        """Whether it is sign-up mail for an address that bounced or complained. Its page says that it failed."""
         return self.suppression is not None and not self.is_about_account and not self.is_muted
 
     @property
@@ -347,8 +347,8 @@ class Heartbeat(models.Model):
 
 class Suppression(models.Model):
     """
-    An address that gets no sign-up mail until a time. Whoever asks for a code there is told that none can be sent,
-    unless the reason is that its owner disowned a sign-up: no page tells that to anybody else.
+    An address that gets no sign-up mail until a time. A visitor who asks for a code there sees that none can be sent,
+    unless the reason is that its owner disowned a sign-up, which no page shows to anybody else.
     """
 
     class Reason(models.TextChoices):

@@ -1,4 +1,4 @@
-"""What mail services report at /anymail/<service>/tracking/, which django-anymail checks and reads."""
+"""Reports of mail services at /anymail/<service>/tracking/, which django-anymail checks and parses."""
 
 import logging
 import re
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 RECENT = timedelta(minutes=10)
 RETRY = 60  # seconds
 
-# What the service gave as the reason, if the other mail server's words are missing or unclear.
+# Reasons that a service names, used if the other mail server's words are missing or unclear.
 CAUSES = {
     RejectReason.INVALID: Cause.MAILBOX,
     RejectReason.BOUNCED: Cause.MAILBOX,

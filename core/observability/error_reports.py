@@ -15,7 +15,7 @@ from django.views.debug import SafeExceptionReporterFilter
 
 from . import redaction
 
-# What a report may contain, of the process and of the error; a list of secrets to remove would never be complete.
+# The keys that a report may have, of the process and of the error; a list of secrets to remove would never be complete.
 _KEPT = {"platform", "environment", "release", "server_name", "sdk"}
 _KEPT |= {"event_id", "timestamp", "level", "logger", "transaction", "tags", "exception", "logentry"}
 

@@ -34,7 +34,7 @@ def scrub(text: str) -> str:
 
 
 def scrub_all(value: Any) -> Any:
-    """Scrub every text within a value. What is neither text nor number is converted to text."""
+    """Scrub every text within a value. A value that is neither text nor number is converted to text."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, Mapping):

@@ -1,5 +1,5 @@
 """
-What the pages of operators share: lists that cost the same at a million rows (see
+The base of the operators' pages: lists that cost the same at a million rows (see
 docs/decisions/0040-lists-count-only-as-far-as-they-show.md), searches, and confirmed actions.
 """
 
@@ -160,7 +160,7 @@ class LogAdmin(ReadOnlyAdmin):
     has_delete_permission = ReadOnlyAdmin.has_change_permission
 
     def has_send_permission(self, request: HttpRequest) -> bool:
-        """Who may use the actions: looking at a log is not enough to send mails."""
+        """Whether the operator may use the actions: the permission to look at a log is not enough to send mails."""
         return request.user.has_perm("worker.change_delivery")
 
     def find(self, rows: QuerySet, word: str) -> list[Any]:

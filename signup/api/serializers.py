@@ -1,6 +1,6 @@
 """
-What each call takes and returns. Fields document; the forms of the pages validate, so that pages and calls accept the
-same input and refuse it with the same messages.
+The input and the response of each call. Serializers document them; the forms of the pages validate, so that pages and
+calls accept the same input and refuse it with the same messages.
 """
 
 from typing import Any, ClassVar, NoReturn
@@ -176,7 +176,7 @@ class DeletionSerializer(FormSerializer):
         return CurrentPasswordForm({"old_password": fields.get("password", "")}, request=self.context["request"])
 
 
-# What a client may know of its sign-up request: the same for every address.
+# All that a client may know of its sign-up request. It is the same for every address.
 @_example(id=_ID, code_length=4, expires_in=600, resend_after=60, status_url=_STATUS_URL)
 class CodeRequestSerializer(serializers.Serializer[CaptchaModel]):
     id = serializers.CharField(source="handle", help_text=_("Unguessable; keep it until the account is created"))

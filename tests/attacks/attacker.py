@@ -30,7 +30,7 @@ DAY = timedelta(hours=24)
 
 @dataclass
 class Chances:
-    """The guesses that were compared, each with its moment and the chance that it would have been right."""
+    """The guesses that were compared, each with its time and the chance that it would have been right."""
 
     guesses: list[tuple[datetime, float]] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ def at_one_address(hands: Hands, *, address: str, hours: int = 48, browsers: int
     """
     Guess at one address. Each mail is accepted at once, whatever the budgets say: that is the stranger's best case.
 
-    Every quarter of an hour, and a moment before and after each full day: ask from new browsers, ask old ones again,
+    Every quarter of an hour, and just before and after each full day: ask from new browsers, ask old ones again,
     guess until nothing is compared any more.
     """
     chances, held = Chances(), []

@@ -89,7 +89,7 @@ def test_07_of_200_parallel_wrong_codes_at_most_five_are_compared(site: System) 
 @pytest.mark.redis
 @pytest.mark.postgres
 def test_08_of_50_parallel_right_codes_one_makes_an_account(site: System) -> None:
-    """One 201 with one token. The others hold all tries at that moment, or come late; none gets anything."""
+    """One 201 with one token. The others hold all tries meanwhile, or come late; none gets anything."""
     given = asked(site, "race-right@example.com") | {"password": PASSWORD}
     answers = at_once(50, lambda n: call(site, "/api/users/", given | {"username": f"racer{n % 5}"}))
     made = [answer.json() for answer in answers if answer.status_code == 201]

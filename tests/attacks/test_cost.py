@@ -28,7 +28,7 @@ SIZE = 65_536  # bytes; what a body may have
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 TOKEN = "a" * 32  # of CSRF: cookie and header agree
 
-MARKS = "a" + "\u0315\u0300" * SIZE  # combining marks in an order that normalization has to mend
+MARKS = "a" + "\u0315\u0300" * SIZE  # combining marks in an order that normalization has to change
 TEXTS = {
     "marks": MARKS,
     "an address of marks": f"a@{MARKS}",

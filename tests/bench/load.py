@@ -135,10 +135,10 @@ class Generator:
 
     def obey(self, command: dict[str, Any]) -> dict[str, Any]:
         """
-        Ask `path` once for each of `visits` (name, fields). Return moments and latencies in seconds, and statuses.
+        Ask `path` once for each of `visits` (name, fields). Return times and latencies in seconds, and statuses.
 
         With `rate`, requests begin at that many a second whatever becomes of those before (their latency counts from
-        the moment they were due); without, each of `clients` asks as fast as it is answered.
+        the time at which they were due); without, each of `clients` asks as fast as it is answered.
         """
         visits, rate = command["visits"], command.get("rate")
         position, lock = itertools.count(), threading.Lock()

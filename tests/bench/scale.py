@@ -99,7 +99,7 @@ def table(units: Mapping[str, float]) -> str:
         "processors for the workers": [f"{each.worker_cores:,.1f}" for each in needs],
         "worker processes": [f"{each.worker_processes:,}" for each in needs],
         "memory of workers, GiB": [f"{each.worker_processes * units['worker_peak_mib'] / 1024:,.1f}" for each in needs],
-        "database connections at the most": [f"{each.connections:,}" for each in needs],
+        "database connections": [f"{each.connections:,}" for each in needs],
         "PgBouncer": ["wanted" if each.connections > 100 else "not needed" for each in needs],
         "Redis, MiB": [f"{each.redis_mib:,.0f}" for each in needs],
         "rows written a second, at the peak": [f"{each.row_writes:,.0f}" for each in needs],

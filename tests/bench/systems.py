@@ -46,7 +46,7 @@ class Database(Postgres):
     def make(self, template: str = "template1", *, waits: bool = False) -> str:
         """
         Make a database as the one at the URL `template` is. With `waits`, a commit waits for the disk, as deployments
-        have it; without, it does not: figures of processor time and rates shall not be those of this machine's disk.
+        have it; without, it does not: figures of processor time and rates must not depend on this machine's disk.
         """
         url = self.new_database(template.rpartition("/")[2])
         if not waits:

@@ -1,5 +1,6 @@
 """The links of the pages in docs/ work, and the pages load nothing from other hosts."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -74,6 +75,32 @@ def test_the_example_of_a_sites_own_words_names_its_encoding() -> None:
     """msgfmt takes the header from the file, and Python reads a catalogue without one as ASCII: no page would work."""
     [example] = re.findall(r"```po\n(.+?)```", (ROOT / "docs/how-to/add-a-language.md").read_text(), re.DOTALL)
     assert example.startswith('msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n')
+
+
+def test_the_wrapper_of_bounces_reads_the_environment_as_systemd_does(tmp_path: Path) -> None:
+    """Recipes have quotes around a sender. With them left on, no report of a bounce would be read."""
+    page = (ROOT / "docs" / "how-to" / "bounces.md").read_text()
+    wrapper = page.partition("## The wrapper")[2].partition("```sh\n")[2].partition("```")[0]
+    for path, instead in {
+        "/etc/doorcode.env": f"{tmp_path}/doorcode.env",
+        "/srv/doorcode/app": f"{tmp_path}",
+        "/srv/doorcode/venv/bin/python manage.py bounce": "env",
+    }.items():
+        assert path in wrapper
+        wrapper = wrapper.replace(path, instead)
+    (tmp_path / "doorcode.env").write_text(
+        "# SECRET_KEY=old\nSECRET_KEY=a$b=\n"
+        'DEFAULT_FROM_EMAIL="示例学校 <10001@qq.com>"\n'
+        """EMAIL_REPLY_TO='"Smith, Inc." <a@example.com>'\n"""
+    )
+    printed = subprocess.run(
+        ["sh", "-c", wrapper], env={"PATH": os.defpath}, capture_output=True, text=True, check=True
+    )
+    assert {
+        "SECRET_KEY=a$b=",
+        "DEFAULT_FROM_EMAIL=示例学校 <10001@qq.com>",
+        'EMAIL_REPLY_TO="Smith, Inc." <a@example.com>',
+    } <= set(printed.stdout.splitlines())
 
 
 @pytest.mark.parametrize("page", TOP, ids=lambda page: page.name)

@@ -75,7 +75,7 @@ def test_a_worker_outlives_a_redis_that_goes_while_it_sends(system: System, redi
 
 
 def test_a_worker_outlives_a_redis_that_goes_while_it_starts(system: System, redis: Redis, sink: Sink) -> None:
-    """It asks no other worker for anything: a broker that goes away at that moment would end it."""
+    """It asks no other worker for anything: a broker that goes away meanwhile would end it."""
     with system.start("worker", *WORKER, "worker") as worker:
         wait_until(lambda: "Connected to redis" in system.log("worker"), "the worker's connection")
         redis.stop(signal.SIGKILL)

@@ -98,7 +98,7 @@ def test_every_label_is_translated(admin: Client, path: str, language: str) -> N
             {"state": "failed", "last_reply": "550 5.1.1 no such user"},
             ("failed", "refused by the mail server", "no such"),
         ),
-        ({"last_reply": "451 later", "attempts": 3}, ("pending", "not now, said the mail server", ">3<")),
+        ({"last_reply": "451 later", "attempts": 3}, ("pending", "deferred by the mail server", ">3<")),
         (
             {"last_reply": "554 DT:SPM", "state": "failed", "cause": "content"},
             ("failed", "refused by the mail server", "us: the content of the mail · 554 DT:SPM"),

@@ -20,6 +20,6 @@ def test_a_lost_connection_is_a_connection_error(channel: SimpleNamespace) -> No
 
 @pytest.mark.parametrize("channel", LOST)
 def test_kombu_still_needs_the_workaround(channel: SimpleNamespace) -> None:
-    """If this fails, kombu was mended: delete worker/kombu_workaround.py and this file."""
+    """If this fails, kombu was fixed: delete worker/kombu_workaround.py and this file."""
     with pytest.raises(AttributeError):
         kombu_workaround._parameters(channel)

@@ -484,7 +484,7 @@ def test_a_socket_is_shut_when_its_time_is_over() -> None:
 
 
 def test_an_encrypted_socket_that_is_shut_stays_encrypted() -> None:
-    """Its user may be writing a mail at that moment, and no part of it leaves as plain text."""
+    """Its user may be writing a mail meanwhile, and no part of it leaves as plain text."""
     left, right = socket.socketpair()
     with (
         right,

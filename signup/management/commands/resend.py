@@ -32,7 +32,7 @@ class Command(base.Command):
             text = _("%(email)s is suppressed and gets no sign-up mail. Lift that with manage.py unlock --unmute")
             raise CommandError(text % {"email": address}) from error
         except ResendTooSoon as error:
-            text = _("A mail was requested a moment ago. Try again in %(n)d s")
+            text = _("A mail was requested just now. Try again in %(n)d s")
             raise CommandError(text % {"n": error.retry_after}) from error
         lines = [result % {"email": address, "number": number}]
         self.print_about(address, options, {"delivery": number, "dry_run": dry_run}, lines)

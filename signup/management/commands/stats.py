@@ -9,7 +9,7 @@ from signup import statistics
 
 
 class Command(base.Command):
-    help = gettext_lazy("Show how sign-ups and mails fared in the last hours")
+    help = gettext_lazy("Count the sign-ups and mails of the last hours by their result")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
