@@ -30,11 +30,15 @@ class QuietHandler(WSGIRequestHandler):
         """No access log: it would hold the tokens of links."""
 
 
+class Server(ThreadedWSGIServer):
+    request_queue_size = 128  # connections that wait; of Django's 10 the kernel resets some when 50 come at once
+
+
 def run(*, port: int, mail_port: int) -> int:
     """Run until Ctrl-C or SIGTERM; return the exit status."""
     translation.activate(base.language())
     try:
-        server = ThreadedWSGIServer(("127.0.0.1", port), QuietHandler, ipv6=False)
+        server = Server(("127.0.0.1", port), QuietHandler, ipv6=False)
     except OSError:
         print(_("Port %(port)s is taken. Choose another: make demo PORT=8080") % {"port": port}, file=sys.stderr)
         return 1

@@ -4,10 +4,11 @@ import html
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,10 +84,18 @@ def test_a_newcomer_registers_and_finds_the_account_again(tmp_path: Path, path: 
         assert "Doorcode 已启动。" in stop(running, signal.SIGTERM)
 
 
+def test_a_hundred_connections_may_come_at_once(tmp_path: Path) -> None:
+    """They wait while the demo is busy, and none is reset."""
+    port = free_port()
+    with demo(tmp_path, port, path="/nowhere") as running, ExitStack() as connections:
+        wait_until(lambda: listens(port), "the demo")
+        running.send_signal(signal.SIGSTOP)
+        for _number in range(100):
+            connections.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+
+
 def test_a_taken_port_is_reported(tmp_path: Path) -> None:
     """In the operator's language, with a way out, and nothing stays behind."""
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for lang, text in (("en_US.UTF-8", f"Port {port} is taken"), ("zh_CN.UTF-8", f"端口 {port} 已被占用")):
