@@ -111,7 +111,7 @@ def test_links_of_the_first_pages_lead_somewhere(page: Path) -> None:
 
 
 def test_each_alert_names_a_runbook_that_is_there() -> None:
-    """Who is woken has a page to open."""
+    """An operator who is woken has a page to open."""
     for rules in (ROOT / "docs").rglob("alerts.yml"):
         alerts = [rule for group in yaml.safe_load(rules.read_text())["groups"] for rule in group["rules"]]
         books = {rule["alert"]: ROOT / rule["annotations"]["runbook"] for rule in alerts}

@@ -247,7 +247,7 @@ def test_sweep_prints_json(notified, capsys) -> None:
 
 @pytest.fixture
 def typed(monkeypatch) -> list[str]:
-    """What is typed at the prompts, in this order."""
+    """The answers at the prompts, in this order."""
     words: list[str] = []
     monkeypatch.setattr("getpass.getpass", lambda prompt: words.pop(0))
     return words
