@@ -1,6 +1,6 @@
 """
-How sign-ups and mails fare: the figures of the admin's dashboard and of `manage.py stats`. All are of the requests and
-mails created `since` a time, or in `hours`: a list of the times at which each hour begins.
+The results of sign-ups and mails: the figures of the admin's dashboard and of `manage.py stats`. All are of the
+requests and mails created `since` a time, or in `hours`: a list of the times at which each hour begins.
 """
 
 import math

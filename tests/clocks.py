@@ -16,7 +16,7 @@ def _domains() -> datetime:
 
 
 def of_the_outbox(now: Clock = _domains) -> dict[str, Any]:
-    """What stands for the database's clock, by the name that it takes the place of."""
+    """The replacement of the database's clock, by the name that it replaces."""
 
     def expression() -> Value:
         return Value(now(), DateTimeField())

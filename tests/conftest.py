@@ -119,7 +119,7 @@ def notified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def gathered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is counted waits in this process; a test that wants it in the database flushes it."""
+    """Counts wait in this process; a test that wants them in the database flushes them."""
     monkeypatch.setattr("core.observability.counters._schedule", lambda: None)
     counters._gathered.clear()
     yield

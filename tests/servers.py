@@ -96,7 +96,7 @@ class Server:
         self.running: subprocess.Popen[bytes] | None = None
 
     def command(self) -> tuple[list[str | Path], dict[str, Any]]:
-        """What to run, and how."""
+        """The command to run, and its options."""
         raise NotImplementedError
 
     def answers(self) -> bool:

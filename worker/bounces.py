@@ -43,7 +43,7 @@ class Report:
     state: State  # BOUNCED or COMPLAINED
     text: str
     cause: Cause | None = None
-    is_permanent: bool = True  # another mail would fare the same
+    is_permanent: bool = True  # another mail would bounce too
     message_id: str = ""
     provider_id: str = ""
 

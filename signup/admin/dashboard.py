@@ -1,6 +1,6 @@
 """
-The dashboard: how sign-ups and mails fare, in numbers alone. The charts are dicts of what
-templates/admin/charts/plot.html draws as SVG, placed in the units of its view box.
+The dashboard: the results of sign-ups and mails, in numbers alone. The charts are dicts that
+templates/admin/charts/plot.html draws as SVG, in the units of its view box.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""`make attack`: what a stranger reaches at best, beside the bounds, and what harm honest people come to."""
+"""`make attack`: the best that a stranger reaches, next to the bounds, and the harm to honest people."""
 
 import argparse
 import logging

@@ -1,4 +1,4 @@
-"""What somebody with a place in the admin can make of it: attacks 59 to 63."""
+"""Attacks 59 to 63: by staff, and by somebody at their open session."""
 
 import re
 from collections.abc import Callable
@@ -199,7 +199,7 @@ GUESS = {"old_password": "wrong", "new_password1": NEW, "new_password2": NEW, "p
 
 
 def test_61_the_admins_password_page_is_the_sites_own(client: Client, helper: User, limited) -> None:
-    """Whoever sits at an open session guesses at the password no more often here than anywhere."""
+    """Somebody at an open session guesses at the password no more often here than anywhere."""
     answers = [client.post("/admin/password_change/", GUESS, follow=True).redirect_chain for _ in range(7)]
     assert answers == [[("/password-change/", 302)]] * 7
     assert "Current password" in text_of(client.get("/admin/password_change/", follow=True))

@@ -304,7 +304,7 @@ def test_29_endless_passwords_are_not_hashed(site: System) -> None:
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
 )
 def test_37_a_page_elsewhere_can_post_nothing(content_type: str) -> None:
-    """What a browser sends across origins without asking is a 415, and a session opens nothing here."""
+    """A request that a browser sends across origins without a preflight is a 415, and a session opens nothing here."""
     victim = Client(raise_request_exception=False)
     victim.force_login(make_user())
     foreign = {"origin": "https://evil.example"}

@@ -1,4 +1,4 @@
-"""What a request may cost: attack 52. Processor time is measured through the WSGI application, as a server calls it."""
+"""The cost of a request: attack 52. Processor time is measured through the WSGI application, as a server calls it."""
 
 import json
 import logging

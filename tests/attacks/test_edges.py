@@ -69,7 +69,7 @@ PUBLIC = [
 
 
 def test_42_rotating_forwarded_addresses_is_one_network(client: Client, limited, settings) -> None:
-    """What a client writes into X-Forwarded-For itself is never its address, whatever the number of proxies."""
+    """An entry that a client itself writes into X-Forwarded-For is never its address, with any number of proxies."""
     for hops in (0, 1):
         settings.TRUSTED_PROXIES = hops
         answers = []
@@ -300,14 +300,14 @@ def test_65_a_key_that_can_be_guessed_starts_no_process(weak: str) -> None:
 
 
 def test_66_compose_publishes_the_web_to_the_proxy_alone() -> None:
-    """Whoever reached the web past the proxy could name any network as theirs in X-Forwarded-For."""
+    """A client that reached the web past the proxy could name any network as its own in X-Forwarded-For."""
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     assert compose["services"]["web"]["ports"] == ["127.0.0.1:${PORT:-8000}:8000"]
 
 
 @pytest.mark.parametrize("scheme", ["rediss", "sentinel", "amqps"])
 def test_67_a_server_with_a_strange_certificate_gets_no_word(scheme: str) -> None:
-    """Who stands between us and Redis or the broker, with a certificate of their own, sees neither password nor message."""
+    """A server between us and Redis or the broker, with a certificate of its own, sees neither password nor message."""
     with _listener() as (port, heard):
         url = f"{scheme}://:secret@127.0.0.1:{port}/0" + ("?ssl_cert_reqs=required" if scheme == "sentinel" else "")
         cache = {"REDIS_URL": url if scheme == "rediss" else "memory://"}
@@ -601,7 +601,7 @@ def test_55_a_flood_of_readiness_delays_nobody(tmp_path: Path) -> None:
 
 @pytest.mark.redis
 def test_56_redis_holds_no_address(limited) -> None:
-    """Whoever reads Redis, or a dump of it, can't try all IPv4 addresses or known names: keys are keyed hashes."""
+    """Somebody who reads Redis, or a dump of it, can't try all IPv4 addresses or known names: keys are keyed hashes."""
     network, name = "203.0.113.7", "alice"
     words = [network, name, f"{name}|{network}"]
     plain = [form for word in words for form in _plain_forms(word)]

@@ -1,4 +1,4 @@
-"""Who has an account is nobody's business: attacks 1 to 6, 74 and 75."""
+"""Nobody learns who has an account: attacks 1 to 6, 74 and 75."""
 
 import random
 import re
@@ -151,7 +151,7 @@ def test_03_a_bounce_or_a_complaint_makes_no_difference(people, all_hands: Hands
 
 
 def _return(address: str, kind: Delivery.State, hands: Hands) -> list[tuple]:
-    """What a browser sees after its mail came back, and after it asks for another one."""
+    """The answers to a browser after its mail came back, and after it asks for another one."""
     client, answers = Client(), []
     ask(client, address)
     [mail] = deliver()
@@ -166,7 +166,7 @@ def _return(address: str, kind: Delivery.State, hands: Hands) -> list[tuple]:
 
 
 def _fate(address: str, reply: Reply, hands: Hands) -> list[tuple]:
-    """What a browser sees of its mail while a mail server answers each try so, every five minutes for two hours."""
+    """The states of a browser's mail while a mail server answers each try so, every five minutes for two hours."""
     client, answers = Client(), []
     client.post("/signup/", {"email": address})
     for _ in range(25):
@@ -228,7 +228,7 @@ def _ask(client: Client, address: str, network: str) -> HttpResponse:
 
 
 def test_06_a_taken_username_is_told_only_to_who_proved_the_mailbox(client: Client) -> None:
-    """Not with a wrong code, not without one, not to who has no request."""
+    """Not with a wrong code, not without one, not to a visitor without a request."""
     make_user("bob", BOB)
     taken = "That username is taken"
     assert taken not in text_of(client.post("/signup/verify/", {"username": "bob"}))

@@ -24,7 +24,7 @@ Verdict = type[Exception] | str
 
 
 def verdict(sign_up: CaptchaModel, code: str, *, address: str = "") -> Verdict:
-    """What a typed code is answered."""
+    """The answer to a typed code."""
     sign_up.refresh_from_db()
     try:
         prove(sign_up=sign_up, address=address or sign_up.address, code=code)

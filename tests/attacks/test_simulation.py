@@ -1,4 +1,4 @@
-"""A stranger's best day, and an honest thousand's: the bounds hold, and nobody pays for them."""
+"""A day of a stranger who guesses, and of a thousand honest people: the bounds hold, and refuse none of the latter."""
 
 from datetime import UTC, datetime
 

@@ -56,7 +56,7 @@ def test_72_a_reset_comes_within_two_minutes(all_hands: Hands, networks: int) ->
 
 
 def test_73_a_mail_that_is_held_back_takes_no_place(all_hands: Hands) -> None:
-    """Who asked for it sees it fare as any other; the owner, who undoes the mute, has all places."""
+    """The browser that asked for it sees it as any other mail; the owner, who undoes the mute, has all places."""
     muted(ALICE)
     for _ in range(6):
         make_delivery(make_captcha(accepted=False), network="stranger")
@@ -87,7 +87,7 @@ def accepted() -> Delivery:
 
 @pytest.mark.parametrize("password", ["", "mail:a-password-of-others"])
 def test_77_a_forged_report_stops_nobodys_mail(client: Client, password: str) -> None:
-    """Whoever never had the mail can't name it by mail; a mail service signs in, or signs."""
+    """Somebody who never had the mail can't name it by mail; a mail service signs in, or signs."""
     accepted()
     forged = (ROOT / "tests/worker/data/gmail.eml").read_bytes().replace(b"MESSAGE-ID", b"<1@doorcode.test>")
     assert [bounces.record(each) for each in mail_reports.read(forged)] == [bounces.Effect.UNKNOWN]

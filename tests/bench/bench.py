@@ -1,4 +1,4 @@
-"""What all benchmarks share: the rig, how large a run is, and what a visitor does."""
+"""The base of all benchmarks: the rig, the size of a run, and the requests of a visitor."""
 
 import itertools
 import subprocess

@@ -1,4 +1,4 @@
-"""What was used, by the kernel's books, and how figures are summed up."""
+"""Processor time and memory, as the kernel counts them, and the summary of figures."""
 
 import math
 import os
@@ -58,7 +58,7 @@ def _stat(pid: int) -> list[str] | None:
 
 @dataclass
 class Used:
-    """What a piece of work took."""
+    """The cost of a piece of work."""
 
     seconds: float = 0.0
     cpu: float = 0.0  # seconds

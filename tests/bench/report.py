@@ -44,7 +44,7 @@ def markdown(results: Results) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What measured, and when."""
+    """The processors, load, Python and time of a run."""
     return {
         "processors": os.cpu_count(),
         "load": os.getloadavg()[0],

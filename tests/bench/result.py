@@ -1,4 +1,4 @@
-"""What a benchmark says: rows of ratios, with their goals and the figures they were made of."""
+"""The result of a benchmark: rows of ratios, with their goals and the figures they were made of."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field

@@ -45,7 +45,7 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Need:
-    """What one rate needs."""
+    """The needs of one rate."""
 
     rate: float  # sign-ups a second
     web_cores: float

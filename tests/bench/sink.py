@@ -22,7 +22,7 @@ from tests.servers import HERE, ROOT, Host, free_port, listens, process, wait_un
 
 @dataclass
 class Taken:
-    """What was accepted: recipients, times by the monotonic clock, and codes found in the mails."""
+    """The accepted mails: recipients, times by the monotonic clock, and codes found in the mails."""
 
     recipients: list[str] = field(default_factory=list)
     moments: list[float] = field(default_factory=list)

@@ -122,7 +122,7 @@ class Cache(Redis):
 
 
 class Rig:
-    """What a benchmark works with. Everything ends with it."""
+    """The servers of a benchmark. All of them end with it."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.postgres: Database = stack.enter_context(Database())

@@ -1,4 +1,4 @@
-"""What people do to a page: press twice, go back, open two tabs, paste, wait, lose their way."""
+"""People's ways with a page: press twice, go back, open two tabs, paste, wait, lose their way."""
 
 import re
 import sqlite3

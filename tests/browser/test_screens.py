@@ -56,7 +56,7 @@ SHIFT = """() => new Promise(done => { let sum = 0;
     setTimeout(() => done(sum), 150); })"""
 
 # Lines that no typesetter would leave: a last line of one character, a line that begins with a closing mark or with the
-# unit of the number before, half of a word (but for addresses).
+# unit of the number before, half of a word (but for addresses), half of a clause in a Chinese heading.
 BAD_LINES = """() => {
     const bad = [], blocks = "main :is(h1, h2, p, li, label, summary, button, dt, dd, td, .main), .bar :is(.brand, summary)";
     for (const block of document.querySelectorAll(blocks)) {
@@ -78,6 +78,8 @@ BAD_LINES = """() => {
         for (const [number, text] of read.slice(1).entries()) {
             if (/^[\\p{Pe}\\p{Pf}，。、；：？！]/u.test(text)) bad.push(`a mark begins: ${shown}`);
             if (/\\d$/.test(read[number]) && /^(\\p{Script=Han}|s\\b|min\\b)/u.test(text)) bad.push(`a unit begins: ${shown}`);
+            if (block.matches("h1:lang(zh), h2:lang(zh)") && /\\p{Script=Han}$/u.test(read[number]) && /^\\p{Script=Han}/u.test(text))
+                bad.push(`a clause in two: ${shown}`);
         }
         for (const word of whole.matchAll(/[\\p{L}\\p{N}@._'’]+/gu))
             if (!/@|\\p{Script=Han}/u.test(word[0]))

@@ -103,6 +103,15 @@ def test_the_wrapper_of_bounces_reads_the_environment_as_systemd_does(tmp_path: 
     } <= set(printed.stdout.splitlines())
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_a_variable_can_be_copied_into_the_file_of_the_services(page: Path) -> None:
+    """systemd takes a comment behind a value for a part of it, and a shell takes an unquoted semicolon for its end."""
+    variables = re.findall(
+        r"^ *[A-Z][A-Z_]+=.*", "\n".join(re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)), re.MULTILINE
+    )
+    assert [line for line in variables if " #" in line or re.search(r"=[^'\"(]*;", line)] == []
+
+
 @pytest.mark.parametrize("page", TOP, ids=lambda page: page.name)
 def test_links_of_the_first_pages_lead_somewhere(page: Path) -> None:
     """Those beside the code are no part of the site."""
@@ -111,7 +120,7 @@ def test_links_of_the_first_pages_lead_somewhere(page: Path) -> None:
 
 
 def test_each_alert_names_a_runbook_that_is_there() -> None:
-    """Who is woken has a page to open."""
+    """An operator who is woken has a page to open."""
     for rules in (ROOT / "docs").rglob("alerts.yml"):
         alerts = [rule for group in yaml.safe_load(rules.read_text())["groups"] for rule in group["rules"]]
         books = {rule["alert"]: ROOT / rule["annotations"]["runbook"] for rule in alerts}

@@ -82,7 +82,7 @@ def test_a_password_like_the_username_is_refused() -> None:
 
 @pytest.mark.parametrize("composed", ["pässwörter", "Việt Nam ơi", "비밀번호입니다", "がぎぐげござじ"])
 def test_a_password_is_hashed_in_one_form(composed: str) -> None:
-    """What one system writes composed, another one writes in parts; NFKC would be too much (NIST SP 800-63B-4)."""
+    """A letter that one system writes composed, another one writes in parts; NFKC would be too much (NIST SP 800-63B-4)."""
     parts, hasher = unicodedata.normalize("NFD", composed), Argon2idHasher()
     assert parts != composed
     assert hasher.verify(parts, hasher.encode(composed, hasher.salt()))

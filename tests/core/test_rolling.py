@@ -48,7 +48,7 @@ def is_harmless(operation: Any, before: Any, app: str) -> bool:
 
 
 def column(field: models.Field) -> dict[str, Any]:
-    """What the database knows of a field."""
+    """The properties of a field in the database."""
     _name, kind, _positional, options = field.deconstruct()
     return {"kind": kind, **{key: value for key, value in options.items() if key not in field.non_db_attrs}}
 

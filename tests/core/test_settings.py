@@ -27,7 +27,7 @@ def load(*names: str, **environment: str) -> list[Any]:
 
 
 def refusal(**environment: str) -> str:
-    """What a start with this environment ends with."""
+    """The error with which a start with this environment ends."""
     with pytest.raises(ImproperlyConfigured) as refused:
         load(**environment)
     return str(refused.value)

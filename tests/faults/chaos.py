@@ -29,7 +29,7 @@ SETTLE = 300.0  # seconds for everything to end, once all is well again: a lease
 
 @dataclass
 class Result:
-    """What a run came to."""
+    """The result of a run."""
 
     asked: int = 0
     slowest: float = 0.0

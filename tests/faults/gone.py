@@ -66,7 +66,7 @@ def _locked(network: Network, postgres: Postgres) -> float:
 
 
 def hold() -> None:
-    """What a web does that is cut off in a transaction."""
+    """Act as a web that is cut off in a transaction."""
     django.setup()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(1)")

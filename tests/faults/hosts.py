@@ -53,7 +53,7 @@ class Request:
 
 @dataclass
 class Load:
-    """What visitors did while a fault lasted, before and after."""
+    """The requests of visitors before, during and after a fault."""
 
     requests: list[Request] = field(default_factory=list)
     posted: dict[str, float] = field(default_factory=dict)  # address -> when its sign-up was answered by 303
@@ -190,7 +190,7 @@ def break_one(network: Network, doorcode: Doorcode, fault: str, seconds: float) 
 
 @dataclass
 class Row:
-    """What became of a fault's load."""
+    """The results of a fault's load."""
 
     fault: str
     requests: int

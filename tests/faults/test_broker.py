@@ -30,7 +30,7 @@ def sign_up(system: System, email: str) -> float:
 def test_without_redis_sign_up_is_quick_and_the_sweeper_sends(
     system: System, redis: Redis, sink: Sink, fault: str
 ) -> None:
-    """Each process pays for the broken broker once, then leaves it alone for five seconds."""
+    """Each process waits for the broken broker once, then leaves it alone for five seconds."""
     with system.worker("worker", *WORKER):
         if fault == "refused":
             redis.stop(signal.SIGKILL)
@@ -107,7 +107,7 @@ def test_a_sweep_command_that_was_stopped_is_not_taken_for_a_live_one(system: Sy
 
 
 def test_two_workers_and_two_sweepers_send_once(system: System, sink: Sink) -> None:
-    """Whoever is faster."""
+    """In either order."""
     with system.worker("one", *WORKER), system.worker("two", *WORKER), system.start("sweep", "manage.py", "sweep"):
         for n in range(40):
             sign_up(system, f"alice{n}@example.com")

@@ -33,7 +33,7 @@ FROM generate_series(1, {MAILS}) AS n
 
 
 class Fates:
-    """What the service does with each mail: by its number, so that each is known beforehand."""
+    """The service's answer to each mail: by its number, so that each is known beforehand."""
 
     def __init__(self) -> None:
         self.tries: Counter[int] = Counter()

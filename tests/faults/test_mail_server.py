@@ -1,4 +1,4 @@
-"""What a mail server may do, against a real worker."""
+"""Faults of a mail server, against a real worker."""
 
 import time
 

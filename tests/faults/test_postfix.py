@@ -206,6 +206,6 @@ def settled(visitor: Visitor) -> str | None:
 
 
 def state_of(visitor: Visitor) -> tuple[str, str | None]:
-    """What the page says of the mail, and why."""
+    """The state of the mail on its page, and the reason."""
     news = visitor.get("/signup/status/").json()
     return news["state"], news.get("reason")

@@ -107,7 +107,7 @@ def test_starttls_without_signing_in(start) -> None:
 
 @pytest.mark.parametrize("fault", [{"trusted": False}, {"name": "mail.example.com"}], ids=["authority", "name"])
 def test_a_false_certificate_is_the_services_fault(start, fault: dict) -> None:
-    """Nothing is sent to who can't prove their name; the mail waits."""
+    """Nothing is sent to a server that can't prove its name; the mail waits."""
     catcher = start("starttls", **fault)
     assert send().outcome is Outcome.UNAVAILABLE
     assert catcher.mails == []

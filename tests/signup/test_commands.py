@@ -253,7 +253,7 @@ def test_one_sweep_is_not_taken_for_a_live_sweeper(notified) -> None:
 
 @pytest.fixture
 def typed(monkeypatch) -> list[str]:
-    """What is typed at the prompts, in this order."""
+    """The answers at the prompts, in this order."""
     words: list[str] = []
     monkeypatch.setattr("getpass.getpass", lambda prompt: words.pop(0))
     return words

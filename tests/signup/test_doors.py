@@ -1,4 +1,4 @@
-"""What people type is read alike at every door: pages, API, admin, commands."""
+"""Input is read alike wherever people type it: pages, API, admin, commands."""
 
 import json
 import unicodedata
@@ -111,7 +111,7 @@ def test_the_admin_finds_an_account_by_the_look_of_its_name(admin: Client) -> No
 
 
 def test_sign_in_takes_any_name_with_the_same_look(client: Client) -> None:
-    """Who types an I for an l is the same person; the name is shown as its owner chose it."""
+    """Somebody who types an I for an l is the same person; the name is shown as its owner chose it."""
     make_user("İbrahim")
     assert client.post("/login/", {"username": "ibrahim", "password": PASSWORD}).status_code == 302
 

@@ -112,7 +112,7 @@ def test_the_main_button_sends_no_code_to_another_address(client: Client) -> Non
 
 
 def test_a_bad_new_address_is_an_error_at_its_field(client: Client) -> None:
-    """What was typed is kept, and the field is open."""
+    """The typed text is kept, and the field is open."""
     client.post("/signup/", {"email": ALICE})
     page = client.post("/signup/change/", {**TYPED, "new_email": "alice@"})
     text = text_of(page)

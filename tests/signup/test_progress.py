@@ -136,7 +136,7 @@ def test_a_bounced_mail_asks_for_another_address(client: Client, hands: Hands, r
 
 
 def test_a_bounced_mails_code_can_still_be_typed(client: Client) -> None:
-    """Whoever has it got the mail all the same, from a mailbox that passes it on."""
+    """A person who has it got the mail all the same, from a mailbox that passes it on."""
     sign_up = ask(client)
     Delivery.objects.update(**RETURNED)
     assert verify(client, sign_up).headers["Location"] == "/account/"

@@ -564,7 +564,7 @@ def test_a_username_is_checked_for_visitors_who_proved_a_mailbox_alone(client: C
 
 
 def test_the_terms_beside_the_button_are_kept_with_the_account(client: Client, settings, tmp_path: Path) -> None:
-    """What they said, in words, and when; of a site that has none, nothing."""
+    """Their text, and the time; of a site that has none, nothing."""
     verify(client, ask(client))
     user = User.objects.get()
     assert (user.terms, user.terms_accepted_at) == ("", None)

@@ -184,7 +184,7 @@ def lighthouse(name: str, url: str, port: int) -> Measured:
 
 
 def read(name: str, report: dict[str, Any], url: str) -> Measured:
-    """What we keep of a report. An audit without weight is advice, not a fault."""
+    """The part of a report that is kept. An audit without weight is advice, not a fault."""
     if "runtimeError" in report:
         raise AssertionError(f"Lighthouse failed at {name}: {report['runtimeError']['message']}")
     if report["finalDisplayedUrl"] != url:

@@ -129,6 +129,6 @@ def test_f5_operators_texts_are_told_by_their_source(path: str, is_operators: bo
     ],
 )
 def test_given_words_stay_to_the_letter(source: str, given: str) -> None:
-    """Whoever asked for Doorcode chose these three; no edit of the catalogue may improve them."""
+    """These three are fixed; no edit of the catalogue may change them."""
     with translation.override("zh-hans"):
         assert gettext(source) == given

@@ -1,4 +1,4 @@
-"""What `make lighthouse` makes of Lighthouse's reports; it runs without npm and without a browser."""
+"""The reading of Lighthouse's reports by `make lighthouse`; it runs without npm and without a browser."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the gate finds in a translation: each planted defect, and nothing in what is right."""
+"""The check of translations finds each planted defect, and nothing in a right text."""
 
 import pytest
 from babel.messages.catalog import Message

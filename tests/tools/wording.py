@@ -1,4 +1,4 @@
-"""What can be told of a text without reading it: placeholders, punctuation, terms, the two Chinese scripts."""
+"""Checks of a text that need no reader: placeholders, punctuation, terms, the two Chinese scripts."""
 
 import re
 import tomllib

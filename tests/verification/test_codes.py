@@ -111,7 +111,7 @@ def test_a_code_may_be_typed_in_the_digits_of_any_script(typed: str) -> None:
      "«1234»", "‹1234›", "„1234“", "‚1234‘", "¡1234!", "¿1234?", "رمز التحقق: 1234،", "1234؛", "1234؟", "• 1234", "〔1234〕", "〖1234〗", "1234…"],
 )  # fmt: skip
 def test_words_around_a_code_are_forgiven(typed: str) -> None:
-    """What is copied from the mail with it."""
+    """Words that are copied from the mail with it."""
     assert codes.normalize(typed) == "1234"
 
 

@@ -258,7 +258,7 @@ def test_domains_outside_the_public_dns_are_skipped(nameserver: Nameserver, sett
 
 
 def test_a_record_prints_no_control_characters(nameserver: Nameserver) -> None:
-    """Whoever publishes it can't write to the operator's terminal."""
+    """Somebody who publishes it can't write to the operator's terminal."""
     nameserver.records["school.edu.cn", "TXT"] = ['"v=spf1 exp=\\027[2J -all"']
     assert found(dns_health.spf) == ("ok", "school.edu.cn: v=spf1 exp=�[2J -all")
 

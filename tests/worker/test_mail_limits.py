@@ -66,7 +66,7 @@ def wait_for(hands: Hands, mine: Delivery) -> int:
 
 @contextmanager
 def undone(hands: Hands) -> Iterator[None]:
-    """What happens within did not happen."""
+    """Undo everything that happens within."""
     start = hands.moment
     with transaction.atomic():
         yield
@@ -124,7 +124,7 @@ def test_however_many_networks_ask_the_next_mail_is_never_far(all_hands: Hands) 
 @given(st.integers(0, 2**32))
 @hypothesis_settings(max_examples=60, deadline=None)
 def test_no_order_of_networks_makes_the_next_mail_later(seed: int) -> None:
-    """Whoever takes each place, and however long they let it wait: never over ten in a day, never 3 h 10 min apart."""
+    """For any order of networks and any waits: never over ten in a day, never 3 h 10 min apart."""
     dice, rates = random.Random(seed), [(1, 60), (5, 3_600), (10, 86_400)]
     sent: list[tuple[str, datetime]] = []
     at = datetime(2026, 1, 1, tzinfo=UTC)

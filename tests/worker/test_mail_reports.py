@@ -68,7 +68,7 @@ def receive(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("name", BOUNCES)
 def test_a_returned_mail_is_read(name: str) -> None:
-    """What the recipient's server said, whose fault it is, and whether another mail would fare the same."""
+    """What the recipient's server said, whose fault it is, and whether another mail would bounce too."""
     text, cause, is_permanent = BOUNCES[name]
     (report,) = mail_reports.read(sample(name))
     assert (report.state, report.message_id) == ("bounced", STRANGE)

@@ -198,7 +198,7 @@ def test_a_refusal_is_counted_by_its_cause(replies: list[Reply], reply: Reply, c
 
 
 def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
-    """By who takes them back, and by who comes too late."""
+    """By the worker that takes them back, and by the one that comes too late."""
     make_delivery(make_captcha(accepted=False))
     [slow] = outbox.claim(limit=1)
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 0

@@ -125,7 +125,7 @@ setInterval(() => {
   }
 }, 500);
 
-// How the mail fares: ask, ever less often, and take the new words from the server, which has them in every language.
+// The state of the mail: ask for it, ever less often, and take the new words from the server, which has them in every language.
 const delivery = document.querySelector("#delivery[data-status]");
 if (delivery) {
   // Seconds, the last ones again and again. A mail may bounce minutes after it was sent: so it is every 15 s for ten

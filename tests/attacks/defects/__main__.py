@@ -86,7 +86,7 @@ def _run_pytest(root: Path, results: Path, names: list[str]) -> tuple[int | None
 
 
 def _judge(results: ElementTree.ElementTree, names: list[str]) -> list[str]:
-    """What is wrong with these results: a test that passed, or that failed for another reason than the defect."""
+    """The fault of these results: a test that passed, or that failed for another reason than the defect."""
     failed: dict[str, str] = {}
     trouble = []
     for case in results.iter("testcase"):

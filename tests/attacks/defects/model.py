@@ -1,4 +1,4 @@
-"""What a planted defect is."""
+"""The parts of a planted defect."""
 
 from dataclasses import dataclass
 from pathlib import Path

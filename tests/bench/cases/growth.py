@@ -1,4 +1,4 @@
-"""What a registration costs with 1,000 and with 1,000,000 rows in each of its tables."""
+"""The cost of a registration with 1,000 and with 1,000,000 rows in each of its tables."""
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor

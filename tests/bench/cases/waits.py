@@ -1,4 +1,4 @@
-"""What a visitor waits for: the mail at a steady pace, the answer while SMTP hangs, both while a backlog drains."""
+"""The waits of a visitor: for the mail at a steady pace, the answer while SMTP hangs, both while a backlog drains."""
 
 import signal
 from contextlib import ExitStack
