@@ -173,7 +173,10 @@ class Env(environ.Env):  # type: ignore[misc]
         return url
 
     def database(self, var: str, default: str, *, sqlite: dict[str, Any], postgresql: dict[str, Any]) -> dict[str, Any]:
-        """Django's settings for a database. The URL's query adds to the OPTIONS of its engine, `pool_*` to the pool."""
+        """
+        Django's settings for a database. The URL's query adds to the OPTIONS of its engine, `pool_*` to the pool, and
+        `options` to PostgreSQL's own settings.
+        """
         refusal = _refusal(var, "a database", "postgres://user:password@host:5432/name", "sqlite:////path/file.sqlite3")
         try:
             database: dict[str, Any] = self.db_url(var, default=default)
@@ -193,6 +196,7 @@ class Env(environ.Env):  # type: ignore[misc]
                 f"{var}. / {var} 要求 isolation_level={level}，而 Doorcode 只能在 read committed 下运行："
                 f"请将其从 {var} 中去掉。"
             )
+        options["options"] = f"{postgresql['options']} {options.get('options', '')}"  # the last value of each counts
         pool = dict(postgresql["pool"])
         for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
             value, match = options.pop(name), _POOL_OPTION.fullmatch(name)

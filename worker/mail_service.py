@@ -35,7 +35,9 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
         return Reply(Outcome.REFUSED, _line(550, f"{backend.esp_name}: {', '.join(refusals)}: {said}"))
     if not status.message_id:  # whoever accepts a mail gives it an id
         return Reply(Outcome.UNKNOWN, f"no id from {backend.esp_name}")
-    return Reply(Outcome.ACCEPTED, f"250 {backend.esp_name}: {', '.join(status.status)}", str(status.message_id))
+    return Reply(
+        Outcome.ACCEPTED, f"250 {backend.esp_name}: {', '.join(status.status)}", _line(None, status.message_id)
+    )
 
 
 def _failure(error: Any) -> Reply:
@@ -69,5 +71,5 @@ def _status_of_boto(cause: Any) -> int | None:
 
 
 def _line(code: int | None, error: Any) -> str:
-    """An error in one line, its digits first."""
+    """What the service says, in one line; the digits first."""
     return invisible.one_line(f"{code or ''} {error}")[:LONGEST_REPLY]

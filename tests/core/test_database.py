@@ -70,7 +70,15 @@ def test_each_thread_of_a_large_worker_has_a_connection(postgres: Postgres, conn
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("query", ["", "?isolation_level=read%20committed", "?isolation_level=READ_COMMITTED"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?isolation_level=read%20committed",
+        "?isolation_level=READ_COMMITTED",
+        "?options=-c%20search_path%3Dpublic",
+    ],
+)
 def test_every_statement_runs_under_read_committed(postgres: Postgres, connect: Connect, query: str) -> None:
     """Within a transaction and without one, whatever the server's default is."""
     url = postgres.new_database()

@@ -97,10 +97,11 @@ def test_an_answer_that_cant_be_read_is_unknown(service: MailApi, body: Any) -> 
     assert reply.text.isprintable()
 
 
-def test_an_id_may_be_a_number(service: MailApi) -> None:
-    """It is recorded as text."""
-    service.answer = lambda mail: (200, accepted(mail, "")[1] | {"MessageID": 7})
-    assert send().provider_id == "7"
+@pytest.mark.parametrize(("given", "kept"), [(7, "7"), ("a\0", "a"), ("a\ud800", "a")])
+def test_any_id_can_be_recorded(service: MailApi, given: Any, kept: str) -> None:
+    """One that PostgreSQL can't take would keep the answers of a whole group from being recorded."""
+    service.answer = lambda mail: (200, accepted(mail, "")[1] | {"MessageID": given})
+    assert send().provider_id == kept
 
 
 def test_silence_is_unknown(service: MailApi) -> None:
