@@ -19,14 +19,17 @@ PASSWORD = "correct horse b"
 class Hands:
     """A clock that stands still until it is moved."""
 
-    def __init__(self, moment: datetime) -> None:
-        self.moment = moment
+    def __init__(self, at: datetime) -> None:
+        self._now = at
 
     def now(self) -> datetime:
-        return self.moment
+        return self._now
+
+    def set(self, at: datetime) -> None:
+        self._now = at
 
     def move(self, **delta: float) -> None:
-        self.moment += timedelta(**delta)
+        self._now += timedelta(**delta)
 
 
 def make_user(username: str = "alice", email: str = ALICE, **fields: Any) -> User:

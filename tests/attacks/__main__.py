@@ -95,8 +95,8 @@ def _besiege() -> None:
 
 def _live(people: int, seed: int) -> None:
     crowd = Crowd(people=people, seed=seed)
-    with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as moment:
-        crowd.run(moment.shift)
+    with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as clock:
+        crowd.run(clock.shift)
     harmed = sum(crowd.harmed.values())
     print(f"honest people behind one address: {crowd.done} of {people} got through, {harmed} met a limit or an error")
     for what, number in crowd.harmed.most_common():

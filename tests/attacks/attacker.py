@@ -42,8 +42,8 @@ class Chances:
         )
 
     def _edges(self) -> Iterable[datetime]:
-        moments = sorted({at for at, _ in self.guesses})
-        return moments[:: max(1, len(moments) // 200)]
+        times = sorted({at for at, _ in self.guesses})
+        return times[:: max(1, len(times) // 200)]
 
     def guess(self, sign_up: CaptchaModel, hands: Hands) -> bool:
         """Type a wrong code; whether it was compared, which is when tries are told."""
@@ -53,7 +53,7 @@ class Chances:
             services.prove(sign_up=sign_up, address=sign_up.address, code=wrong(sign_up), proof=None)
         except CodeMismatch as error:
             if error.attempts_left is not None:
-                self.guesses.append((hands.moment, 10.0**-length))
+                self.guesses.append((hands.now(), 10.0**-length))
                 return True
         except SignUpError:
             pass
@@ -68,8 +68,8 @@ def at_one_address(hands: Hands, *, address: str, hours: int = 48, browsers: int
     guess until nothing is compared any more.
     """
     chances, held = Chances(), []
-    end = hands.moment + timedelta(hours=hours)
-    while hands.moment < end:
+    end = hands.now() + timedelta(hours=hours)
+    while hands.now() < end:
         for number in range(browsers):
             held += [services.request_code(address=address, language="en", held={}, network=str(number))]
         for sign_up in held[-3 * browsers :]:
@@ -78,14 +78,14 @@ def at_one_address(hands: Hands, *, address: str, hours: int = 48, browsers: int
             accept(sign_up)
             while chances.guess(sign_up, hands):
                 hands.move(seconds=1)
-        hands.move(seconds=_until_next(hands.moment))
+        hands.move(seconds=_until_next(hands.now()))
     return chances
 
 
-def _until_next(moment: datetime) -> float:
+def _until_next(at: datetime) -> float:
     """Seconds to the next quarter of an hour; at midnight in three small steps, for who waits at the window's edge."""
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
-    left = (midnight - moment).total_seconds()
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
+    left = (midnight - at).total_seconds()
     return 900 if left > 900 else left - 1 if left > 1 else 1
 
 
@@ -97,8 +97,8 @@ def at_many_addresses(hands: Hands, *, hours: int = 24) -> Chances:
     """
     chances, names = Chances(), _names()
     rate = max((count / seconds for count, seconds in settings.LIMIT_MAILS_SITE), default=1)
-    end = hands.moment + timedelta(hours=hours)
-    while hands.moment < end:
+    end = hands.now() + timedelta(hours=hours)
+    while hands.now() < end:
         for _ in range(round(rate * 60) + 5):
             services.request_code(address=next(names), language="en", held={}, network="")
         while mails := deliver():
@@ -148,7 +148,7 @@ class Siege:
             pass
 
     def _owner_waits(self, step: int) -> float:
-        start = self.hands.moment
+        start = self.hands.now()
         with transaction.atomic():
             self.want(network="owner")
             while deliver():
@@ -157,9 +157,9 @@ class Siege:
                 self.hands.move(minutes=self.step)
                 step += 1
                 self._ask(step)
-            waited = self.hands.moment - start
+            waited = self.hands.now() - start
             transaction.set_rollback(True)
-        self.hands.moment = start
+        self.hands.set(start)
         return waited.total_seconds() / 60
 
     def want(self, *, network: str) -> None:
@@ -185,7 +185,7 @@ class SiegeOfResets(Siege):
 
     def gets_in(self) -> bool:
         """Whether a reset's link is in the mailbox that works: it does for PASSWORD_RESET_TIMEOUT, whoever asked."""
-        since = self.hands.moment - timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
+        since = self.hands.now() - timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
         return Delivery.objects.filter(kind=Delivery.Kind.PASSWORD_RESET, sent_at__gt=since).exists()
 
 

@@ -42,7 +42,7 @@ def test_honest_people_meet_no_limit(monkeypatch) -> None:
     crowd = Crowd(people=200, seed=7)
     for name, stand_in in clocks.of_the_outbox().items():
         monkeypatch.setattr(name, stand_in)
-    with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as moment:
-        crowd.run(moment.shift)
+    with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as clock:
+        crowd.run(clock.shift)
     assert crowd.harmed == {}
     assert crowd.done == 200

@@ -25,7 +25,7 @@ class Taken:
     """The accepted mails: recipients, times by the monotonic clock, and codes found in the mails."""
 
     recipients: list[str] = field(default_factory=list)
-    moments: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
 
 
@@ -65,7 +65,7 @@ class Session(asyncio.Protocol):
     def _accepted(self, content: bytes) -> None:
         found = self.pattern.search(content.decode()) if self.pattern else None
         self.taken.recipients.append(self._recipient)
-        self.taken.moments.append(time.monotonic())
+        self.taken.times.append(time.monotonic())
         self.taken.codes.append(found[1] if found else "")
         self._transport.write(b"250 taken\r\n")
 
@@ -89,7 +89,7 @@ class Session(asyncio.Protocol):
     def _extension(self, line: str) -> str:
         name, _, argument = line.partition(" ")
         if name == "XCOUNT":
-            return str(len(Session.taken.moments))
+            return str(len(Session.taken.times))
         if name == "XSTATE":
             return json.dumps(vars(Session.taken))
         if name == "XRESET":

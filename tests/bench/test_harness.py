@@ -83,7 +83,7 @@ def test_the_sink_counts_mails_and_finds_codes():
         taken = server.state()
         server.reset()
         assert (taken.recipients, taken.codes) == (["b@example.com"], ["1234"])
-        assert begun <= taken.moments[0] <= time.monotonic()
+        assert begun <= taken.times[0] <= time.monotonic()
         assert server.count() == 0
 
 

@@ -204,9 +204,9 @@ class Row:
     def of(cls, fault: str, load: Load, taken: Taken) -> "Row":
         arrived: dict[str, float] = {}
         numbers: Counter[str] = Counter()
-        for recipient, moment, message_id in zip(taken.recipients, taken.moments, taken.codes, strict=True):
+        for recipient, accepted_at, message_id in zip(taken.recipients, taken.times, taken.codes, strict=True):
             if recipient.startswith(f"{fault.replace(' ', '.')}."):
-                arrived.setdefault(recipient, moment)
+                arrived.setdefault(recipient, accepted_at)
                 numbers[message_id] += 1
         late = [each.ended for each in load.requests if each.failure or each.ended - each.begun > SLOW]
         late += [arrived[each] for each, posted in load.posted.items() if arrived.get(each, 0) > posted + LATE]
@@ -217,7 +217,7 @@ class Row:
             slowest=max(each.ended - each.begun for each in load.requests),
             lost=len(load.posted.keys() - arrived.keys()),
             repeated=sum(numbers.values()) - len(numbers),
-            normal_after=max([0.0, *(moment - load.returned for moment in late)]),
+            normal_after=max([0.0, *(at - load.returned for at in late)]),
         )
 
     @property

@@ -186,7 +186,7 @@ def test_other_mails_cant_be_disowned() -> None:
 )
 def test_the_mail_about_a_new_password_says_when(hands: Hands, language: str, subject: str, time: str) -> None:
     """It has a link to reset the password."""
-    hands.moment = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
+    hands.set(datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
     message = build(make_delivery(kind="password_changed", user_id=make_user().pk, language=language))
     assert message["Subject"] == subject
     assert time in text_of(message)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 def test_the_page_says_when_the_mail_left(client: Client, hands: Hands, seconds: int, text: str) -> None:
     """By the server's clock."""
     ask(client)
-    Delivery.objects.update(state="sent", sent_at=hands.moment)
+    Delivery.objects.update(state="sent", sent_at=hands.now())
     hands.move(seconds=seconds)
     assert text in text_of(client.get("/signup/verify/"))
 
@@ -170,7 +170,7 @@ def test_a_complaint_is_told_to_nobody(client: Client, hands: Hands, registered:
     ask(client)
     seen = []
     for state in ("sent", "complained"):
-        Delivery.objects.update(state=state, sent_at=hands.moment, last_reply="abuse")
+        Delivery.objects.update(state=state, sent_at=hands.now(), last_reply="abuse")
         page = client.get("/signup/verify/")
         seen.append((text_of(page).replace(str(page.context["csrf_token"]), ""), client.get("/signup/status/").json()))
     assert seen[0] == seen[1]

@@ -18,7 +18,7 @@ NOON = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 
 @pytest.fixture
 def noon(hands: Hands) -> Hands:
-    hands.moment = NOON
+    hands.set(NOON)
     return hands
 
 
@@ -56,10 +56,10 @@ def test_waits_of_many_mails_are_those_of_a_sample(noon: Hands, monkeypatch) -> 
     """Spread over the whole period: no hour is without a value."""
     monkeypatch.setattr(statistics, "SAMPLE", 6)
     for hour in range(4):
-        noon.moment = NOON - timedelta(hours=hour)
+        noon.set(NOON - timedelta(hours=hour))
         for _each in range(6):
             sent(hour + 1)
-    noon.moment = NOON
+    noon.set(NOON)
     hours = statistics.full_hours(4)
     assert [wait["median"] for wait in statistics.waits_by_hour(hours)] == [4.0, 3.0, 2.0, 1.0]
     assert len(statistics._waits(hours[0])) <= 6

@@ -22,12 +22,12 @@ def tiers(settings) -> None:
 def guess(hands: Hands, number: int = 1, *, address: str = ALICE, length: int = 4) -> None:
     for _ in range(number):
         with transaction.atomic():
-            guess_limits.count(address=address, length=length, at=hands.moment)
-            guess_limits.count_for_site(at=hands.moment)
+            guess_limits.count(address=address, length=length, at=hands.now())
+            guess_limits.count_for_site(at=hands.now())
 
 
 def length(hands: Hands, address: str = ALICE) -> int:
-    return guess_limits.required(address=address, at=hands.moment).length
+    return guess_limits.required(address=address, at=hands.now()).length
 
 
 def test_nine_guesses_are_free_the_next_needs_eight_digits(hands: Hands) -> None:
@@ -59,7 +59,7 @@ def test_a_right_guess_at_the_last_limit_frees_none(hands: Hands, settings) -> N
     for _ in range(2):
         guess(hands, length=8)
         with transaction.atomic():
-            guess_limits.undo(address=ALICE, at=hands.moment)
+            guess_limits.undo(address=ALICE, at=hands.now())
     assert length(hands) == 8
 
 
@@ -94,21 +94,21 @@ def test_an_undone_guess_does_not_count(hands: Hands) -> None:
         hands.move(seconds=1)
         guess(hands)
         with transaction.atomic():
-            guess_limits.undo(address=ALICE, at=hands.moment)
+            guess_limits.undo(address=ALICE, at=hands.now())
     assert length(hands) == 4
 
 
 def test_undoing_a_guess_keeps_a_later_one(hands: Hands) -> None:
     """Somebody else guessed after it: that one still counts."""
     guess(hands, 3)
-    mine = hands.moment
+    mine = hands.now()
     hands.move(seconds=1)
     guess(hands)
     with transaction.atomic():
         guess_limits.undo(address=ALICE, at=mine)
     left = AddressGuesses.objects.get().guesses
     assert len(left) == 3
-    assert left[-1] == pytest.approx(hands.moment.timestamp(), abs=0.001)
+    assert left[-1] == pytest.approx(hands.now().timestamp(), abs=0.001)
 
 
 def test_the_row_keeps_no_more_than_a_rule_looks_at(hands: Hands, settings) -> None:
@@ -132,8 +132,8 @@ def test_the_site_lengthens_every_code(hands: Hands, settings) -> None:
 
 def test_the_site_forgets_after_a_day_to_the_hour(hands: Hands) -> None:
     """Never before 24 hours, always before 25."""
-    hands.moment = hands.moment.replace(minute=50)
-    SiteGuesses.objects.create(hour=hands.moment.replace(minute=0, second=0, microsecond=0), guesses=100)
+    hands.set(hands.now().replace(minute=50))
+    SiteGuesses.objects.create(hour=hands.now().replace(minute=0, second=0, microsecond=0), guesses=100)
     hands.move(hours=24)
     assert length(hands) == 6
     hands.move(minutes=10)
@@ -142,7 +142,7 @@ def test_the_site_forgets_after_a_day_to_the_hour(hands: Hands) -> None:
 
 def test_old_hours_are_not_read(hands: Hands, django_assert_num_queries) -> None:
     """The length of a new code takes two queries, and they look at no more than a day."""
-    rows = [SiteGuesses(hour=hands.moment - timedelta(days=days), guesses=10**6) for days in range(2, 50)]
+    rows = [SiteGuesses(hour=hands.now() - timedelta(days=days), guesses=10**6) for days in range(2, 50)]
     SiteGuesses.objects.bulk_create(rows)
     with django_assert_num_queries(2):
         assert length(hands) == 4

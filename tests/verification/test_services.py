@@ -35,7 +35,7 @@ def test_the_right_code_proves_once_and_is_not_counted(hands: Hands) -> None:
     sign_up = make_captcha()
     prove(sign_up, right(sign_up))
     sign_up.refresh_from_db()
-    assert (sign_up.proven_at, sign_up.proven_by, sign_up.attempts) == (hands.moment, "code", 0)
+    assert (sign_up.proven_at, sign_up.proven_by, sign_up.attempts) == (hands.now(), "code", 0)
     assert guesses() == 0
 
 
@@ -253,7 +253,7 @@ def test_a_resend_keeps_a_valid_code_and_renews_its_lifetime(hands: Hands) -> No
     code = right(sign_up)
     hands.move(seconds=500)
     assert not services.renew(sign_up=sign_up, decoy=False, in_flight=False)
-    services.accept(mails=[(sign_up.pk, 1)], at=hands.moment)
+    services.accept(mails=[(sign_up.pk, 1)], at=hands.now())
     hands.move(seconds=500)
     prove(CaptchaModel.objects.get(), code)
 
@@ -261,10 +261,10 @@ def test_a_resend_keeps_a_valid_code_and_renews_its_lifetime(hands: Hands) -> No
 def test_the_lifetime_of_a_code_is_capped(hands: Hands) -> None:
     """CAPTCHA_MAX_LIFETIME after the first acceptance, however often it is mailed."""
     sign_up = make_captcha()
-    start = hands.moment
+    start = hands.now()
     for _ in range(4):
         hands.move(seconds=420)
-        services.accept(mails=[(sign_up.pk, 1)], at=hands.moment)
+        services.accept(mails=[(sign_up.pk, 1)], at=hands.now())
     sign_up.refresh_from_db()
     assert (sign_up.expires_at - start).total_seconds() == 1800
 
@@ -280,10 +280,10 @@ def test_a_resend_replaces_a_code_that_is_no_longer_valid(hands: Hands, reason: 
     sign_up = CaptchaModel.objects.get()
     assert (sign_up.generation, sign_up.attempts, sign_up.expires_at) == (2, 0, None)
     assert codes.proof_of(sign_up) != old_link
-    services.accept(mails=[(sign_up.pk, 1)], at=hands.moment)  # the old mail, late
+    services.accept(mails=[(sign_up.pk, 1)], at=hands.now())  # the old mail, late
     sign_up.refresh_from_db()
     assert sign_up.expires_at is None
-    services.accept(mails=[(sign_up.pk, 2)], at=hands.moment)
+    services.accept(mails=[(sign_up.pk, 2)], at=hands.now())
     sign_up.refresh_from_db()
     if old_code != right(sign_up):
         with pytest.raises(CodeMismatch):
@@ -349,7 +349,7 @@ def test_a_generation_that_came_between_is_a_mismatch(hands: Hands) -> None:
     hands.move(seconds=60)
     sign_up.attempts = 5
     services.renew(sign_up=sign_up, decoy=False, in_flight=False)
-    services.accept(mails=[(sign_up.pk, 2)], at=hands.moment)
+    services.accept(mails=[(sign_up.pk, 2)], at=hands.now())
     with pytest.raises(CodeMismatch):
         prove(stale, right(stale))
 

@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 def test_a_query_by_state_finds_the_rows_that_are_in_it(hands: Hands) -> None:
     """For every combination of the columns that a state depends on, to the second at the ends."""
-    now = hands.moment
+    now = hands.now()
     columns = {
         "created_at": [now - DAY, now - DAY + timedelta(seconds=1), now],
         "redeemed_at": [None, now],

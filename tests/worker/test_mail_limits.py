@@ -67,11 +67,11 @@ def wait_for(hands: Hands, mine: Delivery) -> int:
 @contextmanager
 def undone(hands: Hands) -> Iterator[None]:
     """Undo everything that happens within."""
-    start = hands.moment
+    start = hands.now()
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
-    hands.moment = start
+    hands.set(start)
 
 
 def test_a_mailbox_gets_one_a_minute(all_hands: Hands) -> None:

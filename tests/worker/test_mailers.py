@@ -28,11 +28,11 @@ def sinks(settings) -> Iterator[tuple[Sink, Sink]]:
 @pytest.fixture
 def clock(monkeypatch) -> list[float]:
     """The monotonic time of the circuit breakers."""
-    moments = [1_000.0]
-    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: moments[0])
+    times = [1_000.0]
+    monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: times[0])
     for mailer in mailers.every():
         monkeypatch.setattr(mailer, "breaker", CircuitBreaker(first=5, longest=30))
-    return moments
+    return times
 
 
 def mails(number: int) -> None:

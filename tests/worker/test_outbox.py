@@ -122,8 +122,8 @@ def test_an_acceptance_starts_the_codes_life(hands: Hands) -> None:
     settle(mine, OK)
     sign_up.refresh_from_db()
     delivery.refresh_from_db()
-    assert sign_up.expires_at == hands.moment + timedelta(seconds=600)
-    assert (delivery.state, delivery.sent_at, delivery.last_reply) == ("sent", hands.moment, "250 OK")
+    assert sign_up.expires_at == hands.now() + timedelta(seconds=600)
+    assert (delivery.state, delivery.sent_at, delivery.last_reply) == ("sent", hands.now(), "250 OK")
 
 
 def fail(delivery: Delivery, reply: Reply | None) -> None:

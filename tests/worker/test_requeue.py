@@ -59,7 +59,7 @@ def test_what_is_over_or_under_way_is_left_alone(hands: Hands) -> None:
     Delivery.objects.filter(pk=sent.pk).update(state="sent")
     orphan = fail(make_delivery())
     proven, superseded = make_captcha(), make_captcha(BOB)
-    CaptchaModel.objects.filter(pk=proven.pk).update(proven_at=hands.moment)
+    CaptchaModel.objects.filter(pk=proven.pk).update(proven_at=hands.now())
     first = fail(make_delivery(superseded))
     make_delivery(superseded)
     ids = [pending.pk, sent.pk, orphan.pk, fail(make_delivery(proven)).pk, first.pk, 999]

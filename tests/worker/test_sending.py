@@ -172,7 +172,7 @@ def test_a_mail_that_helps_nobody_is_not_sent(sent: list[str], hands: Hands, rea
     sign_up = make_captcha()
     make_delivery(sign_up)
     if reason == "redeemed":
-        CaptchaModel.objects.update(redeemed_at=hands.moment)
+        CaptchaModel.objects.update(redeemed_at=hands.now())
     else:
         hands.move(seconds=1800)
     assert sending.deliver() == 0

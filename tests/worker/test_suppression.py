@@ -173,7 +173,7 @@ def test_muting_twice_is_muting_once(hands: Hands) -> None:
     hands.move(days=1)
     muted()
     assert Suppression.objects.get().until == suppression.muted_until(address=ALICE)
-    assert (Suppression.objects.get().until - hands.moment).days == 30
+    assert (Suppression.objects.get().until - hands.now()).days == 30
 
 
 RETURNED = [Suppression.Reason.BOUNCED, Suppression.Reason.COMPLAINED]
@@ -215,7 +215,7 @@ def test_a_suppression_grows_with_each_time(asked: Asked, hands: Hands) -> None:
     """A day, a week, then 90 days each; mail is sent in between."""
     for times, days in enumerate((1, 7, 90, 90), 1):
         row = suppress()
-        assert (row.times, row.until - hands.moment) == (times, timedelta(days=days))
+        assert (row.times, row.until - hands.now()) == (times, timedelta(days=days))
         assert suppress().until == row.until
         hands.move(days=days)
         make_delivery(make_captcha(accepted=False))
@@ -250,7 +250,7 @@ def test_a_mute_shortens_no_suppression(hands: Hands) -> None:
     assert (row.reason, row.until) == (Suppression.Reason.DISOWNED, until)
 
 
-def test_a_bounce_does_not_end_a_mute_of_the_same_moment(monkeypatch) -> None:
+def test_a_bounce_does_not_end_a_mute_of_the_same_time(monkeypatch) -> None:
     """Its owner pressed the button while the report was being recorded."""
     real, owner = clock.now, iter([muted])
 

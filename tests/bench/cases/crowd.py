@@ -38,7 +38,7 @@ def crowd(bench: Bench) -> list[Row]:
                 bench.rig.sink.wait_for(len(names))
                 taken = bench.rig.sink.state()
                 if turn >= 0:
-                    rates[site.name].append(len(names) / (max(taken.moments) - min(result["sent"])))
+                    rates[site.name].append(len(names) / (max(taken.times) - min(result["sent"])))
                     repeats.append(sum(Counter(taken.recipients).values()) - len(set(taken.recipients)))
                     lost.append(len(set(names)) - len(set(taken.recipients)))
     bench.units["signups_a_second_two_cores"] = median(rates[many.name])

@@ -90,7 +90,7 @@ def drain(
                 freeze(worker.pid, signal.SIGCONT)
             begun = time.monotonic()
             bench.rig.sink.wait_for(number, PATIENCE)
-    used.seconds = max(bench.rig.sink.state().moments) - begun
+    used.seconds = max(bench.rig.sink.state().times) - begun
     return used
 
 

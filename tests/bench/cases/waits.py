@@ -28,7 +28,7 @@ def steady(bench: Bench, site: Site, seconds: int = SECONDS) -> tuple[list[str],
 def mail_waits(bench: Bench, names: list[str], result: dict[str, Any]) -> list[float]:
     """Milliseconds from each request to the acceptance of its mail."""
     taken = bench.rig.sink.state()
-    accepted = dict(zip(taken.recipients, taken.moments, strict=True))
+    accepted = dict(zip(taken.recipients, taken.times, strict=True))
     return [(accepted[f"{name}@example.com"] - sent) * 1e3 for name, sent in zip(names, result["sent"], strict=True)]
 
 

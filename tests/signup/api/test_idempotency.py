@@ -28,7 +28,7 @@ def ask(api: Api, key: str = KEY, email: str = ALICE, network: str = "192.0.2.1"
 @pytest.fixture
 def begun(hands: Hands) -> Hands:
     """A clock whose next window of ten minutes begins in a second."""
-    hands.moment = datetime(2030, 1, 31, 9, 29, 59, tzinfo=UTC)
+    hands.set(datetime(2030, 1, 31, 9, 29, 59, tzinfo=UTC))
     return hands
 
 
