@@ -30,6 +30,9 @@ AT_ONCE = 2
 NEWCOMERS = 2
 NEWCOMER_SHARE = 24
 PUT_OFF = 1_000  # rows of a mailbox in one statement; the next claim sees the rest
+# By how much another machine's clock may be ahead. Later mails were sent by a clock that was set back since; counted,
+# they would stop all others for as long.
+AHEAD = timedelta(minutes=1)
 
 Rates = list[tuple[int, int]]  # (mails, seconds)
 Sent = list[tuple[str, datetime]]  # the (network, time) of a mailbox's mails, oldest first
@@ -112,7 +115,8 @@ def _admit_to_mailboxes(asking: Sequence[Delivery], limit: MailLimit, at: dateti
     Delivery.objects.lock_mailboxes(mailboxes)
     sent: dict[str, Sent] = {mailbox: [] for mailbox in mailboxes}
     longest = timedelta(seconds=limit.mailbox_rates[-1][1])
-    recent = Delivery.objects.filter(limit.mails, mailbox__in=mailboxes, admitted_at__gt=at - longest)
+    since, until = at - longest, at + AHEAD
+    recent = Delivery.objects.filter(limit.mails, mailbox__in=mailboxes, admitted_at__gt=since, admitted_at__lte=until)
     for mailbox, network, time in recent.order_by("admitted_at").values_list("mailbox", "network", "admitted_at"):
         sent[mailbox].append((network, time or at))
     return [each for mailbox, mine in mailboxes.items() for each in _admit_to(mailbox, mine, sent[mailbox], limit, at)]
@@ -172,7 +176,7 @@ def _room(most: int, seconds: int, column: str, at: datetime) -> int:
     minute, window = _minute(at), timedelta(seconds=seconds)
     at_once = math.ceil(most / 2)
     room, total, last = float(at_once), 0, minute - window
-    counted = SiteMails.objects.filter(minute__gt=at - window - MINUTE).order_by("minute")
+    counted = SiteMails.objects.filter(minute__gt=at - window - MINUTE, minute__lte=at + AHEAD).order_by("minute")
     for then, mails in [*counted.values_list("minute", column), (minute, 0)]:
         came_back = (most - at_once) * ((then - last) / window)
         room = min(at_once, room + came_back) - mails

@@ -252,6 +252,18 @@ def test_a_mail_whose_sign_up_is_over_is_not_sent(all_hands: Hands, settings) ->
     assert Delivery.objects.get().state == Delivery.State.EXPIRED
 
 
+def test_a_clock_that_was_ahead_stops_no_mail(all_hands: Hands, settings) -> None:
+    """Once it is set back, what was sent by it is not in the way for all the hours that it was ahead."""
+    settings.LIMIT_MAILS_MAILBOX = [(1, 60), (5, 3_600), (10, 86_400)]
+    all_hands.move(hours=8)
+    post(), post(BOB)
+    assert len(go()) == 2
+    all_hands.move(hours=-8)
+    Delivery.objects.update(next_attempt_at=clock.now())
+    post(), post("carol@example.com")
+    assert sorted(go()) == [ALICE, "carol@example.com"]
+
+
 def test_a_mail_that_nobody_asked_for_is_outside_the_limits(all_hands: Hands, settings) -> None:
     """It neither waits nor makes others wait."""
     settings.LIMIT_MAILS_SITE = [(1, 3_600)]
