@@ -407,6 +407,44 @@ def test_enter_that_ends_a_composition_sends_nothing(open_page: OpenPage) -> Non
     assert not page.evaluate(pressed, 13)
 
 
+def compose(page: Page, *parts: str) -> None:
+    """Type with an input method, with a pause after each part; the last one is what it becomes."""
+    session = page.context.new_cdp_session(page)
+    for part in parts:
+        session.send("Input.imeSetComposition", {"text": part, "selectionStart": len(part), "selectionEnd": len(part)})
+        page.wait_for_timeout(700)  # longer than the script waits for more
+    session.send("Input.insertText", {"text": parts[-1]})
+
+
+def test_what_is_being_composed_is_not_typed_before_it_is_chosen(open_page: OpenPage) -> None:
+    """A code in full-width digits is sent at the end, and not before; a syllable on the way is no short username."""
+    page = open_page()
+    ask(page, "compose@example.com")
+    code = "".join(chr(ord("０") + int(digit)) for digit in read_code(page, "compose@example.com"))
+    page.get_by_label("Code", exact=True).focus()
+    compose(page, code[:2], code)
+    username = page.get_by_label("Username", exact=True)
+    expect(username).to_be_focused()
+    said = "() => document.getElementById('id_username_check')?.textContent ?? ''"
+    page.evaluate(f"window.heard = []; setInterval(() => heard.push(({said})()), 50)")
+    compose(page, "ㅎ", "하", "한글")
+    page.wait_for_timeout(700)
+    assert set(page.evaluate("heard")) == {""}
+    username.fill("")
+    compose(page, "한")
+    expect(page.get_by_text("Username must be between 2 and 20 characters")).to_be_visible()
+
+
+def test_a_press_that_leaves_a_short_password_is_not_lost(open_page: OpenPage) -> None:
+    """What is said about the password then moves the button away only after the press."""
+    page = open_page()
+    ask(page, "press@example.com")
+    fill(page, read_code(page, "press@example.com"), "pressed")
+    page.get_by_label("Password", exact=True).fill("short")
+    page.get_by_role("button", name="Create account").click(delay=100)  # milliseconds, as a finger takes
+    expect(page.get_by_role("alert")).to_contain_text("Password must be at least 8 characters")
+
+
 def test_an_account_is_deleted_behind_its_password(open_page: OpenPage) -> None:
     """And its name is free again."""
     page = open_page()

@@ -39,11 +39,17 @@ addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.isComposing || event.keyCode === 229)) event.preventDefault();
 }, true);
 
+// What was typed: what is still being composed was not.
+const onTyped = (input, act) => {
+  input.addEventListener("input", (event) => event.isComposing || act());
+  input.addEventListener("compositionend", () => act());
+};
+
 // A code is sent when its last digit is there, typed or pasted. The server decides what a digit is; this knows the most.
 for (const input of all("form:not(:has([type=password])) [data-digits]")) {
-  input.addEventListener("input", (event) => {
+  onTyped(input, () => {
     const digits = input.value.match(/\p{Nd}/gu) ?? [];
-    if (digits.length === Number(input.dataset.digits) && !event.isComposing) input.form.requestSubmit(input.form.querySelector("button.main"));
+    if (digits.length === Number(input.dataset.digits)) input.form.requestSubmit(input.form.querySelector("button.main"));
   });
 }
 
@@ -67,7 +73,7 @@ for (const part of all("[data-check]")) {
       // offline: the form itself will tell
     }
   };
-  if (part.dataset.check) input.addEventListener("input", () => {
+  if (part.dataset.check) onTyped(input, () => {
     clearTimeout(waiting);
     say(input, "");
     if (input.value) waiting = setTimeout(check, 500);
@@ -84,7 +90,7 @@ for (const part of all("[data-common]")) {
     if (typed === input.value) say(input, wrong || "");
   };
   input.addEventListener("input", () => check(false));  // too short is no news to a person who is typing
-  input.addEventListener("blur", () => check(true));
+  input.addEventListener("blur", () => setTimeout(check, 300, true));  // a line more would move a button from under the press
 }
 
 // Show and hide a password.
