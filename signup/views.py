@@ -274,7 +274,8 @@ def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> Cod
 def _finished_or_lost(request: HttpRequest, sign_up: CaptchaModel | None) -> HttpResponse:
     """This browser's sign-up is finished, or it has none: start again."""
     template = "signup/finished.html" if sign_up and sign_up.is_finished else "signup/lost.html"
-    return render(request, template, status=400 if request.method == "POST" else 200)
+    next_page = Visitor(request).held[sign_up.handle].next if sign_up else ""
+    return render(request, template, {"next": next_page}, status=400 if request.method == "POST" else 200)
 
 
 def _terms(request: HttpRequest) -> str:

@@ -121,6 +121,22 @@ def test_next_is_taken_from_the_link_to_the_page(client: Client) -> None:
     assert 'name="next" value="/shop/"' in text_of(client.get("/signup/?next=/shop/"))
 
 
+@pytest.mark.parametrize(("path", "other"), [("/login/", "/signup/"), ("/signup/", "/login/")])
+def test_next_goes_along_between_sign_in_and_sign_up(client: Client, path: str, other: str) -> None:
+    """A site sends its visitors to one of them; which they need, they know themselves."""
+    assert f'href="{other}?next=%2Fshop%2F%3Fa%3D1%26b"' in text_of(client.get(f"{path}?next=/shop/%3Fa=1%26b"))
+    assert f'href="{other}"' in text_of(client.get(f"{path}?next=//evil.example"))
+
+
+def test_a_finished_sign_up_leads_to_its_next_page_by_sign_in(client: Client) -> None:
+    """As where the mail's link was opened on a phone, and the sign-up finished there."""
+    sign_up = ask(client, next="/shop/")
+    twin = Client()
+    twin.cookies["doorcode_signup"] = client.cookies["doorcode_signup"].value
+    verify(client, sign_up)
+    assert 'href="/login/?next=%2Fshop%2F"' in text_of(twin.get("/signup/verify/"))
+
+
 def test_the_links_page_changes_nothing_and_hides_the_token(client: Client) -> None:
     """GET and HEAD only set the browser's cookie; POST is not allowed."""
     sign_up = make_captcha()
