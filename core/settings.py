@@ -110,9 +110,9 @@ MIDDLEWARE = [
     "core.middleware.LimitBody",
     "core.middleware.LimitFields",
     "core.middleware.TooManyRequests",
-    "core.middleware.MethodNotAllowed",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "core.middleware.MethodNotAllowed",  # after it, as the page that is shown has a form
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

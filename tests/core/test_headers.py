@@ -1,5 +1,7 @@
 """The headers of every response, and error pages."""
 
+import re
+
 import pytest
 from django.db import OperationalError
 from django.test import Client
@@ -83,6 +85,15 @@ def test_a_path_that_takes_forms_alone_shows_a_page(client: Client, path: str) -
     assert "请求有误" in page.content.decode()
     assert 'href="/"' in page.content.decode()
     assert client.delete(path).content
+
+
+def test_the_language_can_be_switched_on_the_page_of_a_path_that_takes_forms_alone() -> None:
+    """Also where it is the first page that a browser opens: it sets the cookie that its form is checked with."""
+    client = Client(enforce_csrf_checks=True)
+    page = client.get("/logout/").content.decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    answer = client.post("/i18n/setlang/", {"language": "zh-hans", "csrfmiddlewaretoken": token and token[1]})
+    assert (answer.status_code, answer.cookies["django_language"].value) == (302, "zh-hans")
 
 
 def test_a_foreign_post_is_refused() -> None:
