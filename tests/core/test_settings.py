@@ -221,7 +221,7 @@ def test_a_site_of_any_name_knows_itself_as_browsers_write_it(
         ({"EMAIL_HELO": "[IPv6:2001:db8::1]"}, "[IPv6:2001:db8::1]"),
     ],
 )
-def test_c2_the_mail_server_is_greeted_by_the_sites_host(given: dict[str, str], name: str) -> None:
+def test_the_mail_server_is_greeted_by_the_sites_host(given: dict[str, str], name: str) -> None:
     """In ASCII, as the DNS has it. An address, or a name without a dot, is left to smtplib."""
     assert load("EMAIL_HELO", **(GOOD | given)) == [name]
 
