@@ -1,5 +1,6 @@
 """Post, claim, settle."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -405,6 +406,13 @@ def test_a_mail_keeps_its_message_id() -> None:
     assert again.message_id == delivery.message_id
     assert again.message_id.endswith("@doorcode.test>")
     assert Delivery.objects.latest_about(make_captcha(ALICE)) is None
+
+
+def test_nobody_can_guess_a_message_id() -> None:
+    """128 random bits: a report of a bounce names its mail by it."""
+    first, second = make_delivery(), make_delivery()
+    assert re.fullmatch(r"<[0-9a-f]{32}@doorcode\.test>", first.message_id)
+    assert first.message_id != second.message_id
 
 
 LOCKED = """
