@@ -132,7 +132,7 @@ def contrast(one: str, two: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_c6_one_colour_is_that_of_pages_and_mails(client: Client, settings, db) -> None:
+def test_one_colour_is_that_of_pages_and_mails(client: Client, settings, db) -> None:
     """A style sheet after ours, and in the mail; a site without one loads nothing more."""
     assert "brand.css" not in client.get("/login/").content.decode()
     settings.BRAND_COLOR = "#0b7a55"
@@ -146,7 +146,7 @@ def test_c6_one_colour_is_that_of_pages_and_mails(client: Client, settings, db) 
     assert "#1d5fd1" not in html
 
 
-def test_c6_mails_have_the_sites_logo_and_last_lines(settings, brand: Path) -> None:
+def test_mails_have_the_sites_logo_and_last_lines(settings, brand: Path) -> None:
     """In both parts, translated by the site's own catalogue."""
     mail = brand / "templates" / "brand"
     (mail / "mail_logo.html").write_text('<img src="https://example.com/logo.png" alt="School">')
@@ -162,7 +162,7 @@ def test_c6_mails_have_the_sites_logo_and_last_lines(settings, brand: Path) -> N
     assert message.body.rstrip().endswith("创建账号 1 Example Street")
 
 
-def test_f3_a_sites_own_words_win(tmp_path: Path) -> None:
+def test_a_sites_own_words_win(tmp_path: Path) -> None:
     """From BRAND_DIR/locale, text by text; all others are ours."""
     own = Catalog(locale="zh_Hans")
     own.add("Create account", "立即加入")
@@ -188,13 +188,13 @@ def test_f3_a_sites_own_words_win(tmp_path: Path) -> None:
         ({"LANGUAGES": "de,ja", "LANGUAGE_CODE": "ja"}, 2, "ja"),
     ],
 )
-def test_f3_languages_are_those_that_the_site_offers(environment: dict[str, str], offered: int, default: str) -> None:
+def test_languages_are_those_that_the_site_offers(environment: dict[str, str], offered: int, default: str) -> None:
     """All that are complete by default; LANGUAGE_CODE is one of them."""
     languages, code = load("LANGUAGES", "LANGUAGE_CODE", **GOOD, **environment)
     assert (len(languages), code) == (offered, default)
 
 
-def test_f3_name_and_sender_are_read_by_language() -> None:
+def test_name_and_sender_are_read_by_language() -> None:
     """A JSON object, or a text for all; the first is also for the others. The sender has the name, unless it is given."""
     names = '{"en": "School, Ltd", "zh_Hans": "学校"}'
     shown = ("SITE_NAME", "SITE_NAMES", "FROM_EMAILS", "DEFAULT_FROM_EMAIL")

@@ -17,7 +17,7 @@ def test_no_page_is_kept_by_a_cache(db, client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [*PAGES[:5], "/password-reset/x/y/", "/logout/", "/admin/login/", "/admin/"])
-def test_b8_no_proxy_may_rewrite_a_page(db, client: Client, path: str) -> None:
+def test_no_proxy_may_rewrite_a_page(db, client: Client, path: str) -> None:
     """An address in it above all; the pages that Django itself keeps out of caches are no exception."""
     assert "no-transform" in client.get(path)["Cache-Control"]
 

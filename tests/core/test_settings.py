@@ -12,7 +12,9 @@ import pytest
 from django.conf import global_settings
 from django.core.exceptions import ImproperlyConfigured
 
+from tests.attacks.conftest import DEFAULTS
 from tests.servers import ENVIRONMENT, ROOT
+from worker import sending, smtp
 
 GOOD = {"SECRET_KEY": "a-key-that-only-tests-know-0123456789-abcdefghij", "SITE_URL": "https://accounts.example.com"}
 
@@ -221,7 +223,7 @@ def test_a_site_of_any_name_knows_itself_as_browsers_write_it(
         ({"EMAIL_HELO": "[IPv6:2001:db8::1]"}, "[IPv6:2001:db8::1]"),
     ],
 )
-def test_c2_the_mail_server_is_greeted_by_the_sites_host(given: dict[str, str], name: str) -> None:
+def test_the_mail_server_is_greeted_by_the_sites_host(given: dict[str, str], name: str) -> None:
     """In ASCII, as the DNS has it. An address, or a name without a dot, is left to smtplib."""
     assert load("EMAIL_HELO", **(GOOD | given)) == [name]
 
@@ -335,3 +337,14 @@ def test_log_format_is_one_of_two() -> None:
     """Any other is refused at the start."""
     assert [load("LOG_FORMAT", **GOOD, LOG_FORMAT=value) for value in ("json", "text")] == [["json"], ["text"]]
     assert "LOG_FORMAT" in refusal(**GOOD, LOG_FORMAT="xml")
+
+
+def test_the_broker_repeats_no_message_while_its_mails_are_sent() -> None:
+    """It would after its visibility time-out; a batch begins its last send long before."""
+    [options] = load("CELERY_BROKER_TRANSPORT_OPTIONS", **GOOD, REDIS_URL="redis://redis.example.com/0")
+    assert options["visibility_timeout"] > sending.HOLD + smtp.DEADLINE
+
+
+def test_the_attacks_are_played_against_the_default_limits() -> None:
+    """Tests of attacks set each limit by hand, as those of the suite are off."""
+    assert dict(zip(DEFAULTS, load(*DEFAULTS, **GOOD), strict=True)) == DEFAULTS

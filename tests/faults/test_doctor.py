@@ -40,7 +40,7 @@ def test_a_well_system_is_well(system: System) -> None:
     assert (code, "worker@" in found["workers"]["text"]) == (0, True)
 
 
-def test_c5_a_sender_that_the_mail_server_refuses_is_told(system: System) -> None:
+def test_a_sender_that_the_mail_server_refuses_is_told(system: System) -> None:
     """Before anybody waits for a mail; nothing is sent."""
     sink = Sink({"MAIL": ["553 Mail from must equal authorized user"]})
     try:

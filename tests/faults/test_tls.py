@@ -90,7 +90,7 @@ def test_mails_go_encrypted_and_signed_in(start, way: str) -> None:
     assert [authenticated for authenticated, _ in catcher.mails] == [True, True]
 
 
-def test_c2_the_name_of_the_site_is_said_again_inside_tls(start, settings) -> None:
+def test_the_name_of_the_site_is_said_again_inside_tls(start, settings) -> None:
     """The first greeting does not count after STARTTLS (RFC 3207 §4.2)."""
     settings.EMAIL_HELO = "accounts.example.com"
     catcher = start("starttls")

@@ -1,12 +1,14 @@
 """Signing in and out, the account, its password, the admin."""
 
 import re
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.tokens import default_token_generator
 from django.core.management import CommandError, call_command
@@ -108,6 +110,15 @@ def test_changing_the_password(client: Client) -> None:
     assert User.objects.get().check_password("another horse b")
 
 
+def test_changing_the_password_ends_the_sessions_elsewhere(client: Client) -> None:
+    """The one that changed it goes on."""
+    alice, elsewhere = make_user(), Client()
+    for browser in (client, elsewhere):
+        browser.force_login(alice)
+    assert client.post("/password-change/", {"old_password": PASSWORD, "password": NEW}).status_code == 302
+    assert [browser.get("/account/").status_code for browser in (client, elsewhere)] == [200, 302]
+
+
 def test_a_session_outlives_a_rotated_key_unless_it_ended(client: Client, settings) -> None:
     """Also one of an account that was disabled before; and disabling ends it under the old key too."""
     alice = make_user(is_active=False)
@@ -200,6 +211,17 @@ def reset_form(client: Client, user: User) -> str:
     """Open the link of a reset mail; return the path of its form."""
     uid, token = urlsafe_base64_encode(force_bytes(user.pk)), reset_tokens.make_token(user)
     return client.get(f"/password-reset/{uid}/{token}/").headers["Location"]
+
+
+def test_the_link_of_a_reset_works_for_an_hour() -> None:
+    """And not a second longer."""
+    user = make_user()
+    with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as wall_clock:
+        link = f"/password-reset/{urlsafe_base64_encode(force_bytes(user.pk))}/{reset_tokens.make_token(user)}/"
+        wall_clock.shift(3_600)
+        assert Client().get(link).status_code == 302
+        wall_clock.shift(1)
+        assert "This link doesn't work any more" in text_of(Client().get(link))
 
 
 @pytest.mark.parametrize("before", ["nobody", "the owner", "somebody else"])

@@ -1,8 +1,10 @@
 """A form keeps its typed values over a change of language or address, except for the password."""
 
 import random
+from datetime import UTC, datetime
 
 import pytest
+import time_machine
 from django.core import signing
 from django.test import Client
 
@@ -63,6 +65,19 @@ def test_a_draft_with_another_signature_or_shape_is_ignored(client: Client, draf
     """Signed by this site, but not as a draft."""
     client.cookies["doorcode_draft-signup"] = signing.dumps(draft, salt=salt)
     assert ALICE not in text_of(client.get("/signup/"))
+
+
+def test_a_draft_is_read_for_five_minutes(client: Client) -> None:
+    """Its signature has the time, so a browser that keeps the cookie for longer gains nothing."""
+    with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as wall_clock:
+        switch(client, "/login/", **TYPED)
+        name = visitor.draft_cookie("/login/").name
+        cookie = client.cookies[name].value
+        for seconds, shown in ((300, True), (1, False)):
+            wall_clock.shift(seconds)
+            browser = Client()
+            browser.cookies[name] = cookie
+            assert ('value="alice"' in text_of(browser.get("/login/"))) is shown
 
 
 def test_a_forged_draft_is_ignored(client: Client) -> None:

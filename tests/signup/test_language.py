@@ -88,7 +88,7 @@ def test_an_account_without_a_language_follows_the_browser(client: Client) -> No
     ("asked", "code"),
     [("zh-hans", "zh-hans"), ("zh-CN", "zh-hans"), ("zh_TW", "zh-hant"), ("PT-br", "pt-br"), ("de-AT", "de")],
 )
-def test_f2_a_site_can_link_into_a_language(client: Client, asked: str, code: str) -> None:
+def test_a_site_can_link_into_a_language(client: Client, asked: str, code: str) -> None:
     """`?lang=` sets the cookie, and redirects without it; other parameters stay."""
     answer = client.get(f"/signup/?next=/shop/&lang={asked}&x=1")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/signup/?next=%2Fshop%2F&x=1")
@@ -113,7 +113,7 @@ def test_lang_redirects_to_no_other_site_and_posts_nothing(client: Client) -> No
     assert Delivery.objects.get().language == "en"
 
 
-def test_f1_switching_while_signed_in_is_the_accounts_language_from_then_on(client: Client) -> None:
+def test_switching_while_signed_in_is_the_accounts_language_from_then_on(client: Client) -> None:
     """By the switch, by `?lang=`, and on the account page; its mails follow."""
     client.force_login(make_user(language="en"))
     for code, choose in {
@@ -212,7 +212,7 @@ def test_name_and_sender_follow_the_language(client: Client, settings) -> None:
 
 
 @pytest.mark.parametrize(("code", "read"), [("zh-hant", "zh-hant"), ("ja", "en"), ("ar", "en")])
-def test_f5_operators_without_a_catalogue_read_english(client: Client, code: str, read: str, capsys) -> None:
+def test_operators_without_a_catalogue_read_english(client: Client, code: str, read: str, capsys) -> None:
     """In the admin, by the commands and in the API's documentation; not half of a page in one language."""
     client.force_login(make_user(language=code, is_staff=True, is_superuser=True))
     assert language_of(client, "/admin/worker/delivery/") == read
@@ -249,7 +249,7 @@ def test_a_public_page_names_its_other_languages(client: Client) -> None:
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_c4_an_address_is_shown_in_its_own_script(client: Client, code: str) -> None:
+def test_an_address_is_shown_in_its_own_script(client: Client, code: str) -> None:
     """On the pages, whatever the language; mail goes to the form that every server takes."""
     client.get(f"/?lang={code}")
     sign_up = ask(client, "wang@例子.中国")

@@ -1,13 +1,17 @@
 """Providers of mailboxes, and typos in the domain of an address."""
 
+import re
 from urllib.parse import urlsplit
 
 import pytest
+from django.test import Client
 from django.utils import translation
 
 from core.email_addresses import canonical
 from signup import mail_providers
 from signup.mail_providers import suggest, webmail
+from tests.factories import text_of
+from tests.visits import ask
 
 
 @pytest.mark.parametrize(
@@ -91,6 +95,14 @@ def test_a_provider_is_named_in_the_language_of_the_page(language: str, name: st
     """Where its name differs by language."""
     with translation.override(language):
         assert webmail("alice@qq.com") == (name, "https://mail.qq.com/")
+
+
+@pytest.mark.django_db
+def test_the_button_to_a_web_mail_names_no_referrer(client: Client) -> None:
+    """No provider learns where its visitor comes from."""
+    ask(client, "alice@gmail.com")
+    [button] = re.findall(r'<a [^>]*href="https://mail\.google\.com/[^>]*>', text_of(client.get("/signup/verify/")))
+    assert 'rel="noopener noreferrer"' in button
 
 
 def test_the_list_of_providers_is_sound() -> None:

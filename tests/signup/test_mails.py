@@ -55,7 +55,7 @@ def test_the_code_comes_in_the_deliverys_language(language: str, subject: str, t
 
 
 @pytest.mark.parametrize("language", [code for code, _name in settings.LANGUAGES])
-def test_e4_the_subject_may_be_pasted_as_the_code(language: str) -> None:
+def test_the_subject_may_be_pasted_as_the_code(language: str) -> None:
     """Whole, as people copy it from the list of their mails; each language has other words and marks around the code."""
     sign_up = make_captcha(accepted=False)
     assert codes.normalize(build(make_delivery(sign_up, language=language))["Subject"]) == right(sign_up)

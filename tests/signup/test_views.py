@@ -556,7 +556,7 @@ def test_each_error_in_the_summary_leads_to_its_place(client: Client, settings, 
     assert all(page.count(f'id="{place}"') == 1 for place in places)
 
 
-def test_b1_an_address_that_got_its_account_by_another_request_leads_to_sign_in(client: Client, settings) -> None:
+def test_an_address_that_got_its_account_by_another_request_leads_to_sign_in(client: Client, settings) -> None:
     """A phone that asked anew was faster: this form can't succeed any more."""
     here, phone = ask(client), Client()
     verify(phone, ask(phone))

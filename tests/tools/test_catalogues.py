@@ -60,7 +60,7 @@ def test_a_defect_fails_the_check(folder: Path, capsys, old: str, new: str, prob
         ("fil", "Filipino", False),
     ],
 )
-def test_f4_a_language_that_django_or_cldr_knows_can_begin(
+def test_a_language_that_django_or_cldr_knows_can_begin(
     folder: Path, capsys, code: str, name: str, right_to_left: bool
 ) -> None:
     """As a draft, under its own name, with the visitors' texts alone; only what it lacks is printed, and no other's."""
@@ -85,7 +85,7 @@ def test_an_unknown_language_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "text"), [("zh-hk", "登入"), ("zh-sg", "登录"), ("de-at", "Anmelden"), ("it", "Sign in")]
 )
-def test_f4_a_gap_is_filled_by_the_base_language_then_by_english(folder: Path, code: str, text: str) -> None:
+def test_a_gap_is_filled_by_the_base_language_then_by_english(folder: Path, code: str, text: str) -> None:
     """Never by that of the site."""
     catalogues.main(["--add", code], folder)
     assert compiled(folder, translation.to_locale(code)).gettext("Sign in") == text
@@ -101,7 +101,7 @@ def test_f4_a_gap_is_filled_by_the_base_language_then_by_english(folder: Path, c
         ("de-ch", 10, "Er ist 10 Minuten gültig."),
     ],
 )
-def test_f4_an_empty_plural_is_filled_in_the_right_number(folder: Path, code: str, number: int, text: str) -> None:
+def test_an_empty_plural_is_filled_in_the_right_number(folder: Path, code: str, number: int, text: str) -> None:
     """Whatever forms the language has."""
     catalogues.main(["--add", code], folder)
     sources = ("It expires in %(m)s minute.", "It expires in %(m)s minutes.")
@@ -112,7 +112,7 @@ def test_f4_an_empty_plural_is_filled_in_the_right_number(folder: Path, code: st
     ("path", "is_operators"),
     [("worker/models.py", True), ("templates/admin/dashboard.html", True), ("signup/forms.py", False)],
 )
-def test_f5_operators_texts_are_told_by_their_source(path: str, is_operators: bool) -> None:
+def test_operators_texts_are_told_by_their_source(path: str, is_operators: bool) -> None:
     """A text that also stands where visitors read is theirs."""
     message = catalogues.Message("Sign in", locations=[(path, 0)])
     assert catalogues.is_for_operators(message) is is_operators

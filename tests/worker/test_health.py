@@ -100,7 +100,7 @@ def test_each_sender_is_asked_for_once(sink: Sink, settings) -> None:
     ],
     indirect=["sink"],
 )
-def test_c5_a_refused_sender_is_told(sink: Sink, state: State) -> None:
+def test_a_refused_sender_is_told(sink: Sink, state: State) -> None:
     """In the mail server's words; it may hang up at once."""
     found = health.mail_server()
     words = sink.script["MAIL"][0].replace("close", "SMTPServerDisconnected")
@@ -119,7 +119,7 @@ def test_c5_a_refused_sender_is_told(sink: Sink, state: State) -> None:
         ("email-smtp.eu-west-1.amazonaws.com", "AKIA0123", "noreply@school.example", False),
     ],
 )
-def test_c5_a_sender_that_is_not_the_login_is_told(
+def test_a_sender_that_is_not_the_login_is_told(
     sink: Sink, settings, monkeypatch, host: str, user: str, sender: str, is_told: bool
 ) -> None:
     """Where the provider wants them equal, before any mail is refused; it says what to set."""

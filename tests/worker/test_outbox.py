@@ -1,12 +1,12 @@
 """Post, claim, settle."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from core import clock
 from tests.factories import ALICE, Hands, make_captcha, make_delivery
@@ -46,13 +46,15 @@ def test_the_workers_are_notified_after_the_commit(django_capture_on_commit_call
     assert notified == [delivery.pk]
 
 
-def test_a_claim_takes_a_mail_for_a_minute() -> None:
-    """Nobody else gets it until the lease ends."""
-    delivery = make_delivery()
+def test_a_claimed_mail_is_nobody_elses_until_its_lease_ends(all_hands: Hands) -> None:
+    """Fifteen seconds after the claim."""
+    make_delivery()
     [mine] = outbox.claim(limit=1)
     assert (mine.state, mine.attempts, len(mine.lease_token)) == ("sending", 1, 32)
-    assert outbox.claim(limit=1) == []
-    end_lease(delivery)
+    all_hands.move(seconds=14)
+    assert (outbox.take_back(), outbox.claim(limit=1)) == (0, [])
+    all_hands.move(seconds=2)
+    assert outbox.take_back() == 1
     [theirs] = outbox.claim(limit=1)
     assert theirs.attempts == 2
 
@@ -169,8 +171,8 @@ def test_the_code_of_a_mail_that_may_have_arrived_stays_open(first: Reply | None
         make_due(delivery)
 
 
-def test_the_mail_of_a_dead_code_is_not_sent() -> None:
-    """Its generation is over: the row ends instead."""
+def test_the_mail_of_a_replaced_code_is_not_sent() -> None:
+    """Its request has a newer generation: the row ends instead."""
     sign_up = make_captcha(accepted=False)
     delivery = make_delivery(sign_up)
     CaptchaModel.objects.update(generation=2)
@@ -308,7 +310,7 @@ def test_what_an_acceptance_says_nothing_about_waits_on(deferred: list[Delivery]
     assert due_now() == []
 
 
-def test_where_none_is_deferred_nobody_looks_for_a_while(django_assert_num_queries, monkeypatch) -> None:
+def test_where_none_is_deferred_nobody_looks_for_a_while(django_assert_num_queries) -> None:
     """A good day pays nothing for it."""
     outbox.retry_deferred_sooner(accepted=1)
     with django_assert_num_queries(0):
@@ -328,17 +330,18 @@ def test_after_two_hours_it_is_given_up(hands: Hands) -> None:
     assert timedelta(minutes=110) <= last - begin < timedelta(hours=2)
 
 
-def test_silence_behind_the_dot_brings_three_copies_at_most(hands: Hands) -> None:
+def test_silence_behind_the_dot_brings_three_copies_at_most(all_hands: Hands) -> None:
     """Widely spaced: a server that delivers, and does not answer in time, brings each of them."""
-    delivery, waits, copies = make_delivery(), [], 0
+    make_delivery()
+    waits, copies = [], 0
     while Delivery.objects.get().state != "failed":
         [mine] = outbox.claim(limit=1)
         copies += 1
         settle(mine, Reply(Outcome.UNKNOWN, "TimeoutError"))
         if until := Delivery.objects.get().lease_until:
-            waits.append(round((until - timezone.now()).total_seconds()))
-            hands.move(seconds=waits[-1])
-            end_lease(delivery)
+            waits.append((until - all_hands.now()).total_seconds())
+            all_hands.move(seconds=waits[-1] + 1)
+            outbox.take_back()
     assert (copies, waits) == (3, [60, 3_600])
 
 
@@ -403,6 +406,13 @@ def test_a_mail_keeps_its_message_id() -> None:
     assert again.message_id == delivery.message_id
     assert again.message_id.endswith("@doorcode.test>")
     assert Delivery.objects.latest_about(make_captcha(ALICE)) is None
+
+
+def test_nobody_can_guess_a_message_id() -> None:
+    """128 random bits: a report of a bounce names its mail by it."""
+    first, second = make_delivery(), make_delivery()
+    assert re.fullmatch(r"<[0-9a-f]{32}@doorcode\.test>", first.message_id)
+    assert first.message_id != second.message_id
 
 
 LOCKED = """

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from core.circuit_breaker import CircuitBreaker
 from tests.factories import Hands, make_captcha, make_delivery
+from tests.servers import wait_until
 from verification.models import CaptchaModel
 from worker import mailers, outbox, sending, smtp, smtp_pool, suppression, sweeper
 from worker.classification import Outcome, Reply
@@ -399,8 +400,7 @@ def test_the_sweeper_thread_sweeps_until_stopped(monkeypatch) -> None:
     monkeypatch.setattr(sweeper, "connection", type("None", (), {"close": staticmethod(lambda: None)}))
     thread = sweeper.Sweeper()
     thread.start()
-    while len(calls) < 3:
-        pass
+    wait_until(lambda: len(calls) >= 3, "three sweeps")
     thread.stop()
     assert not thread.is_alive()
 

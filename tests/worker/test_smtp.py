@@ -105,7 +105,7 @@ def test_a_mail_of_another_app_may_have_several_recipients(sink, settings, djang
 
 
 @pytest.mark.parametrize("name", ["accounts.example.com", "[192.0.2.1]"])
-def test_c2_it_is_greeted_by_the_name_of_the_site(sink, settings, name: str) -> None:
+def test_it_is_greeted_by_the_name_of_the_site(sink, settings, name: str) -> None:
     """Strict servers refuse an address of this machine's own, such as [127.0.0.1]."""
     settings.EMAIL_HELO = name
     server = sink()
@@ -113,7 +113,7 @@ def test_c2_it_is_greeted_by_the_name_of_the_site(sink, settings, name: str) -> 
     assert server.said[0] == f"ehlo {name}"
 
 
-def test_c2_a_server_without_ehlo_hears_the_name_too(sink, settings) -> None:
+def test_a_server_without_ehlo_hears_the_name_too(sink, settings) -> None:
     """By HELO (RFC 5321 §3.2)."""
     settings.EMAIL_HELO = "accounts.example.com"
     server = sink(EHLO=["502 what?"])

@@ -1,4 +1,4 @@
-"""The calls of people who have an account: what the pages can do, by the rules of the pages (D7)."""
+"""The calls of people who have an account: what the pages can do, by the rules of the pages."""
 
 import json
 
@@ -33,7 +33,7 @@ def send(api: Api, method: str, data: dict, path: str = "/api/users/me/") -> Htt
 
 
 @pytest.mark.parametrize("kind", ["new", "pending", "registered", "disabled"])
-def test_d7_a_reset_is_answered_alike_for_every_address(api: Api, kind: str) -> None:
+def test_a_reset_is_answered_alike_for_every_address(api: Api, kind: str) -> None:
     """The page's words, in the caller's language; a mail only where there is an active account."""
     if kind == "pending":
         make_pending()
@@ -113,7 +113,7 @@ def test_no_token_is_made_if_the_password_changed_meanwhile(api: Api, alice: Use
 # --- Language ---------------------------------------------------------------------------------------------------------
 
 
-def test_f1_the_language_of_an_account_can_be_changed(api: Api, alice: User) -> None:
+def test_the_language_of_an_account_can_be_changed(api: Api, alice: User) -> None:
     """Later mails are in it; messages still follow Accept-Language. Nothing else changes, and tokens stay."""
     answer = send(api, "PATCH", {"language": "zh-hans", "username": "eve", "email": BOB, "is_staff": True})
     assert (answer.status_code, answer["Content-Language"]) == (200, "en")

@@ -33,7 +33,7 @@ def begun(hands: Hands) -> Hands:
 
 
 @pytest.mark.parametrize("registered", [False, True])
-def test_d2_a_client_that_asks_twice_has_one_request(api: Api, begun: Hands, registered: bool) -> None:
+def test_a_client_that_asks_twice_has_one_request(api: Api, begun: Hands, registered: bool) -> None:
     """The same body, one mail, and so one code; alike for a registered address, and across a window's edge."""
     if registered:
         make_user()

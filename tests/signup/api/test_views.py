@@ -52,7 +52,7 @@ def test_a_code_makes_an_account_and_a_token_that_opens_it(api: Api) -> None:
     assert user.last_login is not None
 
 
-def test_d7_an_accounts_id_is_random_and_stays(api: Api) -> None:
+def test_an_accounts_id_is_random_and_stays(api: Api) -> None:
     """It says nothing of how many accounts there are, and no call takes it for another account's."""
     ids = [api.register(api.ask(email), username=name).json()["id"] for name, email in (("alice", ALICE), ("bob", BOB))]
     assert all(UUID(each).version == 4 for each in ids)
@@ -197,7 +197,7 @@ def test_each_state_of_a_handle_has_its_code(api: Api, hands: Hands, settings) -
 
 
 @pytest.mark.parametrize("registered", [False, True])
-def test_d1_a_new_code_length_is_told(api: Api, settings, registered: bool) -> None:
+def test_a_new_code_length_is_told(api: Api, settings, registered: bool) -> None:
     """In the problem and in the state, so that a client can ask for so many digits; alike for a registered address."""
     if registered:
         make_user()
@@ -270,7 +270,7 @@ def test_the_state_tells_of_a_bounce_and_of_no_complaint(api: Api, registered: b
     assert told == [("bounced", "mailbox"), ("bounced", "site"), ("sent", None), ("failed", "unclear")]
 
 
-def test_b1_the_state_of_a_sign_up_goes_on_to_its_end(api: Api) -> None:
+def test_the_state_of_a_sign_up_goes_on_to_its_end(api: Api) -> None:
     """A waiting client learns that its code was right, and that there is an account, also by another device."""
     make_user("bob", BOB)
     sign_up = api.ask()
