@@ -12,7 +12,6 @@ from django.conf import settings
 from django.conf.locale import LANG_INFO
 from django.contrib.contenttypes.models import ContentType
 from django.core import signing
-from django.core.checks.security.base import SECRET_KEY_MIN_LENGTH
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -114,7 +113,7 @@ def keys() -> Finding:
     """Whether codes, links and sessions can be forged, and whether a rotation is unfinished."""
     former = settings.SECRET_KEY_FALLBACKS
     given = [("SECRET_KEY", settings.SECRET_KEY), *(("SECRET_KEY_FALLBACKS", key) for key in former)]
-    weak = [name for name, key in given if is_weak_key(key) or len(key) < SECRET_KEY_MIN_LENGTH]
+    weak = [name for name, key in given if is_weak_key(key)]
     if weak:
         text = _("%(names)s can be guessed: set a long random value") % {"names": ", ".join(weak)}
         return warning(text) if settings.DEBUG else failed(text)
