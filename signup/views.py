@@ -77,7 +77,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     if sign_up is None or sign_up.is_finished:
-        return redirect("account") if request.user.is_authenticated else _finished_or_lost(request, sign_up)
+        return redirect("account") if request.user.is_authenticated else _finished_or_lost(visitor, sign_up)
     form = _form_of(visitor, sign_up, request.POST if request.method == "POST" else None)
     if isinstance(form, RegisterForm):
         user = form.save(terms=_terms(request)) if form.is_valid() else None
@@ -89,7 +89,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     elif form.is_valid():
         return visitor.keep(_see_other("signup_verify"), sign_up, proof=form.new_proof, own=True)
     # If another POST was faster, as at a double click, `prove` or `register` has refreshed `sign_up`.
-    page = _finished_or_lost(request, sign_up) if sign_up.is_finished else _verify_page(request, sign_up, form)
+    page = _finished_or_lost(visitor, sign_up) if sign_up.is_finished else _verify_page(request, sign_up, form)
     # If the code was right and another field was not, the browser keeps the proof.
     return visitor.keep(page, sign_up, proof=form.new_proof, own=True) if form.new_proof else page
 
@@ -121,7 +121,7 @@ def resend(request: HttpRequest) -> HttpResponse:
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     if sign_up is None or not visitor.is_about(sign_up):
-        return _finished_or_lost(request, None)
+        return _finished_or_lost(visitor, None)
     try:
         resent = services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))
     except ResendTooSoon as error:
@@ -130,7 +130,7 @@ def resend(request: HttpRequest) -> HttpResponse:
         page.status_code, page["Retry-After"] = 429, str(error.retry_after)
         return page
     except SignUpError:
-        return _finished_or_lost(request, sign_up)
+        return _finished_or_lost(visitor, sign_up)
     messages.info(request, error_messages.resent(resent))
     return visitor.keep(_see_other("signup_verify"), sign_up)
 
@@ -144,7 +144,7 @@ def change(request: HttpRequest) -> HttpResponse:
     visitor = Visitor(request)
     old = visitor.sign_up
     if old is None or old.is_finished:
-        return _finished_or_lost(request, old)
+        return _finished_or_lost(visitor, old)
     form = ChangeForm({"new_email": request.POST.get("suggested") or request.POST.get("new_email", "")})
     if not form.is_valid():
         page = _verify_page(request, old, _form_of(visitor, old), change=form)
@@ -271,11 +271,12 @@ def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> Cod
     return form_class(posted, sign_up=sign_up, proof=proof, initial=initial)
 
 
-def _finished_or_lost(request: HttpRequest, sign_up: CaptchaModel | None) -> HttpResponse:
+def _finished_or_lost(visitor: Visitor, sign_up: CaptchaModel | None) -> HttpResponse:
     """This browser's sign-up is finished, or it has none: start again."""
     template = "signup/finished.html" if sign_up and sign_up.is_finished else "signup/lost.html"
-    next_page = Visitor(request).held[sign_up.handle].next if sign_up else ""
-    return render(request, template, {"next": next_page}, status=400 if request.method == "POST" else 200)
+    next_page = visitor.held[sign_up.handle].next if sign_up else ""
+    status = 400 if visitor.request.method == "POST" else 200
+    return render(visitor.request, template, {"next": next_page}, status=status)
 
 
 def _terms(request: HttpRequest) -> str:

@@ -121,9 +121,9 @@ class Problem(Exception):
         return response
 
 
-def field_error(field: str, code: ErrorCode) -> dict[str, list[dict[str, str]]]:
-    """The `errors` of a problem with one field."""
-    return {field: [{"code": str(code), "message": str(code.meaning)}]}
+def field_errors(code: ErrorCode, *fields: str) -> dict[str, list[dict[str, str]]]:
+    """The `errors` of a problem that these fields have."""
+    return {field: [{"code": str(code), "message": str(code.meaning)}] for field in fields}
 
 
 def validation_problem(errors: Any, **extra: Any) -> Problem:
@@ -151,7 +151,7 @@ def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
             problem = Problem(ErrorCode.RESEND_WAIT, detail=" ".join(explain(error).messages))
         case states.HandleLost():
             code, in_path = ErrorCode(error.code), "id" in context["kwargs"]  # the path names the request
-            problem = Problem(code, status=404) if in_path else validation_problem(field_error("id", code))
+            problem = Problem(code, status=404) if in_path else validation_problem(field_errors(code, "id"))
         case exceptions.APIException(status_code=status):
             problem = Problem(_OTHER_CODES.get(type(error), BY_STATUS[status]))
         case _:

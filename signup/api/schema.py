@@ -13,7 +13,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework.serializers import Serializer
 
-from .problems import CONTENT_TYPE, REFUSALS, ErrorCode, Problem, field_error, validation_problem
+from .problems import CONTENT_TYPE, REFUSALS, ErrorCode, Problem, field_errors, validation_problem
 from .serializers import EXAMPLE_LANGUAGES, ProblemSerializer
 
 Body = type[Serializer[Any]] | None
@@ -100,10 +100,10 @@ def _example(code: ErrorCode, status: int, language: str, body: Body) -> dict[st
     """The members of a problem, as the call would return them."""
     with translation.override(language):
         if code is ErrorCode.VALIDATION and body:
-            return validation_problem(field_error(str(next(iter(body().fields))), ErrorCode.NOT_A_STRING)).members
+            return validation_problem(field_errors(ErrorCode.NOT_A_STRING, str(next(iter(body().fields))))).members
         if code in REFUSALS and status == 400:
             extra = {"code_length": 8} if code is ErrorCode.LENGTHENED else {}
-            return validation_problem(field_error(_FIELDS.get(code, "captcha"), code), **extra).members
+            return validation_problem(field_errors(code, _FIELDS.get(code, "captcha")), **extra).members
         return Problem(code, status=status).members
 
 

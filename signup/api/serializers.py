@@ -25,7 +25,7 @@ from signup.models import User
 from verification.models import CaptchaModel
 from verification.states import AlreadyRedeemed, HandleLost, resend_wait
 
-from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, field_error, validation_problem
+from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, field_errors, validation_problem
 
 EXAMPLE_LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
 _PEOPLE = {
@@ -120,8 +120,8 @@ class NewUserSerializer(FormSerializer):
 
     def get_form(self, fields: dict[str, str]) -> Form:
         if not fields.get("id"):  # there is no form without a request
-            missing = [str(name) for name in self.fields if not fields.get(str(name))]
-            raise validation_problem({name: field_error(name, ErrorCode.REQUIRED)[name] for name in missing})
+            missing = [name for name in map(str, self.fields) if not fields.get(name)]
+            raise validation_problem(field_errors(ErrorCode.REQUIRED, *missing))
         return RegisterForm(fields, sign_up=find_live(fields["id"]))
 
     def refuse(self, **extra: Any) -> NoReturn:
