@@ -17,7 +17,7 @@ from django.utils import translation
 from core import ratelimit
 from core.observability import counters
 from tests import clocks, servers
-from tests.factories import Hands
+from tests.factories import FrozenClock
 from tests.faults import network
 from worker import mailers, notify, outbox, sending, smtp, sweeper
 
@@ -98,19 +98,19 @@ def postgres() -> Iterator[servers.Postgres]:
 
 
 @pytest.fixture
-def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
+def frozen_clock(monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
     """The domain's clock, standing still."""
-    hands = Hands(datetime.now(UTC))
-    monkeypatch.setattr("core.clock.now", hands.now)
-    return hands
+    frozen_clock = FrozenClock(datetime.now(UTC))
+    monkeypatch.setattr("core.clock.now", frozen_clock.now)
+    return frozen_clock
 
 
 @pytest.fixture
-def all_hands(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> Hands:
+def frozen_clocks(frozen_clock: FrozenClock, monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
     """The domain's clock and the database's, as the outbox asks for it: both standing still."""
-    for name, stand_in in clocks.of_the_outbox(hands.now).items():
+    for name, stand_in in clocks.of_the_outbox(frozen_clock.now).items():
         monkeypatch.setattr(name, stand_in)
-    return hands
+    return frozen_clock
 
 
 @pytest.fixture(autouse=True)

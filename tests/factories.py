@@ -1,4 +1,4 @@
-"""One maker for each model, and the hands of a clock."""
+"""One maker for each model, and a clock that stands still."""
 
 import html
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ ALICE, BOB = "alice@example.com", "bob@example.com"
 PASSWORD = "correct horse b"
 
 
-class Hands:
+class FrozenClock:
     """A clock that stands still until it is moved."""
 
     def __init__(self, at: datetime) -> None:

@@ -22,7 +22,7 @@ from tests import clocks
 from tests.attacks import attacker
 from tests.attacks.conftest import DEFAULTS
 from tests.attacks.people import Crowd
-from tests.factories import ALICE, BOB, Hands, make_user
+from tests.factories import ALICE, BOB, FrozenClock, make_user
 
 
 def main() -> None:
@@ -57,12 +57,12 @@ def main() -> None:
 
 
 def _attack(mails: int) -> None:
-    hands = Hands(datetime.now(UTC))
-    with patch("core.clock.now", hands.now):
-        one = attacker.at_one_address(hands, address=ALICE).worst_day()
+    frozen_clock = FrozenClock(datetime.now(UTC))
+    with patch("core.clock.now", frozen_clock.now):
+        one = attacker.at_one_address(frozen_clock, address=ALICE).worst_day()
         print(f"one address: {one:.3e} in the worst 24 hours; bound A/N {attacker.bound_of_address():.3e}", flush=True)
-        hands.move(days=3)
-        many = attacker.at_many_addresses(hands)
+        frozen_clock.move(days=3)
+        many = attacker.at_many_addresses(frozen_clock)
         length = len(many.guesses)
         print(
             f"all addresses, {mails} mails an hour: {many.worst_day():.5f} expected hijacks in 24 hours, {length} guesses; "
@@ -73,14 +73,16 @@ def _attack(mails: int) -> None:
 
 def _besiege() -> None:
     """A stranger uses up the mails of a mailbox; its owner comes every hour, each time as if never before."""
-    hands = Hands(datetime.now(UTC) + timedelta(days=10))
+    frozen_clock = FrozenClock(datetime.now(UTC) + timedelta(days=10))
     networks = {1: "1 network", 2: "2 networks", None: "another network each time"}
-    sieges = {f"sign-up, {name}": attacker.Siege(hands, ALICE, number, step=5) for number, name in networks.items()}
+    sieges = {
+        f"sign-up, {name}": attacker.Siege(frozen_clock, ALICE, number, step=5) for number, name in networks.items()
+    }
     make_user(email=BOB)
     sieges |= {
-        f"reset, {name}": attacker.SiegeOfResets(hands, BOB, number, step=5) for number, name in networks.items()
+        f"reset, {name}": attacker.SiegeOfResets(frozen_clock, BOB, number, step=5) for number, name in networks.items()
     }
-    with patch("core.clock.now", hands.now):
+    with patch("core.clock.now", frozen_clock.now):
         for name, siege in sieges.items():
             with transaction.atomic():
                 waits = siege.waits(hours=30, every=1)

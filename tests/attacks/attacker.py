@@ -17,8 +17,8 @@ from django.db import transaction
 
 from signup import services
 from signup.accounts import services as account_services
-from tests.factories import PASSWORD, Hands, wrong
-from tests.visits import accept, deliver
+from tests.factories import PASSWORD, FrozenClock, wrong
+from tests.steps import accept, deliver
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
@@ -45,7 +45,7 @@ class Chances:
         times = sorted({at for at, _ in self.guesses})
         return times[:: max(1, len(times) // 200)]
 
-    def guess(self, sign_up: CaptchaModel, hands: Hands) -> bool:
+    def guess(self, sign_up: CaptchaModel, frozen_clock: FrozenClock) -> bool:
         """Type a wrong code; whether it was compared, which is when tries are told."""
         sign_up.refresh_from_db()
         length = sign_up.length
@@ -53,14 +53,14 @@ class Chances:
             services.prove(sign_up=sign_up, address=sign_up.address, code=wrong(sign_up), proof=None)
         except CodeMismatch as error:
             if error.attempts_left is not None:
-                self.guesses.append((hands.now(), 10.0**-length))
+                self.guesses.append((frozen_clock.now(), 10.0**-length))
                 return True
         except SignUpError:
             pass
         return False
 
 
-def at_one_address(hands: Hands, *, address: str, hours: int = 48, browsers: int = 6) -> Chances:
+def at_one_address(frozen_clock: FrozenClock, *, address: str, hours: int = 48, browsers: int = 6) -> Chances:
     """
     Guess at one address. Each mail is accepted at once, whatever the budgets say: that is the stranger's best case.
 
@@ -68,17 +68,17 @@ def at_one_address(hands: Hands, *, address: str, hours: int = 48, browsers: int
     guess until nothing is compared any more.
     """
     chances, held = Chances(), []
-    end = hands.now() + timedelta(hours=hours)
-    while hands.now() < end:
+    end = frozen_clock.now() + timedelta(hours=hours)
+    while frozen_clock.now() < end:
         for number in range(browsers):
             held += [services.request_code(address=address, language="en", held={}, network=str(number))]
         for sign_up in held[-3 * browsers :]:
             with suppress(SignUpError):
                 services.resend(sign_up=sign_up, language="en")
             accept(sign_up)
-            while chances.guess(sign_up, hands):
-                hands.move(seconds=1)
-        hands.move(seconds=_until_next(hands.now()))
+            while chances.guess(sign_up, frozen_clock):
+                frozen_clock.move(seconds=1)
+        frozen_clock.move(seconds=_until_next(frozen_clock.now()))
     return chances
 
 
@@ -89,7 +89,7 @@ def _until_next(at: datetime) -> float:
     return 900 if left > 900 else left - 1 if left > 1 else 1
 
 
-def at_many_addresses(hands: Hands, *, hours: int = 24) -> Chances:
+def at_many_addresses(frozen_clock: FrozenClock, *, hours: int = 24) -> Chances:
     """
     Guess at as many addresses as the site's mails allow, each new, five tries each: nobody's own budget is touched.
 
@@ -97,16 +97,16 @@ def at_many_addresses(hands: Hands, *, hours: int = 24) -> Chances:
     """
     chances, names = Chances(), _names()
     rate = max((count / seconds for count, seconds in settings.LIMIT_MAILS_SITE), default=1)
-    end = hands.now() + timedelta(hours=hours)
-    while hands.now() < end:
+    end = frozen_clock.now() + timedelta(hours=hours)
+    while frozen_clock.now() < end:
         for _ in range(round(rate * 60) + 5):
             services.request_code(address=next(names), language="en", held={}, network="")
         while mails := deliver():
             for mail in mails:
                 if mail.sign_up:
-                    while chances.guess(mail.sign_up, hands):
+                    while chances.guess(mail.sign_up, frozen_clock):
                         pass
-        hands.move(minutes=1)
+        frozen_clock.move(minutes=1)
     return chances
 
 
@@ -119,7 +119,7 @@ class Siege:
     The owner comes now and then, asks once, from their own network, and opens whichever mail is in the mailbox.
     """
 
-    hands: Hands
+    frozen_clock: FrozenClock
     address: str
     networks: int | None
     step: int = 10  # minutes, of ten at most
@@ -131,7 +131,7 @@ class Siege:
             self._ask(step)
             if step and step % (every * 60 // self.step) == 0:
                 waits.append(self._owner_waits(step))
-            self.hands.move(minutes=self.step)
+            self.frozen_clock.move(minutes=self.step)
         return waits
 
     def mails_in_a_day(self) -> int:
@@ -148,18 +148,18 @@ class Siege:
             pass
 
     def _owner_waits(self, step: int) -> float:
-        start = self.hands.now()
+        start = self.frozen_clock.now()
         with transaction.atomic():
             self.want(network="owner")
             while deliver():
                 pass
             while not self.gets_in():
-                self.hands.move(minutes=self.step)
+                self.frozen_clock.move(minutes=self.step)
                 step += 1
                 self._ask(step)
-            waited = self.hands.now() - start
+            waited = self.frozen_clock.now() - start
             transaction.set_rollback(True)
-        self.hands.set(start)
+        self.frozen_clock.set(start)
         return waited.total_seconds() / 60
 
     def want(self, *, network: str) -> None:
@@ -185,7 +185,7 @@ class SiegeOfResets(Siege):
 
     def gets_in(self) -> bool:
         """Whether a reset's link is in the mailbox that works: it does for PASSWORD_RESET_TIMEOUT, whoever asked."""
-        since = self.hands.now() - timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
+        since = self.frozen_clock.now() - timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
         return Delivery.objects.filter(kind=Delivery.Kind.PASSWORD_RESET, sent_at__gt=since).exists()
 
 

@@ -17,7 +17,7 @@ from django.test import Client
 
 from core import clock
 from tests.factories import PASSWORD, right, text_of, wrong
-from tests.visits import deliver
+from tests.steps import deliver
 from verification.models import CaptchaModel
 from worker.models import Delivery
 

@@ -12,8 +12,19 @@ from django.urls import get_resolver, reverse
 
 from core import clock
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
-from tests.visits import accept, ask, verify
+from tests.factories import (
+    ALICE,
+    BOB,
+    PASSWORD,
+    FrozenClock,
+    make_captcha,
+    make_pending,
+    make_user,
+    right,
+    text_of,
+    wrong,
+)
+from tests.steps import accept, ask, verify
 from verification import codes
 from verification.models import AddressGuesses, CaptchaModel
 from worker import messages, suppression
@@ -64,7 +75,7 @@ def test_31_the_owner_proves_a_strangers_request_and_stumbles(client: Client, by
     assert verify(client, sign_up, captcha="").status_code == 303
 
 
-def test_32_asking_again_changes_nothing_of_the_first_asker(client: Client, hands: Hands) -> None:
+def test_32_asking_again_changes_nothing_of_the_first_asker(client: Client, frozen_clock: FrozenClock) -> None:
     """Eve asks for Alice's address again and again, and guesses: Alice's handle, code and link stay as they are."""
     sign_up = ask(client)
     code, link = right(sign_up), codes.link_token(sign_up)
@@ -72,14 +83,16 @@ def test_32_asking_again_changes_nothing_of_the_first_asker(client: Client, hand
         eve = Client()
         theirs = ask(eve)
         verify(eve, theirs, captcha=wrong(theirs))
-        hands.move(seconds=61)
+        frozen_clock.move(seconds=61)
         eve.post("/signup/resend/", {"email": ALICE})
     sign_up.refresh_from_db()
     assert (right(sign_up), codes.link_token(sign_up), sign_up.attempts) == (code, link, 0)
     assert verify(client, sign_up, captcha=code).status_code == 303
 
 
-def test_32_wrong_guesses_lengthen_and_the_old_link_still_opens(client: Client, all_hands: Hands, limited) -> None:
+def test_32_wrong_guesses_lengthen_and_the_old_link_still_opens(
+    client: Client, frozen_clocks: FrozenClock, limited
+) -> None:
     """The most that Eve reaches: Alice's short code is replaced when she types it. Nobody mailed it for nothing."""
     sign_up = ask(client)
     link = codes.link_token(sign_up)
@@ -411,19 +424,21 @@ def test_64_a_strangers_mail_to_the_same_address_spoils_nothing(client: Client, 
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_64_when_the_strangers_link_is_over_the_own_code_is_right(client: Client, hands: Hands, when: str) -> None:
+def test_64_when_the_strangers_link_is_over_the_own_code_is_right(
+    client: Client, frozen_clock: FrozenClock, when: str
+) -> None:
     """Opened too late, or opened in time and used too late: what people type is the code of their own request."""
     theirs = ask(Client())
     if when == "before":
-        hands.move(seconds=700)
+        frozen_clock.move(seconds=700)
     sign_up = ask(client)
     client.get(link_to(theirs))
     if when == "after":
-        hands.move(seconds=590)
+        frozen_clock.move(seconds=590)
         sign_up.refresh_from_db()
         client.post("/signup/resend/", {"email": ALICE})
         accept(sign_up)
-        hands.move(seconds=20)
+        frozen_clock.move(seconds=20)
     assert "Enter the 4-digit code" in text_of(verify(client, sign_up, captcha=""))
     assert "can try" in text_of(verify(client, sign_up, captcha=wrong(sign_up)))
     sign_up.refresh_from_db()
@@ -432,9 +447,9 @@ def test_64_when_the_strangers_link_is_over_the_own_code_is_right(client: Client
     assert verify(client, sign_up).status_code == 303
 
 
-def test_64_asking_again_goes_on_with_ones_own_request(client: Client, hands: Hands) -> None:
+def test_64_asking_again_goes_on_with_ones_own_request(client: Client, frozen_clock: FrozenClock) -> None:
     """Never with one that a link brought: whoever asked for it could use up the tries of its code."""
     theirs = ask(Client())
-    hands.move(seconds=700)
+    frozen_clock.move(seconds=700)
     client.get(link_to(theirs))
     assert ask(client).pk != theirs.pk

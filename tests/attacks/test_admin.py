@@ -159,7 +159,9 @@ def test_60_the_form_activates_no_unproven_account(client: Client, root: User) -
 
 
 @pytest.mark.parametrize("second", ["form", "action"])
-def test_60_nor_does_it_in_two_steps(client: Client, root: User, second: str) -> None:
+def test_60_saving_first_and_activating_later_activates_no_unproven_account(
+    client: Client, root: User, second: str
+) -> None:
     """Saved as it is, the account is blocked: a sign-up opens it no more, and an operator neither."""
     alice = make_pending()
     assert save(client, alice, username="eve").status_code == 302

@@ -118,7 +118,7 @@ def test_09_a_try_is_counted_though_the_call_fails(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.django_db
-def test_18_json_spends_the_budgets_of_the_forms(settings: Any) -> None:
+def test_18_the_api_and_the_forms_share_one_limit(settings: Any) -> None:
     """Wrong codes of an address, mails asked for and passwords tried count together, however they are sent."""
     cache.clear()
     settings.LIMIT_GUESSES_ADDRESS, settings.LIMIT_REQUESTS_NETWORK = [(4, 8)], [(3, 3600)]

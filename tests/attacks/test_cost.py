@@ -19,7 +19,7 @@ from core.wsgi import application
 from signup.api import tokens
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_user
-from tests.visits import ask
+from tests.steps import ask
 
 pytestmark = pytest.mark.django_db
 

@@ -39,7 +39,7 @@ from tests.factories import (
     ALICE,
     BOB,
     PASSWORD,
-    Hands,
+    FrozenClock,
     make_captcha,
     make_delivery,
     make_user,
@@ -48,7 +48,7 @@ from tests.factories import (
     wrong,
 )
 from tests.servers import ENVIRONMENT, ROOT, MailServer, Redis, System, Visitor, link_in, wait_until
-from tests.visits import ask, deliver, verify
+from tests.steps import ask, deliver, verify
 from tests.worker.sink import Sink
 from verification.states import SignUpError
 from worker import notify, outbox, sending, smtp
@@ -385,7 +385,7 @@ from django.core.management import call_command
 from django.test import Client
 call_command("migrate", verbosity=0)
 from tests.factories import right
-from tests.visits import accept
+from tests.steps import accept
 client, cookies = Client(headers={"Host": "accounts.example.com"}), []
 def note(answer):
     cookies.extend(morsel.OutputString() for morsel in answer.cookies.values())
@@ -410,7 +410,7 @@ def _is_local(service: dict) -> bool:
     return all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-def test_50_a_mailbox_can_not_be_bombed(all_hands: Hands, limited) -> None:
+def test_50_a_mailbox_can_not_be_bombed(frozen_clocks: FrozenClock, limited) -> None:
     """
     A thousand requests in a day from many networks, for one mailbox in many spellings, by each form that mails: ten
     sign-up mails arrive, and six resets. Nobody is told, and each request is answered as any other.
@@ -424,7 +424,7 @@ def test_50_a_mailbox_can_not_be_bombed(all_hands: Hands, limited) -> None:
         answer = Client().post(page, {"email": spellings[number % 4]}, REMOTE_ADDR=where)
         assert answer.status_code in (302, 303)
         arrived += [each.kind for each in deliver() + deliver() if not each.is_for_nobody]
-        all_hands.move(seconds=86)
+        frozen_clocks.move(seconds=86)
     resets = arrived.count(Delivery.Kind.PASSWORD_RESET)
     assert 4 <= resets <= 6
     assert 8 <= len(arrived) - resets <= 10
@@ -434,7 +434,9 @@ def test_50_a_mailbox_can_not_be_bombed(all_hands: Hands, limited) -> None:
 @pytest.mark.parametrize(
     "spellings", [[ALICE], ["alice@gmail.com", "a.lice@gmail.com", "alice+1@gmail.com"]], ids=["one", "many"]
 )
-def test_68_longer_codes_are_no_way_to_bomb_a_mailbox(all_hands: Hands, limited, spellings: list[str]) -> None:
+def test_68_longer_codes_are_no_way_to_bomb_a_mailbox(
+    frozen_clocks: FrozenClock, limited, spellings: list[str]
+) -> None:
     """
     A stranger asks from many networks, and as each mail leaves guesses at its code, until codes have to be longer: one
     mail with a longer code arrives in a day beside those of the mail limit, whatever the spelling.
@@ -454,7 +456,7 @@ def test_68_longer_codes_are_no_way_to_bomb_a_mailbox(all_hands: Hands, limited,
                     services.prove(sign_up=sign_up, address=sign_up.address, code=wrong(sign_up), proof=None)
         if pause == 60:
             assert len(arrived) <= 5 + 1
-        all_hands.move(seconds=pause)
+        frozen_clocks.move(seconds=pause)
     assert len([each for each in arrived if not each.mailbox]) == 1
     assert len(arrived) <= 10 + 1
 

@@ -16,9 +16,9 @@ from signup import services, visitor
 from signup.accounts import services as account_services
 from tests.attacks import timing
 from tests.attacks.statistics import p_value
-from tests.factories import BOB, PASSWORD, Hands, make_pending, make_user, right, text_of, wrong
+from tests.factories import BOB, PASSWORD, FrozenClock, make_pending, make_user, right, text_of, wrong
 from tests.servers import System
-from tests.visits import accept, ask, deliver, verify
+from tests.steps import accept, ask, deliver, verify
 from verification.models import CaptchaModel
 from worker import bounces, outbox, sending, smtp
 from worker.classification import Cause, Outcome, Reply
@@ -116,12 +116,12 @@ def test_03_trouble_makes_no_difference(people, limited, monkeypatch, broken: st
     assert bool(unheard) == (broken == "broker")
 
 
-def test_03_a_mail_server_that_is_down_makes_no_difference(people, all_hands: Hands) -> None:
+def test_03_a_mail_server_that_is_down_makes_no_difference(people, frozen_clocks: FrozenClock) -> None:
     """Each kind of address sees its mail put off, tried again for two hours, and given up."""
-    fates = [_fate(address, Reply(Outcome.UNAVAILABLE, "no connection"), all_hands) for address in people.values()]
+    fates = [_fate(address, Reply(Outcome.UNAVAILABLE, "no connection"), frozen_clocks) for address in people.values()]
     assert fates[0] == fates[1] == fates[2]
     assert [each[0] for each in fates[0]][::24] == ["delayed", "failed"]
-    refused = [_fate(address, Reply(Outcome.REFUSED, "550 no"), all_hands) for address in people.values()]
+    refused = [_fate(address, Reply(Outcome.REFUSED, "550 no"), frozen_clocks) for address in people.values()]
     assert refused[0] == refused[1] == refused[2]
     assert refused[0][0][0] == "failed"
 
@@ -135,22 +135,26 @@ def test_03_a_mail_server_that_is_down_makes_no_difference(people, all_hands: Ha
     ],
     ids=["mailbox", "content", "rate"],
 )
-def test_03_whose_a_refusal_is_makes_no_difference(people, all_hands: Hands, monkeypatch, reply: Reply) -> None:
+def test_03_whose_a_refusal_is_makes_no_difference(
+    people, frozen_clocks: FrozenClock, monkeypatch, reply: Reply
+) -> None:
     """Each kind of address reads the same words, and sees the same states at the same times, chance aside."""
     monkeypatch.setattr("worker.outbox.random.uniform", lambda low, high: 1.0)
-    fates = [_fate(address, reply, all_hands) for address in people.values()]
+    fates = [_fate(address, reply, frozen_clocks) for address in people.values()]
     assert fates[0] == fates[1] == fates[2]
 
 
 @pytest.mark.parametrize("kind", Delivery.RETURNED)
-def test_03_a_bounce_or_a_complaint_makes_no_difference(people, all_hands: Hands, kind: Delivery.State) -> None:
+def test_03_a_bounce_or_a_complaint_makes_no_difference(
+    people, frozen_clocks: FrozenClock, kind: Delivery.State
+) -> None:
     """Nor does the mail that is not sent afterwards, as the address is suppressed."""
-    fates = [_return(address, kind, all_hands) for address in people.values()]
+    fates = [_return(address, kind, frozen_clocks) for address in people.values()]
     assert fates[0] == fates[1] == fates[2]
     assert [state for state, *_ in fates[0]] == ["sent" if kind == "complained" else "bounced", "failed"]
 
 
-def _return(address: str, kind: Delivery.State, hands: Hands) -> list[tuple]:
+def _return(address: str, kind: Delivery.State, frozen_clock: FrozenClock) -> list[tuple]:
     """The answers to a browser after its mail came back, and after it asks for another one."""
     client, answers = Client(), []
     ask(client, address)
@@ -159,13 +163,13 @@ def _return(address: str, kind: Delivery.State, hands: Hands) -> list[tuple]:
     for _ in range(2):
         status = client.get("/signup/status/").json()
         answers.append((status["state"], status.get("reason"), seen(client.get("/signup/verify/"), address)))
-        hands.move(minutes=2)
+        frozen_clock.move(minutes=2)
         client.post("/signup/resend/", {"email": address})
         sending.deliver()
     return answers
 
 
-def _fate(address: str, reply: Reply, hands: Hands) -> list[tuple]:
+def _fate(address: str, reply: Reply, frozen_clock: FrozenClock) -> list[tuple]:
     """The states of a browser's mail while a mail server answers each try so, every five minutes for two hours."""
     client, answers = Client(), []
     client.post("/signup/", {"email": address})
@@ -173,7 +177,7 @@ def _fate(address: str, reply: Reply, hands: Hands) -> list[tuple]:
         outbox.settle(results=[(each, reply) for each in outbox.claim(limit=10)])
         status = client.get("/signup/status/").json()
         answers.append((status["state"], status["sent_at"], seen(client.get("/signup/verify/"), address)))
-        hands.move(minutes=5)
+        frozen_clock.move(minutes=5)
     return answers
 
 

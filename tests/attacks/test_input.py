@@ -5,7 +5,7 @@ from django.test import Client
 
 from signup.models import User
 from tests.factories import ALICE, make_user, right, text_of
-from tests.visits import ask, verify
+from tests.steps import ask, verify
 from worker import messages
 from worker.models import Delivery
 

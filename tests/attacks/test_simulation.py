@@ -9,7 +9,7 @@ from tests import clocks
 from tests.attacks import attacker
 from tests.attacks.conftest import DEFAULTS
 from tests.attacks.people import Crowd
-from tests.factories import ALICE, Hands, make_user
+from tests.factories import ALICE, FrozenClock, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -21,19 +21,19 @@ def defaults(settings) -> None:
 
 
 @pytest.mark.parametrize("registered", [False, True])
-def test_the_chance_at_one_address_stays_under_its_bound(all_hands: Hands, registered: bool) -> None:
+def test_the_chance_at_one_address_stays_under_its_bound(frozen_clocks: FrozenClock, registered: bool) -> None:
     """Two days, any number of browsers: no 24 hours are worth more than A/N, and that is under 9.1e-4."""
     if registered:
         make_user()
-    reached = attacker.at_one_address(all_hands, address=ALICE, hours=30, browsers=3).worst_day()
+    reached = attacker.at_one_address(frozen_clocks, address=ALICE, hours=30, browsers=3).worst_day()
     assert 9e-4 <= reached <= attacker.bound_of_address() + 1e-12 <= 9.1e-4
 
 
-def test_the_hijacks_at_all_addresses_stay_under_their_bound(all_hands: Hands, settings) -> None:
+def test_the_hijacks_at_all_addresses_stay_under_their_bound(frozen_clocks: FrozenClock, settings) -> None:
     """A day with a twentieth of the site's mails: W/N holds; at the defaults the bound itself is under 0.0134."""
     assert attacker.bound_of_site() == pytest.approx(0.01329)
     settings.LIMIT_MAILS_SITE = [(100, 3_600)]
-    reached = attacker.at_many_addresses(all_hands, hours=6).worst_day()
+    reached = attacker.at_many_addresses(frozen_clocks, hours=6).worst_day()
     assert 0.0105 < reached <= attacker.bound_of_site(hours=6) * 1.001
 
 

@@ -14,9 +14,9 @@ from core import mail_urls
 from core.circuit_breaker import CircuitBreaker
 from tests.attacks.attacker import Siege, SiegeOfResets
 from tests.attacks.conftest import DEFAULTS
-from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user, muted
 from tests.servers import ROOT
-from tests.visits import deliver
+from tests.steps import deliver
 from worker import bounces, mail_reports, mailers, outbox, sending, smtp, sweeper
 from worker.classification import Cause, Outcome, Reply
 from worker.models import Delivery, SiteMails, Suppression
@@ -33,9 +33,9 @@ def defaults(settings) -> None:
 
 
 @pytest.mark.parametrize(("networks", "bound"), [(1, HOUR), (2, HOUR), (None, 3 * HOUR)], ids=["one", "two", "any"])
-def test_71_a_besieged_owner_gets_in(all_hands: Hands, networks: int | None, bound: int) -> None:
+def test_71_a_besieged_owner_gets_in(frozen_clocks: FrozenClock, networks: int | None, bound: int) -> None:
     """Whenever they come, by their own mail or by the link of one that the stranger asked for."""
-    siege = Siege(all_hands, ALICE, networks)
+    siege = Siege(frozen_clocks, ALICE, networks)
     waits = siege.waits(hours=28, every=3)
     assert len(waits) == 9
     assert max(waits) <= bound
@@ -43,10 +43,10 @@ def test_71_a_besieged_owner_gets_in(all_hands: Hands, networks: int | None, bou
 
 
 @pytest.mark.parametrize("networks", [0, 2], ids=["sign-ups alone", "two"])
-def test_72_a_reset_comes_within_two_minutes(all_hands: Hands, networks: int) -> None:
+def test_72_a_reset_comes_within_two_minutes(frozen_clocks: FrozenClock, networks: int) -> None:
     """Sign-up mails take no place of a reset's; and a reset's link works for an hour, whoever asked for it."""
     make_user(email=ALICE)
-    siege = SiegeOfResets(all_hands, ALICE, networks)
+    siege = SiegeOfResets(frozen_clocks, ALICE, networks)
     if not networks:
         for _ in range(40):
             Siege.want(siege, network="stranger")
@@ -55,7 +55,7 @@ def test_72_a_reset_comes_within_two_minutes(all_hands: Hands, networks: int) ->
     assert max(siege.waits(hours=28, every=4)) <= 2
 
 
-def test_73_a_mail_that_is_held_back_takes_no_place(all_hands: Hands) -> None:
+def test_73_a_mail_that_is_held_back_takes_no_place(frozen_clocks: FrozenClock) -> None:
     """The browser that asked for it sees it as any other mail; the owner, who undoes the mute, has all places."""
     muted(ALICE)
     for _ in range(6):
@@ -65,7 +65,7 @@ def test_73_a_mail_that_is_held_back_takes_no_place(all_hands: Hands) -> None:
     assert not SiteMails.objects.filter(mails__gt=0).exists()
 
 
-def test_76_a_stranger_fills_only_part_of_the_sites_mails(all_hands: Hands, settings) -> None:
+def test_76_a_stranger_fills_only_part_of_the_sites_mails(frozen_clocks: FrozenClock, settings) -> None:
     """Its last places are for networks that asked for few; and it never sends all of an hour at once."""
     settings.LIMIT_MAILS_SITE = [(200, 3_600)]
     for number in range(300):
@@ -105,15 +105,15 @@ def test_77_a_webhook_that_cant_tell_forged_reports_does_not_exist() -> None:
     assert "sparkpost" not in product.MAIL_WEBHOOKS
 
 
-def test_77_reports_stop_mail_for_no_longer_than_one_does(hands: Hands) -> None:
+def test_77_reports_stop_mail_for_no_longer_than_one_does(frozen_clock: FrozenClock) -> None:
     """A mailbox that several mails came back from, each reported again and again, gets mail after a day."""
     mails = [accepted() for _ in range(3)]
     for _ in range(4):
         for each in mails:
             known = {"cause": Cause.MAILBOX, "message_id": each.message_id}
             bounces.record(bounces.Report(Delivery.State.BOUNCED, "550 5.1.1 unknown", **known))
-        hands.move(hours=8)
-    assert not Suppression.objects.filter(until__gt=hands.now()).exists()
+        frozen_clock.move(hours=8)
+    assert not Suppression.objects.filter(until__gt=frozen_clock.now()).exists()
 
 
 def test_78_no_stranger_keeps_a_mail_server_alone(monkeypatch) -> None:

@@ -12,7 +12,7 @@ from sentry_sdk.transport import Transport
 
 from core.observability import error_reports
 from tests.factories import ALICE, PASSWORD, right
-from tests.visits import ask, verify
+from tests.steps import ask, verify
 from worker.tasks import deliver
 
 pytestmark = pytest.mark.django_db

@@ -44,7 +44,7 @@ def test_without_redis_sign_up_is_quick_and_the_sweeper_sends(
             wait_until(lambda n=n: sink.parsed(f"alice{n}@example.com"), "the sweeper's mail")
 
 
-def test_a_restarted_redis_has_lost_its_messages_and_nobody_cares(system: System, redis: Redis, sink: Sink) -> None:
+def test_mails_whose_messages_a_restarted_redis_lost_are_still_sent(system: System, redis: Redis, sink: Sink) -> None:
     """Killed without persistence while no worker listened; a worker that lost it comes back by itself."""
     sign_up(system, "alice@example.com")
     redis.stop(signal.SIGKILL)

@@ -15,8 +15,8 @@ from core import clock, ratelimit
 from core.observability.redaction import pseudonym_of_address
 from signup import limits, usernames
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_delivery, make_user, muted, right
-from tests.visits import ask, verify
+from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_captcha, make_delivery, make_user, muted, right
+from tests.steps import ask, verify
 from verification.models import AddressGuesses, CaptchaModel
 from worker import suppression
 from worker.models import Delivery, Heartbeat, Suppression
@@ -30,12 +30,12 @@ def printed(capsys) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def test_resend_mails_the_same_code_again(client: Client, hands: Hands, capsys) -> None:
+def test_resend_mails_the_same_code_again(client: Client, frozen_clock: FrozenClock, capsys) -> None:
     """As the page's button does, after the cooldown; and prints the hash of the address in the logs."""
     sign_up = ask(client)
     Delivery.objects.update(state="sent")
     code = right(sign_up)
-    hands.move(seconds=61)
+    frozen_clock.move(seconds=61)
     call_command("resend", "Alice@Example.com", "--json")
     newest = Delivery.objects.latest("pk")
     assert printed(capsys) == {
@@ -48,7 +48,7 @@ def test_resend_mails_the_same_code_again(client: Client, hands: Hands, capsys) 
     assert right(CaptchaModel.objects.get()) == code
 
 
-def test_resend_puts_a_failed_mail_back_into_the_outbox(client: Client, hands: Hands) -> None:
+def test_resend_puts_a_failed_mail_back_into_the_outbox(client: Client, frozen_clock: FrozenClock) -> None:
     """The same row: no second mail."""
     ask(client)
     Delivery.objects.update(state="failed")
@@ -56,7 +56,7 @@ def test_resend_puts_a_failed_mail_back_into_the_outbox(client: Client, hands: H
     assert Delivery.objects.get().state == "pending"
 
 
-def test_resend_says_why_not(client: Client, hands: Hands) -> None:
+def test_resend_says_why_not(client: Client, frozen_clock: FrozenClock) -> None:
     """No sign-up, too soon, finished, no address."""
     with pytest.raises(CommandError, match="No sign-up"):
         call_command("resend", BOB)
@@ -65,7 +65,7 @@ def test_resend_says_why_not(client: Client, hands: Hands) -> None:
     with pytest.raises(CommandError, match="60 s"):
         call_command("resend", ALICE)
     verify(client, sign_up)
-    hands.move(minutes=5)
+    frozen_clock.move(minutes=5)
     with pytest.raises(CommandError, match="No sign-up"):
         call_command("resend", ALICE)
     with pytest.raises(CommandError, match="correct format"):
@@ -73,12 +73,12 @@ def test_resend_says_why_not(client: Client, hands: Hands) -> None:
 
 
 @pytest.mark.parametrize("state", ["sent", "failed"])
-def test_resend_says_that_the_address_is_suppressed(hands: Hands, state: str) -> None:
+def test_resend_says_that_the_address_is_suppressed(frozen_clock: FrozenClock, state: str) -> None:
     """Its mail would be dropped; --unmute lifts that."""
     make_delivery(make_captcha())
     Delivery.objects.update(state=state)
     suppression.suppress(address=ALICE, reason=Suppression.Reason.BOUNCED)
-    hands.move(minutes=5)
+    frozen_clock.move(minutes=5)
     with pytest.raises(CommandError, match=r"is suppressed .* unlock --unmute"):
         call_command("resend", ALICE)
     assert Delivery.objects.get().state == state
@@ -86,20 +86,20 @@ def test_resend_says_that_the_address_is_suppressed(hands: Hands, state: str) ->
     call_command("resend", ALICE)
 
 
-def test_resend_is_about_the_newest_request_alone(hands: Hands) -> None:
+def test_resend_is_about_the_newest_request_alone(frozen_clock: FrozenClock) -> None:
     """An older one that still waits for its code is not taken instead."""
     make_captcha()
     CaptchaModel.objects.filter(pk=make_captcha().pk).update(redeemed_at=clock.now())
-    hands.move(minutes=5)
+    frozen_clock.move(minutes=5)
     with pytest.raises(CommandError, match="No sign-up"):
         call_command("resend", ALICE)
 
 
-def test_resend_changes_nothing_with_dry_run(client: Client, hands: Hands) -> None:
+def test_resend_changes_nothing_with_dry_run(client: Client, frozen_clock: FrozenClock) -> None:
     """It only says whether there is a sign-up."""
     ask(client)
     Delivery.objects.update(state="sent")
-    hands.move(minutes=5)
+    frozen_clock.move(minutes=5)
     call_command("resend", ALICE, "--dry-run")
     assert Delivery.objects.count() == 1
 
@@ -172,7 +172,7 @@ def test_stats_refuse_hours_that_are_no_time_to_look_back(hours: str) -> None:
     call_command("stats", "--hours=876600")
 
 
-def test_stats_of_nothing() -> None:
+def test_stats_run_on_an_empty_database() -> None:
     """On a fresh site."""
     call_command("stats")
 

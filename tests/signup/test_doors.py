@@ -13,7 +13,7 @@ from django.utils.http import urlsafe_base64_encode
 from core.passwords import reset_tokens
 from signup.models import User
 from tests.factories import ALICE, PASSWORD, make_captcha, make_user, right, text_of
-from tests.visits import ask, verify
+from tests.steps import ask, verify
 from worker import messages
 from worker.models import Delivery
 

@@ -9,7 +9,7 @@ from django.core import signing
 from django.test import Client
 
 from signup import visitor
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_user, text_of
+from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_user, text_of
 from verification.models import AddressGuesses, CaptchaModel
 from worker.models import Delivery
 
@@ -139,11 +139,13 @@ def test_a_bad_new_address_is_an_error_at_its_field(client: Client) -> None:
     assert PASSWORD not in text
 
 
-def test_limits_carry_over(client: Client, hands: Hands) -> None:
+def test_limits_carry_over(client: Client, frozen_clock: FrozenClock) -> None:
     """Changing the address and changing it back gives no other mail and no more tries."""
     client.post("/signup/", {"email": ALICE})
-    CaptchaModel.objects.update(attempts=3, expires_at=hands.now().replace(year=2099), first_accepted_at=hands.now())
-    AddressGuesses.objects.create(address=ALICE, guesses=[hands.now().timestamp()] * 3)
+    CaptchaModel.objects.update(
+        attempts=3, expires_at=frozen_clock.now().replace(year=2099), first_accepted_at=frozen_clock.now()
+    )
+    AddressGuesses.objects.create(address=ALICE, guesses=[frozen_clock.now().timestamp()] * 3)
     Delivery.objects.update(state="sent")
     client.post("/signup/change/", {"email": ALICE, "new_email": BOB})
     client.post("/signup/change/", {"email": BOB, "new_email": ALICE})

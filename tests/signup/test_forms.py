@@ -4,7 +4,7 @@ import pytest
 from django.utils import translation
 
 from signup.forms import EmailForm, RegisterForm
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, wrong
+from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_captcha, make_pending, make_user, right, wrong
 from verification import codes
 from verification.models import AddressGuesses, CaptchaModel
 
@@ -123,7 +123,7 @@ def test_a_wrong_code_says_what_is_left(language: str, text: str) -> None:
         assert form_of(sign_up, captcha=wrong(sign_up)).errors == {"captcha": [text]}
 
 
-def test_one_more_time_is_singular(hands: Hands) -> None:
+def test_one_more_time_is_singular(frozen_clock: FrozenClock) -> None:
     """Then none, then only a new code helps."""
     sign_up = make_captcha()
     CaptchaModel.objects.update(attempts=3)
@@ -137,14 +137,14 @@ def test_one_more_time_is_singular(hands: Hands) -> None:
         "That code does not match this email address. Get a new code",
         "Too many wrong codes. Get a new code",
     ]
-    hands.move(seconds=600)
+    frozen_clock.move(seconds=600)
     assert form_of(sign_up, captcha=right(sign_up)).errors["captcha"] == ["That code has expired. Get a new code"]
 
 
-def test_a_lost_handle_starts_again(hands: Hands) -> None:
+def test_a_lost_handle_starts_again(frozen_clock: FrozenClock) -> None:
     """At the code's field, uncounted, also with the right code."""
     sign_up = make_captcha()
-    hands.move(days=1)
+    frozen_clock.move(days=1)
     for code in (wrong(sign_up), right(sign_up)):
         assert error_codes(form_of(sign_up, captcha=code)) == {"captcha": ["session_lost"]}
     assert not AddressGuesses.objects.exists()

@@ -13,8 +13,8 @@ from django.utils import translation
 
 from core import languages
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_user, text_of
-from tests.visits import ask, deliver, verify
+from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_user, text_of
+from tests.steps import ask, deliver, verify
 from worker import messages
 from worker.models import Delivery
 
@@ -40,7 +40,7 @@ def said(code: str, text: str) -> str:
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_page_code_mail_link_errors_and_account_agree(client: Client, hands: Hands, code: str) -> None:
+def test_page_code_mail_link_errors_and_account_agree(client: Client, frozen_clock: FrozenClock, code: str) -> None:
     """From the first page to the mail about a new password, in every language."""
     assert client.get(f"/signup/?lang={code}").headers["Location"] == "/signup/"
     assert said(code, "Get a code") in text_of(client.get("/signup/"))
@@ -167,12 +167,12 @@ def test_the_switch_finds_a_page_again_that_answered_a_post(client: Client, path
         client.cookies.pop(settings.LANGUAGE_COOKIE_NAME)
 
 
-def test_a_switch_during_a_sign_up_goes_for_what_follows(client: Client, hands: Hands) -> None:
+def test_a_switch_during_a_sign_up_goes_for_what_follows(client: Client, frozen_clock: FrozenClock) -> None:
     """The first mail stays as it was; the next one, the pages and the account are in the new language."""
     sign_up = ask(client)
     deliver()
     client.get("/signup/verify/?lang=ko")
-    hands.move(seconds=61)
+    frozen_clock.move(seconds=61)
     client.post("/signup/resend/", {"email": ALICE})
     assert [each.language for each in Delivery.objects.order_by("pk")] == ["en", "ko"]
     verify(client, sign_up)

@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from signup import mails
 from tests.factories import ALICE, BOB, PASSWORD, make_user, text_of
-from tests.visits import ask, verify
+from tests.steps import ask, verify
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db

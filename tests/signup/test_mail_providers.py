@@ -11,7 +11,7 @@ from core.email_addresses import canonical
 from signup import mail_providers
 from signup.mail_providers import suggest, webmail
 from tests.factories import text_of
-from tests.visits import ask
+from tests.steps import ask
 
 
 @pytest.mark.parametrize(

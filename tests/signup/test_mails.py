@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from tests.factories import ALICE, Hands, make_captcha, make_delivery, make_user, right
+from tests.factories import ALICE, FrozenClock, make_captcha, make_delivery, make_user, right
 from tests.servers import code_in
 from verification import codes
 from worker import messages, suppression
@@ -86,12 +86,12 @@ def test_no_mail_has_a_code_or_link_of_another() -> None:
             assert (codes.link_token(other) in text_of(mail)) is (other is sign_up)
 
 
-def test_minutes_are_the_rest_of_the_longest_lifetime(hands: Hands) -> None:
+def test_minutes_are_the_rest_of_the_longest_lifetime(frozen_clock: FrozenClock) -> None:
     """Mailed again after 25 of 30 minutes, a code works for five more."""
     sign_up = make_captcha()
-    hands.move(minutes=25)
+    frozen_clock.move(minutes=25)
     assert "It expires in 5 minutes" in text_of(build(make_delivery(sign_up)))
-    hands.move(minutes=4, seconds=30)
+    frozen_clock.move(minutes=4, seconds=30)
     assert "It expires in 1 minute." in text_of(build(make_delivery(sign_up)))
 
 
@@ -184,9 +184,11 @@ def test_other_mails_cant_be_disowned() -> None:
         ("zh-hant", "Doorcode 密碼已變更", "（2026年2月3日 04:05 UTC）"),
     ],
 )
-def test_the_mail_about_a_new_password_says_when(hands: Hands, language: str, subject: str, time: str) -> None:
+def test_the_mail_about_a_new_password_says_when(
+    frozen_clock: FrozenClock, language: str, subject: str, time: str
+) -> None:
     """It has a link to reset the password."""
-    hands.set(datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
+    frozen_clock.set(datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
     message = build(make_delivery(kind="password_changed", user_id=make_user().pk, language=language))
     assert message["Subject"] == subject
     assert time in text_of(message)

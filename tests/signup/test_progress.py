@@ -7,7 +7,7 @@ from django.conf import settings
 from django.test import Client
 
 from core import clock
-from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, text_of
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user, text_of
 from tests.signup.test_views import ask, verify
 from verification import codes
 from verification.models import AddressGuesses, CaptchaModel
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3, "Sent 3 s ago"), (59, "Sent 59 s ago"), (185, "Sent 3 min ago")])
-def test_the_page_says_when_the_mail_left(client: Client, hands: Hands, seconds: int, text: str) -> None:
+def test_the_page_says_when_the_mail_left(client: Client, frozen_clock: FrozenClock, seconds: int, text: str) -> None:
     """By the server's clock."""
     ask(client)
-    Delivery.objects.update(state="sent", sent_at=hands.now())
-    hands.move(seconds=seconds)
+    Delivery.objects.update(state="sent", sent_at=frozen_clock.now())
+    frozen_clock.move(seconds=seconds)
     assert text in text_of(client.get("/signup/verify/"))
 
 
@@ -119,13 +119,15 @@ def test_each_refusal_has_its_words_in_every_language(client: Client, code: str)
 
 @pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("hours", [0, 1], ids=["code valid", "code expired"])
-def test_a_bounced_mail_asks_for_another_address(client: Client, hands: Hands, registered: bool, hours: int) -> None:
+def test_a_bounced_mail_asks_for_another_address(
+    client: Client, frozen_clock: FrozenClock, registered: bool, hours: int
+) -> None:
     """As one that failed does: the form for it is open, and there is no field for the code. Alike for a registered address."""
     if registered:
         make_user()
     ask(client)
     Delivery.objects.update(**RETURNED)
-    hands.move(hours=hours)
+    frozen_clock.move(hours=hours)
     page = text_of(client.get("/signup/verify/"))
     assert client.get("/signup/status/").json()["state"] == "bounced"
     assert "<h1>Email not delivered</h1>" in page
@@ -163,14 +165,14 @@ def test_a_mail_that_may_have_arrived_still_asks_for_its_code(client: Client) ->
 
 
 @pytest.mark.parametrize("registered", [False, True])
-def test_a_complaint_is_told_to_nobody(client: Client, hands: Hands, registered: bool) -> None:
+def test_a_complaint_is_told_to_nobody(client: Client, frozen_clock: FrozenClock, registered: bool) -> None:
     """Page and status are those of a sent mail."""
     if registered:
         make_user()
     ask(client)
     seen = []
     for state in ("sent", "complained"):
-        Delivery.objects.update(state=state, sent_at=hands.now(), last_reply="abuse")
+        Delivery.objects.update(state=state, sent_at=frozen_clock.now(), last_reply="abuse")
         page = client.get("/signup/verify/")
         seen.append((text_of(page).replace(str(page.context["csrf_token"]), ""), client.get("/signup/status/").json()))
     assert seen[0] == seen[1]
@@ -200,7 +202,7 @@ def test_the_reference_is_that_of_the_mail(client: Client) -> None:
     )
 
 
-def test_each_tab_shows_its_own_mail(client: Client, hands: Hands) -> None:
+def test_each_tab_shows_its_own_mail(client: Client, frozen_clock: FrozenClock) -> None:
     """By the reference; an unknown one is ignored."""
     alice, bob = ask(client, ALICE), ask(client, BOB)
     Delivery.objects.filter(recipient=ALICE).update(state="failed")
@@ -263,11 +265,11 @@ def test_the_page_has_no_code_field_when_only_the_link_proves(client: Client, ti
     assert verify(client, sign_up, captcha="").status_code == 303
 
 
-def test_the_page_of_an_expired_link_offers_a_new_mail(client: Client, tiers: None, hands: Hands) -> None:
+def test_the_page_of_an_expired_link_offers_a_new_mail(client: Client, tiers: None, frozen_clock: FrozenClock) -> None:
     """The link expires with the code."""
     ask(client)
     guessed(100)
-    hands.move(minutes=11)
+    frozen_clock.move(minutes=11)
     page = text_of(client.get("/signup/verify/"))
     assert "Open the link" not in page
     assert '">Get a new code</button>' in page
@@ -275,12 +277,12 @@ def test_the_page_of_an_expired_link_offers_a_new_mail(client: Client, tiers: No
 
 @pytest.mark.parametrize(("minutes", "attempts"), [(11, 0), (1, 5)])
 def test_the_page_of_an_expired_or_used_up_code_offers_a_new_one(
-    client: Client, hands: Hands, minutes: int, attempts: int
+    client: Client, frozen_clock: FrozenClock, minutes: int, attempts: int
 ) -> None:
     """Without a wait."""
     ask(client)
     CaptchaModel.objects.update(attempts=attempts)
-    hands.move(minutes=minutes)
+    frozen_clock.move(minutes=minutes)
     assert '">Get a new code</button>' in text_of(client.get("/signup/verify/"))
 
 

@@ -12,7 +12,7 @@ from tests.factories import (
     ALICE,
     BOB,
     PASSWORD,
-    Hands,
+    FrozenClock,
     make_captcha,
     make_delivery,
     make_pending,
@@ -21,7 +21,7 @@ from tests.factories import (
     right,
     wrong,
 )
-from tests.visits import deliver
+from tests.steps import deliver
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import CodeMismatch
@@ -35,12 +35,12 @@ def run(**options: bool) -> dict[str, int]:
     return dict(purge(**options))
 
 
-def test_an_account_never_activated_goes_after_a_day(hands: Hands) -> None:
+def test_an_account_never_activated_goes_after_a_day(frozen_clock: FrozenClock) -> None:
     """To the second."""
     make_pending()
-    hands.move(seconds=86_400)
+    frozen_clock.move(seconds=86_400)
     assert run()["users"] == 0
-    hands.move(seconds=1)
+    frozen_clock.move(seconds=1)
     assert run()["users"] == 1
     assert not User.objects.exists()
 
@@ -50,100 +50,100 @@ def test_an_account_never_activated_goes_after_a_day(hands: Hands) -> None:
     [{"is_active": True}, {"is_staff": True}, {"activated_at": clock.now()}, {"last_login": clock.now()}],
     ids=lambda columns: next(iter(columns)),
 )
-def test_a_user_that_was_ever_active_stays(hands: Hands, columns: dict) -> None:
+def test_a_user_that_was_ever_active_stays(frozen_clock: FrozenClock, columns: dict) -> None:
     """Active, staff, disabled after activation, ever signed in."""
     make_pending()
     User.objects.update(**columns)
-    hands.move(days=400)
+    frozen_clock.move(days=400)
     assert run()["users"] == 0
 
 
-def test_an_account_with_a_recent_request_stays(hands: Hands) -> None:
+def test_an_account_with_a_recent_request_stays(frozen_clock: FrozenClock) -> None:
     """Its visitor may still register."""
     make_pending()
-    hands.move(hours=23)
+    frozen_clock.move(hours=23)
     make_captcha()
-    hands.move(hours=2)
+    frozen_clock.move(hours=2)
     assert run()["users"] == 0
-    hands.move(hours=23)
+    frozen_clock.move(hours=23)
     assert run()["users"] == 1
 
 
-def test_an_account_with_a_waiting_mail_stays(hands: Hands) -> None:
+def test_an_account_with_a_waiting_mail_stays(frozen_clock: FrozenClock) -> None:
     """The mail may still arrive."""
     make_pending()
     make_delivery()
-    hands.move(days=2)
+    frozen_clock.move(days=2)
     assert run()["users"] == 0
     Delivery.objects.update(state="failed")
     assert run()["users"] == 1
 
 
-def test_codes_go_after_a_week_and_mails_after_a_month(hands: Hands) -> None:
+def test_codes_go_after_a_week_and_mails_after_a_month(frozen_clock: FrozenClock) -> None:
     """The log keeps a mail longer than its code."""
     sign_up = make_captcha()
     make_delivery(sign_up)
-    hands.move(days=7, seconds=1)
+    frozen_clock.move(days=7, seconds=1)
     assert run()["codes"] == 0  # its mail still waits
     Delivery.objects.update(state="sent")
     done = run()
     assert (done["deliveries"], done["codes"], done["users"]) == (0, 1, 0)
     assert Delivery.objects.get().sign_up is None
-    hands.move(days=23)
+    frozen_clock.move(days=23)
     assert run()["deliveries"] == 1
 
 
-def test_no_mail_goes_that_a_limit_still_counts(all_hands: Hands, settings) -> None:
+def test_no_mail_goes_that_a_limit_still_counts(frozen_clocks: FrozenClock, settings) -> None:
     """However short PURGE_DELIVERIES_AFTER is: the limit counts rows."""
     settings.PURGE_DELIVERIES_AFTER, settings.LIMIT_MAILS_MAILBOX = 60, [(1, 2 * 86_400)]
     make_delivery(make_captcha(), network="here")
     deliver()
-    all_hands.move(hours=47)
+    frozen_clocks.move(hours=47)
     assert run()["deliveries"] == 0
     make_delivery(make_captcha(), network="there")
     assert deliver() == []  # the limit is reached
-    all_hands.move(hours=2)
+    frozen_clocks.move(hours=2)
     assert run()["deliveries"] == 1
 
 
-def test_mails_past_the_limit_stay_for_a_day(hands: Hands, settings) -> None:
+def test_mails_past_the_limit_stay_for_a_day(frozen_clock: FrozenClock, settings) -> None:
     """The first longer code of a day is one of them."""
     settings.PURGE_DELIVERIES_AFTER = 60
     make_delivery(make_captcha())
     Delivery.objects.update(state="sent")
-    hands.move(hours=24)
+    frozen_clock.move(hours=24)
     assert run()["deliveries"] == 0
-    hands.move(seconds=1)
+    frozen_clock.move(seconds=1)
     assert run()["deliveries"] == 1
 
 
-def test_guesses_stay_while_limits_count_them(hands: Hands, settings) -> None:
+def test_guesses_stay_while_limits_count_them(frozen_clock: FrozenClock, settings) -> None:
     """Longer than the code, the account and the mails of the address; then they go too."""
     settings.LIMIT_GUESSES_SITE = [(100, 6)]
     sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
         verification.prove(sign_up=sign_up, address=ALICE, code=wrong(sign_up))
-    hands.move(hours=47)
+    frozen_clock.move(hours=47)
     assert run()["address guesses"] == 0
-    hands.move(hours=2)
+    frozen_clock.move(hours=2)
     done = run()
     assert (done["address guesses"], done["site guesses"]) == (1, 1)
 
 
-def test_it_works_in_small_batches(hands: Hands, monkeypatch) -> None:
+def test_it_works_in_small_batches(frozen_clock: FrozenClock, monkeypatch) -> None:
     """All rows go."""
     monkeypatch.setattr("signup.retention.BATCH", 2)
     for number in range(5):
         make_pending(f"alice{number}@example.com")
-    hands.move(days=2)
+    frozen_clock.move(days=2)
     assert run()["users"] == 5
 
 
-def test_a_dry_run_only_counts(hands: Hands, capsys, monkeypatch) -> None:
+def test_a_dry_run_only_counts(frozen_clock: FrozenClock, capsys, monkeypatch) -> None:
     """In the operator's language."""
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     make_pending()
-    hands.move(days=2)
+    frozen_clock.move(days=2)
     call_command("purge", "--dry-run")
     assert "从未激活的账号: 1" in capsys.readouterr().out
     assert User.objects.exists()
@@ -151,7 +151,7 @@ def test_a_dry_run_only_counts(hands: Hands, capsys, monkeypatch) -> None:
     assert not User.objects.exists()
 
 
-def test_the_task_says_what_it_did(hands: Hands, caplog) -> None:
+def test_the_task_says_what_it_did(frozen_clock: FrozenClock, caplog) -> None:
     """In the log."""
     from signup.tasks import purge as task
 
@@ -176,22 +176,22 @@ def test_a_proof_whose_account_was_purged_still_registers() -> None:
 
 
 @pytest.mark.parametrize("reason", ["bounced", "complained"])
-def test_how_often_an_address_bounced_is_kept_for_90_days(hands: Hands, reason: str) -> None:
+def test_how_often_an_address_bounced_is_kept_for_90_days(frozen_clock: FrozenClock, reason: str) -> None:
     """After the end of its suppression; so the next one is longer."""
     suppression.suppress(address=ALICE, reason=Suppression.Reason(reason))
-    hands.move(days=1 + 90)
+    frozen_clock.move(days=1 + 90)
     assert run()["suppressions"] == 0
     suppression.suppress(address=ALICE, reason=Suppression.Reason(reason))
     assert Suppression.objects.get().times == 2
-    hands.move(days=7 + 90, seconds=1)
+    frozen_clock.move(days=7 + 90, seconds=1)
     assert run()["suppressions"] == 1
     assert not Suppression.objects.exists()
 
 
-def test_a_mute_that_is_over_goes(hands: Hands) -> None:
+def test_a_mute_that_is_over_goes(frozen_clock: FrozenClock) -> None:
     """And not before its end."""
     muted()
-    hands.move(days=29)
+    frozen_clock.move(days=29)
     assert run()["suppressions"] == 0
-    hands.move(days=2)
+    frozen_clock.move(days=2)
     assert run()["suppressions"] == 1

@@ -9,7 +9,7 @@ from signup import services
 from signup.accounts import services as account_services
 from signup.models import User
 from signup.signals import user_activated
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right
+from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_captcha, make_pending, make_user, right
 from verification import codes
 from verification.models import CaptchaModel
 from verification.services import prove
@@ -85,18 +85,18 @@ def test_a_registered_address_gets_a_decoy_and_another_mail(state: str) -> None:
     assert Delivery.objects.get().kind == "registered"
 
 
-def test_asking_again_in_the_same_browser_is_a_resend(hands: Hands) -> None:
+def test_asking_again_in_the_same_browser_is_a_resend(frozen_clock: FrozenClock) -> None:
     """The same request, the same code, another mail."""
     sign_up = ask()
     deliver()
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     again = ask(handles=("forged", sign_up.handle))
     assert again.handle == sign_up.handle
     assert Delivery.objects.count() == 2
     assert CaptchaModel.objects.get().generation == 1
 
 
-def test_asking_again_within_the_cooldown_sends_nothing(hands: Hands) -> None:
+def test_asking_again_within_the_cooldown_sends_nothing(frozen_clock: FrozenClock) -> None:
     """A double click is no error: the mail is on its way."""
     sign_up = ask()
     assert ask(handles=(sign_up.handle,)) == sign_up
@@ -111,11 +111,11 @@ def test_another_address_is_another_request() -> None:
 
 
 def test_a_mail_that_waits_is_sent_sooner_and_not_twice(
-    hands: Hands, django_capture_on_commit_callbacks, notified
+    frozen_clock: FrozenClock, django_capture_on_commit_callbacks, notified
 ) -> None:
     """However often it is requested while the mail server is down; in the language of the last request."""
     sign_up = ask()
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     with django_capture_on_commit_callbacks(execute=True):
         resent = services.resend(sign_up=sign_up, language="zh-hans")
     delivery = Delivery.objects.get()
@@ -123,11 +123,13 @@ def test_a_mail_that_waits_is_sent_sooner_and_not_twice(
     assert (notified, delivery.language) == ([delivery.pk], "zh-hans")
 
 
-def test_a_mail_in_its_backoff_goes_on_waiting(hands: Hands, django_capture_on_commit_callbacks, notified) -> None:
+def test_a_mail_in_its_backoff_goes_on_waiting(
+    frozen_clock: FrozenClock, django_capture_on_commit_callbacks, notified
+) -> None:
     """The notified worker finds nothing to send."""
     sign_up = ask()
     deliver(Reply(Outcome.DEFERRED, "450 later"))
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     with django_capture_on_commit_callbacks(execute=True):
         services.resend(sign_up=sign_up, language="en")
     assert outbox.claim(limit=1) == []
@@ -141,56 +143,56 @@ def test_a_proof_stays_when_its_visitor_asks_again() -> None:
     assert Delivery.objects.count() == 0
 
 
-def test_a_used_up_code_is_replaced_and_its_mail_withdrawn(hands: Hands) -> None:
+def test_a_used_up_code_is_replaced_and_its_mail_withdrawn(frozen_clock: FrozenClock) -> None:
     """No crossed codes: the old generation's waiting mail never leaves."""
     sign_up = ask()
     deliver()
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     services.resend(sign_up=sign_up, language="en")  # its mail waits …
     CaptchaModel.objects.update(attempts=5)  # … while the tries are used up
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     assert services.resend(sign_up=sign_up, language="en").is_new_code
     states = Delivery.objects.order_by("pk").values_list("state", "generation")
     assert list(states) == [("sent", 1), ("expired", 1), ("pending", 2)]
 
 
-def test_a_code_in_flight_is_not_replaced(hands: Hands) -> None:
+def test_a_code_in_flight_is_not_replaced(frozen_clock: FrozenClock) -> None:
     """Acceptance of the mail renews its lifetime."""
     sign_up = ask()
     deliver()
-    hands.move(seconds=590)
+    frozen_clock.move(seconds=590)
     services.resend(sign_up=sign_up, language="en")
     outbox.claim(limit=1)
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     assert not services.resend(sign_up=sign_up, language="en").is_new_code
 
 
-def test_a_code_that_expired_while_the_mail_server_is_silent_is_replaced(all_hands: Hands) -> None:
+def test_a_code_that_expired_while_the_mail_server_is_silent_is_replaced(frozen_clocks: FrozenClock) -> None:
     """The mail is tried again much later, and no worker has it in hand; the old code's never leaves again."""
     sign_up = ask()
     Delivery.objects.update(attempts=1, last_reply="unanswered: TimeoutError")
     [mine] = outbox.claim(limit=1)
     outbox.settle(results=[(mine, Reply(Outcome.UNKNOWN, "TimeoutError"))])
-    all_hands.move(minutes=31)
+    frozen_clocks.move(minutes=31)
     assert services.resend(sign_up=sign_up, language="en").is_new_code
     deliver()
-    all_hands.move(hours=2)
+    frozen_clocks.move(hours=2)
     outbox.take_back()
     deliver()
     assert list(Delivery.objects.order_by("pk").values_list("state", "generation")) == [("expired", 1), ("sent", 2)]
 
 
-def test_a_proven_request_sends_no_more(hands: Hands) -> None:
+def test_a_proven_request_sends_no_more(frozen_clock: FrozenClock) -> None:
     """The visitor who proved it needs no mail; others start again."""
     sign_up = proven()
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     with pytest.raises(HandleLost):
         services.resend(sign_up=sign_up, language="en")
     assert Delivery.objects.count() == 0
     assert ask(handles=(sign_up.handle,)).handle != sign_up.handle
 
 
-def test_a_finished_request_does_not_hide_a_new_one_for_its_address(hands: Hands) -> None:
+def test_a_finished_request_does_not_hide_a_new_one_for_its_address(frozen_clock: FrozenClock) -> None:
     """A browser that opened the old mail's link holds the finished one before the other."""
     finished = proven()
     register(finished)
@@ -198,13 +200,13 @@ def test_a_finished_request_does_not_hide_a_new_one_for_its_address(hands: Hands
     assert ask(handles=(finished.handle, sign_up.handle)) == sign_up
 
 
-def test_a_new_generation_checks_again_whether_the_address_is_registered(hands: Hands) -> None:
+def test_a_new_generation_checks_again_whether_the_address_is_registered(frozen_clock: FrozenClock) -> None:
     """The account was deleted since the request began."""
     user = make_user()
     sign_up = ask()
     deliver()
     user.delete()
-    hands.move(seconds=700)
+    frozen_clock.move(seconds=700)
     services.resend(sign_up=sign_up, language="en")
     assert (CaptchaModel.objects.get().decoy, Delivery.objects.latest("pk").kind) == (False, "code")
 
@@ -216,12 +218,12 @@ def test_mails_to_an_account_are_in_its_language() -> None:
     assert Delivery.objects.get().language == "zh-hant"
 
 
-def test_resending_too_soon_or_too_late(hands: Hands) -> None:
+def test_resending_too_soon_or_too_late(frozen_clock: FrozenClock) -> None:
     """Wait, or start again."""
     sign_up = ask()
     with pytest.raises(ResendTooSoon):
         services.resend(sign_up=sign_up, language="en")
-    hands.move(days=1)
+    frozen_clock.move(days=1)
     with pytest.raises(HandleLost):
         services.resend(sign_up=sign_up, language="en")
     CaptchaModel.objects.all().delete()
@@ -229,7 +231,7 @@ def test_resending_too_soon_or_too_late(hands: Hands) -> None:
         services.resend(sign_up=sign_up, language="en")
 
 
-def test_asking_again_after_registering_makes_a_new_request(hands: Hands) -> None:
+def test_asking_again_after_registering_makes_a_new_request(frozen_clock: FrozenClock) -> None:
     """The handle of a finished request is not used again."""
     sign_up = proven()
     register(sign_up)
@@ -322,21 +324,21 @@ def test_a_code_can_be_typed_as_soon_as_its_send_has_begun() -> None:
     assert services.prove(sign_up=sign_up, address=ALICE, code=code, proof=None)
 
 
-def test_a_code_works_if_the_mail_servers_answer_was_lost(hands: Hands) -> None:
+def test_a_code_works_if_the_mail_servers_answer_was_lost(frozen_clock: FrozenClock) -> None:
     """The mail may have arrived; the code works for CAPTCHA_MAX_LIFETIME."""
     sign_up = ask()
     [delivery] = outbox.claim(limit=1)
     outbox.settle(results=[(delivery, Reply(Outcome.UNKNOWN, "silence"))])
-    hands.move(minutes=29)
+    frozen_clock.move(minutes=29)
     sign_up.refresh_from_db()
     assert services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), proof=None)
 
 
-def test_a_code_expires_if_no_answer_ever_comes(hands: Hands) -> None:
+def test_a_code_expires_if_no_answer_ever_comes(frozen_clock: FrozenClock) -> None:
     """CAPTCHA_MAX_LIFETIME after its send began."""
     sign_up = ask()
     outbox.claim(limit=1)
-    hands.move(minutes=30)
+    frozen_clock.move(minutes=30)
     sign_up.refresh_from_db()
     with pytest.raises(CodeExpired):
         services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), proof=None)

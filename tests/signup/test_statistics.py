@@ -6,7 +6,7 @@ import pytest
 
 from core import clock
 from signup import statistics
-from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery
 from verification.models import CaptchaModel, SiteGuesses
 from worker.models import Delivery
 
@@ -17,9 +17,9 @@ NOON = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def noon(hands: Hands) -> Hands:
-    hands.set(NOON)
-    return hands
+def noon(frozen_clock: FrozenClock) -> FrozenClock:
+    frozen_clock.set(NOON)
+    return frozen_clock
 
 
 def sent(wait: float, recipient: str = ALICE, **columns: object) -> None:
@@ -28,7 +28,7 @@ def sent(wait: float, recipient: str = ALICE, **columns: object) -> None:
     Delivery.objects.filter(pk=delivery.pk).update(**{**when, **columns})
 
 
-def test_the_funnel_counts_the_requests_of_an_hour_by_step(noon: Hands) -> None:
+def test_the_funnel_counts_the_requests_of_an_hour_by_step(noon: FrozenClock) -> None:
     """Each step is a part of the one before; decoys and older requests are left out."""
     make_captcha(accepted=False), make_captcha(decoy=True), make_captcha(BOB)
     proven, done, disowned = make_captcha(), make_captcha(), make_captcha()
@@ -41,7 +41,7 @@ def test_the_funnel_counts_the_requests_of_an_hour_by_step(noon: Hands) -> None:
     assert sum(step["asked"] for step in steps) == 5
 
 
-def test_waits_are_ranked_by_the_hour(noon: Hands) -> None:
+def test_waits_are_ranked_by_the_hour(noon: FrozenClock) -> None:
     """Nearest rank, to a tenth of a second; no mail, no value."""
     for wait in (0.3, 1.0, 2.0, 90.0):
         sent(wait)
@@ -52,7 +52,7 @@ def test_waits_are_ranked_by_the_hour(noon: Hands) -> None:
     assert statistics.percentile([1.0] * 95 + [7.0] * 5, 95) == 1.0
 
 
-def test_waits_of_many_mails_are_those_of_a_sample(noon: Hands, monkeypatch) -> None:
+def test_waits_of_many_mails_are_those_of_a_sample(noon: FrozenClock, monkeypatch) -> None:
     """Spread over the whole period: no hour is without a value."""
     monkeypatch.setattr(statistics, "SAMPLE", 6)
     for hour in range(4):
@@ -65,7 +65,7 @@ def test_waits_of_many_mails_are_those_of_a_sample(noon: Hands, monkeypatch) -> 
     assert len(statistics._waits(hours[0])) <= 6
 
 
-def test_the_dashboard_and_the_command_count_alike(noon: Hands) -> None:
+def test_the_dashboard_and_the_command_count_alike(noon: FrozenClock) -> None:
     """Of the same hours."""
     make_captcha(), make_captcha(decoy=True)
     CaptchaModel.objects.filter(pk=make_captcha().pk).update(first_accepted_at=None, proven_at=NOON)
@@ -77,7 +77,7 @@ def test_the_dashboard_and_the_command_count_alike(noon: Hands) -> None:
     assert found["seconds_to_acceptance"] == {"p50": wait["median"], "p95": wait["p95"]} == {"p50": 3.0, "p95": 5.0}
 
 
-def test_mails_are_counted_by_domain_and_language(noon: Hands) -> None:
+def test_mails_are_counted_by_domain_and_language(noon: FrozenClock) -> None:
     """The busiest domains first, each with its mails by state."""
     sent(1), sent(1, state="failed", sent_at=None), sent(1, "x@other.example", language="zh-hans")
     since = statistics.full_hours(24)[0]
@@ -88,7 +88,7 @@ def test_mails_are_counted_by_domain_and_language(noon: Hands) -> None:
     assert statistics.languages(since) == [("English", 2), ("简体中文", 1)]
 
 
-def test_what_came_back_is_counted_apart(noon: Hands) -> None:
+def test_what_came_back_is_counted_apart(noon: FrozenClock) -> None:
     """Bounces and complaints are neither sent nor failed, by domain and in all; their mails were accepted, so they waited."""
     sent(1, state="bounced"), sent(1, state="bounced"), sent(3, state="complained")
     returned = {"bounced": 2, "complained": 1}
@@ -98,7 +98,7 @@ def test_what_came_back_is_counted_apart(noon: Hands) -> None:
     assert statistics.waits_by_hour(statistics.full_hours(1))[0]["p95"] == 3.0
 
 
-def test_the_effect_of_the_limits_is_counted(noon: Hands) -> None:
+def test_the_effect_of_the_limits_is_counted(noon: FrozenClock) -> None:
     """Wrong codes, used-up tries, longer codes, mails delayed."""
     SiteGuesses.objects.create(hour=NOON, guesses=9)
     SiteGuesses.objects.create(hour=NOON - timedelta(hours=30), guesses=90)

@@ -13,8 +13,19 @@ from django.test import Client
 from core import clock
 from signup.models import User
 from signup.urls import urlpatterns
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_pending, make_user, right, text_of, wrong
-from tests.visits import accept, ask, verify
+from tests.factories import (
+    ALICE,
+    BOB,
+    PASSWORD,
+    FrozenClock,
+    make_captcha,
+    make_pending,
+    make_user,
+    right,
+    text_of,
+    wrong,
+)
+from tests.steps import accept, ask, verify
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
@@ -186,7 +197,7 @@ def test_a_link_keeps_where_to_go(client: Client) -> None:
 
 
 @pytest.mark.parametrize("way", ["link", "code", "forged link", "stale link"])
-def test_a_stranger_cannot_finish_what_the_owner_began(hands: Hands, way: str) -> None:
+def test_a_stranger_cannot_finish_what_the_owner_began(frozen_clock: FrozenClock, way: str) -> None:
     """
     The stranger asked; the owner proved the mailbox and stumbled over a taken name; the stranger gets nothing.
 
@@ -197,7 +208,7 @@ def test_a_stranger_cannot_finish_what_the_owner_began(hands: Hands, way: str) -
     sign_up = ask(stranger)
     proof = codes.proof_of(sign_up)
     if way == "stale link":
-        hands.move(seconds=700)
+        frozen_clock.move(seconds=700)
     if way in ("code", "forged link"):
         owner.cookies["doorcode_signup"] = stranger.cookies["doorcode_signup"].value
     if way != "code":
@@ -216,7 +227,7 @@ def test_a_stranger_cannot_finish_what_the_owner_began(hands: Hands, way: str) -
     assert User.objects.get(email=ALICE).username == "alice"
 
 
-def test_back_from_the_phone_the_code_works_and_so_does_starting_again(hands: Hands) -> None:
+def test_back_from_the_phone_the_code_works_and_so_does_starting_again(frozen_clock: FrozenClock) -> None:
     """The link was opened in another browser, which did not finish."""
     make_user("taken", BOB)
     desktop, phone = Client(), Client()
@@ -225,47 +236,47 @@ def test_back_from_the_phone_the_code_works_and_so_does_starting_again(hands: Ha
     phone.get(f"/signup/link/{codes.link_token(sign_up)}/")
     verify(phone, sign_up, captcha="", username="taken")
     assert "That username is taken" in text_of(verify(desktop, sign_up, username="taken"))
-    hands.move(hours=1)
+    frozen_clock.move(hours=1)
     again = Client()
     again.cookies["doorcode_signup"] = cookie
     assert ask(again).pk != sign_up.pk
     assert Delivery.objects.count() == 2
 
 
-def test_a_resend_within_the_cooldown_is_refused(client: Client, hands: Hands) -> None:
+def test_a_resend_within_the_cooldown_is_refused(client: Client, frozen_clock: FrozenClock) -> None:
     """429 with Retry-After within the cooldown, then the same code again."""
     ask(client)
     early = client.post("/signup/resend/", {"email": ALICE})
     assert (early.status_code, early.headers["Retry-After"]) == (429, "60")
     assert "Get a new email in 60 s" in text_of(early)
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     Delivery.objects.update(state="sent")
     assert client.post("/signup/resend/", {"email": ALICE}).status_code == 303
     assert "email again. The code is the same" in text_of(client.get("/signup/verify/"))
-    hands.move(seconds=600)
+    frozen_clock.move(seconds=600)
     Delivery.objects.update(state="sent")
     client.post("/signup/resend/", {"email": ALICE})
     assert "sent a new code" in text_of(client.get("/signup/verify/"))
     assert client.get("/signup/resend/").status_code == 405
 
 
-def test_a_resend_is_for_the_address_of_its_tab(client: Client, hands: Hands) -> None:
+def test_a_resend_is_for_the_address_of_its_tab(client: Client, frozen_clock: FrozenClock) -> None:
     """With two requests in one browser."""
     ask(client, ALICE)
     ask(client, BOB)
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     Delivery.objects.update(state="sent")
     client.post("/signup/resend/", {"email": ALICE})
     assert Delivery.objects.latest("pk").recipient == ALICE
     assert f'value="{ALICE}"' in text_of(client.get("/signup/verify/"))
 
 
-def test_a_resend_mails_no_other_address_than_that_of_its_tab(client: Client, hands: Hands) -> None:
+def test_a_resend_mails_no_other_address_than_that_of_its_tab(client: Client, frozen_clock: FrozenClock) -> None:
     """Its request is gone, as the owner of the mailbox disowned it: the tab says so, and the other one is not mailed."""
     ask(client, BOB)
     disowned = ask(client, ALICE)
     verification.void(handle=disowned.handle)
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     Delivery.objects.update(state="sent")
     page = client.post("/signup/resend/", {"email": ALICE})
     assert page.status_code == 400
@@ -281,16 +292,16 @@ def test_head_is_answered_as_get(client: Client) -> None:
         assert client.head(path).status_code == client.get(path).status_code, path
 
 
-def test_the_status_is_of_this_browser(client: Client, hands: Hands) -> None:
+def test_the_status_is_of_this_browser(client: Client, frozen_clock: FrozenClock) -> None:
     """State, time, and the seconds until another mail may be requested."""
     assert client.get("/signup/status/").status_code == 404
     ask(client)
     assert client.get("/signup/status/").json() == {"state": "queued", "sent_at": None, "resend_after": 60}
-    hands.move(seconds=10.5)
-    Delivery.objects.update(state="sent", sent_at=hands.now())
+    frozen_clock.move(seconds=10.5)
+    Delivery.objects.update(state="sent", sent_at=frozen_clock.now())
     assert client.get("/signup/status/").json() == {
         "state": "sent",
-        "sent_at": f"{hands.now():%Y-%m-%dT%H:%M:%SZ}",
+        "sent_at": f"{frozen_clock.now():%Y-%m-%dT%H:%M:%SZ}",
         "resend_after": 50,
     }
 
@@ -531,11 +542,13 @@ def test_the_link_of_an_older_mail_points_to_the_newer_one(client: Client) -> No
 
 
 @pytest.mark.parametrize("generation", [1, 2], ids=["the newest mail's link", "an older mail's link"])
-def test_a_link_promises_nothing_that_its_page_denies(client: Client, hands: Hands, generation: int) -> None:
+def test_a_link_promises_nothing_that_its_page_denies(
+    client: Client, frozen_clock: FrozenClock, generation: int
+) -> None:
     """Of an expired code the page says so; nobody can finish there, and the newer email is of no more use."""
     token = codes.link_token(ask(client))
     CaptchaModel.objects.update(generation=generation)
-    hands.move(seconds=601)
+    frozen_clock.move(seconds=601)
     for browser in (client, Client()):
         page = text_of(browser.get(f"/signup/link/{token}/", follow=True))
         assert "That code has expired. Get a new code" in page

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from tests.factories import ALICE, BOB, Hands
+from tests.factories import ALICE, BOB, FrozenClock
 from verification import guess_limits
 from verification.models import AddressGuesses, SiteGuesses
 from verification.states import CodeTooShort, LinkOnly
@@ -19,146 +19,148 @@ def tiers(settings) -> None:
     settings.LIMIT_GUESSES_SITE = [(100, 6), (1000, 8)]
 
 
-def guess(hands: Hands, number: int = 1, *, address: str = ALICE, length: int = 4) -> None:
+def guess(frozen_clock: FrozenClock, number: int = 1, *, address: str = ALICE, length: int = 4) -> None:
     for _ in range(number):
         with transaction.atomic():
-            guess_limits.count(address=address, length=length, at=hands.now())
-            guess_limits.count_for_site(at=hands.now())
+            guess_limits.count(address=address, length=length, at=frozen_clock.now())
+            guess_limits.count_for_site(at=frozen_clock.now())
 
 
-def length(hands: Hands, address: str = ALICE) -> int:
-    return guess_limits.required(address=address, at=hands.now()).length
+def length(frozen_clock: FrozenClock, address: str = ALICE) -> int:
+    return guess_limits.required(address=address, at=frozen_clock.now()).length
 
 
-def test_nine_guesses_are_free_the_next_needs_eight_digits(hands: Hands) -> None:
+def test_nine_guesses_are_free_the_next_needs_eight_digits(frozen_clock: FrozenClock) -> None:
     """Of this address alone."""
-    guess(hands, 9)
+    guess(frozen_clock, 9)
     with pytest.raises(CodeTooShort):
-        guess(hands)
+        guess(frozen_clock)
     with pytest.raises(CodeTooShort):
-        guess(hands, length=6)
-    guess(hands, length=8)
-    assert (length(hands), length(hands, BOB)) == (8, 4)
-    guess(hands, address=BOB)
+        guess(frozen_clock, length=6)
+    guess(frozen_clock, length=8)
+    assert (length(frozen_clock), length(frozen_clock, BOB)) == (8, 4)
+    guess(frozen_clock, address=BOB)
 
 
-def test_after_a_hundred_only_the_link_proves(hands: Hands) -> None:
+def test_after_a_hundred_only_the_link_proves(frozen_clock: FrozenClock) -> None:
     """No length helps; new codes keep the highest."""
-    guess(hands, 9)
-    guess(hands, 91, length=8)
+    guess(frozen_clock, 9)
+    guess(frozen_clock, 91, length=8)
     with pytest.raises(LinkOnly):
-        guess(hands, length=10)
-    assert length(hands) == 8
+        guess(frozen_clock, length=10)
+    assert length(frozen_clock) == 8
 
 
-def test_a_right_guess_at_the_last_limit_frees_none(hands: Hands, settings) -> None:
+def test_a_right_guess_at_the_last_limit_frees_none(frozen_clock: FrozenClock, settings) -> None:
     """Only so many guesses are kept; taking one back leaves as many as there were."""
     settings.LIMIT_GUESSES_ADDRESS = [(9, 8)]
-    guess(hands, 9)
-    hands.move(seconds=1)
+    guess(frozen_clock, 9)
+    frozen_clock.move(seconds=1)
     for _ in range(2):
-        guess(hands, length=8)
+        guess(frozen_clock, length=8)
         with transaction.atomic():
-            guess_limits.undo(address=ALICE, at=hands.now())
-    assert length(hands) == 8
+            guess_limits.undo(address=ALICE, at=frozen_clock.now())
+    assert length(frozen_clock) == 8
 
 
-def test_the_window_rolls(hands: Hands) -> None:
+def test_the_window_rolls(frozen_clock: FrozenClock) -> None:
     """Each guess is forgotten 24 hours after it, not at midnight, and not a second earlier."""
-    guess(hands, 4)
-    hands.move(hours=12)
-    guess(hands, 5)
-    hands.move(hours=12, seconds=-1)
-    assert length(hands) == 8
-    hands.move(seconds=1)
-    guess(hands, 4)
+    guess(frozen_clock, 4)
+    frozen_clock.move(hours=12)
+    guess(frozen_clock, 5)
+    frozen_clock.move(hours=12, seconds=-1)
+    assert length(frozen_clock) == 8
+    frozen_clock.move(seconds=1)
+    guess(frozen_clock, 4)
     with pytest.raises(CodeTooShort):
-        guess(hands)
+        guess(frozen_clock)
 
 
-def test_a_refused_guess_is_not_counted(hands: Hands) -> None:
+def test_a_refused_guess_is_not_counted(frozen_clock: FrozenClock) -> None:
     """More attempts do not make the wait longer."""
-    guess(hands, 9)
+    guess(frozen_clock, 9)
     for _ in range(50):
         with pytest.raises(CodeTooShort):
-            guess(hands)
+            guess(frozen_clock)
     assert len(AddressGuesses.objects.get().guesses) == 9
-    hands.move(hours=24)
-    guess(hands)
+    frozen_clock.move(hours=24)
+    guess(frozen_clock)
 
 
-def test_an_undone_guess_does_not_count(hands: Hands) -> None:
+def test_an_undone_guess_does_not_count(frozen_clock: FrozenClock) -> None:
     """The right code costs its owner nothing."""
-    guess(hands, 8)
+    guess(frozen_clock, 8)
     for _ in range(20):
-        hands.move(seconds=1)
-        guess(hands)
+        frozen_clock.move(seconds=1)
+        guess(frozen_clock)
         with transaction.atomic():
-            guess_limits.undo(address=ALICE, at=hands.now())
-    assert length(hands) == 4
+            guess_limits.undo(address=ALICE, at=frozen_clock.now())
+    assert length(frozen_clock) == 4
 
 
-def test_undoing_a_guess_keeps_a_later_one(hands: Hands) -> None:
+def test_undoing_a_guess_keeps_a_later_one(frozen_clock: FrozenClock) -> None:
     """Somebody else guessed after it: that one still counts."""
-    guess(hands, 3)
-    mine = hands.now()
-    hands.move(seconds=1)
-    guess(hands)
+    guess(frozen_clock, 3)
+    mine = frozen_clock.now()
+    frozen_clock.move(seconds=1)
+    guess(frozen_clock)
     with transaction.atomic():
         guess_limits.undo(address=ALICE, at=mine)
     left = AddressGuesses.objects.get().guesses
     assert len(left) == 3
-    assert left[-1] == pytest.approx(hands.now().timestamp(), abs=0.001)
+    assert left[-1] == pytest.approx(frozen_clock.now().timestamp(), abs=0.001)
 
 
-def test_the_row_keeps_no_more_than_a_rule_looks_at(hands: Hands, settings) -> None:
+def test_the_row_keeps_no_more_than_a_rule_looks_at(frozen_clock: FrozenClock, settings) -> None:
     """However long somebody guesses; and the last, which may be taken back."""
     settings.LIMIT_GUESSES_ADDRESS = [(9, 8)]
-    guess(hands, 50, length=8)
+    guess(frozen_clock, 50, length=8)
     assert len(AddressGuesses.objects.get().guesses) == 9 + 1
-    assert length(hands) == 8
+    assert length(frozen_clock) == 8
 
 
-def test_the_site_lengthens_every_code(hands: Hands, settings) -> None:
+def test_the_site_lengthens_every_code(frozen_clock: FrozenClock, settings) -> None:
     """100 wrong guesses anywhere make 6 digits, 1,000 make 8."""
     for number in range(100):
-        guess(hands, address=f"person{number}@example.com")
-    assert length(hands) == 6
+        guess(frozen_clock, address=f"person{number}@example.com")
+    assert length(frozen_clock) == 6
     with pytest.raises(CodeTooShort):
-        guess(hands)
+        guess(frozen_clock)
     SiteGuesses.objects.update(guesses=1000)
-    assert length(hands) == 8
+    assert length(frozen_clock) == 8
 
 
-def test_the_site_forgets_after_a_day_to_the_hour(hands: Hands) -> None:
+def test_the_site_forgets_after_a_day_to_the_hour(frozen_clock: FrozenClock) -> None:
     """Never before 24 hours, always before 25."""
-    hands.set(hands.now().replace(minute=50))
-    SiteGuesses.objects.create(hour=hands.now().replace(minute=0, second=0, microsecond=0), guesses=100)
-    hands.move(hours=24)
-    assert length(hands) == 6
-    hands.move(minutes=10)
-    assert length(hands) == 4
+    frozen_clock.set(frozen_clock.now().replace(minute=50))
+    SiteGuesses.objects.create(hour=frozen_clock.now().replace(minute=0, second=0, microsecond=0), guesses=100)
+    frozen_clock.move(hours=24)
+    assert length(frozen_clock) == 6
+    frozen_clock.move(minutes=10)
+    assert length(frozen_clock) == 4
 
 
-def test_old_hours_are_not_read(hands: Hands, django_assert_num_queries) -> None:
+def test_old_hours_are_not_read(frozen_clock: FrozenClock, django_assert_num_queries) -> None:
     """The length of a new code takes two queries, and they look at no more than a day."""
-    rows = [SiteGuesses(hour=hands.now() - timedelta(days=days), guesses=10**6) for days in range(2, 50)]
+    rows = [SiteGuesses(hour=frozen_clock.now() - timedelta(days=days), guesses=10**6) for days in range(2, 50)]
     SiteGuesses.objects.bulk_create(rows)
     with django_assert_num_queries(2):
-        assert length(hands) == 4
+        assert length(frozen_clock) == 4
 
 
-def test_a_longer_configured_length_wins(hands: Hands, settings) -> None:
+def test_a_longer_configured_length_wins(frozen_clock: FrozenClock, settings) -> None:
     """max(CAPTCHA_LENGTH, tier)."""
     settings.CAPTCHA_LENGTH = 10
-    guess(hands, 50, length=10)
-    assert length(hands) == 10
+    guess(frozen_clock, 50, length=10)
+    assert length(frozen_clock) == 10
 
 
-def test_both_can_be_off(hands: Hands, settings, django_assert_num_queries) -> None:
+def test_both_limits_of_guesses_can_be_switched_off(
+    frozen_clock: FrozenClock, settings, django_assert_num_queries
+) -> None:
     """Then nothing is read for a new code."""
     settings.LIMIT_GUESSES_ADDRESS, settings.LIMIT_GUESSES_SITE = [], []
-    guess(hands, 200)
+    guess(frozen_clock, 200)
     with django_assert_num_queries(0):
-        assert length(hands) == 4
+        assert length(frozen_clock) == 4
     assert not SiteGuesses.objects.exists()

@@ -14,11 +14,11 @@ def counted() -> dict[str, float]:
     return {labels: number for (name, labels), number in counters._gathered.items() if name == "doorcode_codes"}
 
 
-def test_each_step_is_counted_once(hands) -> None:
+def test_each_step_is_counted_once(frozen_clock) -> None:
     """However often it is repeated."""
     sign_up = make_captcha()
-    hands.move(seconds=25)
-    services.accept(mails=[(sign_up.pk, sign_up.generation)], at=hands.now())  # a resend's
+    frozen_clock.move(seconds=25)
+    services.accept(mails=[(sign_up.pk, sign_up.generation)], at=frozen_clock.now())  # a resend's
     for _ in range(2):
         services.prove(sign_up=sign_up, address=sign_up.address, code=right(sign_up))
     for _ in range(2):

@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError
 
-from tests.factories import ALICE, BOB, Hands, make_captcha, right, wrong
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, right, wrong
 from verification import codes, services
 from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
 from verification.states import CodeExpired, CodeMismatch, HandleLost, ResendTooSoon, State, TooManyAttempts, state_of
@@ -22,7 +22,7 @@ def guesses(address: str = ALICE) -> int:
     return sum(len(row.guesses) for row in AddressGuesses.objects.filter(address=address))
 
 
-def test_a_new_request_has_an_unguessable_handle_and_no_code_in_its_row(hands: Hands) -> None:
+def test_a_new_request_has_an_unguessable_handle_and_no_code_in_its_row(frozen_clock: FrozenClock) -> None:
     """144 bits of handle; the code is in no column."""
     sign_up = make_captcha()
     assert len(sign_up.handle) == 24
@@ -30,31 +30,31 @@ def test_a_new_request_has_an_unguessable_handle_and_no_code_in_its_row(hands: H
     assert state_of(make_captcha(accepted=False)) is State.WAITING
 
 
-def test_the_right_code_proves_once_and_is_not_counted(hands: Hands) -> None:
+def test_the_right_code_proves_once_and_is_not_counted(frozen_clock: FrozenClock) -> None:
     """The row is proven by code; the guess is undone at the code and at the address."""
     sign_up = make_captcha()
     prove(sign_up, right(sign_up))
     sign_up.refresh_from_db()
-    assert (sign_up.proven_at, sign_up.proven_by, sign_up.attempts) == (hands.now(), "code", 0)
+    assert (sign_up.proven_at, sign_up.proven_by, sign_up.attempts) == (frozen_clock.now(), "code", 0)
     assert guesses() == 0
 
 
-def test_a_proof_needs_no_code_any_more(hands: Hands) -> None:
+def test_a_proof_needs_no_code_any_more(frozen_clock: FrozenClock) -> None:
     """The proof stands for the code, also after the code has expired."""
     sign_up = make_captcha()
     proof = services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
-    hands.move(hours=2)
+    frozen_clock.move(hours=2)
     assert services.prove(sign_up=CaptchaModel.objects.get(), address=ALICE, code="", proof=proof) == proof
 
 
-def test_the_handle_alone_is_no_proof(hands: Hands) -> None:
+def test_the_handle_alone_is_no_proof(frozen_clock: FrozenClock) -> None:
     """The owner proves in another browser: that gives nothing to the stranger who asked for the mail."""
     sign_up = make_captcha()
     prove(sign_up, right(sign_up))
     stranger = CaptchaModel.objects.get()
     with pytest.raises(CodeMismatch):
         prove(stranger, wrong(sign_up))
-    hands.move(hours=2)
+    frozen_clock.move(hours=2)
     with pytest.raises(CodeExpired):
         prove(stranger, "")
 
@@ -110,13 +110,13 @@ def test_used_up_tries_refuse_the_right_code_too() -> None:
     assert guesses() == 5
 
 
-def test_an_expired_code_is_refused_uncounted(hands: Hands) -> None:
+def test_an_expired_code_is_refused_uncounted(frozen_clock: FrozenClock) -> None:
     """CAPTCHA_TTL seconds after acceptance, to the second."""
     sign_up = make_captcha()
-    hands.move(seconds=599)
+    frozen_clock.move(seconds=599)
     with pytest.raises(CodeMismatch):
         prove(sign_up, wrong(sign_up))
-    hands.move(seconds=1)
+    frozen_clock.move(seconds=1)
     with pytest.raises(CodeExpired):
         prove(sign_up, right(sign_up))
     assert guesses() == 1
@@ -140,7 +140,7 @@ def test_another_address_is_a_mismatch_uncounted() -> None:
 
 
 @pytest.mark.parametrize("lost", ["redeemed", "old"])
-def test_a_lost_handle_is_refused(hands: Hands, lost: str) -> None:
+def test_a_lost_handle_is_refused(frozen_clock: FrozenClock, lost: str) -> None:
     """Redeemed, or older than a day."""
     sign_up = make_captcha()
     code = right(sign_up)
@@ -149,12 +149,12 @@ def test_a_lost_handle_is_refused(hands: Hands, lost: str) -> None:
         assert services.redeem(sign_up=sign_up)
         sign_up.refresh_from_db()
     if lost == "old":
-        hands.move(days=1)
+        frozen_clock.move(days=1)
     with pytest.raises(HandleLost):
         prove(sign_up, code)
 
 
-def test_no_value_is_right_for_a_decoy(hands: Hands) -> None:
+def test_no_value_is_right_for_a_decoy(frozen_clock: FrozenClock) -> None:
     """It behaves as any other: wrong, used up, expired."""
     sign_up = make_captcha(decoy=True)
     for left in (4, 3, 2, 1, 0):
@@ -165,12 +165,12 @@ def test_no_value_is_right_for_a_decoy(hands: Hands) -> None:
         prove(sign_up, right(sign_up))
     with pytest.raises(TooManyAttempts):
         prove(sign_up, "", proof=codes.proof_of(sign_up))
-    hands.move(seconds=600)
+    frozen_clock.move(seconds=600)
     with pytest.raises(CodeExpired):
         prove(sign_up, right(sign_up))
 
 
-def test_the_link_proves_even_when_tries_are_used_up(hands: Hands) -> None:
+def test_the_link_proves_even_when_tries_are_used_up(frozen_clock: FrozenClock) -> None:
     """A stranger who spent the tries does not lock the owner out."""
     sign_up = make_captcha()
     CaptchaModel.objects.update(attempts=5)
@@ -188,10 +188,10 @@ def test_a_forged_link_proves_nothing(proof: str) -> None:
         prove(sign_up, wrong(sign_up), proof=proof)
 
 
-def test_an_expired_link_proves_nothing(hands: Hands) -> None:
+def test_an_expired_link_proves_nothing(frozen_clock: FrozenClock) -> None:
     """It expires with the code."""
     sign_up = make_captcha()
-    hands.move(seconds=600)
+    frozen_clock.move(seconds=600)
     with pytest.raises(CodeExpired):
         prove(sign_up, "", proof=codes.proof_of(sign_up))
 
@@ -228,83 +228,83 @@ def test_a_code_verifies_under_the_key_that_made_it_alone(settings) -> None:
     assert right(other) != right(sign_up)
 
 
-def test_a_key_that_is_gone_expires_its_codes(settings, hands: Hands) -> None:
+def test_a_key_that_is_gone_expires_its_codes(settings, frozen_clock: FrozenClock) -> None:
     """The visitor gets a new code; nothing breaks."""
     sign_up = make_captcha()
     settings.SECRET_KEY = "another-key"
     with pytest.raises(CodeExpired):
         prove(sign_up, "1234")
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     assert services.renew(sign_up=sign_up, decoy=False, in_flight=False)
     assert codes.key_of(sign_up)
 
 
-def test_a_resend_within_the_cooldown_has_to_wait(hands: Hands) -> None:
+def test_a_resend_within_the_cooldown_has_to_wait(frozen_clock: FrozenClock) -> None:
     """It says how long, rounded up."""
     sign_up = make_captcha()
-    hands.move(seconds=59.5)
+    frozen_clock.move(seconds=59.5)
     with pytest.raises(ResendTooSoon) as refusal:
         services.renew(sign_up=sign_up, decoy=False, in_flight=False)
     assert refusal.value.retry_after == 1
 
 
-def test_a_resend_keeps_a_valid_code_and_renews_its_lifetime(hands: Hands) -> None:
+def test_a_resend_keeps_a_valid_code_and_renews_its_lifetime(frozen_clock: FrozenClock) -> None:
     """Once the new mail is accepted."""
     sign_up = make_captcha()
     code = right(sign_up)
-    hands.move(seconds=500)
+    frozen_clock.move(seconds=500)
     assert not services.renew(sign_up=sign_up, decoy=False, in_flight=False)
-    services.accept(mails=[(sign_up.pk, 1)], at=hands.now())
-    hands.move(seconds=500)
+    services.accept(mails=[(sign_up.pk, 1)], at=frozen_clock.now())
+    frozen_clock.move(seconds=500)
     prove(CaptchaModel.objects.get(), code)
 
 
-def test_the_lifetime_of_a_code_is_capped(hands: Hands) -> None:
+def test_the_lifetime_of_a_code_is_capped(frozen_clock: FrozenClock) -> None:
     """CAPTCHA_MAX_LIFETIME after the first acceptance, however often it is mailed."""
     sign_up = make_captcha()
-    start = hands.now()
+    start = frozen_clock.now()
     for _ in range(4):
-        hands.move(seconds=420)
-        services.accept(mails=[(sign_up.pk, 1)], at=hands.now())
+        frozen_clock.move(seconds=420)
+        services.accept(mails=[(sign_up.pk, 1)], at=frozen_clock.now())
     sign_up.refresh_from_db()
     assert (sign_up.expires_at - start).total_seconds() == 1800
 
 
 @pytest.mark.parametrize("reason", ["expired", "used up"])
-def test_a_resend_replaces_a_code_that_is_no_longer_valid(hands: Hands, reason: str) -> None:
+def test_a_resend_replaces_a_code_that_is_no_longer_valid(frozen_clock: FrozenClock, reason: str) -> None:
     """A new generation: new code, no tries counted, the old code and the old link are wrong."""
     sign_up = make_captcha()
     old_code, old_link = right(sign_up), codes.proof_of(sign_up)
-    hands.move(seconds=600 if reason == "expired" else 60)
+    frozen_clock.move(seconds=600 if reason == "expired" else 60)
     sign_up.attempts = 5
     assert services.renew(sign_up=sign_up, decoy=False, in_flight=False)
     sign_up = CaptchaModel.objects.get()
     assert (sign_up.generation, sign_up.attempts, sign_up.expires_at) == (2, 0, None)
     assert codes.proof_of(sign_up) != old_link
-    services.accept(mails=[(sign_up.pk, 1)], at=hands.now())  # the old mail, late
+    services.accept(mails=[(sign_up.pk, 1)], at=frozen_clock.now())  # the old mail, late
     sign_up.refresh_from_db()
     assert sign_up.expires_at is None
-    services.accept(mails=[(sign_up.pk, 2)], at=hands.now())
+    services.accept(mails=[(sign_up.pk, 2)], at=frozen_clock.now())
     sign_up.refresh_from_db()
     if old_code != right(sign_up):
         with pytest.raises(CodeMismatch):
             prove(sign_up, old_code)
 
 
-def test_an_expired_code_stays_while_its_mail_is_in_flight(hands: Hands) -> None:
+def test_an_expired_code_stays_while_its_mail_is_in_flight(frozen_clock: FrozenClock) -> None:
     """Else that mail would bring a code that is already replaced."""
     sign_up = make_captcha()
-    hands.move(seconds=600)
+    frozen_clock.move(seconds=600)
     assert not services.renew(sign_up=sign_up, decoy=False, in_flight=True)
 
 
-def test_wrong_guesses_of_an_address_carry_over(hands: Hands) -> None:
+def test_wrong_guesses_of_an_address_carry_over(frozen_clock: FrozenClock) -> None:
     """Resending and asking anew reset the tries of a code, never those of the address."""
     sign_up = make_captcha()
     for _ in range(5):
         with pytest.raises(CodeMismatch):
             prove(sign_up, wrong(sign_up))
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     services.renew(sign_up=sign_up, decoy=False, in_flight=False)
     other = make_captcha()
     with pytest.raises(CodeMismatch):
@@ -312,24 +312,24 @@ def test_wrong_guesses_of_an_address_carry_over(hands: Hands) -> None:
     assert guesses() == 6
 
 
-def test_guesses_are_forgotten_after_a_day(hands: Hands) -> None:
+def test_guesses_are_forgotten_after_a_day(frozen_clock: FrozenClock) -> None:
     """A rolling window of 24 hours."""
     sign_up = make_captcha()
     with pytest.raises(CodeMismatch):
         prove(sign_up, wrong(sign_up))
-    hands.move(hours=24)
+    frozen_clock.move(hours=24)
     other = make_captcha()
     with pytest.raises(CodeMismatch):
         prove(other, wrong(other))
     assert guesses() == 1
 
 
-def test_by_handles_keeps_the_order_and_leaves_out_the_lost(hands: Hands) -> None:
+def test_by_handles_keeps_the_order_and_leaves_out_the_lost(frozen_clock: FrozenClock) -> None:
     """Unknown handles, forged ones included, are not there."""
     first, second = make_captcha(), make_captcha(BOB)
     found = CaptchaModel.objects.by_handles([second.handle, "forged", first.handle])
     assert found == [second, first]
-    hands.move(days=1)
+    frozen_clock.move(days=1)
     assert CaptchaModel.objects.by_handles([first.handle]) == []
     assert CaptchaModel.objects.by_handles([]) == []
 
@@ -343,14 +343,14 @@ def test_a_parallel_proof_is_as_good() -> None:
     assert guesses() == 0
 
 
-def test_a_generation_that_came_between_is_a_mismatch(hands: Hands) -> None:
+def test_a_generation_that_came_between_is_a_mismatch(frozen_clock: FrozenClock) -> None:
     """The code of the old one is not compared with the new one's."""
     sign_up = make_captcha()
     stale = CaptchaModel.objects.get()
-    hands.move(seconds=60)
+    frozen_clock.move(seconds=60)
     sign_up.attempts = 5
     services.renew(sign_up=sign_up, decoy=False, in_flight=False)
-    services.accept(mails=[(sign_up.pk, 2)], at=hands.now())
+    services.accept(mails=[(sign_up.pk, 2)], at=frozen_clock.now())
     with pytest.raises(CodeMismatch):
         prove(stale, right(stale))
 

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from tests.factories import Hands, make_captcha
+from tests.factories import FrozenClock, make_captcha
 from verification.models import CaptchaModel
 from verification.states import State, matching, state_of
 
@@ -15,9 +15,9 @@ DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 
 
-def test_a_query_by_state_finds_the_rows_that_are_in_it(hands: Hands) -> None:
+def test_a_query_by_state_finds_the_rows_that_are_in_it(frozen_clock: FrozenClock) -> None:
     """For every combination of the columns that a state depends on, to the second at the ends."""
-    now = hands.now()
+    now = frozen_clock.now()
     columns = {
         "created_at": [now - DAY, now - DAY + timedelta(seconds=1), now],
         "redeemed_at": [None, now],

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from core.observability import counters
-from tests.factories import ALICE, Hands, make_captcha, make_delivery, make_user
+from tests.factories import ALICE, FrozenClock, make_captcha, make_delivery, make_user
 from tests.servers import Postgres, System
 from verification.states import State, state_of
 from worker import outbox
@@ -89,12 +89,12 @@ def test_the_order_of_reports_doesnt_matter(order: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("report", [bounce, complaint])
-def test_a_repeated_report_changes_nothing(hands: Hands, report) -> None:
+def test_a_repeated_report_changes_nothing(frozen_clock: FrozenClock, report) -> None:
     """Not even when the first suppression is over: it is the same news."""
     delivery = accepted()
     assert record(report(delivery)) is Effect.RECORDED
     before = (Delivery.objects.values().get(), Suppression.objects.values().get())
-    hands.move(days=2)
+    frozen_clock.move(days=2)
     assert record(report(delivery)) is Effect.REPEATED
     assert (Delivery.objects.values().get(), Suppression.objects.values().get()) == before
 
@@ -122,7 +122,7 @@ def test_a_complaint_suppresses_its_address() -> None:
 
 
 @pytest.mark.parametrize("report", [bounce, complaint])
-def test_a_report_may_come_before_the_answer_is_on_record(hands: Hands, report) -> None:
+def test_a_report_may_come_before_the_answer_is_on_record(frozen_clock: FrozenClock, report) -> None:
     """It was accepted, so the code is valid. The worker's own record comes too late and changes nothing."""
     sign_up = make_captcha(accepted=False)
     make_delivery(sign_up)
@@ -160,7 +160,7 @@ def test_a_mail_that_bounced_is_another_one_when_it_is_sent_again() -> None:
     assert record(bounce(row)) is Effect.RECORDED
 
 
-def test_a_mail_about_an_account_bounces_as_any(hands: Hands) -> None:
+def test_a_mail_about_an_account_bounces_as_any(frozen_clock: FrozenClock) -> None:
     """Its address gets no sign-up mail for a while; the next mail about the account is tried again."""
     reset = make_delivery(kind="password_reset", user_id=make_user().pk)
     Delivery.objects.update(state="sent")

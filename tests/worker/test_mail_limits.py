@@ -13,8 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from core import clock
-from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
-from tests.visits import deliver
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user, muted
+from tests.steps import deliver
 from verification.models import CaptchaModel
 from worker import mail_limits, outbox, suppression
 from worker.classification import Outcome, Reply
@@ -41,81 +41,81 @@ def go() -> list[str]:
     return sent
 
 
-def ask_all_the_time(hands: Hands, *, minutes: int, networks: int) -> list[int]:
+def ask_all_the_time(frozen_clock: FrozenClock, *, minutes: int, networks: int) -> list[int]:
     """Every ten minutes one of so many networks asks; return the minutes in which a mail left."""
     sent, turn = [], itertools.cycle(range(networks))
     for minute in range(0, minutes, 10):
         post(network=f"stranger{next(turn)}")
         sent += [minute] * len(go())
-        hands.move(minutes=10)
+        frozen_clock.move(minutes=10)
     return sent
 
 
-def wait_for(hands: Hands, mine: Delivery) -> int:
+def wait_for(frozen_clock: FrozenClock, mine: Delivery) -> int:
     """Minutes until a mail left, while two strangers go on asking."""
     for minute in range(0, 24 * 60, 2):
         go()
         mine.refresh_from_db()
         if mine.state == Delivery.State.SENT:
             return minute
-        hands.move(minutes=2)
+        frozen_clock.move(minutes=2)
         if minute % 20 == 0:
             post(network="stranger0"), post(network="stranger1")
     raise AssertionError("never")
 
 
 @contextmanager
-def undone(hands: Hands) -> Iterator[None]:
+def undone(frozen_clock: FrozenClock) -> Iterator[None]:
     """Undo everything that happens within."""
-    start = hands.now()
+    start = frozen_clock.now()
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
-    hands.set(start)
+    frozen_clock.set(start)
 
 
-def test_a_mailbox_gets_one_a_minute(all_hands: Hands) -> None:
+def test_a_mailbox_gets_one_a_minute(frozen_clocks: FrozenClock) -> None:
     """The second waits its minute and goes; another mailbox doesn't wait."""
     post(), post(), post(BOB)
     assert sorted(go()) == [ALICE, BOB]
-    all_hands.move(seconds=59)
+    frozen_clocks.move(seconds=59)
     assert go() == []
-    all_hands.move(seconds=1)
+    frozen_clocks.move(seconds=1)
     assert go() == [ALICE]
 
 
-def test_what_waits_is_shown_as_delayed(all_hands: Hands) -> None:
+def test_what_waits_is_shown_as_delayed(frozen_clocks: FrozenClock) -> None:
     """At once, not only after a while."""
     post(), post()
     go()
     assert [each.visible_state for each in Delivery.objects.order_by("pk")] == ["delayed", "sent"]
 
 
-def test_places_are_spread_over_the_day(all_hands: Hands) -> None:
+def test_places_are_spread_over_the_day(frozen_clocks: FrozenClock) -> None:
     """One network that asks all the time: two at once, then one every three hours, ten a day."""
     sent = []
     for minute in range(0, 2 * 24 * 60, 10):
         post(network="stranger")
         sent += [minute] * len(go())
-        all_hands.move(minutes=10)
+        frozen_clocks.move(minutes=10)
     gaps = [later - earlier for earlier, later in itertools.pairwise(sent)]
     assert gaps[0] == 10
     assert {round(gap / 60) for gap in gaps[1:]} == {3}
     assert sum(time < 24 * 60 for time in sent) <= 10
 
 
-def test_a_third_network_waits_an_hour(all_hands: Hands) -> None:
+def test_a_third_network_waits_an_hour(frozen_clocks: FrozenClock) -> None:
     """Two that ask all the time don't keep the owner out, whenever the owner comes."""
     for minutes in (1, 61, 200, 23 * 60 + 1, 30 * 60):
-        with undone(all_hands):
-            ask_all_the_time(all_hands, minutes=minutes, networks=2)
+        with undone(frozen_clocks):
+            ask_all_the_time(frozen_clocks, minutes=minutes, networks=2)
             mine = post(network="home")
-            assert wait_for(all_hands, mine) <= 61
+            assert wait_for(frozen_clocks, mine) <= 61
 
 
-def test_however_many_networks_ask_the_next_mail_is_never_far(all_hands: Hands) -> None:
+def test_however_many_networks_ask_the_next_mail_is_never_far(frozen_clocks: FrozenClock) -> None:
     """It may be somebody else's, and serves its reader all the same."""
-    sent = ask_all_the_time(all_hands, minutes=50 * 60, networks=500)
+    sent = ask_all_the_time(frozen_clocks, minutes=50 * 60, networks=500)
     gaps = [later - earlier for earlier, later in itertools.pairwise(sent)]
     assert max(gaps) <= 3 * 60 + 10
     assert max(sum(start <= time < start + 24 * 60 for time in sent) for start in sent) <= 10
@@ -140,37 +140,37 @@ def test_no_order_of_networks_makes_the_next_mail_later(seed: int) -> None:
         at += timedelta(seconds=dice.choice([0, 1, 60, 3_600, 9_000]))
 
 
-def test_a_place_goes_to_the_newest_request(all_hands: Hands) -> None:
+def test_a_place_goes_to_the_newest_request(frozen_clocks: FrozenClock) -> None:
     """The first to come have waited so long that they may have given up."""
-    post(), post(), go(), all_hands.move(minutes=1), go()
+    post(), post(), go(), frozen_clocks.move(minutes=1), go()
     first, last = post(), post()
-    all_hands.move(hours=4)
+    frozen_clocks.move(hours=4)
     assert [each.pk for each in deliver()] == [last.pk]
     first.refresh_from_db()
     assert first.next_attempt_at > clock.now()
 
 
-def test_networks_take_turns(all_hands: Hands) -> None:
+def test_networks_take_turns(frozen_clocks: FrozenClock) -> None:
     """A place goes to the network that had the fewest mails, though another asked later."""
     for network in ("stranger", "stranger", "office", "school"):
-        post(network=network), go(), all_hands.move(hours=4)
+        post(network=network), go(), frozen_clocks.move(hours=4)
     mine = post(network="home")
     strangers = [post(network="stranger") for _ in range(3)]
     assert [each.pk for each in deliver()] == [mine.pk]
-    all_hands.move(hours=4)
+    frozen_clocks.move(hours=4)
     office = post(network="office")
     assert strangers
     assert [each.pk for each in deliver()] == [office.pk]
 
 
-def test_a_superseded_mail_takes_no_place(all_hands: Hands) -> None:
+def test_a_superseded_mail_takes_no_place(frozen_clocks: FrozenClock) -> None:
     """The next that waits gets it."""
-    post(), post(), go(), all_hands.move(minutes=1), go()
+    post(), post(), go(), frozen_clocks.move(minutes=1), go()
     mine = post()
     sign_up = make_captcha(accepted=False)
     over = make_delivery(sign_up, network="home")
     CaptchaModel.objects.filter(pk=sign_up.pk).update(generation=2)
-    all_hands.move(hours=4)
+    frozen_clocks.move(hours=4)
     while not (sent := deliver()):
         pass
     assert [each.pk for each in sent] == [mine.pk]
@@ -178,7 +178,7 @@ def test_a_superseded_mail_takes_no_place(all_hands: Hands) -> None:
     assert over.state == Delivery.State.EXPIRED
 
 
-def test_what_is_held_back_takes_no_place(all_hands: Hands) -> None:
+def test_what_is_held_back_takes_no_place(frozen_clocks: FrozenClock) -> None:
     """A muted or suppressed address, and a reset where there is no account: nothing is sent, so nothing is counted."""
     muted(), [post() for _ in range(4)]
     assert len(deliver()) == 4
@@ -191,7 +191,7 @@ def test_what_is_held_back_takes_no_place(all_hands: Hands) -> None:
     assert not SiteMails.objects.filter(mails__gt=0).exists()
 
 
-def test_resets_have_limits_of_their_own(all_hands: Hands, settings) -> None:
+def test_resets_have_limits_of_their_own(frozen_clocks: FrozenClock, settings) -> None:
     """Neither sign-up mails nor those of the whole site keep a reset back, nor the other way round."""
     settings.LIMIT_RESETS_MAILBOX, settings.LIMIT_RESETS_SITE = [(1, 60)], [(40, 3_600)]
     settings.LIMIT_MAILS_SITE = [(2, 3_600)]
@@ -202,11 +202,11 @@ def test_resets_have_limits_of_their_own(all_hands: Hands, settings) -> None:
     first = make_delivery(kind=Delivery.Kind.PASSWORD_RESET, user_id=user.pk, network="home")
     second = make_delivery(kind=Delivery.Kind.PASSWORD_RESET, user_id=user.pk, network="home")
     assert [each.pk for each in deliver()] == [second.pk]
-    all_hands.move(minutes=1)
+    frozen_clocks.move(minutes=1)
     assert [each.pk for each in deliver() if each.kind == "password_reset"] == [first.pk]
 
 
-def test_variants_of_a_mailbox_share_its_limit(all_hands: Hands) -> None:
+def test_variants_of_a_mailbox_share_its_limit(frozen_clocks: FrozenClock) -> None:
     """Tags anywhere, dots at Gmail."""
     for variant in ("a.lice+1@gmail.com", "alice+2@googlemail.com", "ali.ce@gmail.com"):
         post(variant)
@@ -215,56 +215,56 @@ def test_variants_of_a_mailbox_share_its_limit(all_hands: Hands) -> None:
     assert len(go()) == 2
 
 
-def test_a_retry_is_not_a_second_mail(all_hands: Hands) -> None:
+def test_a_retry_is_not_a_second_mail(frozen_clocks: FrozenClock) -> None:
     """Greylisted five times, it has its place once."""
     delivery = post()
     for _ in range(5):
         [mine] = outbox.claim(limit=1)
         outbox.settle(results=[(mine, Reply(Outcome.DEFERRED, "450 later"))])
-        all_hands.move(minutes=15)
+        frozen_clocks.move(minutes=15)
     assert go() == [ALICE]
     assert Delivery.objects.get(pk=delivery.pk).attempts == 6
 
 
-def test_what_is_given_back_unsent_is_not_charged_twice(all_hands: Hands) -> None:
+def test_a_released_mail_counts_once_for_the_limits(frozen_clocks: FrozenClock) -> None:
     """A batch that ran out of time returns its rest."""
     post()
     outbox.release(deliveries=outbox.claim(limit=1))
     assert go() == [ALICE]
 
 
-def test_waiting_for_the_limit_is_no_failing(all_hands: Hands) -> None:
+def test_time_spent_waiting_for_a_limit_does_not_make_a_failure_final(frozen_clocks: FrozenClock) -> None:
     """After 20 hours in the queue, the first passing failure must not be the last."""
     delivery = post()
-    all_hands.move(hours=20)
+    frozen_clocks.move(hours=20)
     [mine] = outbox.claim(limit=1)
     outbox.settle(results=[(mine, Reply(Outcome.DEFERRED, "450 later"))])
     delivery.refresh_from_db()
     assert delivery.state == Delivery.State.PENDING
 
 
-def test_a_mail_whose_sign_up_is_over_is_not_sent(all_hands: Hands, settings) -> None:
+def test_a_mail_whose_sign_up_is_over_is_not_sent(frozen_clocks: FrozenClock, settings) -> None:
     """It waited for longer than a sign-up is valid."""
     sign_up = make_captcha(accepted=False)
     make_delivery(sign_up, network="home")
-    all_hands.move(hours=24)
+    frozen_clocks.move(hours=24)
     assert go() == []
     assert Delivery.objects.get().state == Delivery.State.EXPIRED
 
 
-def test_a_clock_that_was_ahead_stops_no_mail(all_hands: Hands, settings) -> None:
+def test_a_clock_that_was_ahead_stops_no_mail(frozen_clocks: FrozenClock, settings) -> None:
     """Once it is set back, what was sent by it is not in the way for all the hours that it was ahead."""
     settings.LIMIT_MAILS_MAILBOX = [(1, 60), (5, 3_600), (10, 86_400)]
-    all_hands.move(hours=8)
+    frozen_clocks.move(hours=8)
     post(), post(BOB)
     assert len(go()) == 2
-    all_hands.move(hours=-8)
+    frozen_clocks.move(hours=-8)
     Delivery.objects.update(next_attempt_at=clock.now())
     post(), post("carol@example.com")
     assert sorted(go()) == [ALICE, "carol@example.com"]
 
 
-def test_a_mail_that_nobody_asked_for_is_outside_the_limits(all_hands: Hands, settings) -> None:
+def test_a_mail_that_nobody_asked_for_is_outside_the_limits(frozen_clocks: FrozenClock, settings) -> None:
     """It neither waits nor makes others wait."""
     settings.LIMIT_MAILS_SITE = [(1, 3_600)]
     post(network=None), post(network=None), post()
@@ -272,7 +272,7 @@ def test_a_mail_that_nobody_asked_for_is_outside_the_limits(all_hands: Hands, se
     assert SiteMails.objects.get().mails == 1
 
 
-def test_the_site_sends_half_at_once_and_half_over_the_hour(all_hands: Hands, settings) -> None:
+def test_the_site_sends_half_at_once_and_half_over_the_hour(frozen_clocks: FrozenClock, settings) -> None:
     """So the next place is never far; and what has to wait is not touched, however long the queue is."""
     settings.LIMIT_MAILS_SITE = [(120, 3_600)]
     for number in range(130):
@@ -281,15 +281,15 @@ def test_the_site_sends_half_at_once_and_half_over_the_hour(all_hands: Hands, se
     assert mail_limits.claimable().longest_due() is None  # no worker is notified of what can't go
     sent = []
     for _ in range(5):
-        all_hands.move(minutes=1)
+        frozen_clocks.move(minutes=1)
         sent.append(len(go()))
     assert sent == [1] * 5
-    all_hands.move(hours=1)
+    frozen_clocks.move(hours=1)
     assert mail_limits.claimable().count() == 65
     assert len(go()) == 60
 
 
-def test_the_sites_last_places_are_for_networks_that_asked_for_few(all_hands: Hands, settings) -> None:
+def test_the_sites_last_places_are_for_networks_that_asked_for_few(frozen_clocks: FrozenClock, settings) -> None:
     """A stranger who fills the site's limit from one network doesn't stop the others."""
     settings.LIMIT_MAILS_SITE = [(120, 3_600)]
     for number in range(100):
@@ -299,19 +299,19 @@ def test_the_sites_last_places_are_for_networks_that_asked_for_few(all_hands: Ha
     assert go() == [ALICE]
 
 
-def test_the_sites_hour_rolls(all_hands: Hands, settings) -> None:
+def test_the_sites_hour_rolls(frozen_clocks: FrozenClock, settings) -> None:
     """No hour, wherever it begins, has more than its number."""
     settings.LIMIT_MAILS_SITE = [(5, 3_600)]
     sent = []
     for minute in range(180):
         post(f"person{minute}@example.com")
         sent += [minute] * len(go())
-        all_hands.move(minutes=1)
+        frozen_clocks.move(minutes=1)
     assert max(sum(start <= minute < start + 60 for minute in sent) for start in range(120)) in (4, 5)
     assert len(sent) >= 12
 
 
-def test_both_can_be_off(all_hands: Hands, settings) -> None:
+def test_both_limits_of_mails_can_be_switched_off(frozen_clocks: FrozenClock, settings) -> None:
     """Then all leave at once, and nothing is counted."""
     settings.LIMIT_MAILS_MAILBOX, settings.LIMIT_MAILS_SITE = [], []
     for _ in range(20):
@@ -320,7 +320,7 @@ def test_both_can_be_off(all_hands: Hands, settings) -> None:
     assert not SiteMails.objects.exists()
 
 
-def test_what_the_log_knows_of_a_visitor_is_a_fingerprint(all_hands: Hands) -> None:
+def test_a_delivery_stores_the_network_only_as_a_keyed_hash(frozen_clocks: FrozenClock) -> None:
     """When, which mailbox, and a keyed hash of the network."""
     post(network="0123456789abcdef")
     go()

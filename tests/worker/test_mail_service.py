@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from core import mail_urls
 from core.circuit_breaker import CircuitBreaker
-from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, muted, right
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, muted, right
 from tests.worker.mail_api import MailApi, accepted
 from worker import mail_service, mailers, messages, sending
 from worker.classification import Cause, Outcome, Reply
@@ -35,7 +35,7 @@ def send(kind: str = "password_changed", language: str = "zh-hans") -> Reply:
 
 
 @pytest.mark.django_db
-def test_a_mail_arrives_with_all_that_it_has(service: MailApi, settings, hands: Hands) -> None:
+def test_a_mail_arrives_with_all_that_it_has(service: MailApi, settings, frozen_clock: FrozenClock) -> None:
     """The names in their own script, both texts, the headers; the id of the service is kept."""
     settings.FROM_EMAILS, settings.REPLY_TO_EMAILS = (
         {"zh-hans": "北京大学附属中学 <noreply@school.cn>"},
@@ -148,7 +148,7 @@ def test_an_error_of_amazon_ses_means_the_same(code: str, status: int | None, ou
 
 
 @pytest.mark.django_db
-def test_a_muted_mail_is_not_sent(service: MailApi, hands: Hands) -> None:
+def test_a_muted_mail_is_not_sent(service: MailApi, frozen_clock: FrozenClock) -> None:
     """A service can't be asked for a recipient: whoever asked sees the mail as sent, after the time of a send."""
     muted()
     make_delivery(make_captcha(accepted=False))

@@ -195,7 +195,7 @@ def brand(folder: Path, settings, **templates: str) -> None:
         "lines\r\nof\rtwo\n",
     ],
 )
-def test_parts_survive(tmp_path: Path, settings, text: str) -> None:
+def test_both_parts_arrive_as_they_were_written(tmp_path: Path, settings, text: str) -> None:
     """Chinese, emoji, lines too long for SMTP, any line end."""
     brand(tmp_path, settings, subject_txt="Hello", body_txt=text, body_html=text)
     content = wire(messages.sample(kind="code", language="en"))

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from core.circuit_breaker import CircuitBreaker
 from core.observability import counters
-from tests.factories import Hands, make_captcha, make_delivery
+from tests.factories import FrozenClock, make_captcha, make_delivery
 from worker import mailers, metrics, outbox, sending, smtp, sweeper
 from worker.classification import Outcome, Reply
 from worker.models import Delivery, Heartbeat, SiteMails
@@ -92,12 +92,12 @@ def test_a_mail_that_a_dead_worker_left_is_due_since_its_lease_ended() -> None:
         ({"state": "failed", "admitted_at": True}, 0),
     ],
 )
-def test_a_mail_that_waits_for_its_next_try_grows_old(hands: Hands, fields: dict, age: int) -> None:
+def test_a_mail_that_waits_for_its_next_try_grows_old(frozen_clock: FrozenClock, fields: dict, age: int) -> None:
     """Nothing is due, and a mail that the server defers again and again is undelivered all the same."""
-    begin = hands.now() - timedelta(seconds=4_000)
+    begin = frozen_clock.now() - timedelta(seconds=4_000)
     fields |= {"admitted_at": begin} if "admitted_at" in fields else {}
     make_delivery(network="n")
-    later = hands.now() + timedelta(minutes=5)
+    later = frozen_clock.now() + timedelta(minutes=5)
     Delivery.objects.update(created_at=begin, next_attempt_at=later, lease_until=later, **fields)
     seen = shown(metrics.mails)
     assert (seen["mail_oldest_due_seconds",], seen["mail_oldest_undelivered_seconds",]) == (0, age)
@@ -115,7 +115,7 @@ def test_a_mail_that_waits_for_its_next_try_grows_old(hands: Hands, fields: dict
 )
 def test_a_mail_that_ends_undelivered_is_counted_by_why(
     replies: list[Reply],
-    hands: Hands,
+    frozen_clock: FrozenClock,
     django_capture_on_commit_callbacks,
     hours: int,
     reply: Reply,
@@ -124,7 +124,7 @@ def test_a_mail_that_ends_undelivered_is_counted_by_why(
 ) -> None:
     """Refused, or given up after two hours; not what will be tried again."""
     make_delivery(make_captcha(accepted=False))
-    Delivery.objects.update(created_at=hands.now() - timedelta(hours=hours))
+    Delivery.objects.update(created_at=frozen_clock.now() - timedelta(hours=hours))
     replies.append(reply)
     with django_capture_on_commit_callbacks(execute=True):
         sending.deliver()
@@ -135,9 +135,9 @@ def test_a_mail_that_ends_undelivered_is_counted_by_why(
     assert failed == ({reason: 1} if reason else {})
 
 
-def test_the_room_is_what_came_back_since(hands: Hands) -> None:
+def test_the_room_is_what_came_back_since(frozen_clock: FrozenClock) -> None:
     """As the claim sees it: half of the limit goes at once, the other half comes back evenly."""
-    minute = hands.now().replace(second=0, microsecond=0)
+    minute = frozen_clock.now().replace(second=0, microsecond=0)
     SiteMails.objects.create(minute=minute - timedelta(minutes=5), mails=1_000)
     assert shown(metrics.mails)["mail_budget_left",] == 83
 
@@ -163,12 +163,12 @@ def test_replies_have_few_classes(text: str, expected: str) -> None:
     assert expected in metrics.REPLIES
 
 
-def test_each_try_is_counted_by_what_came_of_it(replies: list[Reply], all_hands: Hands) -> None:
+def test_each_try_is_counted_by_what_came_of_it(replies: list[Reply], frozen_clocks: FrozenClock) -> None:
     """With the time that the accepted ones took, and nothing for the others."""
     replies += [Reply(Outcome.DEFERRED, "450 later"), Reply(Outcome.ACCEPTED, "250 OK")]
     make_delivery(make_captcha(accepted=False))
     sending.deliver()
-    all_hands.move(seconds=40)
+    frozen_clocks.move(seconds=40)
     sending.deliver()
     counted = counters._gathered
     assert counted["doorcode_mail_tries", "code/deferred"] == counted["doorcode_mail_tries", "code/accepted"] == 1

@@ -9,7 +9,7 @@ import pytest
 from django.db.models.functions import Now
 
 from core import clock
-from tests.factories import ALICE, Hands, make_captcha, make_delivery
+from tests.factories import ALICE, FrozenClock, make_captcha, make_delivery
 from tests.servers import Postgres, System
 from verification.models import CaptchaModel
 from verification.states import State, state_of
@@ -46,14 +46,14 @@ def test_the_workers_are_notified_after_the_commit(django_capture_on_commit_call
     assert notified == [delivery.pk]
 
 
-def test_a_claimed_mail_is_nobody_elses_until_its_lease_ends(all_hands: Hands) -> None:
+def test_a_claimed_mail_is_nobody_elses_until_its_lease_ends(frozen_clocks: FrozenClock) -> None:
     """Fifteen seconds after the claim."""
     make_delivery()
     [mine] = outbox.claim(limit=1)
     assert (mine.state, mine.attempts, len(mine.lease_token)) == ("sending", 1, 32)
-    all_hands.move(seconds=14)
+    frozen_clocks.move(seconds=14)
     assert (outbox.take_back(), outbox.claim(limit=1)) == (0, [])
-    all_hands.move(seconds=2)
+    frozen_clocks.move(seconds=2)
     assert outbox.take_back() == 1
     [theirs] = outbox.claim(limit=1)
     assert theirs.attempts == 2
@@ -115,17 +115,17 @@ def test_a_group_is_settled_at_once_and_says_who_came_too_late() -> None:
     assert [row.last_reply for row in rows] == [replies[0].text, "", replies[2].text, NEVER.text]
 
 
-def test_an_acceptance_starts_the_codes_life(hands: Hands) -> None:
+def test_an_acceptance_starts_the_codes_life(frozen_clock: FrozenClock) -> None:
     """When it is settled, in the same transaction."""
     sign_up = make_captcha(accepted=False)
     delivery = make_delivery(sign_up)
     [mine] = outbox.claim(limit=1)
-    hands.move(seconds=30)
+    frozen_clock.move(seconds=30)
     settle(mine, OK)
     sign_up.refresh_from_db()
     delivery.refresh_from_db()
-    assert sign_up.expires_at == hands.now() + timedelta(seconds=600)
-    assert (delivery.state, delivery.sent_at, delivery.last_reply) == ("sent", hands.now(), "250 OK")
+    assert sign_up.expires_at == frozen_clock.now() + timedelta(seconds=600)
+    assert (delivery.state, delivery.sent_at, delivery.last_reply) == ("sent", frozen_clock.now(), "250 OK")
 
 
 def fail(delivery: Delivery, reply: Reply | None) -> None:
@@ -218,11 +218,11 @@ def test_the_row_keeps_whose_a_refusal_is(reply: Reply, state: str, cause: str) 
     assert (row.state, row.cause) == (state, cause)
 
 
-def test_a_refusal_because_of_our_rate_is_given_up_after_two_hours(hands: Hands) -> None:
+def test_a_refusal_because_of_our_rate_is_given_up_after_two_hours(frozen_clock: FrozenClock) -> None:
     """As any mail that is tried again; its cause stays."""
     delivery = make_delivery()
     for seconds, state in ((0, "pending"), (7_200, "failed")):
-        hands.move(seconds=seconds)
+        frozen_clock.move(seconds=seconds)
         make_due(delivery)
         [mine] = outbox.claim(limit=1)
         settle(mine, RATE)
@@ -317,20 +317,20 @@ def test_where_none_is_deferred_nobody_looks_for_a_while(django_assert_num_queri
         outbox.retry_deferred_sooner(accepted=1)
 
 
-def test_after_two_hours_it_is_given_up(hands: Hands) -> None:
+def test_after_two_hours_it_is_given_up(frozen_clock: FrozenClock) -> None:
     """A code that late helps nobody: no try begins later."""
     make_delivery()
-    begin, tries = hands.now(), 0
+    begin, tries = frozen_clock.now(), 0
     while Delivery.objects.get().state != "failed":
         [mine] = outbox.claim(limit=1)
-        last, tries = hands.now(), tries + 1
+        last, tries = frozen_clock.now(), tries + 1
         settle(mine, LATER)
-        hands.move(seconds=outbox.BACKOFF[min(tries, len(outbox.BACKOFF)) - 1])
+        frozen_clock.move(seconds=outbox.BACKOFF[min(tries, len(outbox.BACKOFF)) - 1])
         Delivery.objects.filter(state="pending").update(next_attempt_at=Now())
     assert timedelta(minutes=110) <= last - begin < timedelta(hours=2)
 
 
-def test_silence_behind_the_dot_brings_three_copies_at_most(all_hands: Hands) -> None:
+def test_silence_behind_the_dot_brings_three_copies_at_most(frozen_clocks: FrozenClock) -> None:
     """Widely spaced: a server that delivers, and does not answer in time, brings each of them."""
     make_delivery()
     waits, copies = [], 0
@@ -339,8 +339,8 @@ def test_silence_behind_the_dot_brings_three_copies_at_most(all_hands: Hands) ->
         copies += 1
         settle(mine, Reply(Outcome.UNKNOWN, "TimeoutError"))
         if until := Delivery.objects.get().lease_until:
-            waits.append((until - all_hands.now()).total_seconds())
-            all_hands.move(seconds=waits[-1] + 1)
+            waits.append((until - frozen_clocks.now()).total_seconds())
+            frozen_clocks.move(seconds=waits[-1] + 1)
             outbox.take_back()
     assert (copies, waits) == (3, [60, 3_600])
 

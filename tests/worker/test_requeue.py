@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user
 from verification.models import CaptchaModel
 from worker import outbox
 from worker.classification import Outcome, Reply
@@ -33,10 +33,10 @@ def test_a_failed_mail_is_sent_again(django_capture_on_commit_callbacks, notifie
     assert notified == [delivery.pk]
 
 
-def test_a_dead_code_is_replaced(hands: Hands) -> None:
+def test_requeue_replaces_an_expired_code(frozen_clock: FrozenClock) -> None:
     """A new generation is another mail."""
     delivery = fail(make_delivery(make_captcha()))
-    hands.move(hours=1)
+    frozen_clock.move(hours=1)
     assert requeue(delivery_id=delivery.pk)
     again = Delivery.objects.get()
     assert (again.generation, CaptchaModel.objects.get().generation) == (2, 2)
@@ -52,14 +52,14 @@ def test_the_mail_of_an_older_code_becomes_another_mail() -> None:
     assert Delivery.objects.get().message_id != delivery.message_id
 
 
-def test_what_is_over_or_under_way_is_left_alone(hands: Hands) -> None:
+def test_what_is_over_or_under_way_is_left_alone(frozen_clock: FrozenClock) -> None:
     """Sent, waiting, too old, proven, without its request, sent again since, unknown."""
     pending = make_delivery()
     sent = make_delivery()
     Delivery.objects.filter(pk=sent.pk).update(state="sent")
     orphan = fail(make_delivery())
     proven, superseded = make_captcha(), make_captcha(BOB)
-    CaptchaModel.objects.filter(pk=proven.pk).update(proven_at=hands.now())
+    CaptchaModel.objects.filter(pk=proven.pk).update(proven_at=frozen_clock.now())
     first = fail(make_delivery(superseded))
     make_delivery(superseded)
     ids = [pending.pk, sent.pk, orphan.pk, fail(make_delivery(proven)).pk, first.pk, 999]
@@ -69,7 +69,7 @@ def test_what_is_over_or_under_way_is_left_alone(hands: Hands) -> None:
     Delivery.objects.filter(pk=make_delivery(again).pk).update(state="sent")
     assert not requeue(delivery_id=before.pk)
     old = fail(make_delivery(make_captcha()))
-    hands.move(days=1)
+    frozen_clock.move(days=1)
     assert not requeue(delivery_id=old.pk)
 
 

@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
 from core.circuit_breaker import CircuitBreaker
-from tests.factories import Hands, make_captcha, make_delivery
+from tests.factories import FrozenClock, make_captcha, make_delivery
 from tests.servers import wait_until
 from verification.models import CaptchaModel
 from worker import mailers, outbox, sending, smtp, smtp_pool, suppression, sweeper
@@ -88,7 +88,7 @@ def test_what_cant_be_built_ends_and_stops_nobody(sent: list[str]) -> None:
     assert states() == ["expired", "sent"]
 
 
-def test_an_unknown_outcome_is_not_repeated_for_ever(sent: list[str], hands: Hands) -> None:
+def test_an_unknown_outcome_is_not_repeated_for_ever(sent: list[str], frozen_clock: FrozenClock) -> None:
     """The pause after another one is longer, and after two hours it ends."""
     make_delivery(make_captcha(accepted=False), recipient="alice@example.lost")
     for longest in (60, 3_600):
@@ -98,7 +98,7 @@ def test_an_unknown_outcome_is_not_repeated_for_ever(sent: list[str], hands: Han
         assert row.last_reply.startswith("unanswered: ")
         Delivery.objects.update(lease_until=row.created_at)
         outbox.take_back()
-    hands.move(hours=2)
+    frozen_clock.move(hours=2)
     sending.deliver()
     assert states() == ["failed"]
 
@@ -168,14 +168,14 @@ def test_a_database_that_stays_away_ends_the_waiting(sent: list[str], monkeypatc
 
 
 @pytest.mark.parametrize("reason", ["redeemed", "too old to live"])
-def test_a_mail_that_helps_nobody_is_not_sent(sent: list[str], hands: Hands, reason: str) -> None:
+def test_a_mail_that_helps_nobody_is_not_sent(sent: list[str], frozen_clock: FrozenClock, reason: str) -> None:
     """Its request is over, or the code would be expired on arrival."""
     sign_up = make_captcha()
     make_delivery(sign_up)
     if reason == "redeemed":
-        CaptchaModel.objects.update(redeemed_at=hands.now())
+        CaptchaModel.objects.update(redeemed_at=frozen_clock.now())
     else:
-        hands.move(seconds=1800)
+        frozen_clock.move(seconds=1800)
     assert sending.deliver() == 0
     assert states() == ["expired"]
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.mail import EmailMessage
 
 from core import clock
-from tests.factories import ALICE, BOB, Hands, make_captcha, make_delivery, make_user, muted
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user, muted
 from verification import codes, services
 from verification.models import CaptchaModel
 from verification.states import HandleLost, state_of
@@ -59,7 +59,7 @@ def test_a_muted_address_gets_no_sign_up_mail(asked: Asked) -> None:
     ],
     ids=lambda reply: reply.outcome.value,
 )
-def test_whoever_asked_cant_tell(asked: Asked, server: list[Reply], hands: Hands, reply: Reply) -> None:
+def test_whoever_asked_cant_tell(asked: Asked, server: list[Reply], frozen_clock: FrozenClock, reply: Reply) -> None:
     """The state that a stranger sees, and the life of the code, are those of any other mail."""
     server[0] = reply
     muted()
@@ -101,10 +101,10 @@ def test_a_token_of_an_address_is_about_no_request() -> None:
     assert suppression.read(suppression.undo_token_for(ALICE)) == suppression.Notice("", ALICE)
 
 
-def test_a_mute_ends_by_itself(asked: Asked, hands: Hands) -> None:
+def test_a_mute_ends_by_itself(asked: Asked, frozen_clock: FrozenClock) -> None:
     """After thirty days."""
     muted()
-    hands.move(days=30)
+    frozen_clock.move(days=30)
     make_delivery(make_captcha(accepted=False))
     sending.deliver()
     assert asked == [(ALICE, True)]
@@ -167,13 +167,13 @@ def test_what_is_no_token_mutes_nobody(token: str) -> None:
     assert suppression.read(token) is None
 
 
-def test_muting_twice_is_muting_once(hands: Hands) -> None:
+def test_muting_twice_is_muting_once(frozen_clock: FrozenClock) -> None:
     """From the later time."""
     muted()
-    hands.move(days=1)
+    frozen_clock.move(days=1)
     muted()
     assert Suppression.objects.get().until == suppression.muted_until(address=ALICE)
-    assert (Suppression.objects.get().until - hands.now()).days == 30
+    assert (Suppression.objects.get().until - frozen_clock.now()).days == 30
 
 
 RETURNED = [Suppression.Reason.BOUNCED, Suppression.Reason.COMPLAINED]
@@ -211,27 +211,27 @@ def test_a_suppressed_address_gets_mail_about_its_account(asked: Asked, reason: 
     assert asked == [(ALICE, True)]
 
 
-def test_a_suppression_grows_with_each_time(asked: Asked, hands: Hands) -> None:
+def test_a_suppression_grows_with_each_time(asked: Asked, frozen_clock: FrozenClock) -> None:
     """A day, a week, then 90 days each; mail is sent in between."""
     for times, days in enumerate((1, 7, 90, 90), 1):
         row = suppress()
-        assert (row.times, row.until - hands.now()) == (times, timedelta(days=days))
+        assert (row.times, row.until - frozen_clock.now()) == (times, timedelta(days=days))
         assert suppress().until == row.until
-        hands.move(days=days)
+        frozen_clock.move(days=days)
         make_delivery(make_captcha(accepted=False))
         sending.deliver()
         assert len(asked) == times
 
 
-def test_mails_that_bounce_together_count_once(hands: Hands) -> None:
+def test_mails_that_bounce_together_count_once(frozen_clock: FrozenClock) -> None:
     """They left before the first of them came back."""
     first = suppress()
-    hands.move(hours=23)
+    frozen_clock.move(hours=23)
     second = suppress(Suppression.Reason.COMPLAINED)
     assert (second.times, second.until, second.reason) == (1, first.until, first.reason)
 
 
-def test_a_bounce_does_not_end_a_mute(hands: Hands) -> None:
+def test_a_bounce_does_not_end_a_mute(frozen_clock: FrozenClock) -> None:
     """Its owner asked for it, and whoever asks for a code must not notice."""
     muted()
     until = Suppression.objects.get().until
@@ -239,11 +239,11 @@ def test_a_bounce_does_not_end_a_mute(hands: Hands) -> None:
     assert (row.reason, row.until) == (Suppression.Reason.DISOWNED, until)
 
 
-def test_a_mute_shortens_no_suppression(hands: Hands) -> None:
+def test_a_mute_shortens_no_suppression(frozen_clock: FrozenClock) -> None:
     """The third complaint holds for 90 days, also where its owner presses the button then, which means 30."""
     for days in (1, 7):
         suppress(Suppression.Reason.COMPLAINED)
-        hands.move(days=days)
+        frozen_clock.move(days=days)
     until = suppress(Suppression.Reason.COMPLAINED).until
     muted()
     row = Suppression.objects.get()

@@ -60,19 +60,19 @@ ADMIN = [
         "A tick in the form activates an account that nobody has proven",
         Edit(ACCOUNTS, "if active and not self.instance.is_proven:", "if active is None:"),
         "test_admin.py::test_60_the_form_activates_no_unproven_account",
-        "test_admin.py::test_60_nor_does_it_in_two_steps[form]",
+        "test_admin.py::test_60_saving_first_and_activating_later_activates_no_unproven_account[form]",
     ),
     defect(
         60,
         "An account that an operator disabled counts as proven: in the form",
         Edit(MODELS, "bool(self.activated_at and self.username)", "self.activated_at is not None"),
-        "test_admin.py::test_60_nor_does_it_in_two_steps[form]",
+        "test_admin.py::test_60_saving_first_and_activating_later_activates_no_unproven_account[form]",
     ),
     defect(
         60,
         "An account that an operator disabled counts as proven: in the action",
         Edit(MODELS, "Q(activated_at__isnull=False, username__isnull=False)", "Q(activated_at__isnull=False)"),
-        "test_admin.py::test_60_nor_does_it_in_two_steps[action]",
+        "test_admin.py::test_60_saving_first_and_activating_later_activates_no_unproven_account[action]",
     ),
     defect(
         61,

@@ -211,13 +211,13 @@ GUESSING = [
         18,
         "The API's sign-in gives the form no request, so passwords are not limited",
         Edit("signup/api/serializers.py", 'LoginForm(self.context["request"], ', "LoginForm(None, "),
-        "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
+        "test_api.py::test_18_the_api_and_the_forms_share_one_limit",
     ),
     defect(
         18,
         "A request for a code by JSON is not counted for the network",
         Edit("signup/api/views.py", "        limits.MAIL_REQUESTS.hit(request)\n        key", "        key"),
-        "test_api.py::test_18_json_spends_the_budgets_of_the_forms",
+        "test_api.py::test_18_the_api_and_the_forms_share_one_limit",
     ),
     defect(
         18,

@@ -7,7 +7,7 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 
-from tests.factories import ALICE, BOB, Hands, make_user
+from tests.factories import ALICE, BOB, FrozenClock, make_user
 from tests.signup.api.conftest import Api, codes
 from verification.models import CaptchaModel
 from worker.models import Delivery
@@ -26,14 +26,14 @@ def ask(api: Api, key: str = KEY, email: str = ALICE, network: str = "192.0.2.1"
 
 
 @pytest.fixture
-def begun(hands: Hands) -> Hands:
+def begun(frozen_clock: FrozenClock) -> FrozenClock:
     """A clock whose next window of ten minutes begins in a second."""
-    hands.set(datetime(2030, 1, 31, 9, 29, 59, tzinfo=UTC))
-    return hands
+    frozen_clock.set(datetime(2030, 1, 31, 9, 29, 59, tzinfo=UTC))
+    return frozen_clock
 
 
 @pytest.mark.parametrize("registered", [False, True])
-def test_a_client_that_asks_twice_has_one_request(api: Api, begun: Hands, registered: bool) -> None:
+def test_a_client_that_asks_twice_has_one_request(api: Api, begun: FrozenClock, registered: bool) -> None:
     """The same body, one mail, and so one code; alike for a registered address, and across a window's edge."""
     if registered:
         make_user()
@@ -47,7 +47,7 @@ def test_a_client_that_asks_twice_has_one_request(api: Api, begun: Hands, regist
     assert CaptchaModel.objects.count() == Delivery.objects.count() == 1
 
 
-def test_a_key_is_remembered_for_ten_minutes(api: Api, begun: Hands) -> None:
+def test_a_key_is_remembered_for_ten_minutes(api: Api, begun: FrozenClock) -> None:
     """Since the first call, to the second; then it begins another request, which is remembered in turn."""
     first = ask(api).json()["id"]
     begun.move(seconds=599)

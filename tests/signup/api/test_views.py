@@ -12,7 +12,7 @@ from django.test import Client
 
 from core import clock
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, Hands, make_captcha, make_user, right, wrong
+from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_captcha, make_user, right, wrong
 from tests.signup.api.conftest import Api, codes
 from verification import services as verification
 from verification.models import CaptchaModel
@@ -113,10 +113,10 @@ def test_a_disabled_account_signs_in_nowhere(api: Api) -> None:
     assert api.post("/api/login/", {"username": "alice", "password": PASSWORD}).json()["code"] == "login_failed"
 
 
-def test_resending_renews_the_same_code(api: Api, hands: Hands) -> None:
+def test_resending_renews_the_same_code(api: Api, frozen_clock: FrozenClock) -> None:
     """After the cooldown, with the body of the first answer."""
     sign_up = api.ask()
-    hands.move(seconds=61)
+    frozen_clock.move(seconds=61)
     answer = api.post(f"/api/captchas/{sign_up.handle}/resend/")
     assert answer.status_code == 202
     assert (answer.json()["id"], answer.json()["resend_after"]) == (sign_up.handle, 60)
@@ -124,10 +124,10 @@ def test_resending_renews_the_same_code(api: Api, hands: Hands) -> None:
     assert Delivery.objects.count() == 2
 
 
-def test_resending_too_early_is_a_429(api: Api, hands: Hands) -> None:
+def test_resending_too_early_is_a_429(api: Api, frozen_clock: FrozenClock) -> None:
     """With the seconds to wait, for programs and for people."""
     sign_up = api.ask()
-    hands.move(seconds=18.5)
+    frozen_clock.move(seconds=18.5)
     answer = api.post(f"/api/captchas/{sign_up.handle}/resend/")
     assert (answer.status_code, answer["Retry-After"]) == (429, "42")
     assert answer.json()["code"] == "resend_wait"
@@ -141,7 +141,7 @@ def test_asking_again_is_another_request(api: Api) -> None:
     assert api.register(first).status_code == 201
 
 
-def test_a_registered_address_answers_as_a_new_one(api: Api, hands: Hands) -> None:
+def test_a_registered_address_answers_as_a_new_one(api: Api, frozen_clock: FrozenClock) -> None:
     """In every call, except for the handle; its code is never right, and its tries run out alike."""
     make_user()
     answers = []
@@ -176,7 +176,7 @@ def test_closed_sign_up_is_a_403(api: Api, settings) -> None:
     assert api.register(sign_up).status_code == 201
 
 
-def test_each_state_of_a_handle_has_its_code(api: Api, hands: Hands, settings) -> None:
+def test_each_state_of_a_handle_has_its_code(api: Api, frozen_clock: FrozenClock, settings) -> None:
     """Waiting and open: mismatch; used up: too_many, for the right code too; expired; lengthened; link_only."""
     sign_up = api.ask()
     for left in (4, 3, 2, 1, 0):
@@ -192,7 +192,7 @@ def test_each_state_of_a_handle_has_its_code(api: Api, hands: Hands, settings) -
     settings.LIMIT_GUESSES_ADDRESS = [(5, None)]
     old.refresh_from_db()
     assert api.register(old).json()["code"] == "link_only"
-    hands.move(seconds=601)
+    frozen_clock.move(seconds=601)
     assert api.register(sign_up).json()["code"] == "expired"
 
 
@@ -242,10 +242,10 @@ def test_a_lost_handle(api: Api, handle: str) -> None:
     assert api.get(f"/api/captchas/{handle}/").status_code in (404, 405)
 
 
-def test_an_unknown_id_in_a_path_is_a_404(api: Api, hands: Hands) -> None:
+def test_an_unknown_id_in_a_path_is_a_404(api: Api, frozen_clock: FrozenClock) -> None:
     """So is one that is older than a day."""
     sign_up = api.ask()
-    hands.move(days=1)
+    frozen_clock.move(days=1)
     for handle in ("x" * 24, sign_up.handle):
         for answer in (api.get(f"/api/captchas/{handle}/"), api.post(f"/api/captchas/{handle}/resend/")):
             assert (answer.status_code, answer.json()["code"]) == (404, "session_lost")
