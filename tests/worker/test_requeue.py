@@ -119,3 +119,12 @@ def test_the_command_takes_numbers_or_all(capsys) -> None:
     pending = Delivery.objects.filter(state="pending")
     assert set(pending.values_list("pk", flat=True)) == {first.pk, second.pk}
     assert Delivery.objects.get(pk=over.pk).state == "failed"
+
+
+def test_the_command_refuses_unknown_numbers_and_sends_nothing() -> None:
+    """A mistyped number is an error for the script that gave it, and leaves the other mails as they were."""
+    failed = fail(make_delivery(make_captcha()))
+    for unknown in ("-1", str(failed.pk + 1), "99999999999999999999"):
+        with pytest.raises(CommandError, match=f"Unknown deliveries: {unknown}"):
+            call_command("requeue", str(failed.pk), unknown)
+    assert Delivery.objects.get().state == "failed"

@@ -22,8 +22,12 @@ class Command(base.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         if bool(options["delivery"]) == options["failed"]:
             raise CommandError(_("Give numbers of deliveries, or --failed"))
-        chosen = {"state": Delivery.State.FAILED} if options["failed"] else {"pk__in": options["delivery"]}
+        numbers = [each for each in options["delivery"] if abs(each) < 2**63]  # SQLite takes no larger ones
+        chosen = {"state": Delivery.State.FAILED} if options["failed"] else {"pk__in": numbers}
         ids = list(Delivery.objects.filter(**chosen).order_by("pk").values_list("pk", flat=True))
+        if unknown := sorted(set(options["delivery"]).difference(ids)):
+            text = _("Unknown deliveries: %(numbers)s")
+            raise CommandError(text % {"numbers": ", ".join(map(str, unknown))})
         if options["failed"] and ids and not options["dry_run"]:
             question = ngettext("Send %(n)d mail again?", "Send %(n)d mails again?", len(ids))
             self.confirm(options, question % {"n": len(ids)})
