@@ -135,9 +135,9 @@ class Env(environ.Env):  # type: ignore[misc]
     def site_url(self, var: str, default: str) -> str:
         """Return the URL of a site, without a slash at its end; its host may be of any script."""
         url: str = self.str(var, default=default).rstrip("/")
-        # The rest of it, a path, may be that of a proxy. urlsplit reads the port and an IPv6 address.
+        # Without a path: pages and redirects are those of a whole host. urlsplit reads the port and an IPv6 address.
         if not mail_urls.split(url) or not re.fullmatch(
-            r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?(/[^?#\s]*)?", url, re.IGNORECASE
+            r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?", url, re.IGNORECASE
         ):
             raise _refusal(var, "a URL", "https://example.com")
         return url

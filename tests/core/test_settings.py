@@ -81,9 +81,9 @@ def test_a_comma_in_a_former_key_splits_nothing_unseen() -> None:
 
 
 def test_a_malformed_site_url_refuses_to_start() -> None:
-    """Links in mails would lead nowhere."""
-    said = refusal(**GOOD | {"SITE_URL": "accounts.example.com"})
-    assert "SITE_URL must be a URL like https://example.com" in said
+    """Links in mails would lead nowhere; below a path, the links of the pages too."""
+    for url in ("accounts.example.com", "https://example.com/accounts"):
+        assert "SITE_URL must be a URL like https://example.com" in refusal(**GOOD | {"SITE_URL": url})
 
 
 def test_an_empty_variable_of_compose_is_like_an_unset_one() -> None:
