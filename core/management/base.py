@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Iterator
@@ -84,7 +85,10 @@ class Command(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         with translation.override(language()):  # of what is wrong with the arguments
-            super().run_from_argv(argv)
+            try:
+                super().run_from_argv(argv)
+            except KeyboardInterrupt:
+                sys.exit(128 + signal.SIGINT)  # the code of shells; a traceback would look like a fault
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         with translation.override(languages.for_operators(options.get("lang") or language())):

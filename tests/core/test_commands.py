@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command, get_commands, loa
 from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError
 
 from core.management import base
+from tests.factories import ALICE
 from tests.servers import ROOT
 
 APPS = ("core", "verification", "worker", "signup")
@@ -147,3 +148,19 @@ def test_the_locale_decides(monkeypatch, environment: dict[str, str], language: 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert base.language() == language
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch) -> None:
+    """With the exit code of shells, so that a script stops too."""
+
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    for name, app in COMMANDS.items():
+        command = load_command_class(app, name)
+        monkeypatch.setattr(command, "handle", interrupted)
+        words = {"changepassword": "ann", "preview_mail": "code", "resend": ALICE, "unlock": ALICE}
+        given = [words[name]] if name in words else []
+        with pytest.raises(SystemExit) as ended:
+            command.run_from_argv(["manage.py", name, *given])
+        assert ended.value.code == 130
