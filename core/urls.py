@@ -18,6 +18,7 @@ urlpatterns = [
     path("admin/password_change/", RedirectView.as_view(pattern_name="password_change")),
     # Counted before the admin reads the form.
     path("admin/login/", sign_ins_counted(admin.site.login), name="admin_login"),
+    path("admin/r/<path:path>", views.not_found),  # "View on site": no object has a page there
     path("admin/", admin.site.urls),
     path("brand.css", views.brand_css, name="brand_css"),
     path("i18n/setlang/", set_language, name="set_language"),

@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from . import brand, languages
@@ -67,6 +68,12 @@ def error_page(request: HttpRequest, status: int, texts: tuple[Any, Any] | None 
 def error_handler(status: int) -> Callable[[HttpRequest, Exception], HttpResponse]:
     """Django's handler for an error of the client, as `handler404`."""
     return lambda request, exception: error_page(request, status)
+
+
+@csrf_exempt
+def not_found(request: HttpRequest, path: str) -> HttpResponse:
+    """For paths that Django, or a package, would answer by itself."""
+    return error_page(request, 404)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -36,17 +36,20 @@ def find(*, address: str) -> CaptchaModel:
     return sign_up
 
 
-def resend(*, sign_up: CaptchaModel) -> Delivery | None:
+def resend(*, sign_up: CaptchaModel, dry_run: bool = False) -> Delivery | None:
     """
     Have the mail of a request sent again; return its delivery. A mail that ended undelivered is sent at once, past
     cooldown and mail limits. Any other is asked for as by the visitor: raises HandleLost, or ResendTooSoon within
-    RESEND_COOLDOWN of the last one. Raises AddressSuppressed if the worker would drop it.
+    RESEND_COOLDOWN of the last one. Raises AddressSuppressed if the worker would drop it. With `dry_run` it does all
+    of this, and takes it back.
     """
     if suppression.holds(address=sign_up.address):
         raise AddressSuppressed
     last = Delivery.objects.latest_about(sign_up)
-    if last is None or not requeue(delivery_id=last.pk):  # only one that ended undelivered is
-        services.resend(sign_up=sign_up, language=last.language if last else "")
+    with transaction.atomic():
+        if last is None or not requeue(delivery_id=last.pk):  # only one that ended undelivered is
+            services.resend(sign_up=sign_up, language=last.language if last else "")
+        transaction.set_rollback(dry_run)
     return Delivery.objects.latest_about(sign_up)
 
 

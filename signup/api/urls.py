@@ -1,6 +1,7 @@
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
+from core.views import not_found
 from verification.models import HANDLE
 
 from . import views
@@ -21,5 +22,5 @@ urlpatterns = [
     path("users/me/password/", views.Password.as_view(), name="api_password"),
     path("schema/", views.Schema.as_view(), name="api_schema"),
     path("docs/", views.Docs.as_view(), name="api_docs"),
-    path("<path:path>", views.unknown),
+    path("<path:path>", not_found),  # Django's own page for developers is no JSON
 ]

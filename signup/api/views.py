@@ -4,11 +4,10 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 from django_ratelimit import UNSAFE
 from drf_spectacular.utils import extend_schema
@@ -303,12 +302,6 @@ class Docs(OpenCall):
     def get(self, request: Request) -> Response:
         codes = {"problems": problems.PROBLEMS, "field_errors": problems.FIELD_ERRORS}
         return Response({"schema": schema.page(languages.active()), **codes}, template_name="api/docs.html")
-
-
-@csrf_exempt
-def unknown(request: HttpRequest, path: str) -> HttpResponse:
-    """Any other path below /api/: Django's own page for developers is no JSON."""
-    return problems.error_page(request, 404)
 
 
 def _sign_in(request: Request, user: User) -> tokens.Issued:

@@ -9,11 +9,14 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
+from django.db import connection
 from django.db.models import CharField
 from django.http import HttpResponse
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
@@ -387,6 +390,14 @@ def test_63_a_filter_takes_no_text_that_the_database_lacks(client: Client, root:
         if isinstance(each, str):
             assert client.get(path, {f"{each}__exact": "\0"}).status_code == 400, each
     assert client.get(path, {"q": "\0"}).status_code == 200
+
+
+def test_63_no_key_in_a_path_to_view_on_site_reaches_the_database(client: Client, root: User) -> None:
+    """Django's view looks up the row of any model; a session's key is a text, and PostgreSQL has no NUL in one."""
+    sessions = ContentType.objects.get_for_model(Session)
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(f"/admin/r/{sessions.pk}/forged%00/").status_code == 404
+    assert "forged" not in str(queries.captured_queries)
 
 
 @pytest.mark.parametrize("model", ADMINS, ids=lambda model: model._meta.label_lower)

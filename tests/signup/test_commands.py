@@ -79,8 +79,9 @@ def test_resend_says_that_the_address_is_suppressed(frozen_clock: FrozenClock, s
     Delivery.objects.update(state=state)
     suppression.suppress(address=ALICE, reason=Suppression.Reason.BOUNCED)
     frozen_clock.move(minutes=5)
-    with pytest.raises(CommandError, match=r"is suppressed .* unlock --unmute"):
-        call_command("resend", ALICE)
+    for flags in ([], ["--dry-run"]):
+        with pytest.raises(CommandError, match=r"is suppressed .* unlock --unmute"):
+            call_command("resend", ALICE, *flags)
     assert Delivery.objects.get().state == state
     call_command("unlock", ALICE, "--unmute")
     call_command("resend", ALICE)

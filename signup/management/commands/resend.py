@@ -22,7 +22,8 @@ class Command(base.Command):
         result = _("A mail can be sent to %(email)s")
         try:
             sign_up = support.find(address=address)
-            if not dry_run and (delivery := support.resend(sign_up=sign_up)):
+            delivery = support.resend(sign_up=sign_up, dry_run=dry_run)
+            if delivery and not dry_run:
                 number = delivery.pk
                 result = _("A mail to %(email)s is on its way: delivery %(number)s")
         except HandleLost as error:
