@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import choose, read_code
@@ -264,6 +265,19 @@ def test_a_password_travels_nowhere_but_where_it_is_for(open_page: OpenPage) -> 
         choose(page, "简体中文")
     assert "language=zh-hans" in request.value.post_data
     assert "horse" not in request.value.post_data
+
+
+@pytest.mark.parametrize("language", [code for code, _ in settings.LANGUAGES])
+def test_the_button_that_shows_a_password_covers_none_of_it(open_page: OpenPage, language: str) -> None:
+    """Its word is twice as wide in one language as in another."""
+    page = open_page(language, "/login/", viewport={"width": 320, "height": 568})
+    for _ in ("show", "hide"):
+        room, width = page.locator(".secret").evaluate(
+            "part => [parseFloat(getComputedStyle(part.querySelector('input')).paddingInlineEnd),"
+            " part.querySelector('.show').offsetWidth + 4]"
+        )
+        assert room >= width
+        page.locator(".show").click()
 
 
 def test_a_lost_session_begins_again(open_page: OpenPage) -> None:

@@ -46,7 +46,8 @@ const onTyped = (input, act) => {
 };
 
 // A code is sent when its last digit is there, typed or pasted. The server decides what a digit is; this knows the most.
-for (const input of all("form:not(:has([type=password])) [data-digits]")) {
+for (const input of all("[data-digits]")) {
+  if (input.form.querySelector("[type=password]")) continue;
   onTyped(input, () => {
     const digits = input.value.match(/\p{Nd}/gu) ?? [];
     if (digits.length === Number(input.dataset.digits)) input.form.requestSubmit(input.form.querySelector("button.main"));
@@ -98,11 +99,14 @@ for (const button of all("[data-show]")) {
   const input = document.getElementById(button.dataset.show);
   const { label, hide, hideLabel } = button.dataset;
   const texts = { password: [button.textContent, label], text: [hide, hideLabel] };
+  const makeRoom = () => { input.style.paddingInlineEnd = `${button.offsetWidth + 8}px`; };  // the word is longer in some languages
   button.hidden = false;
+  makeRoom();
   button.addEventListener("click", () => {
     input.type = input.type === "password" ? "text" : "password";
     button.textContent = texts[input.type][0];
     button.setAttribute("aria-label", texts[input.type][1]);
+    makeRoom();
   });
 }
 
