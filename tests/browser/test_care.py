@@ -93,10 +93,9 @@ def test_a_tab_that_is_late_with_its_last_step_is_shown_the_account(open_page: O
     late = open_page()
     ask(late, "late@example.com")
     code = read_code(late, "late@example.com")
+    fill(late, code, "late")
     first = late.context.new_page()
     first.goto("/signup/verify/")
-    fill(late, code, "late")
-    first.reload()
     for page in (first, late):
         page.get_by_label("Username", exact=True).fill("late")
         page.get_by_label("Password", exact=True).fill("correct horse b")
