@@ -53,7 +53,7 @@ def make_captcha(address: str = ALICE, *, accepted: bool = True, decoy: bool = F
 
 def make_delivery(sign_up: CaptchaModel | None = None, **fields: Any) -> Delivery:
     """A mail that is due now."""
-    given = {"kind": Delivery.Kind.CODE, "recipient": ALICE, "language": "en", **fields}
+    given = {"kind": Delivery.Kind.CODE, "recipient": ALICE, "language": "en", "network": None, **fields}
     delivery = outbox.post(sign_up=sign_up, **given)
     delivery.refresh_from_db()
     return delivery

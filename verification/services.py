@@ -97,19 +97,22 @@ def begin_send(*, sign_ups: Collection[CaptchaModel], at: datetime) -> set[int]:
     others = CaptchaModel.objects.filter(pk__in={each.pk for each in sign_ups} - accepted)
     locked = set(others.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
     CaptchaModel.objects.filter(pk__in=locked).update(mailed_at=at)
+    for each in sign_ups:
+        each.mailed_at = each.mailed_at or at  # of the earliest send that was not called off
     return accepted | locked
 
 
 def call_off_sends(*, sign_ups: Iterable[CaptchaModel]) -> None:
     """
-    The mail server took no mail of these requests, which are as they were before `begin_send`. Nobody has read a mail,
-    so their codes wait for the next send; but for a request of which an earlier send began and was not called off: that
-    mail may have arrived. Skips rows that a visitor's resend has locked. Needs a transaction.
+    Close the codes of which the mail server took no mail: nobody has read one, so they wait for the next send. The
+    requests are as `begin_send` left them. One of which another send began, before or since, and was not called off
+    stays open: that mail may have arrived. Skips rows that a visitor's resend has locked. Needs a transaction.
     """
     for each in sign_ups:
         unread = CaptchaModel.objects.filter(pk=each.pk, generation=each.generation, first_accepted_at=None)
-        if each.mailed_at is None and unread.select_for_update(skip_locked=True, no_key=True).first():
-            unread.update(mailed_at=None)
+        mine = unread.filter(mailed_at=each.mailed_at)  # any other send has set another time
+        if mine.select_for_update(skip_locked=True, no_key=True).first():
+            mine.update(mailed_at=None)
 
 
 def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:

@@ -47,9 +47,9 @@ def post(
     kind: str,
     recipient: str,
     language: str,
+    network: str | None,
     sign_up: CaptchaModel | None = None,
     user_id: int | None = None,
-    network: str | None = None,
 ) -> Delivery:
     """
     Write one mail into the outbox, in the caller's transaction; workers are notified after the commit.

@@ -171,6 +171,20 @@ def test_the_code_of_a_mail_that_may_have_arrived_stays_open(first: Reply | None
         make_due(delivery)
 
 
+@pytest.mark.parametrize("reply", [LATER, NEVER, None])
+def test_a_mail_that_was_not_taken_closes_no_code_of_another_that_may_have_arrived(reply: Reply | None) -> None:
+    """Two mails of one generation leave at once where the code was lengthened meanwhile."""
+    sign_up = make_captcha(accepted=False)
+    make_delivery(sign_up)
+    [first] = outbox.claim(limit=1)
+    make_delivery(sign_up)
+    [second] = outbox.claim(limit=1)
+    settle(second, SILENCE)
+    fail(first, reply)
+    sign_up.refresh_from_db()
+    assert state_of(sign_up) is State.OPEN
+
+
 def test_the_mail_of_a_replaced_code_is_not_sent() -> None:
     """Its request has a newer generation: the row ends instead."""
     sign_up = make_captcha(accepted=False)
