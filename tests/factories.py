@@ -1,4 +1,4 @@
-"""One maker for each model, and a clock that stands still."""
+"""Makers of the rows that tests need, a clock that stands still, and the right code and a wrong one of a request."""
 
 import html
 from datetime import datetime, timedelta
@@ -59,7 +59,7 @@ def make_delivery(sign_up: CaptchaModel | None = None, **fields: Any) -> Deliver
     return delivery
 
 
-def muted(address: str = ALICE) -> str:
+def make_muted(address: str = ALICE) -> str:
     """Mute an address by a mail to it; return the path of that mail's link."""
     sign_up = make_captcha(address)
     token = suppression.token_for(sign_up)

@@ -13,7 +13,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from core import clock, views
-from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_delivery, make_user, muted, right, wrong
+from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_delivery, make_muted, make_user, right, wrong
 from verification import codes, services
 from verification.models import AddressGuesses, CaptchaModel
 from worker import messages, suppression
@@ -357,19 +357,19 @@ def mute_confirm(client: Client) -> HttpResponse:
 
 @screen
 def mute_done(client: Client) -> HttpResponse:
-    return client.get(muted())
+    return client.get(make_muted())
 
 
 @screen
 def mute_undone(client: Client) -> HttpResponse:
-    path = muted()
+    path = make_muted()
     confirmation = suppression.confirmation(path.split("/")[3], undo=True)
     return client.post(path, {"undo": "1", "confirm": confirmation}, follow=True)
 
 
 @screen
 def mute_undo_confirm(client: Client) -> HttpResponse:
-    return client.post(muted(), {"undo": "1"})
+    return client.post(make_muted(), {"undo": "1"})
 
 
 @screen
@@ -380,7 +380,7 @@ def mute_over(client: Client) -> HttpResponse:
 
 @screen
 def mute_account(client: Client) -> HttpResponse:
-    muted()
+    make_muted()
     return client.get(reverse("signup_mute", args=[suppression.undo_token_for(ALICE)]))
 
 

@@ -30,7 +30,10 @@ class Required(NamedTuple):
 
 
 def required(*, address: str | None, at: datetime) -> Required:
-    """Return it for a code of a canonical address. Without an address, only the site's wrong guesses count."""
+    """
+    Return what a code of a canonical address must be like, after the wrong guesses so far. Without an address, only
+    those of the whole site count.
+    """
     counts = address and settings.LIMIT_GUESSES_ADDRESS
     rows = AddressGuesses.objects.filter(address=address) if counts else []
     return _required_after([guess for row in rows for guess in row.since(at - WINDOW)], at)

@@ -165,7 +165,7 @@ class SiteGuesses(models.Model):
 
 
 def max_lifetime() -> timedelta:
-    """Of a code, after the first acceptance of its mail, however often that is sent again."""
+    """How long a code is valid after the first acceptance of its mail, however often that is sent again."""
     return timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
 
 

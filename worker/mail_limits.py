@@ -144,15 +144,15 @@ def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
     """Return the mail that gets the mailbox's next place, if it has one: the newest of the network that had fewest."""
     newest = waiting.select_related("sign_up").lock_available().order_by("-pk")
     turns = Counter(network for network, _ in sent)
-    if next_place(sent, None, rates, at=at) <= at and (found := _first(newest.exclude(network__in=turns), at)):
-        return found
-    for network, _ in reversed(turns.most_common()):
-        if next_place(sent, network, rates, at=at) <= at and (found := _first(newest.filter(network=network), at)):
+    by_turn: list[tuple[str | None, DeliveryQuerySet]] = [(None, newest.exclude(network__in=turns))]
+    by_turn += [(network, newest.filter(network=network)) for network, _ in reversed(turns.most_common())]
+    for network, rows in by_turn:
+        if next_place(sent, network, rates, at=at) <= at and (found := _next_wanted(rows, at)):
             return found
     return None
 
 
-def _first(rows: DeliveryQuerySet, at: datetime) -> Delivery | None:
+def _next_wanted(rows: DeliveryQuerySet, at: datetime) -> Delivery | None:
     """The first of these that is wanted and not held back; one that is not wanted leaves the outbox."""
     while delivery := rows.first():
         suppression.mark([delivery], at=at)

@@ -14,7 +14,7 @@ from core import mail_urls
 from core.circuit_breaker import CircuitBreaker
 from tests.attacks.attacker import Siege, SiegeOfResets
 from tests.attacks.conftest import DEFAULTS
-from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user, muted
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_muted, make_user
 from tests.servers import ROOT
 from tests.steps import deliver
 from worker import bounces, mail_reports, mailers, outbox, sending, smtp, sweeper
@@ -57,7 +57,7 @@ def test_72_a_reset_comes_within_two_minutes(frozen_clocks: FrozenClock, network
 
 def test_73_a_mail_that_is_held_back_takes_no_place(frozen_clocks: FrozenClock) -> None:
     """The browser that asked for it sees it as any other mail; the owner, who undoes the mute, has all places."""
-    muted(ALICE)
+    make_muted(ALICE)
     for _ in range(6):
         make_delivery(make_captcha(accepted=False), network="stranger")
     assert len(deliver()) == 6

@@ -16,7 +16,7 @@ from core import clock
 from signup.models import User
 from tests.browser.conftest import PATIENCE, SHOTS
 from tests.browser.test_screens import RULES_OF_MAILS, THEMES
-from tests.factories import make_user, muted
+from tests.factories import make_muted, make_user
 from verification.models import CaptchaModel, SiteGuesses
 from worker.models import Delivery, Suppression
 
@@ -58,7 +58,7 @@ def a_busy_day() -> None:
             sent_at=begun + wait if sent else None, last_reply=replies.get(state, "451 4.7.1 greylisted, try later"),
         )  # fmt: skip
     SiteGuesses.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), guesses=37)
-    make_user(), muted("muted@example.com")
+    make_user(), make_muted("muted@example.com")
     Suppression.objects.create(address="bounced@example.com", reason="bounced", times=2, until=now + timedelta(days=7))
 
 

@@ -21,9 +21,9 @@ from tests.factories import (
     PASSWORD,
     make_captcha,
     make_delivery,
+    make_muted,
     make_pending,
     make_user,
-    muted,
     right,
     text_of,
     wrong,
@@ -78,7 +78,7 @@ def test_no_page_shows_a_secret(admin: Client, settings, length: int) -> None:
 @pytest.mark.parametrize("language", ["zh-CN", "zh-TW"])
 def test_every_label_is_translated(admin: Client, path: str, language: str) -> None:
     """Columns, filters, actions and states of a list; a mail server's own words and the names of languages aside."""
-    make_delivery(make_captcha(), language="zh-hans"), muted()
+    make_delivery(make_captcha(), language="zh-hans"), make_muted()
     with pytest.raises(CodeMismatch):
         services.prove(sign_up=(sign_up := make_captcha(BOB)), address=BOB, code=wrong(sign_up))
     page = text_of(admin.get(f"{path}?since=all", headers={"accept-language": language}))
@@ -361,7 +361,7 @@ def test_the_list_of_suppressed_addresses_says_why_how_often_and_until_when(
 
 def test_an_operator_deletes_suppressions_and_adds_none(admin: Client) -> None:
     """For an owner who lost the mail with the link."""
-    muted()
+    make_muted()
     assert ALICE in text_of(admin.get("/admin/worker/suppression/"))
     assert admin.get("/admin/worker/suppression/add/").status_code == 403
     admin.post(f"/admin/worker/suppression/{quote(ALICE)}/delete/", {"post": "yes"})

@@ -15,7 +15,7 @@ from core import clock, ratelimit
 from core.observability.redaction import pseudonym_of_address
 from signup import limits, usernames
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_captcha, make_delivery, make_user, muted, right
+from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_captcha, make_delivery, make_muted, make_user, right
 from tests.steps import ask, verify
 from verification.models import AddressGuesses, CaptchaModel
 from worker import suppression
@@ -131,7 +131,7 @@ def test_unlock_forgets_wrong_passwords(settings, still: None, name: str) -> Non
 
 def test_unlock_keeps_a_suppression_without_unmute(capsys) -> None:
     """The owner of the mailbox asked for it."""
-    muted()
+    make_muted()
     call_command("unlock", ALICE)
     assert Suppression.objects.exists()
     call_command("unlock", ALICE, "--unmute", "--dry-run")

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from core import clock
-from tests.factories import ALICE, BOB, make_captcha, muted, right, text_of
+from tests.factories import ALICE, BOB, make_captcha, make_muted, right, text_of
 from verification import codes
 from verification.models import CaptchaModel
 from worker import suppression
@@ -51,7 +51,7 @@ def test_a_press_only_asks_again(client: Client) -> None:
     assert f"Stop sign-up email to {ALICE}?" in page
     assert "Nothing has changed yet" in page
     assert (CaptchaModel.objects.values().get(), Suppression.objects.exists()) == (before, False)
-    muted()
+    make_muted()
     until = Suppression.objects.get().until
     page = text_of(client.post(link(sign_up), {"undo": "1"}))
     assert f"Send sign-up email to {ALICE} again?" in page
@@ -84,7 +84,7 @@ def test_a_confirmation_is_for_one_step_of_one_link(client: Client) -> None:
 
 def test_the_link_of_a_mail_about_an_account_undoes_and_no_more(client: Client) -> None:
     """It is about no sign-up that its reader could disown."""
-    muted(), muted(BOB)
+    make_muted(), make_muted(BOB)
     path = f"/signup/mute/{suppression.undo_token_for(ALICE)}/"
     assert "Sign-up email is stopped" in text_of(client.get(path))
     assert confirm(client, path, undo="1").status_code == 303
@@ -111,7 +111,7 @@ def test_a_muted_sign_up_starts_again(client: Client) -> None:
 
 def test_a_muted_address_is_answered_as_any(client: Client) -> None:
     """Status, text, cookies: only the address and random values differ."""
-    muted()
+    make_muted()
     seen = []
     for address in (ALICE, BOB):
         browser = Client()

@@ -15,9 +15,9 @@ from tests.factories import (
     FrozenClock,
     make_captcha,
     make_delivery,
+    make_muted,
     make_pending,
     make_user,
-    muted,
     right,
     wrong,
 )
@@ -190,7 +190,7 @@ def test_how_often_an_address_bounced_is_kept_for_90_days(frozen_clock: FrozenCl
 
 def test_a_mute_that_is_over_goes(frozen_clock: FrozenClock) -> None:
     """And not before its end."""
-    muted()
+    make_muted()
     frozen_clock.move(days=29)
     assert run()["suppressions"] == 0
     frozen_clock.move(days=2)

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from core import clock
-from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user, muted
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_muted, make_user
 from tests.steps import deliver
 from verification.models import CaptchaModel
 from worker import mail_limits, outbox, suppression
@@ -180,7 +180,7 @@ def test_a_superseded_mail_takes_no_place(frozen_clocks: FrozenClock) -> None:
 
 def test_what_is_held_back_takes_no_place(frozen_clocks: FrozenClock) -> None:
     """A muted or suppressed address, and a reset where there is no account: nothing is sent, so nothing is counted."""
-    muted(), [post() for _ in range(4)]
+    make_muted(), [post() for _ in range(4)]
     assert len(deliver()) == 4
     suppression.suppress(address=BOB, reason=Suppression.Reason.BOUNCED)
     [post(BOB) for _ in range(4)]

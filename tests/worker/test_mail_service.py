@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from core import mail_urls
 from core.circuit_breaker import CircuitBreaker
-from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, muted, right
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_muted, right
 from tests.worker.mail_api import MailApi, accepted
 from worker import mail_service, mailers, messages, sending
 from worker.classification import Cause, Outcome, Reply
@@ -150,7 +150,7 @@ def test_an_error_of_amazon_ses_means_the_same(code: str, status: int | None, ou
 @pytest.mark.django_db
 def test_a_muted_mail_is_not_sent(service: MailApi, frozen_clock: FrozenClock) -> None:
     """A service can't be asked for a recipient: whoever asked sees the mail as sent, after the time of a send."""
-    muted()
+    make_muted()
     make_delivery(make_captcha(accepted=False))
     sending.deliver()
     assert (service.taken, Delivery.objects.get().visible_state) == ([], "sent")
@@ -159,7 +159,7 @@ def test_a_muted_mail_is_not_sent(service: MailApi, frozen_clock: FrozenClock) -
 @pytest.mark.django_db
 def test_a_muted_mail_waits_for_a_service_that_is_down(service: MailApi, monkeypatch) -> None:
     """As any other does: it is not sent while nobody knows whether the service is back."""
-    muted()
+    make_muted()
     make_delivery(make_captcha(accepted=False))
     breaker = CircuitBreaker(first=5, longest=30)
     breaker.failed()

@@ -6,7 +6,7 @@ import pytest
 from django.core.mail import EmailMessage
 
 from core import clock
-from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user, muted
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_muted, make_user
 from verification import codes, services
 from verification.models import CaptchaModel
 from verification.states import HandleLost, state_of
@@ -40,7 +40,7 @@ def asked(monkeypatch, server: list[Reply]) -> Asked:
 
 def test_a_muted_address_gets_no_sign_up_mail(asked: Asked) -> None:
     """Of either kind; the mail server is asked for the recipient alone."""
-    muted()
+    make_muted()
     for kind in ("code", "registered"):
         make_delivery(make_captcha(accepted=False), kind=kind)
     make_delivery(make_captcha(BOB, accepted=False), recipient=BOB)
@@ -62,7 +62,7 @@ def test_a_muted_address_gets_no_sign_up_mail(asked: Asked) -> None:
 def test_whoever_asked_cant_tell(asked: Asked, server: list[Reply], frozen_clock: FrozenClock, reply: Reply) -> None:
     """The state that a stranger sees, and the life of the code, are those of any other mail."""
     server[0] = reply
-    muted()
+    make_muted()
     seen = []
     for address in (ALICE, BOB):
         sign_up = make_captcha(address, accepted=False)
@@ -78,7 +78,7 @@ def test_whoever_asked_cant_tell(asked: Asked, server: list[Reply], frozen_clock
 @pytest.mark.parametrize("kind", ["password_reset", "password_changed"])
 def test_other_mail_still_comes(asked: Asked, kind: str) -> None:
     """A mute is about sign-ups."""
-    muted()
+    make_muted()
     make_delivery(kind=kind, user_id=make_user().pk)
     sending.deliver()
     assert asked == [(ALICE, True)]
@@ -86,7 +86,7 @@ def test_other_mail_still_comes(asked: Asked, kind: str) -> None:
 
 def test_a_claimed_mail_knows_until_when_its_address_is_muted() -> None:
     """A mail about an account says it, and is sent."""
-    muted()
+    make_muted()
     for address, until in ((ALICE, Suppression.objects.get().until), (BOB, None)):
         reset = make_delivery(kind="password_reset", user_id=make_user(address[:3], address).pk, recipient=address)
         (claimed,) = outbox.claim(limit=10)
@@ -103,7 +103,7 @@ def test_a_token_of_an_address_is_about_no_request() -> None:
 
 def test_a_mute_ends_by_itself(asked: Asked, frozen_clock: FrozenClock) -> None:
     """After thirty days."""
-    muted()
+    make_muted()
     frozen_clock.move(days=30)
     make_delivery(make_captcha(accepted=False))
     sending.deliver()
@@ -169,9 +169,9 @@ def test_what_is_no_token_mutes_nobody(token: str) -> None:
 
 def test_muting_twice_is_muting_once(frozen_clock: FrozenClock) -> None:
     """From the later time."""
-    muted()
+    make_muted()
     frozen_clock.move(days=1)
-    muted()
+    make_muted()
     assert Suppression.objects.get().until == suppression.muted_until(address=ALICE)
     assert (Suppression.objects.get().until - frozen_clock.now()).days == 30
 
@@ -233,7 +233,7 @@ def test_mails_that_bounce_together_count_once(frozen_clock: FrozenClock) -> Non
 
 def test_a_bounce_does_not_end_a_mute(frozen_clock: FrozenClock) -> None:
     """Its owner asked for it, and whoever asks for a code must not notice."""
-    muted()
+    make_muted()
     until = Suppression.objects.get().until
     row = suppress()
     assert (row.reason, row.until) == (Suppression.Reason.DISOWNED, until)
@@ -245,14 +245,14 @@ def test_a_mute_shortens_no_suppression(frozen_clock: FrozenClock) -> None:
         suppress(Suppression.Reason.COMPLAINED)
         frozen_clock.move(days=days)
     until = suppress(Suppression.Reason.COMPLAINED).until
-    muted()
+    make_muted()
     row = Suppression.objects.get()
     assert (row.reason, row.until) == (Suppression.Reason.DISOWNED, until)
 
 
 def test_a_bounce_does_not_end_a_mute_of_the_same_time(monkeypatch) -> None:
     """Its owner pressed the button while the report was being recorded."""
-    real, owner = clock.now, iter([muted])
+    real, owner = clock.now, iter([make_muted])
 
     def now() -> datetime:
         for press in owner:
