@@ -348,12 +348,12 @@ def _bounded(var: str, number: int) -> int:
 
 
 def _secrets_in_files() -> dict[str, str]:
-    """Return the values of SECRETS that are mounted as files, without the line end that editors add."""
+    """Return the values of SECRETS that are mounted as files, without what editors add: a line end, a BOM."""
     found = {}
     for name in SECRETS:
         try:
             if path := os.environ.get(f"{name}_FILE", "").strip():
-                found[name] = Path(path).read_text().strip()
+                found[name] = Path(path).read_text("utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ImproperlyConfigured(f"{name}_FILE can't be read / 无法读取 {name}_FILE：{error}") from error
     return found

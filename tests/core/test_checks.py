@@ -56,9 +56,11 @@ BOTH_PLAIN = [mail_urls.read("EMAIL_URL", f"smtp://{host}") for host in ("127.0.
 
 
 @pytest.fixture
-def deployed(settings) -> None:
+def deployed(settings, monkeypatch) -> None:
     """Settings of which no deployment check warns."""
     settings.CAPTCHA_LENGTH, settings.LIMIT_GUESSES_SITE, settings.METRICS_TOKEN = 6, [(100, 6)], "0123456789abcdef"
+    settings.REDIS_URL = settings.CELERY_BROKER_URL = "redis://r.example.com/0"
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,8 @@ def deployed(settings) -> None:
         ("MAIL_SERVICES", ["mailgun", "sparkpost"], ["doorcode.W009"]),
         ("MAIL_SERVICES", ["mailgun"], []),
         ("DEMO", True, ["doorcode.W005"]),
+        ("REDIS_URL", "memory://", ["doorcode.W010"]),
+        ("CELERY_BROKER_URL", "memory://localhost/", ["doorcode.W010"]),
         ("LIMIT_GUESSES_ADDRESS", [], ["doorcode.W006"]),
         ("LIMIT_GUESSES_SITE", [], ["doorcode.W006"]),
     ],
@@ -90,6 +94,12 @@ def test_settings_for_ones_own_machine_are_deployment_warnings(settings, deploye
     """Short codes and tokens, TLS that trusts any server, plain SMTP to another machine, the demo, no guess limit."""
     setattr(settings, name, value)
     assert warnings() == expected
+
+
+def test_sqlite_in_production_is_warned_of(settings, deployed, monkeypatch) -> None:
+    """As where the file of DATABASE_URL_FILE is empty."""
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.sqlite3")
+    assert warnings() == ["doorcode.W010"]
 
 
 def test_https_behind_a_trusted_proxy_redirects_once(settings, deployed) -> None:

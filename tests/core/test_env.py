@@ -136,7 +136,7 @@ def test_a_password_of_webhooks_that_could_be_guessed_refuses_to_start(monkeypat
 
 def test_a_secret_may_come_in_a_file(monkeypatch, tmp_path) -> None:
     """As orchestrators mount it; it takes precedence over the variable, and only secrets may be files."""
-    (tmp_path / "key").write_text("from the file$\n")
+    (tmp_path / "key").write_text("from the file$\n", "utf-8-sig")  # as some editors write
     monkeypatch.setenv("SECRET_KEY", "from the environment")
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))
     monkeypatch.setenv("SITE_NAME_FILE", str(tmp_path / "key"))

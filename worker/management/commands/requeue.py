@@ -36,7 +36,11 @@ class Command(base.Command):
             "%(n)d of %(all)d delivery is sent again", "%(n)d of %(all)d deliveries are sent again", len(ids)
         )
         data = {"found": len(ids), "sent_again": done, "dry_run": options["dry_run"]}
-        self.print_result(options, data, [text % {"n": done, "all": len(ids)}])
+        lines = [text % {"n": done, "all": len(ids)}]
+        if done < len(ids):
+            text = _("Left out: not failed, sent again since, about a sign-up that is over, or to a suppressed address")
+            lines.append(text)
+        self.print_result(options, data, lines)
 
     @transaction.atomic
     def _requeue(self, delivery_id: int, options: dict[str, Any]) -> bool:
