@@ -103,17 +103,17 @@ def test_02_time_tells_nothing(system: System) -> None:
         assert any(timing.compare(door, number=100) > 0.01 for _ in range(3))
 
 
-@pytest.mark.django_db(transaction=True)  # the bell rings after a commit
+@pytest.mark.django_db(transaction=True)  # workers are notified after a commit
 @pytest.mark.parametrize("broken", ["broker", "redis"])
 def test_03_trouble_makes_no_difference(people, limited, monkeypatch, broken: str) -> None:
     """With the broker or Redis away, all kinds of addresses get what they always get."""
-    well, unheard = journey("anno@example.com"), []
+    well, lost = journey("anno@example.com"), []
     if broken == "broker":
-        monkeypatch.setattr("worker.notify.notify_workers", unheard.append)
+        monkeypatch.setattr("worker.notify.notify_workers", lost.append)
     else:
         monkeypatch.setattr("core.ratelimit.redis_client", _refused)
     assert [journey(address) for address in people.values()] == [well] * 3
-    assert bool(unheard) == (broken == "broker")
+    assert bool(lost) == (broken == "broker")
 
 
 def test_03_a_mail_server_that_is_down_makes_no_difference(people, frozen_clocks: FrozenClock) -> None:

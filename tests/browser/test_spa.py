@@ -44,7 +44,7 @@ def origin() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def site(origin: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """The API that allows that origin. Its Redis is its own: no other system's worker may hear its bell."""
+    """The API that allows that origin. Its Redis is its own: no other system's worker may take its messages."""
     folder = tmp_path_factory.mktemp("spa")
     given = {"database": f"sqlite:///{folder / 'db.sqlite3'}", "logs": folder, "CORS_ALLOWED_ORIGINS": origin}
     with Redis() as redis, MailServer() as mail, System(mail=mail, redis=redis.url, **given).run() as running:
