@@ -95,5 +95,5 @@ def encryption(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine, or a container in the same network, whose name has no dot."""
-    return host.startswith("127.") or host == "::1" or "." not in host
+    """Whether a host is this machine, or a container in the same network, which has a name without a dot."""
+    return host.startswith("127.") or host == "::1" or not re.search(r"[.:]", host)

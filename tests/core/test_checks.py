@@ -76,6 +76,8 @@ def deployed(settings) -> None:
         ("CELERY_BROKER_USE_SSL", {"ssl_cert_reqs": "none"}, ["doorcode.W008"]),
         ("CELERY_BROKER_USE_SSL", {"ssl_cert_reqs": "required"}, []),
         ("MAIL_ROUTES", [mail_urls.read("EMAIL_URL", "smtp://mail.example.com")], ["doorcode.W004"]),
+        ("MAIL_ROUTES", [mail_urls.read("EMAIL_URL", "smtp://[2001:db8::25]")], ["doorcode.W004"]),
+        ("MAIL_ROUTES", [mail_urls.read("EMAIL_URL", "smtp://[::1]")], []),
         ("MAIL_ROUTES", [mail_urls.read("EMAIL_URL", "smtp://mailpit")], []),
         ("MAIL_ROUTES", BOTH_PLAIN, ["doorcode.W004"]),
         ("MAIL_ROUTES", [BOTH_PLAIN[0], mail_urls.read("EMAIL_FALLBACK_URL", "smtp+tls://mail.example.com")], []),
