@@ -369,10 +369,12 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"()": "core.observability.logs.formatter", "style": LOG_FORMAT}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.one_of("LOG_LEVEL", logging.getLevelNamesMapping(), default="INFO")},
-    # At DEBUG these log the parameters of queries, and the whole context of a template: a mail's has the code in it.
+    # At DEBUG the first three log codes: in the parameters of queries, in the context of a mail's template, and in the
+    # mail that Amazon SES is sent.
     "loggers": {
         "django.db.backends": {"level": "INFO"},
         "django.template": {"level": "INFO"},
+        "botocore": {"level": "INFO"},
         "django.request": {"level": "ERROR"},  # the response is in the line of the request
     },
 }

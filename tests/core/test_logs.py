@@ -147,6 +147,13 @@ def test_the_publisher_takes_the_request_id_alone(monkeypatch) -> None:
     assert headers == {"__django_structlog__": {"request_id": "edge-7_0042"}}
 
 
+@pytest.mark.parametrize("name", ["django.db.backends", "django.template", "botocore.endpoint"])
+def test_no_code_is_logged_at_debug(caplog, name: str) -> None:
+    """These loggers would log whole queries, contexts and mails."""
+    caplog.set_level(logging.DEBUG)
+    assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
+
+
 def test_gunicorn_writes_the_same(monkeypatch, capsys) -> None:
     """Its own lines and its access log, which has a hash for the visitor's address."""
     from gunicorn.config import Config
