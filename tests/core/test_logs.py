@@ -19,6 +19,7 @@ from core.observability.redaction import pseudonym_of_address, scrub, scrub_all
         ("GET /signup/link/abcdefgh.ijklmnop/ 303", "GET /signup/link/…/ 303"),
         ('"GET /signup/link/abcdefgh.ijklmnop?x=1 HTTP/1.1"', '"GET /signup/link/…?x=1 HTTP/1.1"'),
         ("/signup/mute/abcdefgh.ijklmnop/", "/signup/mute/…/"),
+        ("/i18n/setlang/?next=%2Fsignup%2Fmute%2Fabcdefgh.ijklmnop%2F", "/i18n/setlang/?next=/signup/mute/…/"),
         ("/password-reset/MQ/abcdef-0123456789/", "/password-reset/MQ/…/"),
         ("POST /api/captchas/abcdefghijklmnopqrstuvwx/resend/ 202", "POST /api/captchas/…/resend/ 202"),
         ("POST /api/captchas/ 202", "POST /api/captchas/ 202"),
@@ -44,6 +45,11 @@ def test_a_pseudonym_stands_for_an_address(text: str, address: str) -> None:
         == pseudonym_of_address("Alice@Example.com")
         != pseudonym_of_address("bob@example.com")
     )
+
+
+def test_a_pseudonym_stands_for_an_address_in_a_query() -> None:
+    """Browsers escape its at-sign there; gunicorn's access log has the query as it was sent."""
+    assert scrub("GET /admin/?q=alice%40example.com") == f"GET /admin/?q={pseudonym_of_address('alice@example.com')}"
 
 
 def test_the_hash_needs_the_key(settings) -> None:
