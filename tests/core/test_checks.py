@@ -29,6 +29,8 @@ def warnings() -> list[str]:
         ("CORS_ALLOWED_ORIGINS", ["*"], "doorcode.E011"),
         ("CORS_ALLOWED_ORIGINS", ["https://app.example.com", "app.example.com"], "doorcode.E011"),
         ("CORS_ALLOWED_ORIGINS", ["https://app.example.com/"], "doorcode.E011"),
+        ("CORS_ALLOWED_ORIGINS", ["https://App.example.com"], "doorcode.E011"),
+        ("CORS_ALLOWED_ORIGINS", ["https://例子.中国"], "doorcode.E011"),
         ("FROM_EMAILS", {"": "Shop\r\nBcc: eve@evil.example <a@example.com>"}, "doorcode.E021"),
         ("FROM_EMAILS", {"": "Shop\x07 <a@example.com>"}, "doorcode.E021"),
         ("REPLY_TO_EMAILS", {"": "Shop\n <a@example.com>"}, "doorcode.E021"),
