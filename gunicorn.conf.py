@@ -24,7 +24,7 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder
 
 
 def on_exit(server: Any) -> None:
-    """Delete the counts: they start at 0 with gunicorn. Of a folder that was named, nothing else."""
+    """Delete the counts, which start at 0 with gunicorn, and our own folder. A folder that was named stays."""
     if not _given:
         shutil.rmtree(_folder, ignore_errors=True)
     for counts in Path(_folder).glob("*.db"):

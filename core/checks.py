@@ -31,7 +31,8 @@ def refuse_impossible() -> None:
     text = _("SIGNUP_ALLOWED_DOMAINS and SIGNUP_DENIED_DOMAINS must be domains like example.com")
     _require(all(map(email_addresses.is_domain, domains)), "E008", text)
     _require(settings.API_TOKEN_TTL > 0, "E010", _("API_TOKEN_TTL must be more than 0 seconds"))
-    are_origins = all(re.fullmatch(r"https?://[^/\s*]+", origin) for origin in settings.CORS_ALLOWED_ORIGINS)
+    # As browsers send them: an origin in capitals, or in another script, would never match.
+    are_origins = all(re.fullmatch(r"https?://[a-z0-9_.:\[\]-]+", each) for each in settings.CORS_ALLOWED_ORIGINS)
     _require(are_origins, "E011", _("CORS_ALLOWED_ORIGINS must be origins like https://app.example.com"))
     _require(settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1"))
     text = _("SITE_NAME, DEFAULT_FROM_EMAIL and EMAIL_REPLY_TO must be one line of text, without control characters")
@@ -100,5 +101,5 @@ def encryption(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine, or a container in the same network, whose name has no dot."""
-    return host.startswith("127.") or host == "::1" or "." not in host
+    """Whether a host is this machine, or a container in the same network, which has a name without a dot."""
+    return host.startswith("127.") or host == "::1" or not re.search(r"[.:]", host)

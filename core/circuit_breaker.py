@@ -19,7 +19,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is too early for a try. So it is for all others, too, while one caller tests the service."""
+        """Whether it is too early for a call. While one caller tests the service, it is for all others."""
         return self._pause > 0 and time.monotonic() < self._retry_at
 
     def allow(self) -> bool:

@@ -45,7 +45,7 @@ def follow_database(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
 
 
 def follow(theirs: datetime, *, before: datetime, after: datetime) -> None:
-    """Set the clock by an answer of the database, which was asked and answered at these times of this machine's."""
+    """Set the clock by the database's time, `theirs`. This machine's times are those `before` and `after` the query."""
     global _ahead  # noqa: PLW0603
     least, most = theirs - after - CLOSE, theirs - before + CLOSE
     fits = (each for each in (_ahead, timedelta(0)) if least <= each <= most)

@@ -81,7 +81,7 @@ def record_requests(get_response: GetResponse) -> GetResponse:
 
 
 class LimitBody(MiddlewareMixin):
-    """Refuse a body before it is parsed: 413 if too large, 415 if not in UTF-8, 411 if the server left its chunks."""
+    """Refuse a body before it is parsed: 413 if too large, 415 if not in UTF-8, 411 if it came in unread chunks."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         try:
@@ -96,7 +96,7 @@ class LimitBody(MiddlewareMixin):
             refusal = 413
         else:
             return None
-        if length <= lengths.DISCARDED:  # a connection that ends with unread bytes may take the answer with it
+        if length <= lengths.DISCARDED:  # closing a connection with unread bytes may lose the answer
             with suppress(UnreadablePostError):  # the client closed it
                 request.read(length)
         return error_page(request, refusal)

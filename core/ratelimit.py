@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 MARGIN = 5  # seconds that a counter outlives its window: machines' clocks differ
 
-breaker = CircuitBreaker(first=5, longest=5)  # seconds; a frozen Redis is waited for once in each
+breaker = CircuitBreaker(first=5, longest=5)  # seconds; only one request in each pause waits for a frozen Redis
 
 tripped = Counter("doorcode_limits_tripped", "Requests that a limit refused", ["limit"])
 opened = Counter("doorcode_limits_open", "Requests that a limit let pass because Redis was down", ["limit"])

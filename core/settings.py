@@ -29,7 +29,7 @@ SECRET_KEY_FALLBACKS = env.former_keys("SECRET_KEY_FALLBACKS", debug=DEBUG)
 # --- The site ---------------------------------------------------------------------------------------------------------
 SITE_URL = env.site_url("SITE_URL", default="http://127.0.0.1:8000")
 SITE_NAMES = env.by_language("SITE_NAME", default="Doorcode")
-SITE_NAME = next(iter(SITE_NAMES.values()))  # of the languages that have none of their own
+SITE_NAME = next(iter(SITE_NAMES.values()))  # in languages that have none of their own
 _brand = env.folder("BRAND_DIR")  # templates and static files of the site's own, before ours
 BRAND_COLOR = env.color("BRAND_COLOR", default="")
 _site = urlsplit(SITE_URL)
@@ -39,7 +39,7 @@ ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or [
     *(["localhost", "127.0.0.1"] if DEBUG else []),
 ]
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # opens /metrics, which without it is closed
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # opens /metrics; without a token it is closed
 DEMO = DEBUG and env.bool("DEMO", default=False)
 DEMO_DATA = Path(env.str("DEMO_DATA", default=str(BASE_DIR / ".demo")))
 
@@ -99,6 +99,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",  # first, so that a refusal can be read across origins too
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",  # before the middlewares that respond themselves
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "core.middleware.PrivatePages",
@@ -112,9 +113,8 @@ MIDDLEWARE = [
     "core.middleware.TooManyRequests",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "core.middleware.MethodNotAllowed",  # after it, as the page that is shown has a form
+    "core.middleware.MethodNotAllowed",  # after CsrfViewMiddleware, which sets the cookie for the forms of its page
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "core.urls"
 WSGI_APPLICATION = "core.wsgi.application"
@@ -126,6 +126,7 @@ TEMPLATES = [
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "core.views.site",
@@ -247,7 +248,7 @@ DEFAULT_FROM_EMAIL = next(iter(FROM_EMAILS.values()))
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 DKIM_SELECTOR = env.str("DKIM_SELECTOR", default="")  # of the key by which the mail server signs, for the doctor
 REPLY_TO_EMAILS = env.mail_addresses("EMAIL_REPLY_TO")
-EMAIL_REPLY_TO = next(iter(REPLY_TO_EMAILS.values()), "")  # of the languages that have none of their own
+EMAIL_REPLY_TO = next(iter(REPLY_TO_EMAILS.values()), "")  # in languages that have none of their own
 EMAIL_HELO = env.helo("EMAIL_HELO", host=_host)  # "" is smtplib's default
 
 # --- Accounts ---------------------------------------------------------------------------------------------------------
@@ -290,7 +291,7 @@ CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key")
 CORS_EXPOSE_HEADERS = ["Retry-After"]
 
 # --- Languages --------------------------------------------------------------------------------------------------------
-# The first path that has a text wins: the site's own words, then the visitors' and the operators' catalogues of ours.
+# The first path that has a text wins: the site's own catalogues, then ours for visitors, then ours for operators.
 _locale = BASE_DIR / "locale"
 _site_locale = [_brand / "locale"] if _brand and (_brand / "locale").is_dir() else []
 LOCALE_PATHS = [*_site_locale, _locale, _locale / "operators"]
@@ -304,7 +305,7 @@ if unknown := [code for code in _offered if code not in _catalogues or "name_loc
     raise ImproperlyConfigured(
         f"LANGUAGES has no catalogue for {', '.join(unknown)} / LANGUAGES 中的语言没有翻译：{'、'.join(unknown)}"
     )
-# In the order of the names that the languages have for themselves.
+# Sorted by the languages' own names.
 LANGUAGES = sorted(((code, LANG_INFO[code]["name_local"]) for code in _offered), key=lambda pair: pair[1].casefold())
 LANGUAGES_BIDI = [code for code in _offered if LANG_INFO[code]["bidi"]]
 LANGUAGE_CODE = to_language(env.str("LANGUAGE_CODE", default="en" if "en" in _offered else _offered[0]))
@@ -369,10 +370,12 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"()": "core.observability.logs.formatter", "style": LOG_FORMAT}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.one_of("LOG_LEVEL", logging.getLevelNamesMapping(), default="INFO")},
-    # At DEBUG these log the parameters of queries, and the whole context of a template: a mail's has the code in it.
+    # At DEBUG the first three log codes: in the parameters of queries, in the context of a mail's template, and in the
+    # mail that Amazon SES is sent.
     "loggers": {
         "django.db.backends": {"level": "INFO"},
         "django.template": {"level": "INFO"},
+        "botocore": {"level": "INFO"},
         "django.request": {"level": "ERROR"},  # the response is in the line of the request
     },
 }

@@ -6,7 +6,7 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class StaticFilesStorage(CompressedManifestStaticFilesStorage):
-    """Names with a hash for collected files. Others keep their names, as all do in a checkout: none is collected."""
+    """Puts a hash into the names of collected files. Other files keep their names, as all files of a checkout do."""
 
     def stored_name(self, name: str) -> str:
         try:

@@ -72,7 +72,7 @@ def error_handler(status: int) -> Callable[[HttpRequest, Exception], HttpRespons
 
 @csrf_exempt
 def not_found(request: HttpRequest, path: str) -> HttpResponse:
-    """For paths that Django, or a package, would answer by itself."""
+    """Respond 404 at a path that Django, or a package, would answer by itself."""
     return error_page(request, 404)
 
 

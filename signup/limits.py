@@ -19,7 +19,7 @@ class NetworkLimit(Limit):
         ratelimit.hit(self, key=client_ip.client_network(request))
 
 
-MAIL_REQUESTS = NetworkLimit("requests_network", "LIMIT_REQUESTS_NETWORK")  # alike for every address
+MAIL_REQUESTS = NetworkLimit("requests_network", "LIMIT_REQUESTS_NETWORK")  # counts every address alike
 VERIFY = NetworkLimit("verify_network", "LIMIT_VERIFY_NETWORK")
 LOGIN_NETWORK = NetworkLimit("login_network", "LIMIT_LOGIN_NETWORK")
 LOGIN_PAIR = Limit("login_pair", "LIMIT_LOGIN_PAIR")  # wrong passwords for one account from one network

@@ -69,7 +69,7 @@ def _request(sign_up: CaptchaModel) -> Context:
 
 
 def _undo(delivery: Delivery) -> Context:
-    """For a muted address the time until which it is, and the link that undoes it: no sign-up mail could tell."""
+    """Return the end of an address's mute, and the link that undoes it: no sign-up mail could bring them."""
     if delivery.muted_until is None:
         return {}
     undo_url = _url("signup_mute", suppression.undo_token_for(delivery.recipient))

@@ -54,7 +54,10 @@ class UserQuerySet(models.QuerySet["User"]):
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
     def lock_or_create(self, *, email: str) -> "User":
-        """Return an address's row, locked in this transaction; a new one is pending. The statements are the same."""
+        """
+        Return the row of an address, locked in this transaction; a new one is pending. Both cases run the same
+        statements, so that the time does not show whether there was one.
+        """
         while True:
             self.bulk_create([self.model(email=email)], ignore_conflicts=True)
             user: User | None = self.select_for_update(no_key=True).filter(email=email).first()

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from knox.models import AuthToken
@@ -49,6 +50,7 @@ def outdated() -> dict[str, QuerySet[Any]]:
         "users": abandoned.exclude(Exists(waiting.filter(recipient=OuterRef("email")))),
         "suppressions": Suppression.objects.filter(is_forgotten, until__lt=clock.now()),
         "tokens": AuthToken.objects.filter(expiry__lt=clock.now()),
+        "sessions": Session.objects.filter(expire_date__lt=clock.now()),
         "address guesses": AddressGuesses.objects.filter(updated_at__lt=_ago(GUESSES)),
         "site guesses": SiteGuesses.objects.filter(hour__lt=_ago(GUESSES)),
         "site mails": SiteMails.objects.filter(minute__lt=_ago(2 * counted)),

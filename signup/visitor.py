@@ -94,7 +94,7 @@ class Visitor:
 
     @cached_property
     def held(self) -> dict[str, Held]:
-        """By handle, newest first."""
+        """The requests that this browser holds, by handle, newest first."""
         return SIGN_UPS.read(self.request, lambda rows: {row[0]: Held(*row) for row in rows if is_handle(row[0])}) or {}
 
     @cached_property

@@ -38,7 +38,7 @@ TIMEOUT = 5.0  # seconds
 
 
 def database() -> Finding:
-    """Whether it answers, and takes changes; product and version."""
+    """Whether the database answers and takes changes; its product and version."""
     connection.ensure_connection()
     if not connection.is_usable():
         raise OperationalError("the connection is broken")
@@ -70,7 +70,7 @@ def migrations() -> Finding:
 
 
 def redis_server() -> Finding:
-    """Whether it takes counts, and whether it may drop messages."""
+    """Whether Redis takes counts, and whether it may drop messages."""
     client = redis_client()
     if client is None:
         return skipped(_("REDIS_URL is memory: counts are this process's own"))
@@ -180,7 +180,7 @@ def judge(url: str, seen: dict[str, Any]) -> Finding:
 
 
 def seen_by_site(request: HttpRequest) -> dict[str, Any]:
-    """What `/healthz` reports of the doctor's request; empty unless SECRET_KEY signed it."""
+    """Return what `/healthz` reports of the doctor's request; nothing unless SECRET_KEY signed it."""
     try:
         signer().unsign(request.headers.get(HEADER, ""), max_age=MAX_AGE)
     except signing.BadSignature:

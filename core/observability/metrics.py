@@ -50,7 +50,10 @@ def count_request(request: HttpRequest, response: HttpResponse, seconds: float) 
 
 
 def is_allowed(request: HttpRequest) -> bool:
-    """By METRICS_TOKEN; if none is set, by DEBUG. Never by the address: behind a proxy every visitor looks local."""
+    """
+    Whether a request may read the metrics: it has METRICS_TOKEN, or none is set and DEBUG is on. Its address does not
+    matter: behind a proxy every visitor looks local.
+    """
     wanted = settings.METRICS_TOKEN
     if not wanted:
         return bool(settings.DEBUG)

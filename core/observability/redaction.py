@@ -28,6 +28,7 @@ def pseudonym_of_address(address: str) -> str:
 
 def scrub(text: str) -> str:
     """Return a text without the tokens of links and the passwords of URLs, and with pseudonyms for addresses."""
+    text = text.replace("%40", "@").replace("%2F", "/")  # as a query has them
     if "/" not in text and "@" not in text:
         return text  # most texts have neither
     return _ADDRESS.sub(_hidden, _TOKENS.sub(r"\1…", text))

@@ -92,7 +92,7 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
         return _("Your password is changed. Sign in with it")
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """From now on wrong passwords from elsewhere can't keep this browser out."""
+        """Remember this browser: wrong passwords from elsewhere can't lock it out from now on."""
         response = Visitor(self.request).remember(super().form_valid(form), form.user)
         if not self.post_reset_login:
             draft_cookie(reverse("login")).write(response, {"username": form.user.email})

@@ -46,7 +46,7 @@ class BoundedPaginator(Paginator):
 
 
 class StrictAdmin(admin.ModelAdmin):
-    """A list that answers no filters but its own, and no choice of rows but by primary keys."""
+    """Accepts the list's own filters alone, and primary keys alone as the choice of rows."""
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Django would allow any column: handles, nonces and hashes could be found out letter by letter."""
@@ -164,7 +164,7 @@ class LogAdmin(ReadOnlyAdmin):
         return request.user.has_perm("worker.change_delivery")
 
     def find(self, rows: QuerySet, word: str) -> list[Any]:
-        """Also the row with the number "12" or "#12", and the newest rows with this reference."""
+        """Find also the row with the number "12" or "#12", and the newest rows with this reference."""
         found, number = super().find(rows, word), word.removeprefix("#")
         if number.isdecimal() and len(number) < 19:
             found.append(int(number))

@@ -40,9 +40,10 @@ def test_pages_hold_no_inline_style_or_script(db, client: Client, path: str) -> 
     assert " onclick" not in page
 
 
-def test_framing_and_sniffing_are_off(db, client: Client) -> None:
-    """The classic headers too."""
-    page = client.get("/signup/")
+@pytest.mark.parametrize("path", [*PAGES, "/signup", "/logout/", "/signup/?lang=de"])
+def test_framing_and_sniffing_are_off(db, client: Client, path: str) -> None:
+    """The classic headers too, also where a middleware responds: probes, redirects, 405."""
+    page = client.get(path)
     assert page["X-Frame-Options"] == "DENY"
     assert page["X-Content-Type-Options"] == "nosniff"
     assert page["Referrer-Policy"] == "same-origin"

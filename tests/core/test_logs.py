@@ -19,6 +19,7 @@ from core.observability.redaction import pseudonym_of_address, scrub, scrub_all
         ("GET /signup/link/abcdefgh.ijklmnop/ 303", "GET /signup/link/…/ 303"),
         ('"GET /signup/link/abcdefgh.ijklmnop?x=1 HTTP/1.1"', '"GET /signup/link/…?x=1 HTTP/1.1"'),
         ("/signup/mute/abcdefgh.ijklmnop/", "/signup/mute/…/"),
+        ("/i18n/setlang/?next=%2Fsignup%2Fmute%2Fabcdefgh.ijklmnop%2F", "/i18n/setlang/?next=/signup/mute/…/"),
         ("/password-reset/MQ/abcdef-0123456789/", "/password-reset/MQ/…/"),
         ("POST /api/captchas/abcdefghijklmnopqrstuvwx/resend/ 202", "POST /api/captchas/…/resend/ 202"),
         ("POST /api/captchas/ 202", "POST /api/captchas/ 202"),
@@ -44,6 +45,11 @@ def test_a_pseudonym_stands_for_an_address(text: str, address: str) -> None:
         == pseudonym_of_address("Alice@Example.com")
         != pseudonym_of_address("bob@example.com")
     )
+
+
+def test_a_pseudonym_stands_for_an_address_in_a_query() -> None:
+    """Browsers escape its at-sign there; gunicorn's access log has the query as it was sent."""
+    assert scrub("GET /admin/?q=alice%40example.com") == f"GET /admin/?q={pseudonym_of_address('alice@example.com')}"
 
 
 def test_the_hash_needs_the_key(settings) -> None:
@@ -145,6 +151,13 @@ def test_the_publisher_takes_the_request_id_alone(monkeypatch) -> None:
     with structlog.contextvars.bound_contextvars(request_id="edge-7_0042", network="abc", user_id=7):
         before_task_publish.send("worker.tasks.deliver", headers=headers, properties={}, body={})
     assert headers == {"__django_structlog__": {"request_id": "edge-7_0042"}}
+
+
+@pytest.mark.parametrize("name", ["django.db.backends", "django.template", "botocore.endpoint"])
+def test_no_code_is_logged_at_debug(caplog, name: str) -> None:
+    """These loggers would log whole queries, contexts and mails."""
+    caplog.set_level(logging.DEBUG)
+    assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
 
 
 def test_gunicorn_writes_the_same(monkeypatch, capsys) -> None:

@@ -214,7 +214,7 @@ def test_a_list_counts_no_further_than_it_shows(admin: Client, monkeypatch) -> N
         ]
     )
     page = text_of(admin.get(MAILS))
-    assert "The newest 60; narrow them by filters or search" in page
+    assert "The first 60; narrow them by filters or search" in page
     assert shown(admin, f"{MAILS}?p=2").count('class="action-select"') == 10
     assert "80" not in re.sub(r"p80@|<[^>]*>", "", page.partition('class="paginator"')[2])
     Delivery.objects.filter(recipient__startswith="p7").delete()

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.test import Client
 
 from core import clock
 from signup.models import User
@@ -128,6 +129,15 @@ def test_guesses_stay_while_limits_count_them(frozen_clock: FrozenClock, setting
     frozen_clock.move(hours=2)
     done = run()
     assert (done["address guesses"], done["site guesses"]) == (1, 1)
+
+
+def test_an_expired_session_goes(frozen_clock: FrozenClock, client: Client) -> None:
+    """Two weeks after the sign-in; no job of the operator's has to delete it."""
+    client.force_login(make_user())
+    frozen_clock.move(days=13)
+    assert run()["sessions"] == 0
+    frozen_clock.move(days=2)
+    assert run()["sessions"] == 1
 
 
 def test_it_works_in_small_batches(frozen_clock: FrozenClock, monkeypatch) -> None:

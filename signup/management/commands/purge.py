@@ -23,6 +23,7 @@ class Command(base.Command):
             "codes": _("old codes"),
             "users": _("accounts never activated"),
             "tokens": _("expired API tokens"),
+            "sessions": _("expired sessions"),
             "address guesses": _("wrong guesses by address"),
             "site guesses": _("wrong guesses by hour"),
             "site mails": _("mails by minute"),

@@ -39,7 +39,7 @@ addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.isComposing || event.keyCode === 229)) event.preventDefault();
 }, true);
 
-// What was typed: what is still being composed was not.
+// Calls `act` after each change, but not while an input method is still composing a word.
 const onTyped = (input, act) => {
   input.addEventListener("input", (event) => event.isComposing || act());
   input.addEventListener("compositionend", () => act());
@@ -91,7 +91,7 @@ for (const part of all("[data-common]")) {
     if (typed === input.value) say(input, wrong || "");
   };
   input.addEventListener("input", () => check(false));  // too short is no news to a person who is typing
-  input.addEventListener("blur", () => setTimeout(check, 300, true));  // a line more would move a button from under the press
+  input.addEventListener("blur", () => setTimeout(check, 300, true));  // at once, the new line would move the button that is being pressed
 }
 
 // Show and hide a password.
@@ -110,7 +110,7 @@ for (const button of all("[data-show]")) {
   });
 }
 
-// When another mail may be asked for: it counts from the server's figure, by a clock that nobody sets.
+// Count down to when another mail may be asked for, from the server's figure, by a clock that nobody sets.
 for (const button of all("[data-resend]")) {
   const timer = document.querySelector("[data-wait]"), ready = document.querySelector("[data-ready]");
   const end = performance.now() + button.dataset.resend * 1000;
