@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.contrib.staticfiles import finders
+from django.test import override_settings
 from django.utils.text import capfirst
 from playwright.sync_api import Browser, Page, Route
 
@@ -42,6 +43,7 @@ FULLEST = (  # the screens with the most words, of each kind
 )
 THEMES = ("light", "dark")
 WIDTHS = (1280, 390, 320)  # pixels
+TEXT, ENLARGED = 16, 32  # pixels: a browser's default size of text, and 200 % of it (WCAG 1.4.4)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 IN_SHORT = {"resultTypes": ["violations"]}  # axe-core lists all elements of these alone: a third of its time less
 RULES = {"runOnly": [*WCAG, "best-practice"], **IN_SHORT}
@@ -132,6 +134,18 @@ def look_at(page: Page, name: str, language: str, width: int) -> None:
         page.screenshot(path=SHOTS / f"{name}.{language}.{theme}.{width}.png", full_page=True)
 
 
+def overflow_enlarged(page: Page) -> int:
+    """How many pixels a small phone has to scroll sideways when the browser's text size is set to 200 %."""
+    page.set_viewport_size({"width": min(WIDTHS), "height": 800})
+    browser = page.context.new_cdp_session(page)
+    browser.send("Page.setFontSizes", {"fontSizes": {"standard": ENLARGED}})
+    try:
+        return int(page.evaluate("document.documentElement.scrollWidth")) - min(WIDTHS)
+    finally:
+        browser.send("Page.setFontSizes", {"fontSizes": {"standard": TEXT}})
+        browser.detach()
+
+
 @pytest.mark.parametrize("language", EXAMINED)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_screen_is_accessible(show: Show, name: str, language: str) -> None:
@@ -150,23 +164,25 @@ def test_a_screen_is_accessible(show: Show, name: str, language: str) -> None:
 @pytest.mark.parametrize("language", WHOLE)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_screen_fits(show: Show, name: str, language: str) -> None:
-    """Wide and narrow: nothing is wider than the window, no line is broken badly."""
+    """Wide and narrow, and with text twice as large: nothing is wider than the window, no line is broken badly."""
     page = show(html_of(name, language))
     for width in WIDTHS:
         look_at(page, name, language, width)
         if not name.startswith("mail_"):
             assert page.evaluate(BAD_LINES) == []
+    assert overflow_enlarged(page) == 0
 
 
 @pytest.mark.parametrize("language", OTHERS)
 @pytest.mark.parametrize("name", NAMES if os.environ.get("SHOTS") else FULLEST)
 def test_a_screen_fits_in_each_language(show: Show, name: str, language: str) -> None:
-    """No word is too long for a small phone, no line is broken badly."""
+    """No word is too long for a small phone, be its text twice as large; no line is broken badly."""
     page = show(html_of(name, language))
     for width in (1280, 320) if os.environ.get("SHOTS") else (320,):
         look_at(page, name, language, width)
         if not name.startswith("mail_"):
             assert page.evaluate(BAD_LINES) == []
+    assert overflow_enlarged(page) == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -176,6 +192,17 @@ def test_a_screen_fits_right_to_left(show: Show, name: str) -> None:
         page = show(html_of(name, pseudo.CODE))
     for width in WIDTHS:
         look_at(page, name, "rtl", width)
+
+
+@pytest.mark.parametrize("language", ["pt-br", "ar"])
+def test_a_long_name_and_a_long_sender_fit_a_small_phone(show: Show, language: str) -> None:
+    """A site has its own name and its own address in From, neither of which has to have a place to break."""
+    with override_settings(
+        SITE_NAME="Registrierungsportalverwaltung",
+        DEFAULT_FROM_EMAIL="Doorcode <no-reply@registration.municipality.example>",
+    ):
+        page = show(html_of("verify_sent", language))
+    look_at(page, "long_names", language, 320)
 
 
 def test_the_menu_of_languages_fits_a_small_phone(show: Show) -> None:

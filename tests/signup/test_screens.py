@@ -134,6 +134,14 @@ def test_a_language_says_nothing_in_another(name: str, language: str) -> None:
             assert translation.gettext(text) == text  # else it is an English text that has a translation
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ["signup", "account_welcome"])
+def test_a_language_is_offered_by_its_own_name(name: str, language: str) -> None:
+    """In the menu and in the account's field: whoever reads none of the page finds their own."""
+    offered = re.findall(r'value="[\w-]+" lang="([\w-]+)"[^>]*>([^<]+)<', html_of(name, language))
+    assert dict(offered) == dict(settings.LANGUAGES)
+
+
 def test_every_language_has_every_header() -> None:
     """The page says its language and, for a right-to-left one, its direction; so does a mail."""
     with pseudo.spoken(right_to_left=True):
