@@ -69,5 +69,5 @@ def reply_to(code: str) -> str:
 
 
 def _in_language(texts: Mapping[str, str], code: str) -> str:
-    nearest = stand_ins(code or translation.get_language() or BASE)
+    nearest = stand_ins(code or active())
     return next((texts[each] for each in nearest if each in texts), "")
