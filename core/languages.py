@@ -64,7 +64,7 @@ def sender(code: str) -> str:
 
 
 def reply_to(code: str) -> str:
-    """Return where answers to mails in a language go, as EMAIL_REPLY_TO; "" for to their sender."""
+    """Return where answers to mails in a language go, as EMAIL_REPLY_TO; "" if they go to the sender."""
     return _in_language(settings.REPLY_TO_EMAILS, code) or settings.EMAIL_REPLY_TO
 
 
