@@ -27,7 +27,7 @@ SECRETS += ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL", "EMAI
 KEY_LENGTH = 32  # characters: 128 bits in hex
 WEBHOOK_PASSWORD = 16  # characters: 96 bits in base64
 KEY_CHARACTERS = 5  # different ones, as Django's security.W009 requires
-LARGEST = 2**31 - 1  # of a number, and of seconds, which are then 68 years: dates and counts can hold it
+LARGEST = 2**31 - 1  # of any number; as seconds it is 68 years, which dates can hold
 FALSE = ("false", "off", "n", "no", "0")
 KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # published keys begin like this
 

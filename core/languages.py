@@ -64,10 +64,10 @@ def sender(code: str) -> str:
 
 
 def reply_to(code: str) -> str:
-    """Return where answers to mails in a language go, as EMAIL_REPLY_TO; "" for to their sender."""
+    """Return where answers to mails in a language go, as EMAIL_REPLY_TO; "" if they go to the sender."""
     return _in_language(settings.REPLY_TO_EMAILS, code) or settings.EMAIL_REPLY_TO
 
 
 def _in_language(texts: Mapping[str, str], code: str) -> str:
-    nearest = stand_ins(code or translation.get_language() or BASE)
+    nearest = stand_ins(code or active())
     return next((texts[each] for each in nearest if each in texts), "")

@@ -35,7 +35,7 @@ BRAND_COLOR = env.color("BRAND_COLOR", default="")
 _site = urlsplit(SITE_URL)
 _host = in_ascii("SITE_URL", _site.hostname or "")
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or [
-    f"[{_host}]" if ":" in _host else _host,  # as a Host header has an IPv6 address
+    f"[{_host}]" if ":" in _host else _host,  # in brackets, as a Host header has an IPv6 address
     *(["localhost", "127.0.0.1"] if DEBUG else []),
 ]
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
@@ -237,16 +237,16 @@ if django.VERSION < (6, 1):
 MAIL_SERVICES = sorted({route.service for route in MAIL_ROUTES if route.service})  # those of django-anymail
 EMAIL_WEBHOOK_SECRET = env.webhook_secret("EMAIL_WEBHOOK_SECRET")
 ANYMAIL: dict[str, Any] = {"REQUESTS_TIMEOUT": mail_urls.API_TIMEOUT, "WEBHOOK_SECRET": EMAIL_WEBHOOK_SECRET}
-for _route in reversed(MAIL_ROUTES):  # of one service twice, EMAIL_URL's settings count
+for _route in reversed(MAIL_ROUTES):  # if both use the same service, EMAIL_URL's settings win
     ANYMAIL |= _route.anymail
 MAIL_WEBHOOKS = [name for name in MAIL_SERVICES if mail_urls.can_report(name, ANYMAIL)]
 INSTALLED_APPS += ["anymail"] if MAIL_SERVICES else []
-EMAIL_MAX_CONNECTIONS = env.int("EMAIL_MAX_CONNECTIONS", default=16)  # of one worker process, one for each thread
+EMAIL_MAX_CONNECTIONS = env.int("EMAIL_MAX_CONNECTIONS", default=16)  # in each worker process: one for each thread
 SMTP_TIMEOUT = 10  # seconds a reply may take; the end of DATA may take longer
 FROM_EMAILS = env.senders("DEFAULT_FROM_EMAIL", names=SITE_NAMES, host=_host)
 DEFAULT_FROM_EMAIL = next(iter(FROM_EMAILS.values()))
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
-DKIM_SELECTOR = env.str("DKIM_SELECTOR", default="")  # of the key by which the mail server signs, for the doctor
+DKIM_SELECTOR = env.str("DKIM_SELECTOR", default="")  # of the mail server's signing key, for the doctor
 REPLY_TO_EMAILS = env.mail_addresses("EMAIL_REPLY_TO")
 EMAIL_REPLY_TO = next(iter(REPLY_TO_EMAILS.values()), "")  # in languages that have none of their own
 EMAIL_HELO = env.helo("EMAIL_HELO", host=_host)  # "" is smtplib's default

@@ -161,7 +161,7 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
             user.terms, user.terms_accepted_at = terms, user.activated_at if terms else None
             user.save()
             transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
-    except IntegrityError as error:  # of `username_key`: the address's row was locked
+    except IntegrityError as error:  # by `username_key`; `email` can't collide, as its row is locked
         raise UsernameTaken from error
     return user
 

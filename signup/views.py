@@ -297,6 +297,6 @@ def _readable(path: str) -> str:
 def _next_page(request: HttpRequest) -> str:
     """The page to go to afterwards, if it is one of this site's."""
     asked = request.POST.get("next") or request.GET.get("next") or ""
-    target = iri_to_uri(asked)  # as long as it is in the cookie
+    target = iri_to_uri(asked)  # the form, and the length, that the cookie will hold
     safe = url_has_allowed_host_and_scheme(asked, allowed_hosts=None, require_https=request.is_secure())
     return target if safe and target.startswith("/") and len(target) <= NEXT_LENGTH else ""

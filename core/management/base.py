@@ -84,7 +84,7 @@ class Command(BaseCommand):
             return parser
 
     def run_from_argv(self, argv: list[str]) -> None:
-        with translation.override(language()):  # of what is wrong with the arguments
+        with translation.override(language()):  # for errors in the arguments, among them --lang itself
             try:
                 super().run_from_argv(argv)
             except KeyboardInterrupt:

@@ -18,7 +18,14 @@ from django.views.decorators.http import require_safe
 
 from signup import statistics
 
-MAIL_STATES = ("sent", "waiting", "failed", "bounced", "complained", "expired")
+MAIL_STATES = {
+    "sent": _("sent"),
+    "waiting": _("waiting"),
+    "failed": _("failed"),
+    "bounced": _("bounced"),
+    "complained": _("reported as spam"),
+    "expired": _("expired"),
+}
 LEFT, RIGHT, TOP, BOTTOM = 52, 750, 12, 200  # of a plot in its view box, 760 × 230
 SHORTEST, LONGEST = 0.1, 7_200.0  # seconds: where the scale of waits begins, and where it ends at the latest
 TICKS = [(0.1, _("0.1 s")), (1, _("1 s")), (10, _("10 s")), (60, _("1 min")), (600, _("10 min")), (3_600, _("1 h"))]
@@ -50,6 +57,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "steps": steps[::-1],
         "waits": line_chart({name: [wait[name] for wait in waits] for name in ("median", "p95")}, labels),
         "wait_rows": [wait for wait in reversed(waits) if wait["median"] is not None],
+        "mail_states": MAIL_STATES,
         "domains": [(domain, _stacked(domain)) for domain in statistics.domains(hours[0])],
         "limits": _bars(statistics.limits(hours[0])),
         "languages": _bars(statistics.languages(hours[0])),

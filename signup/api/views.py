@@ -31,7 +31,7 @@ class Call(APIView):
     """A call with a token."""
 
     http_method_names = ["get", "head", "post"]
-    password_methods: tuple[str, ...] = ()  # those that take the account's password, and count as a sign-in
+    password_methods: tuple[str, ...] = ()  # those that take an account's password, and count as a sign-in
     get_language = staticmethod(problems.accepted_language)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -151,6 +151,8 @@ class Users(OpenCall):
 
 
 class Login(OpenCall):
+    password_methods = ("POST",)
+
     @extend_schema(
         operation_id="sign_in",
         summary=_("Sign in"),
@@ -161,7 +163,6 @@ class Login(OpenCall):
     )
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        limits.count_sign_in(request)
         serializer = serializers.SignInSerializer(data=request.data, context={"request": request})
         serializer.is_valid(raise_exception=True)
         issued = _sign_in(request, serializer.form.get_user())
