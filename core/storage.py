@@ -6,9 +6,14 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class StaticFilesStorage(CompressedManifestStaticFilesStorage):
-    """Names with a hash for collected files. Others keep their names, as all do in a checkout: none is collected."""
+    """
+    Names with a hash for collected files. Others keep their names, as all do in a checkout: none is collected. So does
+    every file of the demo, which serves the sources even where some were collected.
+    """
 
     def stored_name(self, name: str) -> str:
+        if settings.DEMO:
+            return name
         try:
             return str(super().stored_name(name))
         except ValueError:  # not in the manifest
