@@ -13,6 +13,7 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, resolve_url
 from django.urls import reverse, reverse_lazy
+from django.utils import translation
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -88,7 +89,8 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
 
     def get_success_message(self, cleaned_data: dict[str, Any]) -> Any:
         if self.post_reset_login:
-            return _("Your password is changed. You're signed in")
+            with translation.override(languages.supported(self.user.language) or languages.active()):  # the next page's
+                return str(_("Your password is changed. You're signed in"))
         return _("Your password is changed. Sign in with it")
 
     def form_valid(self, form: Any) -> HttpResponse:

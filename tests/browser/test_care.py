@@ -377,6 +377,23 @@ def test_a_waiting_page_learns_that_another_browser_finished(open_page: OpenPage
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+def test_a_waiting_page_follows_the_link_that_was_opened_beside_it(open_page: OpenPage, demo_data: Path) -> None:
+    """It goes on to the next step, where it would say for ever how the mail was when the link was opened."""
+    page = open_page()
+    ask(page, "beside@example.com")
+    read_code(page, "beside@example.com")
+    beside = page.context.new_page()
+    beside.goto("/demo/inbox/")
+    beside.locator("tr", has_text="beside@example.com").get_by_role("link").click()
+    beside.locator("pre a", has_text="/signup/link/").click()
+    expect(beside.get_by_text("beside@example.com is confirmed")).to_be_visible()
+    row = (
+        "UPDATE worker_delivery SET state = 'pending', attempts = 2, next_attempt_at = '2999-01-01' WHERE recipient = ?"
+    )
+    change_row(demo_data, row, "beside@example.com")
+    expect(page.get_by_label("Username", exact=True)).to_be_focused(timeout=20_000)
+
+
 def test_what_is_typed_is_checked_on_the_way(open_page: OpenPage) -> None:
     """A username that is taken or malformed, a password that is common; the words are the server's."""
     page = open_page()

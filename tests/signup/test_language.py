@@ -14,6 +14,7 @@ from django.utils import translation
 from core import languages
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_user, text_of
+from tests.signup.test_accounts import reset_form
 from tests.steps import ask, deliver, verify
 from worker import messages
 from worker.models import Delivery
@@ -177,6 +178,17 @@ def test_a_switch_during_a_sign_up_goes_for_what_follows(client: Client, frozen_
     assert [each.language for each in Delivery.objects.order_by("pk")] == ["en", "ko"]
     verify(client, sign_up)
     assert User.objects.get().language == "ko"
+
+
+@pytest.mark.parametrize(("account", "code"), [("zh-hans", "zh-hans"), ("", "de")])
+def test_a_reset_is_confirmed_in_the_language_of_the_page_that_says_so(client: Client, account: str, code: str) -> None:
+    """The account's, once signed in; whatever the form was in."""
+    user = make_user(language=account)
+    path = reset_form(client, user)
+    client.cookies[settings.LANGUAGE_COOKIE_NAME] = "de"
+    page = client.post(path, {"password": "correct horse b"}, follow=True)
+    assert page.headers["Content-Language"] == code
+    assert said(code, "Your password is changed. You're signed in") in text_of(page)
 
 
 def test_a_mail_to_an_account_is_in_the_accounts_language(client: Client) -> None:

@@ -152,7 +152,8 @@ if (delivery) {
         // Another page, unless somebody is typing here.
         if (["failed", "bounced", "proven", "finished", "unknown"].includes(state) && !isTyping()) return location.replace(delivery.dataset.page);
         const page = new DOMParser().parseFromString(await (await fetch(delivery.dataset.page)).text(), "text/html");
-        const now = page.querySelector("#delivery");
+        const now = page.querySelector("#delivery");  // none in the next step, which a link opened in this browser leads to
+        if (!now && !isTyping()) return location.replace(delivery.dataset.page);
         for (const old of now ? all("[data-news]", delivery) : []) {
           old.innerHTML = now.querySelector(`[data-news=${old.dataset.news}]`)?.innerHTML ?? "";
         }
