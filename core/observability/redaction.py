@@ -9,9 +9,10 @@ from typing import Any
 from django.conf import settings
 
 _TOKENS = re.compile(r"(/(?:signup/(?:link|mute)|password-reset/[^/\s\"]+|api/captchas)/)[^/\s\"?]{6,}")
-_CHAR = r"[^\s@<>\"'(),:;\\\[\]{}=/]"
-# The user and password of a URL, or an email address. A match starts a word, so that a long word is read only once.
-_ADDRESS = re.compile(rf"(?P<url>://)[^\s@/\"]*@|(?<!{_CHAR}){_CHAR}+@(?P<domain>{_CHAR}+\.[\w-]*[^\W_])")
+_PASSWORD = re.compile(r"://[^\s@/\"]*@")  # of a URL, with its user
+_CHAR = r"[^\s@<>\"'(),:;\\\[\]{}=/…]"
+# A match starts a word, so that a long word is read only once.
+_ADDRESS = re.compile(rf"(?<!{_CHAR}){_CHAR}+@(?P<domain>{_CHAR}+\.[\w-]*[^\W_])")
 _HOST = socket.gethostname()
 
 
@@ -28,6 +29,7 @@ def pseudonym_of_address(address: str) -> str:
 
 def scrub(text: str) -> str:
     """Return a text without the tokens of links and the passwords of URLs, and with pseudonyms for addresses."""
+    text = _PASSWORD.sub("://…@", text)  # first, as a password may have escapes too
     text = text.replace("%40", "@").replace("%2F", "/")  # as a query has them
     if "/" not in text and "@" not in text:
         return text  # most texts have neither
@@ -46,8 +48,6 @@ def scrub_all(value: Any) -> Any:
 
 
 def _hidden(match: re.Match[str]) -> str:
-    if match["url"]:
-        return "://…@"
     if match["domain"] == _HOST:
         return match[0]  # a Celery worker's name
     return pseudonym_of_address(match[0]) if settings.configured else "…"  # gunicorn's master has no settings

@@ -25,6 +25,8 @@ from core.observability.redaction import pseudonym_of_address, scrub, scrub_all
         ("POST /api/captchas/ 202", "POST /api/captchas/ 202"),
         ("/password-reset/done/ /signup/verify/", "/password-reset/done/ /signup/verify/"),
         ("redis://user:hunter2@redis.example.com:6379/0", "redis://…@redis.example.com:6379/0"),
+        ("postgres://user:hunter%402@db/x?a=%40", "postgres://…@db/x?a=@"),
+        ("amqp://user:hunter%2F2@rabbit/", "amqp://…@rabbit/"),
         ("smtp://127.0.0.1:25 a@b, 5 @ 3.50", "smtp://127.0.0.1:25 a@b, 5 @ 3.50"),
     ],
 )
