@@ -205,6 +205,14 @@ def test_a_long_name_and_a_long_sender_fit_a_small_phone(show: Show, language: s
     look_at(page, "long_names", language, 320)
 
 
+def test_the_longest_code_fits_a_small_phone(show: Show) -> None:
+    """In its mail, in one piece."""
+    with override_settings(CAPTCHA_LENGTH=10):
+        page = show(html_of("mail_code", "en"))
+    look_at(page, "mail_long_code", "en", 320)
+    assert page.locator(".code").bounding_box()["height"] < 72
+
+
 def test_the_menu_of_languages_fits_a_small_phone(show: Show) -> None:
     """One row beside the name at 320 pixels; open, it moves nothing and can be read to its end."""
     page = show(html_of("login", "pt-br"))
