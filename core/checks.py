@@ -59,7 +59,7 @@ def deployment(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
     if in_memory or "sqlite" in settings.DATABASES["default"]["ENGINE"]:
         text = _("SQLite, and memory:// in place of Redis, are for trying out on one machine")
         hint = _("Set DATABASE_URL, REDIS_URL and CELERY_BROKER_URL to servers that all processes share")
-        yield checks.Warning(text, hint=hint, id="doorcode.W010")
+        yield checks.Warning(text, hint=hint, id="doorcode.W011")
     if not (settings.LIMIT_GUESSES_ADDRESS and settings.LIMIT_GUESSES_SITE):
         hint = _("Unset LIMIT_GUESSES_ADDRESS and LIMIT_GUESSES_SITE to have their defaults back")
         yield checks.Warning(_("Wrong guesses at codes have no limit"), hint=hint, id="doorcode.W006")

@@ -88,8 +88,8 @@ def deployed(settings, monkeypatch) -> None:
         ("MAIL_SERVICES", ["mailgun", "sparkpost"], ["doorcode.W009"]),
         ("MAIL_SERVICES", ["mailgun"], []),
         ("DEMO", True, ["doorcode.W005"]),
-        ("REDIS_URL", "memory://", ["doorcode.W010"]),
-        ("CELERY_BROKER_URL", "memory://localhost/", ["doorcode.W010"]),
+        ("REDIS_URL", "memory://", ["doorcode.W011"]),
+        ("CELERY_BROKER_URL", "memory://localhost/", ["doorcode.W011"]),
         ("LIMIT_GUESSES_ADDRESS", [], ["doorcode.W006"]),
         ("LIMIT_GUESSES_SITE", [], ["doorcode.W006"]),
     ],
@@ -103,7 +103,7 @@ def test_settings_for_ones_own_machine_are_deployment_warnings(settings, deploye
 def test_sqlite_in_production_is_warned_of(settings, deployed, monkeypatch) -> None:
     """As where the file of DATABASE_URL_FILE is empty."""
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.sqlite3")
-    assert warnings() == ["doorcode.W010"]
+    assert warnings() == ["doorcode.W011"]
 
 
 def test_https_behind_a_trusted_proxy_redirects_once(settings, deployed) -> None:
