@@ -226,11 +226,11 @@ class Env(environ.Env):  # type: ignore[misc]
             # The name to look for in the certificate: None stands for that of the URL.
             return server, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **authority}, {}
         if url.startswith("sentinel"):  # sentinel://one:26379;sentinel://two:26379?master_name=…
+            tls = {"ssl_cert_reqs": "required", **tls} if tls else {}
+            # One that doesn't answer is passed over at once: redis-py would ask it four times, up to seconds apart.
+            once = {"retry": None, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
             master = {"master_name": options.get("master_name", "mymaster")}
-            if not tls:
-                return server, False, master
-            tls = {"ssl_cert_reqs": "required", **tls}
-            return server, tls, {**master, "sentinel_kwargs": {"ssl": True, **tls}}
+            return server, tls or False, {**master, "sentinel_kwargs": {**once, "ssl": bool(tls), **tls}}
         return url, False, {}
 
     def mail_routes(self, var: str, default: str) -> list[mail_urls.Route]:

@@ -15,7 +15,7 @@ BASE = "en"  # the language of the sources, shown where a translation is missing
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
     """Return the languages in locale/languages.toml by their code, in the form of Django's LANG_INFO."""
-    entries = tomllib.loads(path.read_text())
+    entries = tomllib.loads(path.read_text("utf-8"))
     return {code: {"code": code, "bidi": False, "draft": False, **entry} for code, entry in entries.items()}
 
 

@@ -69,7 +69,7 @@ def read(var: str, url: str) -> Route:
     scheme, _plus, service = parts.scheme.partition("+")
     if scheme == "anymail" and service in SERVICES:
         return _service(var, SERVICES[service], parts)
-    if parts.scheme not in SMTP or not parts.hostname or parts.path.strip("/") or parts.fragment:
+    if parts.scheme not in SMTP or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
         raise _refusal(var)
     options = {
         "host": parts.hostname,

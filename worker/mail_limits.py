@@ -29,7 +29,8 @@ MINUTE = timedelta(minutes=1)  # the mails of each are a row of SiteMails
 AT_ONCE = 2
 NEWCOMERS = 2
 NEWCOMER_SHARE = 24
-PUT_OFF = 1_000  # rows of a mailbox in one statement; the next claim sees the rest
+# Rows of a mailbox from which one is chosen, and that one statement puts off; the next claim sees the rest.
+CONSIDERED, PUT_OFF = 50, 1_000
 # By how much another machine's clock may be ahead. Later mails were sent by a clock that was set back since; counted,
 # they would stop all others for as long.
 AHEAD = timedelta(minutes=1)
@@ -153,15 +154,11 @@ def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
 
 
 def _next_wanted(rows: DeliveryQuerySet, at: datetime) -> Delivery | None:
-    """The first of these that is wanted and not held back; one that is not wanted leaves the outbox."""
-    while delivery := rows.first():
-        suppression.mark([delivery], at=at)
-        if delivery.is_wanted and not delivery.is_held_back:
-            break
-        if not delivery.is_wanted:
-            Delivery.objects.filter(pk=delivery.pk).supersede()
-        rows = rows.exclude(pk=delivery.pk)
-    return delivery
+    """The first of these that is wanted and not held back; those that are not wanted leave the outbox."""
+    first = list(rows[:CONSIDERED])
+    suppression.mark(first, at=at)
+    Delivery.objects.filter(pk__in=[each.pk for each in first if not each.is_wanted]).supersede()
+    return next((each for each in first if each.is_wanted and not each.is_held_back), None)
 
 
 def site_room(limit: MailLimit, *, at: datetime) -> int | None:

@@ -6,6 +6,7 @@ import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from typing import Any
 
 from django.conf import settings
@@ -84,6 +85,8 @@ class Command(BaseCommand):
             return parser
 
     def run_from_argv(self, argv: list[str]) -> None:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # LANG=en_US is Latin-1; Python's stderr does the like by itself
         with translation.override(language()):  # for errors in the arguments, among them --lang itself
             try:
                 super().run_from_argv(argv)

@@ -3,6 +3,7 @@
 import argparse
 import io
 import re
+import subprocess
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ from django.db import InterfaceError, InternalError, OperationalError, Programmi
 
 from core.management import base
 from tests.factories import ALICE
-from tests.servers import ROOT
+from tests.servers import ENVIRONMENT, ROOT
 
 APPS = ("core", "verification", "worker", "signup")
 COMMANDS = {name: app for name, app in get_commands().items() if app in APPS}
@@ -164,3 +165,11 @@ def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch) -> None:
         with pytest.raises(SystemExit) as ended:
             command.run_from_argv(["manage.py", name, *given])
         assert ended.value.code == 130
+
+
+def test_a_character_that_the_terminal_lacks_ends_no_command() -> None:
+    """LANG=en_US without .UTF-8 is Latin-1."""
+    env = {**ENVIRONMENT, "PYTHONIOENCODING": "latin-1", "DEBUG": "true"}
+    command = [sys.executable, "manage.py", "preview_mail", "code", "--lang", "zh-hans"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True)
+    assert (done.returncode, done.stdout.splitlines()[0][:9]) == (0, b"Subject: ")

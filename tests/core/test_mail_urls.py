@@ -69,6 +69,8 @@ def test_amazon_ses_has_a_region_and_may_have_keys() -> None:
         "smtp://mail.example.com:x",
         "smtp://user:pa/ss@mail.example.com",
         "smtp://user:pa#ss@mail.example.com",
+        "smtp://user:12?ss@mail.example.com",
+        "smtp://mail.example.com:587/?tls=True",
         "anymail+nobody://key@",
         "anymail+mailjet://:secret@",
         "anymail+postmark://%20token@",

@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from importlib.util import find_spec, module_from_spec
 from typing import Any
 from unittest.mock import patch
@@ -11,6 +13,8 @@ from unittest.mock import patch
 import pytest
 from django.conf import global_settings
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Connection
+from kombu.exceptions import OperationalError
 
 from tests.attacks.conftest import DEFAULTS
 from tests.servers import ENVIRONMENT, ROOT
@@ -292,11 +296,32 @@ def test_whatever_sets_django_up_refuses_to_start(name: str, value: str) -> None
     assert name in done.stderr
 
 
+def test_a_start_does_not_depend_on_the_encoding_of_the_locale() -> None:
+    """It is GB18030 on some Chinese machines, where a file in UTF-8 could not be read; here it is ASCII."""
+    env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-X", "utf8=0", "-c", "import core.wsgi"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_sentinels_name_their_master() -> None:
     """In the URL's query."""
     url = "sentinel://one:26379;sentinel://two:26379?master_name=main"
     broker, options = load("CELERY_BROKER_URL", "CELERY_BROKER_TRANSPORT_OPTIONS", **GOOD, CELERY_BROKER_URL=url)
     assert (broker, options["master_name"]) == ("sentinel://one:26379;sentinel://two:26379", "main")
+
+
+@pytest.mark.parametrize("tls", ["", "?ssl_cert_reqs=required"])
+def test_a_frozen_sentinel_holds_a_visitor_up_for_half_a_second(tls: str) -> None:
+    """redis-py would ask it again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        url = f"sentinel://127.0.0.1:{frozen.getsockname()[1]}{tls}"
+        names = ("CELERY_BROKER_URL", "CELERY_BROKER_USE_SSL", "CELERY_BROKER_TRANSPORT_OPTIONS")
+        broker, ssl, options = load(*names, **GOOD, CELERY_BROKER_URL=url)
+        begun = time.monotonic()
+        with Connection(broker, ssl=ssl, transport_options=options) as connection, pytest.raises(OperationalError):
+            connection.default_channel.close()
+    assert time.monotonic() - begun < 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from core import mail_urls
 from core.health import registry
 from core.health.registry import Check, State
 from tests.worker.sink import Sink
+from worker.smtp import DEADLINE
 
 NAMES = {
     *("database", "migrations", "redis", "broker", "workers", "sweeper", "waiting_mails", "mails", "mail_server"),
@@ -64,3 +65,12 @@ def test_options_reach_their_checks(monkeypatch, capsys, settings) -> None:
         assert len(sink.parsed("ops@example.com")) == 1
     finally:
         sink.close()
+
+
+def test_each_mail_server_has_its_time_for_the_test_mail(monkeypatch, settings) -> None:
+    """The first may take all of it before it fails."""
+    settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", f"smtp://{name}.example.com") for name in ("one", "two")]
+    limits: list[float] = []
+    monkeypatch.setattr(registry, "run", lambda checks, limit: limits.append(limit) or iter(()))
+    call_command("doctor", "--send-to", "ops@example.com")
+    assert limits[0] > 2 * DEADLINE

@@ -178,6 +178,24 @@ def test_a_superseded_mail_takes_no_place(frozen_clocks: FrozenClock) -> None:
     assert over.state == Delivery.State.EXPIRED
 
 
+def test_a_pile_of_mails_that_nobody_wants_holds_no_claim_up(
+    frozen_clocks: FrozenClock, django_assert_max_num_queries
+) -> None:
+    """A stranger asked for a mailbox all day, and a day later all of it is over at once."""
+    post(), go()
+    over = make_captcha()
+    for _ in range(150):
+        make_delivery(over, network="stranger")
+    CaptchaModel.objects.update(generation=2)
+    frozen_clocks.move(minutes=2)
+    mine = post()
+    with django_assert_max_num_queries(40):
+        assert [each.pk for each in outbox.claim(limit=50)] == [mine.pk]
+    frozen_clocks.move(hours=24)
+    assert [outbox.claim(limit=50) for _ in range(3)] == [[]] * 3
+    assert not Delivery.objects.filter(state=Delivery.State.PENDING).exists()
+
+
 def test_what_is_held_back_takes_no_place(frozen_clocks: FrozenClock) -> None:
     """A muted or suppressed address, and a reset where there is no account: nothing is sent, so nothing is counted."""
     make_muted(), [post() for _ in range(4)]

@@ -306,7 +306,7 @@ EDGES = [
     defect(
         67,
         "Connections to sentinels have no TLS",
-        Edit("core/env.py", '"sentinel_kwargs": {"ssl": True, **tls}', '"sentinel_kwargs": {}'),
+        Edit("core/env.py", '{**once, "ssl": bool(tls), **tls}', "once"),
         "test_edges.py::test_67_a_server_with_a_strange_certificate_gets_no_word[sentinel]",
     ),
     defect(

@@ -11,7 +11,7 @@ from core.health import registry
 from core.health.checks import proxies
 from core.health.registry import State
 from core.management import base
-from worker import health
+from worker import health, mailers
 from worker.smtp import DEADLINE
 
 
@@ -32,7 +32,7 @@ class Command(base.Command):
             checks["proxies"] = replace(checks["proxies"], check=partial(proxies, options["url"]))
         if options["send_to"]:
             checks["test_mail"] = registry.Check(partial(health.test_mail, options["send_to"]), _("test mail"))
-            limit = DEADLINE + 2
+            limit = len(mailers.every()) * DEADLINE + 2
         labels = {State.OK: _("ok"), State.WARNING: _("note"), State.FAILED: _("FAILED"), State.SKIPPED: _("skipped")}
         findings, problems = [], []
         for name, finding in registry.run(checks, limit=limit):
