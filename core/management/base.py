@@ -86,7 +86,7 @@ class Command(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # LANG=en_US is Latin-1; Python's stderr does the like by itself
+            sys.stdout.reconfigure(errors="replace")  # LANG=en_US is Latin-1; Python's stderr does so itself
         with translation.override(language()):  # for errors in the arguments, among them --lang itself
             try:
                 super().run_from_argv(argv)
