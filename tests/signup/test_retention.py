@@ -172,6 +172,16 @@ def test_the_task_says_what_it_did(frozen_clock: FrozenClock, caplog) -> None:
     assert CaptchaModel.objects.count() == 0
 
 
+def test_a_long_purge_is_not_begun_again() -> None:
+    """After visibility_timeout the broker repeats a message that is not acknowledged."""
+    from celery import current_app
+
+    from signup.tasks import purge as task
+
+    assert current_app.conf.task_acks_late
+    assert not task.acks_late
+
+
 def test_a_proof_whose_account_was_purged_still_registers() -> None:
     """It creates the account again."""
     from signup import services
