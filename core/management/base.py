@@ -118,9 +118,13 @@ class Command(BaseCommand):
         data = {"address": address, "in_logs": in_logs, **data}
         self.print_result(options, data, [*lines, _("In logs: %(hash)s") % {"hash": in_logs}])
 
+    def asks(self, options: dict[str, Any]) -> bool:
+        """Whether `confirm` asks: an operator at a terminal, and no script."""
+        return not options["yes"] and sys.stdin.isatty() and sys.stderr.isatty()
+
     def confirm(self, options: dict[str, Any], question: str) -> None:
-        """Ask an operator at a terminal; a script is not asked. Raises CommandError unless the answer is yes."""
-        if options["yes"] or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        """Ask before changing much. Raises CommandError unless the answer is yes."""
+        if not self.asks(options):
             return
         self.stderr.write(f"{question} [y/N] ", ending="")
         self.stderr.flush()

@@ -161,6 +161,15 @@ def test_a_dry_run_only_counts(frozen_clock: FrozenClock, capsys, monkeypatch) -
     assert not User.objects.exists()
 
 
+def test_a_script_that_is_not_asked_does_not_wait_for_a_count(monkeypatch) -> None:
+    """After months without a purge the database may give up counting, and then nothing would be deleted."""
+    calls: list[bool] = []
+    monkeypatch.setattr("signup.management.commands.purge.purge", lambda dry_run: calls.append(dry_run) or iter(()))
+    call_command("purge")
+    call_command("purge", "--yes")
+    assert calls == [False, False]
+
+
 def test_the_task_says_what_it_did(frozen_clock: FrozenClock, caplog) -> None:
     """In the log."""
     from signup.tasks import purge as task
@@ -170,6 +179,16 @@ def test_the_task_says_what_it_did(frozen_clock: FrozenClock, caplog) -> None:
     task()
     assert "purged users: 0" in caplog.text
     assert CaptchaModel.objects.count() == 0
+
+
+def test_a_long_purge_is_not_begun_again() -> None:
+    """After visibility_timeout the broker repeats a message that is not acknowledged."""
+    from celery import current_app
+
+    from signup.tasks import purge as task
+
+    assert current_app.conf.task_acks_late
+    assert not task.acks_late
 
 
 def test_a_proof_whose_account_was_purged_still_registers() -> None:
