@@ -28,7 +28,7 @@ demo: $(VENV)/.demo  ## the whole system on http://127.0.0.1:8000 (PORT=…)
 	@$(BIN)/python -m signup.demo --port $(PORT)
 
 test: install  ## the test suite; tests whose server the machine lacks are skipped, and named
-	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder --durations=15 $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=15 $(ARGS)
 
 coverage: install  ## the same, and which lines and branches it leaves out: it takes nearly twice as long
 	$(BIN)/coverage erase

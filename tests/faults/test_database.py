@@ -141,7 +141,7 @@ def test_an_outage_longer_than_a_lease_repeats_no_mail(redis: Redis, tmp_path: P
     """What was accepted meanwhile is recorded by its own worker, before another takes it for a dead one's."""
     mails, sink = 16, Deliberate()
     patch = {
-        "worker.outbox": {"LEASE": 4},
+        "worker.outbox": {"LEASE": 8},
         "worker.leases": {"RENEWAL": 1.0},
         "worker.sending": {"BATCH": 1},
         "worker.sweeper": {"INTERVAL": 0.1},
@@ -158,7 +158,7 @@ def test_an_outage_longer_than_a_lease_repeats_no_mail(redis: Redis, tmp_path: P
             wait_until(lambda: len(sink.mails) >= 8, "mails in hand")
             postgres.stop(signal.SIGINT)
             sink.go.set()
-            time.sleep(7)
+            time.sleep(11)
             postgres.start()
             states = "SELECT state, count(*) FROM worker_delivery GROUP BY state"
             wait_until(lambda: system.rows(states) == [("sent", mails)], "the last record", patience=60)
