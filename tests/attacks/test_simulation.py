@@ -38,11 +38,11 @@ def test_the_hijacks_at_all_addresses_stay_under_their_bound(frozen_clocks: Froz
 
 
 def test_honest_people_meet_no_limit(monkeypatch) -> None:
-    """A hundred of them, from one network: typos, slow mail, double clicks, two tabs, the back button."""
-    crowd = Crowd(people=100, seed=7)
+    """Two hundred of them, from one network: typos, slow mail, double clicks, two tabs, the back button."""
+    crowd = Crowd(people=200, seed=7)
     for name, stand_in in clocks.of_the_outbox().items():
         monkeypatch.setattr(name, stand_in)
     with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as clock:
         crowd.run(clock.shift)
     assert crowd.harmed == {}
-    assert crowd.done == 100
+    assert crowd.done == 200
