@@ -322,9 +322,11 @@ TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [_brand / "static"] if _brand and (_brand / "static").is_dir() else []
+# The demo serves the sources, even where some were collected.
+_static_files = "django.contrib.staticfiles.storage" if DEMO else "core.storage"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "core.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": f"{_static_files}.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True  # other files are served from their source folders
 warnings.filterwarnings("ignore", "No directory at", UserWarning)  # nothing is collected in a checkout

@@ -6,14 +6,9 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class StaticFilesStorage(CompressedManifestStaticFilesStorage):
-    """
-    Puts a hash into the names of collected files. Other files keep their names, as all files of a checkout do, and of
-    the demo, which serves the sources even where some were collected.
-    """
+    """Puts a hash into the names of collected files. Other files keep their names, as all files of a checkout do."""
 
     def stored_name(self, name: str) -> str:
-        if settings.DEMO:
-            return name
         try:
             return str(super().stored_name(name))
         except ValueError:  # not in the manifest

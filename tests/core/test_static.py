@@ -10,9 +10,9 @@ import pytest
 import requests
 from django.contrib.staticfiles import finders
 from django.test import Client
+from django.utils.module_loading import import_string
 
-from core.storage import StaticFilesStorage
-from tests.core.test_settings import GOOD
+from tests.core.test_settings import GOOD, load
 from tests.servers import ENVIRONMENT, copy_image, free_port, listens, process, wait_until
 
 FOREVER = "max-age=315360000, public, immutable"
@@ -84,9 +84,13 @@ def test_without_collectstatic_pages_have_their_files(db, client: Client, settin
             assert answer.status_code == 200
 
 
-def test_the_demo_serves_the_sources(image: Path, settings) -> None:
+def test_the_demo_serves_the_sources(image: Path) -> None:
     """It knows no hashed name, although files were collected in its folder, and perhaps long ago."""
-    collected = StaticFilesStorage(location=image / "staticfiles", base_url="/static/")
-    assert collected.url("doorcode/site.css") != "/static/doorcode/site.css"
-    settings.DEMO = True
-    assert collected.url("doorcode/site.css") == "/static/doorcode/site.css"
+
+    def url(**environment: str) -> str:
+        [storages] = load("STORAGES", **GOOD, **environment)
+        storage = import_string(storages["staticfiles"]["BACKEND"])
+        return storage(location=image / "staticfiles", base_url="/static/").url("doorcode/site.css")
+
+    assert url() != "/static/doorcode/site.css"
+    assert url(DEBUG="true", DEMO="true") == "/static/doorcode/site.css"
