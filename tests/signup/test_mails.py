@@ -121,6 +121,16 @@ def test_a_reset_mail_without_its_account_is_not_built() -> None:
         messages.build(Delivery(kind="password_reset", language="en"))
 
 
+def test_a_reset_link_goes_to_no_former_address() -> None:
+    """The mail waited while an operator changed the address, maybe because a stranger reads the old mailbox."""
+    alice = make_user()
+    waiting = make_delivery(kind="password_reset", user_id=alice.pk)
+    alice.email = "new@example.com"
+    alice.save()
+    with pytest.raises(messages.Unbuildable):
+        messages.build(Delivery.objects.get(pk=waiting.pk))
+
+
 def test_a_code_whose_key_is_gone_is_not_built(settings) -> None:
     """Its code could not be right."""
     delivery = make_delivery(make_captcha(accepted=False))
