@@ -65,7 +65,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "sent_minutes_ago": ago // 60,
         "minutes": math.ceil(sign_up.seconds_left / 60),
         "longer": sign_up.length > settings.CAPTCHA_LENGTH,
-        "sender": languages.sender(delivery.language),
+        "sender": languages.sender(""),  # the mail's own language would show that the address has an account
         "code_hint": ngettext(
             "%(n)d digit, from the email with the reference %(reference)s",
             "%(n)d digits, from the email with the reference %(reference)s",

@@ -14,6 +14,7 @@ from django.test import Client
 from core import clock
 from signup import services, visitor
 from signup.accounts import services as account_services
+from signup.models import User
 from tests.attacks import timing
 from tests.attacks.statistics import p_value
 from tests.factories import BOB, PASSWORD, FrozenClock, make_pending, make_user, right, text_of, wrong
@@ -91,6 +92,14 @@ def test_01_new_pending_and_registered_addresses_answer_alike(people, limited) -
     new, pending, registered = (journey(address) for address in people.values())
     assert new == pending == registered
     assert len(new) > 25
+
+
+def test_01_an_accounts_language_is_not_seen(people, limited, settings) -> None:
+    """Its mail is in that language, and each language may have a sender of its own."""
+    settings.FROM_EMAILS = {"en": "Site <en@example.com>", "fr": "Site <fr@example.com>"}
+    User.objects.filter(email=people["registered"]).update(language="fr")
+    assert journey(people["new"]) == journey(people["registered"])
+    assert set(Delivery.objects.values_list("language", flat=True)) == {"en", "fr"}
 
 
 @pytest.mark.redis
