@@ -151,7 +151,7 @@ def change(request: HttpRequest) -> HttpResponse:
         page.status_code = 400
         return page
     address = form.cleaned_data["new_email"]
-    once = codes.handle_for("", old.handle, address)  # for a double click; no page's `once` is empty
+    once = visitor.handle_for(old.handle, address)
     return _request_code(request, visitor, address, once=once, next_page=visitor.held[old.handle].next)
 
 

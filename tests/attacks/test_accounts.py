@@ -407,6 +407,18 @@ def test_64_links_end_no_sign_up_that_was_begun_here(client: Client, proven: boo
     assert verify(client, sign_up, captcha="" if proven else right(sign_up)).status_code == 303
 
 
+def test_64_nobody_shares_a_request_that_another_address_made(client: Client) -> None:
+    """Eve lured Alice onto a link of her own sign-up. Alice changes its address to hers, and so does Eve."""
+    eve = Client()
+    for browser in (eve, client):
+        browser.get("/signup/")
+    client.get(link_to(ask(eve, BOB)))
+    for browser in (client, eve):
+        browser.post("/signup/change/", {"email": BOB, "new_email": ALICE})
+    assert CaptchaModel.objects.filter(address=ALICE).count() == 2
+    assert entries_of(client)[0][0] not in [handle for handle, *_rest in entries_of(eve)]
+
+
 @pytest.mark.parametrize("way", ["code", "link"])
 def test_64_a_strangers_mail_to_the_same_address_spoils_nothing(client: Client, way: str) -> None:
     """
