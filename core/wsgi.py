@@ -21,12 +21,16 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
 
 def bound_headers(environ: dict[str, Any]) -> None:
-    """Empty each header, and the query, that is too long: it counts as not sent."""
+    """Empty each header, and the query, that is too long or would be a server error: it counts as not sent."""
     limits = {"QUERY_STRING": lengths.QUERY, **lengths.HEADERS}
     for name, value in environ.items():
         limit = limits.get(name, lengths.HEADER if name.startswith("HTTP_") else None)
         if limit is not None and len(value) > limit:
             environ[name] = ""
+    if "*" in environ.get("CONTENT_TYPE", ""):  # a parameter in an encoding (RFC 2231), which Django may not know
+        environ["CONTENT_TYPE"] = ""
+    if r"\000" in environ.get("HTTP_COOKIE", ""):  # a NUL, as a cookie in quotes has it: PostgreSQL has no such text
+        environ["HTTP_COOKIE"] = ""
 
 
 def _read_chunked_body(environ: dict[str, Any]) -> None:

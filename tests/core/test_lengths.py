@@ -1,5 +1,6 @@
 """The bounds of headers and fields."""
 
+import pytest
 from django.http import QueryDict
 from django.test import Client
 
@@ -24,6 +25,21 @@ def test_a_header_that_is_too_long_counts_as_not_sent() -> None:
     changed = {name for name, value in environ.items() if value != before[name]}
     assert changed == {"HTTP_ACCEPT", "HTTP_X_STRANGE", "CONTENT_TYPE", "QUERY_STRING"}
     assert {environ[name] for name in changed} == {""}
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("CONTENT_TYPE", "text/plain; charset*=unknown''%41"),
+        ("CONTENT_TYPE", "text/plain; charset*=utf-8''%00"),
+        ("HTTP_COOKIE", r'sessionid="abcdefgh\000"'),
+    ],
+)
+def test_a_header_that_ends_in_a_server_error_counts_as_not_sent(header: str, value: str) -> None:
+    """Django raises before any of our code at a strange encoding, and PostgreSQL at a NUL in a session's key."""
+    environ = {header: value}
+    bound_headers(environ)
+    assert environ == {header: ""}
 
 
 def test_a_field_is_cut_to_what_every_form_still_refuses() -> None:
