@@ -302,10 +302,11 @@ def test_changepassword_without_an_answer_changes_nothing(monkeypatch, error: ty
 
 
 def test_changepassword_is_for_accounts_alone(typed: list[str]) -> None:
-    """Not for an unknown name, nor for an address that nobody has proven."""
+    """Not for an unknown name, one that is no text, nor an address that nobody has proven."""
     User.objects.create(email=ALICE, is_active=False)
     User.objects.create(email=BOB, is_staff=True)  # registered, and not proven
-    for name, error in (("nobody", "No account"), ("a@", "No account"), (ALICE, "No account"), (BOB, "not verified")):
+    unknown = ("nobody", "a@", ALICE, "\udcff")
+    for name, error in (*((each, "No account") for each in unknown), (BOB, "not verified")):
         typed[:] = [NEW, NEW]
         with pytest.raises(CommandError, match=error):
             call_command("changepassword", name)

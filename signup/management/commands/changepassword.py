@@ -24,7 +24,7 @@ class Command(base.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             user = User.objects.get_by_natural_key(options["username"])
-        except (User.DoesNotExist, ValidationError) as error:
+        except (User.DoesNotExist, ValidationError, UnicodeError) as error:
             raise CommandError(_("No account has this email address or username")) from error
         try:
             first, second = (getpass.getpass(f"{label}: ") for label in (_("New password"), _("The same again")))
