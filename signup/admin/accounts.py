@@ -40,6 +40,13 @@ class AccountForm(forms.ModelForm):
         fields = ("email", "username")  # the fieldsets of each page name its own
         field_classes: ClassVar = {"email": AddressField, "username": UsernameField}
 
+    def clean_email(self) -> str:
+        """Delete the pending row of a sign-up that was begun with this address: it needs none, see `register`."""
+        email: str = self.cleaned_data["email"]
+        for begun in User.objects.pending().select_for_update().filter(email=email).exclude(pk=self.instance.pk):
+            begun.delete()  # locked as pending: an account that is activated meanwhile stays
+        return email
+
     def clean_username(self) -> str | None:
         username: str = self.cleaned_data.get("username") or ""
         if not username:
@@ -56,12 +63,6 @@ class AccountCreationForm(AccountForm, auth_forms.AdminUserCreationForm):  # typ
         self.fields["username"].required = True
         for name in ("email", "username"):  # the browser would offer the operator's own
             self.fields[name].widget.attrs["autocomplete"] = "off"
-
-    def clean_email(self) -> str:
-        """Take over a sign-up that somebody began with this address."""
-        email: str = self.cleaned_data["email"]
-        self.instance = User.objects.pending().select_for_update().filter(email=email).first() or self.instance
-        return email
 
 
 class AccountChangeForm(AccountForm, auth_forms.UserChangeForm):

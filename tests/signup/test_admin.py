@@ -28,6 +28,7 @@ from tests.factories import (
     text_of,
     wrong,
 )
+from tests.steps import ask, verify
 from verification import codes, services
 from verification.models import CaptchaModel
 from verification.states import CodeMismatch
@@ -271,6 +272,17 @@ def test_an_operator_takes_over_a_begun_sign_up(admin: Client) -> None:
     assert User.objects.filter(email__in=[ALICE, BOB], is_active=True).count() == 2
     with pytest.raises(CommandError, match="That username is taken"):
         call_command("createsuperuser", "--noinput", email="c@example.com", username="ALICE", stdout=StringIO())
+
+
+def test_an_account_gets_an_address_with_which_a_sign_up_was_begun(admin: Client) -> None:
+    """As by its owner, who lost the old mailbox and tried to sign up before asking for help. Its code opens nothing."""
+    alice, client = make_user(), Client()
+    sign_up = ask(client, BOB)
+    fields = {"email": BOB, "username": "alice", "language": "", "is_active": "on"}
+    assert admin.post(f"/admin/signup/user/{alice.pk}/change/", fields).status_code == 302
+    alice.refresh_from_db()
+    assert alice.email == BOB
+    assert "already registered" in text_of(verify(client, sign_up, username="bob"))
 
 
 def test_logs_cannot_be_edited(admin: Client) -> None:
