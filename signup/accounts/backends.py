@@ -46,14 +46,12 @@ class EmailOrUsernameBackend(ModelBackend):
 def _counters(request: HttpRequest, name: str, user: User | None) -> list[tuple[ratelimit.Limit, str]]:
     """
     The limits that count a password, each with its key: the typed name and not the account, or the limits would show
-    which email belongs to which username. A browser that signed in to the account before has a counter of its own, so
-    that strangers can't lock the owner out.
+    which email belongs to which username. A browser that signed in to the account before has counters of its own, so
+    that strangers can't lock the owner out, not even from the same network.
     """
     device = Visitor(request).device_for(user)
-    return [
-        (limits.LOGIN_PAIR, f"{name}|{client_ip.client_network(request)}"),
-        (limits.LOGIN_ACCOUNT, f"{device}|{name}" if device else name),
-    ]
+    who = f"{device}|{name}" if device else name
+    return [(limits.LOGIN_PAIR, f"{who}|{client_ip.client_network(request)}"), (limits.LOGIN_ACCOUNT, who)]
 
 
 @cache

@@ -112,6 +112,18 @@ def test_a_distributed_guesser_cannot_lock_out_a_known_browser(client: Client) -
     assert sign_in(client, ALICE, network="9.9.9.9").status_code == 302
 
 
+def test_a_guesser_in_the_same_network_cannot_lock_out_a_known_browser(client: Client) -> None:
+    """As in a school, or behind the shared address of a mobile network. Guesses in that browser are limited too."""
+    make_user()
+    sign_in(client)
+    client.post("/logout/")
+    assert fail(6, network="1.2.3.4") == [400] * 5 + [429]
+    assert sign_in(Client()).status_code == 429
+    assert sign_in(client).status_code == 302
+    client.post("/logout/")
+    assert [sign_in(client, password="wrong").status_code for _ in range(6)] == [400] * 5 + [429]
+
+
 def test_the_browser_of_the_sign_up_is_known_too(client: Client) -> None:
     """It is the owner's."""
     verify(client, ask(client))
