@@ -304,7 +304,8 @@ def requeue(*, delivery_id: int) -> bool:
     freed = ended.update(
         state=State.PENDING,
         attempts=0,
-        created_at=clock.now(),
+        # The mail about a new password says when that was.
+        created_at=row.created_at if row.kind == Delivery.Kind.PASSWORD_CHANGED else clock.now(),
         admitted_at=Now(),
         next_attempt_at=Now(),
         tried_early_at=None,

@@ -52,6 +52,14 @@ def test_the_mail_of_an_older_code_becomes_another_mail() -> None:
     assert Delivery.objects.get().message_id != delivery.message_id
 
 
+def test_the_mail_about_a_new_password_still_says_when_that_was(frozen_clock: FrozenClock) -> None:
+    """And not when an operator sent it again."""
+    delivery = fail(make_delivery(kind="password_changed", user_id=make_user().pk))
+    frozen_clock.move(hours=5)
+    assert requeue(delivery_id=delivery.pk)
+    assert Delivery.objects.get().created_at == delivery.created_at
+
+
 def test_what_is_over_or_under_way_is_left_alone(frozen_clock: FrozenClock) -> None:
     """Sent, waiting, too old, proven, without its request, sent again since, unknown."""
     pending = make_delivery()
