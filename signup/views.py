@@ -122,6 +122,10 @@ def resend(request: HttpRequest) -> HttpResponse:
     sign_up = visitor.sign_up
     if sign_up is None or not visitor.is_about(sign_up):
         return _finished_or_lost(visitor, None)
+    held = visitor.held[sign_up.handle]
+    if not (held.own or sign_up.is_finished):  # a link brought it: whoever began it could use up its next code's tries
+        once = visitor.handle_for(held.handle, sign_up.address)
+        return _request_code(request, visitor, sign_up.address, once=once, next_page=held.next)
     try:
         resent = services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))
     except ResendTooSoon as error:

@@ -459,9 +459,13 @@ def test_64_when_the_strangers_link_is_over_the_own_code_is_right(
     assert verify(client, sign_up).status_code == 303
 
 
-def test_64_asking_again_goes_on_with_ones_own_request(client: Client, frozen_clock: FrozenClock) -> None:
+@pytest.mark.parametrize("form", ["signup", "signup_resend"])
+def test_64_asking_again_goes_on_with_ones_own_request(client: Client, frozen_clock: FrozenClock, form: str) -> None:
     """Never with one that a link brought: whoever asked for it could use up the tries of its code."""
     theirs = ask(Client())
     frozen_clock.move(seconds=700)
     client.get(link_to(theirs))
-    assert ask(client).pk != theirs.pk
+    assert client.post(reverse(form), {"email": ALICE}).status_code == 303
+    mine = accept()
+    assert mine.pk != theirs.pk
+    assert verify(client, mine).status_code == 303

@@ -215,7 +215,7 @@ def test_a_stranger_cannot_finish_what_the_owner_began(frozen_clock: FrozenClock
         owner.get(f"/signup/link/{sign_up.handle}.{'x' * 32 if way == 'forged link' else proof}/")
     if way == "stale link":
         Delivery.objects.update(state="sent")
-        assert owner.post("/signup/resend/").status_code == 303
+        assert stranger.post("/signup/resend/").status_code == 303
         sign_up = accept()
     code = "" if way == "link" else right(sign_up)
     assert "That username is taken" in text_of(verify(owner, sign_up, captcha=code, username="taken"))
