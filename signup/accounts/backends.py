@@ -2,7 +2,7 @@ import secrets
 from functools import cache
 from typing import Any
 
-from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
@@ -41,6 +41,9 @@ class EmailOrUsernameBackend(ModelBackend):
         for limit, key in counters:
             ratelimit.undo(limit, key=key)
         return user
+
+    # The same for async views, as ModelBackend's own looks up email addresses alone, and has no limits.
+    aauthenticate = BaseBackend.aauthenticate  # type: ignore[assignment]
 
 
 def _counters(request: HttpRequest, name: str, user: User | None) -> list[tuple[ratelimit.Limit, str]]:
