@@ -301,6 +301,20 @@ ACCOUNTS = [
         64,
         "Asking again uses a request again that a link brought",
         Edit("signup/visitor.py", "for held in self.held.values() if held.own}", "for held in self.held.values()}"),
-        "test_accounts.py::test_64_asking_again_goes_on_with_ones_own_request",
+        "test_accounts.py::test_64_asking_again_goes_on_with_ones_own_request[signup]",
+    ),
+    defect(
+        64,
+        "The button for another mail uses a request again that a link brought",
+        Edit(VIEWS, "if not (held.own or sign_up.is_finished):", "if False:"),
+        "test_accounts.py::test_64_asking_again_goes_on_with_ones_own_request[signup_resend]",
+    ),
+    defect(
+        64,
+        "The request for another address is derived from what everybody has who holds the old one",
+        Edit(
+            VIEWS, "once = visitor.handle_for(old.handle, address)", 'once = codes.handle_for("", old.handle, address)'
+        ),
+        "test_accounts.py::test_64_nobody_shares_a_request_that_another_address_made",
     ),
 ]

@@ -31,6 +31,12 @@ ENUMERATION = [
     ),
     defect(
         1,
+        "The page names the sender of the mail, which is in the account's language",
+        Edit("signup/progress.py", 'languages.sender("")', "languages.sender(delivery.language)"),
+        "test_enumeration.py::test_01_an_accounts_language_is_not_seen",
+    ),
+    defect(
+        1,
         "The API sends no reset to an address without an account, and so runs fewer statements",
         Edit(
             "signup/api/views.py",
