@@ -92,7 +92,7 @@ class LimitBody(MiddlewareMixin):
             refusal = 415  # some charsets decode to half surrogates, which are no text
         elif "HTTP_TRANSFER_ENCODING" in request.META:
             return error_page(request, 411)
-        elif length > lengths.body(request.path):
+        elif length > (lengths.body(request.path) or length):
             refusal = 413
         else:
             return None
@@ -106,8 +106,9 @@ class LimitFields(MiddlewareMixin):
     """Bound the fields of query and form before a view, or Django's own code, reads them."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        if request.path.startswith(lengths.WEBHOOKS):
-            return None  # a mail service's own form, behind its own password
+        # A mail service's own form, behind its own password, or one of another app: nothing of it may be cut.
+        if request.path.startswith(lengths.WEBHOOKS) or not lengths.is_ours(request.path):
+            return None
         request.GET = bound_fields(request.GET)  # type: ignore[assignment]
         try:
             request.POST = bound_fields(request.POST)  # type: ignore[assignment]

@@ -15,8 +15,9 @@ _django = get_wsgi_application()
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     bound_headers(environ)
-    if environ.get("wsgi.input_terminated") and "HTTP_TRANSFER_ENCODING" in environ:
-        _read_chunked_body(environ)
+    is_chunked = environ.get("wsgi.input_terminated") and "HTTP_TRANSFER_ENCODING" in environ
+    if is_chunked and (limit := lengths.body(environ["PATH_INFO"])):
+        _read_chunked_body(environ, limit)
     return _django(environ, start_response)
 
 
@@ -33,9 +34,9 @@ def bound_headers(environ: dict[str, Any]) -> None:
         environ["HTTP_COOKIE"] = ""
 
 
-def _read_chunked_body(environ: dict[str, Any]) -> None:
+def _read_chunked_body(environ: dict[str, Any], limit: int) -> None:
     """Read a body that came in chunks, and set the Content-Length that Django needs."""
-    limit, chunks = lengths.body(environ["PATH_INFO"]), environ["wsgi.input"]
+    chunks = environ["wsgi.input"]
     try:  # one byte over the limit is enough: core.middleware.LimitBody refuses it by its length
         body = chunks.read(limit + 1)
         if len(body) > limit:

@@ -69,6 +69,8 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         address, name = email_addresses.canonical(email), usernames.clean(username)
         if self.filter(username_key=usernames.key(name)).exists():
             raise ValidationError(_("That username is taken. Choose another"), code="username_taken")
+        if self.registered().filter(email=address).exists():
+            raise ValidationError(_("This email address is already registered"), code="email_registered")
         columns: dict[str, Any] = {"is_active": True, "activated_at": clock.now(), **extra}
         columns |= {"username": name, "password": make_password(password)}
         # Only a pending row is taken over, of a sign-up that somebody began with this address.

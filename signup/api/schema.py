@@ -6,6 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
+from django.urls import include, path
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.generators import SchemaGenerator
@@ -107,22 +108,27 @@ def _example(code: ErrorCode, status: int, language: str, body: Body) -> dict[st
         return Problem(code, status=status).members
 
 
-def postprocess(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Add the links: a postprocessing hook of drf-spectacular."""
-    for (path, status), links in _LINKS.items():
-        response = result["paths"][path]["post"]["responses"][status]
-        response["links"] = {name: {"operationId": name, **link} for name, link in links.items()}
-    for component in result["components"]["schemas"].values():
-        for field in component["properties"].values():
-            field.pop("x-spec-enum-id", None)  # drf-spectacular's own note for its hook of enumerations
-    return result
+class Generator(SchemaGenerator):
+    """Describes the calls of this API, and none of other apps in the project; adds which call may follow which."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options | {"patterns": [path("api/", include("signup.api.urls"))]})
+
+    def get_schema(self, request: Any = None, public: bool = False) -> dict[str, Any]:
+        result: dict[str, Any] = super().get_schema(request, public)
+        for (call, status), links in _LINKS.items():
+            response = result["paths"][call]["post"]["responses"][status]
+            response["links"] = {name: {"operationId": name, **link} for name, link in links.items()}
+        for component in result["components"]["schemas"].values():
+            for field in component["properties"].values():
+                field.pop("x-spec-enum-id", None)  # drf-spectacular's own note for its hook of enumerations
+        return result
 
 
 @cache
 def document(language: str) -> dict[str, Any]:
     with translation.override(language):
-        schema: dict[str, Any] = SchemaGenerator().get_schema(public=True)
-        return schema
+        return Generator().get_schema(public=True)
 
 
 @cache

@@ -22,14 +22,16 @@ from signup.accounts import services as account_services
 from signup.models import User
 
 from . import idempotency, problems, schema, serializers, tokens
-from .parsing import require_json
+from .parsing import StrictJSONParser, require_json
 from .problems import ErrorCode, Problem
-from .schema import errors
+from .schema import OperationSchema, errors
 
 
 class Call(APIView):
     """A call with a token."""
 
+    parser_classes = (StrictJSONParser,)
+    schema = OperationSchema()
     http_method_names = ["get", "head", "post"]
     password_methods: tuple[str, ...] = ()  # those that take an account's password, and count as a sign-in
     get_language = staticmethod(problems.accepted_language)
@@ -41,6 +43,9 @@ class Call(APIView):
         super().initial(request, *args, **kwargs)
         if request.method in UNSAFE:
             require_json(request)
+
+    def get_exception_handler(self) -> Any:
+        return problems.exception_handler
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         """There is one kind of response, so the Accept header is ignored (RFC 9110 §12.1)."""

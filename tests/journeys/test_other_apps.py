@@ -43,7 +43,7 @@ def test_a_new_account_is_known_to_the_app_at_once(site: System) -> None:
 
 @pytest.mark.redis
 def test_a_token_of_the_api_opens_the_calls_of_the_app(site: System) -> None:
-    """The account has a public id there; without a token the answer is as that of any call."""
+    """The account has a public id there; without a token the answer is 401."""
     register(site, "bob")
     given = {"username": "bob", "password": PASSWORD}
     signed_in = requests.post(f"{site.url}/api/login/", json=given, timeout=30).json()
@@ -52,7 +52,7 @@ def test_a_token_of_the_api_opens_the_calls_of_the_app(site: System) -> None:
     me = requests.get(f"{site.url}/api/users/me/", headers=headers, timeout=30)
     assert mine.json() == {"account": me.json()["id"], "club": "Newcomers"}
     refused = requests.get(f"{site.url}/clubs/mine/", timeout=30)
-    assert (refused.status_code, refused.headers["Content-Type"]) == (401, "application/problem+json")
+    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Token")
 
 
 @pytest.mark.redis

@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from core import clock
@@ -33,6 +34,17 @@ def test_queries_and_properties_agree(activated: bool, active: bool, staff: bool
     assert User.objects.proven().exists() == user.is_proven
     for operator in (User(), User(is_superuser=True)):
         assert User.objects.changeable_by(operator).exists() == user.is_changeable_by(operator)
+
+
+@pytest.mark.parametrize(
+    ("email", "username"), [(BOB.upper(), "bobby"), ("bobby@example.com", "BOB"), ("bob", "bobby")]
+)
+def test_an_account_that_code_cannot_make_is_a_failed_validation(email: str, username: str) -> None:
+    """Its address or username is taken, or none; the transaction around it goes on."""
+    User.objects.create_user(email=BOB, username="bob")
+    with pytest.raises(ValidationError):
+        User.objects.create_user(email=email, username=username, password="correct horse battery")
+    assert User.objects.count() == 1
 
 
 @pytest.mark.parametrize("only", [None, ["username"]], ids=["all", "named"])

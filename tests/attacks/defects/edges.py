@@ -229,8 +229,8 @@ EDGES = [
         "A body in chunks is left to Django, which reads none",
         Edit(
             "core/wsgi.py",
-            '    if environ.get("wsgi.input_terminated") and',
-            '    if environ.get("no.such.server") and',
+            '    is_chunked = environ.get("wsgi.input_terminated") and',
+            '    is_chunked = environ.get("no.such.server") and',
         ),
         "test_edges.py::test_54_a_body_in_chunks_is_read",
     ),

@@ -1,0 +1,93 @@
+"""What an app of somebody else's in the project keeps: the rules of Django and DRF. This module is its URLs."""
+
+from io import BytesIO, StringIO
+
+import pytest
+from django.core.management import call_command
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from core import lengths, urls, wsgi
+from core.urls import handler400, handler403, handler404, handler500  # noqa: F401 - Django looks for them here
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+
+
+class Item(serializers.Serializer[object]):
+    number = serializers.IntegerField(max_value=5)
+
+
+class Items(serializers.Serializer[object]):
+    items = Item(many=True)
+
+
+class Call(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+
+    def get(self, request: Request) -> Response:
+        raise PermissionDenied("Only on Mondays")
+
+    def post(self, request: Request) -> Response:
+        given = Items(data=request.data)
+        given.is_valid(raise_exception=True)
+        return Response(given.data)
+
+    def delete(self, request: Request) -> Response:
+        return Response(status=204)
+
+
+def form(request: HttpRequest) -> HttpResponse:
+    sizes = [len(text) for text in request.POST.getlist("text")], [file.size for file in request.FILES.getlist("file")]
+    return HttpResponse(repr(sizes))
+
+
+urlpatterns = [path("shop/form/", form), path("shop/call/", Call.as_view()), *urls.urlpatterns]
+
+
+def test_a_long_text_of_another_app_is_stored_whole(client: Client) -> None:
+    """And a file is taken: nothing of a form is cut or refused but by Django's own limits."""
+    photo = BytesIO(b"x" * 200_000)
+    photo.name = "photo.png"
+    answer = client.post("/shop/form/", {"text": "a" * 10_000, "file": photo})
+    assert answer.content.decode() == "([10000], [200000])"
+
+
+def test_the_pages_of_sign_up_keep_their_limits_beside_another_app(client: Client) -> None:
+    for own in ("/signup/", "/admin/login/", "/api/captchas/"):
+        assert client.post(own, "a=" + "x" * lengths.BODY, content_type="application/json").status_code == 413
+    assert lengths.body("/anymail/mailgun/tracking/") == lengths.WEBHOOK_BODY
+
+
+def test_a_body_in_chunks_to_another_app_asks_for_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing bounds it, so it is not read into memory."""
+    seen: dict[str, object] = {}
+    monkeypatch.setattr(wsgi, "_django", lambda environ, start: seen.update(environ) or [])
+    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": BytesIO(b"12345")}
+    wsgi.application({**chunked, "PATH_INFO": "/shop/form/"}, lambda *args: None)
+    assert "HTTP_TRANSFER_ENCODING" in seen
+    assert wsgi.application({**chunked, "PATH_INFO": "/signup/"}, lambda *args: None) == []
+    assert seen["CONTENT_LENGTH"] == "5"
+
+
+def test_errors_of_another_apps_calls_are_those_of_drf(client: Client) -> None:
+    """Of any shape and code: those of our API know no `max_value` and no list."""
+    answer = client.post("/shop/call/", {"items": [{"number": 9}]}, content_type="application/json")
+    assert (answer.status_code, list(answer.json())) == (400, ["items"])
+    refused = client.get("/shop/call/")
+    assert (refused.status_code, refused.json()) == (403, {"detail": "Only on Mondays"})
+
+
+def test_another_apps_calls_are_not_in_the_schema_of_sign_up(client: Client) -> None:
+    """Nor do they break its page, or the check before a deployment."""
+    assert client.get("/api/docs/").status_code == 200
+    assert "/shop/call/" not in client.get("/api/schema/").json()["paths"]
+    said = StringIO()
+    call_command("check", deploy=True, stdout=said, stderr=said)
+    assert "shop" not in said.getvalue()
