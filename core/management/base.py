@@ -90,8 +90,12 @@ class Command(BaseCommand):
         with translation.override(language()):  # for errors in the arguments, among them --lang itself
             try:
                 super().run_from_argv(argv)
+                sys.stdout.flush()
             except KeyboardInterrupt:
                 sys.exit(128 + signal.SIGINT)  # the code of shells; a traceback would look like a fault
+            except BrokenPipeError:  # `| head` has what it wants; Python would complain once more as it ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(128 + signal.SIGPIPE)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         with translation.override(languages.for_operators(options.get("lang") or language())):

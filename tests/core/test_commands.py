@@ -173,3 +173,14 @@ def test_a_character_that_the_terminal_lacks_ends_no_command() -> None:
     command = [sys.executable, "manage.py", "preview_mail", "code", "--lang", "zh-hans"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True)
     assert (done.returncode, done.stdout.splitlines()[0][:9]) == (0, b"Subject: ")
+
+
+def test_a_reader_that_has_enough_ends_a_command_without_a_traceback() -> None:
+    """Such as `| head` and `| grep -q`, which close the pipe."""
+    command = [sys.executable, "manage.py", "preview_mail", "code"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**ENVIRONMENT, "DEBUG": "true"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 141
