@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 
 from . import email_addresses
+from .env import KNOWN_KEYS
 
 TOKEN_LENGTH = 16  # characters: 64 bits in hex, too many to try over HTTP
 
@@ -67,8 +68,8 @@ def deployment(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
         text = _("METRICS_TOKEN is not set: /metrics answers nobody, and no alert can fire")
         hint = _("Set METRICS_TOKEN to a long random value, and give it to Prometheus")
         yield checks.Info(text, hint=hint, id="doorcode.I001")
-    elif len(settings.METRICS_TOKEN) < TOKEN_LENGTH:
-        text = _("METRICS_TOKEN can be guessed: it is shorter than 16 characters")
+    elif len(settings.METRICS_TOKEN) < TOKEN_LENGTH or settings.METRICS_TOKEN.startswith(KNOWN_KEYS):
+        text = _("METRICS_TOKEN can be guessed: it is shorter than 16 characters, or a known example")
         yield checks.Warning(text, hint=_("Set METRICS_TOKEN to a long random value"), id="doorcode.W007")
 
 

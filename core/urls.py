@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.contenttypes.views import shortcut
 from django.urls import include, path
 from django.views.generic import RedirectView
 
@@ -18,7 +19,9 @@ urlpatterns = [
     path("admin/password_change/", RedirectView.as_view(pattern_name="password_change")),
     # Counted before the admin reads the form.
     path("admin/login/", sign_ins_counted(admin.site.login), name="admin_login"),
-    path("admin/r/<path:path>", views.not_found),  # "View on site": no object has a page there
+    # "View on site", for keys that can be looked up: no object of ours has a page there, another app's may.
+    path("admin/r/<int:content_type_id>/<slug:object_id>/", admin.site.admin_view(shortcut)),
+    path("admin/r/<path:path>", views.not_found),
     path("admin/", admin.site.urls),
     path("brand.css", views.brand_css, name="brand_css"),
     path("i18n/setlang/", set_language, name="set_language"),

@@ -3,6 +3,7 @@
 from io import BytesIO, StringIO
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -15,6 +16,7 @@ from rest_framework.views import APIView
 
 from core import lengths, urls, wsgi
 from core.urls import handler400, handler403, handler404, handler500  # noqa: F401 - Django looks for them here
+from signup.models import User
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -91,3 +93,15 @@ def test_another_apps_calls_are_not_in_the_schema_of_sign_up(client: Client) -> 
     said = StringIO()
     call_command("check", deploy=True, stdout=said, stderr=said)
     assert "shop" not in said.getvalue()
+
+
+def test_view_on_site_opens_another_apps_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the objects that have one; ours have none, nor has a key that no object can have."""
+    boss = User.objects.create_superuser(email="boss@example.com", username="theboss")
+    client.force_login(boss)
+    kind = ContentType.objects.get_for_model(User).pk
+    found = f"/admin/r/{kind}/{boss.pk}/", f"/admin/r/{kind}/no%00thing/"
+    assert [client.get(path).status_code for path in found] == [404, 404]
+    monkeypatch.setattr(User, "get_absolute_url", lambda user: f"/shop/{user.pk}/", raising=False)
+    assert client.get(found[0])["Location"] == f"http://testserver/shop/{boss.pk}/"
+    assert client.get(found[1]).status_code == 404
