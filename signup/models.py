@@ -17,6 +17,7 @@ from knox.models import get_token_model
 from core import clock, email_addresses
 
 from . import usernames
+from .signals import send_user_activated
 
 UNUSABLE_PASSWORD = "!"  # noqa: S105 - Django's prefix of passwords that never match
 SALT_LENGTH = 12  # letters and digits: two disablings of an account never get the same
@@ -75,6 +76,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         columns |= {"username": name, "password": make_password(password)}
         # Only a pending row is taken over, of a sign-up that somebody began with this address.
         user: User = self.pending().update_or_create(email=address, defaults=columns)[0]
+        send_user_activated(user)
         return user
 
     def create_superuser(self, **fields: Any) -> "User":

@@ -1,7 +1,6 @@
 """The services of the journey: request a code, send it again, prove, register. Each owns its transaction."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import NamedTuple
 
 from django.contrib.auth.hashers import make_password
@@ -16,7 +15,7 @@ from worker.models import Delivery
 
 from . import usernames
 from .models import User
-from .signals import user_activated
+from .signals import send_user_activated
 
 
 class UsernameTaken(SignUpError):
@@ -160,7 +159,7 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
             user.is_active, user.activated_at = True, clock.now()
             user.terms, user.terms_accepted_at = terms, user.activated_at if terms else None
             user.save()
-            transaction.on_commit(partial(user_activated.send_robust, sender=User, user=user), robust=True)
+            send_user_activated(user)
     except IntegrityError as error:  # by `username_key`; `email` can't collide, as its row is locked
         raise UsernameTaken from error
     return user

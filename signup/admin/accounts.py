@@ -22,6 +22,7 @@ from signup.accounts import services as account_services
 from signup.accounts.forms import LanguageField
 from signup.forms import AddressField, UsernameField
 from signup.models import PENDING, User, UserQuerySet
+from signup.signals import send_user_activated
 from worker.models import Delivery
 
 from .base import BoundedAdmin, ConditionFilter, StrictAdmin
@@ -151,6 +152,8 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         if not change:
             obj.is_active = True
         super().save_model(request, obj, form, change)
+        if not change:
+            send_user_activated(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """All or none. `User.delete` locks an account first; Django's own deletion of many does not call it."""

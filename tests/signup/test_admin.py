@@ -15,6 +15,7 @@ from core import clock
 from signup import usernames
 from signup.admin import base
 from signup.models import User
+from signup.signals import user_activated
 from tests.factories import (
     ALICE,
     BOB,
@@ -263,8 +264,21 @@ def test_a_viewer_sees_what_was_granted(client: Client) -> None:
     assert client.get(ACCOUNTS).status_code == 403
 
 
-def test_an_operator_takes_over_a_begun_sign_up(admin: Client) -> None:
-    """By createsuperuser and by the admin's form."""
+def test_an_operator_takes_over_a_begun_sign_up(admin: Client, django_capture_on_commit_callbacks) -> None:
+    """By createsuperuser and by the admin's form; other apps are told of each, as of any new account."""
+    activated: list[str] = []
+
+    def receive(user: User, **kwargs: object) -> None:
+        activated.append(user.email)
+
+    user_activated.connect(receive)
+    with django_capture_on_commit_callbacks(execute=True):
+        take_over(admin)
+    user_activated.disconnect(receive)
+    assert activated == [ALICE, BOB]
+
+
+def take_over(admin: Client) -> None:
     make_pending(), make_pending(BOB)
     call_command("createsuperuser", "--noinput", email=ALICE, username="alice", stdout=StringIO())
     fields = {"email": BOB, "username": "bob", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
