@@ -17,15 +17,15 @@ control_socket_disable = True
 
 # The folder where the processes count HTTP requests together (core/observability/metrics.py). prometheus_client reads
 # the variable when it is imported.
-_given = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "").strip()
-_folder = _given or tempfile.mkdtemp(prefix="doorcode-metrics-")
+_OWN = "doorcode-metrics-"  # the name of our own begins so: after a reload the variable is set, too
+_folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "").strip() or tempfile.mkdtemp(prefix=_OWN)
 os.makedirs(_folder, exist_ok=True)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder
 
 
 def on_exit(server: Any) -> None:
     """Delete the counts, which start at 0 with gunicorn, and our own folder. A folder that was named stays."""
-    if not _given:
+    if Path(_folder).name.startswith(_OWN):
         shutil.rmtree(_folder, ignore_errors=True)
     for counts in Path(_folder).glob("*.db"):
         counts.unlink(missing_ok=True)

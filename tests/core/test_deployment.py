@@ -147,9 +147,10 @@ def test_gunicorn_refuses_to_start_without_a_process(monkeypatch) -> None:
 
 
 def test_gunicorn_deletes_its_counts_and_nothing_else(monkeypatch, tmp_path) -> None:
-    """At its end, of the folder that an operator named, which may be /tmp; its own folder goes."""
+    """At its end, of the folder that an operator named, which may be /tmp; its own folder goes, after reloads too."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # as if unset, and unset again after the test
+    runpy.run_path(GUNICORN)
     runpy.run_path(GUNICORN)["on_exit"](None)
     assert list(tmp_path.iterdir()) == []
     named = tmp_path / "new" / "counts"
