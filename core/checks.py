@@ -36,6 +36,13 @@ def refuse_impossible() -> None:
     are_origins = all(re.fullmatch(r"https?://[a-z0-9_.:\[\]-]+", each) for each in settings.CORS_ALLOWED_ORIGINS)
     _require(are_origins, "E011", _("CORS_ALLOWED_ORIGINS must be origins like https://app.example.com"))
     _require(settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1"))
+    database = settings.DATABASES["default"]
+    is_changed = database.get("ATOMIC_REQUESTS") or database.get("CONN_MAX_AGE") or not database.get("AUTOCOMMIT", True)
+    text = _(
+        "The database must have no ATOMIC_REQUESTS, CONN_MAX_AGE or AUTOCOMMIT of its own: "
+        "a guess is committed before it is compared, and connections are pooled"
+    )
+    _require(not is_changed, "E013", text)
     text = _("SITE_NAME, DEFAULT_FROM_EMAIL and EMAIL_REPLY_TO must be one line of text, without control characters")
     by_language = settings.SITE_NAMES, settings.FROM_EMAILS, settings.REPLY_TO_EMAILS
     names = [name for names in by_language for name in names.values()]

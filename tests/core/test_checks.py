@@ -49,6 +49,14 @@ def test_impossible_settings_are_refused(settings, name: str, value: object, err
         checks.refuse_impossible()
 
 
+@pytest.mark.parametrize(("name", "value"), [("ATOMIC_REQUESTS", True), ("CONN_MAX_AGE", 60), ("AUTOCOMMIT", False)])
+def test_a_database_that_fails_at_each_code_is_refused(settings, monkeypatch, name: str, value: object) -> None:
+    """By an app's settings or the query of DATABASE_URL: all would start, and answer with an error of the server."""
+    monkeypatch.setitem(settings.DATABASES["default"], name, value)
+    with pytest.raises(ImproperlyConfigured, match="E013"):
+        checks.refuse_impossible()
+
+
 def test_the_defaults_are_fine() -> None:
     """No error as shipped."""
     checks.refuse_impossible()

@@ -9,6 +9,7 @@ ATOMIC_REQUESTS = Edit(
     'DATABASES["default"]["CONN_HEALTH_CHECKS"] = True',
     'DATABASES["default"]["ATOMIC_REQUESTS"] = DATABASES["default"]["CONN_HEALTH_CHECKS"] = True',
 )
+NOT_REFUSED = Edit("core/checks.py", '    _require(not is_changed, "E013", text)\n', "")
 ANY_ACCOUNT = Edit(
     "signup/services.py", "            if user.is_registered:\n                raise AlreadyRegistered\n", ""
 )
@@ -34,6 +35,7 @@ GUESSING = [
         9,
         "ATOMIC_REQUESTS, and a count that is part of the request's transaction",
         ATOMIC_REQUESTS,
+        NOT_REFUSED,
         COUNT_ON_ITS_OWN,
         "test_guessing.py::test_09_the_count_survives_a_failing_request",
         "test_api.py::test_09_a_try_is_counted_though_the_call_fails",
