@@ -3,6 +3,7 @@ The input and the response of each call. Serializers document them; the forms of
 calls accept the same input and refuse it with the same messages.
 """
 
+from datetime import UTC
 from typing import Any, ClassVar, NoReturn
 
 from django.conf import settings
@@ -209,7 +210,7 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
             ("finished", _("there is an account: sign in")),
         ]
     )
-    sent_at = serializers.DateTimeField(allow_null=True)
+    sent_at = serializers.DateTimeField(allow_null=True, default_timezone=UTC)
     resend_after = serializers.IntegerField(help_text=_("Seconds until the email can be sent again"))
     reason = serializers.ChoiceField(
         choices=[
@@ -221,7 +222,7 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
         help_text=_("Why the email failed or bounced, or was refused and is tried again"),
     )
     leaves_at = serializers.DateTimeField(
-        required=False, help_text=_("When the email will be sent, if a limit delays it")
+        required=False, default_timezone=UTC, help_text=_("When the email will be sent, if a limit delays it")
     )
     code_length = serializers.IntegerField(help_text=_("Number of digits in the code"))
 
@@ -237,7 +238,7 @@ class NewAccountSerializer(serializers.Serializer[Any]):
 @_example(token=_TOKEN, expires_at=_TIME)
 class TokenSerializer(serializers.Serializer[Any]):
     token = serializers.CharField(help_text=_("Shown only once: the server keeps only its hash"))
-    expires_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(default_timezone=UTC)
 
 
 @_example("username", "email", "language", id=_PUBLIC_ID)

@@ -1,5 +1,6 @@
 """What an app of somebody else's in the project keeps: the rules of Django and DRF. This module is its URLs."""
 
+from datetime import UTC, datetime
 from io import BytesIO, StringIO
 
 import pytest
@@ -8,6 +9,7 @@ from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
@@ -16,6 +18,8 @@ from rest_framework.views import APIView
 
 from core import lengths, urls, wsgi
 from core.urls import handler400, handler403, handler404, handler500  # noqa: F401 - Django looks for them here
+from signup.api import tokens
+from signup.api.serializers import TokenSerializer
 from signup.models import User
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -105,3 +109,9 @@ def test_view_on_site_opens_another_apps_page(client: Client, monkeypatch: pytes
     monkeypatch.setattr(User, "get_absolute_url", lambda user: f"/shop/{user.pk}/", raising=False)
     assert client.get(found[0])["Location"] == f"http://testserver/shop/{boss.pk}/"
     assert client.get(found[1]).status_code == 404
+
+
+def test_times_of_the_api_have_one_form_whatever_the_time_zone_of_the_site() -> None:
+    with timezone.override("Asia/Shanghai"):
+        answer = TokenSerializer(tokens.Issued("abc", datetime(2026, 11, 27, 8, tzinfo=UTC))).data
+    assert answer["expires_at"] == "2026-11-27T08:00:00Z"
