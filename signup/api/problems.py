@@ -132,9 +132,8 @@ def validation_problem(errors: Any, **extra: Any) -> Problem:
     validation.
     """
     first, *others = [entry for entries in errors.values() for entry in entries]
-    code = ErrorCode(first["code"])
-    if others or code not in REFUSALS:
-        code = ErrorCode.VALIDATION
+    is_refusal = first["code"] in REFUSALS and not others  # a site's own validators have codes of their own
+    code = ErrorCode(first["code"]) if is_refusal else ErrorCode.VALIDATION
     return Problem(code, detail=first["message"], errors=errors, **extra)
 
 

@@ -84,3 +84,12 @@ def test_fields_are_strings(api: Api, field: str, value: object) -> None:
     assert (answer.status_code, codes(answer)) == (400, {field: ["not_a_string"]})
     sign_up.refresh_from_db()
     assert sign_up.attempts == 0
+
+
+def test_a_validator_of_the_sites_own_refuses_a_password(api: Api, settings) -> None:
+    """With a code of its own, which our list of codes has not."""
+    name = "django.contrib.auth.password_validation.NumericPasswordValidator"
+    settings.AUTH_PASSWORD_VALIDATORS = [*settings.AUTH_PASSWORD_VALIDATORS, {"NAME": name}]
+    answer = api.register(api.ask(), password="9482749237492")
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation")
+    assert codes(answer) == {"password": ["password_entirely_numeric"]}
