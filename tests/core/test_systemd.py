@@ -65,7 +65,15 @@ def test_a_unit_runs_the_command_of_its_container() -> None:
 def test_a_unit_says_only_what_is_its_own() -> None:
     """All else is in one file for all of them."""
     said = {line.partition("=")[0] for text in UNITS.values() for line in text.splitlines() if "=" in line}
-    assert said == {"Description", "ExecStart", "ExecReload", "WantedBy"}
+    assert said == {"Description", "Requires", "ExecStart", "WantedBy"}
+
+
+def test_the_web_restarts_while_systemd_holds_its_port() -> None:
+    """It is the port of the container and of the proxies' examples. A reload would mix two releases in one process."""
+    socket = (FOLDER / "doorcode-web.socket").read_text()
+    assert "ListenStream=127.0.0.1:8000\n" in socket
+    assert "--bind 127.0.0.1:8000" in UNITS["web"]
+    assert "ExecReload" not in "".join(UNITS.values())
 
 
 def test_stopping_takes_longer_than_a_request_or_a_mail() -> None:
