@@ -11,7 +11,8 @@ from .sweeper import Sweeper
 _sweepers: list[Sweeper] = []
 
 
-@shared_task(name="worker.tasks.deliver", acks_late=True)  # a lost worker's message goes to another
+# A lost worker's message goes to another. Tasks of other apps in the project have Celery's own rule.
+@shared_task(name="worker.tasks.deliver", acks_late=True, reject_on_worker_lost=True)
 def deliver(delivery_id: int, **later: Any) -> int:
     """
     Send due mails; return how many were claimed. `delivery_id` is the mail that the workers were notified of: a worker
