@@ -296,7 +296,7 @@ OPERATOR_LANGUAGES = [to_language(path.parent.name) for path in _locale.glob("op
 _known = languages.read(_locale / "languages.toml")
 LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in _known.items()})
 _all_offered = [code for code, info in _known.items() if not info["draft"]]
-_offered = [to_language(code) for code in env.names("LANGUAGES")] or _all_offered
+_offered = list(dict.fromkeys(map(to_language, env.names("LANGUAGES")))) or _all_offered
 _catalogues = {to_language(path.parent.name) for root in LOCALE_PATHS for path in root.glob("*/LC_MESSAGES")}
 if unknown := [code for code in _offered if code not in _catalogues or "name_local" not in LANG_INFO.get(code, {})]:
     raise ImproperlyConfigured(

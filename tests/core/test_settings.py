@@ -232,6 +232,12 @@ def test_the_mail_server_is_greeted_by_the_sites_host(given: dict[str, str], nam
     assert load("EMAIL_HELO", **(GOOD | given)) == [name]
 
 
+def test_a_language_named_twice_is_offered_once() -> None:
+    """Whatever the case of its letters."""
+    [languages] = load("LANGUAGES", **GOOD, LANGUAGES="de,en,zh-Hans,en,DE,zh-hans")
+    assert [code for code, _ in languages] == ["de", "en", "zh-hans"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
