@@ -8,6 +8,7 @@ What Django's own code reads is bounded before it runs: headers and the query in
 `core.middleware.LimitFields`. Paths of other apps in the project have Django's own limits.
 """
 
+from django.apps import apps
 from django.conf import settings
 from django.urls import Resolver404, resolve
 
@@ -27,6 +28,7 @@ WEBHOOK_BODY: int = 1_048_576
 DISCARDED = 2_097_152  # of a body that is refused, so that its sender gets the answer; of a longer one nothing is read
 WEBHOOKS = "/anymail/"  # the paths of webhooks begin so
 OUR_URLS = "core.urls"
+OUR_ADMIN = {"signup", "verification", "worker", "auth"}  # the apps whose models have pages of ours in the admin
 
 
 def body(path: str) -> int | None:
@@ -37,14 +39,15 @@ def body(path: str) -> int | None:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a path is none of another app in the project, whose forms may have long texts and files."""
-    if settings.ROOT_URLCONF == OUR_URLS:
+    """Whether a path, without a SCRIPT_NAME, is none of another app, whose forms may have long texts and files."""
+    if settings.ROOT_URLCONF == OUR_URLS and not path.startswith("/admin/"):
         return True
     try:
-        resolve(path, OUR_URLS)
+        page = resolve(path, OUR_URLS)
     except Resolver404:
         return False
-    return True
+    label = page.route.split("/")[1] if page.app_name == "admin" else ""  # "admin/<label>/<model>/…"
+    return label in OUR_ADMIN or label not in apps.app_configs
 
 
 # Bytes around a body. gunicorn itself refuses a longer request line or header.

@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from io import BytesIO, StringIO
 
 import pytest
+from django.contrib.admin import AdminSite
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -68,7 +70,20 @@ def test_a_long_text_of_another_app_is_stored_whole(client: Client) -> None:
 def test_the_pages_of_sign_up_keep_their_limits_beside_another_app(client: Client) -> None:
     for own in ("/signup/", "/admin/login/", "/api/captchas/"):
         assert client.post(own, "a=" + "x" * lengths.BODY, content_type="application/json").status_code == 413
+    below = client.post("/signup/", "a=" + "x" * lengths.BODY, content_type="text/plain", SCRIPT_NAME="/shop")
+    assert below.status_code == 413  # a header that some proxies pass on
     assert lengths.body("/anymail/mailgun/tracking/") == lengths.WEBHOOK_BODY
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_long_text_of_another_app_is_stored_whole_from_the_admin(monkeypatch, settings, is_alone: bool) -> None:
+    """Also of an app that has no URLs but those of its models' pages there."""
+    site = AdminSite()
+    site.register([Session, User])
+    monkeypatch.setattr(lengths, "OUR_URLS", (path("admin/", site.urls),))
+    settings.ROOT_URLCONF = lengths.OUR_URLS if is_alone else __name__
+    assert not lengths.is_ours("/admin/sessions/session/add/")
+    assert all(map(lengths.is_ours, ("/admin/signup/user/add/", "/admin/login/", "/admin/", "/admin/signup/")))
 
 
 def test_a_body_in_chunks_to_another_app_asks_for_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
