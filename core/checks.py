@@ -37,7 +37,8 @@ def refuse_impossible() -> None:
     _require(are_origins, "E011", _("CORS_ALLOWED_ORIGINS must be origins like https://app.example.com"))
     _require(settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1"))
     database = settings.DATABASES["default"]
-    is_changed = database.get("ATOMIC_REQUESTS") or database.get("CONN_MAX_AGE") or not database.get("AUTOCOMMIT", True)
+    needed = {"ATOMIC_REQUESTS": False, "CONN_MAX_AGE": 0, "AUTOCOMMIT": True}  # a CONN_MAX_AGE of None is for ever
+    is_changed = any(database.get(name, value) != value for name, value in needed.items())
     text = _(
         "The database must have no ATOMIC_REQUESTS, CONN_MAX_AGE or AUTOCOMMIT of its own: "
         "a guess is committed before it is compared, and connections are pooled"

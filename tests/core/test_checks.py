@@ -49,7 +49,10 @@ def test_impossible_settings_are_refused(settings, name: str, value: object, err
         checks.refuse_impossible()
 
 
-@pytest.mark.parametrize(("name", "value"), [("ATOMIC_REQUESTS", True), ("CONN_MAX_AGE", 60), ("AUTOCOMMIT", False)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ATOMIC_REQUESTS", True), ("CONN_MAX_AGE", 60), ("CONN_MAX_AGE", None), ("AUTOCOMMIT", False)],
+)
 def test_a_database_that_fails_at_each_code_is_refused(settings, monkeypatch, name: str, value: object) -> None:
     """By an app's settings or the query of DATABASE_URL: all would start, and answer with an error of the server."""
     monkeypatch.setitem(settings.DATABASES["default"], name, value)
