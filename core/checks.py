@@ -37,7 +37,9 @@ def refuse_impossible() -> None:
     _require(are_origins, "E011", _("CORS_ALLOWED_ORIGINS must be origins like https://app.example.com"))
     _require(settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1"))
     database = settings.DATABASES["default"]
-    needed = {"ATOMIC_REQUESTS": False, "CONN_MAX_AGE": 0, "AUTOCOMMIT": True}  # a CONN_MAX_AGE of None is for ever
+    needed: dict[str, object] = {"ATOMIC_REQUESTS": False, "AUTOCOMMIT": True}
+    if "pool" in database.get("OPTIONS", {}):
+        needed["CONN_MAX_AGE"] = 0  # None is for ever
     is_changed = any(database.get(name, value) != value for name, value in needed.items())
     text = _(
         "The database must have no ATOMIC_REQUESTS, CONN_MAX_AGE or AUTOCOMMIT of its own: "

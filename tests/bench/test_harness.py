@@ -16,7 +16,7 @@ from tests.bench.load import Visitor
 from tests.bench.measure import Figure, cpu_seconds, percentile, tree, using
 from tests.bench.result import Goal, Row, ratio
 from tests.bench.sink import sink
-from tests.servers import process
+from tests.servers import ENVIRONMENT, ROOT, process
 
 
 def test_a_percentile_is_a_value_that_was_measured():
@@ -30,6 +30,15 @@ def test_a_ratio_is_the_median_of_rounds_not_of_sums():
     row = ratio("x", [2.0, 30.0, 4.0], [1.0, 10.0, 1.0], Goal(most=3))
     assert row.value == Figure(3.0, 2.0, 4.0)
     assert row.reached
+
+
+def test_the_floor_starts():
+    """It has Doorcode's settings, some of which it changes."""
+    floor = {"DEBUG": "true", "DATABASE_URL": "postgres://u:p@127.0.0.1/d", "FLOOR": "full"}
+    environment = ENVIRONMENT | floor | {"DJANGO_SETTINGS_MODULE": "tests.bench.floor.settings"}
+    subprocess.run(
+        [sys.executable, "-c", "import core.wsgi"], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
 
 
 @pytest.mark.parametrize(

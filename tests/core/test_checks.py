@@ -55,9 +55,14 @@ def test_impossible_settings_are_refused(settings, name: str, value: object, err
 )
 def test_a_database_that_fails_at_each_code_is_refused(settings, monkeypatch, name: str, value: object) -> None:
     """By an app's settings or the query of DATABASE_URL: all would start, and answer with an error of the server."""
-    monkeypatch.setitem(settings.DATABASES["default"], name, value)
+    monkeypatch.setitem(settings.DATABASES, "default", {"OPTIONS": {"pool": {}}, name: value})
     with pytest.raises(ImproperlyConfigured, match="E013"):
         checks.refuse_impossible()
+
+
+def test_a_database_without_a_pool_may_keep_its_connections(settings, monkeypatch) -> None:
+    monkeypatch.setitem(settings.DATABASES, "default", {"OPTIONS": {}, "CONN_MAX_AGE": None})
+    checks.refuse_impossible()
 
 
 def test_the_defaults_are_fine() -> None:
