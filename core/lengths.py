@@ -5,12 +5,8 @@ of combining marks, and some header parsers in the length of a header. 64 KiB of
 Pages, API, admin and commands share the functions that read a text: `core.email_addresses.canonical`,
 `signup.usernames`, `verification.codes.normalize` and the authentication backend. Each refuses a longer text first.
 What Django's own code reads is bounded before it runs: headers and the query in core/wsgi.py, the fields of forms in
-`core.middleware.LimitFields`. Paths of other apps in the project have Django's own limits.
+`core.middleware.LimitFields`. Paths of other apps in the project have Django's own limits: `core.paths`.
 """
-
-from django.apps import apps
-from django.conf import settings
-from django.urls import Resolver404, resolve
 
 # Characters of a text as it is typed.
 ADDRESS = 320  # 64, an at-sign and 255 (RFC 3696, erratum 1690); a canonical address has at most 254
@@ -23,32 +19,9 @@ NEXT = 512  # a path to go to afterwards
 FIELD = 4_096  # any field of a form; the longest is the admin's list of 200 confirmed rows
 
 # Bytes of a body. Mail services report many mails at once.
-BODY: int = 65_536
-WEBHOOK_BODY: int = 1_048_576
+BODY, WEBHOOK_BODY = 65_536, 1_048_576
 DISCARDED = 2_097_152  # of a body that is refused, so that its sender gets the answer; of a longer one nothing is read
 WEBHOOKS = "/anymail/"  # the paths of webhooks begin so
-OUR_URLS = "core.urls"
-OUR_ADMIN = {"signup", "verification", "worker", "auth"}  # the apps whose models have pages of ours in the admin
-
-
-def body(path: str) -> int | None:
-    """How many bytes a body may have; None on a path of another app."""
-    if not is_ours(path):
-        return None
-    return WEBHOOK_BODY if path.startswith(WEBHOOKS) else BODY
-
-
-def is_ours(path: str) -> bool:
-    """Whether a path, without a SCRIPT_NAME, is none of another app, whose forms may have long texts and files."""
-    if settings.ROOT_URLCONF == OUR_URLS and not path.startswith("/admin/"):
-        return True
-    try:
-        page = resolve(path, OUR_URLS)
-    except Resolver404:
-        return False
-    label = page.route.split("/")[1] if page.app_name == "admin" else ""  # "admin/<label>/<model>/…"
-    return label in OUR_ADMIN or label not in apps.app_configs
-
 
 # Bytes around a body. gunicorn itself refuses a longer request line or header.
 QUERY = 4_094

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostErro
 from django.utils.cache import patch_cache_control
 from django.utils.deprecation import MiddlewareMixin
 
-from . import client_ip, lengths
+from . import client_ip, lengths, paths
 from .observability import metrics
 from .ratelimit import RateLimited
 from .views import error_page, healthz, metrics_page, readyz, too_many_requests
@@ -92,7 +92,7 @@ class LimitBody(MiddlewareMixin):
             refusal = 415  # some charsets decode to half surrogates, which are no text
         elif "HTTP_TRANSFER_ENCODING" in request.META:
             return error_page(request, 411)
-        elif length > (lengths.body(request.path_info) or length):
+        elif (limit := paths.body_limit(request.path_info)) and length > limit:
             refusal = 413
         else:
             return None
@@ -107,7 +107,7 @@ class LimitFields(MiddlewareMixin):
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         # A mail service's own form, behind its own password, or one of another app: nothing of it may be cut.
-        if request.path_info.startswith(lengths.WEBHOOKS) or not lengths.is_ours(request.path_info):
+        if request.path_info.startswith(lengths.WEBHOOKS) or not paths.is_ours(request.path_info):
             return None
         request.GET = bound_fields(request.GET)  # type: ignore[assignment]
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
-from . import lengths
+from . import lengths, paths
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 _django = get_wsgi_application()
@@ -16,7 +16,7 @@ _django = get_wsgi_application()
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     bound_headers(environ)
     is_chunked = environ.get("wsgi.input_terminated") and "HTTP_TRANSFER_ENCODING" in environ
-    if is_chunked and (limit := lengths.body(environ["PATH_INFO"])):
+    if is_chunked and (limit := paths.body_limit(environ["PATH_INFO"])):
         _read_chunked_body(environ, limit)
     return _django(environ, start_response)
 

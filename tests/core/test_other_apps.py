@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core import lengths, urls, wsgi
+from core import lengths, paths, urls, wsgi
 from core.urls import handler400, handler403, handler404, handler500  # noqa: F401 - Django looks for them here
 from signup.api import tokens
 from signup.api.serializers import TokenSerializer
@@ -72,7 +72,7 @@ def test_the_pages_of_sign_up_keep_their_limits_beside_another_app(client: Clien
         assert client.post(own, "a=" + "x" * lengths.BODY, content_type="application/json").status_code == 413
     below = client.post("/signup/", "a=" + "x" * lengths.BODY, content_type="text/plain", SCRIPT_NAME="/shop")
     assert below.status_code == 413  # a header that some proxies pass on
-    assert lengths.body("/anymail/mailgun/tracking/") == lengths.WEBHOOK_BODY
+    assert paths.body_limit("/anymail/mailgun/tracking/") == lengths.WEBHOOK_BODY
 
 
 @pytest.mark.parametrize("is_alone", [True, False])
@@ -80,10 +80,10 @@ def test_a_long_text_of_another_app_is_stored_whole_from_the_admin(monkeypatch, 
     """Also of an app that has no URLs but those of its models' pages there."""
     site = AdminSite()
     site.register([Session, User])
-    monkeypatch.setattr(lengths, "OUR_URLS", (path("admin/", site.urls),))
-    settings.ROOT_URLCONF = lengths.OUR_URLS if is_alone else __name__
-    assert not lengths.is_ours("/admin/sessions/session/add/")
-    assert all(map(lengths.is_ours, ("/admin/signup/user/add/", "/admin/login/", "/admin/", "/admin/signup/")))
+    monkeypatch.setattr(paths, "OUR_URLS", (path("admin/", site.urls),))
+    settings.ROOT_URLCONF = paths.OUR_URLS if is_alone else __name__
+    assert not paths.is_ours("/admin/sessions/session/add/")
+    assert all(map(paths.is_ours, ("/admin/signup/user/add/", "/admin/login/", "/admin/", "/admin/signup/")))
 
 
 def test_a_body_in_chunks_to_another_app_asks_for_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
