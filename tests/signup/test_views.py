@@ -189,6 +189,29 @@ def test_a_forged_link_takes_no_proof_away(client: Client) -> None:
     assert verify(client, sign_up, captcha="").status_code == 303
 
 
+def test_a_forged_link_brings_no_request(client: Client) -> None:
+    """A handle alone, without a proof that some mail had, is not enough to follow a sign-up."""
+    client.get(f"/signup/link/{ask(Client()).handle}.{'x' * 32}/")
+    assert LOST in text_of(client.get("/signup/verify/"))
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"username": "taken", "password": PASSWORD}], ids=["alone", "with a taken name"]
+)
+def test_a_request_that_a_link_brought_is_the_browsers_own_once_its_code_was_typed_there(fields: dict) -> None:
+    """Asking again leads back to it, with no other mail."""
+    make_user("taken", BOB)
+    phone, sign_up = Client(), ask(Client())
+    old_link = codes.link_token(sign_up)
+    CaptchaModel.objects.update(generation=2)
+    sign_up.refresh_from_db()
+    phone.get(f"/signup/link/{old_link}/")
+    phone.post("/signup/verify/", {"email": ALICE, "captcha": right(sign_up), **fields})
+    phone.post("/signup/", {"email": ALICE})
+    assert Delivery.objects.count() == 1
+    assert "is confirmed" in text_of(phone.get("/signup/verify/"))
+
+
 def test_a_link_keeps_where_to_go(client: Client) -> None:
     """In the browser that began the sign-up."""
     sign_up = ask(client, next="/shop/")
@@ -458,11 +481,12 @@ def test_a_finished_sign_up_says_so(client: Client) -> None:
         twin.post("/signup/resend/", {"email": ALICE}),
         twin.post("/signup/change/", {"email": ALICE, "new_email": "bob@"}),
         phone.get(link, follow=True),
+        phone.post("/signup/resend/", {"email": ALICE}),
     ]
     for page in pages:
         assert "<h1>This sign-up is finished. Sign in</h1>" in text_of(page)
         assert 'href="/login/"' in text_of(page)
-    assert [page.status_code for page in pages] == [400, 200, 400, 400, 200]
+    assert [page.status_code for page in pages] == [400, 200, 400, 400, 200, 400]
     assert twin.get("/signup/status/").json()["state"] == "finished"
     assert client.get(link, follow=True).redirect_chain[-1][0] == "/account/"
 
