@@ -457,6 +457,39 @@ def test_64_when_the_strangers_link_is_over_the_own_code_is_right(
     assert verify(client, sign_up).status_code == 303
 
 
+def test_64_a_strangers_link_leads_to_the_own_request_for_its_address(
+    client: Client, frozen_clock: FrozenClock
+) -> None:
+    """Also when the link is over, and another sign-up was begun since."""
+    theirs = ask(Client())
+    frozen_clock.move(seconds=700)
+    sign_up = ask(client)
+    ask(client, BOB)
+    assert f"digit code to {ALICE}" in text_of(client.get(link_to(theirs), follow=True))
+    assert verify(client, sign_up).status_code == 303
+
+
+def test_64_a_link_that_is_over_takes_nothing_from_one_that_works(client: Client, frozen_clock: FrozenClock) -> None:
+    """Both lie in Alice's mailbox; she opens the newer first. Or an attacker has her open the older one."""
+    old = link_to(ask(Client()))
+    frozen_clock.move(seconds=700)
+    sign_up = ask(Client())
+    for path in (link_to(sign_up), old):
+        assert f"{ALICE} is confirmed" in text_of(client.get(path, follow=True))
+    assert verify(client, sign_up, captcha="").status_code == 303
+
+
+def test_64_the_link_of_an_older_mail_takes_no_proof_away(client: Client) -> None:
+    """The mailbox is proven in this browser."""
+    make_user("taken", BOB)
+    sign_up = ask(client)
+    old = link_to(sign_up)
+    CaptchaModel.objects.update(generation=2)
+    sign_up.refresh_from_db()
+    verify(client, sign_up, username="taken")
+    assert f"{ALICE} is confirmed" in text_of(client.get(old, follow=True))
+
+
 @pytest.mark.parametrize("form", ["signup", "signup_resend"])
 def test_64_asking_again_goes_on_with_ones_own_request(client: Client, frozen_clock: FrozenClock, form: str) -> None:
     """Never with one that a link brought: whoever asked for it could use up the tries of its code."""
