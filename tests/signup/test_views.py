@@ -189,12 +189,6 @@ def test_a_forged_link_takes_no_proof_away(client: Client) -> None:
     assert verify(client, sign_up, captcha="").status_code == 303
 
 
-def test_a_forged_link_brings_no_request(client: Client) -> None:
-    """A handle alone, without a proof that some mail had, is not enough to follow a sign-up."""
-    client.get(f"/signup/link/{ask(Client()).handle}.{'x' * 32}/")
-    assert LOST in text_of(client.get("/signup/verify/"))
-
-
 @pytest.mark.parametrize(
     "fields", [{}, {"username": "taken", "password": PASSWORD}], ids=["alone", "with a taken name"]
 )
