@@ -431,6 +431,7 @@ def test_64_a_strangers_mail_to_the_same_address_spoils_nothing(client: Client, 
     assert f"{ALICE} is confirmed" in text_of(client.get("/signup/verify/"))
     answer = verify(client, sign_up, captcha="" if way == "link" else right(sign_up))
     assert (answer.status_code, answer.headers["Location"]) == (303, "/shop/")
+    assert client.get("/signup/verify/").headers["Location"] == "/account/"  # no other request is left to finish
     assert User.objects.get(email=ALICE).is_active
     assert not AddressGuesses.objects.exclude(guesses=[]).exists()
 

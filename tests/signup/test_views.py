@@ -106,6 +106,16 @@ def test_the_cookie_holds_at_most_five_requests(client: Client) -> None:
     assert [handle for handle, *_ in entries] == list(newest)
 
 
+def test_a_finished_sign_up_takes_no_place_from_one_that_is_under_way(client: Client) -> None:
+    """The cookie holds five requests."""
+    finished = ask(client, BOB)
+    client.post("/signup/verify/", {"email": BOB, "captcha": right(finished)})
+    verify(client, finished, captcha="", username="bob")
+    del client.cookies["sessionid"]
+    first, *_others = [ask(client, f"alice{number}@example.com") for number in range(5)]
+    assert verify(client, first).status_code == 303
+
+
 @pytest.mark.parametrize(
     ("target", "lands"),
     [
