@@ -411,6 +411,15 @@ def test_two_addresses_in_one_browser(client: Client) -> None:
     assert verify(client, bob, username="bob").status_code == 303
 
 
+def test_each_form_of_a_page_names_the_address_that_the_page_is_about(client: Client) -> None:
+    """So a tab acts on its own sign-up, whatever another tab began since."""
+    sign_up = ask(client, "alice@gmial.com")  # the page suggests another address, by a form of its own
+    for number in (4, 1):
+        forms = re.findall("<form.*?</form>", text_of(client.get("/signup/verify/")), re.DOTALL)
+        assert [f'name="email" value="{sign_up.address}"' in form for form in forms] == [True] * number
+        client.post("/signup/verify/", {"email": sign_up.address, "captcha": right(sign_up)})
+
+
 def test_the_posted_address_chooses_the_request_in_any_case(client: Client) -> None:
     """Alice's tab, though Bob's request is newer and the page of its reference."""
     alice, bob = ask(client, ALICE), ask(client, BOB)
