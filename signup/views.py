@@ -243,7 +243,7 @@ def set_language(request: HttpRequest) -> HttpResponse:
     if code:
         account_services.keep_language(user=request.user, language=code.value)
     path = urlsplit(response.headers.get("Location", "")).path
-    if request.method == "POST" and path in [reverse(page) for page in DRAFT_PAGES]:
+    if path in [reverse(page) for page in DRAFT_PAGES]:
         Visitor(request).keep_draft(response, path=path)
     return response
 

@@ -151,20 +151,16 @@ class Visitor:
 
     def open_link(self, response: HttpResponse, sign_up: CaptchaModel, proof: str) -> bool:
         """
-        Hold a request whose mail's link this browser opened, before all others; return whether one was added. The
-        requests that were begun here stay, also one for the same address.
+        Hold a request whose mail's link this browser opened, before all others; return whether one was added. Others
+        for the same address stay: `sign_ups` decides between them.
         """
         same_address = self._handles_for(sign_up.address)
         begun = next((held for held in self.held.values() if held.own and held.handle in same_address), None)
-        is_new = sign_up.handle not in self.held
-        if is_new and begun and not verification.holds_proof(sign_up, proof=proof):
-            return False  # an expired link is worth less than the code of the request that was begun here
         first = self.held.get(sign_up.handle) or Held(sign_up.handle, next=begun.next if begun else "", own=False)
         if proof == codes.proof_of(sign_up):
             first = first._replace(proof=proof)
-        others = [held for held in self.held.values() if held.own or held.handle not in same_address]
-        self._write(response, first, others)
-        return is_new
+        self._write(response, first, self.held.values())
+        return first.handle not in self.held
 
     def finish(self, response: HttpResponse, sign_up: CaptchaModel, user: User) -> HttpResponse:
         """

@@ -431,6 +431,7 @@ def test_64_a_strangers_mail_to_the_same_address_spoils_nothing(client: Client, 
     assert f"{ALICE} is confirmed" in text_of(client.get("/signup/verify/"))
     answer = verify(client, sign_up, captcha="" if way == "link" else right(sign_up))
     assert (answer.status_code, answer.headers["Location"]) == (303, "/shop/")
+    assert client.get("/signup/verify/").headers["Location"] == "/account/"  # no other request is left to finish
     assert User.objects.get(email=ALICE).is_active
     assert not AddressGuesses.objects.exclude(guesses=[]).exists()
 
@@ -455,6 +456,39 @@ def test_64_when_the_strangers_link_is_over_the_own_code_is_right(
     theirs.refresh_from_db()
     assert (sign_up.attempts, theirs.attempts) == (1, 0)
     assert verify(client, sign_up).status_code == 303
+
+
+def test_64_a_strangers_link_leads_to_the_own_request_for_its_address(
+    client: Client, frozen_clock: FrozenClock
+) -> None:
+    """Also when the link is over, and another sign-up was begun since."""
+    theirs = ask(Client())
+    frozen_clock.move(seconds=700)
+    sign_up = ask(client)
+    ask(client, BOB)
+    assert f"digit code to {ALICE}" in text_of(client.get(link_to(theirs), follow=True))
+    assert verify(client, sign_up).status_code == 303
+
+
+def test_64_a_link_that_is_over_takes_nothing_from_one_that_works(client: Client, frozen_clock: FrozenClock) -> None:
+    """Both lie in Alice's mailbox; she opens the newer first. Or an attacker has her open the older one."""
+    old = link_to(ask(Client()))
+    frozen_clock.move(seconds=700)
+    sign_up = ask(Client())
+    for path in (link_to(sign_up), old):
+        assert f"{ALICE} is confirmed" in text_of(client.get(path, follow=True))
+    assert verify(client, sign_up, captcha="").status_code == 303
+
+
+def test_64_the_link_of_an_older_mail_takes_no_proof_away(client: Client) -> None:
+    """The mailbox is proven in this browser."""
+    make_user("taken", BOB)
+    sign_up = ask(client)
+    old = link_to(sign_up)
+    CaptchaModel.objects.update(generation=2)
+    sign_up.refresh_from_db()
+    verify(client, sign_up, username="taken")
+    assert f"{ALICE} is confirmed" in text_of(client.get(old, follow=True))
 
 
 @pytest.mark.parametrize("form", ["signup", "signup_resend"])

@@ -255,11 +255,15 @@ def test_the_menu_of_languages_is_for_the_keyboard_too(open_page: OpenPage) -> N
 
 
 def test_a_password_travels_nowhere_but_where_it_is_for(open_page: OpenPage) -> None:
-    """With script it is not even sent with a change of language."""
+    """With script it is not even sent with a change of language, nor with a username that is checked."""
     page = open_page("en")
     ask(page, "travel@example.com")
     page.get_by_label("Code", exact=True).fill(read_code(page, "travel@example.com"))
     page.get_by_label("Password", exact=True).fill("correct horse b")
+    with page.expect_request("**/signup/verify/username/") as request:
+        page.get_by_label("Username", exact=True).fill("traveller")
+    assert "traveller" in request.value.post_data
+    assert "horse" not in request.value.post_data
     with page.expect_request("**/i18n/setlang/**") as request:
         choose(page, "简体中文")
     assert "language=zh-hans" in request.value.post_data

@@ -57,6 +57,12 @@ def test_a_mail_is_sent_again_after_confirmation(admin: Client) -> None:
     assert states() == ["pending", "sent"]
 
 
+def test_a_confirmation_says_nothing_of_what_a_row_lacks(admin: Client) -> None:
+    """No dot stands before a reply that there is none of."""
+    page = choose(admin, MAILS, "send_again", fail(make_delivery(make_captcha()), reply=""))
+    assert f"<li>{ALICE} · code · failed</li>" in text_of(page)
+
+
 def test_the_confirmation_is_in_the_operators_language(admin: Client) -> None:
     """And so is the message after it."""
     page = choose(admin, MAILS, "send_again", fail(make_delivery(make_captcha())), **{"accept-language": "zh-CN"})

@@ -44,7 +44,7 @@ def test_a_classroom_behind_one_address_passes_at_once() -> None:
     assert {answer.status_code for answer in pupils} == {303}
 
 
-@pytest.mark.parametrize("page", ["signup", "signup_resend", "password_reset"])
+@pytest.mark.parametrize("page", ["signup", "signup_resend", "signup_change", "password_reset"])
 def test_requests_of_mails_are_limited_by_network(client: Client, page: str) -> None:
     """All of them together, whether they succeed or not."""
     for number in range(60):
@@ -69,11 +69,13 @@ def test_the_page_of_a_limit_is_in_the_visitors_language(client: Client, setting
     assert answer.headers["Cache-Control"] == "private, no-store, no-transform"
 
 
-def test_posts_of_codes_are_limited_by_network(client: Client, settings) -> None:
-    """Views of the page are not."""
+@pytest.mark.parametrize("page", ["signup_verify", "signup_check_username"])
+def test_posts_of_codes_and_usernames_are_limited_by_network(client: Client, settings, page: str) -> None:
+    """All of them together. Views of the page are not."""
     settings.LIMIT_VERIFY_NETWORK = [(3, 600)]
     client.post("/signup/", {"email": ALICE})
-    assert [client.post("/signup/verify/", {}).status_code for _ in range(4)] == [400, 400, 400, 429]
+    assert [client.post("/signup/verify/", {}).status_code for _ in range(3)] == [400, 400, 400]
+    assert client.post(reverse(page), {"username": "alice"}).status_code == 429
     assert client.get("/signup/verify/").status_code == 200
 
 

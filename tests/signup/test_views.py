@@ -106,6 +106,16 @@ def test_the_cookie_holds_at_most_five_requests(client: Client) -> None:
     assert [handle for handle, *_ in entries] == list(newest)
 
 
+def test_a_finished_sign_up_takes_no_place_from_one_that_is_under_way(client: Client) -> None:
+    """The cookie holds five requests."""
+    finished = ask(client, BOB)
+    client.post("/signup/verify/", {"email": BOB, "captcha": right(finished)})
+    verify(client, finished, captcha="", username="bob")
+    del client.cookies["sessionid"]
+    first, *_others = [ask(client, f"alice{number}@example.com") for number in range(5)]
+    assert verify(client, first).status_code == 303
+
+
 @pytest.mark.parametrize(
     ("target", "lands"),
     [
@@ -187,6 +197,23 @@ def test_a_forged_link_takes_no_proof_away(client: Client) -> None:
     client.get(f"/signup/link/{sign_up.handle}.{'x' * 32}/")
     assert "is confirmed" in text_of(client.get("/signup/verify/"))
     assert verify(client, sign_up, captcha="").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"username": "taken", "password": PASSWORD}], ids=["alone", "with a taken name"]
+)
+def test_a_request_that_a_link_brought_is_the_browsers_own_once_its_code_was_typed_there(fields: dict) -> None:
+    """Asking again leads back to it, with no other mail."""
+    make_user("taken", BOB)
+    phone, sign_up = Client(), ask(Client())
+    old_link = codes.link_token(sign_up)
+    CaptchaModel.objects.update(generation=2)
+    sign_up.refresh_from_db()
+    phone.get(f"/signup/link/{old_link}/")
+    phone.post("/signup/verify/", {"email": ALICE, "captcha": right(sign_up), **fields})
+    phone.post("/signup/", {"email": ALICE})
+    assert Delivery.objects.count() == 1
+    assert "is confirmed" in text_of(phone.get("/signup/verify/"))
 
 
 def test_a_link_keeps_where_to_go(client: Client) -> None:
@@ -384,6 +411,15 @@ def test_two_addresses_in_one_browser(client: Client) -> None:
     assert verify(client, bob, username="bob").status_code == 303
 
 
+def test_each_form_of_a_page_names_the_address_that_the_page_is_about(client: Client) -> None:
+    """So a tab acts on its own sign-up, whatever another tab began since."""
+    sign_up = ask(client, "alice@gmial.com")  # the page suggests another address, by a form of its own
+    for number in (4, 1):
+        forms = re.findall("<form.*?</form>", text_of(client.get("/signup/verify/")), re.DOTALL)
+        assert [f'name="email" value="{sign_up.address}"' in form for form in forms] == [True] * number
+        client.post("/signup/verify/", {"email": sign_up.address, "captcha": right(sign_up)})
+
+
 def test_the_posted_address_chooses_the_request_in_any_case(client: Client) -> None:
     """Alice's tab, though Bob's request is newer and the page of its reference."""
     alice, bob = ask(client, ALICE), ask(client, BOB)
@@ -458,11 +494,12 @@ def test_a_finished_sign_up_says_so(client: Client) -> None:
         twin.post("/signup/resend/", {"email": ALICE}),
         twin.post("/signup/change/", {"email": ALICE, "new_email": "bob@"}),
         phone.get(link, follow=True),
+        phone.post("/signup/resend/", {"email": ALICE}),
     ]
     for page in pages:
         assert "<h1>This sign-up is finished. Sign in</h1>" in text_of(page)
         assert 'href="/login/"' in text_of(page)
-    assert [page.status_code for page in pages] == [400, 200, 400, 400, 200]
+    assert [page.status_code for page in pages] == [400, 200, 400, 400, 200, 400]
     assert twin.get("/signup/status/").json()["state"] == "finished"
     assert client.get(link, follow=True).redirect_chain[-1][0] == "/account/"
 
