@@ -6,6 +6,7 @@ import pytest
 
 from core import mail_urls
 from core.circuit_breaker import CircuitBreaker
+from core.observability import counters
 from tests.factories import make_captcha, make_delivery
 from tests.worker.sink import Sink
 from worker import health, mailers, outbox, sending, sweeper
@@ -91,14 +92,18 @@ def test_nothing_is_claimed_while_both_are_broken(sinks: tuple[Sink, Sink], cloc
     assert sending.deliver() == 1
 
 
-def test_the_alert_fires_all_the_same(sinks: tuple[Sink, Sink], monkeypatch) -> None:
-    """The heartbeat says that the first way is broken, though mails leave by the second."""
+def test_an_operator_learns_that_the_second_is_used(sinks: tuple[Sink, Sink], monkeypatch) -> None:
+    """The heartbeat says that the first way is broken, and an alert counts the mails that leave by the second."""
+    mails(2)
+    deliver()
+    assert ("doorcode_mails_by_fallback", "") not in counters._gathered
     monkeypatch.setattr(sweeper, "_last_beat", float("-inf"))
     mailers.every()[0].breaker.failed()
     mails(1)
     deliver()
     sweeper.beat()
     assert (len(sinks[1].mails), Heartbeat.objects.get().mail_server_broken) == (1, True)
+    assert counters._gathered["doorcode_mails_by_fallback", ""] == 1
 
 
 def test_a_busy_first_way_is_not_a_broken_one(sinks: tuple[Sink, Sink], monkeypatch) -> None:
