@@ -310,6 +310,7 @@ def test_without_an_acceptance_none_comes_forward(deferred: list[Delivery]) -> N
         {"created_at": timedelta(seconds=-50)},  # a greylisted one comes by itself
         {"next_attempt_at": timedelta(seconds=4)},  # it comes by itself
         {"attempts": 0, "mailbox": "bob@example.com"},  # a mail limit holds it back
+        {"mailbox": "bob@example.com"},  # a muted one, which was never admitted
         {"last_reply": "KeyError while building"},  # the mail server is not to blame
         {"last_reply": RATE.text, "cause": "rate"},  # one mail service's ban, which each try prolongs
         {"state": "sending"},

@@ -419,3 +419,49 @@ def test_answers_of_all_threads_are_recorded_together(sent: list[str], monkeypat
     assert states() == ["sent", "sent"]
     theirs.refresh_from_db()
     assert theirs.lease_token == ""
+
+
+def test_an_answer_is_recorded_within_a_second(sent: list[str], monkeypatch) -> None:
+    """Although its group is not complete: a killed worker repeats hardly more mails, and a page sees the answer soon."""
+    monkeypatch.setattr(sending, "GROUP_TIME", 0.0)
+    seen: list[list[str]] = []
+    real = sending._try
+    monkeypatch.setattr(sending, "_try", lambda *args, **kw: seen.append(sorted(states())) or real(*args, **kw))
+    for _ in range(2):
+        make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert seen == [["sending", "sending"], ["sending", "sent"]]
+
+
+def test_a_batch_ends_once_its_answers_are_on_record(sent: list[str], monkeypatch) -> None:
+    """Also while another thread is recording: the lease of a batch that has ended is not renewed any more."""
+    waits: list[bool] = []
+    real = sending._record
+    monkeypatch.setattr(sending, "_record", lambda *, wait: waits.append(wait) or real(wait=wait))
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert waits[-1] is True
+
+
+def test_a_group_that_came_meanwhile_is_recorded_too(monkeypatch) -> None:
+    """By the thread that was recording: those who brought it went on sending."""
+    answers = [(make_delivery(), Reply(Outcome.ACCEPTED, "250 OK")) for _ in range(sending.GROUP)]
+    groups: list[int] = []
+
+    def settle(results: list) -> None:
+        groups.append(len(results))
+        if len(groups) == 1:
+            sending._answers.extend(answers)
+
+    monkeypatch.setattr(sending, "_settle", settle)
+    sending._record(wait=False)
+    assert groups == [0, sending.GROUP]
+
+
+def test_the_next_batch_is_as_large_as_the_last_sends_were_quick(sent: list[str], monkeypatch) -> None:
+    """What a send took is measured, so a mail server that gets slow gets smaller batches."""
+    before = sending._pace.batch()
+    monkeypatch.setattr(sending, "_build_and_send", lambda *_: time.sleep(0.1) or Reply(Outcome.ACCEPTED, "250 OK"))
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert sending._pace.batch() < before
