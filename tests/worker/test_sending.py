@@ -146,10 +146,11 @@ def test_outcomes_wait_for_the_database(sent: list[str], monkeypatch, caplog) ->
 
     monkeypatch.setattr(outbox, "settle", settle)
     monkeypatch.setattr(sending, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None))
-    monkeypatch.setattr(sending, "connection", type("Connection", (), {"close": staticmethod(lambda: None)}))
+    closed: list[bool] = []  # or the next try would meet the broken connection again
+    monkeypatch.setattr(sending, "connection", SimpleNamespace(close=lambda: closed.append(True)))
     make_delivery(make_captcha(accepted=False))
     sending.deliver()
-    assert (states(), len(sent)) == (["sent"], 1)
+    assert (states(), len(sent), len(closed)) == (["sent"], 1, 2)
     assert caplog.text.count("outcomes wait for the database") == 2
 
 
