@@ -82,6 +82,16 @@ def test_the_first_is_tried_again_by_one_mail(sinks: tuple[Sink, Sink], clock: l
     assert (len(first.mails), len(second.mails)) == (3, 2)
 
 
+def test_a_sweep_sends_by_the_second_while_the_first_is_broken(
+    sinks: tuple[Sink, Sink], clock: list[float], monkeypatch
+) -> None:
+    """Where the broker is down too, nobody else would."""
+    monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: False)
+    mailers.every()[0].breaker.failed()
+    mails(1)
+    assert (sweeper.sweep(), len(sinks[1].mails)) == (1, 1)
+
+
 def test_nothing_is_claimed_while_both_are_broken(sinks: tuple[Sink, Sink], clock: list[float]) -> None:
     """Neither by a worker nor by a sweep."""
     mails(1)

@@ -406,6 +406,21 @@ def test_the_sweeper_thread_sweeps_until_stopped(monkeypatch) -> None:
     assert not thread.is_alive()
 
 
+def test_a_sweeper_that_sent_some_looks_for_more_at_once(monkeypatch) -> None:
+    """Where the broker is down a backlog leaves at the mail server's pace, and not a batch every two seconds."""
+    batches = [2, 1, 0]
+    monkeypatch.setattr(sweeper, "INTERVAL", 0.2)
+    monkeypatch.setattr(sweeper, "sweep", lambda: batches.pop(0))
+    monkeypatch.setattr(sweeper, "beat", lambda: None)
+    monkeypatch.setattr(sweeper, "stop_beating", lambda: None)
+    monkeypatch.setattr(sweeper, "connection", SimpleNamespace(close=lambda: None))
+    thread = sweeper.Sweeper()
+    pauses: list[float] = []
+    monkeypatch.setattr(thread, "_stop_now", SimpleNamespace(wait=lambda pause: pauses.append(pause) or not batches))
+    thread.run()
+    assert pauses == [0.2, 0, 0, 0.2]
+
+
 def test_answers_of_all_threads_are_recorded_together(sent: list[str], monkeypatch) -> None:
     """What came while another thread wrote is in the next transaction, whoever writes that."""
     groups: list[int] = []
