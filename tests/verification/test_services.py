@@ -4,8 +4,9 @@ from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 
+from core import clock
 from tests.factories import ALICE, BOB, FrozenClock, make_captcha, right, wrong
 from verification import codes, services
 from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
@@ -289,6 +290,18 @@ def test_a_resend_replaces_a_code_that_is_no_longer_valid(frozen_clock: FrozenCl
     if old_code != right(sign_up):
         with pytest.raises(CodeMismatch):
             prove(sign_up, old_code)
+
+
+def test_a_new_code_is_closed_until_its_own_mail_is_sent() -> None:
+    """The send of the former one opens nothing: nobody can have read the new code, so no guess at it counts."""
+    sign_up = make_captcha(accepted=False)
+    with transaction.atomic():
+        services.begin_send(sign_ups=[sign_up], at=clock.now())
+    services.accept(mails=[(sign_up.pk, 1)], at=clock.now())
+    CaptchaModel.objects.update(attempts=settings.CAPTCHA_MAX_ATTEMPTS)
+    assert services.renew(sign_up=CaptchaModel.objects.get(), decoy=False, in_flight=False)
+    renewed = CaptchaModel.objects.get()
+    assert (renewed.generation, state_of(renewed)) == (2, State.WAITING)
 
 
 def test_an_expired_code_stays_while_its_mail_is_in_flight(frozen_clock: FrozenClock) -> None:
