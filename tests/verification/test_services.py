@@ -368,6 +368,22 @@ def test_a_generation_that_came_between_is_a_mismatch(frozen_clock: FrozenClock)
         prove(stale, right(stale))
 
 
+@pytest.mark.parametrize("columns", [{"generation": 2}, {"length": 8, "attempts": 0}], ids=["replaced", "lengthened"])
+def test_a_right_code_whose_row_changes_as_it_is_compared_is_no_error(monkeypatch, columns: dict[str, int]) -> None:
+    """By a resend: a new generation is not proven by the former code; the tries of a longer code do not go below 0."""
+    sign_up, compare = make_captcha(), codes.same
+
+    def changing(*args: str) -> bool:
+        CaptchaModel.objects.update(**columns)
+        return compare(*args)
+
+    monkeypatch.setattr(codes, "same", changing)
+    prove(sign_up, right(sign_up))
+    row = CaptchaModel.objects.get()
+    assert (row.proven_at is None) == ("generation" in columns)
+    assert row.attempts == (1 if "generation" in columns else 0)
+
+
 def test_the_site_counts_wrong_codes_alone(settings) -> None:
     """Each once, and no right one."""
     settings.LIMIT_GUESSES_SITE = [(100, 6)]
