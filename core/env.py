@@ -79,12 +79,19 @@ class Env(environ.Env):  # type: ignore[misc]
         [(number, unit)] = _parse(var, [text], _DURATION, "a time", "90s", "15m", "24h", "7d")
         return _bounded(var, int(number) * _UNITS[unit])
 
-    def rates(self, var: str, default: str) -> list[tuple[int, int]]:
-        """Return the (count, seconds) of "30/m,200/h"; none, which is no limit, for an empty variable."""
-        rates = _parse(var, _entries(os.environ.get(var, default)), _RATE, "rates", "30/m,200/h")
-        return [
-            (_bounded(var, int(count)), _bounded(var, int(number or 1) * _UNITS[unit])) for count, number, unit in rates
+    def rates(self, var: str, default: str, *, least: int = 1) -> list[tuple[int, int]]:
+        """
+        Return the (count, seconds) of "30/m,200/h", of at least `least` seconds; none, which is no limit, for an empty
+        variable.
+        """
+        entries = _parse(var, _entries(os.environ.get(var, default)), _RATE, "rates", "30/m,200/h")
+        rates = [
+            (_bounded(var, int(count)), _bounded(var, int(number or 1) * _UNITS[unit]))
+            for count, number, unit in entries
         ]
+        if any(seconds < least for _, seconds in rates):
+            raise _refusal(var, f"rates over {least} seconds or more", "30/m,200/h")
+        return rates
 
     def tiers(self, var: str, default: str) -> list[tuple[int, int | None]]:
         """Return the (guesses, digits) of "9:8,100:link", digits None for "link"; none for an empty variable."""

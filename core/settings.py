@@ -62,11 +62,11 @@ HANDLE_LIFETIME = 86_400  # seconds; a sign-up that is older has to start again
 # Wrong guesses in rolling 24 hours -> digits of the codes after them.
 LIMIT_GUESSES_ADDRESS = env.tiers("LIMIT_GUESSES_ADDRESS", default="9:8,100:link")
 LIMIT_GUESSES_SITE = env.tiers("LIMIT_GUESSES_SITE", default="100:6,1000:8")
-# More mails wait; no visitor's response changes.
+# More mails wait; no visitor's response changes. The site's are counted by the minute: 20/s would let 10 leave in each.
 LIMIT_MAILS_MAILBOX = env.rates("LIMIT_MAILS_MAILBOX", default="1/60s,5/h,10/d")
-LIMIT_MAILS_SITE = env.rates("LIMIT_MAILS_SITE", default="2000/h")
+LIMIT_MAILS_SITE = env.rates("LIMIT_MAILS_SITE", default="2000/h", least=60)
 LIMIT_RESETS_MAILBOX = env.rates("LIMIT_RESETS_MAILBOX", default="1/60s,3/h,6/d")
-LIMIT_RESETS_SITE = env.rates("LIMIT_RESETS_SITE", default="1000/h")
+LIMIT_RESETS_SITE = env.rates("LIMIT_RESETS_SITE", default="1000/h", least=60)
 # Requests that are answered 429: per IPv4 address or IPv6 /64, and for passwords per account.
 LIMIT_REQUESTS_NETWORK = env.rates("LIMIT_REQUESTS_NETWORK", default="60/2m,200/h")  # a classroom may come at once
 LIMIT_VERIFY_NETWORK = env.rates("LIMIT_VERIFY_NETWORK", default="300/10m")

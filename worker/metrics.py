@@ -38,6 +38,7 @@ refusals = Counter(
 failed = Counter(
     "doorcode_mails_failed", "Mails that ended without being delivered, by reason", ["reason"], known=product(REASONS)
 )
+by_fallback = Counter("doorcode_mails_by_fallback", "Mails that the server of EMAIL_FALLBACK_URL accepted")
 accepted_after = Histogram("doorcode_mail_acceptance_seconds", "From the request of a mail to its acceptance", WAITS)
 reclaimed = Counter("doorcode_leases_reclaimed", "Mails taken over from a worker whose lease had ended")
 fenced = Counter("doorcode_settles_fenced", "Outcomes that came after another worker had taken the mail over")

@@ -67,6 +67,8 @@ def deliver() -> int:
     claimed = outbox.claim(limit=1 if is_trial else _pace.batch())
     with leases.held(claimed):
         accepted = _send_all(claimed, mailer, until=time.monotonic() + HOLD)
+    if mailer is not mailers.every()[0]:
+        metrics.by_fallback.add(number=accepted)
     if is_trial and mailer.breaker.is_half_open:  # nothing was handed over: the next mail finds out
         mailer.breaker.cancelled()
     outbox.retry_deferred_sooner(accepted=accepted)

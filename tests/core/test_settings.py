@@ -39,6 +39,14 @@ def refusal(**environment: str) -> str:
     return str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["LIMIT_MAILS_SITE", "LIMIT_RESETS_SITE"])
+def test_a_rate_of_the_site_below_a_minute_refuses_to_start(name: str) -> None:
+    """Its mails are counted by the minute: of 20 a second, 10 would leave in each minute."""
+    for rates in ("20/s", "2000/h,20/59s"):
+        assert f"{name} must be rates over 60 seconds or more like" in refusal(**GOOD, **{name: rates})
+    assert load(name, **GOOD, **{name: "20/m"}) == [[(20, 60)]]
+
+
 WEAK_KEYS = [
     "x",
     "doorcode-development-key-never-for-production",

@@ -4,8 +4,9 @@ from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 
+from core import clock
 from tests.factories import ALICE, BOB, FrozenClock, make_captcha, right, wrong
 from verification import codes, services
 from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
@@ -291,6 +292,18 @@ def test_a_resend_replaces_a_code_that_is_no_longer_valid(frozen_clock: FrozenCl
             prove(sign_up, old_code)
 
 
+def test_a_new_code_is_closed_until_its_own_mail_is_sent() -> None:
+    """The send of the former one opens nothing: nobody can have read the new code, so no guess at it counts."""
+    sign_up = make_captcha(accepted=False)
+    with transaction.atomic():
+        services.begin_send(sign_ups=[sign_up], at=clock.now())
+    services.accept(mails=[(sign_up.pk, 1)], at=clock.now())
+    CaptchaModel.objects.update(attempts=settings.CAPTCHA_MAX_ATTEMPTS)
+    assert services.renew(sign_up=CaptchaModel.objects.get(), decoy=False, in_flight=False)
+    renewed = CaptchaModel.objects.get()
+    assert (renewed.generation, state_of(renewed)) == (2, State.WAITING)
+
+
 def test_an_expired_code_stays_while_its_mail_is_in_flight(frozen_clock: FrozenClock) -> None:
     """Else that mail would bring a code that is already replaced."""
     sign_up = make_captcha()
@@ -353,6 +366,22 @@ def test_a_generation_that_came_between_is_a_mismatch(frozen_clock: FrozenClock)
     services.accept(mails=[(sign_up.pk, 2)], at=frozen_clock.now())
     with pytest.raises(CodeMismatch):
         prove(stale, right(stale))
+
+
+@pytest.mark.parametrize("columns", [{"generation": 2}, {"length": 8, "attempts": 0}], ids=["replaced", "lengthened"])
+def test_a_right_code_whose_row_changes_as_it_is_compared_is_no_error(monkeypatch, columns: dict[str, int]) -> None:
+    """By a resend: a new generation is not proven by the former code; the tries of a longer code do not go below 0."""
+    sign_up, compare = make_captcha(), codes.same
+
+    def changing(*args: str) -> bool:
+        CaptchaModel.objects.update(**columns)
+        return compare(*args)
+
+    monkeypatch.setattr(codes, "same", changing)
+    prove(sign_up, right(sign_up))
+    row = CaptchaModel.objects.get()
+    assert (row.proven_at is None) == ("generation" in columns)
+    assert row.attempts == (1 if "generation" in columns else 0)
 
 
 def test_the_site_counts_wrong_codes_alone(settings) -> None:

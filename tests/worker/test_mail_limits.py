@@ -196,6 +196,25 @@ def test_a_pile_of_mails_that_nobody_wants_holds_no_claim_up(
     assert not Delivery.objects.filter(state=Delivery.State.PENDING).exists()
 
 
+def test_a_turn_is_found_however_many_mails_wait(frozen_clocks: FrozenClock) -> None:
+    """The claim reads its own rows, the newest and the oldest; the network whose turn it is may be between them."""
+    post(network="stranger"), go(), frozen_clocks.move(hours=4)
+    post(network="stranger"), go(), frozen_clocks.move(hours=4)
+    waiting = [post(network=network) for network in ("stranger", "home", "stranger", "stranger")]
+    assert [each.pk for each in outbox.claim(limit=1)] == [waiting[1].pk]
+
+
+def test_a_mail_that_is_held_back_stops_no_other_to_its_mailbox(frozen_clocks: FrozenClock) -> None:
+    """Addresses with tags share a mailbox, and are suppressed one by one."""
+    post(), go(), frozen_clocks.move(hours=4)
+    suppression.suppress(address="alice+tag@example.com", reason=Suppression.Reason.BOUNCED)
+    mine = post()
+    post("alice+tag@example.com")
+    go()
+    mine.refresh_from_db()
+    assert mine.state == Delivery.State.SENT
+
+
 def test_what_is_held_back_takes_no_place(frozen_clocks: FrozenClock) -> None:
     """A muted or suppressed address, and a reset where there is no account: nothing is sent, so nothing is counted."""
     make_muted(), [post() for _ in range(4)]
@@ -296,6 +315,7 @@ def test_the_site_sends_half_at_once_and_half_over_the_hour(frozen_clocks: Froze
     for number in range(130):
         post(f"person{number}@example.com", network=f"network{number}")
     assert len(go()) == 60
+    assert Delivery.objects.filter(next_attempt_at__lte=frozen_clocks.now(), state="pending").count() == 30
     assert mail_limits.claimable().longest_due() is None  # no worker is notified of what can't go
     sent = []
     for _ in range(5):
@@ -315,6 +335,18 @@ def test_the_sites_last_places_are_for_networks_that_asked_for_few(frozen_clocks
     assert 0 < len(go()) < 60
     post(network="home")
     assert go() == [ALICE]
+
+
+def test_the_last_places_of_a_small_limit_are_for_every_network_that_asked_once(
+    frozen_clocks: FrozenClock, settings
+) -> None:
+    """A hundredth of it is less than one mail."""
+    settings.LIMIT_MAILS_SITE = [(40, 3_600)]
+    sent = []
+    for number in range(20):
+        post(f"person{number}@example.com", network=f"network{number}")
+        sent += go()
+    assert len(sent) == 20
 
 
 def test_the_sites_hour_rolls(frozen_clocks: FrozenClock, settings) -> None:

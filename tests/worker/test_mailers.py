@@ -6,6 +6,7 @@ import pytest
 
 from core import mail_urls
 from core.circuit_breaker import CircuitBreaker
+from core.observability import counters
 from tests.factories import make_captcha, make_delivery
 from tests.worker.sink import Sink
 from worker import health, mailers, outbox, sending, sweeper
@@ -81,6 +82,16 @@ def test_the_first_is_tried_again_by_one_mail(sinks: tuple[Sink, Sink], clock: l
     assert (len(first.mails), len(second.mails)) == (3, 2)
 
 
+def test_a_sweep_sends_by_the_second_while_the_first_is_broken(
+    sinks: tuple[Sink, Sink], clock: list[float], monkeypatch
+) -> None:
+    """Where the broker is down too, nobody else would."""
+    monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: False)
+    mailers.every()[0].breaker.failed()
+    mails(1)
+    assert (sweeper.sweep(), len(sinks[1].mails)) == (1, 1)
+
+
 def test_nothing_is_claimed_while_both_are_broken(sinks: tuple[Sink, Sink], clock: list[float]) -> None:
     """Neither by a worker nor by a sweep."""
     mails(1)
@@ -91,14 +102,18 @@ def test_nothing_is_claimed_while_both_are_broken(sinks: tuple[Sink, Sink], cloc
     assert sending.deliver() == 1
 
 
-def test_the_alert_fires_all_the_same(sinks: tuple[Sink, Sink], monkeypatch) -> None:
-    """The heartbeat says that the first way is broken, though mails leave by the second."""
+def test_an_operator_learns_that_the_second_is_used(sinks: tuple[Sink, Sink], monkeypatch) -> None:
+    """The heartbeat says that the first way is broken, and an alert counts the mails that leave by the second."""
+    mails(2)
+    deliver()
+    assert ("doorcode_mails_by_fallback", "") not in counters._gathered
     monkeypatch.setattr(sweeper, "_last_beat", float("-inf"))
     mailers.every()[0].breaker.failed()
     mails(1)
     deliver()
     sweeper.beat()
     assert (len(sinks[1].mails), Heartbeat.objects.get().mail_server_broken) == (1, True)
+    assert counters._gathered["doorcode_mails_by_fallback", ""] == 1
 
 
 def test_a_busy_first_way_is_not_a_broken_one(sinks: tuple[Sink, Sink], monkeypatch) -> None:

@@ -236,6 +236,10 @@ def test_a_worker_says_what_it_does_not_reach(beating, monkeypatch) -> None:
     sweeper.beat()
     seen = shown(metrics.workers)
     assert (seen["breakers_open", "mail_server"], seen["breakers_open", "broker"]) == (1, 0)
+    monkeypatch.setattr(mailers.every()[0], "_is_throttled", True)  # no more mails for a while: no outage
+    monkeypatch.setattr(sweeper, "_last_beat", float("-inf"))
+    sweeper.beat()
+    assert shown(metrics.workers)["breakers_open", "mail_server"] == 0
 
 
 def test_beats_are_seldom(beating) -> None:

@@ -69,6 +69,14 @@ def test_with_the_cache_gone_each_mail_sends_a_message(messages: list[tuple], as
     assert (len(messages), len(asked)) == (2, 1)
 
 
+def test_a_worker_waits_for_a_frozen_cache_but_once(asked: list[object], settings) -> None:
+    """Each message would cost its time-out, before the mails are looked for."""
+    settings.REDIS_URL = "redis://one"
+    for _ in range(3):
+        notify.acknowledge()
+    assert len(asked) == 1
+
+
 def test_a_redis_that_is_both_is_waited_for_but_once(messages: list[tuple], asked: list[object], settings) -> None:
     """A frozen one costs its time-out each time."""
     settings.REDIS_URL = settings.CELERY_BROKER_URL = "redis://one"

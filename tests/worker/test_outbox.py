@@ -9,7 +9,7 @@ import pytest
 from django.db.models.functions import Now
 
 from core import clock
-from tests.factories import ALICE, FrozenClock, make_captcha, make_delivery
+from tests.factories import ALICE, FrozenClock, make_captcha, make_delivery, make_user
 from tests.servers import Postgres, System
 from verification.models import CaptchaModel
 from verification.states import State, state_of
@@ -81,6 +81,17 @@ def test_a_claim_takes_the_newest_and_the_oldest() -> None:
     first, *middle, last = [each.pk for each in deliveries]
     assert [each.pk for each in outbox.claim(limit=5)] == [last, *middle[:-3:-1], first, middle[0]]
     assert {each.pk for each in outbox.claim(limit=5)} == set(middle[1:-2])
+
+
+def test_a_claim_of_mails_about_accounts_notifies_of_the_others(
+    django_capture_on_commit_callbacks, notified: list[int]
+) -> None:
+    """Sign-ups are claimed apart, and the message that announced them is gone."""
+    make_delivery(make_captcha(accepted=False))
+    reset = make_delivery(kind="password_reset", user_id=make_user().pk)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert outbox.claim(limit=9) == [reset]
+    assert notified == [reset.pk]
 
 
 def test_a_full_claim_notifies_another_thread(django_capture_on_commit_callbacks, notified: list[int]) -> None:
@@ -310,6 +321,7 @@ def test_without_an_acceptance_none_comes_forward(deferred: list[Delivery]) -> N
         {"created_at": timedelta(seconds=-50)},  # a greylisted one comes by itself
         {"next_attempt_at": timedelta(seconds=4)},  # it comes by itself
         {"attempts": 0, "mailbox": "bob@example.com"},  # a mail limit holds it back
+        {"mailbox": "bob@example.com"},  # a muted one, which was never admitted
         {"last_reply": "KeyError while building"},  # the mail server is not to blame
         {"last_reply": RATE.text, "cause": "rate"},  # one mail service's ban, which each try prolongs
         {"state": "sending"},

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from core import clock
-from tests.factories import make_delivery
+from tests.factories import FrozenClock, make_delivery
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -38,3 +38,11 @@ def test_the_word_of_a_row_and_the_rows_of_a_word_agree(columns: dict, reason: s
     assert delivery.reason == reason
     found = [each for each in Delivery.Reason if Delivery.objects.with_reason(each).exists()]
     assert found == ([reason] if reason else [])
+
+
+def test_a_mail_that_waits_for_longer_than_usual_is_delayed(frozen_clock: FrozenClock) -> None:
+    """Tried or not: its visitor reads that we keep trying, and not that it is about to leave."""
+    delivery = make_delivery()
+    assert delivery.visible_state == "queued"
+    frozen_clock.move(seconds=11)
+    assert delivery.visible_state == "delayed"

@@ -100,6 +100,17 @@ def test_a_refusal_is_forgotten_once_its_mail_is_sent_again() -> None:
     assert (row.cause, row.visible_reason, row.last_reply) == ("", "", "550 5.1.1 no such user")
 
 
+def test_a_mail_that_bounced_begins_anew() -> None:
+    """A late report by the id of the mail service is about the mail that bounced, and so are its times."""
+    delivery = make_delivery(make_captcha())
+    now = timezone.now()
+    Delivery.objects.update(state="bounced", provider_id="of-the-first", sent_at=now, tried_early_at=now)
+    assert requeue(delivery_id=delivery.pk)
+    again = Delivery.objects.get()
+    assert (again.provider_id, again.sent_at, again.tried_early_at) == ("", None, None)
+    assert again.message_id != delivery.message_id
+
+
 def test_silence_before_it_was_sent_again_does_not_count() -> None:
     """All its tries: after the first silence the next one is a minute later, and not an hour."""
     fail(make_delivery(make_captcha(accepted=False)))

@@ -146,10 +146,11 @@ def test_outcomes_wait_for_the_database(sent: list[str], monkeypatch, caplog) ->
 
     monkeypatch.setattr(outbox, "settle", settle)
     monkeypatch.setattr(sending, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None))
-    monkeypatch.setattr(sending, "connection", type("Connection", (), {"close": staticmethod(lambda: None)}))
+    closed: list[bool] = []  # or the next try would meet the broken connection again
+    monkeypatch.setattr(sending, "connection", SimpleNamespace(close=lambda: closed.append(True)))
     make_delivery(make_captcha(accepted=False))
     sending.deliver()
-    assert (states(), len(sent)) == (["sent"], 1)
+    assert (states(), len(sent), len(closed)) == (["sent"], 1, 2)
     assert caplog.text.count("outcomes wait for the database") == 2
 
 
@@ -266,14 +267,14 @@ def test_nothing_is_claimed_while_no_connection_can_be_had(sent: list[str], monk
 
 
 def test_a_probe_that_got_no_connection_is_for_the_next(broken, crowded) -> None:
-    """The circuit breaker allows another try at once."""
-    mailers.every()[0].breaker.failed()
-    broken[0] += 5
+    """The circuit breaker allows another try at once, and one alone: nobody knows whether the server is back."""
     for _ in range(3):
         mailers.every()[0].submit(EmailMessage())
+    mailers.every()[0].breaker.failed()
+    broken[0] += 5
     make_delivery(make_captcha(accepted=False))
     assert (sending.deliver(), states()) == (1, ["pending"])
-    assert mailers.every()[0].breaker.allow()
+    assert [mailers.every()[0].breaker.allow() for _ in range(2)] == [True, False]
 
 
 @pytest.mark.parametrize("first", ["a reset for nobody", "a suppressed mail", "a code that can't be derived"])
@@ -405,6 +406,21 @@ def test_the_sweeper_thread_sweeps_until_stopped(monkeypatch) -> None:
     assert not thread.is_alive()
 
 
+def test_a_sweeper_that_sent_some_looks_for_more_at_once(monkeypatch) -> None:
+    """Where the broker is down a backlog leaves at the mail server's pace, and not a batch every two seconds."""
+    batches = [2, 1, 0]
+    monkeypatch.setattr(sweeper, "INTERVAL", 0.2)
+    monkeypatch.setattr(sweeper, "sweep", lambda: batches.pop(0))
+    monkeypatch.setattr(sweeper, "beat", lambda: None)
+    monkeypatch.setattr(sweeper, "stop_beating", lambda: None)
+    monkeypatch.setattr(sweeper, "connection", SimpleNamespace(close=lambda: None))
+    thread = sweeper.Sweeper()
+    pauses: list[float] = []
+    monkeypatch.setattr(thread, "_stop_now", SimpleNamespace(wait=lambda pause: pauses.append(pause) or not batches))
+    thread.run()
+    assert pauses == [0.2, 0, 0, 0.2]
+
+
 def test_answers_of_all_threads_are_recorded_together(sent: list[str], monkeypatch) -> None:
     """What came while another thread wrote is in the next transaction, whoever writes that."""
     groups: list[int] = []
@@ -419,3 +435,49 @@ def test_answers_of_all_threads_are_recorded_together(sent: list[str], monkeypat
     assert states() == ["sent", "sent"]
     theirs.refresh_from_db()
     assert theirs.lease_token == ""
+
+
+def test_an_answer_is_recorded_within_a_second(sent: list[str], monkeypatch) -> None:
+    """Although its group is not complete: a killed worker repeats hardly more mails, and a page sees the answer soon."""
+    monkeypatch.setattr(sending, "GROUP_TIME", 0.0)
+    seen: list[list[str]] = []
+    real = sending._try
+    monkeypatch.setattr(sending, "_try", lambda *args, **kw: seen.append(sorted(states())) or real(*args, **kw))
+    for _ in range(2):
+        make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert seen == [["sending", "sending"], ["sending", "sent"]]
+
+
+def test_a_batch_ends_once_its_answers_are_on_record(sent: list[str], monkeypatch) -> None:
+    """Also while another thread is recording: the lease of a batch that has ended is not renewed any more."""
+    waits: list[bool] = []
+    real = sending._record
+    monkeypatch.setattr(sending, "_record", lambda *, wait: waits.append(wait) or real(wait=wait))
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert waits[-1] is True
+
+
+def test_a_group_that_came_meanwhile_is_recorded_too(monkeypatch) -> None:
+    """By the thread that was recording: those who brought it went on sending."""
+    answers = [(make_delivery(), Reply(Outcome.ACCEPTED, "250 OK")) for _ in range(sending.GROUP)]
+    groups: list[int] = []
+
+    def settle(results: list) -> None:
+        groups.append(len(results))
+        if len(groups) == 1:
+            sending._answers.extend(answers)
+
+    monkeypatch.setattr(sending, "_settle", settle)
+    sending._record(wait=False)
+    assert groups == [0, sending.GROUP]
+
+
+def test_the_next_batch_is_as_large_as_the_last_sends_were_quick(sent: list[str], monkeypatch) -> None:
+    """What a send took is measured, so a mail server that gets slow gets smaller batches."""
+    before = sending._pace.batch()
+    monkeypatch.setattr(sending, "_build_and_send", lambda *_: time.sleep(0.1) or Reply(Outcome.ACCEPTED, "250 OK"))
+    make_delivery(make_captcha(accepted=False))
+    sending.deliver()
+    assert sending._pace.batch() < before

@@ -129,6 +129,8 @@ def test_a_proof_of_before_is_void_too() -> None:
     services.prove(sign_up=sign_up, address=ALICE, code=codes.code_of(sign_up))
     suppression.mute(notice=suppression.Notice(sign_up.handle, ALICE))
     assert not services.redeem(sign_up=sign_up)
+    sign_up.refresh_from_db()
+    assert not sign_up.is_finished  # no page says that an account was made of it
 
 
 def test_a_token_says_its_request_and_address_long_after_both_are_gone() -> None:
