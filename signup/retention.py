@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from knox.models import AuthToken
 
 from core import clock
+from core.observability.counters import Counter
 from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
 from worker import suppression
 from worker.mail_limits import ACCOUNT_MAILS, SIGN_UP_MAILS
@@ -22,6 +23,8 @@ BATCH = 500  # rows in one transaction
 DAY = 86_400  # seconds; one longer code a day goes past the mail limit, and is known by the row of its mail
 GUESSES = 2 * DAY  # guesses count for 24 hours
 
+purges = Counter("doorcode_purges", "Purges that deleted all that is outdated")
+
 
 def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
     """
@@ -30,6 +33,8 @@ def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
     """
     for kind, rows in outdated().items():
         yield kind, rows.count() if dry_run else _delete(rows)
+    if not dry_run:
+        purges.add()
 
 
 def outdated() -> dict[str, QuerySet[Any]]:

@@ -7,6 +7,8 @@ from django.core.management import call_command
 from django.test import Client
 
 from core import clock
+from core.observability import counters
+from signup import retention
 from signup.models import User
 from signup.retention import purge
 from tests.factories import (
@@ -159,6 +161,19 @@ def test_a_dry_run_only_counts(frozen_clock: FrozenClock, capsys, monkeypatch) -
     assert User.objects.exists()
     call_command("purge")
     assert not User.objects.exists()
+
+
+def test_a_purge_is_counted_at_its_end(monkeypatch) -> None:
+    """An alert misses it. One that fails, and a dry run, are none."""
+    purge_of_all = retention._delete
+    run(dry_run=True)
+    monkeypatch.setattr(retention, "_delete", lambda rows: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run()
+    assert ("doorcode_purges", "") not in counters._gathered
+    monkeypatch.setattr(retention, "_delete", purge_of_all)
+    run()
+    assert counters._gathered["doorcode_purges", ""] == 1
 
 
 def test_a_script_that_is_not_asked_does_not_wait_for_a_count(monkeypatch) -> None:
