@@ -19,7 +19,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is too early for a call. While one caller tests the service, it is for all others."""
+        """Whether it is too early for a call. While one caller tests the service, it is too early for all others."""
         return self._pause > 0 and time.monotonic() < self._retry_at
 
     def allow(self) -> bool:

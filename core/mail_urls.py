@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-SMTP = {"smtp": 25, "smtp+tls": 587, "smtps": 587, "smtp+ssl": 465}  # scheme -> port
+SMTP = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}  # scheme -> port
 EXAMPLES = "smtp+tls://user:password@mail.example.com, anymail+postmark://token@"
 API_TIMEOUT = (5, 20)  # seconds to connect, and to wait for the answer: together less than one send may take
 
@@ -76,7 +76,7 @@ def read(var: str, url: str) -> Route:
         "port": parts.port or SMTP[parts.scheme],
         "username": unquote(parts.username or ""),
         "password": unquote(parts.password or ""),
-        "use_tls": parts.scheme in ("smtp+tls", "smtps"),
+        "use_tls": parts.scheme == "smtp+tls",
         "use_ssl": parts.scheme == "smtp+ssl",
     }
     return Route("worker.smtp.EmailBackend", options)

@@ -35,7 +35,7 @@ class Argon2idHasher(Argon2PasswordHasher):
     """
     Argon2id at OWASP's minimum (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane.
 
-    About 15 ms of one processor; Django's own parameters take 100 MiB and ten times as long, which a handful of
+    About 24 ms of one processor; Django's own parameters take 100 MiB and ten times as long, which a handful of
     parallel sign-ups turns into a denial of service.
     """
 

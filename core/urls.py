@@ -6,8 +6,8 @@ from django.contrib.contenttypes.views import shortcut
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from signup.accounts.views import admin_login
 from signup.admin.dashboard import dashboard
-from signup.limits import sign_ins_counted
 from signup.views import set_language
 
 from . import views
@@ -17,8 +17,7 @@ urlpatterns = [
     path("admin/dashboard/", admin.site.admin_view(dashboard), name="dashboard"),
     # The site's own page: the admin's neither limits guesses nor informs the mailbox.
     path("admin/password_change/", RedirectView.as_view(pattern_name="password_change")),
-    # Counted before the admin reads the form.
-    path("admin/login/", sign_ins_counted(admin.site.login), name="admin_login"),
+    path("admin/login/", admin_login, name="admin_login"),
     # "View on site", for keys that can be looked up: no object of ours has a page there, another app's may.
     path("admin/r/<int:content_type_id>/<slug:object_id>/", admin.site.admin_view(shortcut)),
     path("admin/r/<path:path>", views.not_found),

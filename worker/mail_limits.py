@@ -210,9 +210,7 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     # Locked until the commit: no two claims take the same place.
     SiteMails.objects.select_for_update().get_or_create(minute=minute)
     room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
-    if surplus := passed[room:]:
-        Delivery.objects.filter(pk__in=[each.pk for each in surplus]).update(next_attempt_at=at + MINUTE)
-    return passed[:room]
+    return passed[:room]  # the others stay due
 
 
 def count(leased: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> None:

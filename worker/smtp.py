@@ -23,8 +23,8 @@ _pools: dict[Server, Pool] = {}  # of the process: Django makes a new backend ob
 class EmailBackend(BaseEmailBackend):
     """
     `send_messages` is Django's. Workers call `submit` with a message to one recipient; it returns the server's answer.
-    Connections open when they are needed, and `close` closes those that are not in use. The options are those of
-    Django's own SMTP backend; EMAIL_URL says those that are not given.
+    Connections open when needed, and `close` closes those that are not in use. Of the options of Django's own SMTP
+    backend it takes host, port, username, password, use_tls and use_ssl; EMAIL_URL says those that are not given.
     """
 
     def __init__(self, *, fail_silently: bool = False, alias: str | None = None, **options: Any) -> None:

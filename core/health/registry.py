@@ -62,7 +62,7 @@ _checks: dict[str, Check] = {}
 
 
 def register(name: str, check: Callable[[], Finding], label: str | Promise, *, quick: bool = False) -> None:
-    """Add a check: `name` is for programs, `label` for people. A quick check takes a second at most."""
+    """Add a check: `name` is for programs, `label` for people. A quick one asks a server that its driver times out."""
     _checks[name] = Check(check, label, quick)
 
 
@@ -92,7 +92,7 @@ def run(checks: Mapping[str, Check], *, limit: float = TIME_LIMIT) -> Iterator[t
 def readiness(begin: Callable[[str], None] = lambda name: None) -> dict[str, str]:
     """
     Run the quick checks, one after the other; return name -> "ok" or "down". The reasons go to the log only. `begin` is
-    told the name of each before it runs.
+    called with the name of each before it runs.
     """
     states = {}
     for name, check in _checks.items():

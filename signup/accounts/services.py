@@ -10,8 +10,8 @@ from worker.models import Delivery
 
 def request_password_reset(*, address: str, language: str, network: str = "") -> None:
     """
-    Have a reset mail sent if the canonical address has an active account. Every address gets a row, so that the time
-    does not show whether there is one; the worker makes the token, or drops the row.
+    Have a reset mail sent if the canonical address has an active account with a password. Every address gets a row, so
+    that the time does not show whether there is one; the worker makes the token, or drops the row.
     """
     try:
         _post_reset(address, language, network)

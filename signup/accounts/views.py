@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from django.conf import settings
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.auth import logout
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_required
@@ -57,6 +57,15 @@ class Login(FormPage, auth.LoginView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         return Visitor(self.request).remember(super().form_valid(form), form.get_user())
+
+
+@limits.sign_ins_counted  # before the admin reads the form
+def admin_login(request: HttpRequest) -> HttpResponse:
+    """The admin's own page. It remembers the browser too, so that strangers can't lock an operator out."""
+    response = admin.site.login(request)
+    if request.method == "POST" and request.user.is_authenticated:
+        Visitor(request).remember(response, request.user)
+    return response
 
 
 @method_decorator(limits.sign_ins_counted, name="dispatch")

@@ -88,7 +88,7 @@ class AccountChangeForm(AccountForm, auth_forms.UserChangeForm):
 
 
 class AccountPasswordForm(auth_forms.AdminPasswordChangeForm):
-    """A password that an operator sets. The mailbox is told, as it is of every new password."""
+    """A password that an operator sets. Its owner gets a mail, as after every new password."""
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()

@@ -18,10 +18,12 @@ DATA = Path(__file__).resolve().parent.parent.parent / ".demo"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo")
     parser.add_argument("--port", type=int, choices=range(1, 65_536), metavar="PORT", default=8000)
-    parser.add_argument("--data", type=Path, default=DATA, help="where database and inbox are kept")
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("DEMO_DATA") or DATA, help="where database and inbox are kept"
+    )
     options = parser.parse_args()
     port, data, mail_port = options.port, options.data.resolve(), _free_port()
-    data.mkdir(exist_ok=True)
+    data.mkdir(parents=True, exist_ok=True)
     redis, redis_url = _start_redis(data)
     os.environ.update(
         {

@@ -14,7 +14,6 @@ from core.observability import error_reports
         ("smtp://mail.example.com", ("mail.example.com", 25, "", "", False, False)),
         ("smtp+tls://u%40x:p%2Fw@mail.example.com", ("mail.example.com", 587, "u@x", "p/w", True, False)),
         ("smtp+ssl://u:p@mail.example.com:4650", ("mail.example.com", 4650, "u", "p", False, True)),
-        ("smtps://u:p@mail.example.com", ("mail.example.com", 587, "u", "p", True, False)),
         ("smtp://[2001:db8::1]:2525", ("2001:db8::1", 2525, "", "", False, False)),
     ],
 )
@@ -64,6 +63,7 @@ def test_amazon_ses_has_a_region_and_may_have_keys() -> None:
     "url",
     [
         "smtp-server",
+        "smtps://mail.example.com",  # STARTTLS for some programs, TLS from the start for others
         "http://mail.example.com",
         "smtp://",
         "smtp://mail.example.com:x",

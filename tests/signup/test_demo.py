@@ -18,8 +18,8 @@ from tests.servers import ENVIRONMENT, ROOT, Visitor, free_port, listens, wait_u
 
 @contextmanager
 def demo(data: Path, port: int, *, path: str, lang: str = "en_US.UTF-8") -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "signup.demo", "--port", str(port), "--data", str(data)]
-    environment = {**ENVIRONMENT, "PATH": path, "LANG": lang}
+    command = [sys.executable, "-m", "signup.demo", "--port", str(port)]
+    environment = {**ENVIRONMENT, "PATH": path, "LANG": lang, "DEMO_DATA": str(data)}
     running = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

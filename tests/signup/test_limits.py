@@ -178,6 +178,17 @@ def test_a_known_browser_has_a_limit_too(client: Client) -> None:
     assert answers == [400] * 50 + [429]
 
 
+def test_an_operators_browser_is_known_by_the_admins_page(client: Client) -> None:
+    """Its operator may have signed in nowhere else."""
+    make_user(is_staff=True)
+    page, fields = "/admin/login/", {"username": "alice", "password": PASSWORD, "next": "/admin/"}
+    assert client.post(page, fields).status_code == 302
+    client.post("/logout/")
+    fail(51)
+    assert Client().post(page, fields).status_code == 429
+    assert client.post(page, fields).status_code == 302
+
+
 def test_a_forged_device_is_none(client: Client) -> None:
     """Neither garbage nor another account's."""
     make_user()

@@ -236,6 +236,16 @@ def test_how_often_an_address_bounced_is_kept_for_90_days(frozen_clock: FrozenCl
     assert not Suppression.objects.exists()
 
 
+def test_a_mute_does_not_make_bounces_forgotten(frozen_clock: FrozenClock) -> None:
+    """The next bounce still counts as the second."""
+    suppression.suppress(address=ALICE, reason=Suppression.Reason.BOUNCED)
+    make_muted()
+    frozen_clock.move(days=60)
+    assert run()["suppressions"] == 0
+    suppression.suppress(address=ALICE, reason=Suppression.Reason.BOUNCED)
+    assert Suppression.objects.get().times == 2
+
+
 def test_a_mute_that_is_over_goes(frozen_clock: FrozenClock) -> None:
     """And not before its end."""
     make_muted()

@@ -130,7 +130,9 @@ def test_the_command_takes_numbers_or_all(capsys) -> None:
         with pytest.raises(CommandError):
             call_command("requeue", *nonsense)
     call_command("requeue", "--failed", "--dry-run")
-    assert "2 of 3 deliveries" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 of 3 deliveries" in said
+    assert "Nothing was changed" in said
     assert not Delivery.objects.exclude(state="failed").exists()
     call_command("requeue", str(first.pk))
     assert "1 of 1 delivery" in capsys.readouterr().out

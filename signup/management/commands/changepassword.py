@@ -28,7 +28,7 @@ class Command(base.Command):
             raise CommandError(_("No account has this email address or username")) from error
         try:
             first, second = (getpass.getpass(f"{label}: ") for label in (_("New password"), _("The same again")))
-        except (EOFError, KeyboardInterrupt) as error:
+        except EOFError as error:
             raise CommandError(_("Nothing was changed")) from error
         form = AccountPasswordForm(user, {"usable_password": "true", "password1": first, "password2": second})
         if not form.is_valid():

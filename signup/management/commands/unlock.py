@@ -22,10 +22,10 @@ class Command(base.Command):
         done = support.unlock(address=address, unmute=options["unmute"], dry_run=dry_run)
         codes = ngettext("%(n)d wrong code is forgotten", "%(n)d wrong codes are forgotten", done.guesses)
         lines = [codes % {"n": done.guesses}]
-        if done.sign_ins:
-            lines.append(_("Wrong passwords are forgotten"))
-        else:
+        if not done.sign_ins:
             lines.append(_("Redis is down: wrong passwords are not forgotten"))
+        elif not dry_run:  # which does not ask Redis
+            lines.append(_("Wrong passwords are forgotten"))
         if done.muted:
             lines.append(_("Sign-up mail is sent again"))
         if dry_run:

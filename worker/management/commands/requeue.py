@@ -40,6 +40,8 @@ class Command(base.Command):
         if done < len(ids):
             text = _("Left out: not failed, sent again since, about a sign-up that is over, or to a suppressed address")
             lines.append(text)
+        if options["dry_run"]:
+            lines.append(_("Nothing was changed"))
         self.print_result(options, data, lines)
 
     @transaction.atomic

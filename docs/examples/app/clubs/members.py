@@ -3,6 +3,11 @@ from typing import Any
 from clubs.models import Member
 
 
+def of(user: Any) -> Member:
+    """The member of an account; one from before this app has none yet."""
+    return Member.objects.get_or_create(account=user)[0]
+
+
 def welcome(user: Any, **kwargs: Any) -> None:
     """Called once for each account, by a sign-up, an operator or code."""
-    Member.objects.get_or_create(account=user)
+    of(user)
