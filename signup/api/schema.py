@@ -21,9 +21,8 @@ Body = type[Serializer[Any]] | None
 
 LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
 TOKEN_ERRORS = (ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN)
-_BODY_ERRORS = (
-    ErrorCode.MALFORMED, ErrorCode.VALIDATION, ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE,
-)  # fmt: skip
+NO_BODY_ERRORS = (ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)  # of a call that takes no body, and got one
+_BODY_ERRORS = (ErrorCode.MALFORMED, ErrorCode.VALIDATION, *NO_BODY_ERRORS)
 _COMMON_ERRORS = (ErrorCode.BAD_REQUEST, ErrorCode.UNAVAILABLE)
 _FIELDS = {  # where the refusals of the services appear; all others appear at the code
     ErrorCode.EMAIL_REGISTERED: "email",

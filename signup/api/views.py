@@ -99,8 +99,8 @@ class Captcha(OpenCall):
         operation_id="code_status",
         summary=_("Get the state of a sign-up and its email"),
         description=_(
-            "queued and sending become sent; delayed is tried again by itself; failed calls for another address. After "
-            "that, proven and finished are about the sign-up."
+            "queued and sending become sent; delayed is tried again by itself; failed and bounced come with a reason. "
+            "After that, proven and finished are about the sign-up."
         ),
         responses={200: serializers.DeliveryStateSerializer} | errors(lost=(ErrorCode.SESSION_LOST,)),
     )
@@ -118,7 +118,7 @@ class Resend(OpenCall):
         ),
         request=None,
         responses={202: serializers.CodeRequestSerializer}
-        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, ErrorCode.UNSUPPORTED_MEDIA_TYPE, lost=schema.LOST_ID),
+        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, *schema.NO_BODY_ERRORS, lost=schema.LOST_ID),
     )
     def post(self, request: Request, id: str) -> Response:
         limits.MAIL_REQUESTS.hit(request)
@@ -139,7 +139,9 @@ class Users(OpenCall):
         ),
         request=serializers.NewUserSerializer,
         responses={201: serializers.NewAccountSerializer}
-        | errors(*problems.REFUSALS, ErrorCode.RATE_LIMITED, body=serializers.NewUserSerializer),
+        | errors(
+            *problems.REFUSALS, ErrorCode.LOGIN_FAILED, ErrorCode.RATE_LIMITED, body=serializers.NewUserSerializer
+        ),
     )
     @sensitive_variables()
     def post(self, request: Request) -> Response:
@@ -180,7 +182,7 @@ class Logout(Call):
         summary=_("Sign out"),
         description=_("The token stops working."),
         request=None,
-        responses={204: None} | errors(*schema.TOKEN_ERRORS, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
+        responses={204: None} | errors(*schema.TOKEN_ERRORS, *schema.NO_BODY_ERRORS),
     )
     def post(self, request: Request) -> Response:
         request.auth.delete()
