@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from knox.models import AuthToken
 
@@ -29,10 +29,18 @@ purges = Counter("doorcode_purges", "Purges that deleted all that is outdated")
 def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
     """
     Delete, kind by kind, and yield (kind, rows); with `dry_run` only count. Any number of purges may run at once: each
-    skips the rows that another has locked.
+    skips the rows that another has locked. Raises the DatabaseError of a kind that can't be deleted after all others.
     """
+    failed: DatabaseError | None = None
     for kind, rows in outdated().items():
-        yield kind, rows.count() if dry_run else _delete(rows)
+        try:
+            number = rows.count() if dry_run else _delete(rows)
+        except DatabaseError as error:
+            failed = error
+        else:
+            yield kind, number
+    if failed:
+        raise failed
     if not dry_run:
         purges.add()
 
@@ -66,9 +74,9 @@ def _delete(rows: QuerySet[Any]) -> int:
     deleted = 0
     while True:
         with transaction.atomic():
-            # Locked, so that the rows still fit when they are deleted.
+            # Locked, and looked at again: what refers to a row may have been added until it was locked.
             batch = list(rows.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:BATCH])
-            rows.model._default_manager.filter(pk__in=batch).delete()
+            rows.filter(pk__in=batch).delete()
         deleted += len(batch)
         if len(batch) < BATCH:
             return deleted

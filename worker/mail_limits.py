@@ -206,9 +206,9 @@ def claimable() -> DeliveryQuerySet:
 def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -> Sequence[Delivery]:
     if not passed:
         return passed
-    minute = _minute(at)
-    # Locked until the commit: no two claims take the same place.
-    SiteMails.objects.select_for_update().get_or_create(minute=minute)
+    # Until the commit: no two claims take the same place, nor do two in two minutes.
+    Delivery.objects.lock_mailboxes([limit.site_setting])
+    SiteMails.objects.get_or_create(minute=_minute(at))
     room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
     return passed[:room]  # the others stay due
 

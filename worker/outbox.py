@@ -184,8 +184,16 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
         fenced = _record_acceptances(accepted)
         fenced += [delivery for delivery, reply in others if not _record_failure(delivery, reply)]
         unsent = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
-        verification.call_off_sends(sign_ups=[each.sign_up for each in unsent if each.sign_up])
+        _call_off(unsent)
     return fenced
+
+
+def _call_off(unsent: Sequence[Delivery]) -> None:
+    """Close the codes of mails that no mail server took, unless another mail of the same request may be out."""
+    requests = [each.sign_up for each in unsent if each.sign_up]
+    others = Delivery.objects.filter(sign_up__in=requests, state=State.SENDING)
+    in_hand = set(others.values_list("sign_up_id", flat=True))
+    verification.call_off_sends(sign_ups=[each for each in requests if each.pk not in in_hand])
 
 
 def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
@@ -242,7 +250,7 @@ def release(*, deliveries: Sequence[Delivery]) -> None:
     unsent = {"attempts": F("attempts") - 1}
     with transaction.atomic():
         mine = [each for each in deliveries if Delivery.objects.leased(each).end_lease(State.PENDING, **unsent)]
-        verification.call_off_sends(sign_ups=[each.sign_up for each in mine if each.sign_up])
+        _call_off(mine)
 
 
 def take_back() -> int:

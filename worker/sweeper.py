@@ -29,7 +29,8 @@ RENEWED = 7.0  # seconds that they have, once it is back, to renew leases and to
 
 _name = f"{socket.gethostname()[:80]}:{os.getpid()}"
 _last_beat = float("-inf")
-_answered_at = float("inf")  # monotonic time at which the database last answered
+# Monotonic time at which the database last answered. Before that a process does not know for how long it was away.
+_answered_at = float("-inf")
 
 
 def sweep() -> int:

@@ -137,6 +137,12 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         (None, {"classes": ("wide",), "fields": ("email", "username", "usable_password", "password1", "password2")}),
     )
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Locked while a form about it is saved: what its owner changes meanwhile is not written over."""
+        if request.method == "POST" and transaction.get_connection().in_atomic_block:
+            list(User.objects.select_for_update(no_key=True).filter(pk__in=self.keys([object_id])))
+        return super().get_object(request, object_id, from_field)
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *PERMISSIONS)
 

@@ -33,11 +33,13 @@ def request_code(*, key: str, address: str, language: str, network: str) -> Capt
     same key, address and network less than LIFETIME ago: also one that is finished by now.
 
     Nothing else is stored: the handle is derived from these values and from the present window of LIFETIME. An earlier
-    call was in this window or in the last. Calls for an address wait for each other, or two at the same time could
-    derive their handles from two windows.
+    call was in this window or in the last; or in the next, by another machine's clock or as this call waited for it:
+    calls for an address wait for each other.
     """
     window = int(clock.now().timestamp() // LIFETIME.total_seconds())
-    handles = [codes.handle_for("api", str(number), network, address, key) for number in (window, window - 1)]
+    handles = [
+        codes.handle_for("api", str(number), network, address, key) for number in (window, window - 1, window + 1)
+    ]
     User.objects.lock_or_create(email=address)
     repeated = CaptchaModel.objects.filter(handle__in=handles, created_at__gt=clock.now() - LIFETIME).first()
     return repeated or services.request_code(

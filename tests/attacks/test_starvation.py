@@ -1,7 +1,9 @@
 """Nobody is starved of mail, nor gets one twice: attacks 71 to 73 and 76 to 79."""
 
 import base64
+import importlib.util
 import json
+import time
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -158,4 +160,19 @@ def test_79_an_outage_of_the_database_gives_no_mail_to_another(monkeypatch) -> N
     times = {"monotonic": lambda: later, "sleep": lambda _: outbox.settle(results=accepted)}
     monkeypatch.setattr(sweeper, "time", SimpleNamespace(**times))
     sweeper.sweep()
+    assert Delivery.objects.get().state == "sent"
+
+
+def test_79_nor_to_a_process_that_starts_after_it(monkeypatch) -> None:
+    """It has not seen the database before, and can't know for how long it was away."""
+    spec = importlib.util.find_spec("worker.sweeper")
+    started = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(started)
+    make_delivery(make_captcha(accepted=False))
+    [claimed] = outbox.claim(limit=1)
+    Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
+    accepted = [(claimed, Reply(Outcome.ACCEPTED, "250 OK"))]
+    times = {"monotonic": time.monotonic, "sleep": lambda _: outbox.settle(results=accepted)}
+    monkeypatch.setattr(started, "time", SimpleNamespace(**times))
+    started.sweep()
     assert Delivery.objects.get().state == "sent"

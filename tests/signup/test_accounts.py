@@ -323,3 +323,45 @@ def test_an_account_can_be_deleted_while_somebody_asks_for_a_reset(
     assert "LEFT 0 [('password_reset', None)]" in system.manage(
         "shell", "-v", "0", "-c", DELETED.replace("DELETE\n", f"{delete}\n")
     )
+
+
+SAVED = """
+import threading
+from django.contrib.admin import ModelAdmin
+from django.db import connection
+from django.test import Client
+from django.test.utils import setup_test_environment
+from signup.accounts.services import change_password
+from signup.models import User
+setup_test_environment()
+root = User.objects.create_superuser(email="root@example.com", username="root", password="correct horse b")
+alice = User.objects.create_user(email="alice@example.com", username="alice", password="correct horse b")
+operator = Client()
+operator.force_login(root)
+path = f"/admin/signup/user/{alice.pk}/change/"
+def change():
+    change_password(user=User.objects.get(pk=alice.pk), password="another horse c", language="en")
+    connection.close()
+owner = threading.Thread(target=change)
+read = ModelAdmin.get_object
+def meanwhile(*args):
+    found = read(*args)
+    owner.start()
+    owner.join(2)
+    return found
+ModelAdmin.get_object = meanwhile
+fields = {"email": "alice@example.com", "username": "alice", "language": "de", "is_active": "on"}
+print("STATUS", operator.post(path, fields).status_code, end=" ")
+owner.join()
+alice.refresh_from_db()
+print("NEW", alice.check_password("another horse c"), alice.language)
+"""
+
+
+@pytest.mark.postgres
+def test_a_save_in_the_admin_undoes_nothing_that_the_owner_does_meanwhile(postgres: Postgres, tmp_path: Path) -> None:
+    """The former password, which may be a stolen one, does not come back."""
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
+    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
+    assert "STATUS 302 NEW True de" in system.manage("shell", "-v", "0", "-c", SAVED)

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError
+from django.db.models import QuerySet
 from django.test import Client
 
 from core import clock
@@ -161,6 +163,40 @@ def test_a_dry_run_only_counts(frozen_clock: FrozenClock, capsys, monkeypatch) -
     assert User.objects.exists()
     call_command("purge")
     assert not User.objects.exists()
+
+
+def test_what_came_in_while_a_row_was_locked_keeps_it(frozen_clock: FrozenClock, monkeypatch) -> None:
+    """Somebody asked for a code again, for an address whose account was about to go."""
+    make_pending()
+    frozen_clock.move(days=2)
+    delete = QuerySet.delete
+
+    def meanwhile(rows: QuerySet) -> object:
+        if rows.model is User:
+            make_captcha()
+        return delete(rows)
+
+    monkeypatch.setattr(QuerySet, "delete", meanwhile)
+    run()
+    assert User.objects.exists()
+
+
+def test_a_kind_that_can_not_be_deleted_keeps_no_other(frozen_clock: FrozenClock, monkeypatch) -> None:
+    """As a table that takes longer than the statement_timeout. The error is raised, and the purge not counted."""
+    make_pending()
+    frozen_clock.move(days=2)
+    delete = retention._delete
+
+    def failing(rows: QuerySet) -> int:
+        if rows.model is Delivery:
+            raise OperationalError("canceling statement due to statement timeout")
+        return delete(rows)
+
+    monkeypatch.setattr(retention, "_delete", failing)
+    with pytest.raises(OperationalError):
+        run()
+    assert not User.objects.exists()
+    assert ("doorcode_purges", "") not in counters._gathered
 
 
 def test_a_purge_is_counted_at_its_end(monkeypatch) -> None:

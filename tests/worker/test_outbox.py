@@ -1,6 +1,7 @@
 """Post, claim, settle."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -213,6 +214,17 @@ def test_a_refusal_ends_the_row() -> None:
     settle(mine, NEVER)
     make_due(delivery)
     assert outbox.claim(limit=1) == []
+
+
+@pytest.mark.parametrize("unsent", [lambda mail: settle(mail, LATER), lambda mail: outbox.release(deliveries=[mail])])
+def test_a_code_stays_open_while_another_mail_of_its_request_may_be_out(unsent: Callable[[Delivery], object]) -> None:
+    """It may have arrived: the server was silent behind the final dot."""
+    sign_up = make_captcha(accepted=False)
+    make_delivery(sign_up), make_delivery(sign_up)
+    first, second = outbox.claim(limit=2)
+    settle(first, SILENCE)
+    unsent(second)
+    assert state_of(CaptchaModel.objects.get()) == State.OPEN
 
 
 RATE = Reply(Outcome.DEFERRED, "550 Connection frequency limited")
@@ -500,6 +512,56 @@ for each in threads:
     each.join()
 print("CLAIMED", sorted(claimed))
 """
+
+
+EXACT = """
+import threading
+from datetime import timedelta
+from django.db import connection, transaction
+from core import clock
+from signup import services
+from worker import mail_limits, outbox
+for email in %(people)s:
+    services.request_code(address=email, language="en", held={})
+both, claimed = threading.Barrier(2), []
+real = mail_limits.%(admit)s
+def meet(*args):
+    both.wait(10)
+    return real(*args)
+mail_limits.%(admit)s = meet
+edge = clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
+def claim(at):
+    with transaction.atomic():
+        claimed.extend(outbox._claim(mail_limits.SIGN_UP_MAILS, 1, at))
+        threading.Event().wait(0.5)  # the other would not see what is not committed
+    connection.close()
+threads = [threading.Thread(target=claim, args=[at]) for at in (edge - timedelta(seconds=0.1), edge)]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+print("CLAIMED", len(claimed))
+"""
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("limits", "people", "admit"),
+    [
+        ({"LIMIT_MAILS_MAILBOX": "1/60s"}, ["alice+a@example.com", "alice+b@example.com"], "_admit_to_mailboxes"),
+        ({"LIMIT_MAILS_SITE": "2/h"}, ["alice@example.com", "bob@example.com"], "_admit_to_site"),
+    ],
+    ids=["mailbox", "site"],
+)
+def test_mail_limits_are_exact_for_claims_at_the_same_time(
+    postgres: Postgres, tmp_path: Path, limits: dict[str, str], people: list[str], admit: str
+) -> None:
+    """Two find the last place, on both sides of a minute's edge: one mail leaves."""
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    more = {"redis": "memory://", "CELERY_BROKER_URL": "memory://", **limits}
+    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **more)
+    shown = system.manage("shell", "-v", "0", "-c", EXACT % {"people": people, "admit": admit})
+    assert "CLAIMED 1" in shown
 
 
 @pytest.mark.postgres

@@ -306,11 +306,7 @@ INPUT = [
     defect(
         52,
         "The admin's sign-in page is Django's own",
-        Edit(
-            "core/urls.py",
-            '    path("admin/login/", sign_ins_counted(admin.site.login), name="admin_login"),\n',
-            "",
-        ),
+        Edit("core/urls.py", '    path("admin/login/", admin_login, name="admin_login"),\n', ""),
         "test_cost.py::test_52_a_network_over_its_limit_costs_nothing[/admin/login/]",
     ),
 ]

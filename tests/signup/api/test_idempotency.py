@@ -47,6 +47,15 @@ def test_a_client_that_asks_twice_has_one_request(api: Api, begun: FrozenClock, 
     assert CaptchaModel.objects.count() == Delivery.objects.count() == 1
 
 
+def test_a_process_whose_clock_is_behind_knows_a_key_of_the_next_window(api: Api, begun: FrozenClock) -> None:
+    """So does one that waited for the other's call while the window ended."""
+    begun.move(seconds=1)
+    first = ask(api).json()["id"]
+    begun.move(seconds=-1)
+    assert ask(api).json()["id"] == first
+    assert Delivery.objects.count() == 1
+
+
 def test_a_key_is_remembered_for_ten_minutes(api: Api, begun: FrozenClock) -> None:
     """Since the first call, to the second; then it begins another request, which is remembered in turn."""
     first = ask(api).json()["id"]
