@@ -112,7 +112,7 @@ class LimitFields(MiddlewareMixin):
         request.GET = bound_fields(request.GET)  # type: ignore[assignment]
         try:
             request.POST = bound_fields(request.POST)  # type: ignore[assignment]
-        except UnreadablePostError:  # the client closed the connection
+        except (UnreadablePostError, TypeError):  # closed by the client; a part whose parameters Python can't sort
             return error_page(request, 400)
         return None
 

@@ -1,6 +1,7 @@
 """The WSGI application: `gunicorn core.wsgi`. It bounds what Django would parse before any middleware runs."""
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
@@ -28,8 +29,11 @@ def bound_headers(environ: dict[str, Any]) -> None:
         limit = limits.get(name, lengths.HEADER if name.startswith("HTTP_") else None)
         if limit is not None and len(value) > limit:
             environ[name] = ""
-    if "*" in environ.get("CONTENT_TYPE", ""):  # a parameter in an encoding (RFC 2231), which Django may not know
+    # A parameter in an encoding (RFC 2231), which Django may not know; */* is none.
+    if "*" in environ.get("CONTENT_TYPE", ""):
         environ["CONTENT_TYPE"] = ""
+    if re.search(r"\*\s*=", environ.get("HTTP_ACCEPT", "")):
+        environ["HTTP_ACCEPT"] = ""
     if r"\000" in environ.get("HTTP_COOKIE", ""):  # a NUL, as a cookie in quotes has it: PostgreSQL has no such text
         environ["HTTP_COOKIE"] = ""
 

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from django.contrib.auth import hashers
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core import checks
@@ -173,7 +174,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         if disabled:
             self.session_salt = get_random_string(SALT_LENGTH)
             kwargs["update_fields"] = written and {*written, "session_salt"}
-        # AbstractBaseUser keeps a new password in `_password` until it is saved, but not if only its hash is upgraded.
+        # AbstractBaseUser keeps a new password in `_password` until it is saved.
         renewed = self._password is not None or self._password_removed  # type: ignore[attr-defined]
         if self.pk is None or not (renewed or disabled):
             super().save(*args, **kwargs)
@@ -188,6 +189,20 @@ class User(AbstractBaseUser, PermissionsMixin):
         with transaction.atomic():
             User.objects.select_for_update().filter(pk=self.pk).first()
             return super().delete(*args, **kwargs)
+
+    def check_password(self, raw_password: str) -> bool:
+        """
+        Django's, but a hash that is upgraded replaces the one that was checked and no other: the owner may have set a
+        new password meanwhile, which then decides.
+        """
+        checked = self.password
+
+        def upgrade(password: str) -> None:
+            User.objects.filter(pk=self.pk, password=checked).update(password=make_password(password))
+            self.refresh_from_db(fields=["password"])
+
+        is_right = hashers.check_password(raw_password, checked, upgrade)
+        return is_right and (self.password == checked or hashers.check_password(raw_password, self.password))
 
     def set_unusable_password(self) -> None:
         super().set_unusable_password()

@@ -123,6 +123,8 @@ def resend(request: HttpRequest) -> HttpResponse:
     if sign_up is None or not visitor.is_about(sign_up):
         return _finished_or_lost(visitor, None)
     held = visitor.held[sign_up.handle]
+    if verification.holds_proof(sign_up, proof=held.proof):  # by another tab: no code is needed any more
+        return visitor.keep(_see_other("signup_verify"), sign_up)
     if not (held.own or sign_up.is_finished):  # a link brought it: whoever began it could use up its next code's tries
         once = visitor.handle_for(held.handle, sign_up.address)
         return _request_code(request, visitor, sign_up.address, once=once, next_page=held.next)

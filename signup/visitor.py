@@ -4,6 +4,7 @@ The signed cookies of a browser: its sign-up requests, drafts of forms, and the 
 A visitor has no session before there is an account.
 """
 
+import hashlib
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -207,18 +208,19 @@ class Visitor:
 
     @cached_property
     def _device(self) -> list[Any]:
-        """A random name of this browser, then the ids of the accounts that it signed in to, newest first."""
+        """A random name of this browser, then the marks of the accounts that it signed in to, newest first."""
         return DEVICE.read(self.request, list) or [secrets.token_urlsafe(12)]
 
     def device_for(self, user: User | None) -> str:
         """The name of this browser if it signed in to the account before, else ""."""
         name, *accounts = self._device
-        return str(name) if user and user.pk in accounts else ""
+        return str(name) if user and _mark(user) in accounts else ""
 
     def remember(self, response: HttpResponse, user: User) -> HttpResponse:
         """Let this browser show later that it signed in to the account. That opens nothing by itself."""
         name, *accounts = self._device
-        DEVICE.write(response, [name, *list(dict.fromkeys([user.pk, *accounts]))[:MAX_ACCOUNTS]])
+        others = [each for each in accounts if not str(each).startswith(f"{user.pk}:")]
+        DEVICE.write(response, [name, _mark(user), *others[: MAX_ACCOUNTS - 1]])
         return response
 
     def _handles_for(self, address: str) -> set[str]:
@@ -235,3 +237,12 @@ class Visitor:
         wanted = sorted(others, key=lambda each: (each.handle in finished, not each.own, not each.proof))
         SIGN_UPS.write(response, [first, *(each for each in others if each in wanted[: MAX_REQUESTS - 1])])
         return response
+
+
+def _mark(user: User) -> str:
+    """
+    An account until its next password: what a thief's browsers remember is worth nothing after that. The hash has a
+    random salt, so its digest tells nothing about the password.
+    """
+    digest = hashlib.sha256((user.password + user.session_salt).encode()).hexdigest()
+    return f"{user.pk}:{digest[:16]}"

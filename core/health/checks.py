@@ -81,10 +81,16 @@ def redis_server() -> Finding:
         return ok("Redis")
     policy = info.get("maxmemory_policy", "noeviction")
     name = f"Redis {info.get('redis_version', '')}".strip()
-    if policy != "noeviction" and settings.CELERY_BROKER_URL == settings.REDIS_URL:
+    if policy != "noeviction" and _server(settings.CELERY_BROKER_URL) == _server(settings.REDIS_URL):
         text = _("%(name)s drops messages when its memory is full (%(policy)s): set maxmemory-policy noeviction")
         return warning(text % {"name": name, "policy": policy})
     return ok(name)
+
+
+def _server(url: str) -> str:
+    """Which Redis a URL names: its memory and policy are those of all its databases."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] or parts.path
 
 
 def clock_of_database() -> Finding:
@@ -204,5 +210,5 @@ def _request(url: str) -> dict[str, Any]:
     headers = {HEADER: signer().sign("seen"), "X-Forwarded-For": INVENTED, "Accept": "application/json"}
     request = urllib.request.Request(f"{url.rstrip('/')}/healthz", headers=headers)  # noqa: S310 - http or https
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  # nosec B310
-        found: dict[str, Any] = json.loads(answer.read(10_000))
-        return found
+        found = json.loads(answer.read(10_000))
+    return found if isinstance(found, dict) else {}

@@ -1,6 +1,6 @@
 """The forms of people who have an account."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -97,8 +97,12 @@ class CurrentPasswordForm(forms.Form):
     def clean_old_password(self) -> str:
         """Checked and limited as at sign-in: nobody can guess the password in an open session either."""
         old: str = self.cleaned_data["old_password"]
-        user = self.request.user
-        if authenticate(self.request, username=user.get_username(), password=old) != user:
+        user = cast(User, self.request.user)
+        try:
+            name = User.objects.natural_key(user.email)
+        except ValidationError:  # the settings no longer allow the address
+            name = user.username or ""
+        if authenticate(self.request, username=name, password=old) != user:
             raise ValidationError(NOT_CURRENT, code="password_incorrect")
         return old
 

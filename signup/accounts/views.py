@@ -78,6 +78,9 @@ class PasswordChange(FormPage, auth.PasswordChangeView):
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "request": self.request}
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        return Visitor(self.request).remember(super().form_valid(form), form.user)
+
 
 @method_decorator(limits.sign_ins_counted, name="dispatch")
 class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):

@@ -84,6 +84,15 @@ def test_20_no_character_is_a_server_error(client: Client, text: str) -> None:
             assert answer.status_code in (200, 302, 303, 400, 404, 429), (form, field)
 
 
+@pytest.mark.parametrize("parameters", ["name*=a; name*0=b", "name*=unknown''a", "name*0*=a; name=b"])
+def test_20_no_header_of_a_part_is_a_server_error(client: Client, parameters: str) -> None:
+    """Of a form, nor of a body that a call does not take."""
+    body = f"--x\r\nContent-Disposition: form-data; {parameters}\r\n\r\ntext\r\n--x--\r\n"
+    for path in (*FORMS, "/api/captchas/"):
+        answer = client.generic("POST", path, body, content_type="multipart/form-data; boundary=x")
+        assert answer.status_code in (302, 400, 415), path
+
+
 @pytest.mark.parametrize(
     ("typed", "stored"),
     [

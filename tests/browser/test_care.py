@@ -138,6 +138,17 @@ def test_a_slow_mail_is_told_and_then_a_refused_one(open_page: OpenPage, demo_da
     expect(page.get_by_text("code to quick@example.com")).to_be_visible()
 
 
+def test_a_state_that_could_not_be_shown_is_shown_later(open_page: OpenPage, demo_data: Path) -> None:
+    """The site refused the page at first."""
+    page = open_page()
+    ask(page, "again@example.com")
+    expect(page.get_by_text("Sent", exact=False).first).to_be_visible()
+    page.route("**/signup/verify/**", lambda route: route.fulfill(status=429), times=1)
+    row = "UPDATE worker_delivery SET state = 'pending', attempts = 2, next_attempt_at = '2999-01-01' WHERE recipient = 'again@example.com'"
+    change_row(demo_data, row)
+    expect(page.get_by_text("Email is slow right now")).to_be_visible(timeout=40_000)
+
+
 def test_a_mail_that_bounces_later_is_told(open_page: OpenPage, demo_data: Path) -> None:
     """By itself, on the page that said that it was sent: this one asks on, every 15 s at the latest."""
     page = open_page()

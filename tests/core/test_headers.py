@@ -4,7 +4,9 @@ import re
 
 import pytest
 from django.db import OperationalError
-from django.test import Client
+from django.test import Client, RequestFactory
+
+from core.wsgi import application
 
 PAGES = ["/signup/", "/signup/verify/", "/login/", "/password-reset/", "/nowhere/", "/healthz"]
 
@@ -75,6 +77,15 @@ def test_errors_speak_the_visitors_language(client: Client, language: str, text:
     page = client.get("/nowhere/", headers={"accept-language": language})
     assert page.status_code == 404
     assert text in page.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_strange_accept_is_no_server_error() -> None:
+    """Django parses it where a page without `next` changes the language."""
+    environ = RequestFactory().get("/i18n/setlang/", headers={"accept": "text/html;x*=unknown''a"}).environ
+    answers: list[str] = []
+    b"".join(application(environ, lambda status, headers, *_: answers.append(status)))
+    assert answers == ["204 No Content"]
 
 
 @pytest.mark.parametrize("path", ["/signup/resend/", "/signup/change/", "/logout/"])

@@ -1,6 +1,7 @@
 """The health checks of core: what each finds, and when it fails."""
 
 from http.client import BadStatusLine
+from io import BytesIO
 from pathlib import Path
 from urllib.request import Request
 
@@ -77,6 +78,12 @@ def test_a_site_of_any_name_is_reached(settings, monkeypatch, url: str) -> None:
     assert asked == ["https://xn--fsqu00a.xn--fiqs8s:8443/healthz"]
 
 
+def test_a_site_that_answers_something_else_is_no_failure(monkeypatch) -> None:
+    """A note, as of any that does not say what it saw."""
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: BytesIO(b"[]"))
+    assert Check(checks.proxies, "proxies").run().state is State.WARNING
+
+
 def test_only_http_is_requested() -> None:
     """A file is no site."""
     assert checks.proxies("file:///etc/passwd").state is State.FAILED
@@ -133,6 +140,17 @@ def test_redis_that_permits_no_info_is_well(monkeypatch) -> None:
 
     monkeypatch.setattr(checks, "redis_client", Restricted)
     assert checks.redis_server().state is State.OK
+
+
+@pytest.mark.redis
+def test_a_redis_that_drops_messages_is_seen(settings) -> None:
+    """Also where the broker is another of its databases: the memory is that of all."""
+    with Redis() as server, redis.Redis.from_url(server.url) as client:
+        settings.REDIS_URL, settings.CELERY_BROKER_URL = server.url, f"{server.url.rpartition('/')[0]}/1"
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        assert checks.redis_server().state is State.WARNING
+        settings.CELERY_BROKER_URL = "redis://another.example.com:6379/1"
+        assert checks.redis_server().state is State.OK
 
 
 @pytest.mark.redis

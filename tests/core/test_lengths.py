@@ -32,6 +32,8 @@ def test_a_header_that_is_too_long_counts_as_not_sent() -> None:
     [
         ("CONTENT_TYPE", "text/plain; charset*=unknown''%41"),
         ("CONTENT_TYPE", "text/plain; charset*=utf-8''%00"),
+        ("HTTP_ACCEPT", "text/html;x*=unknown''a"),
+        ("HTTP_ACCEPT", "text/html;x* =a;x*0=b"),
         ("HTTP_COOKIE", r'sessionid="abcdefgh\000"'),
     ],
 )

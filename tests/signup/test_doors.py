@@ -260,6 +260,17 @@ def test_an_address_is_read_as_an_operator_copied_it(typed: str, admin: Client) 
     assert User.objects.get(username="bob").email == ALICE
 
 
+def test_a_password_can_be_changed_where_the_address_is_no_longer_allowed(settings) -> None:
+    """People at such an address sign in by their username alone."""
+    settings.EMAIL_ALLOW_SPECIAL_DOMAINS = True
+    make_user("ann", "ann@corp.local")
+    settings.EMAIL_ALLOW_SPECIAL_DOMAINS = False
+    client = Client()
+    assert client.post("/login/", {"username": "ann", "password": PASSWORD}).status_code == 302
+    changes = {"old_password": PASSWORD, "password": "another horse c"}
+    assert client.post("/password-change/", changes).status_code == 302
+
+
 @pytest.mark.parametrize("typed", ["ann@corp.local", "a..b@docomo.ne.jp", "a.@docomo.ne.jp"])
 def test_a_site_may_allow_addresses_that_no_rfc_allows(settings, typed: str, admin: Client) -> None:
     """At each door, and the mail goes to them as they are; by default they are refused."""

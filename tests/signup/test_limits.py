@@ -189,6 +189,20 @@ def test_an_operators_browser_is_known_by_the_admins_page(client: Client) -> Non
     assert client.post(page, fields).status_code == 302
 
 
+def test_a_browser_is_known_until_the_next_password(client: Client) -> None:
+    """A thief's are not, however many of them signed in with the former one; the owner's is."""
+    make_user()
+    thief = Client()
+    sign_in(thief), sign_in(client)
+    assert (
+        client.post("/password-change/", {"old_password": PASSWORD, "password": "another horse c"}).status_code == 302
+    )
+    client.post("/logout/")
+    fail(51)
+    assert sign_in(thief, password="a guess", network="9.9.9.9").status_code == 429
+    assert sign_in(client, password="another horse c", network="9.9.9.9").status_code == 302
+
+
 def test_a_forged_device_is_none(client: Client) -> None:
     """Neither garbage nor another account's."""
     make_user()

@@ -3,13 +3,14 @@
 from itertools import product
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from core import clock
 from signup.models import User
 from signup.services import is_username_free
-from tests.factories import ALICE, BOB
+from tests.factories import ALICE, BOB, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -73,3 +74,17 @@ def test_an_address_that_another_app_gives_signs_in_and_is_taken(only: list[str]
     bob.email = "bob..bob@example.com"
     bob.save(update_fields=only)
     assert User.objects.get().email == "bob..bob@example.com"
+
+
+def test_a_better_hash_of_an_old_password_replaces_no_new_one(settings) -> None:
+    """Its owner set that one while the old one was checked; two sign-ins at once with a right one both pass."""
+    settings.PASSWORD_HASHERS = [*settings.PASSWORD_HASHERS, "django.contrib.auth.hashers.ScryptPasswordHasher"]
+    user = make_user()
+    User.objects.update(password=make_password("old horse b", hasher="scrypt"))
+    first, second, late = (User.objects.get(pk=user.pk) for _ in range(3))
+    assert first.check_password("old horse b")
+    assert second.check_password("old horse b")
+    assert first.password == second.password == User.objects.get().password
+    User.objects.update(password=make_password("another horse c"))
+    assert not late.check_password("old horse b")
+    assert User.objects.get().check_password("another horse c")

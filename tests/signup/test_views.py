@@ -298,6 +298,17 @@ def test_a_resend_is_for_the_address_of_its_tab(client: Client, frozen_clock: Fr
     assert f'value="{ALICE}"' in text_of(client.get("/signup/verify/"))
 
 
+def test_a_resend_in_a_tab_behind_the_proof_goes_on_to_the_next_step(client: Client) -> None:
+    """Another tab has proven the mailbox: no code is needed, and the sign-up did not time out."""
+    sign_up = ask(client)
+    accept(sign_up)
+    assert client.post("/signup/verify/", {"email": ALICE, "captcha": right(sign_up)}).status_code == 303
+    answer = client.post("/signup/resend/", {"email": ALICE})
+    assert (answer.status_code, answer["Location"]) == (303, "/signup/verify/")
+    assert "Username" in text_of(client.get("/signup/verify/"))
+    assert Delivery.objects.count() == 1
+
+
 def test_a_resend_mails_no_other_address_than_that_of_its_tab(client: Client, frozen_clock: FrozenClock) -> None:
     """Its request is gone, as the owner of the mailbox disowned it: the tab says so, and the other one is not mailed."""
     ask(client, BOB)

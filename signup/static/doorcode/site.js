@@ -151,7 +151,9 @@ if (delivery) {
       if (state && (state !== delivery.dataset.state || reason !== delivery.dataset.reason)) {
         // Another page, unless somebody is typing here.
         if (["failed", "bounced", "proven", "finished", "unknown"].includes(state) && !isTyping()) return location.replace(delivery.dataset.page);
-        const page = new DOMParser().parseFromString(await (await fetch(delivery.dataset.page)).text(), "text/html");
+        const answer = await fetch(delivery.dataset.page);
+        if (!answer.ok) throw answer;
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const now = page.querySelector("#delivery");  // none in the next step, which a link opened in this browser leads to
         if (!now && !isTyping()) return location.replace(delivery.dataset.page);
         for (const old of now ? all("[data-news]", delivery) : []) {
@@ -161,7 +163,7 @@ if (delivery) {
       }
       if (state === "unknown") return;
     } catch {
-      // offline: the next look may do better
+      // offline, or the site is: the next look may do better
     }
     clearTimeout(waiting);  // of a look that began meanwhile
     waiting = setTimeout(look, (pauses.length > 1 ? pauses.shift() : pauses[0]) * 1000);
