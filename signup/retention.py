@@ -1,5 +1,6 @@
 """Delete rows that nobody needs any more, in small transactions."""
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,8 @@ from worker.models import UNSETTLED, Delivery, SiteMails, Suppression
 
 from .models import User
 
+logger = logging.getLogger(__name__)
+
 BATCH = 500  # rows in one transaction
 DAY = 86_400  # seconds; one longer code a day goes past the mail limit, and is known by the row of its mail
 GUESSES = 2 * DAY  # guesses count for 24 hours
@@ -36,6 +39,7 @@ def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
         try:
             number = rows.count() if dry_run else _delete(rows)
         except DatabaseError as error:
+            logger.warning("%s can't be purged: %s", kind, type(error).__name__)
             failed = error
         else:
             yield kind, number

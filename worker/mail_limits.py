@@ -210,7 +210,10 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     Delivery.objects.lock_mailboxes([limit.site_setting])
     SiteMails.objects.get_or_create(minute=_minute(at))
     room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
-    return passed[:room]  # the others stay due
+    if len(passed) <= room:
+        return passed
+    by_age, old = sorted(passed, key=lambda each: each.next_attempt_at), (room + 1) // 2  # half of the places
+    return [*by_age[:old], *by_age[len(by_age) - (room - old) :]]  # the others stay due
 
 
 def count(leased: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> None:

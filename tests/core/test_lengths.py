@@ -34,6 +34,7 @@ def test_a_header_that_is_too_long_counts_as_not_sent() -> None:
         ("CONTENT_TYPE", "text/plain; charset*=utf-8''%00"),
         ("HTTP_ACCEPT", "text/html;x*=unknown''a"),
         ("HTTP_ACCEPT", "text/html;x* =a;x*0=b"),
+        ("HTTP_ACCEPT", "text/html;x*;x*0=b"),
         ("HTTP_COOKIE", r'sessionid="abcdefgh\000"'),
     ],
 )
@@ -42,6 +43,14 @@ def test_a_header_that_ends_in_a_server_error_counts_as_not_sent(header: str, va
     environ = {header: value}
     bound_headers(environ)
     assert environ == {header: ""}
+
+
+def test_what_browsers_send_stays() -> None:
+    """*/* is no parameter."""
+    environ = {"HTTP_ACCEPT": "text/html,application/xml;q=0.9,image/webp,*/*;q=0.8", "CONTENT_TYPE": "text/plain"}
+    before = dict(environ)
+    bound_headers(environ)
+    assert environ == before
 
 
 def test_a_field_is_cut_to_what_every_form_still_refuses() -> None:

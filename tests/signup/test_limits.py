@@ -189,6 +189,13 @@ def test_an_operators_browser_is_known_by_the_admins_page(client: Client) -> Non
     assert client.post(page, fields).status_code == 302
 
 
+def test_the_admins_page_remembers_nobody_without_the_password(client: Client, settings) -> None:
+    """Not in a session that is stolen: each browser that is known could guess the password on its own."""
+    client.force_login(make_user(is_staff=True))
+    assert client.post("/admin/login/", {}).status_code == 200
+    assert settings.DEVICE_COOKIE_NAME not in client.cookies
+
+
 def test_a_browser_is_known_until_the_next_password(client: Client) -> None:
     """A thief's are not, however many of them signed in with the former one; the owner's is."""
     make_user()

@@ -328,6 +328,15 @@ def test_the_site_sends_half_at_once_and_half_over_the_hour(frozen_clocks: Froze
     assert len(go()) == 60
 
 
+def test_the_sites_places_go_to_the_oldest_and_the_newest(frozen_clocks: FrozenClock, settings) -> None:
+    """So neither waits until the overload ends."""
+    settings.LIMIT_MAILS_SITE = [(8, 3_600)]
+    for number in range(12):
+        post(f"person{number}@example.com", network=f"network{number}")
+        frozen_clocks.move(seconds=1)
+    assert go() == [f"person{number}@example.com" for number in (0, 1, 10, 11)]
+
+
 def test_the_sites_last_places_are_for_networks_that_asked_for_few(frozen_clocks: FrozenClock, settings) -> None:
     """A stranger who fills the site's limit from one network doesn't stop the others."""
     settings.LIMIT_MAILS_SITE = [(120, 3_600)]
