@@ -4,7 +4,6 @@ from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth import hashers
-from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core import checks
 from django.core.exceptions import ValidationError
@@ -74,7 +73,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         if self.registered().filter(email=address).exists():
             raise ValidationError(_("This email address is already registered"), code="email_registered")
         columns: dict[str, Any] = {"is_active": True, "activated_at": clock.now(), **extra}
-        columns |= {"username": name, "password": make_password(password)}
+        columns |= {"username": name, "password": hashers.make_password(password)}
         # Only a pending row is taken over, of a sign-up that somebody began with this address.
         user: User = self.pending().update_or_create(email=address, defaults=columns)[0]
         send_user_activated(user)
@@ -198,7 +197,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         checked = self.password
 
         def upgrade(password: str) -> None:
-            User.objects.filter(pk=self.pk, password=checked).update(password=make_password(password))
+            User.objects.filter(pk=self.pk, password=checked).update(password=hashers.make_password(password))
             self.refresh_from_db(fields=["password"])
 
         is_right = hashers.check_password(raw_password, checked, upgrade)

@@ -113,7 +113,7 @@ def _admit_to_mailboxes(asking: Sequence[Delivery], limit: MailLimit, at: dateti
     mailboxes: dict[str, list[Delivery]] = {}
     for delivery in asking:
         mailboxes.setdefault(delivery.mailbox, []).append(delivery)
-    Delivery.objects.lock_mailboxes(mailboxes)
+    Delivery.objects.lock_names(mailboxes)
     sent: dict[str, Sent] = {mailbox: [] for mailbox in mailboxes}
     longest = timedelta(seconds=limit.mailbox_rates[-1][1])
     since, until = at - longest, at + AHEAD
@@ -207,7 +207,7 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     if not passed:
         return passed
     # Until the commit: no two claims take the same place, nor do two in two minutes.
-    Delivery.objects.lock_mailboxes([limit.site_setting])
+    Delivery.objects.lock_names([limit.site_setting])
     SiteMails.objects.get_or_create(minute=_minute(at))
     room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
     if len(passed) <= room:

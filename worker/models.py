@@ -99,13 +99,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             rows += others.order_by("next_attempt_at")[: limit - half]
         return rows
 
-    def lock_mailboxes(self, mailboxes: Iterable[str]) -> None:
+    def lock_names(self, names: Iterable[str]) -> None:
         """
-        Hold mailboxes until the transaction ends, in one order for all, so that no two transactions wait for each
-        other. A mailbox has no row that the ORM could lock. On SQLite the transaction itself is the lock.
+        Hold names until the transaction ends, in one order for all, so that no two transactions wait for each other:
+        mailboxes, or a limit of the whole site. Neither has a row of its own that the ORM could lock. On SQLite the
+        transaction itself is the lock.
         """
         if connection.vendor == "postgresql":
-            digests = (blake2b(each.encode(), digest_size=8).digest() for each in mailboxes)
+            digests = (blake2b(each.encode(), digest_size=8).digest() for each in names)
             keys = sorted(int.from_bytes(digest, signed=True) for digest in digests)
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])

@@ -63,7 +63,7 @@ class Login(FormPage, auth.LoginView):
 def admin_login(request: HttpRequest) -> HttpResponse:
     """The admin's own page. It remembers the browser too, so that strangers can't lock an operator out."""
     response = admin.site.login(request)
-    # A form with errors answers 200, to whom another form signed in before, too.
+    # Only a redirect means the right password: a form with errors answers 200, also in a session that is open.
     if request.method == "POST" and response.status_code == 302 and request.user.is_authenticated:
         Visitor(request).remember(response, request.user)
     return response
