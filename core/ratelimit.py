@@ -9,6 +9,7 @@ import logging
 import time
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.cache import cache
@@ -82,6 +83,12 @@ def forget(limit: Limit, *, key: str) -> bool:
 def redis_client() -> Redis | None:
     """The connections to REDIS_URL, which give up after half a second; None if the counters are in memory."""
     return None if settings.REDIS_URL.startswith("memory:") else _connect(settings.REDIS_URL)
+
+
+def shares_server(url: str) -> bool:
+    """Whether a URL, of the broker say, names the server of REDIS_URL, be it another of its databases."""
+    ours, other = urlsplit(settings.REDIS_URL), urlsplit(url)
+    return (other.netloc.rpartition("@")[2] or other.path) == (ours.netloc.rpartition("@")[2] or ours.path)
 
 
 @functools.cache

@@ -76,7 +76,8 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         columns |= {"username": name, "password": hashers.make_password(password)}
         # Only a pending row is taken over, of a sign-up that somebody began with this address.
         user: User = self.pending().update_or_create(email=address, defaults=columns)[0]
-        send_user_activated(user)
+        if user.is_active:
+            send_user_activated(user)
         return user
 
     def create_superuser(self, **fields: Any) -> "User":

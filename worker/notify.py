@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from core.circuit_breaker import CircuitBreaker
 from core.observability.counters import Counter
 from core.ratelimit import breaker as redis_breaker
+from core.ratelimit import shares_server
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def _begin_to_notify() -> bool:
     except (RedisError, OSError):
         if not redis_breaker.is_open:
             redis_breaker.failed()
-        if settings.CELERY_BROKER_URL == settings.REDIS_URL:
+        if shares_server(settings.CELERY_BROKER_URL):
             raise
         return True
 

@@ -24,7 +24,7 @@ from redis.exceptions import NoPermissionError
 
 from core import client_ip
 from core.env import in_ascii, is_weak_key
-from core.ratelimit import redis_client
+from core.ratelimit import redis_client, shares_server
 
 from .registry import Finding, failed, ok, skipped, warning
 
@@ -81,16 +81,10 @@ def redis_server() -> Finding:
         return ok("Redis")
     policy = info.get("maxmemory_policy", "noeviction")
     name = f"Redis {info.get('redis_version', '')}".strip()
-    if policy != "noeviction" and _server(settings.CELERY_BROKER_URL) == _server(settings.REDIS_URL):
+    if policy != "noeviction" and shares_server(settings.CELERY_BROKER_URL):
         text = _("%(name)s drops messages when its memory is full (%(policy)s): set maxmemory-policy noeviction")
         return warning(text % {"name": name, "policy": policy})
     return ok(name)
-
-
-def _server(url: str) -> str:
-    """Which Redis a URL names: its memory and policy are those of all its databases."""
-    parts = urlsplit(url)
-    return parts.netloc.rpartition("@")[2] or parts.path
 
 
 def clock_of_database() -> Finding:

@@ -58,7 +58,9 @@ def is_allowed(request: HttpRequest) -> bool:
     if not wanted:
         return bool(settings.DEBUG)
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), wanted.encode())
+    return scheme.lower() == "bearer" and hmac.compare_digest(
+        token.strip().encode("latin-1", "replace"), wanted.encode()
+    )
 
 
 class _Scrape:

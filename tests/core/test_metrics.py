@@ -45,6 +45,13 @@ def client(settings) -> Client:
     return Client(headers={"Authorization": "Bearer a-token"})
 
 
+def test_a_token_may_have_letters_beyond_ascii(settings) -> None:
+    """Prometheus sends it in UTF-8, and WSGI hands a header's bytes on as Latin-1."""
+    settings.METRICS_TOKEN = "口令"
+    header = f"Bearer {'口令'.encode().decode('latin-1')}"
+    assert Client(headers={"Authorization": header}).get("/metrics").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("authorization", "status"),
     [
@@ -52,6 +59,7 @@ def client(settings) -> Client:
         ("bearer a-token", 200),
         ("Bearer another", 404),
         ("Bearer a-tokén", 404),
+        ("Bearer 口令", 404),
         ("Basic a-token", 404),
         ("Bearer", 404),
         ("", 404),

@@ -131,6 +131,16 @@ def test_unlock_forgets_wrong_passwords(settings, still: None, name: str) -> Non
     ratelimit.hit(limits.LOGIN_ACCOUNT, key=name)
 
 
+def test_unlock_fails_while_redis_is_down(settings, capsys) -> None:
+    """What is in the database is forgotten nonetheless."""
+    AddressGuesses.objects.create(address=ALICE, guesses=[clock.now().timestamp()])
+    settings.REDIS_URL, settings.LIMIT_LOGIN_ACCOUNT = "redis://127.0.0.1:1", [(1, 3_600)]
+    with pytest.raises(SystemExit) as ended:
+        call_command("unlock", ALICE)
+    assert (ended.value.code, AddressGuesses.objects.exists()) == (1, False)
+    assert "Redis is down: wrong passwords are not forgotten" in capsys.readouterr().out
+
+
 def test_unlock_keeps_a_suppression_without_unmute(capsys) -> None:
     """The owner of the mailbox asked for it."""
     make_muted()

@@ -77,9 +77,12 @@ def test_a_worker_waits_for_a_frozen_cache_but_once(asked: list[object], setting
     assert len(asked) == 1
 
 
-def test_a_redis_that_is_both_is_waited_for_but_once(messages: list[tuple], asked: list[object], settings) -> None:
-    """A frozen one costs its time-out each time."""
-    settings.REDIS_URL = settings.CELERY_BROKER_URL = "redis://one"
+@pytest.mark.parametrize("broker", ["redis://one", "redis://one/1", "redis://worker:secret@one"])
+def test_a_redis_that_is_both_is_waited_for_but_once(
+    messages: list[tuple], asked: list[object], settings, broker: str
+) -> None:
+    """A frozen one costs its time-out each time, also as another of its databases."""
+    settings.REDIS_URL, settings.CELERY_BROKER_URL = "redis://one", broker
     assert [REAL_NOTIFY(number) for number in (1, 2)] == [False] * 2
     assert (messages, len(asked)) == ([], 1)
     notify.breaker.succeeded()

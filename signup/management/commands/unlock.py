@@ -1,3 +1,4 @@
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -31,3 +32,5 @@ class Command(base.Command):
         if dry_run:
             lines.append(_("Nothing was changed"))
         self.print_about(address, options, {"dry_run": dry_run, **vars(done)}, lines)
+        if not done.sign_ins:
+            sys.exit(1)
