@@ -86,9 +86,13 @@ def redis_client() -> Redis | None:
 
 
 def shares_server(url: str) -> bool:
-    """Whether a URL, of the broker say, names the server of REDIS_URL, be it another of its databases."""
-    ours, other = urlsplit(settings.REDIS_URL), urlsplit(url)
-    return (other.netloc.rpartition("@")[2] or other.path) == (ours.netloc.rpartition("@")[2] or ours.path)
+    """Whether a URL, of the broker say, names the Redis of REDIS_URL, be it another of its databases."""
+    return _server(url) == _server(settings.REDIS_URL)
+
+
+def _server(url: str) -> tuple[str | None, int] | str:
+    parts = urlsplit(url)
+    return (parts.hostname, parts.port or 6_379) if parts.scheme in ("redis", "rediss") else parts.path
 
 
 @functools.cache

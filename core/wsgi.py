@@ -32,8 +32,8 @@ def bound_headers(environ: dict[str, Any]) -> None:
     # A parameter in an encoding (RFC 2231), which Django may not know; */* is none.
     if "*" in environ.get("CONTENT_TYPE", ""):
         environ["CONTENT_TYPE"] = ""
-    if re.search(r";[^,]*\*", environ.get("HTTP_ACCEPT", "")):
-        environ["HTTP_ACCEPT"] = ""
+    if re.search(r"^$|;[^,]*\*", environ.get("HTTP_ACCEPT", "*/*")):
+        environ["HTTP_ACCEPT"] = "*/*"  # an empty one would accept nothing
     if r"\000" in environ.get("HTTP_COOKIE", ""):  # a NUL, as a cookie in quotes has it: PostgreSQL has no such text
         environ["HTTP_COOKIE"] = ""
 

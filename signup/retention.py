@@ -80,8 +80,8 @@ def _delete(rows: QuerySet[Any]) -> int:
         with transaction.atomic():
             # Locked, and looked at again: what refers to a row may have been added until it was locked.
             batch = list(rows.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:BATCH])
-            rows.filter(pk__in=batch).delete()
-        deleted += len(batch)
+            _total, by_model = rows.filter(pk__in=batch).delete()
+        deleted += by_model.get(rows.model._meta.label, 0)
         if len(batch) < BATCH:
             return deleted
 

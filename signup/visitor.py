@@ -241,8 +241,8 @@ class Visitor:
 
 def _mark(user: User) -> str:
     """
-    An account until its next password: what a thief's browsers remember is worth nothing after that. The hash has a
-    random salt, so its digest tells nothing about the password.
+    An account until its next password, or a better hash of it: what a thief's browsers remember is worth nothing after
+    that. The hash has a random salt, so its digest tells nothing about the password.
     """
     digest = hashlib.sha256((user.password + user.session_salt).encode()).hexdigest()
     return f"{user.pk}:{digest[:16]}"

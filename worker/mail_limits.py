@@ -10,6 +10,7 @@ window, and each goes to the network that had the fewest, and there to the newes
 """
 
 import math
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,7 +95,8 @@ def _wait(known: set[str], network: str | None, most: int, window: timedelta) ->
 
 def admit(candidates: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> list[Delivery]:
     """
-    Return the mails that may be sent now, marked as admitted `at`; put the others off.
+    Return the mails that may be sent now, marked as admitted `at`. Those over a mailbox's limit are put off, those
+    over the site's stay due.
 
     To be called in the transaction that locked the candidates, and is going to save `admitted_at` and to `count` those
     that it saves. Where a mailbox has a place and other mails wait for it too, one of them may be returned instead.
@@ -212,8 +214,9 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
     if len(passed) <= room:
         return passed
-    by_age, old = sorted(passed, key=lambda each: each.next_attempt_at), (room + 1) // 2  # half of the places
-    return [*by_age[:old], *by_age[len(by_age) - (room - old) :]]  # the others stay due
+    by_age = sorted(passed, key=lambda each: each.next_attempt_at)
+    newest = (room + random.getrandbits(1)) // 2  # half of the places: by chance, as they may come back one at a time
+    return [*by_age[: room - newest], *by_age[len(by_age) - newest :]]  # the others stay due
 
 
 def count(leased: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> None:

@@ -47,7 +47,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(DEFERRED)
 
     def delayed_by_limit(self) -> Self:
-        """Mails that waited, or wait now, for a mail limit."""
+        """Mails that waited, or wait now, for a mailbox's limit."""
         return self.exclude(mailbox="").filter(WAITS_FOR_LIMIT | Q(admitted_at__gt=F("created_at") + SOON))
 
     def latest_about(self, sign_up: CaptchaModel) -> "Delivery | None":

@@ -117,7 +117,8 @@ def claim(*, limit: int) -> list[Delivery]:
     disagree. Nobody else sends these until the lease ends, which `leases.held` puts off. Settling one needs its token.
 
     Mails about accounts are claimed apart, and first. So the time that they take doesn't tell the reader of another
-    mail who has an account, and a password reset waits for no backlog. Mails over a mail limit are put off.
+    mail who has an account, and a password reset waits for no backlog. Mails over a mailbox's limit are put off, those
+    over the site's stay due.
     """
     for group in (mail_limits.ACCOUNT_MAILS, mail_limits.SIGN_UP_MAILS):
         with transaction.atomic():  # one each: locks of mailboxes for both would be taken in no common order
@@ -189,11 +190,11 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
 
 
 def _call_off(unsent: Sequence[Delivery]) -> None:
-    """Close the codes of mails that no mail server took, unless another mail of the same request may be out."""
+    """Close the codes of mails that no mail server took, unless another mail with the same code may be out."""
     requests = [each.sign_up for each in unsent if each.sign_up]
     others = Delivery.objects.filter(sign_up__in=requests, state=State.SENDING)
-    in_hand = set(others.values_list("sign_up_id", flat=True))
-    verification.call_off_sends(sign_ups=[each for each in requests if each.pk not in in_hand])
+    in_hand = set(others.values_list("sign_up_id", "generation"))
+    verification.call_off_sends(sign_ups=[each for each in requests if (each.pk, each.generation) not in in_hand])
 
 
 def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:

@@ -222,7 +222,9 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
         help_text=_("Why the email failed or bounced, or was refused and is tried again"),
     )
     leaves_at = serializers.DateTimeField(
-        required=False, default_timezone=UTC, help_text=_("When the email will be sent, if a limit delays it")
+        required=False,
+        default_timezone=UTC,
+        help_text=_("When the email will be sent, if the mailbox's limit delays it"),
     )
     code_length = serializers.IntegerField(help_text=_("Number of digits in the code"))
 

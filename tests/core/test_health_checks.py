@@ -11,6 +11,7 @@ from django.test import Client, RequestFactory
 
 from core.health import checks
 from core.health.registry import Check, State
+from core.ratelimit import shares_server
 from tests.servers import Redis
 
 
@@ -151,6 +152,26 @@ def test_a_redis_that_drops_messages_is_seen(settings) -> None:
         assert checks.redis_server().state is State.WARNING
         settings.CELERY_BROKER_URL = "redis://another.example.com:6379/1"
         assert checks.redis_server().state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("limits", "broker", "shared"),
+    [
+        ("redis://cache:6379/0", "redis://cache/1", True),
+        ("rediss://user:secret@Cache/0", "redis://cache", True),
+        ("unix:///run/redis.sock", "redis+socket:///run/redis.sock?virtual_host=1", True),
+        ("redis://cache/0", "redis://cache:6380/0", False),
+        ("unix:///run/redis.sock", "redis+socket:///run/other.sock", False),
+        ("redis://both/0", "amqp://guest:guest@both//", False),
+        ("unix:///run/redis.sock", "amqp://", False),
+    ],
+)
+def test_the_server_of_the_limits_is_known_by_its_host_and_port(
+    settings, limits: str, broker: str, shared: bool
+) -> None:
+    """Written in any way, in any of its databases."""
+    settings.REDIS_URL = limits
+    assert shares_server(broker) == shared
 
 
 @pytest.mark.redis

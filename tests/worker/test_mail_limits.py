@@ -337,6 +337,24 @@ def test_the_sites_places_go_to_the_oldest_and_the_newest(frozen_clocks: FrozenC
     assert go() == [f"person{number}@example.com" for number in (0, 1, 10, 11)]
 
 
+def test_places_of_the_site_that_come_back_one_at_a_time_go_to_new_mails_too(
+    frozen_clocks: FrozenClock, settings, monkeypatch
+) -> None:
+    """Every other one, by chance; else a small site's new visitors waited until the overload ends."""
+    settings.LIMIT_MAILS_SITE = [(60, 3_600)]
+    turns = itertools.cycle([0, 1])
+    monkeypatch.setattr(mail_limits.random, "getrandbits", lambda bits: next(turns))
+    for number in range(60):
+        post(f"backlog{number}@example.com", network=f"network{number}")
+    go()
+    sent = []
+    for number in range(20):
+        frozen_clocks.move(minutes=1)
+        post(f"new{number}@example.com", network=f"newcomer{number}")
+        sent += go()
+    assert sum(name.startswith("new") for name in sent) == len(sent) // 2 > 3
+
+
 def test_the_sites_last_places_are_for_networks_that_asked_for_few(frozen_clocks: FrozenClock, settings) -> None:
     """A stranger who fills the site's limit from one network doesn't stop the others."""
     settings.LIMIT_MAILS_SITE = [(120, 3_600)]

@@ -197,6 +197,22 @@ def test_a_mail_that_was_not_taken_closes_no_code_of_another_that_may_have_arriv
     assert state_of(sign_up) is State.OPEN
 
 
+@pytest.mark.parametrize("reply", [LATER, NEVER, None])
+def test_a_former_code_that_may_have_arrived_keeps_no_new_one_open(reply: Reply | None) -> None:
+    """Nobody can have read the new one, whose mail was not taken."""
+    sign_up = make_captcha(accepted=False)
+    make_delivery(sign_up)
+    [first] = outbox.claim(limit=1)
+    settle(first, SILENCE)
+    sign_up.generation = 2
+    sign_up.save()
+    make_delivery(sign_up)
+    [second] = outbox.claim(limit=1)
+    fail(second, reply)
+    sign_up.refresh_from_db()
+    assert state_of(sign_up) is State.WAITING
+
+
 def test_the_mail_of_a_replaced_code_is_not_sent() -> None:
     """Its request has a newer generation: the row ends instead."""
     sign_up = make_captcha(accepted=False)
