@@ -139,6 +139,11 @@ class Env(environ.Env):  # type: ignore[misc]
         names = ", ".join(choices)
         raise ImproperlyConfigured(f"{var} must be one of {names} / {var} 只能是以下之一：{names}")
 
+    def log_format(self, var: str) -> str:
+        """Return the style of log lines, "json" or "text"; gunicorn's master, which has no settings, reads it too."""
+        debug = self.bool("DEBUG", default=False)
+        return self.one_of(var, ["json", "text"], default="text" if debug else "json")
+
     def site_url(self, var: str, default: str) -> str:
         """Return the URL of a site, without a slash at its end; its host may be of any script."""
         url: str = self.str(var, default=default).rstrip("/")

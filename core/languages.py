@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ def site_name() -> str:
 def sender(code: str) -> str:
     """Return the sender of mails in a language, as DEFAULT_FROM_EMAIL; for "" in the active one."""
     return _in_language(settings.FROM_EMAILS, code) or settings.DEFAULT_FROM_EMAIL
+
+
+def sender_address(code: str) -> str:
+    """Return the address of `sender`, without its name."""
+    return parseaddr(sender(code))[1]
 
 
 def reply_to(code: str) -> str:

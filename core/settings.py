@@ -212,6 +212,7 @@ if CELERY_BROKER_URL.startswith(("redis", "sentinel", "valkey", "unix")):
         "health_check_interval": 10,
         "visibility_timeout": 120,
         "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,  # times that interval: how often it looks for them
         "unacked_mutex_expire": 15,
         **_broker_options,
     }
@@ -362,7 +363,7 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.NoValues"
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
 SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/observability/error_reports.py says what a report contains
-LOG_FORMAT = env.one_of("LOG_FORMAT", ["json", "text"], default="text" if DEBUG else "json")
+LOG_FORMAT = env.log_format("LOG_FORMAT")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, JsonRes
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
@@ -113,14 +113,12 @@ def brand_css(request: HttpRequest) -> HttpResponse:
     return HttpResponse(brand.style_sheet(brand.color()), content_type="text/css")
 
 
-@never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """Liveness: the process answers, whatever else is down. The doctor's signed request gets what the site saw."""
     return JsonResponse({"status": "ok", **checks.seen_by_site(request)})
 
 
-@never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
     """Readiness: each dependency by name, "ok" or "down"; 503 when one is down. Checked at most once a second."""
@@ -129,7 +127,6 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok" if ready else "down", "checks": states}, status=200 if ready else 503)
 
 
-@never_cache
 @require_safe
 def metrics_page(request: HttpRequest) -> HttpResponse:
     """Metrics for Prometheus; 404 without the token."""

@@ -1,11 +1,8 @@
 """The language of a response."""
 
-from functools import cache
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.middleware.locale import LocaleMiddleware
-from django.urls import reverse
 from django.utils import translation
 from django.utils.http import escape_leading_slashes
 
@@ -32,7 +29,7 @@ class Language(LocaleMiddleware):
                 account = languages.supported(getattr(request.user, "language", ""))
                 request.account_language = account  # type: ignore[attr-defined]
                 _activate(request, account)
-        if request.path.startswith(_admin()):
+        if request.path_info.startswith("/admin/"):
             _activate(request, languages.for_operators(languages.active()))
         return None
 
@@ -67,8 +64,3 @@ def _activate(request: HttpRequest, code: str | None) -> None:
     if code:
         translation.activate(code)
         request.LANGUAGE_CODE = code
-
-
-@cache
-def _admin() -> str:
-    return reverse("admin:index")

@@ -19,7 +19,6 @@ from core import clock, email_addresses
 from . import usernames
 from .signals import send_user_activated
 
-UNUSABLE_PASSWORD = "!"  # noqa: S105 - Django's prefix of passwords that never match
 SALT_LENGTH = 12  # letters and digits: two disablings of an account never get the same
 
 PENDING = Q(activated_at=None, is_active=False, is_staff=False)  # until the first proof; see `User.is_registered`
@@ -85,11 +84,11 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """Return the registered account with this email address or username, in any case."""
-        name = self.natural_key(username or "")
+        name = self.canonical_name(username or "")
         user: User = self.registered().get(**{"email" if "@" in name else "username_key": name})
         return user
 
-    def natural_key(self, name: str) -> str:
+    def canonical_name(self, name: str) -> str:
         """Return the canonical form of an email address or username. Raises ValidationError for a bad address."""
         return email_addresses.canonical(name) if "@" in name else usernames.key(name)
 
@@ -117,7 +116,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     # Null until activation: nobody can take a name without proving a mailbox.
     username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)  # noqa: DJ001
     username_key = models.CharField(max_length=usernames.KEY_LENGTH, unique=True, null=True, editable=False)  # noqa: DJ001
-    password = models.CharField(_("password"), max_length=128, default=UNUSABLE_PASSWORD)
+    password = models.CharField(_("password"), max_length=128, default=hashers.UNUSABLE_PASSWORD_PREFIX)
     language = models.CharField(_("language"), max_length=16, blank=True)
     is_active = models.BooleanField(_("active"), default=False)
     is_staff = models.BooleanField(_("staff"), default=False)

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from core import clock
+from core import clock, email_addresses
 
 HANDLE = "[A-Za-z0-9_-]{24}"  # a handle, as a regular expression
 
@@ -62,7 +62,7 @@ class CaptchaModel(models.Model):
         LINK = "link", _("link")
 
     handle = models.CharField(_("handle"), max_length=43, unique=True)
-    address = models.CharField(_("email address"), max_length=254, db_index=True)
+    address = models.CharField(_("email address"), max_length=email_addresses.MAX_LENGTH, db_index=True)
     nonce = models.CharField(max_length=32)
     key_id = models.CharField(max_length=16)
     generation = models.PositiveIntegerField(_("generation"), default=1)
@@ -133,7 +133,7 @@ class AddressGuesses(models.Model):
     The row is the lock that keeps the count exact while many requests for the address are guessed at in parallel.
     """
 
-    address = models.CharField(_("email address"), max_length=254, primary_key=True)
+    address = models.CharField(_("email address"), max_length=email_addresses.MAX_LENGTH, primary_key=True)
     guesses = models.JSONField(_("wrong guesses"), default=list)  # seconds since the epoch, oldest first
     updated_at = models.DateTimeField(_("last guess"), default=clock.now, db_default=Now(), db_index=True)
 

@@ -171,7 +171,7 @@ def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str | None =
         raise CodeMismatch(attempts_left=settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts)
     with transaction.atomic():
         guess_limits.undo(address=sign_up.address, at=now)
-        _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE, give_back_try=True)
+        _mark_proven(sign_up, by=CaptchaModel.ProvenBy.CODE)
         sign_up.attempts -= 1
     return codes.proof_of(sign_up) or ""
 
@@ -192,14 +192,14 @@ def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
         sign_up.save(update_fields=["attempts"])
 
 
-def _mark_proven(sign_up: CaptchaModel, *, by: str, give_back_try: bool = False) -> None:
+def _mark_proven(sign_up: CaptchaModel, *, by: str) -> None:
     """
-    Record the proof once, and give the try back each time. If a parallel POST was the first to prove, that is as good.
-    A request that its owner disowned meanwhile stays unproven in the database, where `redeem` looks.
+    Record the proof once, and give the try of a right code back each time. If a parallel POST was the first to prove,
+    that is as good. A request that its owner disowned meanwhile stays unproven in the database, where `redeem` looks.
     """
     now = clock.now()
     # Not below 0: the tries of a code that was lengthened meanwhile are counted anew.
-    columns = {"attempts": Greatest(F("attempts") - 1, 0)} if give_back_try else {}
+    columns = {"attempts": Greatest(F("attempts") - 1, 0)} if by == CaptchaModel.ProvenBy.CODE else {}
     mine = CaptchaModel.objects.filter(pk=sign_up.pk, generation=sign_up.generation, redeemed_at=None)
     if mine.filter(proven_at=None).update(proven_at=now, proven_by=by, **columns):
         metrics.codes.add_after_commit("proven")

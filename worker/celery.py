@@ -43,7 +43,7 @@ def _lower_priority(**kwargs: Any) -> None:
 @celeryd_init.connect
 def _wait_longer_for_the_broker(conf: Any, **kwargs: Any) -> None:
     """A worker can't work without its broker connection and may wait for it; a web process must not (settings)."""
+    conf.broker_connection_timeout = 4
     if conf.broker_transport_options:
-        conf.broker_connection_timeout = 4
         timeouts = {"socket_timeout": 5, "socket_connect_timeout": 2}
         conf.broker_transport_options = {**conf.broker_transport_options, **timeouts}

@@ -8,7 +8,6 @@ import ipaddress
 import re
 import time
 from collections.abc import Callable
-from email.utils import parseaddr
 from typing import Any
 
 import dns.exception
@@ -19,7 +18,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
 
-from core import languages
+from core import email_addresses, languages
 from core.health.registry import Finding, State, failed, ok, skipped, warning
 
 TOTAL = 6.0  # seconds for one check, less than registry.TIME_LIMIT
@@ -125,7 +124,7 @@ def ptr() -> Finding:
 def _of_every_domain(judge: Callable[[str, Lookups], Finding]) -> Finding:
     """The findings about each sender's domain as one, in the worst of their states."""
     lookups, findings = Lookups(), {}
-    senders = [parseaddr(languages.sender(code))[1] for code, _name in settings.LANGUAGES]
+    senders = [languages.sender_address(code) for code, _name in settings.LANGUAGES]
     for domain in dict.fromkeys(sender.rpartition("@")[2].lower() for sender in senders):
         try:
             findings[domain] = _of_domain(domain, judge, lookups)
@@ -147,9 +146,8 @@ def _of_domain(domain: str, judge: Callable[[str, Lookups], Finding], lookups: L
 
 def _is_public(domain: str) -> bool:
     """Whether the DNS of the internet can know a domain: it is no IP address, has a dot, and is not reserved."""
-    labels = domain.lower().split(".")
-    ends = {".".join(labels[start:]) for start in range(len(labels))}
-    return len(labels) > 1 and not labels[-1].rstrip("]").isdigit() and not ends & RESERVED
+    names = email_addresses.upwards(domain.lower())
+    return len(names) > 1 and not names[-1].rstrip("]").isdigit() and RESERVED.isdisjoint(names)
 
 
 def _spf(domain: str, lookups: Lookups) -> Finding:
@@ -210,10 +208,9 @@ def _dkim(domain: str, lookups: Lookups) -> Finding:
 
 
 def _dmarc(domain: str, lookups: Lookups) -> Finding:
-    labels, found, name = domain.split("."), list[str](), ""
-    # The organisational domain is somewhere on the way up, above the top level.
-    for start in range(len(labels) - 1):
-        name = "_dmarc." + ".".join(labels[start:])
+    found, name = list[str](), ""
+    for parent in email_addresses.upwards(domain)[:-1]:  # the organisational domain is one of them
+        name = f"_dmarc.{parent}"
         if found := [text for text in lookups.texts(name) if re.match(r"v\s*=\s*DMARC1\s*(;|$)", text)]:
             break
     owner = name if found else f"_dmarc.{domain}"

@@ -3,7 +3,6 @@
 import ssl
 import time
 from collections.abc import Iterator
-from email.utils import parseaddr
 from itertools import product
 from typing import Any
 
@@ -108,7 +107,7 @@ def _mail_server(mailer: mailers.Mailer) -> Finding:
         return warning(_("it takes no more connections from here now: %(reply)s") % {"reply": error})
     socket = connection.sock
     tls = socket.version() if isinstance(socket, ssl.SSLSocket) else None
-    senders = sorted({parseaddr(languages.sender(code))[1] for code, _name in settings.LANGUAGES})
+    senders = sorted({languages.sender_address(code) for code, _name in settings.LANGUAGES})
     with connection.deadline(until):
         refusals = _refusals(connection, senders)
     connection.hang_up()

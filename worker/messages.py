@@ -3,7 +3,6 @@
 import re
 import secrets
 from collections.abc import Callable
-from datetime import timedelta
 from email.encoders import encode_base64
 from email.header import Header, decode_header, make_header
 from email.policy import Compat32
@@ -121,7 +120,7 @@ def sample(*, kind: str, language: str, recipient: str = "name@example.com") -> 
         nonce=secrets.token_hex(16),
         key_id=codes.current_key_id(),
         length=settings.CAPTCHA_LENGTH,
-        created_at=now - timedelta(seconds=1),
+        created_at=now,
         requested_at=now,
     )
     return Delivery(

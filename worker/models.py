@@ -166,7 +166,7 @@ class Delivery(models.Model):
     }
 
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
-    recipient = models.CharField(_("recipient"), max_length=254)
+    recipient = models.CharField(_("recipient"), max_length=email_addresses.MAX_LENGTH)
     language = models.CharField(_("language"), max_length=16)  # the account's; of one that has none, the visitor's
     sign_up = models.ForeignKey(CaptchaModel, models.SET_NULL, null=True, blank=True, verbose_name=_("sign-up request"))
     generation = models.PositiveIntegerField(_("generation"), default=0)  # of the captcha
@@ -174,7 +174,7 @@ class Delivery(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     # The mail limits count by mailbox, empty for a mail outside them, and by the pseudonym of the network that asked.
-    mailbox = models.CharField(max_length=254, blank=True, default="", db_default="")
+    mailbox = models.CharField(max_length=email_addresses.MAX_LENGTH, blank=True, default="", db_default="")
     network = models.CharField(max_length=16, blank=True, default="", db_default="")
     admitted_at = models.DateTimeField(_("within the mail limit"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
@@ -357,7 +357,7 @@ class Suppression(models.Model):
         BOUNCED = "bounced", _("a mail bounced")
         COMPLAINED = "complained", _("a mail was reported as spam")
 
-    address = models.CharField(_("email address"), max_length=254, primary_key=True)
+    address = models.CharField(_("email address"), max_length=email_addresses.MAX_LENGTH, primary_key=True)
     reason = models.CharField(
         _("reason"), max_length=10, choices=Reason.choices, default=Reason.DISOWNED, db_default=Reason.DISOWNED
     )

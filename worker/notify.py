@@ -47,7 +47,7 @@ def notify_workers(delivery_id: int) -> bool:
         current_app.send_task("worker.tasks.deliver", args=[delivery_id], expires=EXPIRES)
     except Exception as error:
         breaker.failed()
-        acknowledge()  # no worker will
+        message_taken()  # no worker will
         publish_failures.add()
         logger.warning("the broker took no message: %s; deliveries wait for the sweeper", type(error).__name__)
         return False
@@ -55,7 +55,7 @@ def notify_workers(delivery_id: int) -> bool:
     return True
 
 
-def acknowledge() -> None:
+def message_taken() -> None:
     """A worker got the message and is about to look: mails that are posted from now on need another."""
     if not redis_breaker.is_open:
         try:

@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from email.utils import parseaddr
 from functools import partial
 
 from django.db import transaction
@@ -56,7 +55,7 @@ def post(
 
     `network` is the pseudonym of the network that asked for it; None for a mail outside all limits.
     """
-    delivery = Delivery(
+    delivery = Delivery.objects.create(
         kind=kind,
         recipient=recipient,
         language=language,
@@ -69,7 +68,6 @@ def post(
         next_attempt_at=Now(),
         message_id=new_message_id(language),
     )
-    delivery.save(force_insert=True)
     notify_after_commit(delivery.pk)
     return delivery
 
@@ -79,7 +77,7 @@ def new_message_id(language: str) -> str:
     A Message-ID at the domain of the language's sender. Nobody can guess it, so a report that names it comes from
     somebody who had the mail.
     """
-    return f"<{secrets.token_hex(16)}@{parseaddr(languages.sender(language))[1].rpartition('@')[2]}>"
+    return f"<{secrets.token_hex(16)}@{languages.sender_address(language).rpartition('@')[2]}>"
 
 
 def notify_after_commit(delivery_id: int) -> None:

@@ -74,8 +74,9 @@ def beat() -> None:
 
 
 def stop_beating() -> None:
-    """Delete this process's heartbeat on clean shutdown."""
-    Heartbeat.objects.filter(name=_name).delete()
+    """Delete this process's heartbeat on clean shutdown, if the database is there."""
+    with suppress(DatabaseError, InterfaceError):
+        Heartbeat.objects.filter(name=_name).delete()
 
 
 class Sweeper(threading.Thread):
@@ -92,8 +93,7 @@ class Sweeper(threading.Thread):
             with errors_outlived(logger, "the sweep failed"):
                 pause = 0 if sweep() else INTERVAL
                 beat()
-        with suppress(DatabaseError, InterfaceError):
-            stop_beating()
+        stop_beating()
         connection.close()
 
     def stop(self) -> None:

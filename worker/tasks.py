@@ -18,7 +18,7 @@ def deliver(delivery_id: int, **later: Any) -> int:
     Send due mails; return how many were claimed. `delivery_id` is the mail that the workers were notified of: a worker
     of an earlier release begins with it. `later`: arguments that newer releases add, so that both run during a deploy.
     """
-    notify.acknowledge()
+    notify.message_taken()
     return sending.deliver()
 
 

@@ -130,16 +130,13 @@ def keys() -> Finding:
 def catalogues() -> Finding:
     """Whether every language that is offered has compiled catalogues, and is more than a draft."""
     codes = [code for code, _name in settings.LANGUAGES]
-    if missing := [code for code in codes if not any(path.exists() for path in _compiled(code))]:
+    compiled = {path.parts[-3] for root in settings.LOCALE_PATHS for path in Path(root).glob("*/LC_MESSAGES/django.mo")}
+    if missing := [code for code in codes if to_locale(code) not in compiled]:
         return failed(_("No compiled catalogue for %(names)s: run make messages") % {"names": ", ".join(missing)})
     if drafts := [code for code in codes if LANG_INFO[code].get("draft")]:
         text = _("%(names)s: a draft; what it lacks is shown in English")
         return warning(text % {"names": ", ".join(drafts)})
     return ok(", ".join(codes))
-
-
-def _compiled(code: str) -> list[Path]:
-    return [Path(root) / to_locale(code) / "LC_MESSAGES" / "django.mo" for root in settings.LOCALE_PATHS]
 
 
 def proxies(url: str | None = None) -> Finding:

@@ -48,12 +48,6 @@ def known_language(name: str) -> str:
     return code
 
 
-def unusable(error: Exception) -> str:
-    """Return a sentence for an error of UNUSABLE."""
-    text = redaction.scrub(" ".join(str(error).split()))
-    return _("The database can't be used: %(error)s. See manage.py doctor") % {"error": text}
-
-
 def hours(text: str) -> int:
     """Return a number of hours. Raises ArgumentTypeError for one that is no time to look back."""
     number = int(text)
@@ -102,7 +96,9 @@ class Command(BaseCommand):
             try:
                 return super().execute(*args, **options)
             except UNUSABLE as error:
-                raise CommandError(unusable(error)) from error
+                text = _("The database can't be used: %(error)s. See manage.py doctor")
+                said = redaction.scrub(" ".join(str(error).split()))
+                raise CommandError(text % {"error": said}) from error
 
     def add_flags(self, parser: ArgumentParser, *names: str) -> None:
         """Add options that several commands share."""

@@ -73,10 +73,8 @@ class GunicornLogger(Logger):  # type: ignore[misc]
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        env = Env()  # the master process has no settings
-        style = env.str("LOG_FORMAT", default="text" if env.bool("DEBUG", default=False) else "json")
         for handler in (*self.error_log.handlers, *self.access_log.handlers):
-            handler.setFormatter(formatter(style))
+            handler.setFormatter(formatter(Env().log_format("LOG_FORMAT")))  # the master process has no settings
 
     def atoms(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         atoms: dict[str, Any] = super().atoms(*args, **kwargs)

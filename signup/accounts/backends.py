@@ -66,7 +66,7 @@ def _nobody() -> User:
 def _find(identifier: str) -> tuple[str, User | None]:
     """Return the canonical form of an email address or username, and its account if there is one."""
     try:
-        name = User.objects.natural_key(identifier)
+        name = User.objects.canonical_name(identifier)
         return name, User.objects.get_by_natural_key(name)
     except User.DoesNotExist:
         return name, None

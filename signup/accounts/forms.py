@@ -99,7 +99,7 @@ class CurrentPasswordForm(forms.Form):
         old: str = self.cleaned_data["old_password"]
         user = cast(User, self.request.user)
         try:
-            name = User.objects.natural_key(user.email)
+            name = User.objects.canonical_name(user.email)
         except ValidationError:  # the settings no longer allow the address
             name = user.username or ""
         if authenticate(self.request, username=name, password=old) != user:

@@ -210,7 +210,7 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
             ("finished", _("there is an account: sign in")),
         ]
     )
-    sent_at = serializers.DateTimeField(allow_null=True, default_timezone=UTC)
+    sent_at = serializers.DateTimeField(allow_null=True)
     resend_after = serializers.IntegerField(help_text=_("Seconds until the email can be sent again"))
     reason = serializers.ChoiceField(
         choices=[
@@ -223,7 +223,6 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
     )
     leaves_at = serializers.DateTimeField(
         required=False,
-        default_timezone=UTC,
         help_text=_("When the email will be sent, if the mailbox's limit delays it"),
     )
     code_length = serializers.IntegerField(help_text=_("Number of digits in the code"))

@@ -21,6 +21,6 @@ urlpatterns = [
     path("users/me/", views.Me.as_view(), name="api_me"),
     path("users/me/password/", views.Password.as_view(), name="api_password"),
     path("schema/", views.Schema.as_view(), name="api_schema"),
-    path("docs/", views.Docs.as_view(), name="api_docs"),
+    path("docs/", views.docs, name="api_docs"),
     path("<path:path>", not_found),  # Django's own page for developers is no JSON
 ]

@@ -4,14 +4,17 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_safe
 from django_ratelimit import UNSAFE
 from drf_spectacular.utils import extend_schema
-from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -34,10 +37,9 @@ class Call(APIView):
     schema = OperationSchema()
     http_method_names = ["get", "head", "post"]
     password_methods: tuple[str, ...] = ()  # those that take an account's password, and count as a sign-in
-    get_language = staticmethod(problems.accepted_language)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        translation.activate(self.get_language(request))  # first, so that errors are in it
+        translation.activate(problems.accepted_language(request))  # first, so that errors are in it
         if request.method in self.password_methods:
             limits.count_sign_in(request)  # before the token is looked up
         super().initial(request, *args, **kwargs)
@@ -297,19 +299,13 @@ class Schema(OpenCall):
         return Response(schema.document(languages.for_operators(languages.active())))
 
 
-@extend_schema(exclude=True)
-class Docs(OpenCall):
+@csrf_exempt  # so that a POST is a 405, too
+@require_safe
+def docs(request: HttpRequest) -> HttpResponse:
     """The schema as a page without scripts. It follows the language switch of the pages."""
-
-    renderer_classes = (TemplateHTMLRenderer,)
-
-    @staticmethod
-    def get_language(request: HttpRequest) -> str:
-        return languages.for_operators(languages.active())
-
-    def get(self, request: Request) -> Response:
-        codes = {"problems": problems.PROBLEMS, "field_errors": problems.FIELD_ERRORS}
-        return Response({"schema": schema.page(languages.active()), **codes}, template_name="api/docs.html")
+    translation.activate(languages.for_operators(languages.active()))
+    codes = {"problems": problems.PROBLEMS, "field_errors": problems.FIELD_ERRORS}
+    return render(request, "api/docs.html", {"schema": schema.page(languages.active()), **codes})
 
 
 def _sign_in(request: Request, user: User) -> tokens.Issued:

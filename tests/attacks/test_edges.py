@@ -82,7 +82,7 @@ def test_42_rotating_forwarded_addresses_is_one_network(client: Client, limited,
 
 
 def test_43_with_redis_gone_sign_up_works(client: Client, limited, monkeypatch) -> None:
-    """No limit, no bell, no cache: the code is mailed, and opens."""
+    """No limit, no message, no cache: the code is mailed, and opens."""
 
     def gone(*args: object, **kwargs: object) -> None:
         raise ConnectionRefusedError
@@ -214,7 +214,7 @@ def _admin(system: System) -> list[requests.Response]:
 def test_46_the_broker_gets_an_id_and_nothing_else(monkeypatch) -> None:
     """Arguments, their printed form and headers of the message."""
     sent: list[tuple] = []
-    monkeypatch.undo()  # the bell of tests, which rings nowhere
+    monkeypatch.undo()  # the replacement of notify_workers, which tells nobody
     sign_up = make_captcha()
     number = make_delivery(sign_up).pk
     with patch.object(app.amqp, "send_task_message", lambda *args, **kwargs: sent.append((args, kwargs))):

@@ -162,11 +162,12 @@ def test_no_code_is_logged_at_debug(caplog, name: str) -> None:
     assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
 
 
-def test_gunicorn_writes_the_same(monkeypatch, capsys) -> None:
+@pytest.mark.parametrize("written", ["json", "JSON"])
+def test_gunicorn_writes_the_same(monkeypatch, capsys, written: str) -> None:
     """Its own lines and its access log, which has a hash for the visitor's address."""
     from gunicorn.config import Config
 
-    monkeypatch.setenv("LOG_FORMAT", "json")
+    monkeypatch.setenv("LOG_FORMAT", written)
     config = Config()
     config.set("accesslog", "-")
     logger = logs.GunicornLogger(config)

@@ -33,7 +33,7 @@ def test_one_message_is_for_all_until_a_worker_takes_it(messages: list[tuple]) -
     """A mail that is posted after a worker began to look needs another."""
     assert [REAL_NOTIFY(number) for number in (1, 2, 3)] == [True] * 3
     assert len(messages) == 1
-    notify.acknowledge()
+    notify.message_taken()
     assert [REAL_NOTIFY(number) for number in (4, 5)] == [True] * 2
     assert [options["args"] for _, options in messages] == [[1], [4]]
 
@@ -65,7 +65,7 @@ def test_with_the_cache_gone_each_mail_sends_a_message(messages: list[tuple], as
     """RabbitMQ may be well while Redis is not; it is asked once in five seconds."""
     settings.REDIS_URL, settings.CELERY_BROKER_URL = "redis://one", "amqp://another"
     assert [REAL_NOTIFY(number) for number in (1, 2)] == [True] * 2
-    notify.acknowledge()
+    notify.message_taken()
     assert (len(messages), len(asked)) == (2, 1)
 
 
@@ -73,7 +73,7 @@ def test_a_worker_waits_for_a_frozen_cache_but_once(asked: list[object], setting
     """Each message would cost its time-out, before the mails are looked for."""
     settings.REDIS_URL = "redis://one"
     for _ in range(3):
-        notify.acknowledge()
+        notify.message_taken()
     assert len(asked) == 1
 
 

@@ -4,7 +4,6 @@ from argparse import ArgumentParser
 from contextlib import suppress
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -26,8 +25,7 @@ class Command(base.Command):
             else:
                 self._sweep_until_stopped(options)
         finally:
-            with suppress(DatabaseError, InterfaceError):
-                sweeper.stop_beating()
+            sweeper.stop_beating()
 
     def _sweep_until_stopped(self, options: dict[str, Any]) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as by Ctrl-C
