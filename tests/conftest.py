@@ -45,13 +45,16 @@ NEEDS = {
 
 
 APART = ("attacks", "journeys")  # what starts servers: the tests of a file one after another
+ONE_SYSTEM = ("attacks/test_enumeration.py", "attacks/test_races.py", "journeys/test_api.py", "journeys/test_main.py")
 # Groups that take minutes, in their order; one that began last would be waited for by all processes. The faults wait
 # more than they compute, so one of their groups at a time runs beside what computes.
 LONG = ("faults a-l", "screens", "browser", "faults m-z")
 SERVERS = ("redis", "postgres", "rabbitmq", "prometheus", "postfix")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Name the groups before pytest-xdist reads them, and sort after pytest-randomly has shuffled."""
     for item in items:
         path = item.path.relative_to(Path(__file__).parent)
         folder = path.parts[0]
@@ -60,7 +63,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         elif folder == "faults":
             item.add_marker(pytest.mark.xdist_group(LONG[0] if path.stem < "test_m" else LONG[-1]))
         elif folder in APART and any(item.get_closest_marker(mark) for mark in SERVERS):
-            item.add_marker(pytest.mark.xdist_group(str(path)))
+            item.add_marker(pytest.mark.xdist_group("system" if str(path) in ONE_SYSTEM else str(path)))
+    yield
     if not os.environ.get("DOORCODE_ALL"):
         for item in items:
             skip_without_servers(item)
