@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.http.request import split_domain_port, validate_host
 from django.utils.translation import gettext as _
 
 from . import email_addresses
@@ -23,6 +25,8 @@ def refuse_impossible() -> None:
     _require(settings.CAPTCHA_TTL > 0, "E002", _("CAPTCHA_TTL must be more than 0 seconds"))
     is_longer = settings.CAPTCHA_MAX_LIFETIME >= settings.CAPTCHA_TTL
     _require(is_longer, "E003", _("CAPTCHA_MAX_LIFETIME must not be less than CAPTCHA_TTL"))
+    text = _("CAPTCHA_MAX_LIFETIME must not be more than a day: a sign-up that is older has to start again")
+    _require(settings.CAPTCHA_MAX_LIFETIME <= settings.HANDLE_LIFETIME, "E014", text)
     _require(settings.CAPTCHA_MAX_ATTEMPTS > 0, "E004", _("CAPTCHA_MAX_ATTEMPTS must be at least 1"))
     _require(settings.RESEND_COOLDOWN >= 0, "E005", _("RESEND_COOLDOWN must not be negative"))
     _require(settings.TRUSTED_PROXIES >= 0, "E006", _("TRUSTED_PROXIES must not be negative"))
@@ -33,7 +37,10 @@ def refuse_impossible() -> None:
     _require(all(map(email_addresses.is_domain, domains)), "E008", text)
     _require(settings.API_TOKEN_TTL > 0, "E010", _("API_TOKEN_TTL must be more than 0 seconds"))
     # As browsers send them: an origin in capitals, or in another script, would never match.
-    are_origins = all(re.fullmatch(r"https?://[a-z0-9_.:\[\]-]+", each) for each in settings.CORS_ALLOWED_ORIGINS)
+    are_origins = all(
+        re.fullmatch(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", each)
+        for each in settings.CORS_ALLOWED_ORIGINS
+    )
     _require(are_origins, "E011", _("CORS_ALLOWED_ORIGINS must be origins like https://app.example.com"))
     _require(settings.EMAIL_MAX_CONNECTIONS > 0, "E012", _("EMAIL_MAX_CONNECTIONS must be at least 1"))
     database = settings.DATABASES["default"]
@@ -71,6 +78,12 @@ def deployment(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
         text = _("SQLite, and memory:// in place of Redis, are for trying out on one machine")
         hint = _("Set DATABASE_URL, REDIS_URL and CELERY_BROKER_URL to servers that all processes share")
         yield checks.Warning(text, hint=hint, id="doorcode.W011")
+    if not validate_host(
+        split_domain_port(urlsplit(settings.CSRF_TRUSTED_ORIGINS[0]).netloc)[0], settings.ALLOWED_HOSTS
+    ):
+        text = _("The host of SITE_URL is not in ALLOWED_HOSTS: pages at that address answer 400")
+        hint = _("Add it, unless a proxy asks with another Host")
+        yield checks.Warning(text, hint=hint, id="doorcode.W012")
     if not (settings.LIMIT_GUESSES_ADDRESS and settings.LIMIT_GUESSES_SITE):
         hint = _("Unset LIMIT_GUESSES_ADDRESS and LIMIT_GUESSES_SITE to have their defaults back")
         yield checks.Warning(_("Wrong guesses at codes have no limit"), hint=hint, id="doorcode.W006")

@@ -17,7 +17,7 @@ from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import to_language
 from kombu.transport import TRANSPORT_ALIASES
-from redis.connection import parse_url
+from redis import ConnectionPool, RedisError
 
 from . import mail_urls
 
@@ -89,6 +89,8 @@ class Env(environ.Env):  # type: ignore[misc]
             (_bounded(var, int(count)), _bounded(var, int(number or 1) * _UNITS[unit]))
             for count, number, unit in entries
         ]
+        if len({seconds for _, seconds in rates}) < len(rates):
+            raise _refusal(var, "rates over different times", "30/m,200/h")
         if any(seconds < least for _, seconds in rates):
             raise _refusal(var, f"rates over {least} seconds or more", "30/m,200/h")
         return rates
@@ -175,10 +177,10 @@ class Env(environ.Env):  # type: ignore[misc]
         if url.startswith("memory:"):
             return url
         try:
-            parse_url(url)  # type: ignore[no-untyped-call]
-            # parse_url takes a database that is no number for the first one.
+            ConnectionPool.from_url(url).make_connection()  # unconnected; it raises for options that redis-py lacks
+            # from_url takes a database that is no number for the first one.
             is_readable = url.startswith("unix:") or bool(re.fullmatch(r"/?\d*", urlsplit(url).path))
-        except ValueError:  # its text may have a password in it
+        except (ValueError, TypeError, RedisError):  # its text may have a password in it
             is_readable = False
         if not is_readable:
             raise _refusal(var, "a URL", "redis://default:password@host:6379/0")

@@ -25,7 +25,7 @@ State = Delivery.State
 
 TAKE_BACK = 1_000  # leases that are over, in one statement
 LEASE = 15  # seconds; a live process renews it, and a killed one holds its mails up no longer
-GIVE_UP = timedelta(hours=2)  # no try begins later
+GIVE_UP = timedelta(hours=2)  # after its first claim, no try begins
 # Seconds after the 1st … 5th failure, and after each later one: greylisting opens after 1 to 5 minutes.
 BACKOFF = (20, 70, 180, 330, 480, 600)
 # The same after silence behind the final dot, and after another one. The mail may have arrived: at most three copies.

@@ -20,6 +20,7 @@ def warnings() -> list[str]:
         ("CAPTCHA_LENGTH", 11, "doorcode.E001"),
         ("CAPTCHA_TTL", 0, "doorcode.E002"),
         ("CAPTCHA_MAX_LIFETIME", 1, "doorcode.E003"),
+        ("CAPTCHA_MAX_LIFETIME", 86_401, "doorcode.E014"),
         ("CAPTCHA_MAX_ATTEMPTS", 0, "doorcode.E004"),
         ("RESEND_COOLDOWN", -1, "doorcode.E005"),
         ("TRUSTED_PROXIES", -1, "doorcode.E006"),
@@ -31,6 +32,8 @@ def warnings() -> list[str]:
         ("CORS_ALLOWED_ORIGINS", ["https://app.example.com/"], "doorcode.E011"),
         ("CORS_ALLOWED_ORIGINS", ["https://App.example.com"], "doorcode.E011"),
         ("CORS_ALLOWED_ORIGINS", ["https://例子.中国"], "doorcode.E011"),
+        ("CORS_ALLOWED_ORIGINS", ["https://[::1"], "doorcode.E011"),
+        ("CORS_ALLOWED_ORIGINS", ["https://a:b:c"], "doorcode.E011"),
         ("FROM_EMAILS", {"": "Shop\r\nBcc: eve@evil.example <a@example.com>"}, "doorcode.E021"),
         ("FROM_EMAILS", {"": "Shop\x07 <a@example.com>"}, "doorcode.E021"),
         ("REPLY_TO_EMAILS", {"": "Shop\n <a@example.com>"}, "doorcode.E021"),
@@ -78,6 +81,7 @@ def deployed(settings, monkeypatch) -> None:
     """Settings of which no deployment check warns."""
     settings.CAPTCHA_LENGTH, settings.LIMIT_GUESSES_SITE, settings.METRICS_TOKEN = 6, [(100, 6)], "0123456789abcdef"
     settings.REDIS_URL = settings.CELERY_BROKER_URL = "redis://r.example.com/0"
+    settings.CSRF_TRUSTED_ORIGINS, settings.ALLOWED_HOSTS = ["https://example.net"], [".example.net", "[::1]"]
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")
 
 
@@ -88,6 +92,10 @@ def deployed(settings, monkeypatch) -> None:
         ("CAPTCHA_LENGTH", 5, ["doorcode.W001"]),
         ("CAPTCHA_LENGTH", 6, []),
         ("SECURE_SSL_REDIRECT", True, ["doorcode.W002"]),
+        ("CSRF_TRUSTED_ORIGINS", ["https://accounts.example.com:8443"], ["doorcode.W012"]),
+        ("CSRF_TRUSTED_ORIGINS", ["https://www.example.net:8443"], []),
+        ("CSRF_TRUSTED_ORIGINS", ["http://[::1]:8000"], []),
+        ("ALLOWED_HOSTS", ["*"], []),
         ("METRICS_TOKEN", "", ["doorcode.I001"]),
         ("METRICS_TOKEN", "prometheus", ["doorcode.W007"]),
         ("METRICS_TOKEN", "replace-me-qW8nT4xR2bLk7vZc9mHs", ["doorcode.W007"]),
