@@ -103,7 +103,6 @@ class CodeForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.sign_up = sign_up
         self.held_proof = proof  # from before this form
-        self.fields["captcha"].widget.attrs["data-digits"] = sign_up.length
         self.new_proof = ""  # set by validation once it has proven the mailbox, for the browser to keep
 
     @property
