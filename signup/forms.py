@@ -35,7 +35,9 @@ class AddressField(forms.CharField):
 class UsernameField(forms.CharField):
     """A username, cleaned into the form in which it is shown."""
 
-    widget = forms.TextInput(attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"})
+    widget = forms.TextInput(
+        attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false", "dir": "auto"}
+    )
     default_error_messages = {"required": _("Enter a username")}
 
     def to_python(self, value: Any) -> Any:
