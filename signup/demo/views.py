@@ -30,9 +30,8 @@ def mail(request: HttpRequest, key: str) -> HttpResponse:
 @csp_replace({"style-src": "'unsafe-inline'", "frame-ancestors": "'self'"})  # a mail's styles are inline; demo only
 @require_safe
 def html(request: HttpRequest, key: str = "") -> HttpResponse:
-    content = _part(_message(key), "html").replace(
-        "<head>", '<head><base target="_top">', 1
-    )  # no page opens in a frame
+    # Its links open in the whole window, as no page opens in a frame.
+    content = _part(_message(key), "html").replace("<head>", '<head><base target="_top">', 1)
     return HttpResponse(content, headers={"X-Frame-Options": "SAMEORIGIN"})
 
 
