@@ -35,7 +35,9 @@ class AddressField(forms.CharField):
 class UsernameField(forms.CharField):
     """A username, cleaned into the form in which it is shown."""
 
-    widget = forms.TextInput(attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"})
+    widget = forms.TextInput(
+        attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false", "dir": "auto"}
+    )
     default_error_messages = {"required": _("Enter a username")}
 
     def to_python(self, value: Any) -> Any:
@@ -103,7 +105,6 @@ class CodeForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.sign_up = sign_up
         self.held_proof = proof  # from before this form
-        self.fields["captcha"].widget.attrs["data-digits"] = sign_up.length
         self.new_proof = ""  # set by validation once it has proven the mailbox, for the browser to keep
 
     @property

@@ -80,10 +80,10 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
 
 
 def _has_arrived(sign_up: CaptchaModel) -> bool:
-    """Whether its code may be in the mailbox: a mail with it was accepted, or may have been, and none bounced."""
+    """Whether its code may be in the mailbox: it proved, or a mail with it may have been accepted, and none bounced."""
     mails = Delivery.objects.filter(sign_up=sign_up, generation=sign_up.generation)
     is_out = sign_up.first_accepted_at or sign_up.mailed_at
-    return bool(is_out) and not mails.filter(state=Delivery.State.BOUNCED).exists()
+    return bool(sign_up.proven_at or (is_out and not mails.filter(state=Delivery.State.BOUNCED).exists()))
 
 
 def _latest_mail(sign_up: CaptchaModel) -> Delivery:

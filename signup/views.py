@@ -125,7 +125,8 @@ def resend(request: HttpRequest) -> HttpResponse:
     held = visitor.held[sign_up.handle]
     if verification.holds_proof(sign_up, proof=held.proof):  # by another tab: no code is needed any more
         return visitor.keep(_see_other("signup_verify"), sign_up)
-    if not (held.own or sign_up.is_finished):  # a link brought it: whoever began it could use up its next code's tries
+    # Another browser has proven it, or a link brought it: whoever began it could use up its next code's tries.
+    if not sign_up.is_finished and (sign_up.proven_at or not held.own):
         once = visitor.handle_for(held.handle, sign_up.address)
         return _request_code(request, visitor, sign_up.address, once=once, next_page=held.next)
     try:
@@ -261,6 +262,7 @@ def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, **
     context = {"change": ChangeForm(), **progress.page_context(sign_up, proven=form.is_proven), **context}
     if not form["captcha"].errors:  # they say how many tries are left themselves
         form["captcha"].help_text = context["tries_left"] or context["code_hint"]
+    form.fields["captcha"].widget.attrs["data-digits"] = sign_up.length  # of now: the form may have lengthened the code
     context["shortest"] = passwords.LengthValidator()
     shows_register = form.is_proven or (isinstance(form, RegisterForm) and context["stage"] == "enter")
     template = "signup/register.html" if shows_register else "signup/verify.html"

@@ -27,7 +27,7 @@ class LoginForm(auth_forms.AuthenticationForm):
         super().__init__(*args, **kwargs)
         name, password = self.fields["username"], self.fields["password"]
         name.label = _("Email address or username")
-        name.widget.attrs.update({"autocomplete": "username", "spellcheck": "false", "autofocus": False})
+        name.widget.attrs.update({"autocomplete": "username", "spellcheck": "false", "dir": "auto", "autofocus": False})
         required = _("Enter your email address or username")
         name.error_messages |= {"required": required, "null_characters_not_allowed": INCORRECT}
         password.error_messages |= {"required": _("Enter your password"), "null_characters_not_allowed": INCORRECT}

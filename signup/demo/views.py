@@ -30,7 +30,9 @@ def mail(request: HttpRequest, key: str) -> HttpResponse:
 @csp_replace({"style-src": "'unsafe-inline'", "frame-ancestors": "'self'"})  # a mail's styles are inline; demo only
 @require_safe
 def html(request: HttpRequest, key: str = "") -> HttpResponse:
-    return HttpResponse(_part(_message(key), "html"), headers={"X-Frame-Options": "SAMEORIGIN"})
+    # Its links open in the whole window, as no page opens in a frame.
+    content = _part(_message(key), "html").replace("<head>", '<head><base target="_top">', 1)
+    return HttpResponse(content, headers={"X-Frame-Options": "SAMEORIGIN"})
 
 
 def _inbox() -> Any:

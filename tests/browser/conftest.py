@@ -98,7 +98,7 @@ def read_code(page: Page, address: str) -> str:
 
     def find() -> re.Match[str] | None:
         inbox = html.unescape(page.request.get("/demo/inbox/").text())
-        return re.search(rf">[^<]*?(\d{{4,}})[^<]*</a><br><span class=\"hint\">{re.escape(address)}", inbox)
+        return re.search(rf">[^<]*?(\d{{4,}})[^<]*</a><br><span class=\"hint\"><bdi>{re.escape(address)}", inbox)
 
     return wait_until(find, f"the code for {address}")[1]
 

@@ -120,7 +120,7 @@ def test_a_code_may_be_pasted_in_any_dress(open_page: OpenPage, dress: str) -> N
 
 
 def test_a_slow_mail_is_told_and_then_a_refused_one(open_page: OpenPage, demo_data: Path) -> None:
-    """By itself: late, refused, with the field for another address open."""
+    """By itself: late, refused, with the field for another address open; and sent at last, with that for the code."""
     page = open_page()
     ask(page, "slow@example.com")
     expect(page.get_by_text("Sent", exact=False).first).to_be_visible()
@@ -133,6 +133,12 @@ def test_a_slow_mail_is_told_and_then_a_refused_one(open_page: OpenPage, demo_da
     change_row(demo_data, row, "failed")
     expect(page.get_by_role("heading", name="Email not delivered")).to_be_visible()
     expect(page.get_by_text("We couldn't email slow@example.com")).to_be_visible()
+    expect(page.get_by_label("New email address")).to_be_visible()
+    change_row(demo_data, never.replace("mailed_at = NULL", "mailed_at = datetime('now')"))
+    change_row(demo_data, row, "sent")
+    expect(page.get_by_label("Code", exact=True)).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("heading", name="Enter the code")).to_be_visible()
+    page.get_by_text("Change email address").click()
     page.get_by_label("New email address").fill("quick@example.com")
     page.keyboard.press("Enter")
     expect(page.get_by_text("code to quick@example.com")).to_be_visible()
@@ -378,10 +384,16 @@ def test_the_keyboard_is_enough(open_page: OpenPage) -> None:
 
 
 def test_a_waiting_page_learns_that_another_browser_finished(open_page: OpenPage) -> None:
-    """By itself: first that the address is confirmed, then that the sign-up is finished, and where to sign in."""
+    """
+    By itself: first that the address is confirmed, then that the sign-up is finished, and where to sign in. A wrong code
+    that the page shows again, and what a password manager fills in unseen, is not being typed.
+    """
     page, phone = open_page(), open_page("en", "/demo/inbox/")
     ask(page, "waits@example.com")
-    read_code(page, "waits@example.com")
+    code = read_code(page, "waits@example.com")
+    page.get_by_label("Code", exact=True).fill(f"{(int(code) + 1) % 10_000:04}")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.evaluate("document.querySelector('#id_new_email').value = 'waits@example.com'")
     phone.reload()
     phone.locator("tr", has_text="waits@example.com").get_by_role("link").click()
     phone.locator("pre a", has_text="/signup/link/").click()

@@ -96,14 +96,14 @@ def test_the_page_tells_that_the_mail_has_left(open_page: OpenPage) -> None:
 
 
 def test_the_mails_link_proves_without_a_code(open_page: OpenPage, shot: Shot) -> None:
-    """Opened in another browser, it leaves the address bar at once and asks for name and password alone."""
+    """The mail's button, in another browser: it leaves the address bar at once and asks for name and password alone."""
     page = open_page("en")
     page.get_by_role("textbox").fill("link@example.com")
     page.get_by_role("button", name="Get a code").click()
     code = read_code(page, "link@example.com")
     phone = open_page("en", "/demo/inbox/", viewport={"width": 360, "height": 740})
     phone.get_by_role("link", name=f"{code} is your").first.click()
-    phone.locator("pre a", has_text="/signup/link/").click()
+    phone.frame_locator("iframe").get_by_role("link", name="Continue sign-up").click()
     expect(phone).to_have_url(page.url)
     expect(phone.get_by_text("link@example.com is confirmed")).to_be_visible()
     shot(phone, "en-link-phone")
@@ -114,11 +114,13 @@ def test_the_mails_link_proves_without_a_code(open_page: OpenPage, shot: Shot) -
 
 
 def test_a_password_can_be_shown(open_page: OpenPage) -> None:
-    """The button turns dots into letters and back."""
+    """The button turns dots into letters and back; no keyboard changes them, no spelling checker reads them."""
     page = open_page("en", "/login/")
     password = page.get_by_label("Password", exact=True)
     password.fill("correct horse b")
     page.get_by_role("button", name="Show password").click()
     expect(password).to_have_attribute("type", "text")
+    expect(password).to_have_js_property("autocapitalize", "none")
+    expect(password).to_have_js_property("spellcheck", False)
     page.get_by_role("button", name="Hide password").click()
     expect(password).to_have_attribute("type", "password")

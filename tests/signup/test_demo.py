@@ -43,7 +43,7 @@ def stop(running: subprocess.Popen[str], number: signal.Signals = signal.SIGINT)
 def read_code(visitor: Visitor, address: str) -> str:
     def find() -> str | None:
         page = html.unescape(visitor.get("/demo/inbox/").text)
-        found = re.search(rf">(\d{{4}}) is your Doorcode code</a><br><span class=\"hint\">{address}", page)
+        found = re.search(rf">(\d{{4}}) is your Doorcode code</a><br><span class=\"hint\"><bdi>{address}", page)
         return found and found[1]
 
     return wait_until(find, f"a code for {address}")

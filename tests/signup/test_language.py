@@ -277,6 +277,19 @@ def test_an_address_is_shown_in_its_own_script(client: Client, code: str) -> Non
     assert "wang@例子.中国" in str(reset.alternatives[0][0])
 
 
+def test_an_address_and_a_username_are_not_turned_round(client: Client) -> None:
+    """Right to left, 123456@qq.com would read as qq.com@123456 where it stands alone, and ann_ as _ann."""
+    user = make_user("ann_", "123456@qq.com")
+    assert "<bdi>123456@qq.com</bdi>" in text_of(client.get(reset_form(client, user)))
+    newcomer = Client()
+    for page in (newcomer.get("/login/"), verify(newcomer, ask(newcomer), username="")):
+        assert re.search(r'<input[^>]* name="username"[^>]* dir="auto"', text_of(page))
+    client.force_login(user)
+    page = text_of(client.get("/account/"))
+    assert "<bdi>ann_</bdi>" in page
+    assert "<bdi>123456@qq.com</bdi>" in page
+
+
 @pytest.mark.parametrize(
     ("code", "nearest"), [("zh-hk", ["zh-hk", "zh-hant", "zh"]), ("pt-br", ["pt-br", "pt"]), ("en", ["en"])]
 )

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.test import Client
 
 from core import clock
-from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user, text_of
+from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user, right, text_of
 from tests.signup.test_views import ask, verify
 from verification import codes
 from verification.models import AddressGuesses, CaptchaModel
@@ -179,10 +179,12 @@ def test_a_complaint_is_told_to_nobody(client: Client, frozen_clock: FrozenClock
 
 
 def test_a_sign_up_proven_elsewhere_says_nothing_of_its_bounce(client: Client) -> None:
-    """The code was there."""
-    ask(client)
+    """The code was there. Nor of the mail after it, which then was not sent."""
+    sign_up = ask(client)
     Delivery.objects.update(**RETURNED)
     CaptchaModel.objects.update(proven_at=clock.now())
+    assert "<h1>Enter the code</h1>" in text_of(client.get("/signup/verify/"))
+    Delivery.objects.filter(pk=make_delivery(sign_up).pk).update(state="expired")
     assert "<h1>Enter the code</h1>" in text_of(client.get("/signup/verify/"))
 
 
@@ -236,14 +238,18 @@ def guessed(number: int) -> None:
 
 @pytest.mark.parametrize("registered", [False, True])
 def test_the_page_says_that_the_code_is_longer(client: Client, tiers: None, registered: bool) -> None:
-    """At each view, also for a decoy; the field then needs as many digits."""
+    """At each view once it was sent, also for a decoy; the field then needs as many digits, and the script waits for them."""
     if registered:
         make_user()
     sign_up = ask(client)
     words = f"For your safety we've sent a longer code to {ALICE}. It has 8 digits and expires in 10 minutes"
     assert words not in text_of(client.get("/signup/verify/"))
     guessed(9)
-    assert words in text_of(verify(client, sign_up))
+    longer = client.post("/signup/verify/", {"email": ALICE, "captcha": right(sign_up)})
+    assert 'data-digits="8"' in text_of(longer)
+    assert "For your safety we've sent a longer code" in text_of(longer)
+    assert f"We're sending a 8-digit code to {ALICE}" in text_of(longer)
+    Delivery.objects.update(state="sent")
     assert words in text_of(client.get("/signup/verify/"))
     assert "The code must be 8 digits" in text_of(verify(client, sign_up))
 
@@ -254,7 +260,9 @@ def test_the_page_has_no_code_field_when_only_the_link_proves(client: Client, ti
     sign_up = ask(client)
     guessed(100)
     CaptchaModel.objects.update(attempts=attempts)
-    for page in (client.get("/signup/verify/"), verify(client, sign_up)):
+    link_alone = client.get("/signup/verify/"), verify(client, sign_up)
+    CaptchaModel.objects.update(proven_at=clock.now())  # by another browser
+    for page in (*link_alone, client.get("/signup/verify/")):
         assert "<h1>Open the link in the email to continue</h1>" in text_of(page)
         assert "It is in the email to alice@example.com and expires in 10 minutes" in text_of(page)
         assert 'name="captcha"' not in text_of(page)

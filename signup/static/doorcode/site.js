@@ -101,6 +101,7 @@ for (const button of all("[data-show]")) {
   const texts = { password: [button.textContent, label], text: [hide, hideLabel] };
   const makeRoom = () => { input.style.paddingInlineEnd = `${button.offsetWidth + 8}px`; };  // the word is longer in some languages
   button.hidden = false;
+  Object.assign(input, { autocapitalize: "none", autocorrect: false, spellcheck: false });  // a shown password is no text
   makeRoom();
   button.addEventListener("click", () => {
     input.type = input.type === "password" ? "text" : "password";
@@ -141,7 +142,9 @@ if (delivery) {
   // Seconds, the last ones again and again. A mail may bounce minutes after it was sent: so it is every 15 s for ten
   // minutes, which a code is valid for by default. Nobody asks from a page that nobody sees.
   const pauses = [1, 1, 1, 2, 2, 3, 5, 5, 10, 10, ...Array(40).fill(15), 60];
-  const isTyping = () => [...all("main input:not([type=hidden])")].some((input) => input.value);
+  // Not what the server shows again, nor what a password manager fills into a field that nobody sees.
+  const isTyping = () => [...all("main input:not([type=hidden])")]
+    .some((input) => input.value !== input.defaultValue && !input.closest("details:not([open])"));
   let waiting;
   const look = async () => {
     clearTimeout(waiting);
@@ -149,13 +152,12 @@ if (delivery) {
     try {
       const { state, reason = "" } = await (await fetch(delivery.dataset.status)).json();
       if (state && (state !== delivery.dataset.state || reason !== delivery.dataset.reason)) {
-        // Another page, unless somebody is typing here.
-        if (["failed", "bounced", "proven", "finished", "unknown"].includes(state) && !isTyping()) return location.replace(delivery.dataset.page);
         const answer = await fetch(delivery.dataset.page);
         if (!answer.ok) throw answer;
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const now = page.querySelector("#delivery");  // none in the next step, which a link opened in this browser leads to
-        if (!now && !isTyping()) return location.replace(delivery.dataset.page);
+        // Another page, unless somebody is typing here.
+        if (now?.dataset.stage !== delivery.dataset.stage && !isTyping()) return location.replace(delivery.dataset.page);
         for (const old of now ? all("[data-news]", delivery) : []) {
           old.innerHTML = now.querySelector(`[data-news=${old.dataset.news}]`)?.innerHTML ?? "";
         }
