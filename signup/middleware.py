@@ -23,29 +23,32 @@ class Language(LocaleMiddleware):
     def process_request(self, request: HttpRequest) -> HttpResponseBase | None:  # type: ignore[override]
         super().process_request(request)  # first: the account's may fail with the database
         if request.method in ("GET", "HEAD"):
+            code = None
             if asked := languages.supported(request.GET.get("lang", "")):
-                return _choose(request, asked)
-            if settings.SESSION_COOKIE_NAME in request.COOKIES:
-                account = languages.supported(getattr(request.user, "language", ""))
-                request.account_language = account  # type: ignore[attr-defined]
-                _activate(request, account)
+                services.keep_language(user=request.user, language=asked)
+                if not request.path_info.startswith("/signup/link/"):  # it redirects itself: its token leaves the URL
+                    return _without_lang(request, asked)
+                code = asked
+            elif settings.SESSION_COOKIE_NAME in request.COOKIES:
+                code = languages.supported(getattr(request.user, "language", ""))
+            request.kept_language = code  # type: ignore[attr-defined]
+            _activate(request, code)
         if request.path_info.startswith("/admin/"):
             _activate(request, languages.for_operators(languages.active()))
         return None
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        code = getattr(request, "account_language", None)
+        code = getattr(request, "kept_language", None)
         if code and request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME) != code:
             _keep(response, code)
         return super().process_response(request, response)
 
 
-def _choose(request: HttpRequest, code: str) -> HttpResponseBase:
+def _without_lang(request: HttpRequest, code: str) -> HttpResponseBase:
     fields = request.GET.copy()
     del fields["lang"]
     path = escape_leading_slashes(request.path)  # //evil.example/ would be another site
     response = HttpResponseRedirect(f"{path}?{fields.urlencode()}" if fields else path)
-    services.keep_language(user=request.user, language=code)
     return _keep(response, code)
 
 

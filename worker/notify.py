@@ -36,6 +36,8 @@ def notify_workers(delivery_id: int) -> bool:
     Have the workers look for deliveries, this one among them. False if the broker didn't take the message. Never
     raises, and blocks at most about 0.5 s once (the transport's socket timeout), then not for PAUSE seconds.
     """
+    from .tasks import deliver  # here, as it imports this module
+
     if not breaker.allow():
         publish_failures.add()
         return False
@@ -44,7 +46,7 @@ def notify_workers(delivery_id: int) -> bool:
             if breaker.is_half_open:
                 breaker.cancelled()
             return True
-        current_app.send_task("worker.tasks.deliver", args=[delivery_id], expires=EXPIRES)
+        deliver.apply_async(args=(delivery_id,), expires=EXPIRES)
     except Exception as error:
         breaker.failed()
         message_taken()  # no worker will

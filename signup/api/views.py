@@ -37,13 +37,14 @@ class Call(APIView):
     schema = OperationSchema()
     http_method_names = ["get", "head", "post"]
     password_methods: tuple[str, ...] = ()  # those that take an account's password, and count as a sign-in
+    ignores_body = False
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         translation.activate(problems.accepted_language(request))  # first, so that errors are in it
         if request.method in self.password_methods:
             limits.count_sign_in(request)  # before the token is looked up
         super().initial(request, *args, **kwargs)
-        if request.method in UNSAFE:
+        if request.method in UNSAFE and not self.ignores_body:
             require_json(request)
 
     def get_exception_handler(self) -> Any:
@@ -179,6 +180,8 @@ class Login(OpenCall):
 
 
 class Logout(Call):
+    ignores_body = True  # whatever its type, no page of another site can send the token without a preflight
+
     @extend_schema(
         operation_id="sign_out",
         summary=_("Sign out"),

@@ -16,6 +16,7 @@ from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_user, text_of
 from tests.signup.test_accounts import reset_form
 from tests.steps import ask, deliver, verify
+from verification import codes
 from worker import messages
 from worker.models import Delivery
 
@@ -96,6 +97,22 @@ def test_a_site_can_link_into_a_language(client: Client, asked: str, code: str) 
     cookie = answer.cookies[settings.LANGUAGE_COOKIE_NAME]
     assert (cookie.value, cookie["max-age"], cookie["samesite"]) == (code, settings.LANGUAGE_COOKIE_AGE, "Lax")
     assert language_of(client) == code
+
+
+def test_the_mails_link_leads_to_its_page_in_one_step_and_in_its_language(client: Client) -> None:
+    """Another redirect would keep the token in the URL, and let the next page have it as Referer."""
+    link = f"/signup/link/{codes.link_token(ask(client))}/?lang=ko"
+    owner, account = Client(), make_user(email=BOB, language="en")
+    for browser in (owner, Client()):
+        if browser is not owner:
+            browser.force_login(account)
+        answer = browser.get(link)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/signup/verify/")
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.cookies.keys() >= {"doorcode_signup", settings.LANGUAGE_COOKIE_NAME}
+        assert language_of(browser, "/signup/verify/") == "ko"
+    account.refresh_from_db()
+    assert account.language == "ko"
 
 
 @pytest.mark.parametrize("asked", ["", "tlh", "x" * 10_000, "../../etc", "%00"])

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from worker import notify
+from worker import notify, sending
 from worker.celery import app
+from worker.tasks import deliver
 
 REAL_NOTIFY = notify.notify_workers
 
@@ -16,29 +17,41 @@ def closed() -> None:
 
 
 @pytest.fixture
-def messages(monkeypatch) -> list[tuple]:
+def messages(monkeypatch) -> list[dict]:
     """What the broker was sent."""
-    sent: list[tuple] = []
-    monkeypatch.setattr(app, "send_task", lambda name, **options: sent.append((name, options)))
+    sent: list[dict] = []
+    monkeypatch.setattr(deliver, "apply_async", lambda **options: sent.append(options))
     return sent
 
 
-def test_it_sends_an_id_and_nothing_else(messages: list[tuple]) -> None:
+def test_it_sends_an_id_and_nothing_else(messages: list[dict]) -> None:
     """In a message that expires, but not on a machine whose clock is a quarter of an hour ahead."""
     assert REAL_NOTIFY(7)
-    assert messages == [("worker.tasks.deliver", {"args": [7], "expires": 3_600})]
+    assert messages == [{"args": (7,), "expires": 3_600}]
 
 
-def test_one_message_is_for_all_until_a_worker_takes_it(messages: list[tuple]) -> None:
+def test_a_project_whose_tasks_are_eager_sends_at_once(monkeypatch) -> None:
+    """As Celery's `task_always_eager` promises, and without a broker. A failure is in the log alone."""
+    calls: list[int] = []
+    monkeypatch.setitem(app.conf, "task_always_eager", True)
+    monkeypatch.setattr(sending, "deliver", lambda: calls.append(1) or 1)
+    assert REAL_NOTIFY(7)
+    assert REAL_NOTIFY(8)
+    assert len(calls) == 2
+    monkeypatch.setattr(sending, "deliver", lambda: 1 / 0)
+    REAL_NOTIFY(9)
+
+
+def test_one_message_is_for_all_until_a_worker_takes_it(messages: list[dict]) -> None:
     """A mail that is posted after a worker began to look needs another."""
     assert [REAL_NOTIFY(number) for number in (1, 2, 3)] == [True] * 3
     assert len(messages) == 1
     notify.message_taken()
     assert [REAL_NOTIFY(number) for number in (4, 5)] == [True] * 2
-    assert [options["args"] for _, options in messages] == [[1], [4]]
+    assert [options["args"] for options in messages] == [(1,), (4,)]
 
 
-def test_a_lost_message_is_sent_again_after_a_second(messages: list[tuple], monkeypatch) -> None:
+def test_a_lost_message_is_sent_again_after_a_second(messages: list[dict], monkeypatch) -> None:
     """Whoever comes then."""
     REAL_NOTIFY(1)
     later = time.time() + notify.LOST_AFTER
@@ -61,7 +74,7 @@ def asked(monkeypatch) -> list[object]:
     return asked
 
 
-def test_with_the_cache_gone_each_mail_sends_a_message(messages: list[tuple], asked: list[object], settings) -> None:
+def test_with_the_cache_gone_each_mail_sends_a_message(messages: list[dict], asked: list[object], settings) -> None:
     """RabbitMQ may be well while Redis is not; it is asked once in five seconds."""
     settings.REDIS_URL, settings.CELERY_BROKER_URL = "redis://one", "amqp://another"
     assert [REAL_NOTIFY(number) for number in (1, 2)] == [True] * 2
@@ -79,7 +92,7 @@ def test_a_worker_waits_for_a_frozen_cache_but_once(asked: list[object], setting
 
 @pytest.mark.parametrize("broker", ["redis://one", "redis://one/1", "redis://worker:secret@one"])
 def test_a_redis_that_is_both_is_waited_for_but_once(
-    messages: list[tuple], asked: list[object], settings, broker: str
+    messages: list[dict], asked: list[object], settings, broker: str
 ) -> None:
     """A frozen one costs its time-out each time, also as another of its databases."""
     settings.REDIS_URL, settings.CELERY_BROKER_URL = "redis://one", broker
@@ -90,7 +103,7 @@ def test_a_redis_that_is_both_is_waited_for_but_once(
     assert (messages, len(asked)) == ([], 1)
 
 
-def test_a_cache_that_workers_do_not_share_stops_no_message(messages: list[tuple], settings) -> None:
+def test_a_cache_that_workers_do_not_share_stops_no_message(messages: list[dict], settings) -> None:
     """They could never take the mark off."""
     settings.REDIS_URL, settings.CELERY_BROKER_URL = "memory://", "amqp://broker"
     assert [REAL_NOTIFY(number) for number in (1, 2)] == [True] * 2
@@ -99,13 +112,13 @@ def test_a_cache_that_workers_do_not_share_stops_no_message(messages: list[tuple
 
 def test_after_a_failure_nothing_is_published_for_five_seconds(monkeypatch) -> None:
     """A dead broker costs one caller, not each."""
-    calls: list[str] = []
+    calls: list[object] = []
 
-    def fail(name: str, **options: object) -> None:
-        calls.append(name)
+    def fail(**options: object) -> None:
+        calls.append(options)
         raise ConnectionError
 
-    monkeypatch.setattr(app, "send_task", fail)
+    monkeypatch.setattr(deliver, "apply_async", fail)
     assert not REAL_NOTIFY(1)
     assert not REAL_NOTIFY(2)
     assert len(calls) == 1

@@ -107,6 +107,15 @@ def test_no_body_needs_no_type(api: Api, content_type: str) -> None:
     assert api.post("/api/logout/", content_type=content_type).status_code == 204
 
 
+def test_a_sign_out_ends_the_token_whatever_its_body(api: Api) -> None:
+    """As Django's own test client sends an empty form with boundaries."""
+    for options in ({}, {"data": "x", "content_type": "text/plain"}, {"data": "{", "content_type": "application/json"}):
+        token = tokens.issue(user=User.objects.first() or make_user()).token
+        headers = {"authorization": f"Token {token}"}
+        assert api.client.post("/api/logout/", headers=headers, **options).status_code == 204
+        assert api.client.get("/api/users/me/", headers=headers).status_code == 401
+
+
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON", "application/json; charset=UTF-8"])
 def test_json_by_any_of_its_names(api: Api, content_type: str) -> None:
     """Unknown fields are ignored, whatever they hold."""
