@@ -1,5 +1,6 @@
 """Password hashing, validators and reset tokens."""
 
+import copy
 import os
 import threading
 import unicodedata
@@ -102,13 +103,22 @@ class SimilarityValidator(password_validation.UserAttributeSimilarityValidator):
 
 
 class ResetTokens(PasswordResetTokenGenerator):
-    """Tokens of reset links. They end with the account's sessions: enabling a disabled account brings none back."""
+    """
+    Tokens of reset links. They end with the account's sessions: enabling a disabled account brings none back. A sign-in
+    ends none, so that whoever knows the password can't keep its owner from changing it.
+    """
 
     def make_token(self, user: Any) -> str:
-        return _generator(user).make_token(user)
+        return _generator(user).make_token(_without_last_login(user))
 
     def check_token(self, user: Any, token: str | None) -> bool:
-        return bool(user) and user.is_active and _generator(user).check_token(user, token)
+        return bool(user) and user.is_active and _generator(user).check_token(_without_last_login(user), token)
+
+
+def _without_last_login(user: Any) -> Any:
+    user = copy.copy(user)
+    user.last_login = None
+    return user
 
 
 def _generator(user: Any) -> PasswordResetTokenGenerator:

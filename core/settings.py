@@ -73,6 +73,7 @@ LIMIT_VERIFY_NETWORK = env.rates("LIMIT_VERIFY_NETWORK", default="300/10m")
 LIMIT_LOGIN_NETWORK = env.rates("LIMIT_LOGIN_NETWORK", default="60/m")
 LIMIT_LOGIN_PAIR = env.rates("LIMIT_LOGIN_PAIR", default="5/5m")
 LIMIT_LOGIN_ACCOUNT = env.rates("LIMIT_LOGIN_ACCOUNT", default="50/h")
+LIMIT_PASSWORD_CHANGES = env.rates("LIMIT_PASSWORD_CHANGES", default="5/h")
 
 # --- What is kept, and for how long -----------------------------------------------------------------------------------
 PURGE_USERS_AFTER = env.duration("PURGE_USERS_AFTER", default="24h")  # accounts that were never activated

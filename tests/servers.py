@@ -440,6 +440,7 @@ NO_LIMITS = dict.fromkeys(  # all visitors of a test share one network; tests ab
         "LIMIT_LOGIN_NETWORK",
         "LIMIT_LOGIN_PAIR",
         "LIMIT_LOGIN_ACCOUNT",
+        "LIMIT_PASSWORD_CHANGES",
     ],
     "",
 )

@@ -21,6 +21,7 @@ os.environ.update(
         "LIMIT_LOGIN_NETWORK": "",
         "LIMIT_LOGIN_PAIR": "",
         "LIMIT_LOGIN_ACCOUNT": "",
+        "LIMIT_PASSWORD_CHANGES": "",
     }
 )
 

@@ -10,7 +10,8 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from core import languages
+from core import languages, ratelimit
+from signup import limits
 from signup.forms import AddressField, NewPasswordField
 from signup.models import User
 
@@ -50,6 +51,7 @@ class NewPasswordForm(forms.Form):
     """Choose a new password after a reset. It is typed once, as at sign-up."""
 
     password = NewPasswordField(label=_("New password"))
+    confirmed: str | None = None  # the session hash of the account whose current password was confirmed
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,8 +63,11 @@ class NewPasswordForm(forms.Form):
         return password
 
     def save(self) -> User:
+        """Raises AccountChanged."""
         password = self.cleaned_data["password"]
-        services.change_password(user=self.user, password=password, language=languages.active())
+        services.choose_password(
+            user=self.user, password=password, language=languages.active(), confirmed=self.confirmed
+        )
         return self.user
 
 
@@ -102,10 +107,17 @@ class CurrentPasswordForm(forms.Form):
             name = User.objects.canonical_name(user.email)
         except ValidationError:  # the settings no longer allow the address
             name = user.username or ""
-        if authenticate(self.request, username=name, password=old) != user:
+        found = authenticate(self.request, username=name, password=old)
+        if not isinstance(found, User) or found != user:
             raise ValidationError(NOT_CURRENT, code="password_incorrect")
+        self.confirmed: str | None = found.get_session_auth_hash()
         return old
 
 
 class PasswordChangeForm(CurrentPasswordForm, NewPasswordForm):
     field_order = ("old_password", "password")
+
+    def save(self) -> User:
+        """Raises AccountChanged, and RateLimited: each change sends a mail, and ends the links of resets."""
+        ratelimit.hit(limits.PASSWORD_CHANGES, key=str(self.user.pk))
+        return super().save()

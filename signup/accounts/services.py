@@ -38,14 +38,40 @@ def keep_language(*, user: User | AnonymousUser, language: str) -> None:
         user.save(update_fields=["language"])
 
 
+class AccountChanged(Exception):
+    """The account was disabled or deleted meanwhile, or its password is another than the one that was confirmed."""
+
+
 def change_password(*, user: User, password: str | None, language: str) -> None:
     """Set a password, or none, and tell its owner by mail, in `language` if the account has none."""
     if password is None:
         user.set_unusable_password()
     else:
         user.set_password(password)  # before the transaction: it takes longer than all of its statements
+    _save_password(user, language)
+
+
+def choose_password(*, user: User, password: str, language: str, confirmed: str | None) -> None:
+    """
+    The same by its owner, who confirmed the password with the session hash `confirmed`; None by the link of a reset,
+    which holds against whoever changes the password at the same time. Raises AccountChanged.
+    """
+    user.set_password(password)
     with transaction.atomic():
-        user.save(update_fields=["password"])
-        kind, language = Delivery.Kind.PASSWORD_CHANGED, user.language or language
-        # Past the mail limits: a stranger who fills them must not keep this from the owner.
-        outbox.post(kind=kind, recipient=user.email, language=language, network=None, user_id=user.pk)
+        now = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
+        if now is None or confirmed not in (None, now.get_session_auth_hash()):
+            raise AccountChanged
+        _save_password(user, language)
+
+
+@transaction.atomic
+def _save_password(user: User, language: str) -> None:
+    user.save(update_fields=["password"])
+    # Past the mail limits: a stranger who fills them must not keep this from the owner.
+    outbox.post(
+        kind=Delivery.Kind.PASSWORD_CHANGED,
+        recipient=user.email,
+        language=user.language or language,
+        network=None,
+        user_id=user.pk,
+    )

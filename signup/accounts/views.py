@@ -34,6 +34,12 @@ from .forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChan
 class FormPage(SuccessMessageMixin):  # type: ignore[type-arg]
     """Answer 400 if the form shows errors, as `signup.views.form_page` does."""
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().post(request, *args, **kwargs)  # type: ignore[misc]
+        except services.AccountChanged:  # the same page now leads to the sign-in, or says that the link is of no use
+            return redirect(request.path)
+
     def form_invalid(self, form: Form) -> Any:
         return self.render_to_response(self.get_context_data(form=form), status=400)  # type: ignore[attr-defined]
 

@@ -22,6 +22,7 @@ from rest_framework.views import APIView
 from core import client_ip, email_addresses, languages
 from signup import limits, progress, services
 from signup.accounts import services as account_services
+from signup.accounts.services import AccountChanged
 from signup.models import User
 
 from . import idempotency, problems, schema, serializers, tokens
@@ -288,8 +289,11 @@ class Password(Call):
     def post(self, request: Request) -> Response:
         serializer = serializers.PasswordChangeSerializer(data=request.data, context={"request": request})
         serializer.is_valid(raise_exception=True)
-        issued = tokens.issue(user=serializer.form.save())
-        if issued is None:  # it changed again meanwhile
+        try:
+            issued = tokens.issue(user=serializer.form.save())
+        except AccountChanged:
+            issued = None
+        if issued is None:  # it changed meanwhile, before or after
             raise Problem(ErrorCode.INVALID_TOKEN)
         return Response(serializers.TokenSerializer(issued).data)
 

@@ -243,13 +243,13 @@ def test_a_reset_signs_the_owner_in(client: Client, before: str) -> None:
 
 def test_a_reset_of_an_account_that_is_disabled_meanwhile_signs_nobody_in(client: Client, monkeypatch) -> None:
     """The sign-in page has the address. The account's next activation brings no session back either."""
-    form, change = reset_form(client, make_user()), services.change_password
+    form, choose = reset_form(client, make_user()), services.choose_password
 
     def slowly(**given: Any) -> None:
-        change(**given)
+        choose(**given)
         User.objects.update(is_active=False)
 
-    monkeypatch.setattr(services, "change_password", slowly)
+    monkeypatch.setattr(services, "choose_password", slowly)
     page = client.post(form, {"password": NEW}, follow=True)
     assert page.redirect_chain == [("/login/", 302)]
     assert "Your password is changed. Sign in with it" in text_of(page)
