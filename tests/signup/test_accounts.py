@@ -1,7 +1,8 @@
 """Signing in and out, the account, its password, the admin."""
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -257,6 +258,85 @@ def test_a_reset_of_an_account_that_is_disabled_meanwhile_signs_nobody_in(client
     for active in (False, True):
         User.objects.update(is_active=active)
         assert client.get("/account/").status_code == 302
+
+
+def test_a_sign_in_ends_no_link_of_a_reset(client: Client) -> None:
+    """Whoever knows the password could keep its owner from choosing a new one; its use ends it."""
+    alice = make_user()
+    form = reset_form(client, alice)
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=2)):
+        assert Client().post("/login/", {"username": ALICE, "password": PASSWORD}).status_code == 302
+        alice.refresh_from_db()
+        assert alice.last_login
+        assert client.post(form, {"password": NEW}).headers["Location"] == "/account/"
+    alice.refresh_from_db()
+    assert alice.check_password(NEW)
+    assert 'name="password"' not in text_of(client.get(form))
+
+
+def meanwhile(monkeypatch, change: Callable[[], object]) -> None:
+    """Have something happen while the hash of a new password is made."""
+    set_password = User.set_password
+
+    def slowly(user: User, password: str) -> None:
+        set_password(user, password)
+        monkeypatch.undo()
+        change()
+
+    monkeypatch.setattr(User, "set_password", slowly)
+
+
+def test_a_change_in_flight_gives_way_to_a_reset(client: Client, monkeypatch) -> None:
+    """The owner's, while a thief who knows the old password changes it; the thief is signed out."""
+    alice = make_user()
+    client.force_login(alice)
+    owner = Client()
+    form = reset_form(owner, alice)
+    meanwhile(monkeypatch, lambda: owner.post(form, {"password": NEW}))
+    thief = client.post("/password-change/", {"old_password": PASSWORD, "password": "thief horse b"}, follow=True)
+    assert thief.redirect_chain[-1][0].startswith("/login/")
+    alice.refresh_from_db()
+    assert alice.check_password(NEW)
+    assert owner.get("/account/").status_code == 200
+
+
+def test_a_reset_holds_against_a_change_in_flight(client: Client, monkeypatch) -> None:
+    """Else a thief who changes again and again would keep the owner out."""
+    alice = make_user()
+    form, thief = reset_form(client, alice), Client()
+    thief.force_login(alice)
+    fields = {"old_password": PASSWORD, "password": "thief horse b"}
+    meanwhile(monkeypatch, lambda: thief.post("/password-change/", fields))
+    assert client.post(form, {"password": NEW}).headers["Location"] == "/account/"
+    alice.refresh_from_db()
+    assert alice.check_password(NEW)
+    assert thief.get("/account/").status_code == 302
+
+
+@pytest.mark.parametrize("how", ["change", "reset"])
+@pytest.mark.parametrize("end", ["disabled", "deleted"])
+def test_an_account_that_ends_meanwhile_gets_no_password(client: Client, monkeypatch, how: str, end: str) -> None:
+    """It works with none of them once an operator activates it again."""
+    alice = make_user()
+    form = reset_form(client, alice) if how == "reset" else "/password-change/"
+    if how == "change":
+        client.force_login(alice)
+    accounts = User.objects.filter(pk=alice.pk)
+    meanwhile(monkeypatch, accounts.delete if end == "deleted" else lambda: accounts.update(is_active=False))
+    page = client.post(form, {"old_password": PASSWORD, "password": NEW}, follow=True)
+    assert page.status_code in (200, 400)
+    assert not any(user.check_password(NEW) for user in accounts)
+
+
+def test_password_changes_are_limited_by_account(client: Client, settings) -> None:
+    """Each sends a mail past the limits of mails, and ends the links of resets."""
+    settings.LIMIT_PASSWORD_CHANGES = [(2, 3_600)]
+    alice = make_user()
+    client.force_login(alice)
+    fields = {"old_password": PASSWORD, "password": PASSWORD}
+    assert [client.post("/password-change/", fields).status_code for _ in range(3)] == [302, 302, 429]
+    assert Delivery.objects.filter(kind="password_changed").count() == 2
+    assert client.post(reset_form(client, User.objects.get()), {"password": NEW}).status_code == 302
 
 
 def test_the_form_of_a_reset_says_whose_password_it_changes(client: Client) -> None:

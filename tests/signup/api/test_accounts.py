@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import Client
@@ -173,7 +174,33 @@ def test_an_operator_is_not_deleted_by_the_api(api: Api, alice: User) -> None:
     assert User.objects.exists()
 
 
+def test_a_password_that_was_replaced_meanwhile_is_not_changed(api: Api, alice: User, monkeypatch) -> None:
+    """By a reset, while the hash of this one is made: the token is worth nothing any more."""
+    set_password = User.set_password
+
+    def slowly(user: User, password: str) -> None:
+        set_password(user, password)
+        alice.password = make_password("reset horse b")
+        alice.save()
+
+    monkeypatch.setattr(User, "set_password", slowly)
+    answer = api.post(PASSWORD_PATH, {"old_password": PASSWORD, "password": NEW})
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
+    assert User.objects.get().check_password("reset horse b")
+
+
 # --- Limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_changes_are_limited_by_account(api: Api, alice: User, settings) -> None:
+    """With those of the pages; each sends a mail."""
+    settings.LIMIT_PASSWORD_CHANGES = [(1, 3_600)]
+    browser = Client()
+    browser.force_login(alice)
+    assert browser.post("/password-change/", {"old_password": PASSWORD, "password": NEW}).status_code == 302
+    api.sign_in(api.post("/api/login/", {"username": "alice", "password": NEW}).json()["token"])
+    answer = api.post(PASSWORD_PATH, {"old_password": NEW, "password": PASSWORD})
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
 
 
 @pytest.mark.parametrize("limit", ["LIMIT_LOGIN_NETWORK", "LIMIT_LOGIN_PAIR", "LIMIT_LOGIN_ACCOUNT"])
