@@ -17,7 +17,7 @@ def test_reports_contain_no_values() -> None:
         "no:cacheprovider",
         "tests/core/error_reports.py",
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "6 passed" in done.stdout
 

@@ -230,7 +230,6 @@ print("ENDED", len(claimed) > 0, errors, states, sorted(Suppression.objects.valu
 
 
 @pytest.mark.postgres
-@pytest.mark.timeout(120)
 def test_reports_meet_claims_renewals_and_records(postgres: Postgres, tmp_path: Path) -> None:
     """None waits for another in a circle; each mail ends as reported, and each address is suppressed once."""
     mail = SimpleNamespace(url="smtp://127.0.0.1:1")
