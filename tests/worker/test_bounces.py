@@ -78,7 +78,7 @@ def test_a_report_about_no_mail_of_ours_changes_nothing() -> None:
     assert not Suppression.objects.exists()
 
 
-@pytest.mark.parametrize("order", list(permutations(["bounce", "complaint", "bounce again"])), ids="-".join)
+@pytest.mark.parametrize("order", sorted(set(permutations(["bounce", "complaint", "bounce"]))), ids="-".join)
 def test_the_order_of_reports_doesnt_matter(order: tuple[str, ...]) -> None:
     """A complaint outweighs a bounce; the address is suppressed once."""
     delivery = accepted()
