@@ -30,6 +30,7 @@ CHROMIUM = "/usr/bin/chromium"
 # Of every process of Doorcode that tests start; nothing else of this process's environment reaches it.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "tests" / "processes")}
 PATIENCE = float(os.environ.get("DOORCODE_PATIENCE", "30"))  # seconds until a server must answer
+SLOWNESS = PATIENCE / 30  # how many times as long as on a quiet machine anything may take
 
 
 def free_port() -> int:

@@ -325,7 +325,6 @@ def test_41_reading_changes_nothing(client: Client) -> None:
         assert client.get(f"{page}?_method=POST").status_code == 405
     assert scanner.post(f"/signup/link/{token}/", {"_method": "GET"}).status_code == 405
     assert list(CaptchaModel.objects.values()) == before
-    assert accept()
 
 
 def press_each_button(scanner: Client, path: str) -> int:

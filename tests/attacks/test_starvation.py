@@ -23,7 +23,7 @@ from worker import bounces, mail_reports, mailers, outbox, sending, smtp, sweepe
 from worker.classification import Cause, Outcome, Reply
 from worker.models import Delivery, SiteMails, Suppression
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.django_db
 
 HOUR = 60  # minutes
 

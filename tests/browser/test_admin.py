@@ -185,7 +185,9 @@ def test_a_chart_begins_at_the_latest_hour(open_admin: Open, width: int) -> None
     """Where it is wider than its window; the earlier hours are a scroll away."""
     a_busy_day()
     page = open_admin("/admin/dashboard/", width=width)
-    for plot in page.locator(".latest").all():
+    plots = page.locator(".latest").all()
+    assert len(plots) == 2
+    for plot in plots:
         edges = "box => [box.getBoundingClientRect(), box.firstElementChild.getBoundingClientRect()].map(rect => rect.right)"
         box, drawing = plot.evaluate(edges)
         assert drawing <= box + 1

@@ -18,7 +18,7 @@ DOORS = Limit("doors", "LIMIT_DOORS")
 
 
 @pytest.fixture(autouse=True)
-def rates(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def rates(settings, still: None, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.LIMIT_DOORS = [(3, 60), (5, 3_600)]
     monkeypatch.setattr(ratelimit, "breaker", CircuitBreaker(first=5, longest=5))
 

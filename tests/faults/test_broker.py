@@ -9,12 +9,12 @@ import pytest
 
 from tests.faults.conftest import SHORT, WORKER
 from tests.faults.proxy import Proxy
-from tests.servers import Postgres, Redis, System, Visitor, wait_until
+from tests.servers import SLOWNESS, Postgres, Redis, System, Visitor, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 
-ONCE = 0.6 + 0.4  # seconds a first request may take: the socket time-out, and this machine's own slowness
+ONCE = (0.6 + 0.4) * SLOWNESS  # seconds a first request may take: the socket time-out, and this machine's own slowness
 
 
 def sign_up(system: System, email: str) -> float:

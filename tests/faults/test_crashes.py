@@ -46,7 +46,6 @@ def test_a_crash_loses_nothing(system: System, sink: Sink, point: str, tmp_path:
     assert alice.post("/signup/verify/", captcha=code_in(mails[0]), **fields).status_code == 303
 
 
-@pytest.mark.timeout(120)
 def test_a_killed_workers_mails_soon_leave_and_few_are_repeated(
     postgres: Postgres, redis: Redis, tmp_path: Path
 ) -> None:

@@ -24,7 +24,6 @@ def doctor(system: System, *options: str, **environment: str) -> tuple[int, dict
         env=system.environment | environment,
         capture_output=True,
         text=True,
-        timeout=120,
     )
     assert done.stdout, done.stderr
     return done.returncode, {each["name"]: each for each in json.loads(done.stdout)["findings"]}

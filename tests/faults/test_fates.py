@@ -92,7 +92,6 @@ def report(fates: Fates, url: str, stop: threading.Event, refused: Counter[int])
             time.sleep(0.2)
 
 
-@pytest.mark.timeout(400)
 def test_every_mail_ends_in_the_right_state(postgres: Postgres, redis: Redis, tmp_path: Path) -> None:
     """None is lost and none is sent twice, whatever the order of reports; who bounced or complained is left alone."""
     fates, refused, stop = Fates(), Counter[int](), threading.Event()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.conftest import WORKER
 from tests.faults.proxy import Proxy
-from tests.servers import System, Visitor, code_in, wait_until
+from tests.servers import SLOWNESS, System, Visitor, code_in, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
@@ -108,7 +108,7 @@ def test_a_hanging_server_holds_its_own_thread_alone(system: System, sink: Sink)
         wait_until(lambda: any("alice" in line for line in list(sink.said)), "the hang")
         begun = time.monotonic()
         Visitor(system.url).post("/signup/", email="bob@example.com")
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < SLOWNESS
         wait_until(lambda: sink.parsed("bob@example.com"), "Bob's mail")
         assert not sink.parsed("alice@example.com")
         wait_until(lambda: sink.parsed("alice@example.com"), "Alice's mail")
@@ -141,7 +141,7 @@ def test_a_strange_network_before_the_mail_server(system: System, sink: Sink, mo
         alice.get("/signup/")
         begun = time.monotonic()
         assert alice.post("/signup/", email="alice@example.com").status_code == 303
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < SLOWNESS
         wait_until(lambda: state(alice) == "delayed", "the delay")
         proxy.mode = "pass"
         wait_until(lambda: state(alice) == "sent", "the sending")

@@ -57,7 +57,6 @@ def connections(postfix: Postfix) -> int:
     return postfix.said(": connect from") - postfix.said(": disconnect from")
 
 
-@pytest.mark.timeout(300)
 def test_idle_connections_leave_room_and_too_many_are_no_outage(
     postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path
 ) -> None:
@@ -92,7 +91,6 @@ LIMITS = {
 
 
 @pytest.mark.prometheus
-@pytest.mark.timeout(300)
 def test_a_greylisting_mail_server_with_limits_gets_every_mail_once(
     postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path
 ) -> None:
@@ -163,7 +161,6 @@ class Pipe:
         return done.stdout
 
 
-@pytest.mark.timeout(120)
 def test_a_returned_mail_is_recorded_and_its_address_suppressed(
     postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path
 ) -> None:

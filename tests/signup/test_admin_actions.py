@@ -75,10 +75,9 @@ def test_rows_that_the_confirmation_did_not_show_are_not_changed(admin: Client) 
     first = fail(make_delivery(make_captcha()))
     fields = {"action": "send_again", "_selected_action": [first.pk], "select_across": "1"}
     page = admin.post(f"{MAILS}?state__exact=failed", fields)
-    second = fail(make_delivery(make_captcha(BOB)))
+    fail(make_delivery(make_captcha(BOB)))
     confirm(admin, f"{MAILS}?state__exact=failed", page)
     assert states() == ["pending", "failed"]
-    assert second.pk
 
 
 def test_an_action_changes_a_limited_number_of_rows(admin: Client, monkeypatch) -> None:

@@ -152,6 +152,8 @@ def test_no_step_reads_a_growing_table_through(postgres: Postgres, tmp_path: Pat
 def test_a_claim_sorts_no_sudden_backlog(postgres: Postgres, tmp_path: Path) -> None:
     """The planner's statistics are of a quiet hour, when hardly a mail waited."""
     quiet = ("ALTER TABLE worker_delivery SET (autovacuum_enabled = false)", QUIET, "ANALYZE", BACKLOG)
-    for each in plans_of(CLAIM, postgres, tmp_path, *quiet):
+    plans = plans_of(CLAIM, postgres, tmp_path, *quiet)
+    assert plans
+    for each in plans:
         for node in nodes(each["plan"]):
             assert node["Actual Rows"] <= MOST, each["sql"]

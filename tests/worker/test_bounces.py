@@ -78,7 +78,7 @@ def test_a_report_about_no_mail_of_ours_changes_nothing() -> None:
     assert not Suppression.objects.exists()
 
 
-@pytest.mark.parametrize("order", list(permutations(["bounce", "complaint", "bounce again"])), ids="-".join)
+@pytest.mark.parametrize("order", sorted(set(permutations(["bounce", "complaint", "bounce"]))), ids="-".join)
 def test_the_order_of_reports_doesnt_matter(order: tuple[str, ...]) -> None:
     """A complaint outweighs a bounce; the address is suppressed once."""
     delivery = accepted()
@@ -230,7 +230,6 @@ print("ENDED", len(claimed) > 0, errors, states, sorted(Suppression.objects.valu
 
 
 @pytest.mark.postgres
-@pytest.mark.timeout(120)
 def test_reports_meet_claims_renewals_and_records(postgres: Postgres, tmp_path: Path) -> None:
     """None waits for another in a circle; each mail ends as reported, and each address is suppressed once."""
     mail = SimpleNamespace(url="smtp://127.0.0.1:1")
