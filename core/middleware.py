@@ -31,6 +31,8 @@ class PrivatePages(MiddlewareMixin):
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        if response.cookies:  # of a session that ended, say, with a file for everybody
+            response.headers.pop("Cache-Control", None)
         response.headers.setdefault("Cache-Control", "private, no-store, no-transform")
         given = response["Cache-Control"]
         if "no-store" in given and "no-transform" not in given:  # Django's never_cache: sign-in, resets, the admin

@@ -60,7 +60,7 @@ def clean(username: str) -> str:
         username = unicodedata.normalize("NFKC", username.strip())
     if not MIN_LENGTH <= len(username) <= MAX_LENGTH:
         raise ValidationError(_("Username must be between 2 and 20 characters"), code="length")
-    if not _CHARACTERS.fullmatch(username) or _STACKED_MARKS.search(username) or _is_hidden(username):
+    if not _CHARACTERS.fullmatch(username) or _STACKED_MARKS.search(username) or _is_unusable(username):
         raise ValidationError(_("Use letters, digits, - and _ in the username"), code="characters")
     # A digit of another system has its zero at another place.
     zeros = {ord(char) - unicodedata.decimal(char) for char in username if char.isdecimal()}
@@ -84,9 +84,13 @@ def is_reserved(username: str) -> bool:
     return bare in _reserved() or bare in map(_bare, settings.RESERVED_USERNAMES)
 
 
-def _is_hidden(username: str) -> bool:
-    """Whether a character is invisible, or too new for this Python to know how it is folded."""
-    return invisible.is_in(username) or any(unicodedata.category(char) == "Cn" for char in username)
+def _is_unusable(username: str) -> bool:
+    """
+    Whether a character is invisible, or its look has no key: a small capital, as of phonetics, which UTS #39 restricts
+    and leaves out of its table, or one that is too new for this Python to know how it is folded.
+    """
+    names = [unicodedata.name(char, "") for char in username]
+    return invisible.is_in(username) or not all(names) or any("LETTER SMALL CAPITAL" in name for name in names)
 
 
 @cache

@@ -1,9 +1,9 @@
 """The example client in Chromium, served from an origin of its own: the API over CORS, as an app uses it."""
 
-import functools
 import threading
 from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -27,7 +27,21 @@ MISMATCH = {"en": "That code does not match this email address", "zh-CN": "验�
 COMMON = {"en": "Choose a password that is harder to guess", "zh-CN": "密码太常见，请换一个更难猜的"}
 
 
-class Quiet(SimpleHTTPRequestHandler):
+CLIENT = ROOT / "docs" / "examples" / "spa" / "index.html"
+
+
+class Client(BaseHTTPRequestHandler):
+    """The client's file, with the address of its API as who serves it would write it: here the query's."""
+
+    def do_GET(self) -> None:
+        [api] = parse_qs(urlsplit(self.path).query).get("api", [""])
+        page = CLIENT.read_text().replace('content="http://127.0.0.1:8000/api"', f'content="{api}"').encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
     def log_message(self, *args: object) -> None:
         pass
 
@@ -35,8 +49,7 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
     """Where the client is served: another port, and so another origin."""
-    handler = functools.partial(Quiet, directory=ROOT / "docs" / "examples" / "spa")
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Client) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

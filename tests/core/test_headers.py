@@ -18,6 +18,15 @@ def test_no_page_is_kept_by_a_cache(db, client: Client, path: str) -> None:
     assert "private" in client.get(path)["Cache-Control"]
 
 
+def test_a_file_for_everybody_that_sets_a_cookie_is_kept_by_no_cache(db, client: Client) -> None:
+    """As a session that ended is deleted."""
+    assert "public" in client.get("/signup/common-passwords.txt")["Cache-Control"]
+    client.cookies["sessionid"] = "junk"
+    answer = client.get("/signup/common-passwords.txt")
+    assert answer.cookies
+    assert answer["Cache-Control"] == "private, no-store, no-transform"
+
+
 @pytest.mark.parametrize("path", [*PAGES[:5], "/password-reset/x/y/", "/logout/", "/admin/login/", "/admin/"])
 def test_no_proxy_may_rewrite_a_page(db, client: Client, path: str) -> None:
     """An address in it above all; the pages that Django itself keeps out of caches are no exception."""

@@ -103,8 +103,8 @@ EDGES = [
         ),
         Edit(
             "worker/notify.py",
-            "args=[delivery_id], expires=EXPIRES)",
-            "args=[delivery_id], argsrepr=str(Delivery.objects.values().get(pk=delivery_id)), expires=EXPIRES)",
+            "args=(delivery_id,), expires=EXPIRES)",
+            "args=(delivery_id,), argsrepr=str(Delivery.objects.values().get(pk=delivery_id)), expires=EXPIRES)",
         ),
         "test_edges.py::test_46_the_broker_gets_an_id_and_nothing_else",
     ),
@@ -118,8 +118,8 @@ EDGES = [
         ),
         Edit(
             "worker/notify.py",
-            "args=[delivery_id], expires=EXPIRES)",
-            'args=[delivery_id], headers={"code": codes.code_of(Delivery.objects.get(pk=delivery_id).sign_up)}, expires=EXPIRES)',
+            "args=(delivery_id,), expires=EXPIRES)",
+            'args=(delivery_id,), headers={"code": codes.code_of(Delivery.objects.get(pk=delivery_id).sign_up)}, expires=EXPIRES)',
         ),
         SECRETS,
         "test_edges.py::test_46_the_broker_gets_an_id_and_nothing_else",

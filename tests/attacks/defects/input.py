@@ -240,7 +240,7 @@ INPUT = [
     defect(
         30,
         "A letter that nobody sees is a letter",
-        Edit("signup/usernames.py", " or _is_hidden(username):", ":"),
+        Edit("signup/usernames.py", " or _is_unusable(username):", ":"),
         "test_input.py::test_30_usernames_that_pass_for_something_else",
     ),
     defect(
