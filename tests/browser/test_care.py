@@ -506,8 +506,8 @@ def test_a_press_that_leaves_a_short_password_is_not_lost(open_page: OpenPage) -
 def test_an_account_is_deleted_behind_its_password(open_page: OpenPage) -> None:
     """And its name is free again."""
     page = open_page()
-    ask(page, "gone@example.com")
-    fill(page, read_code(page, "gone@example.com"), "gone")
+    ask(page, "leaves@example.com")
+    fill(page, read_code(page, "leaves@example.com"), "leaves")
     page.get_by_role("button", name="Create account").click()
     page.get_by_role("link", name="Delete my account").click()
     page.get_by_label("Current password", exact=True).fill("correct horse b")
