@@ -48,13 +48,15 @@ def change_password(*, user: User, password: str | None, language: str) -> None:
         user.set_unusable_password()
     else:
         user.set_password(password)  # before the transaction: it takes longer than all of its statements
-    _save_password(user, language)
+    with transaction.atomic():
+        _save_password(user, language)
 
 
 def choose_password(*, user: User, password: str, language: str, confirmed: str | None) -> None:
     """
-    The same by its owner, who confirmed the password with the session hash `confirmed`; None by the link of a reset,
-    which holds against whoever changes the password at the same time. Raises AccountChanged.
+    Set the password that the owner chose, and tell so by mail. `confirmed` is the session hash of the account when its
+    current password was confirmed; None for a reset, which holds against a change at the same time, as only the owner
+    gets the mail with its link. Raises AccountChanged.
     """
     user.set_password(password)
     with transaction.atomic():
@@ -64,7 +66,6 @@ def choose_password(*, user: User, password: str, language: str, confirmed: str 
         _save_password(user, language)
 
 
-@transaction.atomic
 def _save_password(user: User, language: str) -> None:
     user.save(update_fields=["password"])
     # Past the mail limits: a stranger who fills them must not keep this from the owner.
