@@ -106,7 +106,7 @@ def test_32_wrong_guesses_lengthen_and_the_old_link_still_opens(
     page = verify(client, sign_up)
     assert "For your safety we've sent a longer code" in text_of(page)
     assert 'name="captcha"' in text_of(page)
-    assert "It has 8 digits" in text_of(page)
+    assert "8-digit code" in text_of(page)
     assert Delivery.objects.filter(sign_up=sign_up).count() == before + 1
     assert Delivery.objects.latest("pk").mailbox == ""  # outside the budget
     sign_up.refresh_from_db()
