@@ -44,8 +44,9 @@ def renew(*, sign_up: CaptchaModel, decoy: bool, in_flight: bool, by_visitor: bo
     renewed once that mail is accepted.
 
     A new generation replaces a code whose tries are used up, or which expired while no mail of it is `in_flight`.
-    A code that became too short gets longer. `decoy` counts for a new code only. Raises HandleLost, or ResendTooSoon
-    for a visitor within the cooldown, unless the code is of no use any more.
+    A code that became too short gets longer. A `decoy` whose account is gone is none any more; an account that came
+    since makes one of a new code only. Raises HandleLost, or ResendTooSoon for a visitor within the cooldown, unless
+    the code is of no use any more.
     """
     state = state_of(sign_up)
     if state is State.LOST:
@@ -63,7 +64,8 @@ def renew(*, sign_up: CaptchaModel, decoy: bool, in_flight: bool, by_visitor: bo
         metrics.codes.add_after_commit("requested")
     is_new = next_generation or sign_up.length < length
     if is_new:
-        sign_up.length, sign_up.attempts, sign_up.decoy = length, 0, decoy
+        sign_up.length, sign_up.attempts = length, 0
+    sign_up.decoy = decoy and (is_new or sign_up.decoy)
     sign_up.save()
     return is_new
 
