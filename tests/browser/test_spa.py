@@ -34,7 +34,7 @@ class Client(BaseHTTPRequestHandler):
     """The client's file, with the address of its API as who serves it would write it: here the query's."""
 
     def do_GET(self) -> None:
-        [api] = parse_qs(urlsplit(self.path).query).get("api", [""])
+        [api] = parse_qs(urlsplit(self.path).query).get("written", [""])
         page = CLIENT.read_text().replace('content="http://127.0.0.1:8000/api"', f'content="{api}"').encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -72,7 +72,7 @@ def open_client(browser: Browser, origin: str, site: System) -> Iterator[Callabl
         contexts.append(browser.new_context(locale=language))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE)
-        page.goto(f"{origin}/?api={api or site.url}/api")
+        page.goto(f"{origin}/?written={api or site.url}/api&api=http://127.0.0.1:9/api")  # no link chooses the API
         return page
 
     yield open_client
@@ -231,7 +231,7 @@ def test_an_origin_that_is_not_listed_reads_nothing(browser: Browser, origin: st
     """The browser keeps the answer from it."""
     context = browser.new_context(locale="en")
     page = context.new_page()
-    page.goto(f"{origin.replace('127.0.0.1', 'localhost')}/?api={site.url}/api")
+    page.goto(f"{origin.replace('127.0.0.1', 'localhost')}/?written={site.url}/api")
     ask(page, "en", "spa-foreign@example.com")
     expect(page.get_by_role("status")).to_have_text("There's a problem with the service. Try again later")
     context.close()

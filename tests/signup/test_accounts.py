@@ -313,6 +313,15 @@ def test_a_reset_holds_against_a_change_in_flight(client: Client, monkeypatch) -
     assert thief.get("/account/").status_code == 302
 
 
+def test_a_password_whose_hash_is_upgraded_by_its_check_is_changed(client: Client, settings) -> None:
+    """The account is not as the session's request found it, and yet has the password that was confirmed."""
+    client.force_login(make_user())
+    settings.PASSWORD_HASHERS = ["core.passwords.Argon2idHasher", *settings.PASSWORD_HASHERS]
+    page = client.post("/password-change/", {"old_password": PASSWORD, "password": NEW}, follow=True)
+    assert page.redirect_chain == [("/account/", 302)]
+    assert User.objects.get().check_password(NEW)
+
+
 @pytest.mark.parametrize("how", ["change", "reset"])
 @pytest.mark.parametrize("end", ["disabled", "deleted"])
 def test_an_account_that_ends_meanwhile_gets_no_password(client: Client, monkeypatch, how: str, end: str) -> None:
