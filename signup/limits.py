@@ -24,8 +24,7 @@ VERIFY = NetworkLimit("verify_network", "LIMIT_VERIFY_NETWORK")
 LOGIN_NETWORK = NetworkLimit("login_network", "LIMIT_LOGIN_NETWORK")
 LOGIN_PAIR = Limit("login_pair", "LIMIT_LOGIN_PAIR")  # wrong passwords for one account from one network
 LOGIN_ACCOUNT = Limit("login_account", "LIMIT_LOGIN_ACCOUNT")  # wrong passwords for one account
-
-PASSWORD_CHANGES = Limit("password_changes", "LIMIT_PASSWORD_CHANGES")  # of one account, by who knows its password
+PASSWORD_CHANGES = Limit("password_changes", "LIMIT_PASSWORD_CHANGES")  # chosen with the current password
 
 
 def count_sign_in(request: HttpRequest) -> None:

@@ -1,5 +1,7 @@
 """The services of the journey."""
 
+from collections.abc import Iterator
+
 import pytest
 from django.contrib.auth import authenticate
 from django.db import connection
@@ -253,33 +255,36 @@ def test_asking_again_after_registering_makes_a_new_request(frozen_clock: Frozen
     assert ask(handles=(sign_up.handle,)).pk != sign_up.pk
 
 
-def test_an_account_that_is_made_disabled_sends_no_signal(django_capture_on_commit_callbacks) -> None:
-    """It is not active yet."""
-    received: list[User] = []
+@pytest.fixture
+def received() -> Iterator[list[User]]:
+    """The accounts that user_activated was sent for."""
+    users: list[User] = []
 
     def receive(sender: object, user: User, **kwargs: object) -> None:
-        received.append(user)
+        users.append(user)
 
     user_activated.connect(receive)
+    yield users
+    user_activated.disconnect(receive)
+
+
+def test_an_account_that_is_made_disabled_sends_no_signal(
+    received: list[User], django_capture_on_commit_callbacks
+) -> None:
+    """It is not active yet."""
     with django_capture_on_commit_callbacks(execute=True):
         User.objects.create_user(email=ALICE, username="alice", is_active=False)
         User.objects.create_user(email=BOB, username="bob")
-    user_activated.disconnect(receive)
     assert [user.username for user in received] == ["bob"]
 
 
-def test_registering_activates_the_account_and_sends_the_signal(django_capture_on_commit_callbacks) -> None:
+def test_registering_activates_the_account_and_sends_the_signal(
+    received: list[User], django_capture_on_commit_callbacks
+) -> None:
     """Name, password, language, time; the signal is sent after the commit."""
-    received: list[User] = []
-
-    def receive(sender: object, user: User, **kwargs: object) -> None:
-        received.append(user)
-
-    user_activated.connect(receive)
     with django_capture_on_commit_callbacks(execute=True):
         user = register(proven())
         assert received == []
-    user_activated.disconnect(receive)
     assert received == [user]
     assert (user.username, user.language, user.is_active) == ("alice", "zh-hans", True)
     assert user.activated_at is not None
