@@ -78,9 +78,8 @@ def deployment(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
         text = _("SQLite, and memory:// in place of Redis, are for trying out on one machine")
         hint = _("Set DATABASE_URL, REDIS_URL and CELERY_BROKER_URL to servers that all processes share")
         yield checks.Warning(text, hint=hint, id="doorcode.W011")
-    if not validate_host(
-        split_domain_port(urlsplit(settings.CSRF_TRUSTED_ORIGINS[0]).netloc)[0], settings.ALLOWED_HOSTS
-    ):
+    host, _port = split_domain_port(urlsplit(settings.CSRF_TRUSTED_ORIGINS[0]).netloc)
+    if not validate_host(host, settings.ALLOWED_HOSTS):
         text = _("The host of SITE_URL is not in ALLOWED_HOSTS: pages at that address answer 400")
         hint = _("Add it, unless a proxy asks with another Host")
         yield checks.Warning(text, hint=hint, id="doorcode.W012")

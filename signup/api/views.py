@@ -22,7 +22,6 @@ from rest_framework.views import APIView
 from core import client_ip, email_addresses, languages
 from signup import limits, progress, services
 from signup.accounts import services as account_services
-from signup.accounts.services import AccountChanged
 from signup.models import User
 
 from . import idempotency, problems, schema, serializers, tokens
@@ -291,7 +290,7 @@ class Password(Call):
         serializer.is_valid(raise_exception=True)
         try:
             issued = tokens.issue(user=serializer.form.save())
-        except AccountChanged:
+        except account_services.AccountChanged:
             issued = None
         if issued is None:  # it changed meanwhile, before or after
             raise Problem(ErrorCode.INVALID_TOKEN)
