@@ -11,6 +11,7 @@ import django
 import hypothesis
 import pytest
 import time_machine
+from django.conf import settings
 from django.core.cache import cache
 from django.utils import translation
 
@@ -142,8 +143,12 @@ def still() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test did must not limit another, nor what one broke be left alone by another, nor slow mails be minded."""
+def nothing_counted(monkeypatch: pytest.MonkeyPatch, django_sends_by: Callable[..., None]) -> None:
+    """
+    What one test did must not limit another, nor what one broke be left alone by another, nor slow mails be minded. And
+    a test's mails leave by its own mail server.
+    """
+    django_sends_by("worker.smtp.EmailBackend")
     cache.clear()
     monkeypatch.setattr(outbox, "_next_look", float("-inf"))
     monkeypatch.setattr(smtp, "_pools", {})
@@ -155,13 +160,13 @@ def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def django_sends_by(settings) -> Callable[..., None]:
+def django_sends_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set the backend of Django's own functions; pytest-django has set one that sends nothing."""
 
     def set_backend(path: str, **options: object) -> None:
-        settings.MAILERS = {"default": {"BACKEND": path, "OPTIONS": options}}
+        monkeypatch.setattr(settings, "MAILERS", {"default": {"BACKEND": path, "OPTIONS": options}})
         if django.VERSION < (6, 1):
-            settings.EMAIL_BACKEND = path
+            monkeypatch.setattr(settings, "EMAIL_BACKEND", path)
 
     return set_backend
 

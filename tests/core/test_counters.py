@@ -1,7 +1,7 @@
 """Counters of several processes together."""
 
 import pytest
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 
 from core.models import CounterValue
 from core.observability import counters
@@ -90,7 +90,9 @@ def test_one_thread_flushes_for_all(monkeypatch) -> None:
 
     monkeypatch.setattr(counters.threading, "Timer", Timer)
     monkeypatch.setattr(counters, "flush", counters._gathered.clear)
-    monkeypatch.setattr(counters, "connection", type("None", (), {"close": staticmethod(lambda: None)}))
+    monkeypatch.setattr(
+        counters, "connection", type("None", (), {"close": staticmethod(lambda: None), "settings_dict": {"NAME": ""}})
+    )
     doors = Counter("doors", "Doors")
     doors.add()
     doors.add()
@@ -98,3 +100,18 @@ def test_one_thread_flushes_for_all(monkeypatch) -> None:
     started[0]()
     doors.add()
     assert len(started) == 2
+
+
+def test_counts_of_a_tests_database_reach_no_other(db, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django goes back to the real database when tests end, and the process flushes as it ends."""
+    Counter("doors", "Doors").add()
+    monkeypatch.setitem(connection.settings_dict, "NAME", "the real one")
+    counters.flush()
+    assert not CounterValue.objects.exists()
+
+
+def test_a_test_that_allows_no_database_fails_by_no_count_of_another(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    """pytest-django raises RuntimeError there, in a thread of ours."""
+    monkeypatch.setattr(counters, "flush", CounterValue.objects.count)
+    counters._flush_in_thread()
+    assert "counts are lost" in caplog.text

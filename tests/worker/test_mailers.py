@@ -54,6 +54,34 @@ def test_mails_leave_by_the_first_way(sinks: tuple[Sink, Sink]) -> None:
     assert sinks[1].connections == 0
 
 
+def test_a_refused_sender_of_one_language_stops_no_other(
+    sinks: tuple[Sink, Sink], clock: list[float], settings
+) -> None:
+    """A domain that isn't verified at the mail server yet. The others' mails leave, and its own wait."""
+    settings.MAIL_ROUTES = settings.MAIL_ROUTES[:1]
+    settings.FROM_EMAILS = {"en": "noreply@doorcode.test", "de": "noreply@doorcode.invalid"}
+    mails(1)
+    deliver()
+    for _ in range(3):
+        sinks[0].script["MAIL"] = ["553 not this sender", "250 fine"]
+        make_delivery(make_captcha(accepted=False), language="de")
+        deliver()
+        assert not mailers.every()[0].breaker.is_open
+        mails(1)
+        deliver()
+    assert len(sinks[0].mails) == 4
+
+
+def test_no_mail_leaves_while_djangos_tests_run(sinks: tuple[Sink, Sink], django_sends_by, mailoutbox) -> None:
+    """Django sets a backend in memory then; a project's tests find our mails in it, as they do Django's own."""
+    django_sends_by("django.core.mail.backends.locmem.EmailBackend")
+    mails(2)
+    deliver()
+    assert [each.state for each in Delivery.objects.all()] == ["sent"] * 2
+    assert len(mailoutbox) == 2
+    assert [sink.connections for sink in sinks] == [0, 0]
+
+
 @pytest.mark.parametrize("script", [{"MAIL": ["550 not this sender"] * 9}, {"MAIL": ["450 too many mails"] * 9}])
 def test_the_second_takes_over_while_the_first_is_broken_or_throttles(
     sinks: tuple[Sink, Sink], clock: list[float], script: dict[str, list[str]], monkeypatch

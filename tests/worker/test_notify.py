@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from core import ratelimit
 from worker import notify, sending
 from worker.celery import app
 from worker.tasks import deliver
@@ -40,6 +41,16 @@ def test_a_project_whose_tasks_are_eager_sends_at_once(monkeypatch) -> None:
     assert len(calls) == 2
     monkeypatch.setattr(sending, "deliver", lambda: 1 / 0)
     REAL_NOTIFY(9)
+
+
+def test_an_eager_task_needs_no_redis(monkeypatch, asked: list[object]) -> None:
+    """Nor does a project's test, whose cache may be another one."""
+    monkeypatch.setitem(app.conf, "task_always_eager", True)
+    ratelimit.breaker.failed()
+    calls: list[int] = []
+    monkeypatch.setattr(sending, "deliver", lambda: calls.append(1) or 1)
+    assert REAL_NOTIFY(7)
+    assert (calls, asked) == ([1], [])
 
 
 def test_one_message_is_for_all_until_a_worker_takes_it(messages: list[dict]) -> None:
