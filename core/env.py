@@ -9,7 +9,7 @@ from email.headerregistry import Address
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import environ
 import idna
@@ -24,6 +24,7 @@ from . import mail_urls
 SECRETS = ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "METRICS_TOKEN", "SENTRY_DSN", "EMAIL_WEBHOOK_SECRET"]
 # These have a password in them.
 SECRETS += ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL", "EMAIL_FALLBACK_URL"]
+REDIS_OBJECTS = {"retry", "retry_on_error", "event_dispatcher"}  # options of redis-py that no URL can give
 KEY_LENGTH = 32  # characters: 128 bits in hex
 WEBHOOK_PASSWORD = 16  # characters: 96 bits in base64
 KEY_CHARACTERS = 5  # different ones, as Django's security.W009 requires
@@ -178,9 +179,11 @@ class Env(environ.Env):  # type: ignore[misc]
             return url
         try:
             ConnectionPool.from_url(url).make_connection()  # unconnected; it raises for options that redis-py lacks
-            # from_url takes a database that is no number for the first one.
-            is_readable = url.startswith("unix:") or bool(re.fullmatch(r"/?\d*", urlsplit(url).path))
-        except (ValueError, TypeError, RedisError):  # its text may have a password in it
+            parts = urlsplit(url)
+            # from_url takes a database that is no number for the first one, and a text where redis-py needs an object.
+            is_readable = parts.scheme == "unix" or bool(re.fullmatch(r"/?\d*", parts.path))
+            is_readable = is_readable and REDIS_OBJECTS.isdisjoint(parse_qs(parts.query, keep_blank_values=True))
+        except (ValueError, TypeError, AttributeError, RedisError):  # its text may have a password in it
             is_readable = False
         if not is_readable:
             raise _refusal(var, "a URL", "redis://default:password@host:6379/0")

@@ -86,8 +86,8 @@ def redis_client() -> Redis | None:
 
 
 def shares_server(url: str) -> bool:
-    """Whether a URL, of the broker say, names the Redis of REDIS_URL, be it another of its databases."""
-    return _server(url) == _server(settings.REDIS_URL)
+    """Whether a URL, of the broker say, or a list of them, names the Redis of REDIS_URL in any of its databases."""
+    return any(_server(each) == _server(settings.REDIS_URL) for each in url.split(";"))
 
 
 def _server(url: str) -> tuple[str | None, int] | str:

@@ -95,10 +95,11 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> Resent
     waiting = outbox.lock_unsettled(sign_up=locked)
     in_flight = any(outbox.is_in_hand(each) for each in waiting)
     decoy = bool(user and user.is_registered)
+    was_decoy = locked.decoy
     renewed = verification.renew(sign_up=locked, decoy=decoy, in_flight=in_flight)
-    if renewed:
+    if renewed or locked.decoy != was_decoy:  # the mail that waits has another code, or says that there is an account
         outbox.supersede(deliveries=waiting)
-    if waiting and not renewed:
+    elif waiting:
         outbox.keep_waiting(delivery=waiting[-1], language=language)
         return Resent(is_new_code=False, waiting=waiting[-1])
     _post(locked, language, network)

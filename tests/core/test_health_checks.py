@@ -163,6 +163,8 @@ def test_a_redis_that_drops_messages_is_seen(settings) -> None:
         ("redis://cache/0", "redis://cache:6380/0", False),
         ("unix:///run/redis.sock", "redis+socket:///run/other.sock", False),
         ("redis://both/0", "amqp://guest:guest@both//", False),
+        ("redis://b:6379/0", "redis://a:6379;redis://b:6379", True),
+        ("redis://c:6379/0", "redis://a:6379;redis://b:6379", False),
         ("unix:///run/redis.sock", "amqp://", False),
     ],
 )
