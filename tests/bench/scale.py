@@ -70,7 +70,7 @@ def need(rate: float, units: Mapping[str, float]) -> Need:
     a_day = rate * HOURS * 3_600
     daily = a_day * units["database_bytes_a_registration"]
     counted = peak * 3_600 * 2  # a network counts in an hour's and in a minute's window
-    waiting = 60  # bells of a minute in which no worker listens: one a second, whatever waits
+    waiting = 60  # messages of a minute in which no worker listens: one a second, whatever waits
     redis = counted * units["redis_bytes_a_limit"] + waiting * units["redis_bytes_a_message"]
     return Need(
         rate=rate,
