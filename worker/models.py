@@ -178,6 +178,7 @@ class Delivery(models.Model):
     network = models.CharField(max_length=16, blank=True, default="", db_default="")
     admitted_at = models.DateTimeField(_("within the mail limit"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
+    first_tried_at = models.DateTimeField(_("first tried"), null=True, blank=True)
     next_attempt_at = models.DateTimeField(_("next attempt"))
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
     lease_token = models.CharField(max_length=32, blank=True)

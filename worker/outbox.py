@@ -25,7 +25,7 @@ State = Delivery.State
 
 TAKE_BACK = 1_000  # leases that are over, in one statement
 LEASE = 15  # seconds; a live process renews it, and a killed one holds its mails up no longer
-GIVE_UP = timedelta(hours=2)  # after its first claim, no try begins
+GIVE_UP = timedelta(hours=2)  # after its first try, no other begins
 # Seconds after the 1st … 5th failure, and after each later one: greylisting opens after 1 to 5 minutes.
 BACKOFF = (20, 70, 180, 330, 480, 600)
 # The same after silence behind the final dot, and after another one. The mail may have arrived: at most three copies.
@@ -144,14 +144,18 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
 
 def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
     admitted_now = [row.pk for row in mine if row.admitted_at == at]  # `mail_limits.admit` has set it
+    # `release` gives a try back; and an older version of this program did not write down when the first one was.
+    untried = [row.pk for row in mine if not (row.attempts and row.first_tried_at)]
     Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
         state=State.SENDING,
         attempts=F("attempts") + 1,
         admitted_at=Case(When(pk__in=admitted_now, then=Value(at)), default=F("admitted_at")),
+        first_tried_at=Case(When(pk__in=untried, then=Value(at)), default=F("first_tried_at")),
         lease_token=token,
         lease_until=Now() + timedelta(seconds=LEASE),
     )
     for row in mine:
+        row.first_tried_at = at if row.pk in untried else row.first_tried_at
         row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
 
 
@@ -217,9 +221,9 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
     answer = {"last_reply": reply.text[:255], "cause": reply.cause or ""}
     if reply.outcome is Outcome.DROPPED:
         return bool(mine.end_lease(State.EXPIRED, **answer))
-    # The time for which the mail limits made it wait is not held against it.
-    next_age = clock.now() + timedelta(seconds=pause) - (delivery.admitted_at or delivery.created_at)
-    is_old = next_age >= GIVE_UP
+    # The time before is not held against it: a mail limit made it wait, no worker ran, the mail server was down.
+    tried_for = clock.now() + timedelta(seconds=pause) - (delivery.first_tried_at or delivery.created_at)
+    is_old = tried_for >= GIVE_UP
     if reply.outcome is Outcome.REFUSED or is_old:
         has_failed = bool(mine.end_lease(State.FAILED, **answer))
         if has_failed:

@@ -144,7 +144,17 @@ class DeliveryAdmin(LogAdmin):
         ),
         (
             _("Times"),
-            {"fields": ("created_at", "admitted_at", "next_attempt_at", "tried_early_at", "lease_until", "sent_at")},
+            {
+                "fields": (
+                    "created_at",
+                    "admitted_at",
+                    "first_tried_at",
+                    "next_attempt_at",
+                    "tried_early_at",
+                    "lease_until",
+                    "sent_at",
+                )
+            },
         ),
     )
 

@@ -33,6 +33,8 @@ def sent(monkeypatch) -> list[str]:
             recipients.append(recipient)
         if recipient.endswith(".lost"):
             return Reply(Outcome.UNKNOWN, "silence")
+        if recipient.endswith(".defer"):
+            return Reply(Outcome.DEFERRED, "450 4.2.0 greylisted")
         return Reply(Outcome.ACCEPTED, "250 OK")
 
     monkeypatch.setattr(smtp.EmailBackend, "submit", deliver)
@@ -98,6 +100,22 @@ def test_an_unknown_outcome_is_not_repeated_for_ever(sent: list[str], frozen_clo
         assert row.last_reply.startswith("unanswered: ")
         Delivery.objects.update(lease_until=row.created_at)
         outbox.take_back()
+    frozen_clock.move(hours=2)
+    sending.deliver()
+    assert states() == ["failed"]
+
+
+@pytest.mark.parametrize("network", ["0123456789abcdef", None], ids=["within the mail limits", "beside them"])
+def test_the_time_before_the_first_try_counts_for_nothing(
+    sent: list[str], frozen_clock: FrozenClock, network: str | None
+) -> None:
+    """Claimed and given back untried, as while the mail server was down: greylisted after that, it is tried again."""
+    make_delivery(make_captcha(accepted=False), recipient="alice@example.defer", network=network)
+    outbox.release(deliveries=outbox.claim(limit=1))
+    frozen_clock.move(hours=3)
+    sending.deliver()
+    assert states() == ["pending"]
+    Delivery.objects.update(next_attempt_at=Delivery.objects.get().created_at)
     frozen_clock.move(hours=2)
     sending.deliver()
     assert states() == ["failed"]
