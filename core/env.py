@@ -9,7 +9,7 @@ from email.headerregistry import Address
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import environ
 import idna
@@ -29,6 +29,7 @@ KEY_LENGTH = 32  # characters: 128 bits in hex
 WEBHOOK_PASSWORD = 16  # characters: 96 bits in base64
 KEY_CHARACTERS = 5  # different ones, as Django's security.W009 requires
 LARGEST = 2**31 - 1  # of any number; as seconds it is 68 years, which dates can hold
+LONGEST_ENTRY = 100  # characters of a time, a rate or a tier; Python refuses numbers of thousands of digits
 FALSE = ("false", "off", "n", "no", "0")
 KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # published keys begin like this
 
@@ -179,10 +180,10 @@ class Env(environ.Env):  # type: ignore[misc]
             return url
         try:
             ConnectionPool.from_url(url).make_connection()  # unconnected; it raises for options that redis-py lacks
-            parts = urlsplit(url)
+            parts = mail_urls.split(url)
             # from_url takes a database that is no number for the first one, and a text where redis-py needs an object.
-            is_readable = parts.scheme == "unix" or bool(re.fullmatch(r"/?\d*", parts.path))
-            is_readable = is_readable and REDIS_OBJECTS.isdisjoint(parse_qs(parts.query, keep_blank_values=True))
+            is_readable = bool(parts and (parts.scheme == "unix" or re.fullmatch(r"/?\d*", parts.path)))
+            is_readable = is_readable and REDIS_OBJECTS.isdisjoint(dict(parse_qsl(parts.query, keep_blank_values=True)))
         except (ValueError, TypeError, AttributeError, RedisError):  # its text may have a password in it
             is_readable = False
         if not is_readable:
@@ -203,6 +204,8 @@ class Env(environ.Env):  # type: ignore[misc]
         if database.get("ENGINE") == "django.db.backends.sqlite3":
             return {**database, "OPTIONS": sqlite | options}
         if database.get("ENGINE") != "django.db.backends.postgresql" or not (database["NAME"] or "service" in options):
+            raise refusal
+        if not mail_urls.split(self.str(var, default=default)):
             raise refusal
         # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it
         # again. Under a stricter level PostgreSQL raises an error instead, which the visitor would see.
@@ -345,7 +348,7 @@ def _entries(text: str) -> list[str]:
 
 def _parse(var: str, entries: list[str], pattern: re.Pattern[str], kind: str, *examples: str) -> list[tuple[str, ...]]:
     """Return the groups of the pattern in each entry. Raises ImproperlyConfigured."""
-    matches = [pattern.fullmatch(entry) for entry in entries]
+    matches = [len(entry) <= LONGEST_ENTRY and pattern.fullmatch(entry) for entry in entries]
     if not all(matches):
         raise _refusal(var, kind, *examples)
     return [match.groups("") for match in matches if match]

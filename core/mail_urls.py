@@ -53,10 +53,15 @@ class Route:
 
 
 def split(url: str) -> SplitResult | None:
-    """Return the parts of a URL; None for one whose port or IPv6 address can't be read."""
+    """
+    Return the parts of a URL; None for one whose port or IPv6 address can't be read, or whose password has one of the
+    characters `/?#` that is not percent-encoded: what is before it would be taken for the server.
+    """
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises for a port that is no number
+        if parts.netloc and "@" in url and "@" not in parts.netloc:
+            return None
     except ValueError:
         return None
     return parts
@@ -99,7 +104,7 @@ def _service(var: str, service: Service, parts: SplitResult) -> Route:
     given |= {name.upper(): value for name, value in parse_qsl(parts.query)}
     if service.module == "amazon_ses":
         given["CLIENT_PARAMS"] = _ses(user, password, host)
-    elif not user:
+    elif not user or (service.password and not password):
         raise _refusal(var)
     if any(not value.isprintable() or value != value.strip() for value in (user, password)):
         raise _refusal(var)  # no header can carry it, and the error about that would have the key in it

@@ -1,6 +1,7 @@
 """All settings, in sections, from the environment; docs/reference/environment.md lists every variable."""
 
 import logging
+import re
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -191,7 +192,9 @@ if not _in_memory:
 
 # --- Celery: wakes the workers ----------------------------------------------------------------------------------------
 CELERY_BROKER_URL, CELERY_BROKER_USE_SSL, _broker_options = env.broker(
-    "CELERY_BROKER_URL", default="memory://localhost/" if _in_memory else REDIS_URL
+    # Celery has a name of its own for a Unix socket.
+    "CELERY_BROKER_URL",
+    default="memory://localhost/" if _in_memory else re.sub("^unix:", "redis+socket:", REDIS_URL),
 )
 # Celery reads the variable CELERY_BROKER_URL by itself, options and all; these two take precedence.
 CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
@@ -204,7 +207,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = _broker_options
-if CELERY_BROKER_URL.startswith(("redis", "sentinel", "valkey", "unix")):
+if CELERY_BROKER_URL.startswith(("redis", "sentinel")):
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "max_retries": 0,  # when the web publishes; a worker's own connection retries without end
         "socket_timeout": 0.5,

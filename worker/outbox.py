@@ -257,13 +257,17 @@ def release(*, deliveries: Sequence[Delivery]) -> None:
 
 
 def take_back() -> int:
-    """Free the deliveries whose lease is over, as their worker is gone. Return how many there were."""
+    """
+    Free the deliveries whose lease is over: their worker is gone, or the mail server fell silent and they have waited.
+    Return how many there were.
+    """
     with transaction.atomic():
-        ids = list(Delivery.objects.left_behind().lock_available().values_list("pk", flat=True)[:TAKE_BACK])
-        if ids:
-            Delivery.objects.filter(pk__in=ids).end_lease(State.PENDING, next_attempt_at=Now())
-    metrics.reclaimed.add(number=len(ids))
-    return len(ids)
+        rows = Delivery.objects.left_behind().lock_available().values_list("pk", "last_reply")[:TAKE_BACK]
+        replies = dict(rows)
+        if replies:
+            Delivery.objects.filter(pk__in=replies).end_lease(State.PENDING, next_attempt_at=Now())
+    metrics.reclaimed.add(number=sum(not reply.startswith(UNANSWERED) for reply in replies.values()))
+    return len(replies)
 
 
 _next_look = float("-inf")

@@ -95,32 +95,37 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
     connection.is_doubtful = True  # until its last answer is known
     try:
         code, text = connection.mail(sender)
-        if code == 421 and not is_fresh:
-            raise _HungUp(reply_text(code, text))
-        if code != 250:
-            too_much = code // 100 == 4 and TOO_MUCH.search(reply_text(code, text))
-            return Reply(Outcome.THROTTLED if too_much else Outcome.UNAVAILABLE, reply_text(code, text))
-        code, text = _ask_for(connection, recipient)
-        if code // 100 == 2 and content is not None:  # the first digit decides (RFC 5321 §4.2.1)
-            code, text = connection.docmd("DATA")
-            if code == 354:
-                connection.send(content.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")
-                return _after_dot(connection)
-            if code // 100 == 2:  # the answer to another command: the mail is still here
-                raise _HungUp(f"no 354 to DATA: {reply_text(code, text)}")
+    except (OSError, ValueError) as error:
+        if is_fresh:  # it does not know the recipient yet: it would not answer any other mail either
+            return Reply(Outcome.UNAVAILABLE, error_text(error))
+        raise _HungUp(error_text(error)) from error
+    if code == 421 and not is_fresh:
+        raise _HungUp(reply_text(code, text))
+    if code != 250:
+        too_much = code // 100 == 4 and TOO_MUCH.search(reply_text(code, text))
+        return Reply(Outcome.THROTTLED if too_much else Outcome.UNAVAILABLE, reply_text(code, text))
+    try:
+        return _hand_over(connection, recipient, content)
     except (OSError, ValueError) as error:
         raise _HungUp(error_text(error)) from error
-    with suppress(OSError):  # end this transaction, so that the next can begin
-        connection.is_doubtful = code == 421 or connection.rset()[0] != 250
-    return reply_about_mail(code, reply_text(code, text))
 
 
-def _ask_for(connection: Connection, recipient: str) -> tuple[int, bytes]:
-    """The answer to RCPT. Raises _HungUp for 421."""
+def _hand_over(connection: Connection, recipient: str, content: bytes | None) -> Reply:
+    """RCPT and DATA. Raises _HungUp, OSError or ValueError before the final dot."""
     code, text = connection.rcpt(recipient)
+    code = 452 if code == 552 else code  # here it means "too many recipients now" (RFC 5321 §4.5.3.1.10)
+    if code // 100 == 2 and content is not None:  # the first digit decides (RFC 5321 §4.2.1)
+        code, text = connection.docmd("DATA")
+        if code == 354:
+            connection.send(content.replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n") + b"\r\n.\r\n")
+            return _after_dot(connection)
+        if code // 100 == 2:  # the answer to another command: the mail is still here
+            raise _HungUp(f"no 354 to DATA: {reply_text(code, text)}")
     if code == 421:
         raise _HungUp(reply_text(code, text))
-    return 452 if code == 552 else code, text  # 552 means "too many recipients now" (RFC 5321 §4.5.3.1.10)
+    with suppress(OSError):  # end this transaction, so that the next can begin
+        connection.is_doubtful = connection.rset()[0] != 250
+    return reply_about_mail(code, reply_text(code, text))
 
 
 def _after_dot(connection: Connection) -> Reply:

@@ -82,6 +82,16 @@ def test_a_number_that_no_date_can_hold_refuses_to_start(monkeypatch, read: str,
     assert Env().int("NUMBER", default=1) == Env().duration("NUMBER", default="1s") == 2**31 - 1
 
 
+@pytest.mark.parametrize(
+    ("read", "text"), [("int", "{}"), ("duration", "{}h"), ("rates", "{}/m"), ("rates", "1/{}m"), ("tiers", "{}:8")]
+)
+def test_a_number_that_python_refuses_to_read_names_its_variable(monkeypatch, read: str, text: str) -> None:
+    """It takes no more than 4,300 digits."""
+    monkeypatch.setenv("NUMBER", text.format("9" * 5_000))
+    with pytest.raises(ImproperlyConfigured, match=r"^NUMBER "):
+        getattr(Env(), read)("NUMBER", default="")
+
+
 def test_spaces_around_a_value_are_no_part_of_it(monkeypatch) -> None:
     """Links in mails would have them in the middle, and no request could send such a token."""
     monkeypatch.setenv("SITE_URL", " https://a.example\n")

@@ -73,6 +73,7 @@ def test_amazon_ses_has_a_region_and_may_have_keys() -> None:
         "smtp://mail.example.com:587/?tls=True",
         "anymail+nobody://key@",
         "anymail+mailjet://:secret@",
+        "anymail+mailjet://key@",
         "anymail+postmark://%20token@",
         "anymail+mailjet://key:sec%0Aret@",
         "anymail://key@",

@@ -294,6 +294,14 @@ def test_a_language_named_twice_is_offered_once() -> None:
         ("CELERY_BROKER_URL", "junk"),
         ("CELERY_BROKER_URL", "http://mq.example.com"),
         ("CELERY_BROKER_URL", "amqp://mq.example.com:port"),
+        # A password that is not percent-encoded: what is before its /, ? or # would be taken for the server.
+        ("DATABASE_URL", "postgres://u:1/a@db.example.com/d"),
+        ("DATABASE_URL", "postgres://u:1#a@db.example.com/d?service=x"),
+        ("REDIS_URL", "redis://u:1#a@r.example.com"),
+        ("REDIS_URL", "redis://u:1?db=a@r.example.com"),
+        ("CELERY_BROKER_URL", "amqp://u:1/a@mq.example.com"),
+        ("CELERY_BROKER_URL", "redis://u:a@r1.example.com;redis://u:1#a@r2.example.com"),
+        ("EMAIL_URL", "anymail+ses://AKIA:1/a@eu-west-1"),
     ],
 )
 def test_impossible_settings_refuse_to_start(name: str, value: str) -> None:
@@ -325,6 +333,11 @@ def test_a_start_does_not_depend_on_the_encoding_of_the_locale() -> None:
     command = [sys.executable, "-X", "utf8=0", "-c", "import core.wsgi"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_redis_behind_a_unix_socket_is_the_broker_too() -> None:
+    """By the name that Celery has for it."""
+    assert load("CELERY_BROKER_URL", **GOOD, REDIS_URL="unix:///run/redis.sock") == ["redis+socket:///run/redis.sock"]
 
 
 def test_sentinels_name_their_master() -> None:

@@ -124,7 +124,7 @@ def test_a_mail_that_ends_undelivered_is_counted_by_why(
 ) -> None:
     """Refused, or given up after two hours; not what will be tried again."""
     make_delivery(make_captcha(accepted=False))
-    Delivery.objects.update(created_at=frozen_clock.now() - timedelta(hours=hours))
+    Delivery.objects.update(attempts=1, first_tried_at=frozen_clock.now() - timedelta(hours=hours))
     replies.append(reply)
     with django_capture_on_commit_callbacks(execute=True):
         sending.deliver()
@@ -207,6 +207,16 @@ def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
     sending._settle([(slow, Reply(Outcome.ACCEPTED, "250 OK"))])
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 1
     assert counters._gathered["doorcode_settles_fenced", ""] == 1
+
+
+def test_a_mail_that_waited_after_silence_is_no_lost_lease() -> None:
+    """Its worker ended the wait on purpose, and lives."""
+    make_delivery(make_captcha(accepted=False))
+    [silent] = outbox.claim(limit=1)
+    outbox.settle(results=[(silent, Reply(Outcome.UNKNOWN, "timed out"))])
+    Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
+    assert outbox.take_back() == 1
+    assert counters._gathered["doorcode_leases_reclaimed", ""] == 0
 
 
 @pytest.fixture

@@ -138,6 +138,7 @@ def test_the_connection_stays_open(sink) -> None:
         ({"RCPT": ["552 no more here"]}, Outcome.DEFERRED),
         ({"RCPT": ["421 going down"]}, Outcome.DEFERRED),
         ({"DATA": ["554 no"]}, Outcome.REFUSED),
+        ({"DATA": ["421 going down"]}, Outcome.DEFERRED),
         ({"DOT": ["554 spam"]}, Outcome.REFUSED),
         ({"RCPT": ["550 Connection frequency limited"]}, Outcome.DEFERRED),
         ({"DOT": ["550 RP:TRC 163 smtp4"]}, Outcome.DEFERRED),
@@ -152,6 +153,8 @@ def test_the_connection_stays_open(sink) -> None:
         ({"CONNECT": ["554 no service"]}, Outcome.UNAVAILABLE),
         ({"CONNECT": ["hang"]}, Outcome.UNAVAILABLE),
         ({"CONNECT": ["close"]}, Outcome.UNAVAILABLE),
+        ({"MAIL": ["hang"]}, Outcome.UNAVAILABLE),
+        ({"MAIL": ["close"]}, Outcome.UNAVAILABLE),
         ({"RCPT": ["hang"]}, Outcome.DEFERRED),
         ({"RCPT": ["close"]}, Outcome.DEFERRED),
         ({"DATA": ["close"]}, Outcome.DEFERRED),
@@ -323,10 +326,11 @@ def test_a_trickling_server_gets_no_second_deadline(sink, settings, monkeypatch)
     assert server.connections == 1
 
 
-@pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
 def test_a_server_that_takes_so_many_mails_and_no_more(sink, verb: str) -> None:
     """421 on a kept connection is a hang-up: the mail goes over a new one, at once, and no circuit breaker opens."""
-    server = sink(**{verb: ["250 fine", "421 enough", "250 fine"]})
+    fine = "354 go on" if verb == "DATA" else "250 fine"
+    server = sink(**{verb: [fine, "421 enough", fine]})
     assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
     assert server.connections == 2
     assert not main().breaker.is_open
