@@ -182,8 +182,10 @@ class Env(environ.Env):  # type: ignore[misc]
             ConnectionPool.from_url(url).make_connection()  # unconnected; it raises for options that redis-py lacks
             parts = mail_urls.split(url)
             # from_url takes a database that is no number for the first one, and a text where redis-py needs an object.
-            is_readable = bool(parts and (parts.scheme == "unix" or re.fullmatch(r"/?\d*", parts.path)))
-            is_readable = is_readable and REDIS_OBJECTS.isdisjoint(dict(parse_qsl(parts.query, keep_blank_values=True)))
+            is_readable = parts is not None and bool(
+                (parts.scheme == "unix" or re.fullmatch(r"/?\d*", parts.path))
+                and REDIS_OBJECTS.isdisjoint(dict(parse_qsl(parts.query, keep_blank_values=True)))
+            )
         except (ValueError, TypeError, AttributeError, RedisError):  # its text may have a password in it
             is_readable = False
         if not is_readable:
@@ -203,9 +205,9 @@ class Env(environ.Env):  # type: ignore[misc]
         options = database.get("OPTIONS", {})
         if database.get("ENGINE") == "django.db.backends.sqlite3":
             return {**database, "OPTIONS": sqlite | options}
-        if database.get("ENGINE") != "django.db.backends.postgresql" or not (database["NAME"] or "service" in options):
-            raise refusal
-        if not mail_urls.split(self.str(var, default=default)):
+        is_postgresql = database.get("ENGINE") == "django.db.backends.postgresql"
+        is_whole = is_postgresql and bool(mail_urls.split(self.str(var, default=default)))
+        if not is_whole or not (database["NAME"] or "service" in options):
             raise refusal
         # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it
         # again. Under a stricter level PostgreSQL raises an error instead, which the visitor would see.
