@@ -18,7 +18,7 @@ from . import error_messages, mail_providers
 def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> dict[str, Any]:
     """
     The state of a request, or until it is proven of its newest mail, and the seconds until another may be requested.
-    `reason` is there only if that mail was refused, `leaves_at` only if a limit delays it.
+    `reason` is there only if that mail failed, bounced or was refused for now, `leaves_at` only if a limit delays it.
     """
     delivery = delivery or _latest_mail(sign_up)
     proven = "finished" if sign_up.is_finished else "proven" if sign_up.proven_at else None

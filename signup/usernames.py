@@ -86,8 +86,8 @@ def is_reserved(username: str) -> bool:
 
 def _is_unusable(username: str) -> bool:
     """
-    Whether a character is invisible, or its look has no key: a small capital, as of phonetics, which UTS #39 restricts
-    and leaves out of its table, or one that is too new for this Python to know how it is folded.
+    Whether a character is invisible, or its look has no key: a small capital, as of phonetics, most of which UTS #39
+    restricts and leaves out of its table, or one that is too new for this Python to know how it is folded.
     """
     names = [unicodedata.name(char, "") for char in username]
     return invisible.is_in(username) or not all(names) or any("LETTER SMALL CAPITAL" in name for name in names)

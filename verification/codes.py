@@ -117,8 +117,8 @@ def normalize(typed: str) -> str | None:
     Return the ASCII digits that a person meant: digits of any one script, without the invisible characters, spaces,
     dashes and dots in them, and without the words around them that were copied from the mail too.
 
-    None for anything else: two numbers, digits of two scripts, signs and underscores (which Python's int() would take),
-    and what is too long for a code.
+    None for anything else: two numbers, digits of two scripts, other signs, underscores (which Python's int() would
+    take), and what is too long for a code.
     """
     if len(typed) > lengths.CODE:
         return None

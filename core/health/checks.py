@@ -134,7 +134,7 @@ def catalogues() -> Finding:
     if missing := [code for code in codes if to_locale(code) not in compiled]:
         return failed(_("No compiled catalogue for %(names)s: run make messages") % {"names": ", ".join(missing)})
     if drafts := [code for code in codes if LANG_INFO[code].get("draft")]:
-        text = _("%(names)s: a draft; what it lacks is shown in English")
+        text = _("%(names)s: a draft; what it lacks is shown in another language")
         return warning(text % {"names": ", ".join(drafts)})
     return ok(", ".join(codes))
 

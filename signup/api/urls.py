@@ -2,12 +2,10 @@ from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from core.views import not_found
-from verification.models import HANDLE
 
 from . import views
 
-# Any other id in a path is an unknown path, and never reaches the database.
-ID = rf"(?P<id>{HANDLE})"
+ID = "(?P<id>[A-Za-z0-9_-]{1,64})"  # any that a client may have kept: one that is no handle is lost, too
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="api_docs")),

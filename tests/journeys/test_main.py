@@ -81,7 +81,7 @@ def test_a_registered_address_gets_another_mail_and_the_same_answer(system: Syst
     answer = stranger.post("/signup/", email=email)
     new = Visitor(system.url).post("/signup/", email="erin-new@example.com")
     assert (answer.status_code, answer.text, set(answer.headers)) == (new.status_code, new.text, set(new.headers))
-    assert "already have a Doorcode account" in system.mail.wait_for(email, number=2)["Subject"]
+    assert "already have an account at Doorcode" in system.mail.wait_for(email, number=2)["Subject"]
     wrong = stranger.post(
         "/signup/verify/", email=email, captcha="0000", username="mallory", password="correct horse b"
     )

@@ -23,7 +23,7 @@ class Command(base.Command):
     def add_arguments(self, parser: ArgumentParser) -> None:
         url = _("Where to ask the site which proxies it is behind; SITE_URL if none is given")
         parser.add_argument("--url", metavar="URL", help=url)
-        send = _("Send one test mail to this address, straight to the mail server")
+        send = _("Send one test mail to this address, straight to each mail server")
         parser.add_argument("--send-to", type=base.address, metavar="ADDRESS", help=send)
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -13,7 +13,7 @@ from worker import mail_limits, sweeper
 
 
 class Command(base.Command):
-    help = gettext_lazy("Notify the workers of mails that wait, and send these where the broker is down")
+    help = gettext_lazy("Notify the workers of mails that wait, and send them if no worker listens")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
