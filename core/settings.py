@@ -192,9 +192,8 @@ if not _in_memory:
 
 # --- Celery: wakes the workers ----------------------------------------------------------------------------------------
 CELERY_BROKER_URL, CELERY_BROKER_USE_SSL, _broker_options = env.broker(
-    # Celery has a name of its own for a Unix socket.
     "CELERY_BROKER_URL",
-    default="memory://localhost/" if _in_memory else re.sub("^unix:", "redis+socket:", REDIS_URL),
+    default="memory://localhost/" if _in_memory else re.sub("^unix:", "redis+socket:", REDIS_URL),  # Celery's name
 )
 # Celery reads the variable CELERY_BROKER_URL by itself, options and all; these two take precedence.
 CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL

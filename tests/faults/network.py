@@ -111,4 +111,6 @@ def _tap(bridge: str) -> int:
     set_interface, tap, no_header = 0x400454CA, 0x0002, 0x1000  # TUNSETIFF, IFF_TAP, IFF_NO_PI of linux/if_tun.h
     fcntl.ioctl(device, set_interface, struct.pack("16sH22x", f"wire-{bridge}".encode(), tap | no_header))
     _ip(f"link set wire-{bridge} master {bridge} up")
+    # A late frame of a host that was brought back would teach the bridge that it is still behind the wire.
+    _ip(f"link set wire-{bridge} type bridge_slave learning off")
     return device
