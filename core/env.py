@@ -205,9 +205,9 @@ class Env(environ.Env):  # type: ignore[misc]
         options = database.get("OPTIONS", {})
         if database.get("ENGINE") == "django.db.backends.sqlite3":
             return {**database, "OPTIONS": sqlite | options}
-        is_postgresql = database.get("ENGINE") == "django.db.backends.postgresql"
-        is_whole = is_postgresql and bool(mail_urls.split(self.str(var, default=default)))
-        if not is_whole or not (database["NAME"] or "service" in options):
+        name = database.get("NAME") or "service" in options
+        # An @ in the name is that behind a password with a / that is not percent-encoded.
+        if database.get("ENGINE") != "django.db.backends.postgresql" or not name or "@" in str(name):
             raise refusal
         # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it
         # again. Under a stricter level PostgreSQL raises an error instead, which the visitor would see.

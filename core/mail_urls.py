@@ -54,13 +54,13 @@ class Route:
 
 def split(url: str) -> SplitResult | None:
     """
-    Return the parts of a URL; None for one whose port or IPv6 address can't be read, or whose password has one of the
-    characters `/?#` that is not percent-encoded: what is before it would be taken for the server.
+    Return the parts of a URL; None for one whose port or IPv6 address can't be read, or whose password has a `/`, `?`
+    or `#` that is not percent-encoded: what is before it would be taken for the server.
     """
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises for a port that is no number
-        if parts.netloc and "@" in url and "@" not in parts.netloc:
+        if parts.netloc and "@" in url.partition(parts.netloc)[2]:
             return None
     except ValueError:
         return None

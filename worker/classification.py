@@ -50,7 +50,7 @@ EXACT = {
     **dict.fromkeys(("1.7", "1.8"), Cause.POLICY),  # the sender's address
     **dict.fromkeys(("2.3", "3.4"), Cause.CONTENT),  # the mail is too long
     **dict.fromkeys((f"7.{detail}" for detail in (*range(20, 27), 29)), Cause.AUTHENTICATION),
-    "7.28": Cause.RATE,
+    **dict.fromkeys(("2.121", "2.122", "7.28"), Cause.RATE),  # the first two are Microsoft 365's
 }
 # The others, by their subject: servers use them for all kinds of reasons, so that known words count for more.
 SUBJECTS = {
@@ -70,12 +70,13 @@ STATUS = re.compile(r"[45]\.(\d{1,3}\.\d{1,3})")
 class Reply:
     """
     The answer to a mail, and its meaning. `text` is the server's code and words, or the error that came instead;
-    `provider_id` is the id that a mail service gave the mail.
+    `provider_id` is the id that a mail service gave the mail; `is_about_sender`: it may refuse this sender alone.
     """
 
     outcome: Outcome
     text: str
     provider_id: str = ""
+    is_about_sender: bool = False
 
     @property
     def cause(self) -> Cause | None:

@@ -36,6 +36,7 @@ MESSAGE_TYPE = re.compile(r"^\s*message/", re.IGNORECASE)
 COMPLAINTS = ("abuse", "fraud", "virus", "other")  # RFC 5965 §7.3; a "not-spam" or an "auth-failure" is none
 MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,253}>")
 BLANK_LINES = re.compile(rb"(?:\r?\n[ \t]*)+\r?\n")
+UNFOLDED = re.compile(rb"\r?\n(?=\d{3}[ -])")  # MessageLabs repeats a reply of several lines as it is
 DIAGNOSTIC_TYPE = re.compile(r"^\s*[\w-]+\s*;")  # "smtp;", or Postfix's own "X-Postfix;"
 
 
@@ -115,7 +116,7 @@ def _first(parts: list[MIMEPart], types: tuple[str, ...]) -> MIMEPart | None:
 
 def _blocks(part: MIMEPart) -> list[EmailMessage]:
     """The groups of fields of a part, between blank lines."""
-    blocks = BLANK_LINES.split(_content(part).strip(), maxsplit=MOST_PARTS)
+    blocks = BLANK_LINES.split(UNFOLDED.sub(b"\n ", _content(part).strip()), maxsplit=MOST_PARTS)
     return [_parse(block, headersonly=True) for block in blocks]
 
 

@@ -46,7 +46,7 @@ def _failure(error: Any) -> Reply:
     if status == 200 or _is_silence(error.__cause__):  # 200: with an answer that can't be read
         return Reply(Outcome.UNKNOWN, _line(None, error))
     if status is None or status in (401, 402, 403, 404) or status >= 500:  # our key, bill or domain there
-        return Reply(Outcome.UNAVAILABLE, _line(status, error))
+        return Reply(Outcome.UNAVAILABLE, _line(status, error), is_about_sender=status in (403, 404))
     if status == 429 or "Throttl" in str(error):
         return Reply(Outcome.THROTTLED, _line(status, error))
     refusal = _line(550, error)

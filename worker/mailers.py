@@ -63,7 +63,7 @@ class Mailer:
         sender = parseaddr(message.from_email)[1]
         if reply.outcome is Outcome.ACCEPTED:
             self._senders.add(sender)
-        if reply.outcome is Outcome.UNAVAILABLE and self._senders and sender not in self._senders:
+        if reply.is_about_sender and self._senders and sender not in self._senders:
             return reply  # perhaps of one language alone, whose sender it refuses
         if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
             self._is_throttled = reply.outcome is Outcome.THROTTLED

@@ -231,7 +231,8 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
         return has_failed
     if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: the sweeper makes it due when its lease ends
         answer["last_reply"] = f"{UNANSWERED} {reply.text}"[:255]
-        return bool(mine.update(**answer, lease_until=Now() + timedelta(seconds=pause)))
+        # Nobody's lease: its end is no worker's loss.
+        return bool(mine.update(**answer, lease_token="", lease_until=Now() + timedelta(seconds=pause)))
     # The sweeper finds it when it is due.
     later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
     return bool(mine.end_lease(State.PENDING, **answer, next_attempt_at=later))
@@ -262,12 +263,11 @@ def take_back() -> int:
     Return how many there were.
     """
     with transaction.atomic():
-        rows = Delivery.objects.left_behind().lock_available().values_list("pk", "last_reply")[:TAKE_BACK]
-        replies = dict(rows)
-        if replies:
-            Delivery.objects.filter(pk__in=replies).end_lease(State.PENDING, next_attempt_at=Now())
-    metrics.reclaimed.add(number=sum(not reply.startswith(UNANSWERED) for reply in replies.values()))
-    return len(replies)
+        tokens = dict(Delivery.objects.left_behind().lock_available().values_list("pk", "lease_token")[:TAKE_BACK])
+        if tokens:
+            Delivery.objects.filter(pk__in=tokens).end_lease(State.PENDING, next_attempt_at=Now())
+    metrics.reclaimed.add(number=sum(map(bool, tokens.values())))
+    return len(tokens)
 
 
 _next_look = float("-inf")

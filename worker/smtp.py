@@ -103,7 +103,9 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
         raise _HungUp(reply_text(code, text))
     if code != 250:
         too_much = code // 100 == 4 and TOO_MUCH.search(reply_text(code, text))
-        return Reply(Outcome.THROTTLED if too_much else Outcome.UNAVAILABLE, reply_text(code, text))
+        if too_much:
+            return Reply(Outcome.THROTTLED, reply_text(code, text))
+        return Reply(Outcome.UNAVAILABLE, reply_text(code, text), is_about_sender=code != 421)
     try:
         return _hand_over(connection, recipient, content)
     except (OSError, ValueError) as error:

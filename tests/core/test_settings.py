@@ -296,9 +296,10 @@ def test_a_language_named_twice_is_offered_once() -> None:
         ("CELERY_BROKER_URL", "amqp://mq.example.com:port"),
         # A password that is not percent-encoded: what is before its /, ? or # would be taken for the server.
         ("DATABASE_URL", "postgres://u:1/a@db.example.com/d"),
-        ("DATABASE_URL", "postgres://u:1#a@db.example.com/d?service=x"),
+        ("DATABASE_URL", "postgres://u:a@b/c@db.example.com/d"),
         ("REDIS_URL", "redis://u:1#a@r.example.com"),
         ("REDIS_URL", "redis://u:1?db=a@r.example.com"),
+        ("REDIS_URL", "redis://u:a@b#c@r.example.com"),
         ("CELERY_BROKER_URL", "amqp://u:1/a@mq.example.com"),
         ("CELERY_BROKER_URL", "redis://u:a@r1.example.com;redis://u:1#a@r2.example.com"),
         ("EMAIL_URL", "anymail+ses://AKIA:1/a@eu-west-1"),

@@ -31,6 +31,8 @@ REPLIES = {
         # Outlook, Microsoft 365
         "550 5.5.0 Requested action not taken: mailbox unavailable (S2017062302). [AM6EUR05FT050.eop-eur05.prod.protection.outlook.com]",
         "550 5.4.1 Recipient address rejected: Access denied. AS(201806281) [DB5EUR01FT012.eop-EUR01.prod.protection.outlook.com]",
+        "550 5.4.1 Recipient address rejected: Access denied. [BL6PEPF0001AB78.namprd02.prod.outlook.com]",
+        "550 5.4.1 All recipient addresses rejected : Access denied [DB5EUR01FT012.eop-EUR01.prod.protection.outlook.com]",
         "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient bob@example.com not found by SMTP address lookup",
         # Yahoo
         "554 delivery error: dd This user doesn't have a yahoo.com account (bob@yahoo.com) [0] - mta1.mail.bf1.yahoo.com",
@@ -52,6 +54,7 @@ REPLIES = {
         # Postfix, Exim, qmail, Exchange, Dovecot, GMX
         "550 5.1.1 <bob@example.com>: Recipient address rejected: User unknown in virtual mailbox table",
         "450 4.1.2 <bob@example.invalid>: Recipient address rejected: Domain not found",
+        "550 5.4.4 Invalid domain",
         "550 5.4.4 Host or domain name not found. Name service error for name=example.invalid",
         "556 5.1.10 <bob@example.com>: Recipient address rejected: Domain example.com does not accept mail (nullMX)",
         "550 Unrouteable address",
@@ -65,6 +68,8 @@ REPLIES = {
         "550 5.7.18 Domain owner has changed",
     ],
     Cause.RATE: [
+        "554 5.2.121 The sender has exceeded the limit for the number of messages they can send to this recipient per hour",
+        "554 5.2.122 The recipient has exceeded their limit for the number of messages they can receive per hour",
         "550 Connection frequency limited. http://service.mail.qq.com/cgi-bin/help?subtype=1&&id=20022&&no=1000722",
         "550 Ip frequency limited. http://service.mail.qq.com/cgi-bin/help?subtype=1&&id=20022&&no=1000725",
         "550 Domain frequency limited",
@@ -202,6 +207,8 @@ def test_a_code_is_not_looked_for_in_an_ip_address_or_a_version() -> None:
         ("5.7.26", "user unknown", Cause.AUTHENTICATION),
         ("5.4.4", "Host or domain name not found. Name service error for name=exmaple.com", Cause.MAILBOX),
         ("5.4.4", "unable to look up host", Cause.SERVICE),
+        ("4.0.0", "DNS Error: 41252 DNS type 'mx' lookup of gmal.com responded with code NXDOMAIN", Cause.MAILBOX),
+        ("4.0.0", "DNS Error: DNS type 'mx' lookup of example.com had no relevant answers.", Cause.MAILBOX),
         ("5.0.0", "", Cause.UNCLEAR),
         ("2.1.5", "delivered", None),
         ("550", "user unknown", None),

@@ -72,6 +72,27 @@ def test_a_refused_sender_of_one_language_stops_no_other(
     assert len(sinks[0].mails) == 4
 
 
+@pytest.mark.parametrize("how", ["refused", "554 at the greeting", "a hang-up at MAIL"])
+def test_an_outage_is_one_for_the_senders_of_all_languages(
+    sinks: tuple[Sink, Sink], clock: list[float], settings, monkeypatch, how: str
+) -> None:
+    """Although it took no mail of this one yet, it is not this sender that it refuses: the second way is used."""
+    monkeypatch.setattr(outbox, "SERVICE_PAUSE", 3_600)
+    settings.FROM_EMAILS = {"en": "noreply@doorcode.test", "de": "noreply@doorcode.invalid"}
+    first, second = sinks
+    mails(1)
+    deliver()
+    mailers.every()[0].backend.close()
+    if how == "refused":
+        first.close()
+    else:
+        first.script |= {"CONNECT": ["554 no service"]} if "greeting" in how else {"MAIL": ["close"]}
+    for _ in range(5):
+        make_delivery(make_captcha(accepted=False), language="de")
+    deliver()
+    assert (mailers.every()[0].breaker.is_open, len(second.mails)) == (True, 4)
+
+
 def test_no_mail_leaves_while_djangos_tests_run(sinks: tuple[Sink, Sink], django_sends_by, mailoutbox) -> None:
     """Django sets a backend in memory then; a project's tests find our mails in it, as they do Django's own."""
     django_sends_by("django.core.mail.backends.locmem.EmailBackend")

@@ -217,6 +217,10 @@ def test_a_mail_that_waited_after_silence_is_no_lost_lease() -> None:
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
     assert outbox.take_back() == 1
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 0
+    assert outbox.claim(limit=1)  # and this worker is killed
+    Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
+    assert outbox.take_back() == 1
+    assert counters._gathered["doorcode_leases_reclaimed", ""] == 1
 
 
 @pytest.fixture
