@@ -77,7 +77,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     if sign_up is None or sign_up.is_finished:
-        return redirect("account") if request.user.is_authenticated else _finished_or_lost(visitor, sign_up)
+        return _finished_or_lost(visitor, sign_up)
     form = _form_of(visitor, sign_up, request.POST if request.method == "POST" else None)
     if isinstance(form, RegisterForm):
         user = form.save(terms=_terms(request)) if form.is_valid() else None
@@ -196,8 +196,6 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     is_expired = state_of(sign_up) is State.EXPIRED and not sign_up.proven_at
     if sign_up.is_finished or is_expired:
         pass  # the page says so, and what to do
-    elif proof != codes.proof_of(sign_up):
-        messages.info(request, _("This link is from an older email. Use the newer email"))
     elif is_new:
         messages.info(request, _("You can finish here and close the page where you began"))
     return response
@@ -280,7 +278,9 @@ def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> Cod
 
 
 def _finished_or_lost(visitor: Visitor, sign_up: CaptchaModel | None) -> HttpResponse:
-    """This browser's sign-up is finished, or it has none: start again."""
+    """This browser's sign-up is finished, perhaps in another tab, or it has none: start again."""
+    if visitor.request.user.is_authenticated:
+        return redirect("account")
     template = "signup/finished.html" if sign_up and sign_up.is_finished else "signup/lost.html"
     next_page = visitor.held[sign_up.handle].next if sign_up else ""
     status = 400 if visitor.request.method == "POST" else 200

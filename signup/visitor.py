@@ -158,9 +158,7 @@ class Visitor:
         same_address = self._handles_for(sign_up.address)
         begun = next((held for held in self.held.values() if held.own and held.handle in same_address), None)
         first = self.held.get(sign_up.handle) or Held(sign_up.handle, next=begun.next if begun else "", own=False)
-        if proof == codes.proof_of(sign_up):
-            first = first._replace(proof=proof)
-        self._write(response, first, self.held.values())
+        self._write(response, first._replace(proof=proof), self.held.values())
         return first.handle not in self.held
 
     def finish(self, response: HttpResponse, sign_up: CaptchaModel, user: User) -> HttpResponse:
@@ -230,11 +228,11 @@ class Visitor:
         """
         Keep MAX_REQUESTS: the first, which the page is about, then the browser's own, proven ones before others. Those
         that are finished, and those that links brought, are dropped first, so that no number of links ends a sign-up
-        that was begun here.
+        that was begun here. Those that are lost are of no use any more.
         """
-        others = [each for each in others if each.handle != first.handle]
-        finished = {sign_up.handle for sign_up in self.sign_ups if sign_up.is_finished}
-        wanted = sorted(others, key=lambda each: (each.handle in finished, not each.own, not each.proof))
+        finished = {sign_up.handle: sign_up.is_finished for sign_up in self.sign_ups}
+        others = [each for each in others if each.handle != first.handle and each.handle in finished]
+        wanted = sorted(others, key=lambda each: (finished[each.handle], not each.own, not each.proof))
         SIGN_UPS.write(response, [first, *(each for each in others if each in wanted[: MAX_REQUESTS - 1])])
         return response
 

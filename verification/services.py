@@ -141,14 +141,15 @@ def holds_proof(sign_up: CaptchaModel, *, proof: str | None) -> bool:
     Whether a visitor with this proof needs no code: they opened the mail's link, or typed the code before.
 
     The handle alone is never enough. A stranger who asked for this mail holds the handle too, and could finish the
-    sign-up that the owner of the mailbox began. A proof outlives the code; an unused link expires with it.
+    sign-up that the owner of the mailbox began. A proof outlives the code; an unused link expires with it. A new code
+    does not end the link of a former one: a stranger who uses up the tries of each could keep the owner out for ever.
     """
     state = state_of(sign_up)
     if state is State.LOST or sign_up.decoy or not proof:
         return False
     if state is State.EXPIRED and not sign_up.proven_at:
         return False
-    return codes.same(codes.proof_of(sign_up), proof)
+    return codes.is_proof(sign_up, proof)
 
 
 def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str | None = None) -> str:

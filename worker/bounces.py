@@ -81,7 +81,8 @@ def record(report: Report) -> Effect:
         last_reply=invisible.one_line(report.text)[:255],
         cause=report.cause or "",
     )
-    if report.suppression_reason:
+    # Mail about an account suppresses nothing: sign-up mail that then fails would show that there is one.
+    if report.suppression_reason and not delivery.is_about_account:
         suppression.suppress(address=delivery.recipient, reason=report.suppression_reason)
     return _counted(report, Effect.RECORDED)
 

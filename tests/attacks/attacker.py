@@ -26,6 +26,7 @@ from verification.states import CodeMismatch, SignUpError
 from worker.models import Delivery
 
 DAY = timedelta(hours=24)
+OWNER = "owner"  # the network of a besieged address's owner
 
 
 @dataclass
@@ -114,7 +115,8 @@ def at_many_addresses(frozen_clock: FrozenClock, *, hours: int = 24) -> Chances:
 class Siege:
     """
     A stranger who uses up an address's mails: from each of so many networks they ask for one every ten minutes, a
-    sign-up's and a reset's alike, as long as the owner is out. `networks` None: from another network each time.
+    sign-up's and a reset's alike, as long as the owner is out. `networks` None: from another network each time. As soon
+    as one is sent, they use up the tries of its code, and ask for a new code.
 
     The owner comes now and then, asks once, from their own network, and opens whichever mail is in the mailbox.
     """
@@ -144,15 +146,25 @@ class Siege:
         names = [f"n{step}"] if self.networks is None else [f"n{number}" for number in range(self.networks)]
         for name in names:
             self.want(network=name)
-        while deliver():
-            pass
+        self._deliver()
+
+    def _deliver(self) -> None:
+        while mails := deliver():
+            for mail in mails:
+                if mail.sign_up and mail.network != OWNER:
+                    self._spoil(mail.sign_up, mail.network)
+
+    def _spoil(self, sign_up: CaptchaModel, network: str) -> None:
+        # Without `prove`, which counts guesses in transactions of its own: this stranger has any number of them.
+        CaptchaModel.objects.filter(pk=sign_up.pk).update(attempts=settings.CAPTCHA_MAX_ATTEMPTS)
+        with suppress(SignUpError):
+            services.resend(sign_up=sign_up, language="en", network=network)
 
     def _owner_waits(self, step: int) -> float:
         start = self.frozen_clock.now()
         with transaction.atomic():
-            self.want(network="owner")
-            while deliver():
-                pass
+            self.want(network=OWNER)
+            self._deliver()
             while not self.gets_in():
                 self.frozen_clock.move(minutes=self.step)
                 step += 1
@@ -168,7 +180,7 @@ class Siege:
     def gets_in(self) -> bool:
         """Finish the sign-up by the link of a mail in the mailbox, if one works; whether it did."""
         for mail in Delivery.objects.filter(state=Delivery.State.SENT).order_by("-sent_at")[:3]:
-            proof = mail.sign_up and codes.proof_of(mail.sign_up)
+            proof = mail.sign_up and codes.proof_of(mail.sign_up, generation=mail.generation)
             if mail.sign_up and verification.holds_proof(mail.sign_up, proof=proof):
                 services.prove(sign_up=mail.sign_up, address=self.address, code="", proof=proof)
                 account = {"username": "owner", "password": PASSWORD, "language": "en"}

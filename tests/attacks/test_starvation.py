@@ -58,7 +58,7 @@ def test_72_a_reset_comes_within_two_minutes(frozen_clocks: FrozenClock, network
 
 
 def test_73_a_mail_that_is_held_back_takes_no_place(frozen_clocks: FrozenClock) -> None:
-    """The browser that asked for it sees it as any other mail; the owner, who undoes the mute, has all places."""
+    """The owner, who undoes the mute, has all places."""
     make_muted(ALICE)
     for _ in range(6):
         make_delivery(make_captcha(accepted=False), network="stranger")

@@ -273,7 +273,7 @@ def test_the_lifetime_of_a_code_is_capped(frozen_clock: FrozenClock) -> None:
 
 @pytest.mark.parametrize("reason", ["expired", "used up"])
 def test_a_resend_replaces_a_code_that_is_no_longer_valid(frozen_clock: FrozenClock, reason: str) -> None:
-    """A new generation: new code, no tries counted, the old code and the old link are wrong."""
+    """A new generation: new code, no tries counted, the old code is wrong."""
     sign_up = make_captcha()
     old_code, old_link = right(sign_up), codes.proof_of(sign_up)
     frozen_clock.move(seconds=600 if reason == "expired" else 60)
@@ -290,6 +290,20 @@ def test_a_resend_replaces_a_code_that_is_no_longer_valid(frozen_clock: FrozenCl
     if old_code != right(sign_up):
         with pytest.raises(CodeMismatch):
             prove(sign_up, old_code)
+
+
+def test_a_link_outlives_its_code_until_the_next_one_expires(frozen_clock: FrozenClock) -> None:
+    """Else whoever uses up the tries of each code could keep the mailbox's owner out."""
+    sign_up = make_captcha()
+    link = codes.proof_of(sign_up)
+    sign_up.attempts = 5
+    services.renew(sign_up=sign_up, decoy=False, in_flight=False, by_visitor=False)
+    assert services.holds_proof(sign_up, proof=link)
+    services.accept(mails=[(sign_up.pk, 2)], at=frozen_clock.now())
+    sign_up.refresh_from_db()
+    assert services.holds_proof(sign_up, proof=link)
+    frozen_clock.move(seconds=600)
+    assert not services.holds_proof(sign_up, proof=link)
 
 
 def test_a_new_code_is_closed_until_its_own_mail_is_sent() -> None:

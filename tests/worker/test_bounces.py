@@ -1,5 +1,6 @@
 """Bounces and complaints: what a report changes."""
 
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
@@ -160,12 +161,15 @@ def test_a_mail_that_bounced_is_another_one_when_it_is_sent_again() -> None:
     assert record(bounce(row)) is Effect.RECORDED
 
 
-def test_a_mail_about_an_account_bounces_as_any(frozen_clock: FrozenClock) -> None:
-    """Its address gets no sign-up mail for a while; the next mail about the account is tried again."""
+@pytest.mark.parametrize("report", [bounce, complaint])
+def test_a_report_of_a_mail_about_an_account_suppresses_nothing(
+    frozen_clock: FrozenClock, report: Callable[[Delivery], Report]
+) -> None:
+    """Such mail goes to accounts alone: whoever asked for a reset would see at the next sign-up that there is one."""
     reset = make_delivery(kind="password_reset", user_id=make_user().pk)
     Delivery.objects.update(state="sent")
-    assert record(bounce(reset)) is Effect.RECORDED
-    assert Suppression.objects.get().address == ALICE
+    assert record(report(reset)) is Effect.RECORDED
+    assert not Suppression.objects.exists()
     make_delivery(kind="password_reset", user_id=reset.user_id)
     assert [claimed.is_held_back for claimed in outbox.claim(limit=1)] == [False]
 
