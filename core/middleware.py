@@ -90,7 +90,8 @@ class LimitBody(MiddlewareMixin):
             length = int(request.META.get("CONTENT_LENGTH") or 0)
         except ValueError:
             return error_page(request, 400)
-        if (request.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        is_utf8 = (request.content_params or {}).get("charset", "utf-8").lower() in ("utf-8", "utf8")
+        if not is_utf8 and paths.is_ours(request.path_info):
             refusal = 415  # some charsets decode to half surrogates, which are no text
         elif "HTTP_TRANSFER_ENCODING" in request.META:
             return error_page(request, 411)
@@ -116,7 +117,12 @@ class LimitFields(MiddlewareMixin):
             request.POST = bound_fields(request.POST)  # type: ignore[assignment]
         except (UnreadablePostError, TypeError):  # closed by the client; a part whose parameters Python can't sort
             return error_page(request, 400)
-        return None
+        numbers = [sum(len(values) for _name, values in fields.lists()) for fields in (request.GET, request.POST)]
+        return error_page(request, 400) if max(numbers) > lengths.FIELDS else None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The client closed the connection while a view read the body, as only the API's and other apps' views do."""
+        return error_page(request, 400) if isinstance(exception, UnreadablePostError) else None
 
 
 def bound_fields(fields: QueryDict) -> QueryDict:

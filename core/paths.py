@@ -23,6 +23,8 @@ def is_ours(path: str) -> bool:
         return True
     try:
         page = resolve(path, OUR_URLS)
+        if settings.ROOT_URLCONF != OUR_URLS and resolve(path).func is not page.func:
+            return False  # such as a front page of its own at /
     except Resolver404:
         return False
     label = page.route.split("/")[1] if page.app_name == "admin" else ""  # "admin/<label>/<model>/…"

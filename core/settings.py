@@ -138,7 +138,6 @@ TEMPLATES = [
 ]
 MESSAGE_STORAGE = "core.storage.MessageStorage"  # so that a visitor needs no session row
 DATA_UPLOAD_MAX_MEMORY_SIZE = lengths.WEBHOOK_BODY  # core.middleware.LimitBody allows others far less
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
 # --- Database ---------------------------------------------------------------------------------------------------------
 DATABASES = {

@@ -43,8 +43,9 @@ def start(**options: Any) -> None:
     from sentry_sdk.integrations.logging import ignore_logger
     from sentry_sdk.utils import BadDsn, Dsn
 
-    for name in ("doorcode.requests", "django_structlog.*"):
-        ignore_logger(name)  # they log crashes that are reported as such
+    # The first two log crashes that are reported as such; the third what strangers sent, such as another Host.
+    for name in ("doorcode.requests", "django_structlog.*", "django.security.*"):
+        ignore_logger(name)
     try:
         Dsn(settings.SENTRY_DSN)
     except BadDsn as error:

@@ -26,8 +26,9 @@ from verification import codes
 
 AT_MOST = 2_000  # rows that a list counts and pages through
 REFERENCES = 5_000  # newest rows among which a reference is searched: it is derived, no column holds it
+WORDS = 5  # of a search: each is a query, and sends on the rows that the words before it found
 AT_ONCE = 200  # rows of one confirmed action; the others stay for the next
-DELETED_AT_ONCE = 90  # rows; Django's confirmation posts a field for each, and DATA_UPLOAD_MAX_NUMBER_FIELDS is 100
+DELETED_AT_ONCE = 90  # rows; Django's confirmation posts a field for each, of which lengths.FIELDS are allowed
 
 Action = Callable[[QuerySet], int]  # returns the number of rows for which it succeeded
 
@@ -80,7 +81,8 @@ class BoundedAdmin(StrictAdmin):
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50  # rows; an action's form names each, and DATA_UPLOAD_MAX_NUMBER_FIELDS is 100
+    list_per_page = 50  # rows; an action's form names each, of which lengths.FIELDS are allowed
+    list_max_show_all = list_per_page  # no link to all of more rows
     ordering = ("-pk",)
     sortable_by: ClassVar[tuple[str, ...]] = ()
 
@@ -89,6 +91,8 @@ class BoundedAdmin(StrictAdmin):
             words = [email_addresses.canonical(search_term)]  # it may have been copied with its owner's name
         except ValidationError:
             words = search_term.split()
+        if len(words) > WORDS:
+            return queryset.none(), False
         for word in words:
             queryset = queryset.filter(pk__in=self.find(queryset, word))
         return queryset, False

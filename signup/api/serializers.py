@@ -13,7 +13,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from core import lengths
+from core import languages, lengths
 from signup.accounts.forms import (
     CurrentPasswordForm,
     LanguageForm,
@@ -250,8 +250,8 @@ class AccountSerializer(serializers.Serializer[Any]):
     language = serializers.ChoiceField(choices=settings.LANGUAGES)
 
     def to_representation(self, instance: User) -> dict[str, Any]:
-        """An account that an operator created may have no language of its own."""
-        return super().to_representation(instance) | {"language": instance.language or settings.LANGUAGE_CODE}
+        """One that the site offers: an operator may have created the account without, or taken its language away."""
+        return super().to_representation(instance) | {"language": languages.offered(instance.language)}
 
 
 @_example("detail")

@@ -14,7 +14,8 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_safe
 from django_ratelimit import UNSAFE
 from drf_spectacular.utils import extend_schema
-from rest_framework.renderers import BaseRenderer
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -31,9 +32,13 @@ from .schema import OperationSchema, errors
 
 
 class Call(APIView):
-    """A call with a token."""
+    """A call with a token. Another app may set REST_FRAMEWORK for its own calls: nothing here follows it."""
 
+    authentication_classes: tuple[Any, ...] = (tokens.Authentication,)
+    permission_classes: tuple[Any, ...] = (IsAuthenticated,)
     parser_classes = (StrictJSONParser,)
+    renderer_classes = (JSONRenderer,)
+    throttle_classes = ()
     schema = OperationSchema()
     http_method_names = ["get", "head", "post"]
     password_methods: tuple[str, ...] = ()  # those that take an account's password, and count as a sign-in

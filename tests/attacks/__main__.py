@@ -78,6 +78,7 @@ def _besiege() -> None:
     sieges = {
         f"sign-up, {name}": attacker.Siege(frozen_clock, ALICE, number, step=5) for number, name in networks.items()
     }
+    sieges["sign-up, the last, who uses up each code"] = attacker.Siege(frozen_clock, ALICE, None, step=5, spoils=True)
     make_user(email=BOB)
     sieges |= {
         f"reset, {name}": attacker.SiegeOfResets(frozen_clock, BOB, number, step=5) for number, name in networks.items()

@@ -115,8 +115,8 @@ def at_many_addresses(frozen_clock: FrozenClock, *, hours: int = 24) -> Chances:
 class Siege:
     """
     A stranger who uses up an address's mails: from each of so many networks they ask for one every ten minutes, a
-    sign-up's and a reset's alike, as long as the owner is out. `networks` None: from another network each time. As soon
-    as one is sent, they use up the tries of its code, and ask for a new code.
+    sign-up's and a reset's alike, as long as the owner is out. `networks` None: from another network each time. If the
+    stranger `spoils`, they use up the tries of each code as soon as it is sent, and ask for a new one.
 
     The owner comes now and then, asks once, from their own network, and opens whichever mail is in the mailbox.
     """
@@ -125,6 +125,7 @@ class Siege:
     address: str
     networks: int | None
     step: int = 10  # minutes, of ten at most
+    spoils: bool = False
 
     def waits(self, *, hours: int, every: int) -> list[float]:
         """The minutes that an owner waits who comes every so many hours of the siege: each as if none came before."""
@@ -151,7 +152,7 @@ class Siege:
     def _deliver(self) -> None:
         while mails := deliver():
             for mail in mails:
-                if mail.sign_up and mail.network != OWNER:
+                if self.spoils and mail.sign_up and mail.network != OWNER:
                     self._spoil(mail.sign_up, mail.network)
 
     def _spoil(self, sign_up: CaptchaModel, network: str) -> None:
@@ -165,7 +166,7 @@ class Siege:
         with transaction.atomic():
             self.want(network=OWNER)
             self._deliver()
-            while not self.gets_in():
+            while not self.gets_in() and self.frozen_clock.now() < start + DAY:  # no bound allows as much
                 self.frozen_clock.move(minutes=self.step)
                 step += 1
                 self._ask(step)

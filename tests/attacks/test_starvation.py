@@ -34,10 +34,13 @@ def defaults(settings) -> None:
         setattr(settings, name, value)
 
 
+@pytest.mark.parametrize("spoils", [False, True], ids=["asks", "spoils"])
 @pytest.mark.parametrize(("networks", "bound"), [(1, HOUR), (2, HOUR), (None, 3 * HOUR)], ids=["one", "two", "any"])
-def test_71_a_besieged_owner_gets_in(frozen_clocks: FrozenClock, networks: int | None, bound: int) -> None:
+def test_71_a_besieged_owner_gets_in(
+    frozen_clocks: FrozenClock, networks: int | None, bound: int, spoils: bool
+) -> None:
     """Whenever they come, by their own mail or by the link of one that the stranger asked for."""
-    siege = Siege(frozen_clocks, ALICE, networks)
+    siege = Siege(frozen_clocks, ALICE, networks, spoils=spoils)
     waits = siege.waits(hours=28, every=3)
     assert len(waits) == 9
     assert max(waits) <= bound

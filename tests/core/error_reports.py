@@ -110,6 +110,14 @@ def test_a_link_is_not_reported(client: Client, sent: Sent, monkeypatch) -> None
     assert "ZeroDivisionError" in text
 
 
+def test_what_a_stranger_sends_is_not_reported(client: Client, sent: Sent) -> None:
+    """Django logs it as an error of security; anybody could fill the reports."""
+    assert client.get("/signup/", headers={"host": "evil.example"}).status_code == 400
+    fields, kind = "a=&" * 2_000, "application/x-www-form-urlencoded"
+    assert client.post("/signup/", fields, content_type=kind).status_code == 400
+    assert sent.texts == []
+
+
 def test_without_an_error_nothing_is_reported(client: Client, sent: Sent) -> None:
     """A whole sign-up sends no report."""
     assert verify(client, ask(client)).status_code == 303

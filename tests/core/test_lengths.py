@@ -67,8 +67,20 @@ def test_half_a_path_leads_nowhere() -> None:
     assert bound_fields(QueryDict("next=/account/"))["next"] == "/account/"
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_form_gets_no_server_error(client: Client) -> None:
-    """The rest of the body never comes."""
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/signup/", "application/x-www-form-urlencoded"),
+        ("/api/captchas/", "application/json"),
+        ("/api/users/", "application/json"),
+        ("/api/login/", "application/json"),
+    ],
+)
+@pytest.mark.django_db
+def test_a_client_that_leaves_in_the_middle_of_a_body_gets_no_server_error(
+    client: Client, path: str, kind: str
+) -> None:
+    """The rest of it never comes."""
 
     class Broken:
         def read(self, *args: int) -> bytes:
@@ -76,6 +88,5 @@ def test_a_client_that_leaves_in_the_middle_of_a_form_gets_no_server_error(clien
 
         readline = read
 
-    kind = "application/x-www-form-urlencoded"
-    answer = client.post("/signup/", {}, content_type=kind, **{"wsgi.input": Broken(), "CONTENT_LENGTH": "1000"})
+    answer = client.post(path, {}, content_type=kind, **{"wsgi.input": Broken(), "CONTENT_LENGTH": "1000"})
     assert answer.status_code == 400

@@ -1,5 +1,7 @@
 """What an app of somebody else's in the project keeps: the rules of Django and DRF. This module is its URLs."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from io import BytesIO
 
@@ -23,6 +25,7 @@ from core.urls import handler400, handler403, handler404, handler500  # noqa: F4
 from signup.api import tokens
 from signup.api.serializers import TokenSerializer
 from signup.models import User
+from tests.servers import ENVIRONMENT, ROOT
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -56,15 +59,21 @@ def form(request: HttpRequest) -> HttpResponse:
     return HttpResponse(repr(sizes))
 
 
-urlpatterns = [path("shop/form/", form), path("shop/call/", Call.as_view()), *urls.urlpatterns]
+urlpatterns = [path("", form), path("shop/form/", form), path("shop/call/", Call.as_view()), *urls.urlpatterns]
 
 
-def test_a_long_text_of_another_app_is_stored_whole(client: Client) -> None:
+@pytest.mark.parametrize("page", ["/shop/form/", "/"], ids=["its own path", "a path that Doorcode has too"])
+def test_a_long_text_of_another_app_is_stored_whole(client: Client, page: str) -> None:
     """And a file is taken: nothing of a form is cut or refused but by Django's own limits."""
     photo = BytesIO(b"x" * 200_000)
     photo.name = "photo.png"
-    answer = client.post("/shop/form/", {"text": "a" * 10_000, "file": photo})
-    assert answer.content.decode() == "([10000], [200000])"
+    answer = client.post(page, {"text": ["a" * 10_000, *[""] * 200], "file": photo})
+    assert answer.content.decode() == repr(([10_000, *[0] * 200], [200_000]))
+
+
+def test_a_body_of_another_app_may_be_in_any_charset(client: Client) -> None:
+    answer = client.post("/shop/form/", "<a>ä</a>", content_type="text/xml; charset=iso-8859-1")
+    assert answer.status_code == 200
 
 
 def test_the_pages_of_sign_up_keep_their_limits_beside_another_app(client: Client) -> None:
@@ -81,7 +90,7 @@ def test_a_long_text_of_another_app_is_stored_whole_from_the_admin(monkeypatch, 
     site = AdminSite()
     site.register([Session, User])
     monkeypatch.setattr(paths, "OUR_URLS", (path("admin/", site.urls),))
-    settings.ROOT_URLCONF = paths.OUR_URLS if is_alone else __name__
+    settings.ROOT_URLCONF = paths.OUR_URLS if is_alone else (*paths.OUR_URLS, path("shop/form/", form))
     assert not paths.is_ours("/admin/sessions/session/add/")
     assert all(map(paths.is_ours, ("/admin/signup/user/add/", "/admin/login/", "/admin/", "/admin/signup/")))
 
@@ -103,6 +112,29 @@ def test_errors_of_another_apps_calls_are_those_of_drf(client: Client) -> None:
     assert (answer.status_code, list(answer.json())) == (400, ["items"])
     refused = client.get("/shop/call/")
     assert (refused.status_code, refused.json()) == (403, {"detail": "Only on Mondays"})
+
+
+def test_the_api_of_sign_up_follows_no_other_apps_rest_framework(tmp_path) -> None:
+    """No cookie opens it, no throttle without Retry-After stops it, and it answers in JSON."""
+    (tmp_path / "shop_settings.py").write_text(
+        "from core.settings import *\n"
+        "REST_FRAMEWORK = {\n"
+        "    'DEFAULT_AUTHENTICATION_CLASSES': ['rest_framework.authentication.SessionAuthentication'],\n"
+        "    'DEFAULT_PERMISSION_CLASSES': ['rest_framework.permissions.AllowAny'],\n"
+        "    'DEFAULT_RENDERER_CLASSES': ['rest_framework.renderers.BrowsableAPIRenderer'],\n"
+        "    'DEFAULT_THROTTLE_CLASSES': ['rest_framework.throttling.AnonRateThrottle'],\n"
+        "}\n"
+    )
+    show = (
+        "import django; django.setup()\n"
+        "from signup.api.views import Me; me = Me()\n"
+        "parts = [me.get_authenticators(), me.get_permissions(), me.get_renderers(), me.get_throttles()]\n"
+        "print([[type(each).__name__ for each in part] for part in parts])"
+    )
+    environment = {**ENVIRONMENT, "DEBUG": "true", "DJANGO_SETTINGS_MODULE": "shop_settings"}
+    environment["PYTHONPATH"] = f"{ROOT}:{tmp_path}"
+    shown = subprocess.run([sys.executable, "-c", show], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert shown.stdout == "[['Authentication'], ['IsAuthenticated'], ['JSONRenderer'], []]\n", shown.stderr
 
 
 def test_another_apps_calls_are_not_in_the_schema_of_sign_up(client: Client) -> None:

@@ -300,12 +300,13 @@ def test_changepassword_refuses_what_the_admin_refuses(typed: list[str], words: 
     assert not Delivery.objects.exists()
 
 
-def test_changepassword_without_an_answer_changes_nothing(monkeypatch) -> None:
-    """In a script, without a terminal."""
+@pytest.mark.parametrize("error", [EOFError(), UnicodeDecodeError("ascii", b"\xff", 0, 1, "no ASCII")])
+def test_changepassword_without_an_answer_changes_nothing(monkeypatch, error: Exception) -> None:
+    """In a script, without a terminal; or in a locale that has no such letters."""
     make_user()
 
     def getpass(prompt: str) -> str:
-        raise EOFError
+        raise error
 
     monkeypatch.setattr("getpass.getpass", getpass)
     with pytest.raises(CommandError, match="Nothing was changed"):

@@ -28,7 +28,7 @@ class Command(base.Command):
             raise CommandError(_("No account has this email address or username")) from error
         try:
             first, second = (getpass.getpass(f"{label}: ") for label in (_("New password"), _("The same again")))
-        except EOFError as error:
+        except (EOFError, UnicodeError) as error:  # the input ended, or is no text in this locale's encoding
             raise CommandError(_("Nothing was changed")) from error
         form = AccountPasswordForm(user, {"usable_password": "true", "password1": first, "password2": second})
         if not form.is_valid():

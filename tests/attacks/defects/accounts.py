@@ -284,7 +284,7 @@ ACCOUNTS = [
     defect(
         64,
         "The oldest request leaves the cookie, also one that was begun here",
-        Edit("signup/visitor.py", "(each.handle in finished, not each.own, not each.proof)", "0"),
+        Edit("signup/visitor.py", "(finished[each.handle], not each.own, not each.proof)", "0"),
         "test_accounts.py::test_64_links_end_no_sign_up_that_was_begun_here",
     ),
     defect(

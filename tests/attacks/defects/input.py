@@ -148,7 +148,7 @@ INPUT = [
     defect(
         26,
         "Any encoding of a form is taken",
-        Edit("core/middleware.py", '.lower() not in ("utf-8", "utf8")', '.lower() == "utf-16"'),
+        Edit("core/middleware.py", '.lower() in ("utf-8", "utf8")', '.lower() != "utf-16"'),
         "test_input.py::test_26_half_surrogates_and_broken_utf8_are_no_server_error",
     ),
     defect(
@@ -186,7 +186,7 @@ INPUT = [
     defect(
         28,
         "A form may have 1,000 fields, Django's own limit",
-        Edit("core/settings.py", "DATA_UPLOAD_MAX_NUMBER_FIELDS = 100\n", ""),
+        Edit("core/middleware.py", "if max(numbers) > lengths.FIELDS else", "if max(numbers) > 1_000 else"),
         "test_input.py::test_28_many_fields_are_refused",
     ),
     defect(

@@ -13,13 +13,23 @@ STARVATION = [
         71,
         "First come, first served: a mailbox's places are not spread over the day",
         Edit(LIMITS, "        if seconds == rates[-1][1] and len(inside) >= AT_ONCE:\n", "        if False:\n"),
-        "test_starvation.py::test_71_a_besieged_owner_gets_in[any]",
+        "test_starvation.py::test_71_a_besieged_owner_gets_in[any-asks]",
     ),
     defect(
         71,
         "A new network waits as long as those that had mails",
         Edit(LIMITS, "    if network not in known and len(known) <= NEWCOMERS:\n", "    if False:\n"),
-        "test_starvation.py::test_71_a_besieged_owner_gets_in[two]",
+        "test_starvation.py::test_71_a_besieged_owner_gets_in[two-asks]",
+    ),
+    defect(
+        71,
+        "A new code ends the links of former mails",
+        Edit(
+            "verification/services.py",
+            "return codes.is_proof(sign_up, proof)",
+            "return codes.same(codes.proof_of(sign_up), proof)",
+        ),
+        "test_starvation.py::test_71_a_besieged_owner_gets_in[any-spoils]",
     ),
     defect(
         72,

@@ -61,10 +61,11 @@ def test_an_accounts_id_is_random_and_stays(api: Api) -> None:
     assert api.get("/api/users/me/").json()["id"] == ids[0]
 
 
-def test_an_account_without_a_language_has_the_sites(api: Api, settings) -> None:
-    """One that an operator created."""
+@pytest.mark.parametrize("language", ["", "it"])
+def test_an_account_without_a_language_has_the_sites(api: Api, settings, language: str) -> None:
+    """One that an operator created, and one whose language the site offers no more."""
     settings.LANGUAGE_CODE = "zh-hant"
-    make_user()
+    make_user(language=language)
     api.sign_in(api.post("/api/login/", {"username": "alice", "password": PASSWORD}).json()["token"])
     assert api.get("/api/users/me/").json()["language"] == "zh-hant"
 
