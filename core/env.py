@@ -9,7 +9,7 @@ from email.headerregistry import Address
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import environ
 import idna
@@ -198,16 +198,18 @@ class Env(environ.Env):  # type: ignore[misc]
         `options` to PostgreSQL's own settings.
         """
         refusal = _refusal(var, "a database", "postgres://user:password@host:5432/name", "sqlite:////path/file.sqlite3")
+        url: str = self.str(var, default=default)
         try:
             database: dict[str, Any] = self.db_url(var, default=default)
+            path = urlsplit(url).path
         except ValueError:  # its text may have a password in it
             raise refusal from None
         options = database.get("OPTIONS", {})
         if database.get("ENGINE") == "django.db.backends.sqlite3":
             return {**database, "OPTIONS": sqlite | options}
         name = database.get("NAME") or "service" in options
-        # An @ in the name is that behind a password with a / that is not percent-encoded.
-        if database.get("ENGINE") != "django.db.backends.postgresql" or not name or "@" in str(name):
+        is_cut = "@" in path or ("@" in url and not database.get("USER"))  # a password has a / or ? as it is
+        if database.get("ENGINE") != "django.db.backends.postgresql" or not name or is_cut:
             raise refusal
         # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it
         # again. Under a stricter level PostgreSQL raises an error instead, which the visitor would see.

@@ -21,6 +21,8 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 logger = structlog.stdlib.get_logger("doorcode.requests")
 
+# Forms that name each permission of all apps in the project. Django's own bound holds there, which a site may raise.
+PERMISSIONS = ("/admin/auth/group/", "/admin/signup/user/")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -117,6 +119,8 @@ class LimitFields(MiddlewareMixin):
             request.POST = bound_fields(request.POST)  # type: ignore[assignment]
         except (UnreadablePostError, TypeError):  # closed by the client; a part whose parameters Python can't sort
             return error_page(request, 400)
+        if request.path_info.startswith(PERMISSIONS):
+            return None
         numbers = [sum(len(values) for _name, values in fields.lists()) for fields in (request.GET, request.POST)]
         return error_page(request, 400) if max(numbers) > lengths.FIELDS else None
 

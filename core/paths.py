@@ -23,8 +23,11 @@ def is_ours(path: str) -> bool:
         return True
     try:
         page = resolve(path, OUR_URLS)
-        if settings.ROOT_URLCONF != OUR_URLS and resolve(path).func is not page.func:
-            return False  # such as a front page of its own at /
+        if settings.ROOT_URLCONF != OUR_URLS:
+            found = resolve(path)
+            # Such as a front page of its own at /. A second `admin.site.urls` wraps the same pages in other functions.
+            if found.func is not page.func and found.app_name != "admin":
+                return False
     except Resolver404:
         return False
     label = page.route.split("/")[1] if page.app_name == "admin" else ""  # "admin/<label>/<model>/…"

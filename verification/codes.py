@@ -103,8 +103,12 @@ def link_token(sign_up: CaptchaModel) -> str | None:
 
 def is_proof(sign_up: CaptchaModel, proof: str) -> bool:
     """Whether a mail of this request, of the current generation or an earlier one, had a link with this proof."""
-    generations = range(sign_up.generation, 0, -1)
-    return any(same(proof_of(sign_up, generation=each), proof) for each in generations)
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]  # an earlier one may be from before a rotation
+    generations = range(1, sign_up.generation + 1)
+    return any(
+        same(derive_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=each), proof)
+        for key, each in itertools.product(keys, generations)
+    )
 
 
 def same(right: str | None, typed: str) -> bool:

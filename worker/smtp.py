@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from .classification import Outcome, Reply, reply_about_mail
+from .classification import Cause, Outcome, Reply, cause_of, reply_about_mail
 from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Server, Unavailable, error_text, reply_text
 
 AFTER_DOT = 20.0  # seconds to wait for the answer to DATA; RFC 5321 §4.5.3.2.6 asks for minutes
@@ -102,10 +102,12 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
     if code == 421 and not is_fresh:
         raise _HungUp(reply_text(code, text))
     if code != 250:
-        too_much = code // 100 == 4 and TOO_MUCH.search(reply_text(code, text))
-        if too_much:
-            return Reply(Outcome.THROTTLED, reply_text(code, text))
-        return Reply(Outcome.UNAVAILABLE, reply_text(code, text), is_about_sender=code != 421)
+        words = reply_text(code, text)
+        if code // 100 == 4 and TOO_MUCH.search(words):
+            return Reply(Outcome.THROTTLED, words)
+        # No place on its disk, no sign-in, and 4.3.x or 4.4.x are about the server, whoever the sender is.
+        is_about_sender = code not in (421, 452, 530) and cause_of(words) is not Cause.SERVICE
+        return Reply(Outcome.UNAVAILABLE, words, is_about_sender=is_about_sender)
     try:
         return _hand_over(connection, recipient, content)
     except (OSError, ValueError) as error:

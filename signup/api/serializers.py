@@ -239,7 +239,7 @@ class NewAccountSerializer(serializers.Serializer[Any]):
 @_example(token=_TOKEN, expires_at=_TIME)
 class TokenSerializer(serializers.Serializer[Any]):
     token = serializers.CharField(help_text=_("Shown only once: the server keeps only its hash"))
-    expires_at = serializers.DateTimeField(default_timezone=UTC)
+    expires_at = serializers.DateTimeField(default_timezone=UTC, format="iso-8601")
 
 
 @_example("username", "email", "language", id=_PUBLIC_ID)

@@ -39,6 +39,7 @@ class Call(APIView):
     parser_classes = (StrictJSONParser,)
     renderer_classes = (JSONRenderer,)
     throttle_classes = ()
+    versioning_class = None
     schema = OperationSchema()
     http_method_names = ["get", "head", "post"]
     password_methods: tuple[str, ...] = ()  # those that take an account's password, and count as a sign-in

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from io import BytesIO
 
 import pytest
+from django.contrib import admin
 from django.contrib.admin import AdminSite
+from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.core.checks import run_checks
@@ -71,6 +73,25 @@ def test_a_long_text_of_another_app_is_stored_whole(client: Client, page: str) -
     assert answer.content.decode() == repr(([10_000, *[0] * 200], [200_000]))
 
 
+def test_the_bounds_hold_in_the_admin_of_a_project_that_names_it_once_more(settings) -> None:
+    """As Django's template for a project does."""
+    settings.ROOT_URLCONF = (path("admin/", admin.site.urls), *urls.urlpatterns)
+    assert all(map(paths.is_ours, ("/admin/", "/admin/login/", "/admin/signup/user/add/")))
+
+
+def test_a_group_may_have_the_permissions_of_many_apps(client: Client) -> None:
+    """Each is a field; a site may raise Django's own bound."""
+    client.force_login(User.objects.create_superuser(email="boss@example.com", username="theboss"))
+    kind = ContentType.objects.get_for_model(User)
+    Permission.objects.bulk_create(
+        Permission(codename=f"p{number}", name="p", content_type=kind) for number in range(150)
+    )
+    chosen = list(Permission.objects.values_list("pk", flat=True))
+    answer = client.post("/admin/auth/group/add/", {"name": "all", "permissions": chosen})
+    assert answer.status_code == 302
+    assert Group.objects.get().permissions.count() == len(chosen)
+
+
 def test_a_body_of_another_app_may_be_in_any_charset(client: Client) -> None:
     answer = client.post("/shop/form/", "<a>ä</a>", content_type="text/xml; charset=iso-8859-1")
     assert answer.status_code == 200
@@ -123,18 +144,24 @@ def test_the_api_of_sign_up_follows_no_other_apps_rest_framework(tmp_path) -> No
         "    'DEFAULT_PERMISSION_CLASSES': ['rest_framework.permissions.AllowAny'],\n"
         "    'DEFAULT_RENDERER_CLASSES': ['rest_framework.renderers.BrowsableAPIRenderer'],\n"
         "    'DEFAULT_THROTTLE_CLASSES': ['rest_framework.throttling.AnonRateThrottle'],\n"
+        "    'DEFAULT_VERSIONING_CLASS': 'rest_framework.versioning.URLPathVersioning',\n"
+        "    'DATETIME_FORMAT': '%d.%m.%Y',\n"
         "}\n"
     )
     show = (
         "import django; django.setup()\n"
         "from signup.api.views import Me; me = Me()\n"
         "parts = [me.get_authenticators(), me.get_permissions(), me.get_renderers(), me.get_throttles()]\n"
-        "print([[type(each).__name__ for each in part] for part in parts])"
+        "print([[type(each).__name__ for each in part] for part in parts], me.versioning_class)\n"
+        "from signup.api.serializers import TokenSerializer; import datetime\n"
+        "print(TokenSerializer().fields['expires_at'].to_representation(datetime.datetime(2026, 1, 2)))"
     )
     environment = {**ENVIRONMENT, "DEBUG": "true", "DJANGO_SETTINGS_MODULE": "shop_settings"}
     environment["PYTHONPATH"] = f"{ROOT}:{tmp_path}"
     shown = subprocess.run([sys.executable, "-c", show], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert shown.stdout == "[['Authentication'], ['IsAuthenticated'], ['JSONRenderer'], []]\n", shown.stderr
+    rules, time = shown.stdout.splitlines()
+    assert rules == "[['Authentication'], ['IsAuthenticated'], ['JSONRenderer'], []] None"
+    assert time.startswith("2026-01-02T")
 
 
 def test_another_apps_calls_are_not_in_the_schema_of_sign_up(client: Client) -> None:

@@ -297,6 +297,8 @@ def test_a_language_named_twice_is_offered_once() -> None:
         # A password that is not percent-encoded: what is before its /, ? or # would be taken for the server.
         ("DATABASE_URL", "postgres://u:1/a@db.example.com/d"),
         ("DATABASE_URL", "postgres://u:a@b/c@db.example.com/d"),
+        ("DATABASE_URL", "postgres://u:12/34?5@db.example.com/d"),
+        ("DATABASE_URL", "postgres://u:1/2#3@db.example.com/d"),
         ("REDIS_URL", "redis://u:1#a@r.example.com"),
         ("REDIS_URL", "redis://u:1?db=a@r.example.com"),
         ("REDIS_URL", "redis://u:a@b#c@r.example.com"),

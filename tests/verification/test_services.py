@@ -306,6 +306,29 @@ def test_a_link_outlives_its_code_until_the_next_one_expires(frozen_clock: Froze
     assert not services.holds_proof(sign_up, proof=link)
 
 
+def test_a_link_outlives_its_code_over_a_rotation_of_the_key(settings) -> None:
+    """The new code is made by the new key."""
+    sign_up = make_captcha()
+    link = codes.proof_of(sign_up)
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another-key" * 5
+    sign_up.attempts = 5
+    services.renew(sign_up=sign_up, decoy=False, in_flight=False, by_visitor=False)
+    assert services.holds_proof(sign_up, proof=link)
+    settings.SECRET_KEY_FALLBACKS = []
+    assert not services.holds_proof(sign_up, proof=link)
+
+
+def test_a_link_proves_while_a_stranger_asks_for_a_new_code(frozen_clock: FrozenClock) -> None:
+    """Between the reading of the request and the writing of its proof."""
+    sign_up = make_captcha()
+    link = codes.proof_of(sign_up)
+    stale = CaptchaModel.objects.get()
+    sign_up.attempts = 5
+    services.renew(sign_up=sign_up, decoy=False, in_flight=False, by_visitor=False)
+    prove(stale, "", proof=link)
+    assert services.redeem(sign_up=stale)
+
+
 def test_a_new_code_is_closed_until_its_own_mail_is_sent() -> None:
     """The send of the former one opens nothing: nobody can have read the new code, so no guess at it counts."""
     sign_up = make_captcha(accepted=False)

@@ -72,7 +72,18 @@ def test_a_refused_sender_of_one_language_stops_no_other(
     assert len(sinks[0].mails) == 4
 
 
-@pytest.mark.parametrize("how", ["refused", "554 at the greeting", "a hang-up at MAIL"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "refused",
+        "554 at the greeting",
+        "close",
+        "421 going down",
+        "451 4.3.0 Temporary lookup failure",
+        "452 Insufficient system storage",
+        "530 5.7.0 Authentication required",
+    ],
+)
 def test_an_outage_is_one_for_the_senders_of_all_languages(
     sinks: tuple[Sink, Sink], clock: list[float], settings, monkeypatch, how: str
 ) -> None:
@@ -86,7 +97,7 @@ def test_an_outage_is_one_for_the_senders_of_all_languages(
     if how == "refused":
         first.close()
     else:
-        first.script |= {"CONNECT": ["554 no service"]} if "greeting" in how else {"MAIL": ["close"]}
+        first.script |= {"CONNECT": ["554 no service"]} if "greeting" in how else {"MAIL": [how]}
     for _ in range(5):
         make_delivery(make_captcha(accepted=False), language="de")
     deliver()
