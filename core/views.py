@@ -47,6 +47,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "site_url": settings.SITE_URL,
         "signup_open": settings.SIGNUP_OPEN,
         "demo": settings.DEMO,
+        "operator_languages": [each for each in settings.LANGUAGES if each[0] in settings.OPERATOR_LANGUAGES],
     }
 
 

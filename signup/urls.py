@@ -1,4 +1,3 @@
-from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from . import views
@@ -17,7 +16,7 @@ urlpatterns = [
     path("signup/mute/<str:token>/", views.mute, name="signup_mute"),
     path("api/", include("signup.api.urls")),
     path("login/", accounts.Login.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("logout/", accounts.Logout.as_view(), name="logout"),
     path("account/", accounts.account, name="account"),
     path("account/delete/", accounts.delete, name="account_delete"),
     path("password-change/", accounts.PasswordChange.as_view(), name="password_change"),

@@ -65,6 +65,13 @@ class Login(FormPage, auth.LoginView):
         return Visitor(self.request).remember(super().form_valid(form), form.get_user())
 
 
+class Logout(auth.LogoutView):
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Drop messages that no page has shown: "You're signed in" would be shown to a visitor who is not."""
+        list(messages.get_messages(request))
+        return super().post(request, *args, **kwargs)
+
+
 @limits.sign_ins_counted  # before the admin reads the form
 def admin_login(request: HttpRequest) -> HttpResponse:
     """The admin's own page. It remembers the browser too, so that strangers can't lock an operator out."""

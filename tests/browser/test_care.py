@@ -168,6 +168,17 @@ def test_a_mail_that_bounces_later_is_told(open_page: OpenPage, demo_data: Path)
     expect(page.get_by_label("New email address")).to_be_visible()
 
 
+def test_a_code_that_expires_while_its_page_waits_is_told(open_page: OpenPage, demo_data: Path) -> None:
+    """The mail has no news then."""
+    page = open_page()
+    ask(page, "expiring@example.com")
+    read_code(page, "expiring@example.com")
+    soon = "UPDATE verification_captchamodel SET expires_at = strftime('%Y-%m-%d %H:%M:%f', 'now', '+2 seconds') "
+    change_row(demo_data, soon + "WHERE address = ?", "expiring@example.com")
+    page.reload()
+    expect(page.get_by_text("That code has expired. Get a new code")).to_be_visible(timeout=20_000)
+
+
 def test_a_bounce_takes_no_address_away_that_is_being_typed(open_page: OpenPage, demo_data: Path) -> None:
     """The page says it, no longer that the mail was sent, and stays."""
     page = open_page()

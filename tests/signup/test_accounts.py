@@ -22,6 +22,7 @@ from signup.accounts import services
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_pending, make_user, text_of
 from tests.servers import Postgres, System
+from tests.steps import ask, verify
 from worker import messages
 from worker.models import Delivery
 
@@ -95,6 +96,13 @@ def test_signing_out_is_a_post(client: Client) -> None:
     assert client.get("/logout/").status_code == 405
     client.post("/logout/")
     assert client.get("/account/").headers["Location"] == "/login/?next=/account/"
+
+
+def test_no_page_says_signed_in_to_whoever_signed_out(client: Client) -> None:
+    """The message of a sign-up whose next page shows none waits in a cookie."""
+    verify(client, ask(client))
+    client.post("/logout/")
+    assert "You're signed in" not in text_of(client.get("/login/"))
 
 
 def test_changing_the_password(client: Client) -> None:

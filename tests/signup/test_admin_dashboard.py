@@ -70,6 +70,11 @@ def test_it_speaks_the_operators_language(admin: Client, language: str, words: s
     assert 'href="/admin/dashboard/"' in text_of(admin.get("/admin/", headers={"accept-language": language}))
 
 
+def test_the_admin_offers_only_the_languages_that_it_speaks(admin: Client) -> None:
+    offered = re.findall(r'<button[^>]* lang="([\w-]+)"', text_of(admin.get("/admin/")))
+    assert sorted(offered) == ["en", "zh-hans", "zh-hant"]
+
+
 def test_the_dashboard_needs_the_permission_to_view_both_logs(client: Client) -> None:
     """Strangers sign in first; staff with fewer permissions are refused, and see no link."""
     assert client.get("/admin/dashboard/").status_code == 302

@@ -66,7 +66,9 @@ def test_the_second_press_mutes_and_the_page_offers_to_undo(client: Client) -> N
     assert confirm(client, link(sign_up)).headers["Location"] == link(sign_up)
     assert "Sign-up email is stopped" in text_of(client.get(link(sign_up)))
     assert confirm(client, link(sign_up), undo="1").headers["Location"] == link(sign_up)
-    assert "Undone" in text_of(client.get(link(sign_up)))
+    undone = text_of(client.get(link(sign_up)))
+    assert "Undone" in undone
+    assert '<a href="/">Go to the start page</a>' in undone
     assert not Suppression.objects.exists()
 
 

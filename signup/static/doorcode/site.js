@@ -145,13 +145,15 @@ if (delivery) {
   // Not what the server shows again, nor what a password manager fills into a field that nobody sees.
   const isTyping = () => [...all("main input:not([type=hidden])")]
     .some((input) => input.value !== input.defaultValue && !input.closest("details:not([open])"));
-  let waiting;
+  // When the code expires: its mail has no news then. Never again once that is said.
+  const endOf = (part) => performance.now() + (part?.dataset.left * 1000 || Infinity);
+  let waiting, end = endOf(delivery);
   const look = async () => {
     clearTimeout(waiting);
     if (document.hidden) return;
     try {
       const { state, reason = "" } = await (await fetch(delivery.dataset.status)).json();
-      if (state && (state !== delivery.dataset.state || reason !== delivery.dataset.reason)) {
+      if (state && (state !== delivery.dataset.state || reason !== delivery.dataset.reason || performance.now() > end)) {
         const answer = await fetch(delivery.dataset.page);
         if (!answer.ok) throw answer;
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -162,6 +164,7 @@ if (delivery) {
           old.innerHTML = now.querySelector(`[data-news=${old.dataset.news}]`)?.innerHTML ?? "";
         }
         Object.assign(delivery.dataset, { state, reason });
+        end = endOf(now);
       }
       if (state === "unknown") return;
     } catch {
