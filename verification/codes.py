@@ -60,8 +60,7 @@ def current_key_id() -> str:
 
 def key_of(sign_up: CaptchaModel) -> str | None:
     """The key that made the code of a row; None once it has left the settings."""
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return next((key for key in keys if key_id(key) == sign_up.key_id), None)
+    return next((key for key in _keys() if key_id(key) == sign_up.key_id), None)
 
 
 def handle_for(*seeds: str) -> str:
@@ -76,10 +75,10 @@ def code_of(sign_up: CaptchaModel) -> str | None:
     return key and derive_code(key=key, nonce=nonce, address=address, generation=generation, length=length)
 
 
-def proof_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str | None:
-    """Return the proof of a generation, by default the row's current one; None once its key has left."""
-    key, generation = key_of(sign_up), generation or sign_up.generation
-    return key and derive_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=generation)
+def proof_of(sign_up: CaptchaModel) -> str | None:
+    """Return the proof of a row's current generation; None once its key has left."""
+    key = key_of(sign_up)
+    return key and derive_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=sign_up.generation)
 
 
 def reference_of(sign_up: CaptchaModel, *, generation: int | None = None) -> str:
@@ -102,12 +101,14 @@ def link_token(sign_up: CaptchaModel) -> str | None:
 
 
 def is_proof(sign_up: CaptchaModel, proof: str) -> bool:
-    """Whether a mail of this request, of the current generation or an earlier one, had a link with this proof."""
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]  # an earlier one may be from before a rotation
+    """
+    Whether a mail of this request, of the current generation or an earlier one, had a link with this proof. An earlier
+    one may be from before a rotation of the key.
+    """
     generations = range(1, sign_up.generation + 1)
     return any(
         same(derive_proof(key=key, handle=sign_up.handle, nonce=sign_up.nonce, generation=each), proof)
-        for key, each in itertools.product(keys, generations)
+        for key, each in itertools.product(_keys(), generations)
     )
 
 
@@ -132,6 +133,10 @@ def normalize(typed: str) -> str | None:
     if not digits.isdecimal() or len({ord(digit) - unicodedata.decimal(digit) for digit in digits}) > 1:
         return None
     return "".join(str(unicodedata.decimal(digit)) for digit in digits)
+
+
+def _keys() -> list[str]:
+    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
 
 
 def _mac(key: str, purpose: str, message: str) -> bytes:

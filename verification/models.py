@@ -14,12 +14,10 @@ from django.utils.translation import gettext_lazy as _
 
 from core import clock, email_addresses
 
-HANDLE = "[A-Za-z0-9_-]{24}"  # a handle, as a regular expression
-
 
 def is_handle(text: str) -> bool:
     """Whether a text has the form of a handle. PostgreSQL raises at other texts, such as one with a NUL."""
-    return bool(re.fullmatch(HANDLE, text))
+    return bool(re.fullmatch("[A-Za-z0-9_-]{24}", text))
 
 
 def live() -> Q:
