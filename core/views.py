@@ -62,7 +62,7 @@ def error_page(request: HttpRequest, status: int, texts: tuple[Any, Any] | None 
         if request.path.startswith(prefix):
             return view(request, status)
     title, text = texts or _TEXTS[status]
-    context = {"title": title, "text": text, "can_sign_in": status == 403 and texts is None}
+    context = {"title": title, "text": text, "status": status, "can_sign_in": status == 403 and texts is None}
     return render(request, "error.html", context, status=status)
 
 

@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from django.conf import settings
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext, pgettext_lazy
 
 from core import clock, languages
 from verification import codes, guess_limits
@@ -13,6 +14,16 @@ from verification.states import State, resend_wait, state_of
 from worker.models import Delivery
 
 from . import error_messages, mail_providers
+
+_GET_A_NEW_CODE = pgettext_lazy("button", "Get a new code")
+_TITLES = {
+    "enter": _("Enter the code"),
+    "link": _("Open the link in the email to continue"),
+    "expired": _GET_A_NEW_CODE,
+    "exhausted": _GET_A_NEW_CODE,
+    "failed": _("Email not delivered"),
+    "limited": _("Email delayed"),
+}
 
 
 def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> dict[str, Any]:
@@ -38,8 +49,8 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     """
     The template context of a request's page, the same for a decoy. A visitor who has `proven` it needs no code.
 
-    `stage` says what the page is about: "enter" the code; "link", as only that still proves; "expired" and "exhausted"
-    codes; "failed" (or bounced) and "limited" mails that brought no code.
+    `stage` says what the page, with its `title`, is about: "enter" the code; "link", as only that still proves;
+    "expired" and "exhausted" codes; "failed" (or bounced) and "limited" mails that brought no code.
     """
     delivery, state, now = _latest_mail(sign_up), state_of(sign_up), clock.now()
     ago = max(0, int((now - (delivery.sent_at or now)).total_seconds()))
@@ -59,6 +70,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     return {
         "sign_up": sign_up,
         "stage": stage,
+        "title": _TITLES[stage],
         "delivery": delivery_state(sign_up, delivery),
         "leaves_in": delivery.leaves_at and math.ceil((delivery.leaves_at - now).total_seconds() / 60),  # minutes
         "sent_ago": ago,

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from knox.models import AuthToken
 
@@ -32,8 +32,10 @@ purges = Counter("doorcode_purges", "Purges that deleted all that is outdated")
 def purge(*, dry_run: bool = False) -> Iterator[tuple[str, int]]:
     """
     Delete, kind by kind, and yield (kind, rows); with `dry_run` only count. Any number of purges may run at once: each
-    skips the rows that another has locked. Raises the DatabaseError of a kind that can't be deleted after all others.
+    skips the rows that another has locked. Raises the DatabaseError of a kind that can't be deleted after all others,
+    and OperationalError at once if the database is down.
     """
+    connection.ensure_connection()
     failed: DatabaseError | None = None
     for kind, rows in outdated().items():
         try:

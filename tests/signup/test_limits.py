@@ -95,6 +95,14 @@ def test_wrong_passwords_of_one_account_from_one_network(client: Client) -> None
     assert sign_in(client, network="5.6.7.8").status_code == 302
 
 
+def test_the_page_of_a_sign_in_that_is_locked_leads_to_the_reset(client: Client, settings) -> None:
+    """Others' guesses may have locked it. Pages of other limits say nothing of passwords."""
+    settings.LIMIT_REQUESTS_NETWORK = [(0, 60)]
+    fail(5, network="1.2.3.4")
+    assert reverse("password_reset") in sign_in(client).content.decode()
+    assert reverse("password_reset") not in client.post("/signup/", {"email": ALICE}).content.decode()
+
+
 def test_an_unknown_account_is_limited_alike(client: Client) -> None:
     """The limit does not show which accounts exist."""
     answers = [sign_in(client, "nobody", "wrong").status_code for _ in range(7)]

@@ -199,6 +199,19 @@ def test_a_kind_that_can_not_be_deleted_keeps_no_other(frozen_clock: FrozenClock
     assert ("doorcode_purges", "") not in counters._gathered
 
 
+def test_a_purge_without_a_database_ends_at_once(monkeypatch) -> None:
+    """Not after the connection's timeout for each kind of rows."""
+
+    class Down:
+        def ensure_connection(self) -> None:
+            raise OperationalError("connection timeout expired")
+
+    monkeypatch.setattr(retention, "connection", Down())
+    monkeypatch.setattr(retention, "_delete", lambda rows: pytest.fail("it asks again"))
+    with pytest.raises(OperationalError, match="expired"):
+        run()
+
+
 def test_a_purge_is_counted_at_its_end(monkeypatch) -> None:
     """An alert misses it. One that fails, and a dry run, are none."""
     purge_of_all = retention._delete
