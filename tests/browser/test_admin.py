@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from core import clock
 from signup.models import User
-from tests.browser.conftest import PATIENCE, SHOTS
+from tests.browser.conftest import PATIENCE, SHOTS, violations
 from tests.browser.test_screens import RULES_OF_MAILS, THEMES
 from tests.factories import make_muted, make_user
 from verification.models import CaptchaModel, SiteGuesses
@@ -139,8 +138,7 @@ def test_the_dashboard_is_accessible_and_fits(open_admin: Open, language: str) -
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             look(page, f"dashboard.{language}.{theme}.{width}")
-        result = Axe().run(page, context="#content", options=RULES_OF_MAILS)
-        assert result.violations_count == 0, result.generate_report()
+        assert violations(page, RULES_OF_MAILS, context="#content") == []
     page.locator("details").evaluate_all("all => all.forEach(each => each.open = true)")
     assert page.locator("details table").first.locator("tbody tr").count() == 24
 
@@ -155,15 +153,13 @@ def test_the_pages_of_the_admin_are_accessible(open_admin: Open, theme: str) -> 
     for path in all_paths().values():
         page.goto(path)
         page.locator(".languages summary").click()
-        result = Axe().run(page, context=theirs, options=RULES_OF_MAILS)
-        assert result.violations_count == 0, result.generate_report()
+        assert violations(page, RULES_OF_MAILS, context=theirs) == []
     page.goto(f"{MAILS}?state__exact=failed")
     page.locator("#action-toggle").check()
     page.locator("select[name=action]").select_option("send_again")
     page.locator(".actions button").click()
     page.wait_for_selector("[name=confirmed]", state="attached")
-    result = Axe().run(page, options=RULES_OF_MAILS)
-    assert result.violations_count == 0, result.generate_report()
+    assert violations(page, RULES_OF_MAILS) == []
 
 
 @pytest.mark.parametrize("path", [MAILS, SIGNUPS])
