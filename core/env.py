@@ -291,7 +291,7 @@ class Env(environ.Env):  # type: ignore[misc]
         if unknown := [code for code in by_code if code and code not in LANG_INFO]:
             names = ", ".join(unknown)
             raise ImproperlyConfigured(f"{var} names no language: {names} / {var} 中没有这种语言：{names}")
-        return by_code
+        return {_itself(code): text for code, text in by_code.items()}
 
     def senders(self, var: str, *, names: Mapping[str, str], host: str) -> dict[str, str]:
         """
@@ -381,3 +381,9 @@ def _secrets_in_files() -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise ImproperlyConfigured(f"{name}_FILE can't be read / 无法读取 {name}_FILE：{error}") from error
     return found
+
+
+def _itself(code: str) -> str:
+    """The language that Django uses for a code that it knows only as a browser's, as zh-hans for zh-cn."""
+    info = LANG_INFO.get(code, {})
+    return code if "name_local" in info else str(info.get("fallback", [code])[0])

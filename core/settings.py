@@ -28,6 +28,9 @@ SECRET_KEY = env.secret_key("SECRET_KEY", debug=DEBUG)
 SECRET_KEY_FALLBACKS = env.former_keys("SECRET_KEY_FALLBACKS", debug=DEBUG)
 
 # --- The site ---------------------------------------------------------------------------------------------------------
+_locale = BASE_DIR / "locale"
+_known = languages.read(_locale / "languages.toml")
+LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in _known.items()})  # before texts by language
 SITE_URL = env.site_url("SITE_URL", default="http://127.0.0.1:8000")
 SITE_NAMES = env.by_language("SITE_NAME", default="Doorcode")
 SITE_NAME = next(iter(SITE_NAMES.values()))  # in languages that have none of their own
@@ -292,12 +295,9 @@ CORS_EXPOSE_HEADERS = ["Retry-After"]
 
 # --- Languages --------------------------------------------------------------------------------------------------------
 # The first path that has a text wins: the site's own catalogues, then ours for visitors, then ours for operators.
-_locale = BASE_DIR / "locale"
 _site_locale = [_brand / "locale"] if _brand and (_brand / "locale").is_dir() else []
 LOCALE_PATHS = [*_site_locale, _locale, _locale / "operators"]
 OPERATOR_LANGUAGES = [to_language(path.parent.name) for path in _locale.glob("operators/*/LC_MESSAGES")]
-_known = languages.read(_locale / "languages.toml")
-LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in _known.items()})
 _all_offered = [code for code, info in _known.items() if not info["draft"]]
 _offered = list(dict.fromkeys(map(to_language, env.names("LANGUAGES")))) or _all_offered
 _catalogues = {to_language(path.parent.name) for root in LOCALE_PATHS for path in root.glob("*/LC_MESSAGES")}
@@ -379,6 +379,7 @@ LOGGING: dict[str, Any] = {
         "django.template": {"level": "INFO"},
         "botocore": {"level": "INFO"},
         "django.request": {"level": "ERROR"},  # the response is in the line of the request
+        "gunicorn.http.wsgi": {"level": "ERROR"},  # it warns of each HEAD: Django leaves the body to the server
     },
 }
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = 10  # DEBUG: a line for each task

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 
-from core import clock
+from core import clock, email_addresses
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import AlreadyRedeemed, CodeTooShort, HandleLost, ResendTooSoon, SignUpError
@@ -99,7 +99,7 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> Resent
     renewed = verification.renew(sign_up=locked, decoy=decoy, in_flight=in_flight)
     if renewed or locked.decoy != was_decoy:  # the mail that waits has another code, or says that there is an account
         outbox.supersede(deliveries=waiting)
-    elif waiting:
+    elif waiting and waiting[-1] == Delivery.objects.latest_about(locked):
         outbox.keep_waiting(delivery=waiting[-1], language=language)
         return Resent(is_new_code=False, waiting=waiting[-1])
     _post(locked, language, network)
@@ -126,7 +126,7 @@ def _lengthen(sign_up: CaptchaModel) -> None:
     """
     locked = CaptchaModel.objects.lock(sign_up)
     if locked and verification.lengthen(sign_up=locked):
-        list(User.objects.select_for_update(no_key=True).filter(email=locked.address))  # one at a time per address
+        Delivery.objects.lock_names([email_addresses.mailbox(locked.address)])  # one at a time per mailbox
         last = Delivery.objects.latest_about(locked)
         language, network = (last.language, last.network) if last else ("", "")
         is_first = not Delivery.objects.beside_limit(address=locked.address).exists()

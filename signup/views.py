@@ -127,6 +127,8 @@ def resend(request: HttpRequest) -> HttpResponse:
         return visitor.keep(_see_other("signup_verify"), sign_up)
     # Another browser has proven it, or a link brought it: whoever began it could use up its next code's tries.
     if not sign_up.is_finished and (sign_up.proven_at or not held.own):
+        if not settings.SIGNUP_OPEN:
+            return render(request, "signup/closed.html", status=403)
         once = visitor.handle_for(held.handle, sign_up.address)
         return _request_code(request, visitor, sign_up.address, once=once, next_page=held.next)
     try:

@@ -1,5 +1,6 @@
 """The outbox, and the tables beside it. A row is the truth about one mail; the broker only wakes the workers."""
 
+import random
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -77,7 +78,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def supersede(self) -> int:
         """Take mails out of the outbox that are of no use any more; return their number."""
-        return self.update(state=Delivery.State.EXPIRED, last_reply=Delivery.Reason.SUPERSEDED)
+        return self.end_lease(Delivery.State.EXPIRED, last_reply=Delivery.Reason.SUPERSEDED)
 
     def lock_available(self) -> Self:
         """Lock what is read until the transaction ends, and pass over what others hold. (SQLite locks as a whole.)"""
@@ -92,7 +93,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             with connection.cursor() as cursor:
                 # When mails pile up, the planner still expects a handful: for these it would collect and sort all rows.
                 cursor.execute("SET LOCAL enable_bitmapscan = off")
-        half = (limit + 1) // 2
+        half = (limit + 1) // 2 if limit > 1 else random.getrandbits(1)  # of one place: by chance
         rows = list(self.lock_available().order_by("-next_attempt_at")[:half])
         if len(rows) == half < limit:
             others = self.lock_available().exclude(pk__in=[row.pk for row in rows])

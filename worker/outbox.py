@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from core import clock, email_addresses, languages
@@ -99,8 +99,12 @@ def is_in_hand(delivery: Delivery) -> bool:
 
 
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
-    """Take locked mails of a replaced code out of the outbox, but for those that a worker has."""
-    Delivery.objects.filter(pk__in=[each.pk for each in deliveries], state=State.PENDING).supersede()
+    """
+    Take locked mails of a replaced code out of the outbox, but for those that a worker has. One after whose final dot
+    the server fell silent is nobody's: left there, it would count as the mail that waits, for up to an hour.
+    """
+    unheld = Q(state=State.PENDING) | Q(state=State.SENDING, lease_token="")
+    Delivery.objects.filter(unheld, pk__in=[each.pk for each in deliveries]).supersede()
 
 
 def keep_waiting(*, delivery: Delivery, language: str) -> None:

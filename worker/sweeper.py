@@ -18,6 +18,7 @@ from core.observability.logs import errors_outlived
 
 from . import mail_limits, mailers, notify, outbox, sending
 from .models import Delivery, Heartbeat
+from .smtp import DEADLINE
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,6 @@ class Sweeper(threading.Thread):
         connection.close()
 
     def stop(self) -> None:
-        """End after the sweep under way, at most about 10 s later."""
+        """End after the sweep under way: it may be sending, and a mail that is cut off might be repeated."""
         self._stop_now.set()
-        self.join(timeout=10)
+        self.join(timeout=sending.HOLD + DEADLINE)

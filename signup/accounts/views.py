@@ -110,6 +110,12 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
         """Whether the account works, once the password is saved: an operator may have disabled it meanwhile."""
         return bool(User.objects.filter(pk=self.user.pk, is_active=True).exists())
 
+    def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
+        """400 if the link ended before the form was sent: no password manager may keep that password."""
+        if self.request.method == "POST" and not self.validlink:
+            kwargs["status"] = 400
+        return super().render_to_response(context, **kwargs)
+
     def get_success_url(self) -> str:
         return resolve_url(settings.LOGIN_REDIRECT_URL if self.post_reset_login else "login")
 

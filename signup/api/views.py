@@ -308,7 +308,8 @@ class Schema(OpenCall):
     """OpenAPI 3.1 as JSON, its descriptions in the caller's language."""
 
     def get(self, request: Request) -> Response:
-        return Response(schema.document(languages.for_operators(languages.active())))
+        translation.activate(languages.for_operators(languages.active()))
+        return Response(schema.document(languages.active()))
 
 
 @csrf_exempt  # so that a POST is a 405, too

@@ -17,7 +17,7 @@ DATA = Path(__file__).resolve().parent.parent.parent / ".demo"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo")
-    parser.add_argument("--port", type=int, choices=range(1, 65_536), metavar="PORT", default=8000)
+    parser.add_argument("--port", type=_port, metavar="PORT", default=8000)
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("DEMO_DATA") or DATA, help="where database and inbox are kept"
     )
@@ -25,20 +25,21 @@ def main() -> int:
     port, data, mail_port = options.port, options.data.resolve(), _free_port()
     data.mkdir(parents=True, exist_ok=True)
     redis, redis_url = _start_redis(data)
-    os.environ.update(
-        {
-            "DJANGO_SETTINGS_MODULE": "core.settings",
-            "DEBUG": "true",
-            "DEMO": "true",
-            "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
-            "SITE_URL": f"http://127.0.0.1:{port}",
-            "DEMO_DATA": str(data),
-            "DATABASE_URL": f"sqlite:///{data / 'doorcode.sqlite3'}",
-            "REDIS_URL": redis_url,
-            "CELERY_BROKER_URL": redis_url,
-            "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
-        }
-    )
+    chosen = {
+        "DJANGO_SETTINGS_MODULE": "core.settings",
+        "DEBUG": "true",
+        "DEMO": "true",
+        "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
+        "SITE_URL": f"http://127.0.0.1:{port}",
+        "DEMO_DATA": str(data),
+        "DATABASE_URL": f"sqlite:///{data / 'doorcode.sqlite3'}",
+        "REDIS_URL": redis_url,
+        "CELERY_BROKER_URL": redis_url,
+        "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
+    }
+    os.environ.update(chosen)
+    for name in chosen:
+        os.environ.pop(f"{name}_FILE", None)  # a deployment's, which would take precedence
     import django
 
     django.setup()
@@ -68,6 +69,12 @@ def _start_redis(data: Path) -> tuple["subprocess.Popen[bytes] | None", str]:
         time.sleep(0.05)
     process.terminate()
     return None, "memory://"
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65_536):
+        raise argparse.ArgumentTypeError("give a number from 1 to 65535")
+    return int(text)
 
 
 def _free_port() -> int:

@@ -12,10 +12,12 @@ from unittest.mock import patch
 
 import pytest
 from django.conf import global_settings
+from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from core import languages
 from tests.attacks.conftest import DEFAULTS
 from tests.servers import ENVIRONMENT, ROOT
 from worker import sending, smtp
@@ -188,6 +190,17 @@ def test_options_of_the_database_url_are_kept() -> None:
     url = "postgres://u:p@db.example.com/d?sslmode=verify-full"
     options = load("DATABASES", **GOOD, DATABASE_URL=url)[0]["default"]["OPTIONS"]
     assert (options["sslmode"], options["pool"]["timeout"]) == ("verify-full", 5)
+
+
+def test_names_by_language_are_those_of_its_pages() -> None:
+    """Browsers' codes too, as zh-CN, and a language that only this project knows."""
+    known = languages.read(ROOT / "locale/languages.toml") | {
+        "yue": {"name_local": "粵語", "bidi": False, "draft": True}
+    }
+    texts = {"en": "School", "zh-CN": "学校", "zh_TW": "學校", "yue": "書院"}
+    with patch.dict(LANG_INFO), patch("core.languages.read", lambda path: known):
+        (names,) = load("SITE_NAMES", **GOOD, SITE_NAME=json.dumps(texts))
+    assert names == {"en": "School", "zh-hans": "学校", "zh-hant": "學校", "yue": "書院"}
 
 
 def test_the_sender_has_a_proper_name_and_domain() -> None:

@@ -106,6 +106,18 @@ def test_a_sweep_command_that_was_stopped_is_not_taken_for_a_live_one(system: Sy
     assert system.rows(beats) == []
 
 
+def test_a_sweep_command_that_is_stopped_ends_after_the_mail_in_hand(system: System, redis: Redis, sink: Sink) -> None:
+    """Cut off behind the final dot, that mail would be sent again."""
+    redis.stop()
+    sink.script = {"DOT": ["late 250 taken"]}
+    sign_up(system, "alice@example.com")
+    with system.start("sweep", "manage.py", "sweep") as sweep:
+        wait_until(lambda: sink.mails, "a mail on its way")
+        sweep.send_signal(signal.SIGTERM)
+        assert sweep.wait(timeout=30) == 0
+    assert system.rows("SELECT state FROM worker_delivery") == [("sent",)]
+
+
 def test_two_workers_and_two_sweepers_send_once(system: System, sink: Sink) -> None:
     """In either order."""
     with system.worker("one", *WORKER), system.worker("two", *WORKER), system.start("sweep", "manage.py", "sweep"):

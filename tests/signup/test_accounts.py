@@ -233,6 +233,14 @@ def test_the_link_of_a_reset_works_for_an_hour() -> None:
         assert "This link doesn't work any more" in text_of(Client().get(link))
 
 
+def test_a_form_whose_link_has_ended_is_no_success(client: Client) -> None:
+    """A password manager would keep the password."""
+    form = reset_form(client, make_user())
+    assert Client().post(form, {"password": NEW}).status_code == 400
+    client.post(form, {"password": NEW})
+    assert client.post(form, {"password": f"{NEW} 2"}).status_code == 400
+
+
 @pytest.mark.parametrize("before", ["nobody", "the owner", "somebody else"])
 def test_a_reset_signs_the_owner_in(client: Client, before: str) -> None:
     """With a new session, whoever was signed in here; the account's sessions elsewhere end."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from signup.demo.__main__ import main
 from tests.servers import ENVIRONMENT, ROOT, Visitor, free_port, listens, wait_until
 
 
@@ -20,6 +21,7 @@ from tests.servers import ENVIRONMENT, ROOT, Visitor, free_port, listens, wait_u
 def demo(data: Path, port: int, *, path: str, lang: str = "en_US.UTF-8") -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "signup.demo", "--port", str(port)]
     environment = {**ENVIRONMENT, "PATH": path, "LANG": lang, "DEMO_DATA": str(data)}
+    environment["DATABASE_URL_FILE"] = "/nowhere"  # as in a deployment's shell
     running = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -47,6 +49,15 @@ def read_code(visitor: Visitor, address: str) -> str:
         return found and found[1]
 
     return wait_until(find, f"a code for {address}")
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "abc", ""])
+def test_a_port_that_is_none_is_refused(capsys, monkeypatch, port: str) -> None:
+    """In one line."""
+    monkeypatch.setattr(sys, "argv", ["demo", f"--port={port}"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.endswith("argument --port: give a number from 1 to 65535\n")
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,21 @@ def test_a_mail_in_its_backoff_goes_on_waiting(
     assert outbox.claim(limit=1) == []
 
 
+def test_silence_about_a_former_code_delays_no_mail_of_the_present_one(frozen_clocks: FrozenClock) -> None:
+    """After silence behind the dot twice, that mail rests for an hour; once another code replaced its own it is over."""
+    sign_up = ask()
+    for _ in range(2):
+        deliver(Reply(Outcome.UNKNOWN, "timed out"))
+        frozen_clocks.move(seconds=61)
+        outbox.take_back()
+    frozen_clocks.move(minutes=31)
+    assert services.resend(sign_up=sign_up, language="en").is_new_code
+    deliver()
+    frozen_clocks.move(seconds=60)
+    assert services.resend(sign_up=sign_up, language="en") == (False, None)
+    assert [each.generation for each in outbox.claim(limit=9)] == [2]
+
+
 def test_a_proof_stays_when_its_visitor_asks_again() -> None:
     """The address is confirmed: nothing is mailed."""
     sign_up = proven()

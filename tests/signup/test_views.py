@@ -402,6 +402,17 @@ def test_closed_sign_up_says_so_and_makes_nothing(client: Client, settings) -> N
     assert "No account yet?" not in text_of(client.get("/login/"))
 
 
+def test_closed_sign_up_sends_again_what_was_begun_and_begins_nothing(client: Client, settings) -> None:
+    """Where another browser has proven the address, this one would begin another request."""
+    client.post("/signup/", {"email": ALICE})
+    settings.SIGNUP_OPEN, settings.RESEND_COOLDOWN = False, 0
+    assert client.post("/signup/resend/", {"email": ALICE}).status_code == 303
+    sign_up = CaptchaModel.objects.get()
+    verification.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
+    assert client.post("/signup/resend/", {"email": ALICE}).status_code == 403
+    assert CaptchaModel.objects.count() == 1
+
+
 def test_a_form_sent_twice_makes_one_request(client: Client) -> None:
     """The same page, browser and address; any other makes a request of its own."""
     client.get("/signup/")

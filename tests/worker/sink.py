@@ -15,7 +15,8 @@ class Sink:
     """
     A server on 127.0.0.1 whose answers are `script`: verb -> answers in turn, the last one for ever.
 
-    Verbs: CONNECT, EHLO, MAIL, RCPT, DATA, DOT, RSET, NOOP. The answer "hang" stays silent, "close" hangs up.
+    Verbs: CONNECT, EHLO, MAIL, RCPT, DATA, DOT, RSET, NOOP. The answer "hang" stays silent, "close" hangs up, "late 250 …"
+    comes after a second and a half.
     """
 
     GOOD = {"CONNECT": "220 sink", "DATA": "354 go on", "DOT": "250 taken"}
@@ -97,6 +98,9 @@ class Sink:
         if answer == "hang":
             connection.recv(1)
             return None
+        if answer.startswith("late "):
+            time.sleep(1.5)
+            answer = answer.removeprefix("late ")
         while answer == "trickle":
             connection.sendall(b"250-x\r\n")
             time.sleep(0.05)

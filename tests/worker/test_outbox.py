@@ -84,6 +84,17 @@ def test_a_claim_takes_the_newest_and_the_oldest() -> None:
     assert {each.pk for each in outbox.claim(limit=5)} == set(middle[1:-2])
 
 
+def test_claims_of_one_take_the_oldest_too() -> None:
+    """As where a send takes over half a second: each of the two is chosen half of the time."""
+    oldest = make_delivery()
+    Delivery.objects.update(next_attempt_at=Now() - timedelta(hours=1))
+    claimed: list[int] = []
+    while oldest.pk not in claimed and len(claimed) < 60:
+        make_delivery()
+        claimed += [each.pk for each in outbox.claim(limit=1)]
+    assert oldest.pk in claimed
+
+
 def test_a_claim_of_mails_about_accounts_notifies_of_the_others(
     django_capture_on_commit_callbacks, notified: list[int]
 ) -> None:

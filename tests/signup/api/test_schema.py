@@ -68,6 +68,8 @@ def test_the_schema_is_openapi_3_1_in_the_callers_language(api: Api) -> None:
     assert set(english.json()["paths"]) == set(chinese.json()["paths"])
     assert chinese.json()["paths"]["/api/login/"]["post"]["summary"] == "登录"
     assert "Accept-Language" in chinese["Vary"]
+    german = api.get("/api/schema/", **{"accept-language": "de"})  # which operators' texts are not translated into
+    assert (german["Content-Language"], german.json()) == ("en", english.json())
 
 
 def test_the_schema_has_every_call_of_the_contract() -> None:

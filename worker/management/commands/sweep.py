@@ -1,5 +1,5 @@
 import signal
-import time
+import threading
 from argparse import ArgumentParser
 from contextlib import suppress
 from typing import Any
@@ -15,6 +15,10 @@ from worker import mail_limits, sweeper
 class Command(base.Command):
     help = gettext_lazy("Notify the workers of mails that wait, and send them if no worker listens")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._stop = threading.Event()
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
 
@@ -28,16 +32,23 @@ class Command(base.Command):
             sweeper.stop_beating()
 
     def _sweep_until_stopped(self, options: dict[str, Any]) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as by Ctrl-C
+        """Ctrl-C and SIGTERM end it after the mails in hand, of which one might be repeated; a second one at once."""
+
+        def stop(number: int, frame: Any) -> None:
+            signal.signal(number, signal.default_int_handler)
+            self._stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
         with suppress(KeyboardInterrupt):
-            while True:
+            while not self._stop.is_set():
                 with errors_outlived(sweeper.logger, "the sweep failed"):
                     self._sweep(options)
-                time.sleep(sweeper.INTERVAL)
+                self._stop.wait(sweeper.INTERVAL)
 
     def _sweep(self, options: dict[str, Any]) -> None:
         found = mail_limits.claimable().count()
-        while sweeper.sweep():
+        while sweeper.sweep() and not self._stop.is_set():
             sweeper.beat()
         sweeper.beat()
         if found or options["once"]:
