@@ -23,7 +23,6 @@ from verification.models import CaptchaModel
 from . import outbox
 from .models import Delivery
 
-PARTS = ("subject.txt", "body.txt", "body.html")
 LINE = 76  # characters: the longest line of a header that holds encoded words (RFC 2047 §2)
 PLAIN = 60  # characters of a subject or name that need no encoding: with the header's name they fit into a line
 TEST = "test"  # the doctor's mail, which no delivery in the database has
@@ -92,7 +91,9 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
             "language": language,
             **_contexts[delivery.kind](delivery),
         }
-        subject, text, html = (_render(f"mail/{delivery.kind}/{part}", context) for part in PARTS)
+        folder = f"mail/{delivery.kind}"
+        subject, text = (_render(f"{folder}/{part}", context) for part in ("subject.txt", "body.txt"))
+        html = _render(f"{folder}/body.html", context | {"subject": subject})  # mail programs preview it
     reply_to = languages.reply_to(code)
     message = SevenBitMessage(
         subject=" ".join(subject.split()),
