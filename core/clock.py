@@ -3,6 +3,7 @@ The one clock of domain code, so that a test can freeze it. It follows the datab
 writes means the same on another whose own clock is wrong.
 """
 
+import math
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,11 @@ def follow(theirs: datetime, *, before: datetime, after: datetime) -> None:
     least, most = theirs - after - CLOSE, theirs - before + CLOSE
     fits = (each for each in (_ahead, timedelta(0)) if least <= each <= most)
     _ahead = next(fits, (least + most) / 2)
+
+
+def minutes(seconds: float) -> int:
+    """Return seconds as the minutes that pages and mails show: rounded up."""
+    return math.ceil(seconds / 60)
 
 
 def whole_seconds(time: datetime) -> str:

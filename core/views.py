@@ -14,7 +14,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from . import brand, languages
+from . import brand, clock, languages
 from .health import checks, registry
 from .observability import metrics
 
@@ -93,8 +93,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def slow_down(retry_after: int) -> str:
-    """The text of a limit for people: seconds become minutes, rounded up."""
-    minutes = -(-retry_after // 60)
+    """The text of a limit for people, in minutes."""
+    minutes = clock.minutes(retry_after)
     return ngettext(
         "Too many requests. Try again in %(n)d minute", "Too many requests. Try again in %(n)d minutes", minutes
     ) % {"n": minutes}

@@ -1,6 +1,5 @@
 """The messages of refusals by the services: the same in forms, pages and API."""
 
-import math
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -44,7 +43,7 @@ def resent(result: Resent) -> str:
     if result.waiting is None:
         return _("We've sent the email again. The code is the same")
     next_try = result.waiting.lease_until or result.waiting.next_attempt_at
-    minutes = math.ceil((next_try - clock.now()).total_seconds() / 60)
+    minutes = clock.minutes((next_try - clock.now()).total_seconds())
     if minutes <= 0 or outbox.is_in_hand(result.waiting):
         return _("The email is on its way")
     text = ngettext(

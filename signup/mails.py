@@ -1,6 +1,5 @@
 """The context of each kind of mail for its templates in templates/mail/. Secrets are derived when a mail is built."""
 
-import math
 from datetime import timedelta
 
 from django.conf import settings
@@ -48,7 +47,7 @@ def password_reset(delivery: Delivery) -> Context:
     return {
         "username": email_addresses.shown(delivery.user.email),
         "link": _url("password_reset_confirm", uid, token),
-        "minutes": settings.PASSWORD_RESET_TIMEOUT // 60,
+        "minutes": clock.minutes(settings.PASSWORD_RESET_TIMEOUT),
         **_undo(delivery),
     }
 
@@ -58,11 +57,11 @@ def password_changed(delivery: Delivery) -> Context:
 
 
 def _minutes(sign_up: CaptchaModel) -> int:
-    """The code's lifetime after acceptance of this mail, in minutes, rounded up."""
+    """The code's lifetime after acceptance of this mail, in minutes."""
     lifetime = timedelta(seconds=settings.CAPTCHA_TTL)
     if sign_up.first_accepted_at:
         lifetime = min(lifetime, sign_up.first_accepted_at + max_lifetime() - clock.now())
-    return max(1, math.ceil(lifetime.total_seconds() / 60))
+    return max(1, clock.minutes(lifetime.total_seconds()))
 
 
 def _request(sign_up: CaptchaModel) -> Context:

@@ -1,6 +1,5 @@
 """The state of a sign-up request and of its mail, for its page and for the API."""
 
-import math
 from typing import Any
 
 from django.conf import settings
@@ -72,10 +71,10 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "stage": stage,
         "title": _TITLES[stage],
         "delivery": delivery_state(sign_up, delivery),
-        "leaves_in": delivery.leaves_at and math.ceil((delivery.leaves_at - now).total_seconds() / 60),  # minutes
+        "leaves_in": delivery.leaves_at and clock.minutes((delivery.leaves_at - now).total_seconds()),
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
-        "minutes": math.ceil(sign_up.seconds_left / 60),
+        "minutes": clock.minutes(sign_up.seconds_left),
         "longer": sign_up.length > settings.CAPTCHA_LENGTH,
         "sender": languages.sender(""),  # the mail's own language would show that the address has an account
         "code_hint": ngettext(
