@@ -8,9 +8,10 @@ from django.contrib.auth import authenticate, password_validation
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from core import languages, ratelimit
+from core import email_addresses, languages, ratelimit
 from signup import limits
 from signup.forms import AddressField, NewPasswordField
 from signup.models import User
@@ -45,6 +46,12 @@ class LoginForm(auth_forms.AuthenticationForm):
 
 class PasswordResetForm(forms.Form):
     email = AddressField(label=_("Email address"))
+
+    def save(self, *, network: str) -> str:
+        """Request the mail; return the answer, which is the same for every address."""
+        email = self.cleaned_data["email"]
+        services.request_password_reset(address=email, language=languages.active(), network=network)
+        return gettext("If %(email)s has an account, we've sent instructions") % {"email": email_addresses.shown(email)}
 
 
 class NewPasswordForm(forms.Form):

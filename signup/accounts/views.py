@@ -21,7 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django.views.generic import TemplateView
 
-from core import client_ip, email_addresses, languages, passwords
+from core import client_ip, languages, passwords
 from signup import limits
 from signup.models import User
 from signup.views import form_page
@@ -141,10 +141,7 @@ def password_reset(request: HttpRequest) -> HttpResponse:
     form = PasswordResetForm(request.POST if request.method == "POST" else None, initial=Visitor(request).typed)
     if not form.is_valid():
         return form_page(request, "account/password_reset.html", form)
-    email, network = form.cleaned_data["email"], client_ip.pseudonym(request)
-    services.request_password_reset(address=email, language=languages.active(), network=network)
-    text = _("If %(email)s has an account, we've sent instructions")
-    messages.info(request, text % {"email": email_addresses.shown(email)})
+    messages.info(request, form.save(network=client_ip.pseudonym(request)))
     return redirect("password_reset_done")
 
 

@@ -7,7 +7,6 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import translation
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
@@ -20,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core import client_ip, email_addresses, languages
+from core import client_ip, languages
 from signup import limits, progress, services
 from signup.accounts import services as account_services
 from signup.models import User
@@ -217,10 +216,7 @@ class PasswordReset(OpenCall):
         limits.MAIL_REQUESTS.hit(request)
         serializer = serializers.PasswordResetSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        email, network = serializer.validated_data["email"], client_ip.pseudonym(request)
-        account_services.request_password_reset(address=email, language=languages.active(), network=network)
-        text = gettext("If %(email)s has an account, we've sent instructions") % {"email": email_addresses.shown(email)}
-        return Response({"detail": text}, status=202)
+        return Response({"detail": serializer.form.save(network=client_ip.pseudonym(request))}, status=202)
 
 
 class Me(Call):

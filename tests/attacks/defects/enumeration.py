@@ -39,10 +39,10 @@ ENUMERATION = [
         1,
         "The API sends no reset to an address without an account, and so runs fewer statements",
         Edit(
-            "signup/api/views.py",
-            "        account_services.request_password_reset(address=email, language=languages.active(), network=network)\n",
+            "signup/accounts/forms.py",
+            "        services.request_password_reset(address=email, language=languages.active(), network=network)\n",
             "        if User.objects.filter(email=email, is_active=True).exists():\n"
-            "            account_services.request_password_reset(address=email, language=languages.active(), network=network)\n",
+            "            services.request_password_reset(address=email, language=languages.active(), network=network)\n",
         ),
         "test_api.py::test_01_a_reset_by_json_tells_nothing",
     ),
