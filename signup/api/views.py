@@ -52,6 +52,13 @@ class Call(APIView):
         if request.method in UNSAFE and not self.ignores_body:
             require_json(request)
 
+    @sensitive_variables()
+    def validated(self, serializer_class: type[serializers.FormSerializer]) -> serializers.FormSerializer:
+        """The body of the request, validated. Raises DRF's ValidationError, Problem, RateLimited or SignUpError."""
+        serializer = serializer_class(data=self.request.data, context={"request": self.request})
+        serializer.is_valid(raise_exception=True)
+        return serializer
+
     def get_exception_handler(self) -> Any:
         return problems.exception_handler
 
@@ -92,8 +99,7 @@ class Captchas(OpenCall):
             raise Problem(ErrorCode.SIGNUP_CLOSED)
         limits.MAIL_REQUESTS.hit(request)
         key = idempotency.key_of(request)
-        serializer = serializers.AskCodeSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        serializer = self.validated(serializers.AskCodeSerializer)
         address, network = serializer.validated_data["email"], client_ip.pseudonym(request)
         if key is None:
             sign_up = services.request_code(address=address, language=languages.active(), held={}, network=network)
@@ -155,8 +161,7 @@ class Users(OpenCall):
     def post(self, request: Request) -> Response:
         """A client without cookies sends its code again with each try of another username (docs/decisions/0001)."""
         limits.VERIFY.hit(request)
-        serializer = serializers.NewUserSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        serializer = self.validated(serializers.NewUserSerializer)
         user = serializer.form.save()
         if user is None:
             serializer.refuse()
@@ -178,8 +183,7 @@ class Login(OpenCall):
     )
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        serializer = serializers.SignInSerializer(data=request.data, context={"request": request})
-        serializer.is_valid(raise_exception=True)
+        serializer = self.validated(serializers.SignInSerializer)
         issued = _sign_in(request, serializer.form.get_user())
         return Response(serializers.TokenSerializer(issued).data)
 
@@ -214,8 +218,7 @@ class PasswordReset(OpenCall):
     )
     def post(self, request: Request) -> Response:
         limits.MAIL_REQUESTS.hit(request)
-        serializer = serializers.PasswordResetSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        serializer = self.validated(serializers.PasswordResetSerializer)
         return Response({"detail": serializer.form.save(network=client_ip.pseudonym(request))}, status=202)
 
 
@@ -241,8 +244,7 @@ class Me(Call):
         | errors(*schema.TOKEN_ERRORS, body=serializers.LanguageSerializer),
     )
     def patch(self, request: Request) -> Response:
-        serializer = serializers.LanguageSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        serializer = self.validated(serializers.LanguageSerializer)
         user = cast(User, request.user)
         account_services.keep_language(user=user, language=serializer.validated_data["language"])
         return Response(serializers.AccountSerializer(user).data)
@@ -267,8 +269,7 @@ class Me(Call):
     def delete(self, request: Request) -> Response:
         if request.user.is_staff:
             raise Problem(ErrorCode.FORBIDDEN)  # as on the page: the admin's log refers to operators
-        serializer = serializers.DeletionSerializer(data=request.data, context={"request": request})
-        serializer.is_valid(raise_exception=True)
+        self.validated(serializers.DeletionSerializer)
         request.user.delete()
         return Response(status=204)
 
@@ -288,8 +289,7 @@ class Password(Call):
     )
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        serializer = serializers.PasswordChangeSerializer(data=request.data, context={"request": request})
-        serializer.is_valid(raise_exception=True)
+        serializer = self.validated(serializers.PasswordChangeSerializer)
         try:
             issued = tokens.issue(user=serializer.form.save())
         except account_services.AccountChanged:

@@ -233,8 +233,7 @@ GUESSING = [
         ),
         Edit(
             "signup/api/views.py",
-            '        serializer = serializers.DeletionSerializer(data=request.data, context={"request": request})\n'
-            "        serializer.is_valid(raise_exception=True)\n",
+            "        self.validated(serializers.DeletionSerializer)\n",
             "",
         ),
         "test_api.py::test_18_a_stolen_token_guesses_no_password[deletion]",
