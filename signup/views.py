@@ -196,9 +196,7 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
         return response
     is_new = Visitor(request).open_link(response, sign_up, proof)
     is_expired = state_of(sign_up) is State.EXPIRED and not sign_up.proven_at
-    if sign_up.is_finished or is_expired:
-        pass  # the page says so, and what to do
-    elif is_new:
+    if is_new and not (sign_up.is_finished or is_expired):  # else the page says so, and what to do
         messages.info(request, _("You can finish here and close the page where you began"))
     return response
 
