@@ -23,12 +23,11 @@ class Language(LocaleMiddleware):
     def process_request(self, request: HttpRequest) -> HttpResponseBase | None:  # type: ignore[override]
         super().process_request(request)  # first: the account's may fail with the database
         if request.method in ("GET", "HEAD"):
-            code = None
-            if asked := languages.supported(request.GET.get("lang", "")):
-                services.keep_language(user=request.user, language=asked)
+            code = languages.supported(request.GET.get("lang", ""))
+            if code:
+                services.keep_language(user=request.user, language=code)
                 if not request.path_info.startswith("/signup/link/"):  # it redirects itself: its token leaves the URL
-                    return _without_lang(request, asked)
-                code = asked
+                    return _without_lang(request, code)
             elif settings.SESSION_COOKIE_NAME in request.COOKIES:
                 code = languages.supported(getattr(request.user, "language", ""))
             request.kept_language = code  # type: ignore[attr-defined]
