@@ -56,11 +56,11 @@ def offered(code: str) -> str:
 
 def site_name() -> str:
     """Return what the site is called in the active language."""
-    return _in_language(settings.SITE_NAMES, "") or settings.SITE_NAME
+    return _in_language(settings.SITE_NAMES, active()) or settings.SITE_NAME
 
 
 def sender(code: str) -> str:
-    """Return the sender of mails in a language, as DEFAULT_FROM_EMAIL; for "" in the active one."""
+    """Return the sender of mails in a language, as DEFAULT_FROM_EMAIL."""
     return _in_language(settings.FROM_EMAILS, code) or settings.DEFAULT_FROM_EMAIL
 
 
@@ -75,5 +75,4 @@ def reply_to(code: str) -> str:
 
 
 def _in_language(texts: Mapping[str, str], code: str) -> str:
-    nearest = stand_ins(code or active())
-    return next((texts[each] for each in nearest if each in texts), "")
+    return next((texts[each] for each in stand_ins(code) if each in texts), "")

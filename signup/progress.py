@@ -76,7 +76,8 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "sent_minutes_ago": ago // 60,
         "minutes": clock.minutes(sign_up.seconds_left),
         "longer": sign_up.length > settings.CAPTCHA_LENGTH,
-        "sender": languages.sender(""),  # the mail's own language would show that the address has an account
+        # The mail's own language would show that the address has an account.
+        "sender": languages.sender(languages.active()),
         "code_hint": ngettext(
             "%(n)d digit, from the email with the reference %(reference)s",
             "%(n)d digits, from the email with the reference %(reference)s",

@@ -32,7 +32,7 @@ ENUMERATION = [
     defect(
         1,
         "The page names the sender of the mail, which is in the account's language",
-        Edit("signup/progress.py", 'languages.sender("")', "languages.sender(delivery.language)"),
+        Edit("signup/progress.py", "languages.sender(languages.active())", "languages.sender(delivery.language)"),
         "test_enumeration.py::test_01_an_accounts_language_is_not_seen",
     ),
     defect(
