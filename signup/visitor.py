@@ -88,7 +88,7 @@ class Held(NamedTuple):
 
 
 class Visitor:
-    """The browser that sent a request. Methods that change its cookies set them on a response, and return that."""
+    """The browser that sent a request. Methods that change its cookies set them on the response that they get."""
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
@@ -143,8 +143,8 @@ class Visitor:
         self, response: HttpResponse, sign_up: CaptchaModel, *, next: str = "", proof: str = "", own: bool = False
     ) -> HttpResponse:
         """
-        Hold this request before all others, as the browser's `own` if it was begun or proven here. Arguments that
-        aren't given stay as they were.
+        Hold this request before all others, as the browser's `own` if it was begun or proven here. What isn't given
+        stays as it was.
         """
         old = self.held.get(sign_up.handle, Held(sign_up.handle))
         first = Held(old.handle, proof or old.proof, next or old.next, own or old.own)
