@@ -10,6 +10,7 @@ from rest_framework import exceptions
 
 from core.ratelimit import RateLimited
 from core.views import slow_down
+from signup.accounts.forms import INCORRECT, NOT_CURRENT
 from signup.error_messages import TEXTS, explain
 from signup.services import AlreadyRegistered, UsernameTaken
 from verification import states
@@ -47,7 +48,7 @@ class ErrorCode(StrEnum):
     # The other statuses
     NOT_AUTHENTICATED = "not_authenticated", 401, _("Sign in first"), _("Send the token: Authorization: Token …")
     INVALID_TOKEN = "invalid_token", 401, _("The token doesn't work any more"), _("Sign in again")
-    LOGIN_FAILED = "login_failed", 401, _("Email, username or password is incorrect")
+    LOGIN_FAILED = "login_failed", 401, INCORRECT
     FORBIDDEN = "forbidden", 403, _("You can't do this")
     SIGNUP_CLOSED = "signup_closed", 403, _("Sign-up is closed at the moment")
     NOT_FOUND = "not_found", 404, _("No such call"), _("Check the path; each ends with a slash")
@@ -71,7 +72,7 @@ class ErrorCode(StrEnum):
     CHARACTERS = "characters", None, _("The username has a character that can't be used, or mixes scripts")
     INVALID_CHOICE = "invalid_choice", None, _("The field must have one of the listed values")
     NULL_CHARACTERS = "null_characters_not_allowed", None, _("The field has a character that can't be used")
-    PASSWORD_INCORRECT = "password_incorrect", None, _("Your current password is incorrect")
+    PASSWORD_INCORRECT = "password_incorrect", None, NOT_CURRENT
     PASSWORD_TOO_SHORT = "password_too_short", None, _("Password must be at least 8 characters")
     PASSWORD_TOO_LONG = "password_too_long", None, _("Password must be at most 128 characters")
     PASSWORD_TOO_COMMON = "password_too_common", None, _("Choose a password that is harder to guess")
