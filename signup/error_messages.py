@@ -44,7 +44,7 @@ def resent(result: Resent) -> str:
         return _("We've sent the email again. The code is the same")
     next_try = result.waiting.lease_until or result.waiting.next_attempt_at
     minutes = clock.minutes((next_try - clock.now()).total_seconds())
-    if minutes <= 0 or outbox.is_in_hand(result.waiting):
+    if minutes <= 0 or outbox.is_in_flight(result.waiting):
         return _("The email is on its way")
     text = ngettext(
         "The email is still waiting. It is tried again in %(n)d minute",

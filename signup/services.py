@@ -93,7 +93,7 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> Resent
     user = User.objects.filter(email=locked.address).first()
     language = (user.language if user else "") or language
     waiting = outbox.lock_unsettled(sign_up=locked)
-    in_flight = any(outbox.is_in_hand(each) for each in waiting)
+    in_flight = any(outbox.is_in_flight(each) for each in waiting)
     decoy = bool(user and user.is_registered)
     was_decoy = locked.decoy
     renewed = verification.renew(sign_up=locked, decoy=decoy, in_flight=in_flight)

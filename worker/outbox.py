@@ -91,7 +91,7 @@ def lock_unsettled(*, sign_up: CaptchaModel) -> list[Delivery]:
     return list(unsettled.select_for_update(no_key=True).order_by("pk"))
 
 
-def is_in_hand(delivery: Delivery) -> bool:
+def is_in_flight(delivery: Delivery) -> bool:
     """Whether a worker may be sending a mail: it is leased, and not put off by the lease for SILENCE_AGAIN seconds."""
     ends = delivery.lease_until
     longest_other = timedelta(seconds=2 * SILENCE)  # any other lease ends sooner, even if this machine's clock is wrong
@@ -199,8 +199,8 @@ def _call_off(unsent: Sequence[Delivery]) -> None:
     """Close the codes of mails that no mail server took, unless another mail with the same code may be out."""
     requests = [each.sign_up for each in unsent if each.sign_up]
     others = Delivery.objects.filter(sign_up__in=requests, state=State.SENDING)
-    in_hand = set(others.values_list("sign_up_id", "generation"))
-    verification.call_off_sends(sign_ups=[each for each in requests if (each.pk, each.generation) not in in_hand])
+    in_flight = set(others.values_list("sign_up_id", "generation"))
+    verification.call_off_sends(sign_ups=[each for each in requests if (each.pk, each.generation) not in in_flight])
 
 
 def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
