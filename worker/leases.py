@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from core.observability.logs import errors_outlived
+from core.observability.logs import errors_logged
 
 from . import outbox
 from .models import Delivery
@@ -43,7 +43,7 @@ def held(deliveries: Sequence[Delivery]) -> Iterator[None]:
 def _renew() -> None:
     while True:
         time.sleep(RENEWAL)
-        with errors_outlived(logger, "leases can't be renewed"):
+        with errors_logged(logger, "leases can't be renewed"):
             now = time.monotonic()
             if now_held := {token: ids for token, (ids, until) in dict(_held).items() if now < until}:
                 outbox.renew(held=now_held)

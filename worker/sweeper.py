@@ -14,7 +14,7 @@ from datetime import timedelta
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from core.observability.logs import errors_outlived
+from core.observability.logs import errors_logged
 
 from . import mail_limits, mailers, notify, outbox, sending
 from .models import Delivery, Heartbeat
@@ -91,7 +91,7 @@ class Sweeper(threading.Thread):
         pause = INTERVAL
         while not self._stop_now.wait(pause):
             pause = INTERVAL
-            with errors_outlived(logger, "the sweep failed"):
+            with errors_logged(logger, "the sweep failed"):
                 pause = 0 if sweep() else INTERVAL
                 beat()
         stop_beating()

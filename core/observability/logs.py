@@ -21,7 +21,7 @@ from .redaction import pseudonym, scrub_all
 
 
 @contextmanager
-def errors_outlived(logger: logging.Logger, text: str) -> Iterator[None]:
+def errors_logged(logger: logging.Logger, text: str) -> Iterator[None]:
     """
     For the rounds of a loop that must not end: log an error of one, without a traceback if the database is down, and
     close the connection.

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from core.management import base
-from core.observability.logs import errors_outlived
+from core.observability.logs import errors_logged
 from worker import mail_limits, sweeper
 
 
@@ -42,7 +42,7 @@ class Command(base.Command):
             signal.signal(number, stop)
         with suppress(KeyboardInterrupt):
             while not self._stop.is_set():
-                with errors_outlived(sweeper.logger, "the sweep failed"):
+                with errors_logged(sweeper.logger, "the sweep failed"):
                     self._sweep(options)
                 self._stop.wait(sweeper.INTERVAL)
 
