@@ -1,4 +1,4 @@
-"""The languages of a site: their names, which stand in for which, and what the site is called in each."""
+"""The languages of a site: their names and fallbacks, and what the site is called in each."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -20,8 +20,8 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     return {code: {"code": code, "bidi": False, "draft": False, **entry} for code, entry in entries.items()}
 
 
-def stand_ins(code: str) -> Iterator[str]:
-    """Yield a language and those that stand in for it, the nearest first: zh-hk, zh-hant, zh."""
+def fallbacks(code: str) -> Iterator[str]:
+    """Yield a language and its fallbacks, the nearest first: zh-hk, zh-hant, zh."""
     yield code
     yield from LANG_INFO.get(code, {}).get("fallback", ())
     while "-" in code:
@@ -31,7 +31,7 @@ def stand_ins(code: str) -> Iterator[str]:
 
 def for_operators(code: str) -> str:
     """Return the language of the admin, commands and API documentation for a person whose language is `code`."""
-    return next((each for each in stand_ins(code) if each in settings.OPERATOR_LANGUAGES), BASE)
+    return next((each for each in fallbacks(code) if each in settings.OPERATOR_LANGUAGES), BASE)
 
 
 def active() -> str:
@@ -75,4 +75,4 @@ def reply_to(code: str) -> str:
 
 
 def _in_language(texts: Mapping[str, str], code: str) -> str:
-    return next((texts[each] for each in stand_ins(code) if each in texts), "")
+    return next((texts[each] for each in fallbacks(code) if each in texts), "")

@@ -42,7 +42,7 @@ def language() -> str:
 def known_language(name: str) -> str:
     """Return the code of a language for a name like "zh_CN" or "zh-Hans". Raises ArgumentTypeError."""
     known = {*dict(settings.LANGUAGES), *settings.OPERATOR_LANGUAGES}
-    code = next((each for each in languages.stand_ins(translation.to_language(name)) if each in known), None)
+    code = next((each for each in languages.fallbacks(translation.to_language(name)) if each in known), None)
     if code is None:
         raise ArgumentTypeError(_("choose one of %(codes)s") % {"codes": ", ".join(sorted(known))})
     return code

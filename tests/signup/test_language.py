@@ -312,4 +312,4 @@ def test_an_address_and_a_username_are_not_turned_round(client: Client) -> None:
 )
 def test_a_language_has_those_that_stand_in(code: str, nearest: list[str]) -> None:
     """The nearest first."""
-    assert list(languages.stand_ins(code)) == nearest
+    assert list(languages.fallbacks(code)) == nearest

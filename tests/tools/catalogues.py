@@ -176,7 +176,7 @@ def _update(path: Path, sources: Catalog) -> None:
 def _compiled(path: Path) -> bytes:
     """A catalogue with its gaps filled by the languages that stand in. Django would fill them by LANGUAGE_CODE's."""
     catalog = _read(path)
-    for code in [*languages.stand_ins(_code(path)), languages.BASE][1:]:
+    for code in [*languages.fallbacks(_code(path)), languages.BASE][1:]:
         other = _read(path.parents[2] / to_locale(code) / "LC_MESSAGES" / "django.po")
         for message in other:
             mine = catalog.get(message.id, message.context) if message.id else None
