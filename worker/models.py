@@ -34,7 +34,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Mails that may be sent now, by the database's clock."""
         return self.filter(state=Delivery.State.PENDING, next_attempt_at__lte=Now())
 
-    def left_behind(self) -> Self:
+    def lease_expired(self) -> Self:
         """Claimed mails whose lease is over."""
         return self.filter(state=Delivery.State.SENDING, lease_until__lte=Now())
 

@@ -23,7 +23,7 @@ from .models import PAST_LIMITS, UNDELIVERED, UNSETTLED, Delivery
 
 State = Delivery.State
 
-TAKE_BACK = 1_000  # leases that are over, in one statement
+RECLAIM = 1_000  # leases that are over, in one statement
 LEASE = 15  # seconds; a live process renews it, and a killed one holds its mails up no longer
 GIVE_UP = timedelta(hours=2)  # after its first try, no other begins
 # Seconds after the 1st … 5th failure, and after each later one: greylisting opens after 1 to 5 minutes.
@@ -261,13 +261,13 @@ def release(*, deliveries: Sequence[Delivery]) -> None:
         _call_off(mine)
 
 
-def take_back() -> int:
+def reclaim() -> int:
     """
     Free the deliveries whose lease is over: their worker is gone, or the mail server fell silent and they have waited.
     Return how many there were.
     """
     with transaction.atomic():
-        tokens = dict(Delivery.objects.left_behind().lock_available().values_list("pk", "lease_token")[:TAKE_BACK])
+        tokens = dict(Delivery.objects.lease_expired().lock_available().values_list("pk", "lease_token")[:RECLAIM])
         if tokens:
             Delivery.objects.filter(pk__in=tokens).end_lease(State.PENDING, next_attempt_at=Now())
     metrics.reclaimed.add(number=sum(map(bool, tokens.values())))

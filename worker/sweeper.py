@@ -36,12 +36,12 @@ _answered_at = float("-inf")
 
 def sweep() -> int:
     """
-    Take back the mails of workers that are gone, and notify the workers of due mails; if none listens, send some.
+    Reclaim the mails of workers that are gone, and notify the workers of due mails; if none listens, send some.
     Return how many were sent: while there are any, more may wait. Does nothing while no mail server can be used.
     """
     if all(mailer.breaker.is_open for mailer in mailers.every()):
         return 0
-    _take_back()
+    _reclaim()
     longest = mail_limits.claimable().longest_due()
     if longest is None:
         return 0
@@ -50,16 +50,16 @@ def sweep() -> int:
     return 0 if is_notified and age < NO_WORKER else sending.deliver()
 
 
-def _take_back() -> None:
+def _reclaim() -> None:
     """
-    Take back the mails of workers that are gone. While the database is away, or this process is frozen, the leases of
+    Reclaim the mails of workers that are gone. While the database is away, or this process is frozen, the leases of
     live workers end too. These have RENEWED seconds first, or what they are sending would be sent twice.
     """
     global _answered_at  # noqa: PLW0603
-    if Delivery.objects.left_behind().exists():
+    if Delivery.objects.lease_expired().exists():
         if time.monotonic() - _answered_at > AWAY:
             time.sleep(RENEWED)
-        outbox.take_back()
+        outbox.reclaim()
     _answered_at = time.monotonic()
 
 

@@ -143,7 +143,7 @@ def test_79_a_worker_leaves_the_mails_of_another_to_it() -> None:
     make_delivery(make_captcha(accepted=False))
     [old] = outbox.claim(limit=1)
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
-    outbox.take_back()
+    outbox.reclaim()
     outbox.claim(limit=1)
     Delivery.objects.update(lease_until=Now() + timedelta(seconds=3))
     before = Delivery.objects.values().get()

@@ -194,7 +194,7 @@ def test_a_code_that_expired_while_the_mail_server_is_silent_is_replaced(frozen_
     assert services.resend(sign_up=sign_up, language="en").is_new_code
     deliver()
     frozen_clocks.move(hours=2)
-    outbox.take_back()
+    outbox.reclaim()
     deliver()
     assert list(Delivery.objects.order_by("pk").values_list("state", "generation")) == [("expired", 1), ("sent", 2)]
 

@@ -215,7 +215,7 @@ def work(number):
             elif number == 6:
                 outbox.renew(held={each.lease_token: [one.pk for one in claimed] for each in claimed})
             elif number == 7:
-                outbox.take_back()
+                outbox.reclaim()
                 outbox.release(deliveries=outbox.claim(limit=5))
             else:
                 group = claimed[turn::10]

@@ -43,13 +43,13 @@ def test_a_held_lease_is_put_off(claimed: Delivery, ends: timedelta) -> None:
     before = lease(claimed, ends)
     after = renew(claimed)
     assert after > before + timedelta(seconds=10)
-    assert outbox.take_back() == 0
+    assert outbox.reclaim() == 0
 
 
 def test_the_lease_of_another_worker_is_not_put_off(claimed: Delivery) -> None:
     """A process that was frozen finds its mails taken."""
     lease(claimed, OVER)
-    outbox.take_back()
+    outbox.reclaim()
     [again] = outbox.claim(limit=1)
     ends = lease(again, timedelta(seconds=3))
     assert renew(claimed) == ends

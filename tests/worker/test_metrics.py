@@ -203,7 +203,7 @@ def test_lost_leases_are_counted_on_both_sides(replies: list[Reply]) -> None:
     [slow] = outbox.claim(limit=1)
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 0
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
-    outbox.take_back()
+    outbox.reclaim()
     sending._settle([(slow, Reply(Outcome.ACCEPTED, "250 OK"))])
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 1
     assert counters._gathered["doorcode_settles_fenced", ""] == 1
@@ -215,11 +215,11 @@ def test_a_mail_that_waited_after_silence_is_no_lost_lease() -> None:
     [silent] = outbox.claim(limit=1)
     outbox.settle(results=[(silent, Reply(Outcome.UNKNOWN, "timed out"))])
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
-    assert outbox.take_back() == 1
+    assert outbox.reclaim() == 1
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 0
     assert outbox.claim(limit=1)  # and this worker is killed
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
-    assert outbox.take_back() == 1
+    assert outbox.reclaim() == 1
     assert counters._gathered["doorcode_leases_reclaimed", ""] == 1
 
 

@@ -32,7 +32,7 @@ def settle(delivery: Delivery, reply: Reply) -> bool:
 
 def end_lease(delivery: Delivery) -> None:
     Delivery.objects.filter(pk=delivery.pk).update(lease_until=Now() - timedelta(seconds=1))
-    assert outbox.take_back() == 1
+    assert outbox.reclaim() == 1
 
 
 def make_due(delivery: Delivery) -> None:
@@ -53,9 +53,9 @@ def test_a_claimed_mail_is_nobody_elses_until_its_lease_ends(frozen_clocks: Froz
     [mine] = outbox.claim(limit=1)
     assert (mine.state, mine.attempts, len(mine.lease_token)) == ("sending", 1, 32)
     frozen_clocks.move(seconds=14)
-    assert (outbox.take_back(), outbox.claim(limit=1)) == (0, [])
+    assert (outbox.reclaim(), outbox.claim(limit=1)) == (0, [])
     frozen_clocks.move(seconds=2)
-    assert outbox.take_back() == 1
+    assert outbox.reclaim() == 1
     [theirs] = outbox.claim(limit=1)
     assert theirs.attempts == 2
 
@@ -122,7 +122,7 @@ def test_a_lease_that_holds_is_not_taken_back() -> None:
     """Its holder is at work."""
     make_delivery()
     outbox.claim(limit=1)
-    assert outbox.take_back() == 0
+    assert outbox.reclaim() == 0
     assert Delivery.objects.get().state == "sending"
 
 
@@ -406,7 +406,7 @@ def test_silence_behind_the_dot_brings_three_copies_at_most(frozen_clocks: Froze
         if until := Delivery.objects.get().lease_until:
             waits.append((until - frozen_clocks.now()).total_seconds())
             frozen_clocks.move(seconds=waits[-1] + 1)
-            outbox.take_back()
+            outbox.reclaim()
     assert (copies, waits) == (3, [60, 3_600])
 
 

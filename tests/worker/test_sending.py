@@ -99,7 +99,7 @@ def test_an_unknown_outcome_is_not_repeated_for_ever(sent: list[str], frozen_clo
         assert longest - 5 < (row.lease_until - row.created_at).total_seconds() < longest + 5
         assert row.last_reply.startswith("unanswered: ")
         Delivery.objects.update(lease_until=row.created_at)
-        outbox.take_back()
+        outbox.reclaim()
     frozen_clock.move(hours=2)
     sending.deliver()
     assert states() == ["failed"]
