@@ -1,6 +1,10 @@
 """The limits as a site has them by default, and the whole system on both databases."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+import requests
 
 from tests import clocks
 from tests.journeys.conftest import system  # noqa: F401 - the fixture, once more for this folder
@@ -20,10 +24,20 @@ DEFAULTS = {
 }
 
 
+def at_once(number: int, act: Callable[[int], requests.Response]) -> list[requests.Response]:
+    with ThreadPoolExecutor(max_workers=25) as pool:
+        return list(pool.map(act, range(number)))
+
+
 @pytest.fixture
-def limited(settings, still: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All limits at their defaults; and the outbox's clock stands still with the wall's, or a slow test sees late mail."""
-    for name, stand_in in clocks.of_the_outbox().items():
-        monkeypatch.setattr(name, stand_in)
+def defaults(settings) -> None:
+    """All limits at their defaults."""
     for name, value in DEFAULTS.items():
         setattr(settings, name, value)
+
+
+@pytest.fixture
+def limited(defaults: None, still: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same; and the outbox's clock stands still with the wall's, or a slow test sees late mail."""
+    for name, stand_in in clocks.of_the_outbox().items():
+        monkeypatch.setattr(name, stand_in)

@@ -4,7 +4,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from signup.api import tokens
 from signup.models import User
+from tests.attacks.conftest import at_once
 from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_pending, make_user, right, wrong
 from tests.servers import MailServer, Postgres, Redis, System
 from verification.models import CaptchaModel
@@ -46,11 +46,6 @@ def asked(site: System, email: str) -> dict[str, str]:
     """A request for an address, and the code in its mail."""
     answer = call(site, "/api/captchas/", {"email": email})
     return {"id": answer.json()["id"], "email": email, "captcha": site.mail.code(email)}
-
-
-def at_once(number: int, act: Callable[[int], requests.Response]) -> list[requests.Response]:
-    with ThreadPoolExecutor(max_workers=25) as pool:
-        return list(pool.map(act, range(number)))
 
 
 def post(path: str, body: Any, client: Client | None = None, **extra: Any) -> Any:

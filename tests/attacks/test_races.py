@@ -2,12 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
+from tests.attacks.conftest import at_once
 from tests.servers import System, Visitor, code_in
 
 pytestmark = pytest.mark.redis
@@ -15,11 +14,6 @@ pytestmark = pytest.mark.redis
 MISMATCH = "That code does not match this email address"
 TOO_MANY = "Too many wrong codes. Get a new code"
 LONGER, EIGHT = "sent a longer code", "The code must be 8 digits"
-
-
-def at_once(number: int, act: Callable[[int], requests.Response]) -> list[requests.Response]:
-    with ThreadPoolExecutor(max_workers=25) as pool:
-        return list(pool.map(act, range(number)))
 
 
 def twin(visitor: Visitor) -> Visitor:

@@ -7,17 +7,10 @@ import time_machine
 
 from tests import clocks
 from tests.attacks import attacker
-from tests.attacks.conftest import DEFAULTS
 from tests.attacks.people import Crowd
 from tests.factories import ALICE, FrozenClock, make_user
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def defaults(settings) -> None:
-    for name, value in DEFAULTS.items():
-        setattr(settings, name, value)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("defaults")]
 
 
 @pytest.mark.parametrize("registered", [False, True])

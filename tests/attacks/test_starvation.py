@@ -15,7 +15,6 @@ from django.test import Client
 from core import mail_urls
 from core.circuit_breaker import CircuitBreaker
 from tests.attacks.attacker import Siege, SiegeOfResets
-from tests.attacks.conftest import DEFAULTS
 from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_muted, make_user
 from tests.servers import ROOT
 from tests.steps import deliver
@@ -23,15 +22,9 @@ from worker import bounces, mail_reports, mailers, outbox, sending, smtp, sweepe
 from worker.classification import Cause, Outcome, Reply
 from worker.models import Delivery, SiteMails, Suppression
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("defaults")]
 
 HOUR = 60  # minutes
-
-
-@pytest.fixture(autouse=True)
-def defaults(settings) -> None:
-    for name, value in DEFAULTS.items():
-        setattr(settings, name, value)
 
 
 @pytest.mark.parametrize("spoils", [False, True], ids=["asks", "spoils"])
