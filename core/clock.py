@@ -53,6 +53,11 @@ def follow(theirs: datetime, *, before: datetime, after: datetime) -> None:
     _ahead = next(fits, (least + most) / 2)
 
 
+def hour_of(time: datetime) -> datetime:
+    """Return when the hour of the clock began in which a time is."""
+    return time.replace(minute=0, second=0, microsecond=0)
+
+
 def minutes(seconds: float) -> int:
     """Return seconds as the minutes that pages and mails show: rounded up."""
     return math.ceil(seconds / 60)

@@ -55,7 +55,7 @@ def summary(*, hours: int) -> dict[str, Any]:
 
 def full_hours(number: int) -> list[datetime]:
     """The times at which the last hours of the clock began; the last one is not over."""
-    last = clock.now().replace(minute=0, second=0, microsecond=0)
+    last = clock.hour_of(clock.now())
     return [last - back * HOUR for back in reversed(range(number))]
 
 
@@ -70,7 +70,7 @@ def waits_by_hour(hours: Sequence[datetime]) -> list[dict[str, Any]]:
     """Seconds from creation to acceptance of the mails of each hour: {"hour", "median", "p95"}, None of no mail."""
     waits: dict[datetime, list[float]] = defaultdict(list)
     for created_at, wait in _waits(hours[0]):
-        waits[created_at.replace(minute=0, second=0, microsecond=0)].append(wait)
+        waits[clock.hour_of(created_at)].append(wait)
     return [{"hour": hour, "median": percentile(waits[hour], 50), "p95": percentile(waits[hour], 95)} for hour in hours]
 
 

@@ -72,9 +72,9 @@ def count_for_site(*, at: datetime) -> None:
     """Count a wrong guess for the site. Call it before anybody learns that the guess was wrong."""
     if not settings.LIMIT_GUESSES_SITE:
         return
-    row = SiteGuesses.objects.filter(hour=_hour(at))
+    row = SiteGuesses.objects.filter(hour=clock.hour_of(at))
     if not row.update(guesses=F("guesses") + 1):
-        SiteGuesses.objects.bulk_create([SiteGuesses(hour=_hour(at))], ignore_conflicts=True)
+        SiteGuesses.objects.bulk_create([SiteGuesses(hour=clock.hour_of(at))], ignore_conflicts=True)
         row.update(guesses=F("guesses") + 1)
 
 
@@ -100,8 +100,4 @@ def _site_guesses(at: datetime) -> int:
     """Wrong guesses of the last 24 hours, and of the hour in which these began: at most 25 hours' rows."""
     if not settings.LIMIT_GUESSES_SITE:
         return 0
-    return sum(SiteGuesses.objects.filter(hour__gte=_hour(at) - WINDOW).values_list("guesses", flat=True))
-
-
-def _hour(at: datetime) -> datetime:
-    return at.replace(minute=0, second=0, microsecond=0)
+    return sum(SiteGuesses.objects.filter(hour__gte=clock.hour_of(at) - WINDOW).values_list("guesses", flat=True))
