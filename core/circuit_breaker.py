@@ -24,8 +24,8 @@ class CircuitBreaker:
 
     def allow(self) -> bool:
         """
-        Whether the caller may try. It must call `succeeded`, `failed` or `cancelled` afterwards. Until then the answer
-        to others is no, for one more pause at most.
+        Whether the caller may try. It must call `succeeded`, `failed` or `cancelled` afterwards. While it tests a
+        service, no other caller may try, for one more pause at most.
         """
         with self._lock:
             if self.is_open:

@@ -33,7 +33,7 @@ class PrivatePages(MiddlewareMixin):
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        if response.cookies:  # of a session that ended, say, with a file for everybody
+        if response.cookies:  # such as one that ends a session, beside a public file
             response.headers.pop("Cache-Control", None)
         response.headers.setdefault("Cache-Control", "private, no-store, no-transform")
         given = response["Cache-Control"]

@@ -23,7 +23,7 @@ from .models import User
 logger = logging.getLogger(__name__)
 
 BATCH = 500  # rows in one transaction
-DAY = 86_400  # seconds; one longer code a day goes past the mail limit, and is known by the row of its mail
+DAY = 86_400  # seconds; `Delivery.objects.beside_limit` reads the mails of the last day
 GUESSES = 2 * DAY  # guesses count for 24 hours
 
 purges = Counter("doorcode_purges", "Purges that deleted all that is outdated")
@@ -80,7 +80,7 @@ def _delete(rows: QuerySet[Any]) -> int:
     deleted = 0
     while True:
         with transaction.atomic():
-            # Locked, and looked at again: what refers to a row may have been added until it was locked.
+            # The conditions are checked again after the lock: before it, another row may have begun to refer to one.
             batch = list(rows.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:BATCH])
             _total, by_model = rows.filter(pk__in=batch).delete()
         deleted += by_model.get(rows.model._meta.label, 0)

@@ -32,8 +32,8 @@ NEWCOMERS = 2
 NEWCOMER_SHARE = 24
 # Rows of a mailbox from which one is chosen, and that one statement puts off; the next claim sees the rest.
 CONSIDERED, PUT_OFF = 50, 1_000
-# By how much another machine's clock may be ahead. Later mails were sent by a clock that was set back since; counted,
-# they would stop all others for as long.
+# How far another machine's clock may be ahead. A mail that was admitted later than that got its time from a clock that
+# has been set back since. If it counted, no other mail would leave until that time.
 AHEAD = timedelta(minutes=1)
 
 Rates = list[tuple[int, int]]  # (mails, seconds)
@@ -98,9 +98,9 @@ def admit(candidates: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> 
     Return the mails that may be sent now, marked as admitted `at`. Those over a mailbox's limit are put off, those
     over the site's stay due.
 
-    To be called in the transaction that locked the candidates, and is going to save `admitted_at` and to `count` those
-    that it saves. Where a mailbox has a place and other mails wait for it too, one of them may be returned instead.
-    Exact: claims that meet at a mailbox, or at the site's last places, wait for each other's commits.
+    Call it in the transaction that locked the candidates. The caller saves `admitted_at`, and calls `count` with the
+    mails that it saved. If a mailbox has a place, another mail that waits for it may be returned in place of a
+    candidate. The limits are exact: claims for the same mailbox, or for the site's last places, wait for each other.
     """
     asking = [each for each in candidates if each.mailbox and not each.admitted_at and not each.is_held_back]
     admitted = [each for each in candidates if each not in asking]

@@ -81,7 +81,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.end_lease(Delivery.State.EXPIRED, last_reply=Delivery.Reason.SUPERSEDED)
 
     def lock_available(self) -> Self:
-        """Lock what is read until the transaction ends, and pass over what others hold. (SQLite locks as a whole.)"""
+        """Lock the rows until the transaction ends; skip those that others lock. (SQLite locks the whole database.)"""
         return self.select_for_update(skip_locked=True, no_key=True, of=("self",))
 
     def lock_newest_and_oldest(self, limit: int) -> list["Delivery"]:

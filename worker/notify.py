@@ -21,8 +21,8 @@ from core.ratelimit import shares_server
 logger = logging.getLogger(__name__)
 
 PAUSE = 5.0  # seconds without publishing after a failure
-# Seconds a message may wait; the sweeper sends another. The worker's own clock decides, which may be minutes ahead: it
-# would discard all messages, and its mails would leave one after another, 10 s late, by its sweeper.
+# Seconds after which a worker discards a message. It goes by its own clock, which may be minutes ahead: with a shorter
+# time it would discard all messages, and its mails would wait 10 s for its sweeper, which sends them in one thread.
 EXPIRES = 3_600
 ON_ITS_WAY = "doorcode:notified"  # the cache's key while a message is on its way
 LOST_AFTER = 1  # seconds until that key expires: if the message was lost, the next caller sends another

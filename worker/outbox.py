@@ -225,7 +225,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
     answer = {"last_reply": reply.text[:255], "cause": reply.cause or ""}
     if reply.outcome is Outcome.DROPPED:
         return bool(mine.end_lease(State.EXPIRED, **answer))
-    # The time before is not held against it: a mail limit made it wait, no worker ran, the mail server was down.
+    # Counted from the first try: before it, a mail limit made the mail wait, no worker ran, or the server was down.
     tried_for = clock.now() + timedelta(seconds=pause) - (delivery.first_tried_at or delivery.created_at)
     is_old = tried_for >= GIVE_UP
     if reply.outcome is Outcome.REFUSED or is_old:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 50  # mails in one claim at most
 BATCH_TIME = 1.0  # seconds in which the mails of one claim should be sent
-HOLD = 25.0  # seconds after a claim in which sends begin; what is left goes to whoever is free
+HOLD = 25.0  # seconds after a claim in which sends begin; the rest is released, for any free thread
 RECORD = 60.0  # seconds for which answers wait for a database that is down
 # Answers are recorded once a process has GROUP of them, or after GROUP_TIME seconds: a crash repeats hardly more mails.
 GROUP = 5
@@ -58,7 +58,7 @@ def deliver() -> int:
     """
     Send due mails, up to BATCH, under one lease; return how many were claimed.
 
-    Nothing is claimed while the mail server is known to be broken; after a pause one mail finds out.
+    Claims nothing while the circuit breakers of all mail servers are open. After a pause one mail tests the server.
     """
     mailer = mailers.choose()
     if mailer is None:
