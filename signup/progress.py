@@ -45,27 +45,12 @@ def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> d
 
 
 def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
-    """
-    The template context of a request's page, the same for a decoy. A visitor who has `proven` it needs no code.
-
-    `stage` says what the page, with its `title`, is about: "enter" the code; "link", as only that still proves;
-    "expired" and "exhausted" codes; "failed" (or bounced) and "limited" mails that brought no code.
-    """
-    delivery, state, now = _latest_mail(sign_up), state_of(sign_up), clock.now()
+    """The template context of a request's page, the same for a decoy. A visitor who has `proven` it needs no code."""
+    delivery, now = _latest_mail(sign_up), clock.now()
+    stage = _stage(sign_up, delivery, proven=proven)
     ago = max(0, int((now - (delivery.sent_at or now)).total_seconds()))
-    needs_code = not proven and state not in (State.LOST, State.EXPIRED)
     tries, reference = settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts, codes.reference_of(sign_up)
-    stage = "enter"
-    if delivery.visible_state == "bounced" and not sign_up.proven_at:
-        stage = "failed"
-    elif needs_code and guess_limits.required(address=sign_up.address, at=now).link_only:
-        stage = "link"
-    elif state in (State.EXPIRED, State.EXHAUSTED):
-        stage = state.value
-    elif delivery.visible_state == "failed" and not _has_arrived(sign_up):
-        stage = "failed"
-    elif state is State.WAITING and delivery.leaves_at:
-        stage = "limited"
+    shows_tries = sign_up.attempts and state_of(sign_up) is State.OPEN
     return {
         "sign_up": sign_up,
         "stage": stage,
@@ -84,11 +69,29 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
             sign_up.length,
         )
         % {"n": sign_up.length, "reference": reference},
-        "tries_left": error_messages.attempts_left(tries) if sign_up.attempts and state is State.OPEN else "",
+        "tries_left": error_messages.attempts_left(tries) if shows_tries else "",
         "reference": reference,
         "suggestion": None if proven else mail_providers.suggest(sign_up.address),
         "webmail": mail_providers.webmail(sign_up.address),
     }
+
+
+def _stage(sign_up: CaptchaModel, delivery: Delivery, *, proven: bool) -> str:
+    """
+    What the page is about: "enter" the code; "link", as only that still proves; "expired" and "exhausted" codes;
+    "failed" (or bounced) and "limited" mails that brought no code.
+    """
+    state = state_of(sign_up)
+    needs_code = not proven and state not in (State.LOST, State.EXPIRED)
+    if delivery.visible_state == "bounced" and not sign_up.proven_at:
+        return "failed"
+    if needs_code and guess_limits.required(address=sign_up.address, at=clock.now()).link_only:
+        return "link"
+    if state in (State.EXPIRED, State.EXHAUSTED):
+        return str(state.value)
+    if delivery.visible_state == "failed" and not _has_arrived(sign_up):
+        return "failed"
+    return "limited" if state is State.WAITING and delivery.leaves_at else "enter"
 
 
 def _has_arrived(sign_up: CaptchaModel) -> bool:
