@@ -78,18 +78,16 @@ def deliver() -> int:
 def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> int:
     """Send mails in turn, and give back those that can't be tried now; return how many were accepted."""
     accepted, group_ends = 0, time.monotonic() + GROUP_TIME
-    rest: list[Delivery] = []
+    rest = claimed
     try:
-        for position, delivery in enumerate(claimed):
-            broken = position > 0 and mailer.breaker.is_open  # the first may be the trial of a half-open breaker
-            if broken or time.monotonic() >= until:
-                rest = claimed[position:]
-                break
-            reply = _try(delivery, mailer, later=claimed[position + 1 :])
+        # The first mail may be the trial of a half-open breaker.
+        while rest and time.monotonic() < until and (rest is claimed or not mailer.breaker.is_open):
+            delivery, *later = rest
+            reply = _try(delivery, mailer, later=later)
             if reply.outcome is Outcome.BUSY:
                 metrics.count_try(delivery, reply)
-                rest = claimed[position:]
                 break
+            rest = later
             _answers.append((delivery, reply))
             accepted += reply.outcome is Outcome.ACCEPTED
             # A mail about an account is recorded before the next is sent: else the reader of that one could measure
