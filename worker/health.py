@@ -176,19 +176,21 @@ def check_mails(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
 def faults() -> Iterator[str]:
     """The kind and language of each mail that can't be sent as it is, and why."""
     for kind, (language, _name) in product([*Delivery.Kind.values, messages.TEST], settings.LANGUAGES):
-        fault = ""
-        try:
-            delivery = messages.sample(kind=kind, language=language)
-            message = messages.build(delivery)
-            message.message().as_bytes()
-            code = codes.code_of(delivery.sign_up) if delivery.sign_up and kind == Delivery.Kind.CODE else None
-            if code and code not in message.body.splitlines():
-                fault = _("its text has no line with the code alone")
-            elif not message.subject:
-                fault = _("its subject is empty")
-        except Exception as error:
-            notes = " ".join(getattr(error, "__notes__", []))
-            fault = f"{type(error).__name__}: {error} {notes}".strip()
-        if fault:
+        if fault := _fault(kind, language):
             facts = {"kind": kind, "language": language, "fault": fault}
             yield _("The mail %(kind)s in %(language)s: %(fault)s") % facts
+
+
+def _fault(kind: str, language: str) -> str:
+    """Why a mail can't be sent as it is; "" if it can."""
+    try:
+        delivery = messages.sample(kind=kind, language=language)
+        message = messages.build(delivery)
+        message.message().as_bytes()
+    except Exception as error:
+        notes = " ".join(getattr(error, "__notes__", []))
+        return f"{type(error).__name__}: {error} {notes}".strip()
+    code = codes.code_of(delivery.sign_up) if delivery.sign_up and kind == Delivery.Kind.CODE else None
+    if code and code not in message.body.splitlines():
+        return _("its text has no line with the code alone")
+    return "" if message.subject else _("its subject is empty")
