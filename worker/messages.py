@@ -86,7 +86,6 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
             "site_url": settings.SITE_URL,
             "light": brand.palette(brand.color(), brand.LIGHT),
             "dark": brand.palette(brand.color(), brand.DARK),
-            "email": delivery.recipient,
             "rtl": translation.get_language_bidi(),
             "language": language,
             **_contexts[delivery.kind](delivery),
