@@ -44,9 +44,9 @@ class Mailer:
             self._of_thread.backend = import_string(self._route.backend)(**self._route.options)
         return self._of_thread.backend
 
-    def submit(self, message: EmailMessage, *, only_ask: bool = False) -> Reply:
+    def submit(self, message: EmailMessage, *, probe: bool = False) -> Reply:
         """
-        Send one message, or with `only_ask` ask whether it would be taken, and send nothing; `can_ask` says who can.
+        Send one message, or with `probe` ask whether it would be taken, and send nothing; `can_probe` says who can.
 
         Never raises for what a server does; a message that can't be written raises before anything is sent. A fault of
         the service opens the circuit breaker, and so does a server that takes no more mails for a while; any other
@@ -54,7 +54,7 @@ class Mailer:
         """
         backend = self.backend
         if isinstance(backend, EmailBackend):
-            reply = backend.submit(message, only_ask=only_ask)
+            reply = backend.submit(message, probe=probe)
         elif _djangos_own():
             backend.send_messages([message])
             reply = Reply(Outcome.ACCEPTED, f"250 {type(backend).__module__}")
@@ -75,8 +75,8 @@ class Mailer:
         return reply
 
     @property
-    def can_ask(self) -> bool:
-        """Whether it can be asked for a recipient without a mail."""
+    def can_probe(self) -> bool:
+        """Whether it can be asked about a recipient without a mail."""
         return isinstance(self.backend, EmailBackend)
 
     def can_send(self) -> bool:

@@ -122,12 +122,12 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
         # A stranger who asked for a muted mail sees the same states as of any other: delayed while the mail server is
         # down, and then sent. So the server is asked whether it takes the recipient. If it can't be asked, the time of
         # a send passes; and while the circuit breaker is half-open, nobody knows whether it works.
-        if delivery.is_muted and not mailer.can_ask:
+        if delivery.is_muted and not mailer.can_probe:
             if mailer.breaker.is_half_open:
                 return Reply(Outcome.UNAVAILABLE, "not asked")
             time.sleep(_pace.like_another())
             return Reply(Outcome.ACCEPTED, Delivery.Reason.MUTED)
-        reply = mailer.submit(message, only_ask=delivery.is_muted)
+        reply = mailer.submit(message, probe=delivery.is_muted)
     except messages.Unbuildable as error:
         return Reply(Outcome.DROPPED, str(error))
     except Exception as error:  # a broken template must neither stop the batch nor lose the mail

@@ -48,16 +48,16 @@ class EmailBackend(BaseEmailBackend):
             accepted += bool(replies) and not refused
         return accepted
 
-    def submit(self, message: EmailMessage, *, only_ask: bool = False, recipient: str = "") -> Reply:
+    def submit(self, message: EmailMessage, *, probe: bool = False, recipient: str = "") -> Reply:
         """
-        Send one message to `recipient`, by default its first, within DEADLINE seconds. With `only_ask`, ask whether the
+        Send one message to `recipient`, by default its first, within DEADLINE seconds. With `probe`, ask whether the
         server would take a message for this recipient, and send nothing.
 
         Never raises for what a server does; a message that can't be written raises before anything is sent.
         """
         content = message.message().as_bytes().replace(b"\n", b"\r\n")
         sender, recipient = parseaddr(message.from_email)[1], recipient or message.recipients()[0]
-        return _send(self.pool, sender, recipient, None if only_ask else content, until=time.monotonic() + DEADLINE)
+        return _send(self.pool, sender, recipient, None if probe else content, until=time.monotonic() + DEADLINE)
 
     def close(self) -> None:
         self.pool.close_idle()

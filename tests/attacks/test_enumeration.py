@@ -260,7 +260,7 @@ def test_74_a_neighbours_mail_says_nothing_of_an_account(monkeypatch) -> None:
     make_user("owner", "owner@example.com")
     arrived: dict[str, float] = {}
 
-    def send(backend: object, message: EmailMessage, *, only_ask: bool = False) -> Reply:
+    def send(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
         time.sleep(random.uniform(0.004, 0.008))
         arrived[message.to[0]] = time.perf_counter()
         return Reply(Outcome.ACCEPTED, "250 OK")
@@ -301,7 +301,7 @@ def test_74_each_reset_is_on_record_before_the_next_is_sent(monkeypatch) -> None
     make_user("mallory", "mallory@example.com")
     recorded = []
 
-    def send(backend: object, message: EmailMessage, *, only_ask: bool = False) -> Reply:
+    def send(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
         recorded.append(Delivery.objects.filter(state=Delivery.State.SENT).count())
         return Reply(Outcome.ACCEPTED, "250 OK")
 

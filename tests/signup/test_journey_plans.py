@@ -78,7 +78,7 @@ from verification.models import CaptchaModel
 from worker import notify, sending, smtp, sweeper
 from worker.classification import Outcome, Reply
 notify.notify_workers = lambda number: True
-smtp.EmailBackend.submit = lambda backend, message, only_ask=False: Reply(Outcome.ACCEPTED, "250 OK")
+smtp.EmailBackend.submit = lambda backend, message, probe=False: Reply(Outcome.ACCEPTED, "250 OK")
 steps = {}
 
 def step(name, do):

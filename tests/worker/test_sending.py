@@ -27,9 +27,9 @@ def sent(monkeypatch) -> list[str]:
     """The recipients of what went out; addresses at `.defer` and `.lost` fail."""
     recipients: list[str] = []
 
-    def deliver(backend: object, message: EmailMessage, *, only_ask: bool = False) -> Reply:
+    def deliver(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
         [recipient] = message.to
-        if not only_ask:
+        if not probe:
             recipients.append(recipient)
         if recipient.endswith(".lost"):
             return Reply(Outcome.UNKNOWN, "silence")

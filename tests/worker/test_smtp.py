@@ -57,8 +57,8 @@ def main() -> Mailer:
     return mailers.every()[0]
 
 
-def send(*, only_ask: bool = False) -> Reply:
-    return main().submit(mail(), only_ask=only_ask)
+def send(*, probe: bool = False) -> Reply:
+    return main().submit(mail(), probe=probe)
 
 
 def test_a_mail_arrives_as_it_is(sink) -> None:
@@ -73,7 +73,7 @@ def test_a_mail_arrives_as_it_is(sink) -> None:
 def test_asking_for_a_recipient_answers_as_sending_does(sink, script: dict[str, list[str]]) -> None:
     """And no message is handed over."""
     server = sink(**script)
-    asked = send(only_ask=True)
+    asked = send(probe=True)
     assert server.mails == []
     assert "data" not in [line.lower() for line in server.said]
     assert asked.outcome is send().outcome

@@ -30,8 +30,8 @@ def asked(monkeypatch, server: list[Reply]) -> Asked:
     """(recipient, whether a message was handed over) of each visit to the mail server."""
     visits: Asked = []
 
-    def deliver(backend: object, message: EmailMessage, *, only_ask: bool = False) -> Reply:
-        visits.append((message.to[0], not only_ask))
+    def deliver(backend: object, message: EmailMessage, *, probe: bool = False) -> Reply:
+        visits.append((message.to[0], not probe))
         return server[0]
 
     monkeypatch.setattr(smtp.EmailBackend, "submit", deliver)
