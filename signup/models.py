@@ -37,6 +37,10 @@ class UserQuerySet(models.QuerySet["User"]):
         """Accounts that may be active; see `User.is_proven`."""
         return self.filter(Q(is_active=True) | Q(activated_at__isnull=False, username__isnull=False))
 
+    def named(self, username: str) -> "UserQuerySet":
+        """The account whose username looks like this one."""
+        return self.filter(username_key=usernames.key(username))
+
     def changeable_by(self, operator: Any) -> "UserQuerySet":
         """Accounts that an operator may change; see `User.is_changeable_by`."""
         return self if operator.is_superuser else self.exclude(Q(is_staff=True) | Q(is_superuser=True))
@@ -67,7 +71,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
     def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
         """Create an account that needs no code, because an operator vouches for it."""
         address, name = email_addresses.canonical(email), usernames.clean(username)
-        if self.filter(username_key=usernames.key(name)).exists():
+        if self.named(name).exists():
             raise ValidationError(_("That username is taken. Choose another"), code="username_taken")
         if self.registered().filter(email=address).exists():
             raise ValidationError(_("This email address is already registered"), code="email_registered")

@@ -32,8 +32,7 @@ class AlreadyRegistered(SignUpError):
 
 def is_username_free(*, username: str) -> bool:
     """Whether a visitor may take this name: no account has it, and it is not reserved."""
-    same = User.objects.filter(username_key=usernames.key(username))
-    return not usernames.is_reserved(username) and not same.exists()
+    return not usernames.is_reserved(username) and not User.objects.named(username).exists()
 
 
 def request_code(

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext_lazy
 from knox.models import AuthToken
 
 from core import clock
-from signup import error_messages, services, usernames
+from signup import error_messages, services
 from signup.accounts import services as account_services
 from signup.accounts.forms import LanguageField
 from signup.forms import AddressField, UsernameField
@@ -52,8 +52,7 @@ class AccountForm(forms.ModelForm):
         username: str = self.cleaned_data.get("username") or ""
         if not username:
             return None
-        others = User.objects.exclude(pk=self.instance.pk)
-        if others.filter(username_key=usernames.key(username)).exists():  # a reserved name may be given
+        if User.objects.named(username).exclude(pk=self.instance.pk).exists():  # a reserved name may be given
             raise error_messages.explain(services.UsernameTaken())
         return username
 
