@@ -68,6 +68,11 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
             if user:  # else a purge deleted it in between
                 return user
 
+    def lock_active(self, user: "User") -> "User | None":
+        """Return the row of an account as it is now, locked in this transaction; None if it was disabled or deleted."""
+        row: User | None = self.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
+        return row
+
     def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
         """Create an account that needs no code, because an operator vouches for it."""
         address, name = email_addresses.canonical(email), usernames.clean(username)

@@ -62,7 +62,7 @@ def count(*, address: str, length: int, at: datetime) -> None:
 
 def undo(*, address: str, at: datetime) -> None:
     """Remove the guess that was counted `at` this time, because it was right. Needs a transaction."""
-    row = AddressGuesses.objects.select_for_update().filter(address=address).first()
+    row = AddressGuesses.objects.lock(address)
     if row and at.timestamp() in row.guesses:
         row.guesses.remove(at.timestamp())
         row.save(update_fields=["guesses"])
@@ -80,7 +80,7 @@ def count_for_site(*, at: datetime) -> None:
 
 def forget(*, address: str) -> int:
     """Delete the wrong guesses at a canonical address; return how many counted until now. Needs a transaction."""
-    row = AddressGuesses.objects.select_for_update().filter(address=address).first()
+    row = AddressGuesses.objects.lock(address)
     if row is None:
         return 0
     row.delete()

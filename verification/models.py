@@ -116,11 +116,15 @@ class CaptchaModel(models.Model):
 
 
 class AddressGuessesQuerySet(models.QuerySet["AddressGuesses"]):
+    def lock(self, address: str) -> "AddressGuesses | None":
+        """The row of an address, locked until the caller's transaction ends; None if there is none."""
+        return self.select_for_update().filter(address=address).first()
+
     def lock_or_create(self, address: str) -> "AddressGuesses":
-        """The row of an address, locked until the caller's transaction ends. (`get_or_create` needs a savepoint.)"""
+        """The same, or a new row. (`get_or_create` needs a savepoint.)"""
         while True:
             self.bulk_create([self.model(address=address)], ignore_conflicts=True)
-            if row := self.select_for_update().filter(address=address).first():
+            if row := self.lock(address):
                 return row  # else an operator deleted it in between
 
 

@@ -60,7 +60,7 @@ def choose_password(*, user: User, password: str, language: str, confirmed: str 
     """
     user.set_password(password)
     with transaction.atomic():
-        now = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
+        now = User.objects.lock_active(user)
         if now is None or confirmed not in (None, now.get_session_auth_hash()):
             raise AccountChanged
         _save_password(user, language)

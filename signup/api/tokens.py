@@ -46,7 +46,7 @@ def issue(*, user: User) -> Issued | None:
     Return a new token of an account; None if its password changed or it was disabled since `user` was read. The row is
     locked, so that such a change comes before this (and refuses the token) or after it (and deletes it).
     """
-    now = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
+    now = User.objects.lock_active(user)
     if now is None or now.get_session_auth_hash() != user.get_session_auth_hash():
         return None
     tokens = AuthToken.objects.filter(user=now)
