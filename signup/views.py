@@ -237,7 +237,7 @@ def set_language(request: HttpRequest) -> HttpResponse:
     fields = request.POST.copy()
     fields["language"] = languages.supported(fields.get("language", "")) or ""
     if "next" in request.GET:
-        fields["next"] = _readable(request.GET["next"])
+        fields["next"] = _page_to_open(request.GET["next"])
     request.POST = fields  # type: ignore[assignment]
     response = i18n.set_language(request)
     code = response.cookies.get(settings.LANGUAGE_COOKIE_NAME)
@@ -296,7 +296,7 @@ def _see_other(to: str) -> HttpResponseRedirect:
     return HttpResponseRedirect(resolve_url(to), status=303)
 
 
-def _readable(path: str) -> str:
+def _page_to_open(path: str) -> str:
     """The page to open instead of one that answers POST alone; any other as it is."""
     pages = {reverse(name): reverse(page) for name, page in POST_ONLY.items()}
     return pages.get(path.partition("?")[0], path)

@@ -44,7 +44,7 @@ class _Pace:
         """Mails that one claim should take: a slow mail server is better used by many threads at once."""
         return max(1, min(BATCH, int(BATCH_TIME / max(self.seconds, 1e-6))))
 
-    def like_another(self) -> float:
+    def recent_send(self) -> float:
         """Seconds that one of the last sends took."""
         return random.choice(list(self._last))  # noqa: S311 - imitates a spread of times
 
@@ -108,7 +108,7 @@ def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Re
         return Reply(Outcome.DROPPED, Delivery.Reason.SUPPRESSED)
     if delivery.is_for_nobody:
         if not all(each.is_for_nobody for each in later):
-            time.sleep(_pace.like_another())  # or how soon the next is sent would tell that there is no account
+            time.sleep(_pace.recent_send())  # or how soon the next is sent would tell that there is no account
         return Reply(Outcome.DROPPED, "the address has no account")
     begun = time.monotonic()
     reply = _build_and_send(delivery, mailer)
@@ -125,7 +125,7 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
         if delivery.is_muted and not mailer.can_probe:
             if mailer.breaker.is_half_open:
                 return Reply(Outcome.UNAVAILABLE, "not asked")
-            time.sleep(_pace.like_another())
+            time.sleep(_pace.recent_send())
             return Reply(Outcome.ACCEPTED, Delivery.Reason.MUTED)
         reply = mailer.submit(message, probe=delivery.is_muted)
     except messages.Unbuildable as error:

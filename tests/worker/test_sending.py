@@ -65,7 +65,7 @@ def test_a_slow_mail_server_gets_small_batches() -> None:
 
 def test_resets_for_nobody_hold_up_no_worker(sent: list[str], monkeypatch) -> None:
     """They only wait where a mail is to be sent behind them: a stranger may ask for any number of them."""
-    monkeypatch.setattr(sending._pace, "like_another", lambda: 1 / 0)
+    monkeypatch.setattr(sending._pace, "recent_send", lambda: 1 / 0)
     for number in range(20):
         make_delivery(kind="password_reset", recipient=f"nobody{number}@example.com")
     assert sending.deliver() > 0

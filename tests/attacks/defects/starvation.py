@@ -51,7 +51,7 @@ STARVATION = [
     defect(
         74,
         "A reset for nobody is dropped at once",
-        Edit(SENDER, "            time.sleep(_pace.like_another())  #", "            _pace.like_another()  #"),
+        Edit(SENDER, "            time.sleep(_pace.recent_send())  #", "            _pace.recent_send()  #"),
         "test_enumeration.py::test_74_a_neighbours_mail_says_nothing_of_an_account",
     ),
     defect(
