@@ -25,7 +25,7 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 demo: $(VENV)/.demo  ## the whole system on http://127.0.0.1:8000 (PORT=…)
-	@$(BIN)/python -m signup.demo --port $(PORT)
+	@$(BIN)/python -m signup.demo --port $(PORT) $(ARGS)
 
 test: install  ## the test suite; tests whose server the machine lacks are skipped, and named
 	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=15 $(ARGS)

@@ -19,7 +19,11 @@ control_socket_disable = True
 # the variable when it is imported.
 _OWN = "doorcode-metrics-"  # the name of our own begins so: after a reload the variable is set, too
 _folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "").strip() or tempfile.mkdtemp(prefix=_OWN)
-os.makedirs(_folder, exist_ok=True)
+try:
+    os.makedirs(_folder, exist_ok=True)
+    tempfile.TemporaryFile(dir=_folder).close()
+except OSError as error:  # else every page would be a server error
+    sys.exit(f"PROMETHEUS_MULTIPROC_DIR can't be used / 无法使用 PROMETHEUS_MULTIPROC_DIR：{error}")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder
 
 

@@ -36,7 +36,7 @@ KNOWN_KEYS = ("doorcode-development-key", "replace-me", "django-insecure-")  # p
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+) ?([smhd]?)")
 _RATE = re.compile(r"([1-9]\d*)/(\d*[1-9]\d*)?([smhd])")
-_TIER = re.compile(r"(\d+):(link|0*(?:[4-9]|10))")
+_TIER = re.compile(r"(0*[1-9]\d*):(link|0*(?:[4-9]|10))")
 _POOL_OPTION = re.compile(r"pool_(min_size|max_size|timeout|max_waiting|max_lifetime|max_idle|reconnect_timeout)")
 
 

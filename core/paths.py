@@ -1,5 +1,7 @@
 """Which paths are Doorcode's where another app is in the project: the limits of `core.lengths` hold for these alone."""
 
+from typing import Any
+
 from django.apps import apps
 from django.conf import settings
 from django.urls import Resolver404, resolve
@@ -30,5 +32,8 @@ def is_ours(path: str) -> bool:
                 return False
     except Resolver404:
         return False
+    shown: Any = getattr(page.func, "model_admin", None)
+    if shown and (shown.inlines or not type(shown).__module__.startswith("signup.")):
+        return False  # another app's, or ours that the site replaced or added forms of its own to
     label = page.route.split("/")[1] if page.app_name == "admin" else ""  # "admin/<label>/<model>/…"
     return label in OUR_ADMIN or label not in apps.app_configs

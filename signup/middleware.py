@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 from django.utils.http import escape_leading_slashes
+from django.utils.translation import get_language_from_path
 
 from core import languages
 
@@ -28,7 +29,8 @@ class Language(LocaleMiddleware):
                 services.keep_language(user=request.user, language=code)
                 if not request.path_info.startswith("/signup/link/"):  # it redirects itself: its token leaves the URL
                     return _without_lang(request, code)
-            elif settings.SESSION_COOKIE_NAME in request.COOKIES:
+            # A path that begins with a language, as of another app's `i18n_patterns`, has its page in no other one.
+            elif settings.SESSION_COOKIE_NAME in request.COOKIES and not get_language_from_path(request.path_info):
                 code = languages.supported(getattr(request.user, "language", ""))
             request.kept_language = code  # type: ignore[attr-defined]
             _activate(request, code)

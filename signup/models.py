@@ -158,11 +158,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     def check(cls, **kwargs: Any) -> list[checks.CheckMessage]:
         """Django's checks, and that no other app's rows keep people from deleting their account."""
         found = super().check(**kwargs)
-        for relation in cls._meta.related_objects:
-            if getattr(relation, "on_delete", None) in (models.PROTECT, models.RESTRICT):
-                text = gettext("People who have such a row can't delete their account")
-                hint = gettext("Use CASCADE or SET_NULL")
-                found.append(checks.Warning(text, hint=hint, obj=relation.field, id="doorcode.W010"))
+        for relation in _protecting(cls, {cls}):
+            text = gettext("People who have such a row can't delete their account")
+            hint = gettext("Use CASCADE or SET_NULL")
+            found.append(checks.Warning(text, hint=hint, obj=relation.field, id="doorcode.W010"))
         return found
 
     def save(self, *args: Any, **kwargs: Any) -> None:
@@ -241,3 +240,15 @@ class User(AbstractBaseUser, PermissionsMixin):
     def is_changeable_by(self, operator: Any) -> bool:
         """Whether an operator may change the account. Only a superuser changes one that has rights in the admin."""
         return operator.is_superuser or not (self.is_staff or self.is_superuser)
+
+
+def _protecting(model: Any, cascading: set[Any]) -> Iterator[Any]:
+    """Yield the relations that keep a model's rows, and those that are deleted with them, from being deleted."""
+    for relation in model._meta.get_fields(include_hidden=True):
+        rule = getattr(relation, "on_delete", None) if relation.auto_created else None
+        # RESTRICT lets rows go that are deleted by another way too, as those below the first may be.
+        if rule is models.PROTECT or (rule is models.RESTRICT and model is User):
+            yield relation
+        elif rule is models.CASCADE and relation.related_model not in cascading:
+            cascading.add(relation.related_model)
+            yield from _protecting(relation.related_model, cascading)

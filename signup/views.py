@@ -51,12 +51,12 @@ def signup(request: HttpRequest) -> HttpResponse:
     """Step one: ask for a code."""
     if request.method == "POST":
         limits.MAIL_REQUESTS.hit(request)
+    next_page = _next_page(request)
     if request.user.is_authenticated:
-        return redirect("account")
+        return redirect(next_page or "account")
     if not settings.SIGNUP_OPEN:
         return render(request, "signup/closed.html", status=403)
     visitor = Visitor(request)
-    next_page = _next_page(request)
     form = EmailForm(request.POST if request.method == "POST" else None, initial=visitor.typed)
     if not form.is_valid():
         return form_page(request, "signup/signup.html", form, next=next_page, once=secrets.token_urlsafe(12))

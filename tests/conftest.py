@@ -10,6 +10,7 @@ from pathlib import Path
 import django
 import hypothesis
 import pytest
+import structlog
 import time_machine
 from django.conf import settings
 from django.core.cache import cache
@@ -150,6 +151,7 @@ def nothing_counted(monkeypatch: pytest.MonkeyPatch, django_sends_by: Callable[.
     """
     django_sends_by("worker.smtp.EmailBackend")
     cache.clear()
+    structlog.contextvars.clear_contextvars()  # an eager task leaves its own there
     monkeypatch.setattr(outbox, "_next_look", float("-inf"))
     monkeypatch.setattr(smtp, "_pools", {})
     monkeypatch.setattr(sweeper, "_answered_at", float("inf"))

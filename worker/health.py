@@ -20,7 +20,7 @@ from core.health.registry import Finding, failed, ok, skipped, warning
 from core.observability import redaction
 from verification import codes
 
-from . import mailers, messages, notify
+from . import mailers, messages, notify, outbox
 from .classification import Outcome
 from .models import Delivery, Heartbeat
 from .smtp import DEADLINE, EmailBackend
@@ -81,6 +81,17 @@ def waiting_mails() -> Finding:
         reply = deferred.order_by("-next_attempt_at").values_list("last_reply", flat=True).first() or ""
         texts += [text % {"n": waiting["n"], "seconds": age}, redaction.scrub(reply)]
         longest = max(longest, age)
+    unanswered = Delivery.objects.filter(state=Delivery.State.SENDING, last_reply__startswith=outbox.UNANSWERED)
+    silent = unanswered.aggregate(n=Count("pk"), since=Min("first_tried_at"), now=Max(Now()))
+    if silent["n"]:
+        age = int((silent["now"] - silent["since"]).total_seconds())
+        text = ngettext(
+            "the mail server took %(n)d mail and did not answer, which was %(seconds)d s ago",
+            "the mail server took %(n)d mails and did not answer, the first time %(seconds)d s ago",
+            silent["n"],
+        )
+        texts.append(text % {"n": silent["n"], "seconds": age})
+        longest = max(longest, age)
     return (ok if longest <= MAX_WAIT else warning)("; ".join(texts))
 
 
@@ -131,7 +142,7 @@ def _refusals(connection: Connection, senders: list[str]) -> dict[str, str]:
         connection.is_doubtful = True  # until its last answer is known
         try:
             code, text = connection.mail(sender)
-            if code != 250:
+            if code // 100 != 2:
                 refusals[sender] = reply_text(code, text)
             connection.is_doubtful = code == 421 or connection.rset()[0] != 250
         except OSError as error:

@@ -1,5 +1,6 @@
 """Mail by the API of a mail service, through django-anymail. Its answers mean the same as those of a mail server."""
 
+import re
 from typing import Any
 
 from django.core.mail import EmailMessage
@@ -7,6 +8,9 @@ from django.core.mail import EmailMessage
 from core import invisible
 
 from .classification import LONGEST_REPLY, Cause, Outcome, Reply, cause_of
+
+# What Postmark (422) and Amazon SES (400) say of an account that may send nothing: out of credit, paused, in review.
+CLOSED = re.compile(r'"ErrorCode": ?(405|412|413)\b|\b(SendingPaused|AccountSuspended)')
 
 
 def submit(backend: Any, message: EmailMessage) -> Reply:
@@ -43,9 +47,10 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
 def _failure(error: Any) -> Reply:
     """The meaning of an error by its HTTP status; None is a service that was not reached, or did not answer."""
     status = error.status_code or _status_of_boto(error.__cause__)
-    if status == 200 or _is_silence(error.__cause__):  # 200: with an answer that can't be read
+    if (status and status // 100 == 2) or _is_silence(error.__cause__):  # 2xx: with an answer that can't be read
         return Reply(Outcome.UNKNOWN, _line(None, error))
-    if status is None or status in (401, 402, 403, 404) or status >= 500:  # our key, bill or domain there
+    # Our key, bill or domain there.
+    if status is None or status in (401, 402, 403, 404) or status >= 500 or CLOSED.search(str(error)):
         return Reply(Outcome.UNAVAILABLE, _line(status, error), is_about_sender=status in (403, 404))
     if status == 429 or "Throttl" in str(error):
         return Reply(Outcome.THROTTLED, _line(status, error))
@@ -60,7 +65,8 @@ def _is_silence(cause: Any) -> bool:
     """Whether the service may have taken the mail before the connection failed: by the errors of requests and boto3."""
     inner = getattr(cause, "args", ())
     names = [type(each).__name__ for each in (cause, *inner)]
-    return any(name in ("ReadTimeout", "ReadTimeoutError", "ProtocolError", "ConnectionClosedError") for name in names)
+    silent = {"ReadTimeout", "ReadTimeoutError", "ProtocolError", "ConnectionClosedError", "ContentDecodingError"}
+    return not silent.isdisjoint(names)
 
 
 def _status_of_boto(cause: Any) -> int | None:

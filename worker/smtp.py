@@ -101,7 +101,7 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
         raise _HungUp(error_text(error)) from error
     if code == 421 and not is_fresh:
         raise _HungUp(reply_text(code, text))
-    if code != 250:
+    if code // 100 != 2:
         words = reply_text(code, text)
         if code // 100 == 4 and TOO_MUCH.search(words):
             return Reply(Outcome.THROTTLED, words)

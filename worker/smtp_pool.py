@@ -102,8 +102,6 @@ class Connection(smtplib.SMTP):
             with self.deadline(until):
                 options |= {"local_hostname": settings.EMAIL_HELO or None, "timeout": _share_of_address(server, until)}
                 super().__init__(server.host, server.port, **options)
-                if self.sock:
-                    self.sock.settimeout(settings.SMTP_TIMEOUT)
                 self.ehlo_or_helo_if_needed()
                 if server.use_tls:
                     self.starttls(context=_tls())
@@ -113,6 +111,11 @@ class Connection(smtplib.SMTP):
         except BaseException:
             self.close()
             raise
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.sock and self.ehlo_resp is None:  # the greeting: only while connecting the addresses share the time
+            self.sock.settimeout(settings.SMTP_TIMEOUT)
+        return super().getreply()
 
     def deadline(self, until: float) -> AbstractContextManager[None]:
         return deadline(lambda: self.sock, until)

@@ -21,12 +21,13 @@ def main() -> int:
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("DEMO_DATA") or DATA, help="where database and inbox are kept"
     )
+    parser.add_argument("--settings", default="core.settings", help="those of a project with apps of its own")
     options = parser.parse_args()
     port, data, mail_port = options.port, options.data.resolve(), _free_port()
     data.mkdir(parents=True, exist_ok=True)
     redis, redis_url = _start_redis(data)
     chosen = {
-        "DJANGO_SETTINGS_MODULE": "core.settings",
+        "DJANGO_SETTINGS_MODULE": options.settings,
         "DEBUG": "true",
         "DEMO": "true",
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),

@@ -148,6 +148,14 @@ def test_gunicorn_refuses_to_start_without_a_process(monkeypatch) -> None:
         runpy.run_path(GUNICORN)
 
 
+def test_a_folder_for_counts_that_cant_be_used_refuses_to_start(monkeypatch, tmp_path) -> None:
+    """Each page would be an error, for it counts its requests."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "file"))
+    with pytest.raises(SystemExit, match="PROMETHEUS_MULTIPROC_DIR can't be used"):
+        runpy.run_path(GUNICORN)
+
+
 def test_gunicorn_deletes_its_counts_and_nothing_else(monkeypatch, tmp_path) -> None:
     """At its end, of the folder that an operator named, which may be /tmp; its own folder goes, after reloads too."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -119,7 +119,7 @@ def test_a_malformed_rate_refuses_to_start(monkeypatch, text: str) -> None:
 def test_tiers_are_guesses_and_digits(monkeypatch) -> None:
     """`link` stands for no digits at all."""
     assert Env().tiers("LIMIT", default="9:8,100:link") == [(9, 8), (100, None)]
-    for text in ("9", "9:3", "9:11", "x:8"):
+    for text in ("9", "9:3", "9:11", "x:8", "0:8", "00:link"):
         monkeypatch.setenv("LIMIT", text)
         with pytest.raises(ImproperlyConfigured, match="LIMIT must be tiers like"):
             Env().tiers("LIMIT", default="")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 
 import pytest
+from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import Group, Permission
@@ -15,7 +16,7 @@ from django.core.checks import run_checks
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
-from django.utils import timezone
+from django.utils import timezone, translation
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
@@ -24,6 +25,7 @@ from rest_framework.views import APIView
 
 from core import lengths, paths, urls, wsgi
 from core.urls import handler400, handler403, handler404, handler500  # noqa: F401 - Django looks for them here
+from signup.admin.accounts import AccountAdmin
 from signup.api import tokens
 from signup.api.serializers import TokenSerializer
 from signup.models import User
@@ -109,11 +111,39 @@ def test_the_pages_of_sign_up_keep_their_limits_beside_another_app(client: Clien
 def test_a_long_text_of_another_app_is_stored_whole_from_the_admin(monkeypatch, settings, is_alone: bool) -> None:
     """Also of an app that has no URLs but those of its models' pages there."""
     site = AdminSite()
-    site.register([Session, User])
+    site.register(Session)
+    site.register(User, AccountAdmin)
     monkeypatch.setattr(paths, "OUR_URLS", (path("admin/", site.urls),))
     settings.ROOT_URLCONF = paths.OUR_URLS if is_alone else (*paths.OUR_URLS, path("shop/form/", form))
     assert not paths.is_ours("/admin/sessions/session/add/")
     assert all(map(paths.is_ours, ("/admin/signup/user/add/", "/admin/login/", "/admin/", "/admin/signup/")))
+
+
+class WithGroups(AccountAdmin):
+    """The page of an account with forms of a site's own."""
+
+    inlines = (type("Groups", (admin.TabularInline,), {"model": User.groups.through}),)
+
+
+@pytest.mark.parametrize("shown", [WithGroups, admin.ModelAdmin])
+def test_the_page_of_an_account_with_forms_of_another_app_takes_theirs(monkeypatch, settings, shown: type) -> None:
+    site = AdminSite()
+    site.register(User, shown)
+    monkeypatch.setattr(paths, "OUR_URLS", (path("admin/", site.urls),))
+    settings.ROOT_URLCONF = paths.OUR_URLS
+    assert not paths.is_ours("/admin/signup/user/1/change/")
+
+
+def test_a_path_with_a_language_has_its_page_for_accounts_with_another(client: Client, settings) -> None:
+    """By Django's `i18n_patterns`."""
+
+    def page(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(translation.get_language())
+
+    patterns = [*i18n_patterns(path("shop/", page)), *urlpatterns]
+    settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": patterns})
+    client.force_login(User.objects.create_user(email="ann@example.com", username="annie", language="en"))
+    assert client.get("/de/shop/").content == b"de"
 
 
 def test_a_body_in_chunks_to_another_app_asks_for_its_length(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,5 +88,9 @@ def test_an_app_that_keeps_accounts_from_being_deleted_is_told(tmp_path: Path) -
 
     assert "no issues" in check()
     models = tmp_path / "clubs" / "models.py"
-    models.write_text(models.read_text().replace("models.CASCADE", "models.PROTECT"))
+    cascading = models.read_text()
+    models.write_text(cascading.replace("models.CASCADE", "models.PROTECT"))
     assert "clubs.Member.account: (doorcode.W010) People who have such a row can't delete their account" in check()
+    below = "\n\nclass Fee(models.Model):\n    member = models.ForeignKey(Member, models.PROTECT, related_name='+')\n"
+    models.write_text(cascading + below)
+    assert "clubs.Fee.member: (doorcode.W010) People who have such a row can't delete their account" in check()

@@ -121,6 +121,14 @@ def test_a_reset_mail_without_its_account_is_not_built() -> None:
         messages.build(Delivery(kind="password_reset", language="en"))
 
 
+def test_a_reset_mail_whose_account_was_deleted_since_its_claim_is_not_built() -> None:
+    delivery = make_delivery(kind="password_reset", user=make_user())
+    claimed = Delivery.objects.get()
+    delivery.user.delete()
+    with pytest.raises(messages.Unbuildable, match="the account is gone"):
+        build(claimed)
+
+
 def test_a_reset_link_goes_to_no_former_address() -> None:
     """The mail waited while an operator changed the address, maybe because a stranger reads the old mailbox."""
     alice = make_user()

@@ -143,7 +143,7 @@ def test_silence_about_a_former_code_delays_no_mail_of_the_present_one(frozen_cl
     for _ in range(2):
         deliver(Reply(Outcome.UNKNOWN, "timed out"))
         frozen_clocks.move(seconds=61)
-        outbox.take_back()
+        outbox.reclaim()
     frozen_clocks.move(minutes=31)
     assert services.resend(sign_up=sign_up, language="en").is_new_code
     deliver()

@@ -120,6 +120,13 @@ def test_a_stale_tab_of_a_person_who_is_signed_in_leads_to_the_account(client: C
     assert (answer.status_code, answer["Location"]) == (302, "/account/")
 
 
+def test_a_person_who_is_signed_in_goes_where_the_sign_up_would_lead(client: Client) -> None:
+    """As from the sign-in page, so that an app's link "Sign up to join" leads its members there too."""
+    client.force_login(make_user())
+    assert client.get("/signup/?next=/clubs/join/")["Location"] == "/clubs/join/"
+    assert client.get("/signup/?next=https://evil.example/")["Location"] == "/account/"
+
+
 def test_the_cookie_holds_at_most_five_requests(client: Client) -> None:
     """The newest stay, one for each address."""
     for number in range(7):
@@ -407,7 +414,7 @@ def test_closed_sign_up_sends_again_what_was_begun_and_begins_nothing(client: Cl
     client.post("/signup/", {"email": ALICE})
     settings.SIGNUP_OPEN, settings.RESEND_COOLDOWN = False, 0
     assert client.post("/signup/resend/", {"email": ALICE}).status_code == 303
-    sign_up = CaptchaModel.objects.get()
+    sign_up = accept()
     verification.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
     assert client.post("/signup/resend/", {"email": ALICE}).status_code == 403
     assert CaptchaModel.objects.count() == 1

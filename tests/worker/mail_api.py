@@ -16,6 +16,7 @@ class MailApi:
 
     def __init__(self, answer: Answer | Callable[[dict[str, Any]], Answer]) -> None:
         self.answer, self.delay, self.taken = answer, 0.0, list[dict[str, Any]]()
+        self.headers: dict[str, str] = {}  # of its answers
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -37,7 +38,8 @@ class MailApi:
                     return
                 data = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
+                for name, value in {"Content-Length": str(len(data)), **api.headers}.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 

@@ -16,7 +16,7 @@ from core.health.registry import Finding, State
 from tests.core.test_health import named
 from tests.factories import make_delivery
 from tests.worker.sink import Sink
-from worker import health, smtp, smtp_pool
+from worker import health, outbox, smtp, smtp_pool
 from worker.models import Delivery, Heartbeat
 
 
@@ -40,6 +40,17 @@ def test_late_mails_are_a_note() -> None:
     assert health.waiting_mails().state is State.WARNING
     Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=clock.now() + timedelta(minutes=5))
     assert health.waiting_mails().text == "no mail is due"
+
+
+@pytest.mark.django_db
+def test_mails_whose_answer_never_came_are_told() -> None:
+    """How many, and since when: the mail server is there, and no mail is due."""
+    make_delivery()
+    make_delivery()
+    silent = {"state": "sending", "last_reply": f"{outbox.UNANSWERED} timed out"}
+    Delivery.objects.update(first_tried_at=clock.now() - timedelta(seconds=400), **silent)
+    text = "no mail is due; the mail server took 2 mails and did not answer, the first time 400 s ago"
+    assert (health.waiting_mails().state, health.waiting_mails().text) == (State.WARNING, text)
 
 
 @pytest.mark.django_db

@@ -71,7 +71,10 @@ def test_a_mail_arrives_with_all_that_it_has(service: MailApi, settings, frozen_
         (429, {"ErrorCode": 429, "Message": "Rate limit exceeded"}, Outcome.THROTTLED, None),
         (500, b"oops", Outcome.UNAVAILABLE, None),
         (503, b"<html>", Outcome.UNAVAILABLE, None),
+        (422, {"ErrorCode": 405, "Message": "Your account has run out of credits"}, Outcome.UNAVAILABLE, None),
+        (422, {"ErrorCode": 412, "Message": "Your account is pending approval"}, Outcome.UNAVAILABLE, None),
         (200, b"not JSON", Outcome.UNKNOWN, None),
+        (201, b"<html>", Outcome.UNKNOWN, None),
         (422, {"ErrorCode": 406, "Message": "in other words"}, Outcome.UNKNOWN, None),
     ],
 )  # fmt: skip
@@ -103,6 +106,11 @@ def test_any_id_can_be_recorded(service: MailApi, given: Any, kept: str) -> None
     assert send().provider_id == kept
 
 
+def test_an_answer_that_cant_be_unpacked_is_unknown(service: MailApi) -> None:
+    service.answer, service.headers = (200, b"no gzip"), {"Content-Encoding": "gzip"}
+    assert send().outcome is Outcome.UNKNOWN
+
+
 def test_silence_is_unknown(service: MailApi) -> None:
     """It may have been accepted, so it is not sent again at once."""
     service.delay = 1.0
@@ -128,6 +136,8 @@ def test_a_service_that_is_not_there_opens_the_circuit(service: MailApi) -> None
         ("TooManyRequestsException", 429, Outcome.THROTTLED),
         ("ThrottlingException", 400, Outcome.THROTTLED),
         ("MessageRejected", 400, Outcome.DEFERRED),
+        ("SendingPausedException", 400, Outcome.UNAVAILABLE),
+        ("AccountSuspendedException", 400, Outcome.UNAVAILABLE),
         ("UnrecognizedClientException", 403, Outcome.UNAVAILABLE),
         ("InternalFailure", 500, Outcome.UNAVAILABLE),
         ("EndpointConnectionError", None, Outcome.UNAVAILABLE),

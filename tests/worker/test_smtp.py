@@ -167,10 +167,11 @@ def test_what_an_answer_means(sink, script: dict, outcome: Outcome) -> None:
     assert send().outcome is outcome
 
 
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
 @pytest.mark.parametrize("answer", ["200 fine", "252 Cannot verify, but will try", "299 fine"])
-def test_any_2xx_takes_a_recipient(sink, answer: str) -> None:
+def test_any_2xx_takes_a_sender_and_a_recipient(sink, verb: str, answer: str) -> None:
     """The first digit decides (RFC 5321 §4.2.1), and the mail is handed over."""
-    server = sink(RCPT=[answer])
+    server = sink(**{verb: [answer]})
     assert send() == Reply(Outcome.ACCEPTED, "250 taken")
     assert len(server.mails) == 1
 
@@ -311,6 +312,15 @@ def test_a_server_of_which_some_addresses_are_silent_gets_mails(sink, settings, 
     real = socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM)
     dead = socket.getaddrinfo(*silent.getsockname(), type=socket.SOCK_STREAM)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: dead * 3 + real)
+    assert send().outcome is Outcome.ACCEPTED
+
+
+def test_a_server_with_many_addresses_may_greet_late(sink, settings, monkeypatch) -> None:
+    """As Postfix's postscreen does. Once one is connected, no other address is tried."""
+    server, settings.SMTP_TIMEOUT = sink(CONNECT=["late 220 sink"]), 5
+    monkeypatch.setattr(smtp, "DEADLINE", 9.0)
+    real = socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: real * 9)
     assert send().outcome is Outcome.ACCEPTED
 
 

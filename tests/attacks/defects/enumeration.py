@@ -141,10 +141,10 @@ ENUMERATION = [
         "Requests for registered addresses are not counted for the network: they make no code",
         Edit(
             "signup/views.py",
-            '    if request.method == "POST":\n        limits.MAIL_REQUESTS.hit(request)\n    if request.user',
+            '    if request.method == "POST":\n        limits.MAIL_REQUESTS.hit(request)\n    next_page',
             '    registered = services.User.objects.registered().filter(email=request.POST.get("email", ""))\n'
             '    if request.method == "POST" and not registered.exists():\n'
-            "        limits.MAIL_REQUESTS.hit(request)\n    if request.user",
+            "        limits.MAIL_REQUESTS.hit(request)\n    next_page",
         ),
         "test_enumeration.py::test_05_the_limits_trip_alike",
     ),
