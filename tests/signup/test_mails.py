@@ -122,9 +122,10 @@ def test_a_reset_mail_without_its_account_is_not_built() -> None:
 
 
 def test_a_reset_mail_whose_account_was_deleted_since_its_claim_is_not_built() -> None:
-    delivery = make_delivery(kind="password_reset", user=make_user())
+    alice = make_user()
+    make_delivery(kind="password_reset", user_id=alice.pk)
     claimed = Delivery.objects.get()
-    delivery.user.delete()
+    alice.delete()
     with pytest.raises(messages.Unbuildable, match="the account is gone"):
         build(claimed)
 
