@@ -12,7 +12,7 @@ if workers < 1:
     sys.exit("WEB_CONCURRENCY must be a number from 1 on / WEB_CONCURRENCY 须为大于 0 的整数")
 threads = 8
 timeout = 60
-# Seconds; longer than proxies keep an idle connection (Caddy 120, Traefik 90, AWS 60): else it is closed while they send.
+# Seconds: longer than proxies keep an idle connection (Caddy 120, Traefik 90, AWS 60), or it is closed while they send.
 keepalive = 130
 logger_class = "core.observability.logs.GunicornLogger"
 control_socket_disable = True
