@@ -432,6 +432,7 @@ def test_the_limits_of_the_pages_hold(api: Api, settings, limit: str, path: str,
     ("/api/password-reset/", "POST"),
     ("/api/users/me/", "GET, HEAD, PATCH, DELETE"),
     ("/api/users/me/password/", "POST"),
+    ("/api/", "GET, HEAD"),
     ("/api/schema/", "GET, HEAD"),
     ("/api/docs/", "GET, HEAD"),
 ])  # fmt: skip
