@@ -61,6 +61,11 @@ ACCOUNTS = [
             "    sign_up.length, sign_up.attempts, sign_up.generation = length, 0, sign_up.generation + 1\n"
             '    sign_up.save(update_fields=["length", "attempts", "generation"])',
         ),
+        Edit(
+            "verification/services.py",
+            "return codes.is_proof(sign_up, proof)",
+            "return codes.same(codes.proof_of(sign_up), proof)",
+        ),
         "test_accounts.py::test_32_wrong_guesses_lengthen_and_the_old_link_still_opens",
     ),
     defect(
@@ -163,9 +168,10 @@ ACCOUNTS = [
         37,
         "A session is as good as a token",
         Edit(
-            "core/settings.py",
-            '["signup.api.tokens.Authentication"]',
-            '["signup.api.tokens.Authentication", "rest_framework.authentication.SessionAuthentication"]',
+            "signup/api/views.py",
+            "    authentication_classes: tuple[Any, ...] = (tokens.Authentication,)",
+            "    from rest_framework.authentication import SessionAuthentication\n\n"
+            "    authentication_classes: tuple[Any, ...] = (tokens.Authentication, SessionAuthentication)",
         ),
         "test_api.py::test_37_a_page_elsewhere_can_post_nothing",
     ),
