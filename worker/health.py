@@ -9,7 +9,7 @@ from typing import Any
 from celery import current_app
 from django.conf import settings
 from django.core import checks
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, QuerySet
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -70,29 +70,33 @@ def waiting_mails() -> Finding:
             "%(n)d mail is due, for %(seconds)d s", "%(n)d mails are due, the oldest for %(seconds)d s", number
         )
         texts = [text % {"n": number, "seconds": longest}]
-    waiting = deferred.aggregate(n=Count("pk"), since=Min(Coalesce("admitted_at", "created_at")), now=Max(Now()))
-    if waiting["n"]:
-        age = int((waiting["now"] - waiting["since"]).total_seconds())
+    number, age = _number_and_age(deferred, since=Coalesce("admitted_at", "created_at"))
+    if number:
         text = ngettext(
             "the mail server deferred %(n)d mail, which has waited for %(seconds)d s",
             "the mail server deferred %(n)d mails, the oldest of which has waited for %(seconds)d s",
-            waiting["n"],
+            number,
         )
         reply = deferred.order_by("-next_attempt_at").values_list("last_reply", flat=True).first() or ""
-        texts += [text % {"n": waiting["n"], "seconds": age}, redaction.scrub(reply)]
+        texts += [text % {"n": number, "seconds": age}, redaction.scrub(reply)]
         longest = max(longest, age)
     unanswered = Delivery.objects.filter(state=Delivery.State.SENDING, last_reply__startswith=outbox.UNANSWERED)
-    silent = unanswered.aggregate(n=Count("pk"), since=Min("first_tried_at"), now=Max(Now()))
-    if silent["n"]:
-        age = int((silent["now"] - silent["since"]).total_seconds())
+    number, age = _number_and_age(unanswered, since=Coalesce("first_tried_at", "created_at"))
+    if number:
         text = ngettext(
             "the mail server took %(n)d mail and did not answer, which was %(seconds)d s ago",
             "the mail server took %(n)d mails and did not answer, the first time %(seconds)d s ago",
-            silent["n"],
+            number,
         )
-        texts.append(text % {"n": silent["n"], "seconds": age})
+        texts.append(text % {"n": number, "seconds": age})
         longest = max(longest, age)
     return (ok if longest <= MAX_WAIT else warning)("; ".join(texts))
+
+
+def _number_and_age(rows: QuerySet[Delivery], *, since: Any) -> tuple[int, int]:
+    """How many rows there are, and for how many seconds the oldest has waited."""
+    found = rows.aggregate(n=Count("pk"), since=Min(since), now=Max(Now()))
+    return found["n"], int((found["now"] - found["since"]).total_seconds()) if found["n"] else 0
 
 
 def mail_server() -> Finding:
