@@ -46,11 +46,11 @@ def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> d
 
 def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     """The template context of a request's page, the same for a decoy. A visitor who has `proven` it needs no code."""
-    delivery, now = _latest_mail(sign_up), clock.now()
-    stage = _stage(sign_up, delivery, proven=proven)
+    delivery, state, now = _latest_mail(sign_up), state_of(sign_up), clock.now()
+    stage = _stage(sign_up, state, delivery, proven=proven)
     ago = max(0, int((now - (delivery.sent_at or now)).total_seconds()))
     tries, reference = settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts, codes.reference_of(sign_up)
-    shows_tries = sign_up.attempts and state_of(sign_up) is State.OPEN
+    shows_tries = sign_up.attempts and state is State.OPEN
     return {
         "sign_up": sign_up,
         "stage": stage,
@@ -76,12 +76,11 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     }
 
 
-def _stage(sign_up: CaptchaModel, delivery: Delivery, *, proven: bool) -> str:
+def _stage(sign_up: CaptchaModel, state: State, delivery: Delivery, *, proven: bool) -> str:
     """
     What the page is about: "enter" the code; "link", as only that still proves; "expired" and "exhausted" codes;
     "failed" (or bounced) and "limited" mails that brought no code.
     """
-    state = state_of(sign_up)
     needs_code = not proven and state not in (State.LOST, State.EXPIRED)
     if delivery.visible_state == "bounced" and not sign_up.proven_at:
         return "failed"

@@ -20,7 +20,7 @@ from core.health.registry import Finding, failed, ok, skipped, warning
 from core.observability import redaction
 from verification import codes
 
-from . import mailers, messages, notify, outbox
+from . import mailers, messages, notify
 from .classification import Outcome
 from .models import Delivery, Heartbeat
 from .smtp import DEADLINE, EmailBackend
@@ -80,8 +80,7 @@ def waiting_mails() -> Finding:
         reply = deferred.order_by("-next_attempt_at").values_list("last_reply", flat=True).first() or ""
         texts += [text % {"n": number, "seconds": age}, redaction.scrub(reply)]
         longest = max(longest, age)
-    unanswered = Delivery.objects.filter(state=Delivery.State.SENDING, last_reply__startswith=outbox.UNANSWERED)
-    number, age = _number_and_age(unanswered, since=Coalesce("first_tried_at", "created_at"))
+    number, age = _number_and_age(Delivery.objects.unanswered(), since=Coalesce("first_tried_at", "created_at"))
     if number:
         text = ngettext(
             "the mail server took %(n)d mail and did not answer, which was %(seconds)d s ago",

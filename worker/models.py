@@ -25,6 +25,7 @@ UNSETTLED = ("pending", "sending")
 UNDELIVERED = ("failed", "expired", "bounced")  # settled, and not with its reader
 # Mails to people who have an account, and asked for them. All others are about a sign-up that anybody may have begun.
 ACCOUNT_KINDS = ("password_reset", "password_changed")
+UNANSWERED = "unanswered:"  # begins the last reply of a mail that was handed over and not answered
 SOON = timedelta(seconds=5)  # a mail that is not admitted, or may not be tried, within it is delayed by a mail limit
 PATIENCE = timedelta(seconds=10)  # a mail that waits longer than this is delayed, tried or not
 
@@ -46,6 +47,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def deferred(self) -> Self:
         """Mails that wait for their next try, after one that failed."""
         return self.filter(DEFERRED)
+
+    def unanswered(self) -> Self:
+        """Mails that were handed over and not answered, so that they may have been accepted."""
+        return self.filter(state=Delivery.State.SENDING, last_reply__startswith=UNANSWERED)
 
     def delayed_by_limit(self) -> Self:
         """Mails that waited, or wait now, for a mailbox's limit."""

@@ -19,7 +19,7 @@ from verification.states import HandleLost
 from . import mail_limits, metrics, notify, suppression
 from .classification import Cause, Outcome, Reply
 from .mail_limits import MailLimit
-from .models import PAST_LIMITS, UNDELIVERED, UNSETTLED, Delivery
+from .models import PAST_LIMITS, UNANSWERED, UNDELIVERED, UNSETTLED, Delivery
 
 State = Delivery.State
 
@@ -30,7 +30,6 @@ GIVE_UP = timedelta(hours=2)  # after its first try, no other begins
 BACKOFF = (20, 70, 180, 330, 480, 600)
 # The same after silence behind the final dot, and after another one. The mail may have arrived: at most three copies.
 SILENCE, SILENCE_AGAIN = 60, 3_600
-UNANSWERED = "unanswered:"  # begins the last reply of such a mail
 SERVICE_PAUSE = 10  # seconds until such a mail is due again; the circuit breaker says when one of them is tried
 EARLY = 2  # deferred mails that are tried early for each accepted one
 EARLY_AGAIN = 60  # seconds between two early tries of the same mail, at the least

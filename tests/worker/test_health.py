@@ -16,8 +16,8 @@ from core.health.registry import Finding, State
 from tests.core.test_health import named
 from tests.factories import make_delivery
 from tests.worker.sink import Sink
-from worker import health, outbox, smtp, smtp_pool
-from worker.models import Delivery, Heartbeat
+from worker import health, smtp, smtp_pool
+from worker.models import UNANSWERED, Delivery, Heartbeat
 
 
 @pytest.mark.django_db
@@ -47,7 +47,7 @@ def test_mails_whose_answer_never_came_are_told() -> None:
     """How many, and since when: the mail server is there, and no mail is due."""
     make_delivery()
     make_delivery()
-    silent = {"state": "sending", "last_reply": f"{outbox.UNANSWERED} timed out"}
+    silent = {"state": "sending", "last_reply": f"{UNANSWERED} timed out"}
     Delivery.objects.update(first_tried_at=clock.now() - timedelta(seconds=400), **silent)
     text = "no mail is due; the mail server took 2 mails and did not answer, the first time 400 s ago"
     assert (health.waiting_mails().state, health.waiting_mails().text) == (State.WARNING, text)
