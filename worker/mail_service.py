@@ -11,6 +11,7 @@ from .classification import LONGEST_REPLY, Cause, Outcome, Reply, cause_of
 
 # What Postmark (422) and Amazon SES (400) say of an account that may send nothing: out of credit, paused, in review.
 CLOSED = re.compile(r'"ErrorCode": ?(405|412|413)\b|\b(SendingPaused|AccountSuspended)')
+LIMITED = re.compile(r"Throttl|LimitExceeded")  # how Amazon SES (400) says it; SparkPost has a status of its own, 420
 
 
 def submit(backend: Any, message: EmailMessage) -> Reply:
@@ -20,7 +21,7 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
 
     The text of the reply begins with the digits that SMTP has for its meaning, as all that reads replies knows these.
     """
-    from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused
+    from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused, AnymailRequestsAPIError
 
     try:
         backend.open()  # and stays so: one connection for all mails of a thread
@@ -37,6 +38,8 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
     if refusals := {"invalid", "rejected"} & set(status.status):
         said = getattr(status.esp_response, "text", "")
         return Reply(Outcome.REFUSED, _line(550, f"{backend.esp_name}: {', '.join(refusals)}: {said}"))
+    if not status.message_id and getattr(status.esp_response, "status_code", 200) >= 400:  # so Mailjet refuses
+        return _failure(AnymailRequestsAPIError(response=status.esp_response, email_message=message, backend=backend))
     if not status.message_id:  # whoever accepts a mail gives it an id
         return Reply(Outcome.UNKNOWN, f"no id from {backend.esp_name}")
     return Reply(
@@ -47,12 +50,13 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
 def _failure(error: Any) -> Reply:
     """The meaning of an error by its HTTP status; None is a service that was not reached, or did not answer."""
     status = error.status_code or _status_of_boto(error.__cause__)
-    if (status and status // 100 == 2) or _is_silence(error.__cause__):  # 2xx: with an answer that can't be read
+    # 2xx: with an answer that can't be read; 504, and Cloudflare's 524: a gateway waited for the service in vain.
+    if (status and (status // 100 == 2 or status in (504, 524))) or _is_silence(error.__cause__):
         return Reply(Outcome.UNKNOWN, _line(None, error))
     # Our key, bill or domain there.
     if status is None or status in (401, 402, 403, 404) or status >= 500 or CLOSED.search(str(error)):
         return Reply(Outcome.UNAVAILABLE, _line(status, error), is_about_sender=status in (403, 404))
-    if status == 429 or "Throttl" in str(error):
+    if status in (420, 429) or LIMITED.search(str(error)):
         return Reply(Outcome.THROTTLED, _line(status, error))
     refusal = _line(550, error)
     if cause_of(refusal) is Cause.MAILBOX:

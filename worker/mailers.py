@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from email.utils import parseaddr
 from functools import cache
 from typing import Any
@@ -19,6 +20,10 @@ from .classification import Outcome, Reply
 from .smtp import EmailBackend
 
 logger = logging.getLogger(__name__)
+
+# Seconds after which a connection to a service is not used again: on the way to it some routers forget those that rest,
+# AWS's after 350 s, and then nobody would know of the next mail whether it was taken.
+IDLE = 60.0
 
 
 class Mailer:
@@ -59,7 +64,10 @@ class Mailer:
             backend.send_messages([message])
             reply = Reply(Outcome.ACCEPTED, f"250 {type(backend).__module__}")
         else:
+            if time.monotonic() - getattr(self._of_thread, "used_at", 0.0) > IDLE:
+                backend.close()
             reply = mail_service.submit(backend, message)
+            self._of_thread.used_at = time.monotonic()
         sender = parseaddr(message.from_email)[1]
         if reply.outcome is Outcome.ACCEPTED:
             self._senders.add(sender)

@@ -277,7 +277,10 @@ def _is_about_number(error: Exception, *, others: int) -> bool:
     if isinstance(error, smtplib.SMTPResponseException):
         says_so = error.smtp_code == 421 and bool(TOO_MUCH.search(error_text(error)))
         return says_so or (others > 0 and error.smtp_code // 100 == 4)
-    return others > 0 and isinstance(error, (ConnectionError, TimeoutError, smtplib.SMTPServerDisconnected))
+    # An SSLError: Exim refuses before TLS begins.
+    return others > 0 and isinstance(
+        error, ConnectionError | TimeoutError | ssl.SSLError | smtplib.SMTPServerDisconnected
+    )
 
 
 def reply_text(code: int, words: bytes | str) -> str:

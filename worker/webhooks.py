@@ -45,8 +45,11 @@ STATES = {
     EventType.FAILED: Delivery.State.BOUNCED,
     EventType.COMPLAINED: Delivery.State.COMPLAINED,
 }
+# What Resend says of a mail that it took and did not send. Anymail 15.2 does not know these.
+NOT_SENT = {"email.suppressed": RejectReason.BOUNCED, "email.failed": RejectReason.OTHER}
 # How services call a bounce that may pass, as of a full mailbox: Amazon SES and Resend, Mailjet, all others.
-PASSES = re.compile(r"\btransient\b|'hard_bounce': False|\bsoft[ _]?bounce", re.IGNORECASE)
+PASSES = re.compile(r"\b(transient|undetermined)\b|'hard_bounce': False|\bsoft[ _]?bounce", re.IGNORECASE)
+NO_COMPLAINTS = ("not-spam", "auth-failure")  # of RFC 5965 §7.3, as Amazon SES reports them among the complaints
 # A wrong password or signature (SuspiciousOperation); or not what the service sends, such as nothing at all, or NUL,
 # which PostgreSQL does not take (DataError).
 NOT_ITS_OWN = (
@@ -61,22 +64,30 @@ _is_early: ContextVar[bool] = ContextVar("is_early")
 @receiver(tracking)
 def _record(sender: Any, event: AnymailTrackingEvent, esp_name: str, **kwargs: Any) -> None:
     """Record a bounce or a complaint; other events say nothing about a mail's end."""
-    if event.event_type not in STATES or not event.message_id:
+    kind = event.esp_event.get("type") if esp_name == "Resend" else None
+    if kind in NOT_SENT:
+        event.event_type, event.reject_reason = EventType.FAILED, NOT_SENT[kind]
+        event.description = f"{event.esp_event['data'].get(kind.removeprefix('email.'), '')}"
+    if event.event_type not in STATES or not event.message_id or event.description in NO_COMPLAINTS:
         return
-    effect = bounces.record(_report(event))
+    effect = bounces.record(_report(event, esp_name))
     if effect is bounces.Effect.UNKNOWN and event.timestamp and abs(clock.now() - event.timestamp) < RECENT:
         _is_early.set(True)
 
 
-def _report(event: AnymailTrackingEvent) -> bounces.Report:
+def _report(event: AnymailTrackingEvent, esp_name: str) -> bounces.Report:
     state = STATES[event.event_type]
     said = (event.mta_response or event.description or "").removeprefix("smtp;").strip()
+    if esp_name == "Mailgun":  # the digits of the reply stand beside its text
+        code = (event.esp_event.get("event-data", {}).get("delivery-status") or {}).get("code")
+        said = f"{code or ''} {said.removeprefix(f'{code}')}".strip()
     if state == Delivery.State.COMPLAINED:
         return bounces.Report(state, said, provider_id=event.message_id)
     cause = cause_of(said)
     if cause in (None, Cause.UNCLEAR):
         cause = CAUSES.get(event.reject_reason, Cause.UNCLEAR)
-    is_permanent = not said.startswith("4") and not PASSES.search(f"{event.esp_event}")
+    words = " ".join(word for word in f"{event.esp_event}".split() if "@" not in word)  # a visitor chose the address
+    is_permanent = not said.startswith("4") and not PASSES.search(words)
     return bounces.Report(state, said or event.reject_reason or "", cause, is_permanent, provider_id=event.message_id)
 
 

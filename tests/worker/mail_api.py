@@ -17,6 +17,7 @@ class MailApi:
     def __init__(self, answer: Answer | Callable[[dict[str, Any]], Answer]) -> None:
         self.answer, self.delay, self.taken = answer, 0.0, list[dict[str, Any]]()
         self.headers: dict[str, str] = {}  # of its answers
+        self.connections: set[object] = set()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -27,6 +28,10 @@ class MailApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                api.connections.add(self.client_address)
 
             def do_POST(self) -> None:
                 mail = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -71,11 +71,13 @@ def test_a_mail_arrives_with_all_that_it_has(service: MailApi, settings, frozen_
         (429, {"ErrorCode": 429, "Message": "Rate limit exceeded"}, Outcome.THROTTLED, None),
         (500, b"oops", Outcome.UNAVAILABLE, None),
         (503, b"<html>", Outcome.UNAVAILABLE, None),
+        (504, b"<html>", Outcome.UNKNOWN, None),
+        (420, b"Exceed Sending Limit", Outcome.THROTTLED, None),
         (422, {"ErrorCode": 405, "Message": "Your account has run out of credits"}, Outcome.UNAVAILABLE, None),
         (422, {"ErrorCode": 412, "Message": "Your account is pending approval"}, Outcome.UNAVAILABLE, None),
         (200, b"not JSON", Outcome.UNKNOWN, None),
         (201, b"<html>", Outcome.UNKNOWN, None),
-        (422, {"ErrorCode": 406, "Message": "in other words"}, Outcome.UNKNOWN, None),
+        (422, {"ErrorCode": 406, "Message": "in other words"}, Outcome.DEFERRED, None),
     ],
 )  # fmt: skip
 def test_what_an_answer_means(service: MailApi, status: int, body: Any, outcome: Outcome, cause: Cause | None) -> None:
@@ -130,11 +132,39 @@ def test_a_service_that_is_not_there_opens_the_circuit(service: MailApi) -> None
     assert mailers.every()[0].breaker.is_open
 
 
+MAILJET_REFUSES = {
+    "mj-0013": '"alice@example.com" is an invalid email address.',
+    "send-0008": '"noreply@example.com" is not an authorized sender email address for your account.',
+}
+
+
+@pytest.mark.parametrize(("code", "outcome"), [("mj-0013", Outcome.REFUSED), ("send-0008", Outcome.DEFERRED)])
+def test_a_refusal_by_mailjet_is_no_silence(service: MailApi, settings, code: str, outcome: Outcome) -> None:
+    """It names no id, and Anymail raises no error."""
+    route = mail_urls.read("EMAIL_URL", service.url.replace("postmark://token@", "mailjet://key:secret@"))
+    settings.MAIL_ROUTES, settings.ANYMAIL = [route], settings.ANYMAIL | route.anymail
+    error = {"ErrorCode": code, "StatusCode": 400, "ErrorMessage": MAILJET_REFUSES[code]}
+    service.answer = (400, {"Messages": [{"Status": "error", "Errors": [error]}]})
+    reply = send()
+    assert reply.outcome is outcome
+    assert MAILJET_REFUSES[code].split('" ')[1] in reply.text
+
+
+def test_a_connection_that_has_rested_is_not_used_again(service: MailApi, monkeypatch) -> None:
+    """A router on the way may have forgotten it, and then nobody knows of the next mail whether it was taken."""
+    for idle, connections in ((60.0, 1), (0.0, 3)):
+        monkeypatch.setattr(mailers, "IDLE", idle)
+        service.connections.clear()
+        assert [send().outcome for _ in range(3)] == [Outcome.ACCEPTED] * 3
+        assert len(service.connections) == connections
+
+
 @pytest.mark.parametrize(
     ("code", "status", "outcome"),
     [
         ("TooManyRequestsException", 429, Outcome.THROTTLED),
         ("ThrottlingException", 400, Outcome.THROTTLED),
+        ("LimitExceededException: Daily message quota exceeded", 400, Outcome.THROTTLED),
         ("MessageRejected", 400, Outcome.DEFERRED),
         ("SendingPausedException", 400, Outcome.UNAVAILABLE),
         ("AccountSuspendedException", 400, Outcome.UNAVAILABLE),

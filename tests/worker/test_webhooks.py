@@ -39,9 +39,10 @@ def password(secret: str = "") -> dict[str, str]:
 def mailgun(
     event: str, message_id: str, said: str = UNKNOWN_USER, at: float | None = None, **more: Any
 ) -> HttpResponse:
-    """Mailgun signs the time and a token, which are in the body."""
+    """Mailgun signs the time and a token, which are in the body. The digits of a reply stand beside its text."""
     now = str(at or time.time())
-    status = {"code": int(said[:3]) if said[:3].isdigit() else 0, "message": said, "description": ""}
+    digits, _space, text = said.partition(" ")
+    status = {"code": int(digits), "message": text, "description": ""}
     data = {
         "signature": {"timestamp": now, "token": "t" * 50, "signature": signed("MAILGUN_WEBHOOK_SIGNING_KEY", f"{now}{'t' * 50}".encode())},
         "event-data": {
@@ -112,6 +113,16 @@ def brevo(event: str, message_id: str) -> HttpResponse:
     """Brevo knows our password."""
     facts = {"event": event, "message-id": message_id, "email": ALICE, "reason": "mailbox unavailable"}
     return Client().post("/anymail/brevo/tracking/", json.dumps(facts), "application/json", headers=password())
+
+
+def resend(event: str, **more: Any) -> HttpResponse:
+    """Resend knows our password."""
+    facts = {
+        "type": event,
+        "created_at": datetime.now(UTC).isoformat(),
+        "data": {"email_id": ID, "to": [ALICE], **more},
+    }
+    return Client().post("/anymail/resend/tracking/", json.dumps(facts), "application/json", headers=password())
 
 
 @pytest.fixture(autouse=True)
@@ -198,6 +209,11 @@ def test_a_bounce_has_a_cause_and_only_the_mailboxs_own_suppresses_it(
         lambda: returned_by_ses(ID, "Transient", "smtp; 550 5.1.1 user unknown"),
         lambda: returned_by_ses(ID, "Permanent", "smtp; 452 4.2.2 mailbox full"),
         lambda: returned_by_ses(ID, "Permanent", "smtp; 550 5.7.1 blocked by our policy"),
+        lambda: returned_by_ses(ID, "Undetermined", ""),
+        lambda: mailgun("failed", ID, "550 5.7.1 is on our block list (S3150)", severity="permanent", reason="bounce"),
+        lambda: mailgun("failed", ID, "550 5.4.5 Daily sending quota exceeded", severity="permanent", reason="bounce"),
+        lambda: resend("email.bounced", bounce={"message": "a general bounce", "type": "Transient"}),
+        lambda: resend("email.failed", failed={"reason": "reached_daily_quota"}),
     ],
 )
 def test_a_bounce_that_may_pass_or_is_because_of_us_suppresses_nothing(mail: Delivery, report: Any) -> None:
@@ -213,12 +229,22 @@ def test_a_bounce_that_may_pass_or_is_because_of_us_suppresses_nothing(mail: Del
         lambda: brevo("hard_bounce", ID),
         lambda: mailjet({"event": "bounce", "MessageID": ID, "hard_bounce": True, "error": "user unknown"}),
         lambda: returned_by_ses(ID, "Permanent", "smtp; 550 5.1.1 user unknown"),
+        lambda: resend("email.suppressed", suppressed={"message": "it is on the account-level suppression list"}),
     ],
 )
 def test_a_bounce_for_good_suppresses_its_address(mail: Delivery, report: Any) -> None:
     """Each service says so in its own way."""
     assert report().status_code == 200
     assert (state(mail), suppressed()) == (("bounced", "mailbox"), {ALICE: "bounced"})
+
+
+@pytest.mark.parametrize("address", ["nobody+transient@example.com", "soft_bounce@example.com"])
+def test_the_address_of_a_visitor_does_not_decide(mail: Delivery, monkeypatch, address: str) -> None:
+    """Whether a bounce may pass, which each service says somewhere in its report."""
+    monkeypatch.setitem(globals(), "ALICE", address)
+    Delivery.objects.update(recipient=address)
+    postmark("Bounce", "HardBounce", ID)
+    assert suppressed() == {address: "bounced"}
 
 
 @pytest.mark.parametrize(
@@ -230,8 +256,10 @@ def test_a_bounce_for_good_suppresses_its_address(mail: Delivery, report: Any) -
         lambda: postmark("Bounce", "Transient", ID),
         lambda: postmark("Delivery", "", ID),
         lambda: mailersend("sent", ID),
+        lambda: resend("email.sent"),
+        lambda: amazon_ses("Complaint", ID, complainedRecipients=[{"emailAddress": ALICE}], complaintFeedbackType="not-spam"),
     ],
-)
+)  # fmt: skip
 def test_other_events_change_nothing(mail: Delivery, report: Any) -> None:
     """The service still tries, or the mail arrived."""
     assert report().status_code == 200
