@@ -27,5 +27,6 @@ WEBHOOKS = "/anymail/"  # the paths of webhooks begin so
 # Bytes around a body. gunicorn itself refuses a longer request line or header.
 QUERY = 4_094
 HEADER = 8_190
+ESCAPES = 100  # backslashes in all cookies; ours have none
 # Headers whose parsers are slow, and which no honest client makes this long.
 HEADERS = {"CONTENT_TYPE": 255, "HTTP_ACCEPT": 1_000, "HTTP_ACCEPT_LANGUAGE": 500}

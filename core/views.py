@@ -14,7 +14,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from . import brand, clock, languages
+from . import brand, clock, languages, lengths
 from .health import checks, registry
 from .observability import metrics
 
@@ -41,7 +41,10 @@ _error_views: dict[str, ErrorView] = {}
 
 def site(request: HttpRequest) -> dict[str, Any]:
     """The context processor of all pages."""
+    here = request.get_full_path()
     return {
+        # For the menu of languages, which has it once for each.
+        "here": here if len(here) <= lengths.NEXT else request.path[: lengths.NEXT],
         "brand": languages.site_name(),
         "brand_color": settings.BRAND_COLOR,
         "site_url": settings.SITE_URL,

@@ -34,7 +34,10 @@ def bound_headers(environ: dict[str, Any]) -> None:
         environ["CONTENT_TYPE"] = ""
     if re.search(r"^$|;[^,]*\*", environ.get("HTTP_ACCEPT", "*/*")):
         environ["HTTP_ACCEPT"] = "*/*"  # an empty one would accept nothing
-    if r"\000" in environ.get("HTTP_COOKIE", ""):  # a NUL, as a cookie in quotes has it: PostgreSQL has no such text
+    cookies = environ.get("HTTP_COOKIE", "")
+    # A NUL, as a cookie in quotes has it: PostgreSQL has no such text. And many escapes are slow to read for Python
+    # before 3.11.10 and 3.12.6 (CVE-2024-7592).
+    if r"\000" in cookies or cookies.count("\\") > lengths.ESCAPES:
         environ["HTTP_COOKIE"] = ""
 
 

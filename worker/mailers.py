@@ -87,6 +87,11 @@ class Mailer:
         """Whether it can be asked about a recipient without a mail."""
         return isinstance(self.backend, EmailBackend)
 
+    def leave_open(self) -> None:
+        """Leave a connection as a mail would: one that has to be opened for the next mail tells that none was sent."""
+        if isinstance(self.backend, EmailBackend):
+            self.backend.leave_open()
+
     def can_send(self) -> bool:
         """Whether this process has a connection to the mail server, free or in use, or may open one."""
         return not isinstance(self.backend, EmailBackend) or self.backend.pool.can_send()

@@ -71,7 +71,9 @@ def deliver() -> int:
         metrics.by_fallback.add(number=accepted)
     if is_trial and mailer.breaker.is_half_open:  # nothing was handed over: the next mail finds out
         mailer.breaker.cancelled()
-    outbox.retry_deferred_sooner(accepted=accepted)
+    # Not after a mail about an account: the reader of a deferred one would see that a reset was for somebody.
+    if not any(each.is_about_account for each in claimed):
+        outbox.retry_deferred_sooner(accepted=accepted)
     return len(claimed)
 
 
@@ -107,6 +109,7 @@ def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Re
     if delivery.is_suppressed:
         return Reply(Outcome.DROPPED, Delivery.Reason.SUPPRESSED)
     if delivery.is_for_nobody:
+        mailer.leave_open()
         if not all(each.is_for_nobody for each in later):
             time.sleep(_pace.recent_send())  # or how soon the next is sent would tell that there is no account
         return Reply(Outcome.DROPPED, "the address has no account")

@@ -59,6 +59,11 @@ class EmailBackend(BaseEmailBackend):
         sender, recipient = parseaddr(message.from_email)[1], recipient or message.recipients()[0]
         return _send(self.pool, sender, recipient, None if probe else content, until=time.monotonic() + DEADLINE)
 
+    def leave_open(self) -> None:
+        """Open a connection, or use one that is open, as for a mail."""
+        with suppress(Unavailable, Busy):
+            self.pool.give_back(self.pool.take(until=time.monotonic() + DEADLINE))
+
     def close(self) -> None:
         self.pool.close_idle()
 

@@ -14,6 +14,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
+from core import lengths
 from core.ratelimit import RateLimited
 from core.wsgi import application
 from signup.api import tokens
@@ -81,7 +82,11 @@ HEADERS = {
     "HTTP_ACCEPT": ["text/html;q=0.5," * (SIZE // 16), 'text/html;"' + ";" * SIZE],
     "HTTP_ACCEPT_LANGUAGE": ["en;q=0.5," * (SIZE // 9), "en-" + "a" * SIZE],
     "HTTP_X_FORWARDED_FOR": ["1," * (SIZE // 2), "[::1]:" * (SIZE // 6), "1" * SIZE],
-    "HTTP_COOKIE": ["a=b;" * (SIZE // 4), 'a="' + r"\101" * (SIZE // 4) + '"', "doorcode_signup=" + "a:" * (SIZE // 2)],
+    "HTTP_COOKIE": [
+        "a=b;" * (SIZE // 4),
+        *(f'a="{escape * (lengths.HEADER // len(escape) - 2)}"' for escape in (r"\101", r"\\", r"\"")),
+        "doorcode_signup=" + "a:" * (SIZE // 2),
+    ],
     "HTTP_HOST": ["a." * (SIZE // 2), "[" * SIZE],
     "HTTP_ORIGIN": ["http://" + "\xa8" * SIZE],
     "HTTP_REFERER": ["http://" + "\xa8" * SIZE],
@@ -233,15 +238,17 @@ def test_52_no_body_of_json_is_expensive(token: str, call: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_52_no_query_is_expensive(cookies: str, path: str) -> None:
-    """Whatever its parameters are called."""
+    """Whatever its parameters are called, and as long as it may be."""
     mine = held(path, cookies)
     worst = {
-        f"{name} of {kind}": sent("GET", path, cookies=mine, QUERY_STRING=query.encode()[:SIZE].decode("latin-1"))
+        f"{name} of {kind}": sent(
+            "GET", path, cookies=mine, QUERY_STRING=query.encode()[: lengths.QUERY].decode("latin-1")
+        )
         for name in ("next", "ref", "q")
         for kind, text in TEXTS.items()
         for query in [f"{name}={text}"]
     }
-    worst["many"] = sent("GET", path, cookies=mine, QUERY_STRING="&".join(["a=b"] * (SIZE // 4)))
+    worst["many"] = sent("GET", path, cookies=mine, QUERY_STRING="&".join(["a=b"] * (lengths.QUERY // 4)))
     judge(worst, ordinary=sent("GET", path, cookies=mine))
 
 
@@ -250,13 +257,15 @@ def test_52_no_query_is_expensive(cookies: str, path: str) -> None:
     [("GET", "/signup/"), ("POST", "/login/"), ("POST", "/i18n/setlang/"), ("POST", "/api/captchas/")],
 )
 def test_52_no_header_is_expensive(settings, method: str, path: str) -> None:
-    """Those that we read, and those that Django or a library reads."""
+    """Those that we read, and those that Django or a library reads, as long as they may be."""
     settings.TRUSTED_PROXIES = 1
     body, kind = (encoded(HONEST), FORM) if method == "POST" else (b"", FORM)
     if path.startswith("/api/"):
         body, kind = json.dumps({"email": BOB}).encode(), JSON
     worst = {
-        f"{name} {number}": sent(method, path, body, **{"kind": kind, name: value[:SIZE]})
+        f"{name} {number}": sent(
+            method, path, body, **{"kind": kind, name: value[: lengths.HEADERS.get(name, lengths.HEADER)]}
+        )
         for name, values in HEADERS.items()
         for number, value in enumerate(values)
     }
@@ -285,10 +294,10 @@ DOORS: dict[str, tuple[str, Callable[[str], tuple[bytes, str]]]] = {
 @pytest.fixture
 def normalized(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The lengths of all texts that were normalized."""
-    lengths: list[int] = []
+    found: list[int] = []
     real = unicodedata.normalize
-    monkeypatch.setattr("unicodedata.normalize", lambda form, text: lengths.append(len(text)) or real(form, text))
-    return lengths
+    monkeypatch.setattr("unicodedata.normalize", lambda form, text: found.append(len(text)) or real(form, text))
+    return found
 
 
 @pytest.mark.parametrize("path", DOORS)

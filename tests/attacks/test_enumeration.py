@@ -3,7 +3,8 @@
 import random
 import re
 import time
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from django.core.mail import EmailMessage
 from django.http import HttpResponse
 from django.test import Client
 
-from core import clock
+from core import clock, mail_urls
 from signup import services, visitor
 from signup.accounts import services as account_services
 from signup.models import User
@@ -20,6 +21,7 @@ from tests.attacks.statistics import p_value
 from tests.factories import BOB, PASSWORD, FrozenClock, make_pending, make_user, right, text_of, wrong
 from tests.servers import System
 from tests.steps import accept, ask, deliver, verify
+from tests.worker.sink import Sink
 from verification.models import CaptchaModel
 from worker import bounces, outbox, sending, smtp
 from worker.classification import Cause, Outcome, Reply
@@ -320,6 +322,37 @@ def test_74_mails_about_accounts_are_claimed_apart() -> None:
     ask_code(address="anne@example.com")
     kinds = [{each.kind for each in outbox.claim(limit=50)} for _ in range(2)]
     assert kinds == [{"password_reset"}, {"code"}]
+
+
+@pytest.fixture
+def mail_server(settings) -> Iterator[Sink]:
+    server = Sink()
+    settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", server.url)]
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("asked_for", ["owner@example.com", "nobody@example.com"])
+def test_74_a_reset_brings_no_deferred_mail_forward(client: Client, mail_server: Sink, asked_for: str) -> None:
+    """A stranger whose own mail server defers at will would see on their page that a reset was sent."""
+    make_user("owner", "owner@example.com")
+    ask(client, "mallory@example.com")
+    later = clock.now() + timedelta(minutes=8)
+    Delivery.objects.update(attempts=5, first_tried_at=clock.now(), next_attempt_at=later)
+    account_services.request_password_reset(address=asked_for, language="en", network="")
+    assert [sending.deliver() for _ in range(3)] == [1, 0, 0]
+    assert client.get("/signup/status/").json()["state"] == "delayed"
+
+
+@pytest.mark.parametrize("asked_for", ["owner@example.com", "nobody@example.com"])
+def test_74_after_a_reset_the_next_mail_finds_an_open_connection(mail_server: Sink, asked_for: str) -> None:
+    """Or a stranger could tell by their own mail, which would wait for a connection after a reset for nobody."""
+    make_user("owner", "owner@example.com")
+    account_services.request_password_reset(address=asked_for, language="en", network="")
+    sending.deliver()
+    ask_code(address="mallory@example.com")
+    sending.deliver()
+    assert mail_server.connections == 1
 
 
 def test_75_times_are_told_in_whole_seconds(client: Client) -> None:

@@ -1,6 +1,7 @@
 """The proxies' files in docs/examples, as they are but for ports, paths and the certificate, before two real webs."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -156,3 +157,16 @@ def test_no_error_in_the_log_has_a_token(kind: type[Proxy], tmp_path: Path) -> N
         wait_until(lambda: '/signup/"' in proxy.logs(), "a line of the log")
         assert "/signup/link/..." in proxy.logs()
         assert TOKEN not in proxy.logs()
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 60000", "Transfer-Encoding: chunked"])
+def test_bodies_that_never_come_stop_nobody(proxy: Proxy, length: str) -> None:
+    """The proxy waits for a body, not a thread of the web: here more bodies than these webs have threads."""
+    head = f"POST /login/ HTTP/1.1\r\nHost: {NAME}:{proxy.port}\r\n{length}\r\n"
+    head += "Content-Type: application/x-www-form-urlencoded\r\n\r\n10\r\na"
+    trusted = ssl.create_default_context(cafile=str(proxy.folder / "authority.pem"))
+    with ExitStack() as stack:
+        for _ in range(40):
+            plain = stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port)))
+            stack.enter_context(trusted.wrap_socket(plain, server_hostname=NAME)).sendall(head.encode())
+        assert proxy.request("GET", "/signup/").status_code == 200
