@@ -347,7 +347,7 @@ def in_ascii(var: str, host: str) -> str:
 
 
 def _entries(text: str) -> list[str]:
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
+    return [entry.strip() for entry in re.split("[,\n]", text) if entry.strip()]
 
 
 def _parse(var: str, entries: list[str], pattern: re.Pattern[str], kind: str, *examples: str) -> list[tuple[str, ...]]:

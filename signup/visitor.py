@@ -217,7 +217,7 @@ class Visitor:
     def remember(self, response: HttpResponse, user: User) -> HttpResponse:
         """Let this browser show later that it signed in to the account. That opens nothing by itself."""
         name, *accounts = self._device
-        others = [each for each in accounts if not str(each).startswith(f"{user.pk}:")]
+        others = [each for each in accounts if not str(each).startswith(str(user.public_id))]
         DEVICE.write(response, [name, _mark(user), *others[: MAX_ACCOUNTS - 1]])
         return response
 
@@ -243,4 +243,4 @@ def _mark(user: User) -> str:
     that. The hash has a random salt, so its digest tells nothing about the password.
     """
     digest = hashlib.sha256((user.password + user.session_salt).encode()).hexdigest()
-    return f"{user.pk}:{digest[:16]}"
+    return f"{user.public_id}:{digest[:16]}"

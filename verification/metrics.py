@@ -1,5 +1,6 @@
 """The codes on `/metrics`."""
 
+import math
 from collections.abc import Iterator
 
 from django.conf import settings
@@ -22,5 +23,6 @@ def digits() -> Iterator[Metric]:
     """How many digits a new code has, and how many the setting alone asks for."""
     digits = GaugeMetricFamily("doorcode_code_digits", "Digits of new codes", labels=["of"])
     digits.add_metric(["setting"], settings.CAPTCHA_LENGTH)
-    digits.add_metric(["now"], guess_limits.required(address=None, at=clock.now()).length)
+    needed = guess_limits.required(address=None, at=clock.now())
+    digits.add_metric(["now"], math.inf if needed.link_only else needed.length)
     yield digits

@@ -31,6 +31,12 @@ def test_a_dollar_is_a_dollar(monkeypatch) -> None:
     assert Env().names("KEYS") == ["$a", "b$"]
 
 
+def test_the_entries_of_a_list_may_stand_in_lines(monkeypatch) -> None:
+    """As former keys in a file do: joined, they would open nothing."""
+    monkeypatch.setenv("KEYS", "first\nsecond, third\r\n")
+    assert Env().names("KEYS") == ["first", "second", "third"]
+
+
 def test_an_empty_variable_is_like_an_unset_one(monkeypatch) -> None:
     """A compose file passes on all variables."""
     monkeypatch.setenv("NUMBER", " ")

@@ -1,12 +1,13 @@
 """The limits of wrong guesses, and the lengths that they require."""
 
+import math
 from datetime import timedelta
 
 import pytest
 from django.db import transaction
 
 from tests.factories import ALICE, BOB, FrozenClock
-from verification import guess_limits
+from verification import guess_limits, metrics
 from verification.models import AddressGuesses, SiteGuesses
 from verification.states import CodeTooShort, LinkOnly
 
@@ -49,6 +50,17 @@ def test_after_a_hundred_only_the_link_proves(frozen_clock: FrozenClock) -> None
     with pytest.raises(LinkOnly):
         guess(frozen_clock, length=10)
     assert length(frozen_clock) == 8
+
+
+@pytest.mark.parametrize(("limit", "now"), [(8, 8), (None, math.inf)])
+def test_operators_see_how_long_new_codes_are(
+    frozen_clock: FrozenClock, settings, limit: int | None, now: float
+) -> None:
+    """Endless where only links prove, so that the alert fires."""
+    settings.LIMIT_GUESSES_SITE = [(9, limit)]
+    guess(frozen_clock, 9)
+    [digits] = metrics.digits()
+    assert [sample.value for sample in digits.samples] == [4, now]
 
 
 def test_a_right_guess_at_the_last_limit_frees_none(frozen_clock: FrozenClock, settings) -> None:
