@@ -125,7 +125,7 @@ def check_domain(address: str) -> None:
     domain = address.rpartition("@")[2]
     allowed, denied = settings.SIGNUP_ALLOWED_DOMAINS, settings.SIGNUP_DENIED_DOMAINS
     if _listed(domain, denied) or (allowed and not _listed(domain, allowed)):
-        text = _("Email addresses at %(domain)s can't sign up here")
+        text = _("Email addresses at %(domain)s can't sign up here. Use another address")
         raise ValidationError(text, "domain", {"domain": shown(domain)})
 
 

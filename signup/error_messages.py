@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from core import clock
 from verification import states
 from worker import outbox
+from worker.models import Delivery
 
 from .services import AlreadyRegistered, Resent, UsernameTaken
 
@@ -42,10 +43,18 @@ def resent(result: Resent) -> str:
         return _("We've sent a new code")
     if result.waiting is None:
         return _("We've sent the email again. The code is the same")
-    next_try = result.waiting.lease_until or result.waiting.next_attempt_at
+    minutes = minutes_left(result.waiting)
+    return still_waiting(minutes) if minutes else _("The email is on its way")
+
+
+def minutes_left(delivery: Delivery) -> int:
+    """Minutes until a mail in the outbox is tried; 0 if it is due, or may be on its way."""
+    next_try = delivery.lease_until or delivery.next_attempt_at
     minutes = clock.minutes((next_try - clock.now()).total_seconds())
-    if minutes <= 0 or outbox.is_in_flight(result.waiting):
-        return _("The email is on its way")
+    return 0 if outbox.is_in_flight(delivery) else max(0, minutes)
+
+
+def still_waiting(minutes: int) -> str:
     text = ngettext(
         "The email is still waiting. It is tried again in %(n)d minute",
         "The email is still waiting. It is tried again in %(n)d minutes",

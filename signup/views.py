@@ -97,7 +97,7 @@ def verify(request: HttpRequest) -> HttpResponse:
 @require_POST
 def check_username(request: HttpRequest) -> JsonResponse:
     """The error of a username that is being typed; empty for a visitor who has not proven the mailbox."""
-    limits.VERIFY.hit(request)
+    limits.USERNAME_CHECKS.hit(request)
     visitor = Visitor(request)
     sign_up = visitor.sign_up
     form = _form_of(visitor, sign_up, {"username": request.POST.get("username", "")}) if sign_up else None

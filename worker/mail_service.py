@@ -21,7 +21,7 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
 
     The text of the reply begins with the digits that SMTP has for its meaning, as all that reads replies knows these.
     """
-    from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused, AnymailRequestsAPIError
+    from anymail.exceptions import AnymailAPIError, AnymailInvalidAddress, AnymailRecipientsRefused
 
     try:
         backend.open()  # and stays so: one connection for all mails of a thread
@@ -31,9 +31,18 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
     except AnymailAPIError as error:
         return _failure(error)
     except Exception as error:
-        if getattr(getattr(message, "anymail_status", None), "esp_response", None) is None:
-            raise
-        return Reply(Outcome.UNKNOWN, _line(None, f"{type(error).__name__}: {error}"))  # its answer can't be read
+        if getattr(getattr(message, "anymail_status", None), "esp_response", None) is not None:
+            return Reply(Outcome.UNKNOWN, _line(None, f"{type(error).__name__}: {error}"))  # its answer can't be read
+        if isinstance(error, AnymailInvalidAddress) and "in `to`" in str(error):
+            return Reply(Outcome.REFUSED, _line(550, f"5.1.3 {error}"))  # as a..b@docomo.ne.jp, which no service takes
+        raise
+    return _answer(backend, message)
+
+
+def _answer(backend: Any, message: EmailMessage) -> Reply:
+    """The meaning of an answer that could be read."""
+    from anymail.exceptions import AnymailRequestsAPIError
+
     status = message.anymail_status  # type: ignore[attr-defined]
     if refusals := {"invalid", "rejected"} & set(status.status):
         said = getattr(status.esp_response, "text", "")

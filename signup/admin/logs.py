@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
 from core import clock
-from signup import support
+from signup import error_messages, support
 from verification import guess_limits
 from verification.models import AddressGuesses, CaptchaModel, CaptchaQuerySet
 from verification.states import HandleLost, ResendTooSoon, State, matching, state_of
@@ -104,11 +104,15 @@ class CaptchaAdmin(LogAdmin):
 
 
 def _send_codes(sign_ups: QuerySet[CaptchaModel]) -> int:
-    """Send codes again, except of sign-ups that are over, suppressed or within the cooldown; return their number."""
+    """
+    Send codes again, except of sign-ups that are over, suppressed or within the cooldown; return the number of those
+    whose mail doesn't wait for the mail server or a mail limit.
+    """
     sent = 0
     for sign_up in sign_ups:
         with suppress(HandleLost, ResendTooSoon, support.AddressSuppressed):
-            sent += bool(support.resend(sign_up=sign_up))
+            delivery = support.resend(sign_up=sign_up)
+            sent += bool(delivery and not error_messages.minutes_left(delivery))
     return sent
 
 

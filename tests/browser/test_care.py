@@ -144,6 +144,39 @@ def test_a_slow_mail_is_told_and_then_a_refused_one(open_page: OpenPage, demo_da
     expect(page.get_by_text("code to quick@example.com")).to_be_visible()
 
 
+def test_news_do_not_call_off_what_was_pressed(open_page: OpenPage, demo_data: Path) -> None:
+    """A corrected address is on its way over a slow network as the mail to the wrong one fails."""
+    page = open_page()
+    ask(page, "mistyped@example.com")
+    read_code(page, "mistyped@example.com")
+    page.route("**/signup/change/", lambda route: (page.wait_for_timeout(3_500), route.continue_()))
+    change_row(
+        demo_data,
+        "UPDATE verification_captchamodel SET first_accepted_at = NULL, mailed_at = NULL WHERE address = 'mistyped@example.com'",
+    )
+    page.get_by_text("Change email address").click()
+    page.get_by_label("New email address").fill("corrected@example.com")
+    page.get_by_role("button", name="Send a code to this address").click(no_wait_after=True)
+    change_row(demo_data, "UPDATE worker_delivery SET state = ? WHERE recipient = 'mistyped@example.com'", "failed")
+    expect(page.get_by_text("code to corrected@example.com")).to_be_visible(timeout=20_000)
+
+
+def test_a_reload_does_not_send_a_wrong_code_again(open_page: OpenPage) -> None:
+    """Nor does coming back to its page show an error of the browser."""
+    page = open_page()
+    ask(page, "reloads@example.com")
+    code = read_code(page, "reloads@example.com")
+    page.get_by_label("Code", exact=True).fill(f"{(int(code) + 1) % 10_000:04}")
+    expect(page.get_by_text("You can try 4 more times").first).to_be_visible()
+    expect(page.get_by_label("Code", exact=True)).to_have_value("")
+    page.reload()
+    expect(page.get_by_text("You can try 4 more times").first).to_be_visible()
+    page.get_by_label("Code", exact=True).fill(code)
+    expect(page.get_by_label("Username", exact=True)).to_be_visible()
+    page.go_back()
+    expect(page.get_by_label("Username", exact=True)).to_be_visible()
+
+
 def test_a_state_that_could_not_be_shown_is_shown_later(open_page: OpenPage, demo_data: Path) -> None:
     """The site refused the page at first."""
     page = open_page()

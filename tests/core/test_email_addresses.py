@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.email_addresses import canonical, check_domain
+from core.templatetags import addresses
 
 
 @pytest.mark.parametrize(
@@ -228,5 +229,18 @@ def test_only_allowed_domains_pass(settings) -> None:
     settings.SIGNUP_ALLOWED_DOMAINS = ["@bücher.example", ".other.example", "*.third.example", "edu"]
     for domain in ("xn--bcher-kva.example", "other.example", "mail.third.example", "uni.edu"):
         check_domain(f"alice@{domain}")
-    with pytest.raises(ValidationError, match=r"example\.com can't sign up here"):
+    with pytest.raises(ValidationError, match=r"example\.com can't sign up here\. Use another address"):
         check_domain("alice@example.com")
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("alice@example.com", "alice@example.com"),
+        ("wang@xn--fiqs8s.example", "wang@中国.example"),
+        ("wang@xn--mgbh0fb.xn--kgbechtv", "\u2068wang@مثال.إختبار\u2069"),
+    ],
+)
+def test_a_page_shows_an_address_as_people_know_it(address: str, text: str) -> None:
+    """And isolates one from right to left, so that "it expires in 10 minutes" behind it stays in order."""
+    assert addresses.shown(address) == text

@@ -128,6 +128,17 @@ def test_a_code_is_sent_again_in_the_language_of_the_first(admin: Client) -> Non
     assert list(Delivery.objects.values_list("language", "generation")) == [("zh-hant", 1)] * 2
 
 
+def test_a_code_that_still_waits_is_not_sent_again(admin: Client) -> None:
+    """For the mail server, or a mail limit: it leaves no sooner."""
+    sign_up = make_captcha(accepted=False)
+    delivery = make_delivery(sign_up)
+    later = clock.now() + timedelta(minutes=8)
+    Delivery.objects.filter(pk=delivery.pk).update(attempts=3, next_attempt_at=later)
+    CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=5))
+    page = choose(admin, SIGNUPS, "send_code", sign_up)
+    assert "0 codes are sent again" in confirm(admin, SIGNUPS, page)
+
+
 def test_a_code_is_not_sent_twice_in_a_minute_nor_once_proven(admin: Client) -> None:
     """The same rules as for the visitor."""
     fresh, proven = make_captcha(), make_captcha(BOB)

@@ -56,6 +56,18 @@ def test_resend_puts_a_failed_mail_back_into_the_outbox(client: Client, frozen_c
     assert Delivery.objects.get().state == "pending"
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_resend_says_that_a_mail_still_waits(
+    client: Client, frozen_clock: FrozenClock, capsys, options: list[str]
+) -> None:
+    """The mail server deferred it, or a mail limit holds it: that is for as long as before."""
+    ask(client)
+    frozen_clock.move(seconds=61)
+    Delivery.objects.update(attempts=3, next_attempt_at=frozen_clock.now() + timedelta(minutes=8))
+    call_command("resend", ALICE, *options)
+    assert "The email is still waiting. It is tried again in 8 minutes" in capsys.readouterr().out
+
+
 def test_resend_says_why_not(client: Client, frozen_clock: FrozenClock) -> None:
     """No sign-up, too soon, finished, no address."""
     with pytest.raises(CommandError, match="No sign-up"):

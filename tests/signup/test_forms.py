@@ -123,6 +123,14 @@ def test_a_wrong_code_says_what_is_left(language: str, text: str) -> None:
         assert form_of(sign_up, captcha=wrong(sign_up)).errors == {"captcha": [text]}
 
 
+def test_a_refused_code_is_shown_no_more() -> None:
+    """The page sends the next one with its last digit: it must not be typed behind this one."""
+    sign_up = make_captcha()
+    form = form_of(sign_up, captcha=wrong(sign_up))
+    assert not form.is_valid()
+    assert (form["captcha"].value(), form["username"].value()) == ("", "alice")
+
+
 def test_one_more_time_is_singular(frozen_clock: FrozenClock) -> None:
     """Then none, then only a new code helps."""
     sign_up = make_captcha()

@@ -45,7 +45,8 @@ def test_a_good_domain_is_left_alone(domain: str) -> None:
 @pytest.mark.parametrize(
     "domain",
     ["yahoo.com.br", "yahoo.ca", "hotmail.ca", "live.ca", "vip.126.com", "outlook.com.br", "yandex.by", "hotmail.fr", "hotmail.de", "live.nl",
-     "yahoo.fr", "yahoo.com.sg", "outlook.jp", "gmx.at", "vip.sina.com", "msn.cn", "aol.de", "fastmail.fm", "zohomail.eu", "inbox.ru", "163.net"],
+     "yahoo.fr", "yahoo.com.sg", "outlook.jp", "gmx.at", "vip.sina.com", "msn.cn", "aol.de", "fastmail.fm", "zohomail.eu", "inbox.ru", "163.net",
+     "88.com", "1688.com", "t-online.hu", "orange.es", "gmx.ie"],
 )  # fmt: skip
 def test_no_regional_domain_is_doubted(domain: str) -> None:
     """One click on the suggestion would mail a stranger."""

@@ -150,6 +150,13 @@ def test_a_refusal_by_mailjet_is_no_silence(service: MailApi, settings, code: st
     assert MAILJET_REFUSES[code].split('" ')[1] in reply.text
 
 
+def test_an_address_that_no_service_takes_is_refused_at_once(service: MailApi) -> None:
+    """EMAIL_ALLOW_LOOSE_DOTS lets it in, for mail servers."""
+    message = messages.build(messages.sample(kind="code", language="en", recipient="a..b@docomo.ne.jp"))
+    reply = mailers.every()[0].submit(message)
+    assert (reply.outcome, reply.cause, service.taken) == (Outcome.REFUSED, Cause.MAILBOX, [])
+
+
 def test_a_connection_that_has_rested_is_not_used_again(service: MailApi, monkeypatch) -> None:
     """A router on the way may have forgotten it, and then nobody knows of the next mail whether it was taken."""
     for idle, connections in ((60.0, 1), (0.0, 3)):

@@ -2,6 +2,11 @@
 const all = (selector, root = document) => root.querySelectorAll(selector);
 const disabled = (button, on) => on ? button.setAttribute("aria-disabled", "true") : button.removeAttribute("aria-disabled");
 
+// A page that answers a form is opened anew by a reload, or by coming back to it: it is not sent again.
+if (document.querySelector(".summary, #delivery")) {
+  history.replaceState(null, "", document.querySelector("#delivery")?.dataset.page.split("?")[0] ?? location.href);
+}
+
 // A form is sent once, however often its button is pressed; and a password goes only where the form itself goes.
 const release = (form) => {
   delete form.dataset.sent;
@@ -157,6 +162,7 @@ if (delivery) {
         const answer = await fetch(delivery.dataset.page);
         if (!answer.ok) throw answer;
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (document.querySelector("form[data-sent]")) throw answer;  // what was pressed brings the next page
         const now = page.querySelector("#delivery");  // none in the next step, which a link opened in this browser leads to
         // Another page, unless somebody is typing here.
         if (now?.dataset.stage !== delivery.dataset.stage && !isTyping()) return location.replace(delivery.dataset.page);
