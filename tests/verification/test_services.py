@@ -35,6 +35,7 @@ def test_the_right_code_proves_once_and_is_not_counted(frozen_clock: FrozenClock
     """The row is proven by code; the guess is undone at the code and at the address."""
     sign_up = make_captcha()
     prove(sign_up, right(sign_up))
+    assert (sign_up.proven_at, sign_up.attempts) == (frozen_clock.now(), 0)
     sign_up.refresh_from_db()
     assert (sign_up.proven_at, sign_up.proven_by, sign_up.attempts) == (frozen_clock.now(), "code", 0)
     assert guesses() == 0

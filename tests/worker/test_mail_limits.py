@@ -377,6 +377,18 @@ def test_the_last_places_of_a_small_limit_are_for_every_network_that_asked_once(
     assert len(sent) == 20
 
 
+def test_in_the_last_quarter_a_network_has_one_mail_of_a_small_limit(frozen_clocks: FrozenClock, settings) -> None:
+    """And waits with its second: at least one is a hundredth."""
+    settings.LIMIT_MAILS_SITE = [(40, 3_600)]
+    for number in range(11):
+        post(f"person{number}@example.com", network=f"network{number}")
+    assert len(go()) == 11
+    for number in range(2):
+        post(f"twice{number}@example.com", network="twice")
+    post("once@example.com", network="once")
+    assert go() == ["once@example.com"]
+
+
 def test_the_sites_hour_rolls(frozen_clocks: FrozenClock, settings) -> None:
     """No hour, wherever it begins, has more than its number."""
     settings.LIMIT_MAILS_SITE = [(5, 3_600)]
