@@ -41,10 +41,10 @@ _error_views: dict[str, ErrorView] = {}
 
 def site(request: HttpRequest) -> dict[str, Any]:
     """The context processor of all pages."""
-    here = request.get_full_path()
+    paths = request.get_full_path(), request.path
     return {
-        # For the menu of languages, which has it once for each.
-        "here": here if len(here) <= lengths.NEXT else request.path[: lengths.NEXT],
+        # For the menu of languages, which has it once for each. If it is empty, Django goes back to the Referer.
+        "here": next((path for path in paths if len(path) <= lengths.NEXT), ""),
         "brand": languages.site_name(),
         "brand_color": settings.BRAND_COLOR,
         "site_url": settings.SITE_URL,
