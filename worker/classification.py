@@ -109,7 +109,7 @@ def cause_of(reply: str) -> Cause | None:
     """
     if not re.match(r"[45]\d\d\b", reply):
         return None
-    words = _words(reply)
+    words = without_addresses(reply[:LONGEST_REPLY])
     found = CODE.search(words)
     return _cause((found[1] or found[2]) if found else "", words)
 
@@ -120,12 +120,12 @@ def cause_of_status(status: str, text: str) -> Cause | None:
     of a failure.
     """
     found = STATUS.fullmatch(status)
-    return _cause(found[1], _words(text)) if found else None
+    return _cause(found[1], without_addresses(text[:LONGEST_REPLY])) if found else None
 
 
-def _words(text: str) -> str:
-    """The words that decide: a visitor chose the address that a server repeats, so it must not."""
-    return " ".join(word for word in text[:LONGEST_REPLY].split() if "@" not in word)
+def without_addresses(text: str) -> str:
+    """The words that decide: a visitor chose the address that a server or service repeats, so it must not."""
+    return " ".join(word for word in text.split() if "@" not in word)
 
 
 def _cause(code: str, words: str) -> Cause:

@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from core import clock
 
 from . import bounces
-from .classification import Cause, cause_of
+from .classification import Cause, cause_of, without_addresses
 from .models import Delivery
 
 logger = logging.getLogger(__name__)
@@ -86,8 +86,7 @@ def _report(event: AnymailTrackingEvent, esp_name: str) -> bounces.Report:
     cause = cause_of(said)
     if cause in (None, Cause.UNCLEAR):
         cause = CAUSES.get(event.reject_reason, Cause.UNCLEAR)
-    words = " ".join(word for word in f"{event.esp_event}".split() if "@" not in word)  # a visitor chose the address
-    is_permanent = not said.startswith("4") and not PASSES.search(words)
+    is_permanent = not said.startswith("4") and not PASSES.search(without_addresses(f"{event.esp_event}"))
     return bounces.Report(state, said or event.reject_reason or "", cause, is_permanent, provider_id=event.message_id)
 
 
