@@ -78,11 +78,6 @@ def deployment(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
         text = _("SQLite, and memory:// in place of Redis, are for trying out on one machine")
         hint = _("Set DATABASE_URL, REDIS_URL and CELERY_BROKER_URL to servers that all processes share")
         yield checks.Warning(text, hint=hint, id="doorcode.W011")
-    host, _port = split_domain_port(urlsplit(settings.CSRF_TRUSTED_ORIGINS[0]).netloc)
-    if not validate_host(host, settings.ALLOWED_HOSTS):
-        text = _("The host of SITE_URL is not in ALLOWED_HOSTS: pages at that address answer 400")
-        hint = _("Add it, unless a proxy asks with another Host")
-        yield checks.Warning(text, hint=hint, id="doorcode.W012")
     if not (settings.LIMIT_GUESSES_ADDRESS and settings.LIMIT_GUESSES_SITE):
         hint = _("Unset LIMIT_GUESSES_ADDRESS and LIMIT_GUESSES_SITE to have their defaults back")
         yield checks.Warning(_("Wrong guesses at codes have no limit"), hint=hint, id="doorcode.W006")
@@ -93,6 +88,25 @@ def deployment(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
     elif len(settings.METRICS_TOKEN) < TOKEN_LENGTH or settings.METRICS_TOKEN.startswith(KNOWN_KEYS):
         text = _("METRICS_TOKEN can be guessed: it is shorter than 16 characters, or a known example")
         yield checks.Warning(text, hint=_("Set METRICS_TOKEN to a long random value"), id="doorcode.W007")
+
+
+@checks.register("doorcode", deploy=True)
+def reachability(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]:
+    """An address that does not lead visitors to the site."""
+    host, _port = split_domain_port(urlsplit(settings.CSRF_TRUSTED_ORIGINS[0]).netloc)
+    if not validate_host(host, settings.ALLOWED_HOSTS):
+        text = _("The host of SITE_URL is not in ALLOWED_HOSTS: pages at that address answer 400")
+        hint = _("Add it, unless a proxy asks with another Host")
+        yield checks.Warning(text, hint=hint, id="doorcode.W012")
+    if host in ("localhost", "[::1]") or host.startswith("127."):
+        text = _("SITE_URL is an address of this machine alone: nobody else can open the links in mails")
+        hint = _("Set SITE_URL to the address at which visitors reach the site")
+        yield checks.Warning(text, hint=hint, id="doorcode.W013")
+    # Behind a proxy that ends TLS, only the proxy can say that a request came by https.
+    if settings.SECURE_SSL_REDIRECT and not settings.TRUSTED_PROXIES:
+        text = _("SITE_URL is https and TRUSTED_PROXIES is 0: behind a proxy every request is redirected to itself")
+        hint = _("Set TRUSTED_PROXIES to the number of proxies before the web process")
+        yield checks.Warning(text, hint=hint, id="doorcode.W002")
 
 
 @checks.register("doorcode", deploy=True)
@@ -107,11 +121,6 @@ def webhooks(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]:
 @checks.register("doorcode", deploy=True)
 def encryption(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]:
     """Connections that are not encrypted, or to servers that nobody has verified."""
-    # Behind a proxy that ends TLS, only the proxy can say that a request came by https.
-    if settings.SECURE_SSL_REDIRECT and not settings.TRUSTED_PROXIES:
-        text = _("SITE_URL is https and TRUSTED_PROXIES is 0: behind a proxy every request is redirected to itself")
-        hint = _("Set TRUSTED_PROXIES to the number of proxies before the web process")
-        yield checks.Warning(text, hint=hint, id="doorcode.W002")
     servers = [route.options for route in settings.MAIL_ROUTES if route.options]
     if not all(server["use_tls"] or server["use_ssl"] or is_local(server["host"]) for server in servers):
         text = _("Mails, codes in them, and the mail server's password travel unencrypted")

@@ -5,7 +5,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from core import checks, mail_urls
 
-CHECKS = (checks.deployment, checks.webhooks, checks.encryption)
+CHECKS = (checks.deployment, checks.reachability, checks.webhooks, checks.encryption)
 
 
 def warnings() -> list[str]:
@@ -94,7 +94,8 @@ def deployed(settings, monkeypatch) -> None:
         ("SECURE_SSL_REDIRECT", True, ["doorcode.W002"]),
         ("CSRF_TRUSTED_ORIGINS", ["https://accounts.example.com:8443"], ["doorcode.W012"]),
         ("CSRF_TRUSTED_ORIGINS", ["https://www.example.net:8443"], []),
-        ("CSRF_TRUSTED_ORIGINS", ["http://[::1]:8000"], []),
+        ("CSRF_TRUSTED_ORIGINS", ["http://[::1]:8000"], ["doorcode.W013"]),
+        ("CSRF_TRUSTED_ORIGINS", ["http://127.0.0.1:8000"], ["doorcode.W012", "doorcode.W013"]),
         ("ALLOWED_HOSTS", ["*"], []),
         ("METRICS_TOKEN", "", ["doorcode.I001"]),
         ("METRICS_TOKEN", "prometheus", ["doorcode.W007"]),
