@@ -93,6 +93,17 @@ def test_every_label_is_translated(admin: Client, path: str, language: str) -> N
     assert strange - named - of_django - {"root", "UTC", "example", "com", "hans", "hant"} == set()
 
 
+@pytest.mark.parametrize("language", ["zh-CN", "zh-TW"])
+@pytest.mark.parametrize("page", ["add", "{}/password"])
+def test_the_forms_of_an_account_have_no_english(admin: Client, page: str, language: str) -> None:
+    """Not even where Django's own texts have, in its catalogue or outside of it."""
+    text = text_of(
+        admin.get(f"/admin/signup/user/{page.format(make_user().pk)}/", headers={"accept-language": language})
+    )
+    words = re.sub(r"<(script|style|svg|template).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL)
+    assert re.findall(r"[A-Za-z’]+(?: [A-Za-z’]+){2,}", words.replace("Português (Brasil)", "")) == []
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [

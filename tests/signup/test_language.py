@@ -1,6 +1,7 @@
 """The language of pages, mails and accounts: chosen once, the same everywhere."""
 
 import re
+from datetime import UTC, datetime
 from email.utils import parseaddr
 
 import pytest
@@ -9,7 +10,7 @@ from django.core.management import call_command
 from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import Client
-from django.utils import translation
+from django.utils import formats, translation
 
 from core import languages
 from signup.models import User
@@ -313,3 +314,20 @@ def test_an_address_and_a_username_are_not_turned_round(client: Client) -> None:
 def test_a_language_has_those_that_stand_in(code: str, nearest: list[str]) -> None:
     """The nearest first."""
     assert list(languages.fallbacks(code)) == nearest
+
+
+@pytest.mark.parametrize(
+    ("code", "written"),
+    [
+        ("ar", "1 مارس 2026، 09:05"),
+        ("de", "1. März 2026, 09:05"),
+        ("fr", "01/03/2026 à 09:05"),
+        ("ko", "2026년 3월 1일 09:05"),
+        ("pt-br", "01/03/2026 às 09:05"),
+        ("ru", "1\u00a0марта 2026\u00a0г., 9:05"),
+    ],
+)
+def test_a_date_is_written_as_in_its_language(code: str, written: str) -> None:
+    """Where Django's own form is wrong: "1 mars" in French, months with a capital in Portuguese."""
+    with translation.override(code):
+        assert formats.date_format(datetime(2026, 3, 1, 9, 5, tzinfo=UTC), "DATETIME_FORMAT") == written

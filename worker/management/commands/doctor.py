@@ -45,4 +45,4 @@ class Command(base.Command):
         if options["json"]:
             self.print_result(options, {"ok": not problems, "findings": findings}, [])
         if problems:
-            raise CommandError(_("Problems: %(names)s") % {"names": ", ".join(problems)})
+            raise CommandError(_("Problems: %(names)s") % {"names": _(", ").join(problems)})
