@@ -8,11 +8,11 @@ from django.conf import settings
 DEFAULT = "#1d5fd1"
 LIGHT, DARK = "#ffffff", "#181f2a"  # the cards of signup/static/doorcode/site.css
 BLACK, WHITE = "#0b1424", "#ffffff"
-CONTRAST = {LIGHT: 4.5, DARK: 7.0}  # of text against its ground: WCAG 2.2, success criteria 1.4.3 and 1.4.6
+CONTRAST = {LIGHT: 4.5, DARK: 7.0}  # of text with its background: WCAG 2.2, success criteria 1.4.3 and 1.4.6
 
 
 class Palette(NamedTuple):
-    """The colour of buttons and links, the same under the pointer, and the text on it."""
+    """`color` is that of buttons and links, `deep` the same under the pointer, `ink` that of text on it."""
 
     color: str
     deep: str
@@ -25,11 +25,11 @@ def color() -> str:
 
 
 @cache
-def palette(color: str, ground: str) -> Palette:
-    """Return `color` (#rrggbb) as far towards black or white as its contrast against `ground` demands."""
-    end = BLACK if ground == LIGHT else WHITE
+def palette(color: str, background: str) -> Palette:
+    """Return `color` (#rrggbb), mixed with black or white until its contrast with `background` suffices."""
+    end = BLACK if background == LIGHT else WHITE
     shades = (_mixed(color, end, share / 20) for share in range(21))
-    found = next(shade for shade in shades if _contrast(shade, ground) >= CONTRAST[ground])
+    found = next(shade for shade in shades if _contrast(shade, background) >= CONTRAST[background])
     return Palette(found, _mixed(found, end, 0.2), max(BLACK, WHITE, key=lambda ink: _contrast(ink, found)))
 
 

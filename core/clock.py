@@ -13,12 +13,12 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-ASK_AGAIN = 10.0  # seconds after which the database is asked for its time again
-CLOSE = timedelta(seconds=1)  # clocks that NTP keeps are closer; an answer of the database may take as long
+QUERY_AGAIN = 10.0  # seconds between two queries of the database's time
+CLOSE = timedelta(seconds=1)  # a smaller difference is ignored: NTP keeps clocks closer, a query may take as long
 
-_ahead = timedelta(0)  # the database's clock, before this machine's
-_asked_at = float("-inf")
-_asking = threading.Lock()
+_ahead = timedelta(0)  # how far the database's clock is ahead of this machine's
+_queried_at = float("-inf")
+_querying = threading.Lock()
 
 
 def now() -> datetime:
@@ -28,16 +28,16 @@ def now() -> datetime:
 
 def follow_database(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """
-    Compare this machine's clock with the database's, at most once in ASK_AGAIN seconds: a receiver of Django's signal
+    Compare this machine's clock with the database's, at most once in QUERY_AGAIN seconds: a receiver of Django's signal
     for a new connection, which comes before the first query. SQLite has no clock of its own.
     """
-    global _asked_at  # noqa: PLW0603
+    global _queried_at  # noqa: PLW0603
     if connection.vendor == "sqlite" or connection.alias != DEFAULT_DB_ALIAS:
         return
-    with _asking:  # another thread's answer is waited for
-        if time.monotonic() - _asked_at < ASK_AGAIN:
+    with _querying:  # wait for the query of another thread
+        if time.monotonic() - _queried_at < QUERY_AGAIN:
             return
-        _asked_at = time.monotonic()
+        _queried_at = time.monotonic()
         before = timezone.now()
         with connection.cursor() as cursor:
             cursor.execute("SELECT CLOCK_TIMESTAMP()")
@@ -54,7 +54,7 @@ def follow(theirs: datetime, *, before: datetime, after: datetime) -> None:
 
 
 def hour_of(time: datetime) -> datetime:
-    """Return when the hour of the clock began in which a time is."""
+    """Return the beginning of the full hour that contains a time."""
     return time.replace(minute=0, second=0, microsecond=0)
 
 
@@ -65,7 +65,7 @@ def minutes(seconds: float) -> int:
 
 def whole_seconds(time: datetime) -> str:
     """
-    A time for strangers as JSON has it everywhere, `2026-11-27T08:00:00Z`, in whole seconds: a finer one would show
-    what else was done at that time.
+    Return a time for the JSON of a response, in whole seconds: `2026-11-27T08:00:00Z`. A finer one would show what
+    else was done at that time.
     """
     return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -17,8 +17,8 @@ MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets; em
 # line and paragraph separators: none belongs in an address, and NFKC or IDNA would silently drop some of them.
 _FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
-# Characters that are copied together with an address, and with which no address can begin or end. Of ASCII and of its
-# full-width forms, which NFKC folds to it, these alone; of all others any punctuation.
+# Characters that people copy together with an address, and that can neither begin nor end one. Of ASCII, and of its
+# full-width forms, which NFKC folds to ASCII, only those that are listed; of other characters any punctuation.
 _FOREIGN = r"[\p{P}--[\x00-\x7f\ufe30-\ufe6f\uff01-\uff5e]]"
 _BEFORE = regex.compile(rf"""[{invisible.CHARACTERS}{_FOREIGN}\s,;:(\[<"＜，；：（]*+""", regex.V1)
 _AFTER = regex.compile(rf"""[{invisible.CHARACTERS}{_FOREIGN}\s,;:)\]>".!?＞，；：）．！？]*+""", regex.V1)
@@ -27,7 +27,7 @@ _NAMED = regex.compile(r"[^<>＜＞\p{Cc}]*[<＜]([^<>＜＞]*)")  # Name <addre
 _MAILTO = regex.compile(r"mailto:([^?]*)(?:\?.*)?", regex.IGNORECASE)
 
 _LOOSE_DOTS = regex.compile(r"(?<=[^.])\.{2,}|(?<=[^.])\.$")
-_STAND_IN = ".example.com"  # makes a special-use domain one that can be checked
+_STAND_IN = ".example.com"  # appended to a special-use domain, which email-validator would refuse
 
 BAD_FORMAT = _("Enter an email address in the correct format, like name@example.com")
 
@@ -36,7 +36,7 @@ def canonical(address: str) -> str:
     """
     Return the canonical form of `address`: NFKC, lower-case, ASCII local part, domain in IDNA A-labels.
 
-    What was copied together with it is taken off: `Name <…>`, `mailto:`, quotes, brackets, punctuation and invisible
+    Removes what was copied together with it: `Name <…>`, `mailto:`, quotes, brackets, punctuation and invisible
     characters around. It is idempotent, and mail goes to it: never keep or mail the address as it was typed. Raises
     ValidationError (code "invalid") for anything but a plain mailbox at a domain: quoted local parts, literal domains,
     zero-width characters inside, local parts outside ASCII, over 64 or 254 characters (RFC 5321).

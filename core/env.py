@@ -45,8 +45,8 @@ class Env(environ.Env):  # type: ignore[misc]
     Raises ImproperlyConfigured, with the variable's name, for a value that can't be read.
 
     An empty variable is like an unset one, so that a compose file may pass on all; only for limits it means "off".
-    Spaces around a value are no part of it. One that begins with `$` is taken literally: a random key may, and is no
-    reference to another variable. Each of SECRETS may be in a file instead, whose path is in `<name>_FILE`.
+    Spaces around a value are removed. A `$` at its beginning is taken literally, because a random key may begin so; it
+    is no reference to another variable. Each of SECRETS may be in a file instead, whose path is in `<name>_FILE`.
     """
 
     def __init__(self) -> None:
@@ -251,7 +251,7 @@ class Env(environ.Env):  # type: ignore[misc]
             return server, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **authority}, {}
         if url.startswith("sentinel"):  # sentinel://one:26379;sentinel://two:26379?master_name=…
             tls = {"ssl_cert_reqs": "required", **tls} if tls else {}
-            # One that doesn't answer is passed over at once: redis-py would ask it four times, up to seconds apart.
+            # A Sentinel that doesn't answer is skipped at once: redis-py would try it four times, up to seconds apart.
             once = {"retry": None, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
             master = {"master_name": options.get("master_name", "mymaster")}
             return server, tls or False, {**master, "sentinel_kwargs": {**once, "ssl": bool(tls), **tls}}
@@ -291,7 +291,7 @@ class Env(environ.Env):  # type: ignore[misc]
         if unknown := [code for code in by_code if code and code not in LANG_INFO]:
             names = ", ".join(unknown)
             raise ImproperlyConfigured(f"{var} names no language: {names} / {var} 中没有这种语言：{names}")
-        return {_itself(code): text for code, text in by_code.items()}
+        return {_without_alias(code): text for code, text in by_code.items()}
 
     def senders(self, var: str, *, names: Mapping[str, str], host: str) -> dict[str, str]:
         """
@@ -383,7 +383,7 @@ def _secrets_in_files() -> dict[str, str]:
     return found
 
 
-def _itself(code: str) -> str:
-    """The language that Django uses for a code that it knows only as a browser's, as zh-hans for zh-cn."""
+def _without_alias(code: str) -> str:
+    """Return the language that Django uses for a code that only browsers send, as zh-hans for zh-cn."""
     info = LANG_INFO.get(code, {})
     return code if "name_local" in info else str(info.get("fallback", [code])[0])

@@ -38,13 +38,14 @@ SERVICES = {
     "sparkpost": Service("sparkpost", "API_KEY"),
 }
 
-# The keys of services that sign their reports always: Anymail takes no others from these. The rest know our password.
+# The settings with the signing keys of services that always sign their reports: Anymail takes only signed ones from
+# these. All others send our password, EMAIL_WEBHOOK_SECRET.
 SIGNED = {"mailersend": "SIGNING_SECRET", "mailgun": "WEBHOOK_SIGNING_KEY", "mandrill": "WEBHOOK_KEY"}
 
 
 @dataclass(frozen=True)
 class Route:
-    """One way by which mails leave: a Django email backend, and what is to be set for it; passwords are not shown."""
+    """One way by which mails leave: a Django email backend and its settings; its repr shows no passwords."""
 
     backend: str
     options: dict[str, Any] = field(default_factory=dict, repr=False)  # of an SMTP backend: those of Django's own
@@ -88,7 +89,7 @@ def read(var: str, url: str) -> Route:
 
 
 def can_report(service: str, anymail: Mapping[str, Any]) -> bool:
-    """Whether reports of a service can be told from forged ones: it signs them, or it knows our password."""
+    """Whether reports of a service can be told from forged ones: it signs them, or it sends our password."""
     needed = f"{service.upper()}_{SIGNED[service]}" if service in SIGNED else "WEBHOOK_SECRET"
     return bool(anymail.get(needed))
 

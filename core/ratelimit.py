@@ -62,7 +62,7 @@ def hit(limit: Limit, *, key: str) -> None:
 
 
 def undo(limit: Limit, *, key: str) -> None:
-    """Take one hit back, as it turned out harmless."""
+    """Undo one hit that turned out to be harmless."""
     _count(limit, _windows(limit, key), -1)
 
 

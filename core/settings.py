@@ -66,7 +66,8 @@ HANDLE_LIFETIME = 86_400  # seconds; a sign-up that is older has to start again
 # Wrong guesses in rolling 24 hours -> digits of the codes after them.
 LIMIT_GUESSES_ADDRESS = env.tiers("LIMIT_GUESSES_ADDRESS", default="9:8,100:link")
 LIMIT_GUESSES_SITE = env.tiers("LIMIT_GUESSES_SITE", default="100:6,1000:8")
-# More mails wait; no visitor's response changes. The site's are counted by the minute: 20/s would let 10 leave in each.
+# Mails over a limit wait; no visitor's response changes. The site's mails are counted by the minute, so its rates need
+# 60 seconds or more: 20/s would let only 10 leave in each minute.
 LIMIT_MAILS_MAILBOX = env.rates("LIMIT_MAILS_MAILBOX", default="1/60s,5/h,10/d")
 LIMIT_MAILS_SITE = env.rates("LIMIT_MAILS_SITE", default="2000/h", least=60)
 LIMIT_RESETS_MAILBOX = env.rates("LIMIT_RESETS_MAILBOX", default="1/60s,3/h,6/d")
@@ -158,8 +159,8 @@ DATABASES = {
             "connect_timeout": 5,  # seconds
             # After a failover the address may lead to the standby for a while: no pool keeps a connection to it.
             "target_session_attrs": "read-write",
-            # A host that is gone is noticed after some 10 s, whether it owes an acknowledgement (milliseconds) or,
-            # having acknowledged the query, its answer (seconds). By default a thread would wait for hours.
+            # A host that is gone is noticed after about 10 s: by tcp_user_timeout (milliseconds) if it has not
+            # acknowledged the query, else by keepalives (seconds). By default a thread would wait for hours.
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 5,
             "keepalives_interval": 2,
@@ -217,7 +218,7 @@ if CELERY_BROKER_URL.startswith(("redis", "sentinel")):
         "health_check_interval": 10,
         "visibility_timeout": 120,
         "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,  # times that interval: how often it looks for them
+        "unacked_restore_throttle": 1,  # look for them at each interval, not at every tenth as by default
         "unacked_mutex_expire": 15,
         **_broker_options,
     }
@@ -384,5 +385,5 @@ LOGGING: dict[str, Any] = {
 }
 DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = 10  # DEBUG: a line for each task
 
-# After all that follows from DEBUG: the demo shows a visitor's error pages, not Django's for developers.
+# At the end, as settings above depend on DEBUG: the demo shows a visitor's error pages, not Django's for developers.
 DEBUG = DEBUG and not DEMO

@@ -55,7 +55,7 @@ def minutes_left(delivery: Delivery) -> int:
 
 
 def still_waiting(minutes: int) -> str:
-    """What is said of a mail that is tried in some minutes, and no sooner."""
+    """The text about a mail whose next try is in some minutes."""
     text = ngettext(
         "The email is still waiting. It is tried again in %(n)d minute",
         "The email is still waiting. It is tried again in %(n)d minutes",

@@ -131,7 +131,7 @@ class CodeForm(forms.Form):
         try:
             self.new_proof = services.prove(sign_up=self.sign_up, address=email, code=code, proof=held)
         except SignUpError as error:
-            # Shown empty: the form is sent with the last digit of the next code, which must not stand behind this one.
+            # Show the field empty: site.js sends the form at the last digit, so nobody can type a code behind this one.
             self.data = {**dict(self.data.items()), "captcha": ""}
             raise explain(error) from error
         return code

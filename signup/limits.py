@@ -21,7 +21,8 @@ class NetworkLimit(Limit):
 
 MAIL_REQUESTS = NetworkLimit("requests_network", "LIMIT_REQUESTS_NETWORK")  # counts every address alike
 VERIFY = NetworkLimit("verify_network", "LIMIT_VERIFY_NETWORK")
-# Apart: who types slowly makes a check a letter, and a class of these must not use up what their accounts need.
+# Not VERIFY: a person who types slowly causes a check for each letter, and the checks of a school class behind one
+# network must not use up the requests that create their accounts.
 USERNAME_CHECKS = NetworkLimit("username_checks", "LIMIT_VERIFY_NETWORK")
 LOGIN_NETWORK = NetworkLimit("login_network", "LIMIT_LOGIN_NETWORK")
 LOGIN_PAIR = Limit("login_pair", "LIMIT_LOGIN_PAIR")  # wrong passwords for one account from one network

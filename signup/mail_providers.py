@@ -71,7 +71,7 @@ def _is_likely(typed: str, meant: str) -> bool:
         return not _REGION.fullmatch(ending)
     if name.isdecimal():
         return True
-    if len(name) <= 4:  # one letter more or less makes another word: like.com, mi.com; but nobody doubts qqq.com
+    if len(name) <= 4:  # only a doubled last letter, as in qqq.com: any other makes a word, as in mi.com
         return typed_name == name + name[-1]
     changed = _edits(typed_name, name)
     # People rarely miss the first letter; and two wrong letters make another word of all but long ones: paper, outdoor.

@@ -13,6 +13,7 @@ from knox.models import AuthToken
 
 from core import clock
 from core.observability.counters import Counter
+from verification import guess_limits
 from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
 from worker import suppression
 from worker.mail_limits import ACCOUNT_MAILS, SIGN_UP_MAILS
@@ -24,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500  # rows in one transaction
 DAY = 86_400  # seconds; `Delivery.objects.beside_limit` reads the mails of the last day
-GUESSES = 2 * DAY  # guesses count for 24 hours
 
 purges = Counter("doorcode_purges", "Purges that deleted all that is outdated")
 
@@ -70,8 +70,8 @@ def outdated() -> dict[str, QuerySet[Any]]:
         "suppressions": Suppression.objects.filter(is_forgotten, until__lt=clock.now()),
         "tokens": AuthToken.objects.filter(expiry__lt=clock.now()),
         "sessions": Session.objects.filter(expire_date__lt=clock.now()),
-        "address guesses": AddressGuesses.objects.filter(updated_at__lt=_ago(GUESSES)),
-        "site guesses": SiteGuesses.objects.filter(hour__lt=_ago(GUESSES)),
+        "address guesses": AddressGuesses.objects.filter(updated_at__lt=clock.now() - 2 * guess_limits.WINDOW),
+        "site guesses": SiteGuesses.objects.filter(hour__lt=clock.now() - 2 * guess_limits.WINDOW),
         "site mails": SiteMails.objects.filter(minute__lt=_ago(2 * counted)),
     }
 

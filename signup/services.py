@@ -36,15 +36,16 @@ def is_username_free(*, username: str) -> bool:
 
 
 def request_code(
-    *, address: str, language: str, held: Mapping[str, str], once: str | None = None, network: str = ""
+    *, address: str, language: str, held: Mapping[str, str], handle: str | None = None, network: str = ""
 ) -> CaptchaModel:
     """
     Have a code mailed to a canonical `address`, and return the request that the code is bound to.
 
     A request for the address that the visitor holds (`held`: handle -> proof or "") is used again: as it is if
     this visitor proved it, else its mail is sent again; within the cooldown that mail is on its way, and nothing more
-    happens. A registered address costs the same statements, and gets a decoy and another mail. `once` is a handle: a
-    second call with it returns the request of the first, because a new request would make the first one's code useless.
+    happens. A registered address costs the same statements, and gets a decoy and another mail. A new request gets the
+    `handle`, if one is given (see `codes.handle_for`): a second call with it returns the request of the first, because
+    another request would make the first one's code useless.
     `network` is the pseudonym of the visitor's network.
     """
     mine = [each for each in CaptchaModel.objects.by_handles(held) if each.address == address and not each.is_finished]
@@ -59,9 +60,9 @@ def request_code(
     if known:
         return known
     try:
-        return _begin(address=address, language=language, network=network, handle=once)
-    except IntegrityError:  # there is a request with the handle `once`; it may be finished
-        twin = CaptchaModel.objects.live().filter(handle=once).first()
+        return _begin(address=address, language=language, network=network, handle=handle)
+    except IntegrityError:  # there is a request with this handle; it may be finished
+        twin = CaptchaModel.objects.live().filter(handle=handle).first()
         return twin or _begin(address=address, language=language, network=network, handle=None)
 
 

@@ -15,7 +15,7 @@ from django.db.models.functions import StrIndex, Substr, TruncHour
 from django.utils.translation import gettext_lazy as _
 
 from core import clock
-from verification.models import CaptchaModel, CaptchaQuerySet, SiteGuesses
+from verification.models import FINISHED, CaptchaModel, CaptchaQuerySet, SiteGuesses
 from worker.models import UNSETTLED, Delivery, DeliveryQuerySet
 
 from .models import User
@@ -30,7 +30,7 @@ _STEPS = {
     "asked": (_("asked for a code"), Q()),
     "mailed": (_("mail accepted"), _PROVEN | Q(first_accepted_at__isnull=False)),
     "proven": (_("email verified"), _PROVEN),
-    "registered": (_("account created"), _PROVEN & Q(redeemed_at__isnull=False)),
+    "registered": (_("account created"), FINISHED),
 }
 FUNNEL_LABELS = {name: label for name, (label, _condition) in _STEPS.items()}
 _FUNNEL = {name: Count("pk", filter=condition) for name, (_label, condition) in _STEPS.items()}
@@ -60,14 +60,14 @@ def full_hours(number: int) -> list[datetime]:
 
 
 def funnel_by_hour(hours: Sequence[datetime]) -> list[dict[str, Any]]:
-    """The requests of each hour, and how many of these came how far by now: {"hour", "asked", "mailed", …}."""
+    """The requests of each hour, and how many of them have reached each step: {"hour", "asked", "mailed", …}."""
     rows = _sign_ups(hours[0]).values(hour=TruncHour("created_at")).annotate(**_FUNNEL)
     found = {row["hour"]: row for row in rows}
     return [found.get(hour, {"hour": hour, **dict.fromkeys(_FUNNEL, 0)}) for hour in hours]
 
 
 def waits_by_hour(hours: Sequence[datetime]) -> list[dict[str, Any]]:
-    """Seconds from creation to acceptance of the mails of each hour: {"hour", "median", "p95"}, None of no mail."""
+    """Seconds from creation to acceptance of the mails of each hour: {"hour", "median", "p95"}; None without a mail."""
     waits: dict[datetime, list[float]] = defaultdict(list)
     for created_at, wait in _waits(hours[0]):
         waits[clock.hour_of(created_at)].append(wait)
@@ -75,7 +75,7 @@ def waits_by_hour(hours: Sequence[datetime]) -> list[dict[str, Any]]:
 
 
 def percentile(values: Sequence[float], percent: int) -> float | None:
-    """The value at the nearest rank, to a tenth; None of nothing."""
+    """The value at the nearest rank, to a tenth; None without values."""
     rank = math.ceil(len(values) * percent / 100)
     return round(sorted(values)[rank - 1], 1) if values else None
 

@@ -61,8 +61,8 @@ def signup(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return form_page(request, "signup/signup.html", form, next=next_page, once=secrets.token_urlsafe(12))
     address = form.cleaned_data["email"]
-    once = visitor.handle_for(request.POST.get("once", ""), address)
-    return _request_code(request, visitor, address, once=once, next_page=next_page)
+    handle = visitor.handle_for(request.POST.get("once", ""), address)
+    return _request_code(request, visitor, address, handle=handle, next_page=next_page)
 
 
 @sensitive_post_parameters("password", "captcha")
@@ -129,8 +129,8 @@ def resend(request: HttpRequest) -> HttpResponse:
     if not sign_up.is_finished and (sign_up.proven_at or not held.own):
         if not settings.SIGNUP_OPEN:
             return render(request, "signup/closed.html", status=403)
-        once = visitor.handle_for(held.handle, sign_up.address)
-        return _request_code(request, visitor, sign_up.address, once=once, next_page=held.next)
+        handle = visitor.handle_for(held.handle, sign_up.address)
+        return _request_code(request, visitor, sign_up.address, handle=handle, next_page=held.next)
     try:
         resent = services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))
     except ResendTooSoon as error:
@@ -160,15 +160,17 @@ def change(request: HttpRequest) -> HttpResponse:
         page.status_code = 400
         return page
     address = form.cleaned_data["new_email"]
-    once = visitor.handle_for(old.handle, address)
-    return _request_code(request, visitor, address, once=once, next_page=visitor.held[old.handle].next)
+    handle = visitor.handle_for(old.handle, address)
+    return _request_code(request, visitor, address, handle=handle, next_page=visitor.held[old.handle].next)
 
 
 def _request_code(
-    request: HttpRequest, visitor: Visitor, address: str, *, once: str | None, next_page: str
+    request: HttpRequest, visitor: Visitor, address: str, *, handle: str | None, next_page: str
 ) -> HttpResponse:
     held, network = visitor.own_proofs, client_ip.pseudonym(request)
-    sign_up = services.request_code(address=address, language=languages.active(), held=held, once=once, network=network)
+    sign_up = services.request_code(
+        address=address, language=languages.active(), held=held, handle=handle, network=network
+    )
     return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
 
 

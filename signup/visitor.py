@@ -215,7 +215,7 @@ class Visitor:
         return str(name) if user and _mark(user) in accounts else ""
 
     def remember(self, response: HttpResponse, user: User) -> HttpResponse:
-        """Let this browser show later that it signed in to the account. That opens nothing by itself."""
+        """Let this browser show later that it signed in to the account. That alone gives no access."""
         name, *accounts = self._device
         others = [each for each in accounts if not str(each).startswith(str(user.public_id))]
         DEVICE.write(response, [name, _mark(user), *others[: MAX_ACCOUNTS - 1]])

@@ -20,6 +20,10 @@ def is_handle(text: str) -> bool:
     return bool(re.fullmatch("[A-Za-z0-9_-]{24}", text))
 
 
+# Requests of which an account was made; see `CaptchaModel.is_finished`.
+FINISHED = Q(redeemed_at__isnull=False, proven_at__isnull=False)
+
+
 def live() -> Q:
     """Requests that can still become an account: not redeemed, and younger than HANDLE_LIFETIME."""
     return Q(redeemed_at=None, created_at__gt=clock.now() - timedelta(seconds=settings.HANDLE_LIFETIME))
@@ -96,7 +100,7 @@ class CaptchaModel(models.Model):
 
     @property
     def is_finished(self) -> bool:
-        """Whether an account was made of it."""
+        """Whether an account was made of it: whether this row is one of FINISHED."""
         return self.redeemed_at is not None and self.proven_at is not None
 
     @property

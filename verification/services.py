@@ -44,9 +44,9 @@ def renew(*, sign_up: CaptchaModel, decoy: bool, in_flight: bool, by_visitor: bo
     renewed once that mail is accepted.
 
     A new generation replaces a code whose tries are used up, or which expired while no mail of it is `in_flight`.
-    A code that became too short gets longer. A `decoy` whose account is gone is none any more; an account that came
-    since makes one of a new code only. Raises HandleLost, or ResendTooSoon for a visitor within the cooldown, unless
-    the code is of no use any more.
+    A code that became too short gets longer. `decoy` says whether the address has an account now: without one the
+    request is no decoy any more; with one, only a new code makes it a decoy. Raises HandleLost, or ResendTooSoon for a
+    visitor within the cooldown, unless the code is of no use any more.
     """
     state = state_of(sign_up)
     if state is State.LOST:
@@ -92,8 +92,8 @@ def is_wanted(sign_up: CaptchaModel, generation: int) -> bool:
 
 def begin_send(*, sign_ups: Collection[CaptchaModel], at: datetime) -> set[int]:
     """
-    Open the codes of which a mail is about to be sent and none was accepted yet. Return the ids of the requests whose
-    mail may be sent now: the others are locked by a visitor's resend. Needs a transaction.
+    Open the codes without an accepted mail: one is about to be sent. Return the ids of the requests whose mail may be
+    sent now: the others are locked by a visitor's resend. Needs a transaction.
     """
     accepted = {each.pk for each in sign_ups if each.first_accepted_at}
     others = CaptchaModel.objects.filter(pk__in={each.pk for each in sign_ups} - accepted)
@@ -106,9 +106,9 @@ def begin_send(*, sign_ups: Collection[CaptchaModel], at: datetime) -> set[int]:
 
 def call_off_sends(*, sign_ups: Iterable[CaptchaModel]) -> None:
     """
-    Close the codes of which the mail server took no mail: nobody has read one, so they wait for the next send. The
-    requests are as `begin_send` left them. One of which another send began, before or since, and was not called off
-    stays open: that mail may have arrived. Skips rows that a visitor's resend has locked. Needs a transaction.
+    Close codes whose mail was not taken by the mail server: nobody has read it, so they wait for the next send. The
+    requests are as `begin_send` left them. A code stays open if another send with it began, before or since, and was
+    not called off: that mail may have arrived. Skips rows that a visitor's resend has locked. Needs a transaction.
     """
     for each in sign_ups:
         unread = CaptchaModel.objects.filter(pk=each.pk, generation=each.generation, first_accepted_at=None)
@@ -197,8 +197,8 @@ def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
 
 def _mark_proven(sign_up: CaptchaModel, *, by: str) -> None:
     """
-    Record the proof once, and give the try of a right code back each time. If a parallel POST was the first to prove,
-    that is as good. A request that its owner disowned meanwhile stays unproven in the database, where `redeem` looks.
+    Record the proof once, and undo the counted try of a right code each time. A parallel POST may have
+    proven it first. A request that its owner disowned meanwhile stays unproven in the database, where `redeem` looks.
     """
     now = clock.now()
     # Not below 0: the tries of a code that was lengthened meanwhile are counted anew.

@@ -25,7 +25,7 @@ class HandleLost(SignUpError):
 
 
 class AlreadyRedeemed(HandleLost):
-    """The handle made its account already. Only for a visitor who holds it; HandleLost for everybody else."""
+    """The handle has created its account already. Only for a visitor who holds it; HandleLost for everybody else."""
 
     code = "already_redeemed"
 

@@ -1,6 +1,6 @@
 """
-Health checks of the DNS of the senders' domains, from which receivers learn what to think of our mails; for the doctor
-alone. A record that is missing or wrong has failed, and its text says what to publish. No answer is a warning.
+Health checks of the DNS of the senders' domains, by which receivers judge our mails; for the doctor alone. A record
+that is missing or wrong has failed, and its text says what to publish. No answer is a warning.
 """
 
 import base64

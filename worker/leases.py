@@ -1,4 +1,4 @@
-"""Renew the leases of this process while it lives, so that they may be short: a killed one soon frees its mails."""
+"""Renew the leases of this process while it runs. So they can be short, and a killed process soon frees its mails."""
 
 import logging
 import os

@@ -19,7 +19,7 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
     Send one message by a backend of Anymail. Never raises for what the service does; a message that it can't carry
     raises Anymail's errors before anything is sent.
 
-    The text of the reply begins with the digits that SMTP has for its meaning, as all that reads replies knows these.
+    The text of the reply begins with the SMTP code of the same meaning, which all code that reads replies expects.
     """
     from anymail.exceptions import AnymailAPIError, AnymailInvalidAddress, AnymailRecipientsRefused
 
@@ -49,7 +49,7 @@ def _answer(backend: Any, message: EmailMessage) -> Reply:
         return Reply(Outcome.REFUSED, _line(550, f"{backend.esp_name}: {', '.join(refusals)}: {said}"))
     if not status.message_id and getattr(status.esp_response, "status_code", 200) >= 400:  # so Mailjet refuses
         return _failure(AnymailRequestsAPIError(response=status.esp_response, email_message=message, backend=backend))
-    if not status.message_id:  # whoever accepts a mail gives it an id
+    if not status.message_id:  # a service that accepts a mail gives it an id
         return Reply(Outcome.UNKNOWN, f"no id from {backend.esp_name}")
     return Reply(
         Outcome.ACCEPTED, f"250 {backend.esp_name}: {', '.join(status.status)}", _line(None, status.message_id)

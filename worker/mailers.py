@@ -21,8 +21,8 @@ from .smtp import EmailBackend
 
 logger = logging.getLogger(__name__)
 
-# Seconds after which a connection to a service is not used again: on the way to it some routers forget those that rest,
-# AWS's after 350 s, and then nobody would know of the next mail whether it was taken.
+# Seconds after which an idle connection to a service is not used again: some routers on the way forget idle ones, AWS's
+# after 350 s, and then nobody could tell whether the service took the next mail.
 IDLE = 60.0
 
 
@@ -51,7 +51,7 @@ class Mailer:
 
     def submit(self, message: EmailMessage, *, probe: bool = False) -> Reply:
         """
-        Send one message, or with `probe` ask whether it would be taken, and send nothing; `can_probe` says who can.
+        Send one message, or with `probe` ask whether it would be taken, and send nothing: only if `can_probe`.
 
         Never raises for what a server does; a message that can't be written raises before anything is sent. A fault of
         the service opens the circuit breaker, and so does a server that takes no more mails for a while; any other
@@ -72,7 +72,7 @@ class Mailer:
         if reply.outcome is Outcome.ACCEPTED:
             self._senders.add(sender)
         if reply.is_about_sender and self._senders and sender not in self._senders:
-            return reply  # perhaps of one language alone, whose sender it refuses
+            return reply  # perhaps it refuses only this sender, which is that of one language
         if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
             self._is_throttled = reply.outcome is Outcome.THROTTLED
             self.breaker.failed()

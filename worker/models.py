@@ -26,8 +26,8 @@ UNDELIVERED = ("failed", "expired", "bounced")  # settled, and not with its read
 # Mails to people who have an account, and asked for them. All others are about a sign-up that anybody may have begun.
 ACCOUNT_KINDS = ("password_reset", "password_changed")
 UNANSWERED = "unanswered:"  # begins the last reply of a mail that was handed over and not answered
-SOON = timedelta(seconds=5)  # a mail that is not admitted, or may not be tried, within it is delayed by a mail limit
-PATIENCE = timedelta(seconds=10)  # a mail that waits longer than this is delayed, tried or not
+SOON = timedelta(seconds=5)  # a mail that a mail limit puts off by more than this counts as delayed
+PATIENCE = timedelta(seconds=10)  # a mail that waits for longer than this counts as delayed, for whatever reason
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -129,7 +129,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 class Delivery(models.Model):
     """One mail. The row says what it is about; its code and links are derived when it is sent, and stored nowhere."""
 
-    suppression: "Suppression | None" = None  # that holds now for its recipient; suppression.mark sets it
+    suppression: "Suppression | None" = None  # of its recipient, if one holds now; suppression.mark sets it
 
     class Kind(models.TextChoices):
         CODE = "code", _("code")
@@ -175,7 +175,7 @@ class Delivery(models.Model):
     recipient = models.CharField(_("recipient"), max_length=email_addresses.MAX_LENGTH)
     language = models.CharField(_("language"), max_length=16)  # the account's; of one that has none, the visitor's
     sign_up = models.ForeignKey(CaptchaModel, models.SET_NULL, null=True, blank=True, verbose_name=_("sign-up request"))
-    generation = models.PositiveIntegerField(_("generation"), default=0)  # of the captcha
+    generation = models.PositiveIntegerField(_("generation"), default=0)  # of the sign-up request
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
@@ -263,8 +263,8 @@ class Delivery(models.Model):
     @property
     def visible_reason(self) -> str:
         """
-        Who is at fault that a mail failed, bounced or is delayed by a refusal, as a visitor sees it: "mailbox", "site"
-        or "unclear"; empty for any other. The same for every address.
+        Whose fault it is that a mail failed, bounced or is delayed by a refusal, as a visitor sees it: "mailbox",
+        "site" or "unclear"; empty for any other. The same for every address.
         """
         state, is_refused = self.visible_state, self.cause == Cause.RATE and self.reason is self.Reason.REFUSED
         if state not in ("failed", "bounced") and not (state == "delayed" and is_refused):
@@ -353,6 +353,12 @@ class Heartbeat(models.Model):
         return self.name
 
 
+class SuppressionQuerySet(models.QuerySet["Suppression"]):
+    def active(self) -> Self:
+        """Suppressions that hold now."""
+        return self.filter(until__gt=clock.now())
+
+
 class Suppression(models.Model):
     """
     An address that gets no sign-up mail until a time. A visitor who asks for a code there sees that none can be sent,
@@ -370,6 +376,8 @@ class Suppression(models.Model):
     )
     times = models.PositiveSmallIntegerField(_("times"), default=0, db_default=0)  # by bounces and complaints
     until = models.DateTimeField(_("until"))
+
+    objects = SuppressionQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("suppressed address")

@@ -91,7 +91,7 @@ def lock_unsettled(*, sign_up: CaptchaModel) -> list[Delivery]:
 
 
 def is_in_flight(delivery: Delivery) -> bool:
-    """Whether a worker may be sending a mail: it is leased, and not put off by the lease for SILENCE_AGAIN seconds."""
+    """Whether a worker may be sending a mail: it is leased, and its lease is not the pause of SILENCE_AGAIN seconds."""
     ends = delivery.lease_until
     longest_other = timedelta(seconds=2 * SILENCE)  # any other lease ends sooner, even if this machine's clock is wrong
     return ends is not None and ends - clock.now() < longest_other
@@ -99,8 +99,8 @@ def is_in_flight(delivery: Delivery) -> bool:
 
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
     """
-    Take locked mails of a replaced code out of the outbox, but for those that a worker has. One after whose final dot
-    the server fell silent is nobody's: left there, it would count as the mail that waits, for up to an hour.
+    Take locked mails of a replaced code out of the outbox, except those that a worker holds. No worker holds a mail to
+    whose final dot the server did not reply: left there, it would count as the mail that waits, for up to an hour.
     """
     unheld = Q(state=State.PENDING) | Q(state=State.SENDING, lease_token="")
     Delivery.objects.filter(unheld, pk__in=[each.pk for each in deliveries]).supersede()
@@ -115,7 +115,7 @@ def keep_waiting(*, delivery: Delivery, language: str) -> None:
 def claim(*, limit: int) -> list[Delivery]:
     """
     Lease up to `limit` due mails to the caller for LEASE seconds, by the database's clock, because the workers' own may
-    disagree. Nobody else sends these until the lease ends, which `leases.held` puts off. Settling one needs its token.
+    disagree. Nobody else sends these until the lease ends, which `leases.held` extends. Settling one needs its token.
 
     Mails about accounts are claimed apart, and first. So the time that they take doesn't tell the reader of another
     mail who has an account, and a password reset waits for no backlog. Mails over a mailbox's limit are put off, those
@@ -130,7 +130,7 @@ def claim(*, limit: int) -> list[Delivery]:
 
 def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     rows = mail_limits.due_within(group, at=at).select_related("sign_up").lock_newest_and_oldest(limit)
-    suppression.mark(rows, at=at)
+    suppression.mark(rows)
     if len(rows) == limit or (rows and group is mail_limits.ACCOUNT_MAILS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread, whatever the id
     wanted = [row for row in rows if row.is_wanted]
@@ -147,7 +147,7 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
 
 def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
     admitted_now = [row.pk for row in mine if row.admitted_at == at]  # `mail_limits.admit` has set it
-    # `release` gives a try back; and an older version of this program did not write down when the first one was.
+    # `release` undoes a try; and an earlier release of Doorcode did not record when the first one was.
     untried = [row.pk for row in mine if not (row.attempts and row.first_tried_at)]
     Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
         state=State.SENDING,
@@ -163,7 +163,7 @@ def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
 
 
 def renew(*, held: Mapping[str, Iterable[int]]) -> None:
-    """Put off the end of leases by their tokens: of the mails with these ids, those that are not settled yet."""
+    """Extend leases, given by their tokens, of those mails with these ids that are not settled."""
     ids = [pk for mails in held.values() for pk in mails]
     later = Now() + timedelta(seconds=LEASE)
     # The lease of a mail that may have been accepted is longer, and stays so.
@@ -234,7 +234,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
         return has_failed
     if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: the sweeper makes it due when its lease ends
         answer["last_reply"] = f"{UNANSWERED} {reply.text}"[:255]
-        # Nobody's lease: its end is no worker's loss.
+        # A lease without a token is no worker's: when it ends, no worker is lost.
         return bool(mine.update(**answer, lease_token="", lease_until=Now() + timedelta(seconds=pause)))
     # The sweeper finds it when it is due.
     later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load

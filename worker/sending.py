@@ -71,7 +71,7 @@ def deliver() -> int:
         metrics.by_fallback.add(number=accepted)
     if is_trial and mailer.breaker.is_half_open:  # nothing was handed over: the next mail finds out
         mailer.breaker.cancelled()
-    # Not after a mail about an account: the reader of a deferred one would see that a reset was for somebody.
+    # Not after a mail about an account: the reader of a deferred mail would see that another address has an account.
     if not any(each.is_about_account for each in claimed):
         outbox.retry_deferred_sooner(accepted=accepted)
     return len(claimed)
@@ -105,13 +105,13 @@ def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> int:
 
 
 def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Reply:
-    """Send a mail, or take the time of a send; `later` are the mails that are sent after it."""
+    """Send a mail, or wait for as long as a send takes; `later` are the mails that are sent after it."""
     if delivery.is_suppressed:
         return Reply(Outcome.DROPPED, Delivery.Reason.SUPPRESSED)
     if delivery.is_for_nobody:
         mailer.leave_open()
         if not all(each.is_for_nobody for each in later):
-            time.sleep(_pace.recent_send())  # or how soon the next is sent would tell that there is no account
+            time.sleep(_pace.recent_send())  # else the time until the next mail would show that there is no account
         return Reply(Outcome.DROPPED, "the address has no account")
     begun = time.monotonic()
     reply = _build_and_send(delivery, mailer)
@@ -142,7 +142,7 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
 
 def _record(*, wait: bool) -> None:
     """
-    Record what all threads were answered so far, in one transaction. While another thread does that, this one goes on
+    Record the answers that all threads have got, in one transaction. While another thread does that, this one goes on
     sending; with `wait` its own answers are on record when this returns.
     """
     while True:

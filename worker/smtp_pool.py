@@ -29,7 +29,7 @@ PATIENCE = 10.0  # seconds to wait for a free connection
 NONE_FREE = "no connection was free"
 TICK = 0.25  # seconds by which a deadline may be exceeded
 
-# How Postfix, Exim, Sendmail and Exchange say that it is about the number of connections or of mails.
+# How Postfix, Exim, Sendmail and Exchange say that there are too many connections or mails.
 TOO_MUCH = re.compile(r"too (many|much)|concurrent|\b(rate|limit|frequen)", re.IGNORECASE)
 
 

@@ -76,7 +76,7 @@ def is_confirmed(text: str, token: str, *, undo: bool) -> bool:
 
 def muted_until(*, address: str) -> datetime | None:
     """The time until which an address is muted, as its owner disowned a sign-up; None if it is not."""
-    muted = Suppression.objects.filter(address=address, until__gt=clock.now(), reason=Suppression.Reason.DISOWNED)
+    muted = Suppression.objects.active().filter(address=address, reason=Suppression.Reason.DISOWNED)
     return muted.values_list("until", flat=True).first()
 
 
@@ -105,13 +105,13 @@ def suppress(*, address: str, reason: Suppression.Reason) -> None:
     facts = {"reason": reason, "times": times, "until": until}
     if known:
         Suppression.objects.filter(address=address).update(**facts)
-    else:  # one of a parallel report stays
+    else:  # if a parallel report was first, its row stays
         Suppression.objects.get_or_create(address=address, defaults=facts)
 
 
 def holds(*, address: str) -> bool:
     """Whether a canonical address gets no sign-up mail now, for whatever reason."""
-    return Suppression.objects.filter(address=address, until__gt=clock.now()).exists()
+    return Suppression.objects.active().filter(address=address).exists()
 
 
 def lift(*, address: str) -> bool:
@@ -124,8 +124,8 @@ def lift(*, address: str) -> bool:
     return was_suppressed
 
 
-def mark(deliveries: Sequence[Delivery], *, at: datetime) -> None:
+def mark(deliveries: Sequence[Delivery]) -> None:
     """Set `suppression` on the mails to suppressed addresses."""
-    found = Suppression.objects.filter(until__gt=at).in_bulk({each.recipient for each in deliveries})
+    found = Suppression.objects.active().in_bulk({each.recipient for each in deliveries})
     for each in deliveries:
         each.suppression = found.get(each.recipient)

@@ -26,7 +26,7 @@ INTERVAL = 2.0  # seconds
 NO_WORKER = timedelta(seconds=10)  # due for so long although workers were notified: none seems to listen
 BEAT = 5.0  # seconds between two heartbeats
 AWAY = 5.0  # seconds without an answer of the database after which live workers may have lost leases
-RENEWED = 7.0  # seconds that they have, once it is back, to renew leases and to record outcomes
+GRACE = 7.0  # seconds that they get, once it is back, to renew leases and to record outcomes
 
 _name = f"{socket.gethostname()[:80]}:{os.getpid()}"
 _last_beat = float("-inf")
@@ -53,12 +53,12 @@ def sweep() -> int:
 def _reclaim() -> None:
     """
     Reclaim the mails of workers that are gone. While the database is away, or this process is frozen, the leases of
-    live workers end too. These have RENEWED seconds first, or what they are sending would be sent twice.
+    live workers end too. They get GRACE seconds first, else the mails that they are sending would be sent twice.
     """
     global _answered_at  # noqa: PLW0603
     if Delivery.objects.lease_expired().exists():
         if time.monotonic() - _answered_at > AWAY:
-            time.sleep(RENEWED)
+            time.sleep(GRACE)
         outbox.reclaim()
     _answered_at = time.monotonic()
 

@@ -47,12 +47,12 @@ STATES = {
 }
 # What Resend says of a mail that it took and did not send. Anymail 15.2 does not know these.
 NOT_SENT = {"email.suppressed": RejectReason.BOUNCED, "email.failed": RejectReason.OTHER}
-# How services call a bounce that may pass, as of a full mailbox: Amazon SES and Resend, Mailjet, all others.
-PASSES = re.compile(r"\b(transient|undetermined)\b|'hard_bounce': False|\bsoft[ _]?bounce", re.IGNORECASE)
+# How services call a transient bounce, as of a full mailbox: Amazon SES and Resend, Mailjet, all others.
+TRANSIENT = re.compile(r"\b(transient|undetermined)\b|'hard_bounce': False|\bsoft[ _]?bounce", re.IGNORECASE)
 NO_COMPLAINTS = ("not-spam", "auth-failure")  # of RFC 5965 §7.3, as Amazon SES reports them among the complaints
-# A wrong password or signature (SuspiciousOperation); or not what the service sends, such as nothing at all, or NUL,
-# which PostgreSQL does not take (DataError).
-NOT_ITS_OWN = (
+# Errors of a request that the service did not send: a wrong password or signature (SuspiciousOperation), or another
+# body, such as none at all, or one with a NUL, which PostgreSQL does not take (DataError).
+FORGED = (
     *(SuspiciousOperation, AnymailError, UnreadablePostError, DataError),
     *(ValueError, LookupError, TypeError, AttributeError, RecursionError),
 )
@@ -86,7 +86,7 @@ def _report(event: AnymailTrackingEvent, esp_name: str) -> bounces.Report:
     cause = cause_of(said)
     if cause in (None, Cause.UNCLEAR):
         cause = CAUSES.get(event.reject_reason, Cause.UNCLEAR)
-    is_permanent = not said.startswith("4") and not PASSES.search(without_addresses(f"{event.esp_event}"))
+    is_permanent = not said.startswith("4") and not TRANSIENT.search(without_addresses(f"{event.esp_event}"))
     return bounces.Report(state, said or event.reject_reason or "", cause, is_permanent, provider_id=event.message_id)
 
 
@@ -98,7 +98,7 @@ def _answer(view: Any) -> Any:
         _is_early.set(False)
         try:
             response: HttpResponse = view(request)
-        except NOT_ITS_OWN as error:  # without its text, which may hold the password, or all that was sent
+        except FORGED as error:  # without its text, which may hold the password, or all that was sent
             logger.warning("a report at %s is refused: %s", request.path, type(error).__name__)
             return HttpResponseBadRequest()
         return HttpResponse(status=429, headers={"Retry-After": str(RETRY)}) if _is_early.get() else response

@@ -1,7 +1,7 @@
 """
 Counters of events, of all processes and machines together, in the database. A process adds its counts every few
-seconds, in one go: an event pays no statement, processes do not compete for rows, and a killed process loses at most
-FLUSH_AFTER seconds of counts.
+seconds, in one transaction: an event costs no query, processes do not compete for rows, and a killed process loses at
+most FLUSH_AFTER seconds of counts.
 """
 
 import atexit
@@ -26,7 +26,7 @@ FLUSH_AFTER = 2.0  # seconds between a count and its addition to the database
 
 _lock = threading.Lock()
 _gathered: defaultdict[tuple[str, str], float] = defaultdict(float)
-_gathered_in = ""  # the database in which it happened: tests have another one
+_gathered_in = ""  # the name of the database of these counts: tests have another one
 _kinds: "list[Counter | Histogram]" = []
 
 

@@ -23,8 +23,8 @@ from .redaction import pseudonym, scrub_all
 @contextmanager
 def errors_logged(logger: logging.Logger, text: str) -> Iterator[None]:
     """
-    For the rounds of a loop that must not end: log an error of one, without a traceback if the database is down, and
-    close the connection.
+    Run one round of a loop that must not end: log its error, without a traceback if the database is down, and close
+    the connection.
     """
     try:
         yield

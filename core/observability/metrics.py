@@ -42,7 +42,7 @@ def register(collect: Collect, *, needs: str) -> None:
 
 
 def count_request(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-    """Count it by the name of its URL pattern: paths contain tokens, and strangers invent any number."""
+    """Count it by the name of its URL pattern: paths contain tokens, and clients may invent any number."""
     route = request.resolver_match.view_name if request.resolver_match else "none"
     method = request.method if request.method in METHODS else "other"
     _requests.labels(route, method, response.status_code).inc()

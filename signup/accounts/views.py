@@ -57,7 +57,7 @@ class Login(FormPage, auth.LoginView):
         return Visitor(self.request).drop_draft(super().render_to_response(context, **kwargs))
 
     def get_redirect_url(self) -> str:
-        """`next` may not be this page: a visitor who is signed in would be redirected for ever."""
+        """`next` may not be this page: a visitor who is signed in would be redirected forever."""
         url = super().get_redirect_url()
         return "" if url.partition("?")[0] == self.request.path else url
 

@@ -26,7 +26,7 @@ from verification import codes
 
 AT_MOST = 2_000  # rows that a list counts and pages through
 REFERENCES = 5_000  # newest rows among which a reference is searched: it is derived, no column holds it
-WORDS = 5  # of a search: each is a query, and sends on the rows that the words before it found
+WORDS = 5  # of a search: each is a query with the primary keys that the words before it found
 AT_ONCE = 200  # rows of one confirmed action; the others stay for the next
 DELETED_AT_ONCE = 90  # rows; Django's confirmation posts a field for each, of which lengths.FIELDS are allowed
 

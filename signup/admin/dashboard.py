@@ -17,14 +17,13 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from signup import statistics
+from worker.models import Delivery
 
+State = Delivery.State
 MAIL_STATES = {
-    "sent": _("sent"),
+    State.SENT.value: State.SENT.label,
     "waiting": _("waiting"),
-    "failed": _("failed"),
-    "bounced": _("bounced"),
-    "complained": _("reported as spam"),
-    "expired": _("expired"),
+    **{state.value: state.label for state in (State.FAILED, State.BOUNCED, State.COMPLAINED, State.EXPIRED)},
 }
 LEFT, RIGHT, TOP, BOTTOM = 52, 750, 12, 200  # of a plot in its view box, 760 × 230
 SHORTEST, LONGEST = 0.1, 7_200.0  # seconds: where the scale of waits begins, and where it ends at the latest

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext_lazy
 from core import clock
 from signup import error_messages, support
 from verification import guess_limits
-from verification.models import AddressGuesses, CaptchaModel, CaptchaQuerySet
+from verification.models import FINISHED, AddressGuesses, CaptchaModel, CaptchaQuerySet
 from verification.states import HandleLost, ResendTooSoon, State, matching, state_of
 from worker.models import UNDELIVERED, Delivery, DeliveryQuerySet, Suppression
 from worker.outbox import requeue
@@ -42,7 +42,7 @@ class OutcomeFilter(ConditionFilter):
 
     def conditions(self) -> dict[str, tuple[Any, Q]]:
         rows = {
-            "account": Q(redeemed_at__isnull=False, proven_at__isnull=False),
+            "account": FINISHED,
             "proven": Q(redeemed_at=None, proven_at__isnull=False),
             "disowned": Q(redeemed_at__isnull=False, proven_at=None),
             **{state.value: Q(proven_at=None) & matching(state) for state in State},
@@ -69,7 +69,7 @@ class CaptchaAdmin(LogAdmin):
     @admin.display(description=_("state"))
     def state(self, sign_up: CaptchaModel) -> Any:
         if sign_up.redeemed_at:
-            return OUTCOMES["account" if sign_up.proven_at else "disowned"]
+            return OUTCOMES["account" if sign_up.is_finished else "disowned"]
         return OUTCOMES["proven" if sign_up.proven_at else state_of(sign_up).value]
 
     @admin.display(description=_("wrong tries"))

@@ -43,5 +43,5 @@ def request_code(*, key: str, address: str, language: str, network: str) -> Capt
     User.objects.lock_or_create(email=address)
     repeated = CaptchaModel.objects.filter(handle__in=handles, created_at__gt=clock.now() - LIFETIME).first()
     return repeated or services.request_code(
-        address=address, language=language, held={}, once=handles[0], network=network
+        address=address, language=language, held={}, handle=handles[0], network=network
     )

@@ -31,7 +31,8 @@ _FIELDS = {  # where the refusals of the services appear; all others appear at t
 }
 
 _ID = "$response.body#/id"
-# Which calls may follow a call's success, with what of its request and response: drf-spectacular has no option for it.
+# Which calls may follow a call's success, and which parts of its request and response they use: OpenAPI's links, for
+# which drf-spectacular has no option.
 _LINKS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("/api/captchas/", "202"): {
         "code_status": {"parameters": {"id": _ID}},

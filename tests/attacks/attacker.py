@@ -63,7 +63,7 @@ class Chances:
 
 def at_one_address(frozen_clock: FrozenClock, *, address: str, hours: int = 48, browsers: int = 6) -> Chances:
     """
-    Guess at one address. Each mail is accepted at once, whatever the budgets say: that is the stranger's best case.
+    Guess at one address. Each mail is accepted at once, whatever the mail limits say: that is the stranger's best case.
 
     Every quarter of an hour, and just before and after each full day: ask from new browsers, ask old ones again,
     guess until nothing is compared any more.
@@ -92,9 +92,9 @@ def _until_next(at: datetime) -> float:
 
 def at_many_addresses(frozen_clock: FrozenClock, *, hours: int = 24) -> Chances:
     """
-    Guess at as many addresses as the site's mails allow, each new, five tries each: nobody's own budget is touched.
+    Guess at as many addresses as the site's mails allow, each new, five tries each: nobody's own limit is touched.
 
-    Mails leave by the real outbox and its budgets; as soon as one is accepted, its code is guessed at.
+    Mails leave by the real outbox and its limits; as soon as one is accepted, its code is guessed at.
     """
     chances, names = Chances(), _names()
     rate = max((count / seconds for count, seconds in settings.LIMIT_MAILS_SITE), default=1)

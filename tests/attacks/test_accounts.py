@@ -108,7 +108,7 @@ def test_32_wrong_guesses_lengthen_and_the_old_link_still_opens(
     assert 'name="captcha"' in text_of(page)
     assert "8-digit code" in text_of(page)
     assert Delivery.objects.filter(sign_up=sign_up).count() == before + 1
-    assert Delivery.objects.latest("pk").mailbox == ""  # outside the budget
+    assert Delivery.objects.latest("pk").mailbox == ""  # outside the mail limits
     sign_up.refresh_from_db()
     assert len(right(sign_up)) == 8
     other = Client()

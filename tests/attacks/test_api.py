@@ -26,7 +26,7 @@ from worker.models import Delivery
 
 @pytest.fixture(scope="module")
 def site(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """gunicorn and a worker on PostgreSQL, and a Redis of their own: no other worker may hear the bell."""
+    """gunicorn and a worker on PostgreSQL, and a Redis of their own: no other worker may be notified."""
     folder, database = tmp_path_factory.mktemp("attacked"), postgres.migrated_database()
     with Redis() as redis, MailServer() as mail:
         system = System(database=database, redis=redis.url, mail=mail, logs=folder)

@@ -60,7 +60,7 @@ def test_08_of_50_parallel_right_codes_one_makes_an_account(system: System) -> N
 
 def test_10_on_many_handles_at_once_nine_wrong_codes_are_compared(system: System) -> None:
     """
-    Twelve browsers guess at one address, sixty codes in parallel: the budget is the address's, and exact. Who is told
+    Twelve browsers guess at one address, sixty codes in parallel: the limit is the address's, and exact. Who is told
     how many tries are left was compared; everybody else is told of a longer code, or that it has eight digits now. Each
     browser gets one mail with it.
     """

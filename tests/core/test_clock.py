@@ -22,7 +22,7 @@ SECOND = timedelta(seconds=1)
 @pytest.fixture(autouse=True)
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "_ahead", timedelta(0))
-    monkeypatch.setattr(clock, "_asked_at", float("-inf"))
+    monkeypatch.setattr(clock, "_queried_at", float("-inf"))
 
 
 class Database:

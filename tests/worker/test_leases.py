@@ -115,4 +115,4 @@ def test_each_deadline_leaves_time_for_what_it_waits_for() -> None:
     """One renewal may fail; the last send of a batch ends in time; after an outage a live worker renews first."""
     assert 2 * leases.RENEWAL < outbox.LEASE
     assert sending.HOLD + smtp.DEADLINE < leases.LONGEST
-    assert leases.RENEWAL < sweeper.RENEWED
+    assert leases.RENEWAL < sweeper.GRACE

@@ -381,7 +381,7 @@ def test_leases_that_ended_while_the_database_was_away_are_renewed_first(sent: l
     clock[0] += sweeper._answered_at + 20
     monkeypatch.setattr(sweeper, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=record))
     sweeper.sweep()
-    assert (sorted(states()), paused) == (["pending", "sent"], [sweeper.RENEWED])
+    assert (sorted(states()), paused) == (["pending", "sent"], [sweeper.GRACE])
     clock[0] += sweeper.INTERVAL
     sweeper.sweep()
     assert len(paused) == 1

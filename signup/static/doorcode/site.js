@@ -1,4 +1,4 @@
-// Pages work without this script; with it they are a little kinder. Every word comes from the page.
+// Pages work without this script; it only adds to them. Every text comes from the page.
 const all = (selector, root = document) => root.querySelectorAll(selector);
 const disabled = (button, on) => on ? button.setAttribute("aria-disabled", "true") : button.removeAttribute("aria-disabled");
 
@@ -50,7 +50,7 @@ const onTyped = (input, act) => {
   input.addEventListener("compositionend", () => act());
 };
 
-// A code is sent when its last digit is there, typed or pasted. The server decides what a digit is; this knows the most.
+// A code is sent when its last digit is there, typed or pasted. The server decides what a digit is; this knows most of them.
 for (const input of all("[data-digits]")) {
   if (input.form.querySelector("[type=password]")) continue;
   onTyped(input, () => {
@@ -116,7 +116,7 @@ for (const button of all("[data-show]")) {
   });
 }
 
-// Count down to when another mail may be asked for, from the server's figure, by a clock that nobody sets.
+// Count down to when another mail may be asked for, from the server's figure, by a monotonic clock.
 for (const button of all("[data-resend]")) {
   const timer = document.querySelector("[data-wait]"), ready = document.querySelector("[data-ready]");
   const end = performance.now() + button.dataset.resend * 1000;
@@ -145,7 +145,7 @@ setInterval(() => {
 const delivery = document.querySelector("#delivery[data-status]");
 if (delivery) {
   // Seconds, the last ones again and again. A mail may bounce minutes after it was sent: so it is every 15 s for ten
-  // minutes, which a code is valid for by default. Nobody asks from a page that nobody sees.
+  // minutes, which a code is valid for by default. A hidden page asks for nothing.
   const pauses = [1, 1, 1, 2, 2, 3, 5, 5, 10, 10, ...Array(40).fill(15), 60];
   // Not what the server shows again, nor what a password manager fills into a field that nobody sees.
   const isTyping = () => [...all("main input:not([type=hidden])")]

@@ -319,7 +319,9 @@ ACCOUNTS = [
         64,
         "The request for another address is derived from what everybody has who holds the old one",
         Edit(
-            VIEWS, "once = visitor.handle_for(old.handle, address)", 'once = codes.handle_for("", old.handle, address)'
+            VIEWS,
+            "handle = visitor.handle_for(old.handle, address)",
+            'handle = codes.handle_for("", old.handle, address)',
         ),
         "test_accounts.py::test_64_nobody_shares_a_request_that_another_address_made",
     ),

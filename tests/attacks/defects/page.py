@@ -26,7 +26,7 @@ ATTACKS = {
     15: "a burst at a window's edge",
     16: "codes that can be guessed or computed",
     17: "variants of one mailbox",
-    18: "JSON beside forms, for budgets of its own",
+    18: "JSON beside forms, for limits of its own",
     19: "what resembles a code",
     20: "text outside ASCII",
     21: "letters that fold into others",

@@ -1,4 +1,4 @@
-"""A task that does nothing: what a message costs, sent and heard."""
+"""A task that does nothing: what a message costs, sent and received."""
 
 from celery import Celery
 
@@ -9,4 +9,4 @@ app.conf.task_default_queue = "floor"
 
 @app.task(name="floor.nothing")
 def nothing(number: int) -> None:
-    """Be heard."""
+    """Receive the message."""
