@@ -37,6 +37,8 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+) ?([smhd]?)")
 _RATE = re.compile(r"([1-9]\d*)/(\d*[1-9]\d*)?([smhd])")
 _TIER = re.compile(r"(0*[1-9]\d*):(link|0*(?:[4-9]|10))")
+# Too few slashes before the name of a file: django-environ takes its beginning for a host, and leaves it out.
+_CUT_SQLITE = re.compile(r"sqlite:(?!//(/|:memory:|\?|$))", re.IGNORECASE)
 _POOL_OPTION = re.compile(r"pool_(min_size|max_size|timeout|max_waiting|max_lifetime|max_idle|reconnect_timeout)")
 
 
@@ -199,6 +201,8 @@ class Env(environ.Env):  # type: ignore[misc]
         """
         refusal = _refusal(var, "a database", "postgres://user:password@host:5432/name", "sqlite:////path/file.sqlite3")
         url: str = self.str(var, default=default)
+        if _CUT_SQLITE.match(url):
+            raise refusal
         try:
             database: dict[str, Any] = self.db_url(var, default=default)
             path = urlsplit(url).path
@@ -221,12 +225,7 @@ class Env(environ.Env):  # type: ignore[misc]
                 f"请将其从 {var} 中去掉。"
             )
         options["options"] = f"{postgresql['options']} {options.get('options', '')}"  # the last value of each counts
-        pool = dict(postgresql["pool"])
-        for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
-            value, match = options.pop(name), _POOL_OPTION.fullmatch(name)
-            if match is None or not isinstance(value, int):
-                raise _refusal(f"{name} in {var}", "an option of psycopg's pool", "pool_max_size=10")
-            pool[match[1]] = value
+        pool = postgresql["pool"] | _take_pool_options(var, options)
         if pool["max_size"] < max(1, pool["min_size"]):
             raise _refusal(f"pool_max_size in {var}", "at least 1 and pool_min_size,", "pool_max_size=10")
         return {**database, "OPTIONS": {**postgresql, **options, "pool": pool}}
@@ -362,6 +361,17 @@ def _refusal(var: str, kind: str, *examples: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(
         f"{var} must be {kind} like {' or '.join(examples)} / {var} 的格式应如 {'、'.join(examples)}"
     )
+
+
+def _take_pool_options(var: str, options: dict[str, Any]) -> dict[str, int]:
+    """Take what is about psycopg's pool out of a URL's options. Raises ImproperlyConfigured."""
+    pool: dict[str, int] = {}
+    for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
+        value, match = options.pop(name), _POOL_OPTION.fullmatch(name)
+        if match is None or not isinstance(value, int):
+            raise _refusal(f"{name} in {var}", "an option of psycopg's pool", "pool_max_size=10")
+        pool[match[1]] = value
+    return pool
 
 
 def _bounded(var: str, number: int) -> int:

@@ -6,7 +6,7 @@ import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import django
 from corsheaders.defaults import default_headers
@@ -147,7 +147,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = lengths.WEBHOOK_BODY  # core.middleware.LimitBody 
 DATABASES = {
     "default": env.database(
         "DATABASE_URL",
-        default=f"sqlite:///{BASE_DIR / 'doorcode.sqlite3'}",
+        default=f"sqlite:///{quote(str(BASE_DIR / 'doorcode.sqlite3'))}",
         sqlite={
             # IMMEDIATE: a transaction that reads and then writes queues for the lock at its start, instead of failing.
             "transaction_mode": "IMMEDIATE",
@@ -309,7 +309,9 @@ if unknown := [code for code in _offered if code not in _catalogues or "name_loc
 # Sorted by the languages' own names.
 LANGUAGES = sorted(((code, LANG_INFO[code]["name_local"]) for code in _offered), key=lambda pair: pair[1].casefold())
 LANGUAGES_BIDI = [code for code in _offered if LANG_INFO[code]["bidi"]]
-LANGUAGE_CODE = to_language(env.str("LANGUAGE_CODE", default="en" if "en" in _offered else _offered[0]))
+_wanted = to_language(env.str("LANGUAGE_CODE", default="en" if "en" in _offered else _offered[0]))
+# As zh-hans for zh-cn, and en for en-us, Django's own default.
+LANGUAGE_CODE = next((code for code in languages.fallbacks(_wanted) if code in _offered), _wanted)
 if LANGUAGE_CODE not in _offered:
     raise ImproperlyConfigured(
         f"LANGUAGE_CODE must be one of {', '.join(_offered)} / LANGUAGE_CODE 只能是 {'、'.join(_offered)} 之一"
@@ -380,6 +382,7 @@ LOGGING: dict[str, Any] = {
         "django.template": {"level": "INFO"},
         "botocore": {"level": "INFO"},
         "django.request": {"level": "ERROR"},  # the response is in the line of the request
+        "django.server": {"handlers": ["stderr"], "level": "ERROR"},  # so is all of runserver's, and links have tokens
         "gunicorn.http.wsgi": {"level": "ERROR"},  # it warns of each HEAD: Django leaves the body to the server
     },
 }

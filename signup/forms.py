@@ -138,10 +138,11 @@ class CodeForm(forms.Form):
 
     def _digits(self) -> str:
         length = self.sign_up.length
-        typed = (self.cleaned_data["captcha"] or "").strip()
+        given = self.cleaned_data["captcha"]
+        typed = given.strip() if isinstance(given, str) else given
         if not typed:
             raise ValidationError(_("Enter the %(n)s-digit code"), "required", {"n": length})
-        code = codes.normalize(typed)
+        code = codes.normalize(typed) if isinstance(typed, str) else None  # a number has lost its leading zeros
         if code is None or len(code) != length:
             raise ValidationError(_("The code must be %(n)s digits"), "invalid", {"n": length})
         return code

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.auth import hashers
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.auth.password_validation import password_changed
 from django.core import checks
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
@@ -84,6 +85,8 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         columns |= {"username": name, "password": hashers.make_password(password)}
         # Only a pending row is taken over, of a sign-up that somebody began with this address.
         user: User = self.pending().update_or_create(email=address, defaults=columns)[0]
+        if password is not None:
+            password_changed(password, user)  # as Django does for `set_password`
         if user.is_active:
             send_user_activated(user)
         return user
@@ -195,6 +198,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Delete the row and its related rows; locked first, or a mail that is posted meanwhile would be left."""
         with transaction.atomic():
             User.objects.select_for_update().filter(pk=self.pk).first()
+            # In the order in which the worker records its mails: else the two may wait for each other.
+            list(self.delivery_set.select_for_update().order_by("pk").values_list("pk"))
             return super().delete(*args, **kwargs)
 
     def check_password(self, raw_password: str) -> bool:

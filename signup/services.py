@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.password_validation import password_changed
 from django.db import IntegrityError, transaction
 
 from core import clock, email_addresses
@@ -160,6 +161,7 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
             user.is_active, user.activated_at = True, clock.now()
             user.terms, user.terms_accepted_at = terms, user.activated_at if terms else None
             user.save()
+            password_changed(password, user)  # as Django does for `set_password`
             send_user_activated(user)
     except IntegrityError as error:  # by `username_key`; `email` can't collide, as its row is locked
         raise UsernameTaken from error

@@ -31,6 +31,7 @@ from verification.states import ResendTooSoon, SignUpError, State, state_of
 from worker import suppression
 
 from . import error_messages, limits, progress, services
+from .accounts import backends
 from .accounts import services as account_services
 from .forms import ChangeForm, CodeForm, EmailForm, RegisterForm
 from .visitor import Visitor
@@ -82,7 +83,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     if isinstance(form, RegisterForm):
         user = form.save(terms=_terms(request)) if form.is_valid() else None
         if user:
-            login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+            login(request, user, backend=backends.of_sessions())
             messages.success(request, _("Your account is ready. You're signed in"))
             response = _see_other(visitor.held[sign_up.handle].next or settings.LOGIN_REDIRECT_URL)
             return visitor.finish(response, sign_up, user)

@@ -1,6 +1,13 @@
 """The product's settings in the environment of a test: SQLite in memory, no Redis, eager hashing."""
 
 import os
+import re
+from pathlib import Path
+
+# What a developer's shell has set is none of the tests' business.
+_documented = Path(__file__).parent.parent / "docs" / "reference" / "environment.md"
+for _name in re.findall(r"^\| `([A-Z_]+)`", _documented.read_text(), re.MULTILINE):
+    os.environ.pop(_name, None), os.environ.pop(f"{_name}_FILE", None)
 
 os.environ.update(
     {
@@ -25,8 +32,8 @@ os.environ.update(
     }
 )
 
-from core.settings import *  # noqa: F403
-from core.settings import ANYMAIL, DATABASES, LOGGING
+from core.settings import *  # noqa: E402, F403
+from core.settings import ANYMAIL, DATABASES, LOGGING  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": None}

@@ -19,7 +19,7 @@ from verification.states import HandleLost
 from . import mail_limits, metrics, notify, suppression
 from .classification import Cause, Outcome, Reply
 from .mail_limits import MailLimit
-from .models import PAST_LIMITS, UNANSWERED, UNDELIVERED, UNSETTLED, Delivery
+from .models import ACCOUNT_KINDS, PAST_LIMITS, UNANSWERED, UNDELIVERED, UNSETTLED, Delivery
 
 State = Delivery.State
 
@@ -188,6 +188,7 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
         mails = [(each.sign_up_id, each.generation) for each, _ in accepted if each.sign_up_id]
         verification.accept(mails=mails, at=clock.now())
         fenced = _record_acceptances(accepted)
+        others.sort(key=lambda result: result[0].pk)  # in the order in which an account's mails are deleted with it
         fenced += [delivery for delivery, reply in others if not _record_failure(delivery, reply)]
         unsent = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
         _call_off(unsent)
@@ -256,7 +257,8 @@ def release(*, deliveries: Sequence[Delivery]) -> None:
     """Give claimed deliveries back unsent: their attempt is not counted, and they are due at once."""
     unsent = {"attempts": F("attempts") - 1}
     with transaction.atomic():
-        mine = [each for each in deliveries if Delivery.objects.leased(each).end_lease(State.PENDING, **unsent)]
+        by_id = sorted(deliveries, key=lambda each: each.pk)  # as in `settle`
+        mine = [each for each in by_id if Delivery.objects.leased(each).end_lease(State.PENDING, **unsent)]
         _call_off(mine)
 
 
@@ -310,14 +312,14 @@ def requeue(*, delivery_id: int) -> bool:
     """
     Send a failed, expired or bounced delivery again, with all its tries; False if it can't be.
 
-    A code that expired is replaced by a new generation. A mail whose sign-up is over, that was sent again since, or
-    whose address is suppressed, is left alone.
+    A code that expired is replaced by a new generation. A mail whose sign-up is over, whose owner got another one
+    since, or whose address is suppressed, is left alone.
     """
     ended = Delivery.objects.filter(pk=delivery_id, state__in=UNDELIVERED)
     row = ended.select_related("sign_up").first()
     if row and row.state == State.BOUNCED:
         row.message_id = new_message_id(row.language)  # a late report is about the mail that bounced
-    if row is None or not (row.is_about_account or (row.sign_up and _revive(row, row.sign_up))):
+    if row is None or not (_is_awaited(row) if row.is_about_account else row.sign_up and _revive(row, row.sign_up)):
         return False
     freed = ended.update(
         state=State.PENDING,
@@ -338,13 +340,23 @@ def requeue(*, delivery_id: int) -> bool:
     return bool(freed)
 
 
+def _is_awaited(row: Delivery) -> bool:
+    """Whether a mail about an account still helps. A reset does not if another one waits, or left since."""
+    if row.kind == Delivery.Kind.PASSWORD_CHANGED:
+        return True
+    others = Delivery.objects.filter(user=row.user_id, kind__in=ACCOUNT_KINDS).exclude(pk=row.pk)
+    instead = others.filter(Q(kind=row.kind, state__in=UNSETTLED) | Q(state=State.SENT, pk__gt=row.pk))
+    return not (row.is_for_nobody or instead.exists())
+
+
 def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
     """Make the code of a mail valid again, and the mail its own; False if nobody waits for it."""
     if suppression.holds(address=row.recipient):  # it would be dropped
         return False
     locked = CaptchaModel.objects.lock(sign_up)
-    newer = Delivery.objects.filter(sign_up=sign_up, state=State.SENT, pk__gt=row.pk)
-    if locked is None or locked.proven_at or lock_unsettled(sign_up=locked) or newer.exists():
+    newer = Delivery.objects.filter(recipient=row.recipient, state=State.SENT, pk__gt=row.pk)
+    is_sent_again = newer.exclude(kind__in=ACCOUNT_KINDS).exists()  # perhaps from another browser
+    if is_sent_again or locked is None or locked.proven_at or lock_unsettled(sign_up=locked):
         return False
     try:
         verification.renew(sign_up=locked, decoy=locked.decoy, in_flight=False, by_visitor=False)

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
+from django.utils.encoding import punycode
 
 from .classification import Cause, Outcome, Reply, cause_of, reply_about_mail
 from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Server, Unavailable, error_text, reply_text
@@ -56,7 +57,7 @@ class EmailBackend(BaseEmailBackend):
         Never raises for what a server does; a message that can't be written raises before anything is sent.
         """
         content = message.message().as_bytes().replace(b"\n", b"\r\n")
-        sender, recipient = parseaddr(message.from_email)[1], recipient or message.recipients()[0]
+        sender, recipient = map(_in_envelope, (message.from_email, recipient or message.recipients()[0]))
         return _send(self.pool, sender, recipient, None if probe else content, until=time.monotonic() + DEADLINE)
 
     def leave_open(self) -> None:
@@ -66,6 +67,12 @@ class EmailBackend(BaseEmailBackend):
 
     def close(self) -> None:
         self.pool.close_idle()
+
+
+def _in_envelope(address: str) -> str:
+    """The address alone, its domain in ASCII, as Django's own backend sends it."""
+    local, at, domain = parseaddr(address)[1].rpartition("@")
+    return f"{local}{at}{domain if domain.isascii() else punycode(domain)}"
 
 
 class _HungUp(Exception):

@@ -108,7 +108,7 @@ class Command(BaseCommand):
     def print_result(self, options: dict[str, Any], data: Any, lines: Iterable[str]) -> None:
         """Print `data` as JSON if `--json` was given, else `lines`."""
         if options["json"]:
-            self.stdout.write(json.dumps(data, ensure_ascii=False, default=str))
+            self.stdout.write(json.dumps(data, default=str))
         else:
             self.stdout.write("\n".join(lines))
 

@@ -2,6 +2,8 @@ import secrets
 from functools import cache
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth import load_backend
 from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
@@ -44,6 +46,11 @@ class EmailOrUsernameBackend(ModelBackend):
 
     # The same for async views, as ModelBackend's own looks up email addresses alone, and has no limits.
     aauthenticate = BaseBackend.aauthenticate  # type: ignore[assignment]
+
+
+def of_sessions() -> str:
+    """The first backend that finds a session's account again, which django-axes's can't: it only refuses sign-ins."""
+    return next(path for path in settings.AUTHENTICATION_BACKENDS if hasattr(load_backend(path), "get_user"))
 
 
 def _counters(request: HttpRequest, name: str, user: User | None) -> list[tuple[ratelimit.Limit, str]]:

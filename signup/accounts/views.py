@@ -27,7 +27,7 @@ from signup.models import User
 from signup.views import form_page
 from signup.visitor import Visitor, draft_cookie
 
-from . import services
+from . import backends, services
 from .forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
 
 
@@ -103,7 +103,7 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
     template_name = "account/password_reset_confirm.html"
     form_class = NewPasswordForm
     token_generator = passwords.reset_tokens
-    post_reset_login_backend = settings.AUTHENTICATION_BACKENDS[0]
+    post_reset_login_backend = cached_property(lambda self: backends.of_sessions())
 
     @cached_property
     def post_reset_login(self) -> bool:  # type: ignore[override]

@@ -45,8 +45,9 @@ class AccountForm(forms.ModelForm):
     def clean_email(self) -> str:
         """Delete the pending row of a sign-up that was begun with this address: it needs none, see `register`."""
         email: str = self.cleaned_data["email"]
-        for begun in User.objects.pending().select_for_update().filter(email=email).exclude(pk=self.instance.pk):
-            begun.delete()  # locked as pending: an account that is activated meanwhile stays
+        begun = User.objects.lock_or_create(email=email)  # a sign-up that begins meanwhile waits for this account
+        if begun.pk != self.instance.pk and not begun.is_registered:
+            begun.delete()
         return email
 
     def clean_username(self) -> str | None:

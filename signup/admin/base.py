@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin import actions, helpers
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
+from django.contrib.admin.widgets import url_params_from_lookup_dict
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
@@ -53,6 +54,10 @@ class StrictAdmin(admin.ModelAdmin):
         """Django would allow any column: handles, nonces and hashes could be found out letter by letter."""
         if "\0" in str(value):  # PostgreSQL has no such text, and would raise an error
             return False
+        # Another app's key has its `limit_choices_to` in the link to the list from which a row is chosen.
+        for relation in self.model._meta.related_objects:
+            if (lookup, value) in url_params_from_lookup_dict(relation.field.get_limit_choices_to()).items():
+                return True
         offered: Any = self.list_filter  # names of fields, and filters of our own
         return lookup in [f"{each}__exact" if isinstance(each, str) else each.parameter_name for each in offered]
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 DATA = Path(__file__).resolve().parent.parent.parent / ".demo"
 
@@ -33,8 +34,9 @@ def main() -> int:
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         "SITE_URL": f"http://127.0.0.1:{port}",
         "DEMO_DATA": str(data),
-        "DATABASE_URL": f"sqlite:///{data / 'doorcode.sqlite3'}",
+        "DATABASE_URL": f"sqlite:///{quote(str(data / 'doorcode.sqlite3'))}",
         "REDIS_URL": redis_url,
+        "ALLOWED_HOSTS": "",
         "CELERY_BROKER_URL": redis_url,
         "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
     }

@@ -19,6 +19,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
+from knox.models import AuthToken
 
 from core import passwords
 from signup.api import tokens
@@ -380,6 +381,19 @@ def test_63_a_list_answers_its_own_filters_alone(client: Client, root: User, mod
     asked = [f"{lookup}{end}" for lookup in lookups(model) for end in ("__startswith", "")]
     answered = [lookup for lookup in asked if client.get(path, {lookup: "a"}).status_code != 400]
     assert answered == (["language"] if model is Delivery else [])  # one of the list's own
+
+
+def test_63_the_choice_of_an_account_for_another_apps_row_is_limited_as_its_key_says(
+    client: Client, root: User, monkeypatch
+) -> None:
+    """Django's link to the list has the key's `limit_choices_to`, and no other value of it tells anything."""
+    monkeypatch.setattr(AuthToken._meta.get_field("user").remote_field, "limit_choices_to", {"is_active": True})
+    path = "/admin/signup/user/"
+    answers = [
+        client.get(path, {"_to_field": "id", **query}).status_code for query in ({"is_active": "1"}, {"is_active": "0"})
+    ]
+    assert answers == [200, 400]
+    assert client.get(path, {"is_active__exact": "1"}).status_code == 400
 
 
 @pytest.mark.parametrize("model", ADMINS, ids=lambda model: model._meta.label_lower)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from importlib.util import find_spec, module_from_spec
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -254,6 +256,35 @@ def test_the_mail_server_is_greeted_by_the_sites_host(given: dict[str, str], nam
     assert load("EMAIL_HELO", **(GOOD | given)) == [name]
 
 
+@pytest.mark.parametrize(
+    ("typed", "code"), [("en-us", "en"), ("zh-cn", "zh-hans"), ("zh_TW", "zh-hant"), ("de-AT", "de"), ("ja", "ja")]
+)
+def test_the_sites_language_may_have_another_of_its_names(typed: str, code: str) -> None:
+    """Django's own default is en-us."""
+    assert load("LANGUAGE_CODE", **GOOD, LANGUAGE_CODE=typed) == [code]
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///data/a.sqlite3", "SQLITE:////data/a.sqlite3", "sqlite://:memory:", "sqlite://"]
+)
+def test_sqlite_takes_the_file_that_its_url_names(url: str) -> None:
+    """Three slashes begin a relative path, four an absolute one."""
+    name = str(load("DATABASES", **GOOD, DATABASE_URL=url)[0]["default"]["NAME"])
+    assert name == (url.partition(":///")[2] or ":memory:")
+
+
+def test_a_checkout_may_be_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    """The database's default is in it, whatever an URL would take its name for."""
+    folder = tmp_path / "c++ 100%25 #1?"
+    shutil.copytree(ROOT / "core", folder / "core")
+    (folder / "locale").symlink_to(ROOT / "locale")
+    code = "from django.conf import settings; print(settings.DATABASES['default']['NAME'], end='')"
+    environment = {**ENVIRONMENT, "DEBUG": "true", "DJANGO_SETTINGS_MODULE": "core.settings"}
+    command = [sys.executable, "-c", code]
+    given = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    assert given.stdout == str(folder / "doorcode.sqlite3")
+
+
 def test_a_language_named_twice_is_offered_once() -> None:
     """Whatever the case of its letters."""
     [languages] = load("LANGUAGES", **GOOD, LANGUAGES="de,en,zh-Hans,en,DE,zh-hans")
@@ -265,7 +296,7 @@ def test_a_language_named_twice_is_offered_once() -> None:
     [
         ("CAPTCHA_LENGTH", "x"),
         ("LANGUAGE_CODE", "tlh"),
-        ("LANGUAGES", "en,it"),
+        ("LANGUAGES", "en,eo"),
         ("SITE_NAME", '{"en": 1}'),
         ("SITE_NAME", '{"tlh": "x"}'),
         ("BRAND_COLOR", "red"),
@@ -289,6 +320,9 @@ def test_a_language_named_twice_is_offered_once() -> None:
         ("SIGNUP_OPEN", "flase"),
         ("CAPTCHA_MAX_LIFETIME", "99999999999"),
         ("DATABASE_URL", "postgres://u:p@db.example.com:port/d"),
+        ("DATABASE_URL", "sqlite://doorcode.sqlite3"),
+        ("DATABASE_URL", "sqlite://data/doorcode.sqlite3"),
+        ("DATABASE_URL", "sqlite:/doorcode.sqlite3"),
         ("DATABASE_URL", "postgres://u:p@db.example.com"),
         ("DATABASE_URL", "postgres://u:p@db.example.com/d?pool_min_size=300"),
         ("DATABASE_URL", "postgres://u:p@db.example.com/d?pool_max_size=0"),
@@ -332,7 +366,7 @@ def test_impossible_settings_refuse_to_start(name: str, value: str) -> None:
         ("EMAIL_MAX_CONNECTIONS", "0"),
         ("DATABASE_URL", "junk"),
         ("SENTRY_DSN", "https://sentry.example.com"),
-        ("LANGUAGES", "en,it"),
+        ("LANGUAGES", "en,eo"),
     ],
 )
 def test_whatever_sets_django_up_refuses_to_start(name: str, value: str) -> None:

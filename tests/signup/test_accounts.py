@@ -13,6 +13,7 @@ import time_machine
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.tokens import default_token_generator
 from django.core.management import CommandError, call_command
+from django.http import HttpRequest
 from django.test import Client
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
@@ -430,6 +431,54 @@ def test_an_account_can_be_deleted_while_somebody_asks_for_a_reset(
     )
 
 
+RECORDED = """
+import threading
+from django.db import connection
+from signup.models import User
+from worker import outbox
+from worker.classification import Outcome, Reply
+alice = User.objects.create_user(email="alice@example.com", username="alice", password="correct horse b")
+for number in range(2):
+    outbox.post(kind="password_changed", recipient=alice.email, language="en", network=None, user_id=alice.pk)
+mine = sorted(outbox.claim(limit=2), key=lambda mail: -mail.pk)
+errors = []
+def delete():
+    try:
+        alice.delete()
+    except Exception as error:
+        errors.append(error)
+    connection.close()
+deleting, updates = threading.Thread(target=delete), []
+def meanwhile(execute, sql, *args):
+    result = execute(sql, *args)
+    if sql.startswith('UPDATE "worker_delivery"'):
+        updates.append(sql)
+        if len(updates) == 1:
+            deleting.start()
+            deleting.join(1)
+    return result
+with connection.execute_wrapper(meanwhile):
+    RECORD
+deleting.join()
+print("ERRORS", errors, len(updates), User.objects.count())
+"""
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "record",
+    ["outbox.release(deliveries=mine)", 'outbox.settle(results=[(m, Reply(Outcome.REFUSED, "550 no")) for m in mine])'],
+)
+def test_an_account_can_be_deleted_while_a_worker_records_its_mails(
+    postgres: Postgres, tmp_path: Path, record: str
+) -> None:
+    """Both take its mails in one order, so that neither waits for the other for ever."""
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
+    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
+    assert "ERRORS [] 2 0" in system.manage("shell", "-v", "0", "-c", RECORDED.replace("RECORD\n", f"{record}\n"))
+
+
 SAVED = """
 import threading
 from django.contrib.admin import ModelAdmin
@@ -470,3 +519,45 @@ def test_a_save_in_the_admin_undoes_nothing_that_the_owner_does_meanwhile(postgr
     memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
     system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
     assert "STATUS 302 NEW True de" in system.manage("shell", "-v", "0", "-c", SAVED)
+
+
+class Refuser:
+    """Only refuses sign-ins, as the backend of django-axes does: it finds no session's account again."""
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        return None
+
+
+@pytest.mark.parametrize("way", ["sign-up", "reset"])
+def test_a_session_is_of_a_backend_that_finds_its_account_again(client: Client, settings, way: str) -> None:
+    """Another package's backend may be the first."""
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Refuser", *settings.AUTHENTICATION_BACKENDS]
+    if way == "sign-up":
+        verify(client, ask(client))
+    else:
+        client.post(reset_form(client, make_user()), {"password": NEW})
+    assert client.get("/account/").status_code == 200
+
+
+class Remembers:
+    """A validator that learns each password of an account."""
+
+    learned: list[tuple[str, str]] = []
+
+    def validate(self, password: str, user: User | None = None) -> None:
+        pass
+
+    def password_changed(self, password: str, user: User) -> None:
+        self.learned.append((user.username, password))
+
+    def get_help_text(self) -> str:
+        return ""
+
+
+def test_a_validator_learns_the_first_password_too(client: Client, settings, monkeypatch) -> None:
+    """Of whoever signs up, and of accounts that code makes; else its owner could go back to it."""
+    monkeypatch.setattr(Remembers, "learned", [])
+    settings.AUTH_PASSWORD_VALIDATORS = [{"NAME": f"{__name__}.Remembers"}]
+    verify(client, ask(client))
+    User.objects.create_user(email=BOB, username="bob", password=NEW)
+    assert Remembers.learned == [("alice", PASSWORD), ("bob", NEW)]

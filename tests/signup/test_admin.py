@@ -9,8 +9,10 @@ from django.conf import settings
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from core import clock
 from signup import usernames
@@ -309,6 +311,17 @@ def test_an_account_gets_an_address_with_which_a_sign_up_was_begun(admin: Client
     alice.refresh_from_db()
     assert alice.email == BOB
     assert "already registered" in text_of(verify(client, sign_up, username="bob"))
+
+
+@pytest.mark.parametrize("fields", [{}, {"username": ""}], ids=["right", "wrong"])
+def test_nothing_is_left_of_the_sign_up_that_an_account_replaces(admin: Client, fields: dict[str, str]) -> None:
+    """The address is held from the check on, so that no sign-up can begin in between; a refused form leaves no row."""
+    given = {"email": BOB, "username": "bob", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    with CaptureQueriesContext(connection) as queries:
+        admin.post("/admin/signup/user/add/", given | fields)
+    held = [each["sql"] for each in queries.captured_queries if each["sql"].startswith("INSERT") and BOB in each["sql"]]
+    assert len(held) == 2 - len(fields)
+    assert User.objects.filter(email=BOB).count() == 1 - len(fields)
 
 
 def test_logs_cannot_be_edited(admin: Client) -> None:

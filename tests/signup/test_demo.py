@@ -21,7 +21,7 @@ from tests.servers import ENVIRONMENT, ROOT, Visitor, free_port, listens, wait_u
 def demo(data: Path, port: int, *, path: str, lang: str = "en_US.UTF-8") -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "signup.demo", "--port", str(port)]
     environment = {**ENVIRONMENT, "PATH": path, "LANG": lang, "DEMO_DATA": str(data)}
-    environment["DATABASE_URL_FILE"] = "/nowhere"  # as in a deployment's shell
+    environment |= {"DATABASE_URL_FILE": "/nowhere", "ALLOWED_HOSTS": "example.com"}  # as in a deployment's shell
     running = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -64,9 +64,9 @@ def test_a_port_that_is_none_is_refused(capsys, monkeypatch, port: str) -> None:
     "path", ["/nowhere", pytest.param(os.environ["PATH"], marks=pytest.mark.redis)], ids=["memory", "redis"]
 )
 def test_a_newcomer_registers_and_finds_the_account_again(tmp_path: Path, path: str) -> None:
-    """On the embedded broker, and on Redis where the machine has one."""
-    port = free_port()
-    with demo(tmp_path, port, path=path) as running:
+    """On the embedded broker, and on Redis where the machine has one; in a folder of any name."""
+    port, data = free_port(), tmp_path / "c++ 100%25 #1?"
+    with demo(data, port, path=path) as running:
         wait_until(lambda: listens(port), "the demo")
         alice = Visitor(f"http://127.0.0.1:{port}")
         alice.post("/signup/", email="alice@example.com")
@@ -87,7 +87,7 @@ def test_a_newcomer_registers_and_finds_the_account_again(tmp_path: Path, path: 
     assert f"http://127.0.0.1:{port}/demo/inbox/" in printed
     assert fields["captcha"] not in printed
     assert "HTTP/1.1" not in printed  # an access log would hold the tokens of links
-    with demo(tmp_path, port, path=path, lang="zh_CN.UTF-8") as running:
+    with demo(data, port, path=path, lang="zh_CN.UTF-8") as running:
         wait_until(lambda: listens(port), "the demo")
         again = Visitor(f"http://127.0.0.1:{port}")
         assert again.post("/login/", username="alice", password="correct horse b").status_code == 302

@@ -99,6 +99,18 @@ def test_the_right_code_is_right_however_it_is_typed(style: str) -> None:
     assert form_of(sign_up, captcha=style.format(*full_width)).is_valid()
 
 
+@pytest.mark.parametrize("captcha", [1234, 12.5, True, [], ["1234"], {"1": 2}, b"1234"])
+def test_what_is_no_text_is_an_error_at_the_code(captcha: object) -> None:
+    """As code of a site, or a test, may give it."""
+    sign_up = make_captcha()
+    form = RegisterForm(
+        {"email": ALICE, "captcha": captcha, "username": "alice", "password": PASSWORD}, sign_up=sign_up
+    )
+    assert list(form.errors) == ["captcha"]
+    sign_up.refresh_from_db()
+    assert sign_up.attempts == 0
+
+
 def test_the_code_of_another_address_is_a_mismatch() -> None:
     """Bob's code for Alice, and Alice's handle with Bob's address."""
     alice, bob = make_captcha(), make_captcha(BOB)

@@ -53,7 +53,7 @@ def test_a_defect_fails_the_check(folder: Path, capsys, old: str, new: str, prob
 @pytest.mark.parametrize(
     ("code", "name", "right_to_left"),
     [
-        ("it", "Italiano", False),
+        ("eo", "Esperanto", False),
         ("he", "עברית", True),
         ("zh-hk", "中文 (繁體字, 中國香港特別行政區)", False),
         ("yue", "粵語", False),
@@ -83,7 +83,7 @@ def test_an_unknown_language_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "text"), [("zh-hk", "登入"), ("zh-sg", "登录"), ("de-at", "Anmelden"), ("it", "Sign in")]
+    ("code", "text"), [("zh-hk", "登入"), ("zh-sg", "登录"), ("de-at", "Anmelden"), ("eo", "Sign in")]
 )
 def test_a_gap_is_filled_by_the_base_language_then_by_english(folder: Path, code: str, text: str) -> None:
     """Never by that of the site."""

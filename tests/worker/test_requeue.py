@@ -81,6 +81,30 @@ def test_what_is_over_or_under_way_is_left_alone(frozen_clock: FrozenClock) -> N
     assert not requeue(delivery_id=old.pk)
 
 
+def test_a_sign_up_mail_whose_owner_asked_again_elsewhere_is_left_alone() -> None:
+    """From another browser, so by another request. A mail about an account is no answer to a sign-up."""
+    failed = fail(make_delivery(make_captcha()))
+    again = make_delivery(kind="password_reset", user_id=make_user().pk)
+    Delivery.objects.filter(pk=again.pk).update(state="sent")
+    assert requeue(delivery_id=failed.pk)
+    fail(failed)
+    Delivery.objects.filter(pk=make_delivery(make_captcha()).pk).update(state="sent")
+    assert not requeue(delivery_id=failed.pk)
+
+
+def test_one_reset_is_sent_again_and_only_if_nothing_took_its_place() -> None:
+    """Several presses in an outage are one wish; a reset or a new password since has fulfilled it."""
+    alice, bob = make_user(), make_user("bob", BOB)
+    resets = [fail(make_delivery(kind="password_reset", user_id=alice.pk)).pk for _ in range(3)]
+    assert [requeue(delivery_id=each) for each in resets] == [True, False, False]
+    for since in ("password_reset", "password_changed"):
+        failed = fail(make_delivery(kind="password_reset", user_id=bob.pk))
+        changed = fail(make_delivery(kind="password_changed", user_id=bob.pk))
+        Delivery.objects.filter(pk=make_delivery(kind=since, user_id=bob.pk).pk).update(state="sent")
+        assert [requeue(delivery_id=each.pk) for each in (failed, changed)] == [False, True]
+    assert not requeue(delivery_id=fail(make_delivery(kind="password_reset")).pk)  # of an address without an account
+
+
 def test_a_mail_to_a_suppressed_address_is_left_alone() -> None:
     """It would be dropped, and called sent again. One about an account is sent."""
     suppress(address=ALICE, reason=Suppression.Reason.BOUNCED)

@@ -104,6 +104,16 @@ def test_a_mail_of_another_app_may_have_several_recipients(sink, settings, djang
     assert smtp.EmailBackend(fail_silently=True).send_messages([two]) == 0
 
 
+def test_a_mail_of_another_app_may_go_to_a_domain_in_any_script(sink, settings, django_sends_by) -> None:
+    """As by Django's own backend; the address alone is in the envelope."""
+    server = sink()
+    django_sends_by("worker.smtp.EmailBackend", **settings.MAIL_ROUTES[0].options)
+    assert send_mail("hello", "body", "Büro <info@büro.example>", ["Anna <anna@例子.example>"]) == 1
+    said = [line.lower() for line in server.said]
+    assert "mail from:<info@xn--bro-hoa.example>" in said
+    assert "rcpt to:<anna@xn--fsqu00a.example>" in said
+
+
 @pytest.mark.parametrize("name", ["accounts.example.com", "[192.0.2.1]"])
 def test_it_is_greeted_by_the_name_of_the_site(sink, settings, name: str) -> None:
     """Strict servers refuse an address of this machine's own, such as [127.0.0.1]."""
