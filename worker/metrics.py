@@ -92,7 +92,7 @@ def mails() -> Iterator[Metric]:
     room = mail_limits.site_room(mail_limits.SIGN_UP_MAILS, at=clock.now())
     if room is not None:
         text = "Sign-up mails that the site's limit lets pass now"
-        yield GaugeMetricFamily("doorcode_mail_budget_left", text, value=room)
+        yield GaugeMetricFamily("doorcode_mail_limit_left", text, value=room)
 
 
 def workers() -> Iterator[Metric]:

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from django.test import Client, RequestFactory
 from core import client_ip, middleware
 from core.observability import logs
 from core.observability.redaction import pseudonym_of_address, scrub, scrub_all
+from tests.servers import ENVIRONMENT, ROOT
 
 
 @pytest.mark.parametrize(
@@ -186,3 +189,12 @@ def test_gunicorn_writes_the_same(monkeypatch, capsys, written: str) -> None:
     entry = json.loads(capsys.readouterr().out)
     assert "GET /signup/mute/…/?a=address-" in entry["event"]
     assert not any(secret in entry["event"] for secret in ("203.0.113.9", "abcdefgh", "bob@"))
+
+
+def test_runserver_writes_no_line_of_its_own() -> None:
+    """It would have the path, and so the tokens of links; the site's own line has the route."""
+    code = "import django, logging; django.setup(); logging.getLogger('django.server').info('GET /signup/link/token/')"
+    environment = {**ENVIRONMENT, "DEBUG": "true", "DJANGO_SETTINGS_MODULE": "core.settings"}
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert (said.stdout, said.stderr) == ("", "")

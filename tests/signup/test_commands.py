@@ -27,7 +27,10 @@ NEW = "another horse b"
 
 
 def printed(capsys) -> dict:
-    return json.loads(capsys.readouterr().out)
+    """What `--json` printed: in ASCII, which is right in every encoding of a shell."""
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    return json.loads(printed)
 
 
 def test_resend_mails_the_same_code_again(client: Client, frozen_clock: FrozenClock, capsys) -> None:

@@ -50,7 +50,7 @@ def test_an_empty_outbox_waits_for_nothing() -> None:
         ("mails_waiting", "left"): 0,
         ("mail_oldest_due_seconds",): 0,
         ("mail_oldest_undelivered_seconds",): 0,
-        ("mail_budget_left",): 1000,
+        ("mail_limit_left",): 1000,
     }
 
 
@@ -139,7 +139,7 @@ def test_the_room_is_what_came_back_since(frozen_clock: FrozenClock) -> None:
     """As the claim sees it: half of the limit goes at once, the other half comes back evenly."""
     minute = frozen_clock.now().replace(second=0, microsecond=0)
     SiteMails.objects.create(minute=minute - timedelta(minutes=5), mails=1_000)
-    assert shown(metrics.mails)["mail_budget_left",] == 83
+    assert shown(metrics.mails)["mail_limit_left",] == 83
 
 
 @pytest.mark.parametrize(
