@@ -212,7 +212,7 @@ def test_a_preview_is_the_mail_and_runs_no_query(kind: str, language: str, djang
     with django_assert_num_queries(0):
         call_command("preview_mail", kind, "--lang", language, "--json")
     found = printed(capsys)
-    assert found["language"].lower() == language
+    assert found["language"] == language
     assert found["subject"]
     assert found["text"]
     assert "<html" in found["html"]

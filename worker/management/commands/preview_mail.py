@@ -26,8 +26,7 @@ class Command(base.Command):
         language = options["lang"] or languages.active()
         message = messages.build(messages.sample(kind=options["kind"], language=language))
         html, _type = message.alternatives[0]
-        language = message.extra_headers["Content-Language"]
-        data = {"kind": options["kind"], "language": language, "subject": message.subject}
+        data = {"kind": options["kind"], "language": languages.offered(language), "subject": message.subject}
         data |= {"text": message.body, "html": str(html)}
         shown = message.message().as_string() if part == "raw" else data[part]
         if options["output"]:
