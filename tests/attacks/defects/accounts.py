@@ -108,7 +108,7 @@ ACCOUNTS = [
         35,
         "A pending account gets a reset mail (two conditions, each of which is enough)",
         ANY_RESET,
-        Edit(OWNER_SERVICES, "user.pk if user and user.has_usable_password() else None", "user.pk if user else None"),
+        Edit(OWNER_SERVICES, "pk if is_password_usable(password) else None", "pk"),
         "test_accounts.py::test_35_nobody_signs_in_before_the_proof",
     ),
     defect(
