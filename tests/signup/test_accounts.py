@@ -391,6 +391,14 @@ def test_createsuperuser_is_active_and_activated() -> None:
         call_command("createsuperuser", "--noinput", email="nonsense", username="root2", stdout=StringIO())
 
 
+def in_shell(code: str, postgres: Postgres, logs: Path) -> str:
+    """What `manage.py shell` prints of this code, on PostgreSQL without any other server."""
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
+    system = System(database=postgres.migrated_database(), mail=nowhere, logs=logs, **memory)
+    return system.manage("shell", "-v", "0", "-c", code)
+
+
 DELETED = """
 import threading
 from django.contrib import admin
@@ -423,12 +431,8 @@ def test_an_account_can_be_deleted_while_somebody_asks_for_a_reset(
     postgres: Postgres, tmp_path: Path, delete: str
 ) -> None:
     """Neither fails: the account is gone, and the mail is one for nobody."""
-    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
-    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
-    assert "LEFT 0 [('password_reset', None)]" in system.manage(
-        "shell", "-v", "0", "-c", DELETED.replace("DELETE\n", f"{delete}\n")
-    )
+    printed = in_shell(DELETED.replace("DELETE\n", f"{delete}\n"), postgres, tmp_path)
+    assert "LEFT 0 [('password_reset', None)]" in printed
 
 
 RECORDED = """
@@ -473,10 +477,7 @@ def test_an_account_can_be_deleted_while_a_worker_records_its_mails(
     postgres: Postgres, tmp_path: Path, record: str
 ) -> None:
     """Both take its mails in one order, so that neither waits for the other for ever."""
-    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
-    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
-    assert "ERRORS [] 2 0" in system.manage("shell", "-v", "0", "-c", RECORDED.replace("RECORD\n", f"{record}\n"))
+    assert "ERRORS [] 2 0" in in_shell(RECORDED.replace("RECORD\n", f"{record}\n"), postgres, tmp_path)
 
 
 SAVED = """
@@ -515,10 +516,7 @@ print("NEW", alice.check_password("another horse c"), alice.language)
 @pytest.mark.postgres
 def test_a_save_in_the_admin_undoes_nothing_that_the_owner_does_meanwhile(postgres: Postgres, tmp_path: Path) -> None:
     """The former password, which may be a stolen one, does not come back."""
-    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
-    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **memory)
-    assert "STATUS 302 NEW True de" in system.manage("shell", "-v", "0", "-c", SAVED)
+    assert "STATUS 302 NEW True de" in in_shell(SAVED, postgres, tmp_path)
 
 
 class Refuser:
