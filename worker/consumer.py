@@ -7,10 +7,12 @@ from celery.worker import consumer
 
 class Consumer(consumer.Consumer):
     """
-    Celery's, without the questions to other workers (mingle) and about them (gossip): they are about revoked tasks and
-    elections, which are not used here. The first take a second at each connection to the broker; if the connection is
-    lost meanwhile, the worker exits with "Unrecoverable error" (celery 5.7) and does not reconnect.
+    Celery's, without the questions to other workers (mingle), those about them (gossip), and the news that it lives
+    (heartbeat): they are about revoked tasks and elections, or for monitors that read Celery's events, and nothing here
+    uses them. With celery 5.7 a broker that goes away while a worker asks ends the worker with "Unrecoverable error";
+    while a worker tells that it is online, it retries without a word in the log, and does not stop on SIGTERM.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{**options, "without_mingle": True, "without_gossip": True})
+        without = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
+        super().__init__(*args, **{**options, **without})
