@@ -56,7 +56,10 @@ def suggest(address: str) -> str | None:
     local, _, domain = address.rpartition("@")
     if domain in by_domain():
         return None
-    meant = [known for each in providers() for known in each.domains if _is_likely(domain, known)]
+    all_known = [known for each in providers() for known in each.domains]
+    # hotmail.net is no typo of hanmail.net: who writes the name of a provider means that one.
+    of_that_name = [known for known in all_known if _name(known) == _name(domain)]
+    meant = [known for known in of_that_name or all_known if _is_likely(domain, known)]
     return f"{local}@{min(meant, key=lambda known: _edits(domain, known))}" if meant else None
 
 
@@ -66,7 +69,7 @@ def _is_likely(typed: str, meant: str) -> bool:
     if edits > (2 if len(meant) >= _LONG else 1):
         return False
     typed_name, _, ending = typed.partition(".")
-    name = meant.partition(".")[0]
+    name = _name(meant)
     if typed_name == name:  # the typo is in the ending, unless that looks like a region's
         return not _REGION.fullmatch(ending)
     if name.isdecimal():
@@ -76,6 +79,10 @@ def _is_likely(typed: str, meant: str) -> bool:
     changed = _edits(typed_name, name)
     # People rarely miss the first letter; and two wrong letters make another word of all but long ones: paper, outdoor.
     return changed == 1 or (len(name) >= 7 and (typed_name[0], typed_name[-1]) == (name[0], name[-1]))
+
+
+def _name(domain: str) -> str:
+    return domain.partition(".")[0]
 
 
 def _edits(typed: str, meant: str) -> int:

@@ -36,6 +36,11 @@ def is_username_free(*, username: str) -> bool:
     return not usernames.is_reserved(username) and not User.objects.named(username).exists()
 
 
+def is_registered(*, address: str) -> bool:
+    """Whether a canonical address has an account. Only a visitor who proved the mailbox may learn it."""
+    return bool(User.objects.registered().filter(email=address).exists())
+
+
 def request_code(
     *, address: str, language: str, held: Mapping[str, str], handle: str | None = None, network: str = ""
 ) -> CaptchaModel:

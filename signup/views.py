@@ -80,6 +80,8 @@ def verify(request: HttpRequest) -> HttpResponse:
     if sign_up is None or sign_up.is_finished:
         return _finished_or_lost(visitor, sign_up)
     form = _form_of(visitor, sign_up, request.POST if request.method == "POST" else None)
+    if not form.is_bound and form.is_proven and services.is_registered(address=sign_up.address):
+        return _end_page(visitor, sign_up, "signup/finished.html")  # by another request, as on a phone
     if isinstance(form, RegisterForm):
         user = form.save(terms=_terms(request)) if form.is_valid() else None
         if user:
@@ -284,7 +286,11 @@ def _finished_or_lost(visitor: Visitor, sign_up: CaptchaModel | None) -> HttpRes
     """This browser's sign-up is finished, perhaps in another tab, or it has none: start again."""
     if visitor.request.user.is_authenticated:
         return redirect("account")
-    template = "signup/finished.html" if sign_up and sign_up.is_finished else "signup/lost.html"
+    finished = sign_up and sign_up.is_finished
+    return _end_page(visitor, sign_up, "signup/finished.html" if finished else "signup/lost.html")
+
+
+def _end_page(visitor: Visitor, sign_up: CaptchaModel | None, template: str) -> HttpResponse:
     next_page = visitor.held[sign_up.handle].next if sign_up else ""
     status = 400 if visitor.request.method == "POST" else 200
     return render(visitor.request, template, {"next": next_page}, status=status)

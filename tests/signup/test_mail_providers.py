@@ -59,7 +59,7 @@ def test_no_regional_domain_is_doubted(domain: str) -> None:
     ["mi.com", "ge.com", "ibm.com", "all.com", "love.com", "like.com", "line.com", "mall.com", "main.com", "gmc.com", "msc.com", "sap.com", "hp.com",
      "water.com", "paper.com", "maker.com", "outdoor.com", "hotel.com", "cloud.com", "wed.de", "bahn.de", "dpd.de", "sohu.edu.cn", "pku.edu.cn",
      "yahoo.com.np", "hotmail.com.pe", "live.com.uy", "outlook.co.ke", "ucl.ac.uk", "me.uk", "aon.com", "sony.com", "zoom.com", "nave.com.br",
-     "qq.org.tw", "email.cn", "mail.cn", "vip.com", "jd.com", "360.cn", "12306.cn", "10086.cn"],
+     "qq.org.tw", "email.cn", "mail.cn", "vip.com", "jd.com", "360.cn", "12306.cn", "10086.cn", "hotmail.net"],
 )  # fmt: skip
 def test_no_company_and_no_new_region_is_doubted(domain: str) -> None:
     """Short names are near to many others; a provider has more regions than any list."""

@@ -564,6 +564,16 @@ def test_a_finished_sign_up_says_so(client: Client) -> None:
     assert client.get(link, follow=True).redirect_chain[-1][0] == "/account/"
 
 
+def test_a_proven_address_that_got_an_account_elsewhere_says_so(client: Client) -> None:
+    """By another request, as on a phone: nobody chooses a name and a password for nothing."""
+    sign_up = ask(client)
+    client.post("/signup/verify/", {"email": ALICE, "captcha": right(sign_up)})
+    assert "is confirmed" in text_of(client.get("/signup/verify/"))
+    make_user()
+    page = client.get("/signup/verify/")
+    assert (page.status_code, "<h1>This sign-up is finished. Sign in</h1>" in text_of(page)) == (200, True)
+
+
 def test_a_sign_up_that_its_owner_disowned_is_not_finished(client: Client) -> None:
     """Whether or not it was proven: no account was made of it."""
     sign_up = ask(client)
