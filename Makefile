@@ -7,6 +7,8 @@ TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(ARGS) \
   --custom-compile-command 'make lock' pyproject.toml
 
+unexport PYTHONDONTWRITEBYTECODE # tests start dozens of processes of the same code
+
 .PHONY: help install demo test coverage test-all check docs chaos hosts attack defects screenshots lighthouse bench lock messages language schema format
 .DEFAULT_GOAL := help
 
@@ -16,8 +18,9 @@ help:  ## this list
 install: $(VENV)/.dev  ## the virtual environment, with everything needed to run and to test
 
 # The locks are complete and hashed, so pip has nothing to resolve: no pip, old or new, can choose other versions.
+# Processes compile what they import when they first need it, which is a part of all that is installed.
 $(VENV)/.%: requirements/%.txt | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 $(BIN)/pip:

@@ -59,7 +59,7 @@ class NewPasswordField(forms.CharField):
 
 
 def refuse_registered(email: str) -> None:
-    if settings.SIGNUP_REVEAL_REGISTERED and User.objects.registered().filter(email=email).exists():
+    if settings.SIGNUP_REVEAL_REGISTERED and services.is_registered(address=email):
         raise explain(services.AlreadyRegistered())
 
 
