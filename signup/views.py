@@ -36,7 +36,7 @@ from .accounts import services as account_services
 from .forms import ChangeForm, CodeForm, EmailForm, RegisterForm
 from .visitor import Visitor
 
-NEXT_LENGTH = 300  # characters; a longer path is dropped, as a cookie holds 4 KiB
+NEXT_LENGTH = 300  # characters; a longer path to go to after a sign-up is dropped, as its cookie holds 4 KiB
 DRAFT_PAGES = ("signup", "signup_verify", "login", "password_reset")
 # Views that take POST alone, each with the one to open when a change of language goes back to its path.
 POST_ONLY = {"signup_resend": "signup_verify", "signup_change": "signup_verify", "logout": "home"}
