@@ -1,6 +1,6 @@
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from django.contrib.auth import hashers
@@ -50,7 +50,7 @@ class UserQuerySet(models.QuerySet["User"]):
         """Update the rows. A change of `is_active` ends the accounts' sessions, and deletes their API tokens."""
         if "is_active" not in values:
             return super().update(**values)
-        salt = get_random_string(SALT_LENGTH)
+        salt = get_random_string(SALT_LENGTH)  # also finds these rows again: the filter may not hold after the update
         with transaction.atomic(using=self.db):
             rows = super().update(**values, session_salt=salt)
             get_token_model().objects.using(self.db).filter(user__session_salt=salt).delete()
@@ -172,25 +172,29 @@ class User(AbstractBaseUser, PermissionsMixin):
         Save the row, an address in its canonical form and a username with its key. A new password, no password or
         disabling delete the API tokens. They end the sessions, too, whose hash is made of password and `session_salt`.
         """
-        written = kwargs.get("update_fields")
-        if written is None or "email" in written:
+        columns, added = kwargs.get("update_fields"), set[str]()
+
+        def saves(column: str) -> bool:
+            return columns is None or column in columns
+
+        if saves("email"):
             with suppress(ValidationError):  # an address that the settings no longer allow stays as it is
                 self.email = email_addresses.canonical(self.email)
-        if written is None or "username" in written:
+        if saves("username"):
             self.username_key = usernames.key(self.username) if self.username else None
-            if written:
-                kwargs["update_fields"] = written = {*written, "username_key"}
-        disabled = self.pk is not None and not self.is_active and (written is None or "is_active" in written)
-        if disabled:
+            added.add("username_key")
+        is_disabled = self.pk is not None and not self.is_active and saves("is_active")
+        if is_disabled:
             self.session_salt = get_random_string(SALT_LENGTH)
-            kwargs["update_fields"] = written and {*written, "session_salt"}
+            added.add("session_salt")
+        if columns:
+            kwargs["update_fields"] = {*columns, *added}
         # AbstractBaseUser keeps a new password in `_password` until it is saved.
-        renewed = self._password is not None or self._password_removed  # type: ignore[attr-defined]
-        if self.pk is None or not (renewed or disabled):
+        has_new_password = self._password is not None or self._password_removed  # type: ignore[attr-defined]
+        ends_tokens = is_disabled or (has_new_password and self.pk is not None)
+        with transaction.atomic() if ends_tokens else nullcontext():  # one statement needs no transaction
             super().save(*args, **kwargs)
-        else:
-            with transaction.atomic():
-                super().save(*args, **kwargs)
+            if ends_tokens:
                 get_token_model().objects.filter(user=self).delete()
         self._password_removed = False
 
@@ -213,8 +217,9 @@ class User(AbstractBaseUser, PermissionsMixin):
             User.objects.filter(pk=self.pk, password=checked).update(password=hashers.make_password(password))
             self.refresh_from_db(fields=["password"])
 
-        is_right = hashers.check_password(raw_password, checked, upgrade)
-        return is_right and (self.password == checked or hashers.check_password(raw_password, self.password))
+        if not hashers.check_password(raw_password, checked, upgrade):
+            return False
+        return self.password == checked or hashers.check_password(raw_password, self.password)
 
     def set_unusable_password(self) -> None:
         super().set_unusable_password()

@@ -117,7 +117,7 @@ ADMIN = [
     defect(
         62,
         "A disabled account keeps its API tokens",
-        Edit(MODELS, "if self.pk is None or not (renewed or disabled):", "if self.pk is None or not renewed:"),
+        Edit(MODELS, "ends_tokens = is_disabled or (", "ends_tokens = ("),
         "test_admin.py::test_62_disabling_ends_sessions_tokens_and_reset_links[by_form]",
     ),
     defect(
