@@ -37,7 +37,7 @@ def is_username_free(*, username: str) -> bool:
 
 
 def is_registered(*, address: str) -> bool:
-    """Whether a canonical address has an account. Only a visitor who proved the mailbox may learn it."""
+    """Whether a canonical address has an account. `AlreadyRegistered` says who may learn it."""
     return bool(User.objects.registered().filter(email=address).exists())
 
 

@@ -6,7 +6,7 @@ ENUMERATION = [
     defect(
         1,
         "The form refuses registered addresses, whatever SIGNUP_REVEAL_REGISTERED says",
-        Edit("signup/forms.py", "if settings.SIGNUP_REVEAL_REGISTERED and User", "if User"),
+        Edit("signup/forms.py", "if settings.SIGNUP_REVEAL_REGISTERED and services", "if services"),
         "test_enumeration.py::test_01_new_pending_and_registered_addresses_answer_alike",
     ),
     defect(
