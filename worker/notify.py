@@ -68,23 +68,21 @@ def message_taken() -> None:
 
 def _begin_to_notify() -> bool:
     """
-    Mark that a message is on its way; False if one is already. True if the cache can't tell. Raises RedisError or
-    OSError if the cache is down and the broker is the same server, so that its time-out is paid once.
+    Mark that a message is on its way; False if one is already. True if the cache can't tell. Raises ConnectionError if
+    the cache is down and the broker is the same server, so that its time-out is paid once.
     """
     if current_app.conf.task_always_eager:
         return True  # nothing is on its way: the task runs here and now
     if settings.REDIS_URL.startswith("memory") and not settings.CELERY_BROKER_URL.startswith("memory"):
         return True  # workers in other processes can't delete the key
-    try:
-        if redis_breaker.is_open:
-            raise ConnectionError("Redis did not answer")
-        return bool(cache.add(ON_ITS_WAY, 1, LOST_AFTER))
-    except (RedisError, OSError):
-        if not redis_breaker.is_open:
+    if not redis_breaker.is_open:
+        try:
+            return bool(cache.add(ON_ITS_WAY, 1, LOST_AFTER))
+        except (RedisError, OSError):
             redis_breaker.failed()
-        if shares_server(settings.CELERY_BROKER_URL):
-            raise
-        return True
+    if shares_server(settings.CELERY_BROKER_URL):
+        raise ConnectionError("Redis does not answer")
+    return True
 
 
 @contextmanager
