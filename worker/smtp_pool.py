@@ -8,8 +8,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -39,40 +39,6 @@ class Unavailable(Exception):
 
 class Busy(Exception):
     """No connection is free, and no more can be opened now; its text says why."""
-
-
-@contextmanager
-def deadline(get_socket: Callable[[], socket.socket | None], until: float) -> Iterator[None]:
-    """
-    Shut the socket at this monotonic time, so that its user gets an error. A socket's own time-out can't do this: it
-    starts again with each byte of a server that trickles.
-    """
-    global _watcher  # noqa: PLW0603
-    use = object()
-    _deadlines[use] = (until, get_socket)
-    if not (_watcher and _watcher.is_alive()):  # a forked child has none
-        _watcher = threading.Thread(target=_shut_late_sockets, name="deadlines", daemon=True)
-        _watcher.start()
-    try:
-        yield
-    finally:
-        del _deadlines[use]
-
-
-_deadlines: dict[object, tuple[float, Callable[[], socket.socket | None]]] = {}
-_watcher: threading.Thread | None = None
-os.register_at_fork(after_in_child=_deadlines.clear)  # they are the parent's
-
-
-def _shut_late_sockets() -> None:
-    while True:
-        time.sleep(TICK)
-        late = [get_socket for until, get_socket in list(_deadlines.values()) if until <= time.monotonic()]
-        for get_socket in late:  # again at each tick: a socket may be opened after its deadline
-            with suppress(OSError):
-                if opened := get_socket():
-                    # Not an SSLSocket's own, which takes the encryption off first: its user may be writing.
-                    socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
 
 @dataclass(frozen=True)
@@ -117,8 +83,21 @@ class Connection(smtplib.SMTP):
             self.sock.settimeout(settings.SMTP_TIMEOUT)
         return super().getreply()
 
-    def deadline(self, until: float) -> AbstractContextManager[None]:
-        return deadline(lambda: self.sock, until)
+    @contextmanager
+    def deadline(self, until: float) -> Iterator[None]:
+        """
+        Shut the socket at this monotonic time, so that its user gets an error. A socket's own time-out can't do this:
+        it starts again with each byte of a server that trickles.
+        """
+        global _watcher  # noqa: PLW0603
+        _deadlines[self] = until
+        if not (_watcher and _watcher.is_alive()):  # a forked child has none
+            _watcher = threading.Thread(target=_shut_late_sockets, name="deadlines", daemon=True)
+            _watcher.start()
+        try:
+            yield
+        finally:
+            del _deadlines[self]
 
     def is_good(self, until: float) -> bool:
         """Whether it may take another mail: not too old, and the server still answers."""
@@ -142,6 +121,22 @@ class Connection(smtplib.SMTP):
 
 class SecureConnection(Connection, smtplib.SMTP_SSL):
     """The same, encrypted from the start."""
+
+
+_deadlines: dict[Connection, float] = {}  # of the connections in use
+_watcher: threading.Thread | None = None
+os.register_at_fork(after_in_child=_deadlines.clear)  # they are the parent's
+
+
+def _shut_late_sockets() -> None:
+    while True:
+        time.sleep(TICK)
+        late = [connection for connection, until in list(_deadlines.items()) if until <= time.monotonic()]
+        for connection in late:  # again at each tick: a socket may be opened after its deadline
+            with suppress(OSError):
+                if opened := connection.sock:
+                    # Not an SSLSocket's own, which takes the encryption off first: its user may be writing.
+                    socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
 
 class Pool:

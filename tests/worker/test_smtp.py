@@ -21,7 +21,7 @@ from tests.worker.sink import Sink
 from worker import mailers, smtp, smtp_pool
 from worker.classification import Outcome, Reply
 from worker.mailers import Mailer
-from worker.smtp_pool import deadline
+from worker.smtp_pool import Connection
 
 MESSAGE = b"Subject: hello\r\n\r\n.dot\r\n..two\r\nend\r\n"
 
@@ -505,13 +505,20 @@ def test_nobody_there_is_the_services_fault(settings) -> None:
     assert send().outcome is Outcome.UNAVAILABLE
 
 
+def connection_on(opened: socket.socket | None) -> Connection:
+    """A connection that has this socket, and no server."""
+    connection = Connection.__new__(Connection)
+    connection.sock = opened
+    return connection
+
+
 def test_a_socket_is_shut_when_its_time_is_over() -> None:
     """Whoever reads from it sees the end, though the other side never spoke."""
     left, right = socket.socketpair()
     with left, right:
         left.settimeout(10)
         begun = time.monotonic()
-        with deadline(lambda: left, time.monotonic() + 0.1):
+        with connection_on(left).deadline(time.monotonic() + 0.1):
             assert left.recv(1) == b""
         assert time.monotonic() - begun < 5
 
@@ -525,7 +532,7 @@ def test_an_encrypted_socket_that_is_shut_stays_encrypted() -> None:
             left, server_hostname="mail.example.com", do_handshake_on_connect=False
         ) as secured,
     ):
-        with deadline(lambda: secured, time.monotonic() + 0):
+        with connection_on(secured).deadline(time.monotonic() + 0):
             assert right.recv(1) == b""
         with pytest.raises(ssl.SSLError):  # ValueError: "No SSL wrapper around", where there is none any more
             secured.unwrap()
@@ -535,11 +542,11 @@ def test_in_time_nothing_is_shut() -> None:
     """Nor where there is no socket, or it is closed already."""
     left, right = socket.socketpair()
     with left, right:
-        with deadline(lambda: left, time.monotonic() + 60):
+        with connection_on(left).deadline(time.monotonic() + 60):
             pass
-        with deadline(lambda: None, time.monotonic() + 0):
+        with connection_on(None).deadline(time.monotonic() + 0):
             time.sleep(0.6)
         right.sendall(b"x")
         assert left.recv(1) == b"x"
-    with deadline(lambda: left, time.monotonic() + 0):
+    with connection_on(left).deadline(time.monotonic() + 0):
         time.sleep(0.6)
