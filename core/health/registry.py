@@ -89,49 +89,57 @@ def run(checks: Mapping[str, Check], *, limit: float = TIME_LIMIT) -> Iterator[t
         yield name, findings.get(name) or failed(_("no answer within %(seconds)d s") % {"seconds": limit})
 
 
-def readiness(begin: Callable[[str], None] = lambda name: None) -> dict[str, str]:
-    """
-    Run the quick checks, one after the other; return name -> "ok" or "down". The reasons go to the log only. `begin` is
-    called with the name of each before it runs.
-    """
-    states = {}
-    for name, check in _checks.items():
-        if check.quick:
-            begin(name)
-            finding = check.run()
-            states[name] = "down" if finding.state is State.FAILED else "ok"
-            if finding.state is State.FAILED:
-                logger.warning("not ready: %s: %s", name, finding.text)
-    return states
+def quick() -> dict[str, Check]:
+    return {name: check for name, check in _checks.items() if check.quick}
 
 
-_running = threading.Lock()
-_states: dict[str, str] = {}
-_run_at = float("-inf")
-_NONE = ("", float("inf"))
-_begun = _NONE  # the name of the check that runs now, and when it began
+def readiness() -> dict[str, str]:
+    """Run the quick checks, one after the other; return name -> "ok" or "down". The reasons go to the log only."""
+    return {name: _readiness_of(name, check) for name, check in quick().items()}
 
 
-def cached_readiness() -> dict[str, str]:
+def _readiness_of(name: str, check: Check) -> str:
+    finding = check.run()
+    if finding.state is not State.FAILED:
+        return "ok"
+    logger.warning("not ready: %s: %s", name, finding.text)
+    return "down"
+
+
+class ReadinessCache:
     """
     The result of `readiness`, at most FRESH seconds old; before the first, everything is "down". One caller runs the
     checks again, and all others get the previous states at once: a flood of requests occupies one thread. A check that
     hangs is "down" for them: a frozen server that still holds its connections may never answer.
     """
-    global _states, _run_at, _begun  # noqa: PLW0603
-    if _running.acquire(blocking=False):
-        try:
-            if time.monotonic() - _run_at >= FRESH:
-                _states = readiness(_begin)
-                _run_at = time.monotonic()
-        finally:
-            _begun = _NONE
-            _running.release()
-    states = _states or {name: "down" for name, check in _checks.items() if check.quick}
-    name, begun_at = _begun
-    return {**states, name: "down"} if time.monotonic() - begun_at >= HANGS else states
+
+    def __init__(self) -> None:
+        self._running = threading.Lock()
+        self._states: dict[str, str] = {}
+        self._run_at = float("-inf")
+        self._begun: tuple[str, float] | None = None  # the name of the check that runs now, and when it began
+
+    def get(self) -> dict[str, str]:
+        if self._running.acquire(blocking=False):
+            try:
+                if time.monotonic() - self._run_at >= FRESH:
+                    self._states = self._run()
+                    self._run_at = time.monotonic()
+            finally:
+                self._begun = None
+                self._running.release()
+        states = self._states or dict.fromkeys(quick(), "down")
+        begun = self._begun  # read once, as another thread changes it
+        if begun and time.monotonic() - begun[1] >= HANGS:
+            states = {**states, begun[0]: "down"}
+        return states
+
+    def _run(self) -> dict[str, str]:
+        states = {}
+        for name, check in quick().items():
+            self._begun = name, time.monotonic()
+            states[name] = _readiness_of(name, check)
+        return states
 
 
-def _begin(name: str) -> None:
-    global _begun  # noqa: PLW0603
-    _begun = (name, time.monotonic())
+cached_readiness = ReadinessCache().get

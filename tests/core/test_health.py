@@ -38,9 +38,7 @@ def add_quick(name: str, check: Callable[[], Finding]) -> None:
 def own_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry without checks that has not run yet."""
     monkeypatch.setattr(registry, "_checks", {})
-    monkeypatch.setattr(registry, "_states", {})
-    monkeypatch.setattr(registry, "_run_at", float("-inf"))
-    monkeypatch.setattr(registry, "_begun", ("", float("inf")))
+    monkeypatch.setattr(registry, "cached_readiness", registry.ReadinessCache().get)
 
 
 def test_no_check_delays_or_hides_another() -> None:
@@ -159,6 +157,7 @@ def test_while_one_request_checks_all_others_get_the_last_states(clock: list[flo
 def test_a_process_without_a_first_result_is_not_ready() -> None:
     """Its first checks are running in another thread."""
     add_quick("slow", well)
-    with registry._running:
-        assert registry.cached_readiness() == {"slow": "down"}
-    assert registry.cached_readiness() == {"slow": "ok"}
+    cache = registry.ReadinessCache()
+    with cache._running:
+        assert cache.get() == {"slow": "down"}
+    assert cache.get() == {"slow": "ok"}
