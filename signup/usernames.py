@@ -110,7 +110,8 @@ def _look(text: str) -> str:
     It is idempotent. The caller bounds the length, as normalization takes quadratic time.
     """
     form = _fold(invisible.without(text))
-    for _round in range(4):  # a substitute may fold or compose into a character that has a substitute itself
+    # A substitute may fold or compose into a character that has one itself. No character takes more than three rounds.
+    for _round in range(4):
         before, form = form, _fold(form.translate(_substitutes()))
         if form == before:
             break
@@ -141,7 +142,6 @@ def _substitutes() -> dict[int, str]:
 
 
 def _is_substitute(text: str, char: str, table: dict[str, list[str]]) -> bool:
-    """Whether `text` stands for `char`. Of two alone that look alike, the one that NFKC keeps, or the lower."""
-    if len(text) > 1 or len(table[text]) > 1:
-        return True
-    return unicodedata.is_normalized("NFKC", text) and (text < char or not unicodedata.is_normalized("NFKC", char))
+    """Whether `text` stands for `char`. Of two that look like no third, the one that NFKC keeps, or the lower, does."""
+    is_common = len(text) > 1 or len(table[text]) > 1
+    return is_common or text == min(text, char, key=lambda each: (not unicodedata.is_normalized("NFKC", each), each))
