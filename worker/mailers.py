@@ -57,22 +57,29 @@ class Mailer:
         the service opens the circuit breaker, and so does a server that takes no more mails for a while; any other
         answer closes it.
         """
+        reply = self._hand_over(message, probe=probe)
+        self._note(reply, sender=parseaddr(message.from_email)[1])
+        return reply
+
+    def _hand_over(self, message: EmailMessage, *, probe: bool) -> Reply:
         backend = self.backend
         if isinstance(backend, EmailBackend):
-            reply = backend.submit(message, probe=probe)
-        elif _djangos_own():
+            return backend.submit(message, probe=probe)
+        if _djangos_own():
             backend.send_messages([message])
-            reply = Reply(Outcome.ACCEPTED, f"250 {type(backend).__module__}")
-        else:
-            if time.monotonic() - getattr(self._of_thread, "used_at", 0.0) > IDLE:
-                backend.close()
-            reply = mail_service.submit(backend, message)
-            self._of_thread.used_at = time.monotonic()
-        sender = parseaddr(message.from_email)[1]
+            return Reply(Outcome.ACCEPTED, f"250 {type(backend).__module__}")
+        if time.monotonic() - getattr(self._of_thread, "used_at", 0.0) > IDLE:
+            backend.close()
+        reply = mail_service.submit(backend, message)
+        self._of_thread.used_at = time.monotonic()
+        return reply
+
+    def _note(self, reply: Reply, *, sender: str) -> None:
+        """Open or close the circuit breaker by an answer."""
         if reply.outcome is Outcome.ACCEPTED:
             self._senders.add(sender)
         if reply.is_about_sender and self._senders and sender not in self._senders:
-            return reply  # perhaps it refuses only this sender, which is that of one language
+            return  # perhaps it refuses only this sender, which is that of one language
         if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
             self._is_throttled = reply.outcome is Outcome.THROTTLED
             self.breaker.failed()
@@ -80,7 +87,6 @@ class Mailer:
             logger.warning("the mail server of %s %s: %s", self.name, fault, reply.text)
         elif reply.outcome is not Outcome.BUSY:
             self.breaker.succeeded()
-        return reply
 
     @property
     def can_probe(self) -> bool:
