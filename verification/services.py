@@ -201,11 +201,11 @@ def _mark_proven(sign_up: CaptchaModel, *, by: str) -> None:
     proven it first. A request that its owner disowned meanwhile stays unproven in the database, where `redeem` looks.
     """
     now = clock.now()
-    # Not below 0: the tries of a code that was lengthened meanwhile are counted anew.
-    columns = {"attempts": Greatest(F("attempts") - 1, 0)} if by == CaptchaModel.ProvenBy.CODE else {}
-    mine = CaptchaModel.objects.filter(pk=sign_up.pk, redeemed_at=None)
-    if by == CaptchaModel.ProvenBy.CODE:  # a link proves whatever the generation
+    mine, columns = CaptchaModel.objects.filter(pk=sign_up.pk, redeemed_at=None), {}
+    if by == CaptchaModel.ProvenBy.CODE:  # a link proves whatever the generation, and no try was counted
         mine = mine.filter(generation=sign_up.generation)
+        # Not below 0: the tries of a code that was lengthened meanwhile are counted anew.
+        columns = {"attempts": Greatest(F("attempts") - 1, 0)}
     if mine.filter(proven_at=None).update(proven_at=now, proven_by=by, **columns):
         metrics.codes.add_after_commit("proven")
         if sign_up.first_accepted_at:
