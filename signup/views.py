@@ -27,7 +27,7 @@ from core import client_ip, languages, passwords
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import ResendTooSoon, SignUpError, State, state_of
+from verification.states import ResendTooSoon, SignUpError
 from worker import suppression
 
 from . import error_messages, limits, progress, services
@@ -200,8 +200,7 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     if sign_up is None or not codes.is_proof(sign_up, proof):
         return response
     is_new = Visitor(request).open_link(response, sign_up, proof)
-    is_expired = state_of(sign_up) is State.EXPIRED and not sign_up.proven_at
-    if is_new and not (sign_up.is_finished or is_expired):  # else the page says so, and what to do
+    if is_new and verification.holds_proof(sign_up, proof=proof):  # else the page says what to do
         messages.info(request, _("You can finish here and close the page where you began"))
     return response
 
