@@ -242,18 +242,10 @@ class Env(environ.Env):  # type: ignore[misc]
         if url.startswith("rediss"):
             return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}
         server, _, query = url.partition("?")
-        options = dict(parse_qsl(query))
-        tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
         if url.startswith("amqps"):
-            authority = {"ca_certs": tls["ssl_ca_certs"]} if "ssl_ca_certs" in tls else {}
-            # The name to look for in the certificate: None stands for that of the URL.
-            return server, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **authority}, {}
+            return server, _amqps_tls(dict(parse_qsl(query))), {}
         if url.startswith("sentinel"):  # sentinel://one:26379;sentinel://two:26379?master_name=…
-            tls = {"ssl_cert_reqs": "required", **tls} if tls else {}
-            # A Sentinel that doesn't answer is skipped at once: redis-py would try it four times, up to seconds apart.
-            once = {"retry": None, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
-            master = {"master_name": options.get("master_name", "mymaster")}
-            return server, tls or False, {**master, "sentinel_kwargs": {**once, "ssl": bool(tls), **tls}}
+            return server, *_sentinel(dict(parse_qsl(query)))
         return url, False, {}
 
     def mail_routes(self, var: str, default: str) -> list[mail_urls.Route]:
@@ -372,6 +364,23 @@ def _take_pool_options(var: str, options: dict[str, Any]) -> dict[str, int]:
             raise _refusal(f"{name} in {var}", "an option of psycopg's pool", "pool_max_size=10")
         pool[match[1]] = value
     return pool
+
+
+def _amqps_tls(options: dict[str, str]) -> dict[str, Any]:
+    """Return the TLS options of amqps:// for Celery."""
+    authority = {"ca_certs": options["ssl_ca_certs"]} if "ssl_ca_certs" in options else {}
+    # The name to look for in the certificate: None stands for that of the URL.
+    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **authority}
+
+
+def _sentinel(options: dict[str, str]) -> tuple[dict[str, Any] | bool, dict[str, Any]]:
+    """Return the TLS options of sentinel:// for Celery, and those of its transport."""
+    tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    tls = {"ssl_cert_reqs": "required", **tls} if tls else {}
+    # A Sentinel that doesn't answer is skipped at once: redis-py would try it four times, up to seconds apart.
+    once = {"retry": None, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+    master = {"master_name": options.get("master_name", "mymaster")}
+    return tls or False, {**master, "sentinel_kwargs": {**once, "ssl": bool(tls), **tls}}
 
 
 def _bounded(var: str, number: int) -> int:
