@@ -122,10 +122,14 @@ def _admit_to_mailboxes(asking: Sequence[Delivery], limit: MailLimit, at: dateti
     recent = Delivery.objects.filter(limit.mails, mailbox__in=mailboxes, admitted_at__gt=since, admitted_at__lte=until)
     for mailbox, network, time in recent.order_by("admitted_at").values_list("mailbox", "network", "admitted_at"):
         sent[mailbox].append((network, time or at))
-    return [each for mailbox, mine in mailboxes.items() for each in _admit_to(mailbox, mine, sent[mailbox], limit, at)]
+    return [
+        each
+        for mailbox, mine in mailboxes.items()
+        for each in _admit_to_mailbox(mailbox, mine, sent[mailbox], limit, at)
+    ]
 
 
-def _admit_to(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, at: datetime) -> list[Delivery]:
+def _admit_to_mailbox(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, at: datetime) -> list[Delivery]:
     """Return which mails go to a mailbox now, and put off all others that wait for it."""
     if not sent and len(mine) == 1:
         return mine  # nearly always
@@ -134,13 +138,17 @@ def _admit_to(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, 
     while winner := _choose(waiting.exclude(pk__in=[each.pk for each in chosen]), sent, limit.mailbox_rates, at):
         chosen.append(winner)
         sent.append((winner.network, at))
+    _put_off(waiting.exclude(pk__in=[each.pk for each in chosen]), sent, limit.mailbox_rates, at)
+    return chosen
+
+
+def _put_off(others: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -> None:
+    """Have mails that wait for a mailbox wait until the next place for their network; one update for each time."""
     until: dict[datetime, list[int]] = {}
-    others = waiting.exclude(pk__in=[each.pk for each in chosen]).lock_available()
-    for pk, network in others.values_list("pk", "network")[:PUT_OFF]:
-        until.setdefault(next_place(sent, network, limit.mailbox_rates, at=at), []).append(pk)
+    for pk, network in others.lock_available().values_list("pk", "network")[:PUT_OFF]:
+        until.setdefault(next_place(sent, network, rates, at=at), []).append(pk)
     for time, pks in until.items():
         Delivery.objects.filter(pk__in=pks).update(next_attempt_at=time)
-    return chosen
 
 
 def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -> Delivery | None:
