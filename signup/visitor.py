@@ -155,11 +155,12 @@ class Visitor:
         Hold a request whose mail's link this browser opened, before all others; return whether one was added. Others
         for the same address stay: `sign_ups` decides between them.
         """
-        same_address = self._handles_for(sign_up.address)
-        begun = next((held for held in self.held.values() if held.own and held.handle in same_address), None)
-        first = self.held.get(sign_up.handle) or Held(sign_up.handle, next=begun.next if begun else "", own=False)
+        known, same_address = self.held.get(sign_up.handle), self._handles_for(sign_up.address)
+        # A new one leads on to the page of the request that was begun here.
+        pages = (held.next for held in self.held.values() if held.own and held.handle in same_address)
+        first = known or Held(sign_up.handle, next=next(pages, ""), own=False)
         self._write(response, first._replace(proof=proof), self.held.values())
-        return first.handle not in self.held
+        return known is None
 
     def finish(self, response: HttpResponse, sign_up: CaptchaModel, user: User) -> HttpResponse:
         """
@@ -232,8 +233,9 @@ class Visitor:
         """
         finished = {sign_up.handle: sign_up.is_finished for sign_up in self.sign_ups}
         others = [each for each in others if each.handle != first.handle and each.handle in finished]
-        wanted = sorted(others, key=lambda each: (finished[each.handle], not each.own, not each.proof))
-        SIGN_UPS.write(response, [first, *(each for each in others if each in wanted[: MAX_REQUESTS - 1])])
+        by_worth = sorted(others, key=lambda each: (finished[each.handle], not each.own, not each.proof))
+        dropped = by_worth[MAX_REQUESTS - 1 :]
+        SIGN_UPS.write(response, [first, *(each for each in others if each not in dropped)])
         return response
 
 
