@@ -1,3 +1,5 @@
+"""The account: its model, its queryset and manager, and when its sessions and API tokens end."""
+
 import uuid
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress

@@ -1,3 +1,5 @@
+"""The authentication backend: sign-in by email address or username, and its limits."""
+
 import secrets
 from functools import cache
 from typing import Any
