@@ -46,10 +46,13 @@ def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> d
 
 def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     """The template context of a request's page, the same for a decoy. A visitor who has `proven` it needs no code."""
-    delivery, state, now = _latest_mail(sign_up), state_of(sign_up), clock.now()
+    delivery = _latest_mail(sign_up)
+    state = state_of(sign_up)
+    now = clock.now()
     stage = _stage(sign_up, state, delivery, proven=proven)
     ago = max(0, int((now - (delivery.sent_at or now)).total_seconds()))
-    tries, reference = settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts, codes.reference_of(sign_up)
+    reference = codes.reference_of(sign_up)
+    tries_left = settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts
     shows_tries = sign_up.attempts and state is State.OPEN
     return {
         "sign_up": sign_up,
@@ -69,7 +72,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
             sign_up.length,
         )
         % {"n": sign_up.length, "reference": reference},
-        "tries_left": error_messages.attempts_left(tries) if shows_tries else "",
+        "tries_left": error_messages.attempts_left(tries_left) if shows_tries else "",
         "reference": reference,
         "suggestion": None if proven else mail_providers.suggest(sign_up.address),
         "webmail": mail_providers.webmail(sign_up.address),

@@ -170,9 +170,12 @@ def change(request: HttpRequest) -> HttpResponse:
 def _request_code(
     request: HttpRequest, visitor: Visitor, address: str, *, handle: str | None, next_page: str
 ) -> HttpResponse:
-    held, network = visitor.own_proofs, client_ip.pseudonym(request)
     sign_up = services.request_code(
-        address=address, language=languages.active(), held=held, handle=handle, network=network
+        address=address,
+        language=languages.active(),
+        held=visitor.own_proofs,
+        handle=handle,
+        network=client_ip.pseudonym(request),
     )
     return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
 

@@ -70,9 +70,14 @@ def handle_for(*seeds: str) -> str:
 
 def code_of(sign_up: CaptchaModel) -> str | None:
     """Return the code of a row; None once its key has left the settings."""
-    key, nonce, address = key_of(sign_up), sign_up.nonce, sign_up.address
-    generation, length = sign_up.generation, sign_up.length
-    return key and derive_code(key=key, nonce=nonce, address=address, generation=generation, length=length)
+    key = key_of(sign_up)
+    return key and derive_code(
+        key=key,
+        nonce=sign_up.nonce,
+        address=sign_up.address,
+        generation=sign_up.generation,
+        length=sign_up.length,
+    )
 
 
 def proof_of(sign_up: CaptchaModel) -> str | None:

@@ -101,7 +101,8 @@ def mx() -> Finding:
 
 def ptr() -> Finding:
     """Whether the public addresses of the mail server have names. It may send from another machine."""
-    host, lookups = settings.MAIL_ROUTES[0].options.get("host"), Lookups()
+    host = settings.MAIL_ROUTES[0].options.get("host")
+    lookups = Lookups()
     if not host:
         return skipped(_("EMAIL_URL names a mail service"))
     if not _is_public(host):
@@ -137,7 +138,8 @@ def _of_every_domain(judge: Callable[[str, Lookups], Finding]) -> Finding:
 def _of_domain(domain: str, judge: Callable[[str, Lookups], Finding], lookups: Lookups) -> Finding:
     if not _is_public(domain):
         return skipped(_("no domain in the public DNS"))
-    found, top = judge(domain, lookups), domain.rpartition(".")[2]
+    found = judge(domain, lookups)
+    top = domain.rpartition(".")[2]
     if found.state is State.FAILED and not lookups.records(top, "NS"):  # a closed network denies every name
         text = _("the DNS of this machine does not know .%(top)s, so it is not the public one")
         raise Unanswered(text % {"top": top})

@@ -114,7 +114,8 @@ def fallback_mail_server() -> Finding:
 def _mail_server(mailer: mailers.Mailer) -> Finding:
     if not isinstance(mailer.backend, EmailBackend):
         return ok(_("%(service)s, by its API; --send-to tries it") % {"service": mailer.backend.esp_name})
-    server, until = mailer.backend.server, time.monotonic() + DEADLINE
+    server = mailer.backend.server
+    until = time.monotonic() + DEADLINE
     try:
         connection = Pool(server).take(until=until)
     except Busy as error:

@@ -196,7 +196,8 @@ def due_within(limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
     The due mails of a limit that its rates for the site let pass now. The last places are for networks that asked for
     at most a hundredth of them: a stranger who fills the site's limit from some networks does not stop the others.
     """
-    due, room = Delivery.objects.due().filter(limit.mails), site_room(limit, at=at)
+    due = Delivery.objects.due().filter(limit.mails)
+    room = site_room(limit, at=at)
     if room == 0:
         return due.filter(PAST_LIMITS)
     if room is None or room > min(limit.site_rates)[0] // 4:

@@ -266,8 +266,10 @@ class Delivery(models.Model):
         Whose fault it is that a mail failed, bounced or is delayed by a refusal, as a visitor sees it: "mailbox",
         "site" or "unclear"; empty for any other. The same for every address.
         """
-        state, is_refused = self.visible_state, self.cause == Cause.RATE and self.reason is self.Reason.REFUSED
-        if state not in ("failed", "bounced") and not (state == "delayed" and is_refused):
+        state = self.visible_state
+        # 5xx for our rate: such a mail is tried again.
+        is_refused_for_now = self.cause == Cause.RATE and self.reason is self.Reason.REFUSED
+        if state not in ("failed", "bounced") and not (state == "delayed" and is_refused_for_now):
             return ""
         if self.cause == Cause.MAILBOX:
             return "mailbox"

@@ -221,7 +221,8 @@ def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
 
 def _record_failure(delivery: Delivery, reply: Reply) -> bool:
     """Give a mail up, or have it tried again; return whether the lease still held."""
-    mine, pause = Delivery.objects.leased(delivery), _pause(delivery, reply)
+    mine = Delivery.objects.leased(delivery)
+    pause = _pause(delivery, reply)
     answer = {"last_reply": reply.text[:255], "cause": reply.cause or ""}
     if reply.outcome is Outcome.DROPPED:
         return bool(mine.end_lease(State.EXPIRED, **answer))

@@ -144,12 +144,13 @@ def proxies(url: str | None = None) -> Finding:
     Whether as many proxies stand before the site as TRUSTED_PROXIES says, by what `/healthz` reports of a request with
     an invented X-Forwarded-For. A `url` that the operator named must answer; SITE_URL may be out of reach from here.
     """
-    named, url = url is not None, url or settings.SITE_URL
+    is_named = url is not None
+    url = url or settings.SITE_URL
     try:
         answer = _request(url)
     except (OSError, ValueError, HTTPException, ImproperlyConfigured) as error:
         text = _("%(url)s doesn't answer from here: %(error)s") % {"url": url, "error": error}
-        return failed(text) if named else warning(text + "; " + _("name another by --url"))
+        return failed(text) if is_named else warning(text + "; " + _("name another by --url"))
     if not isinstance(answer.get("seen"), dict):
         return warning(_("%(url)s doesn't say what it saw: its SECRET_KEY or version is different") % {"url": url})
     return judge(url, answer["seen"])

@@ -174,7 +174,8 @@ class LogAdmin(ReadOnlyAdmin):
 
     def find(self, rows: QuerySet, word: str) -> list[Any]:
         """Find also the row with the number "12" or "#12", and the newest rows with this reference."""
-        found, number = super().find(rows, word), word.removeprefix("#")
+        found = super().find(rows, word)
+        number = word.removeprefix("#")
         if number.isdecimal() and len(number) < 19:
             found.append(int(number))
         if len(word) == 4 and word.isascii() and word.isalpha():

@@ -115,7 +115,8 @@ class Problem(Exception):
             self.members["errors"] = errors
 
     def response(self) -> JsonResponse:
-        status, as_text = self.members["status"], {"ensure_ascii": False}
+        status = self.members["status"]
+        as_text = {"ensure_ascii": False}
         response = JsonResponse(self.members, status=status, content_type=CONTENT_TYPE, json_dumps_params=as_text)
         if status == 401:
             response["WWW-Authenticate"] = "Token"
@@ -150,7 +151,8 @@ def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
         case states.ResendTooSoon():
             problem = Problem(ErrorCode.RESEND_WAIT, detail=" ".join(explain(error).messages))
         case states.HandleLost():
-            code, in_path = ErrorCode(error.code), "id" in context["kwargs"]  # the path names the request
+            code = ErrorCode(error.code)
+            in_path = "id" in context["kwargs"]  # the path names the request
             problem = Problem(code, status=404) if in_path else validation_problem(field_errors(code, "id"))
         case exceptions.APIException(status_code=status):
             problem = Problem(_OTHER_CODES.get(type(error), BY_STATUS[status]))
