@@ -277,11 +277,12 @@ def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, **
 def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> CodeForm:
     """The form of the step at which a visitor is: by what they posted, else by whether they proved the mailbox."""
     proof = visitor.held[sign_up.handle].proof
-    proven = verification.holds_proof(sign_up, proof=proof)
-    registers = proven if posted is None else not {"username", "password"}.isdisjoint(posted)
-    form_class = RegisterForm if registers else CodeForm
-    initial = {**visitor.typed, "email": sign_up.address}
-    return form_class(posted, sign_up=sign_up, proof=proof, initial=initial)
+    if posted is None:
+        is_last_step = verification.holds_proof(sign_up, proof=proof)
+    else:
+        is_last_step = not {"username", "password"}.isdisjoint(posted)
+    form_class = RegisterForm if is_last_step else CodeForm
+    return form_class(posted, sign_up=sign_up, proof=proof, initial={**visitor.typed, "email": sign_up.address})
 
 
 def _finished_or_lost(visitor: Visitor, sign_up: CaptchaModel | None) -> HttpResponse:
