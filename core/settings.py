@@ -357,6 +357,7 @@ CONTENT_SECURITY_POLICY = {
         "script-src": [SELF],
         "style-src": [SELF],
         "img-src": [SELF, "data:"],
+        "font-src": [SELF],  # of a site with a style sheet of its own
         "connect-src": [SELF],
         "form-action": [SELF],
         "base-uri": [NONE],

@@ -43,7 +43,8 @@ def site(request: HttpRequest) -> dict[str, Any]:
     """The context processor of all pages."""
     paths = request.get_full_path(), request.path
     return {
-        # For the menu of languages, which has it once for each. If it is empty, Django goes back to the Referer.
+        # For forms, whose default would have the fragment too, and for the menu of languages, which has it once for
+        # each: if it is empty, Django goes back to the Referer.
         "here": next((path for path in paths if len(path) <= lengths.NEXT), ""),
         "brand": languages.site_name(),
         "brand_color": settings.BRAND_COLOR,

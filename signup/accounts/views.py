@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods
 from django.views.generic import TemplateView
 
 from core import client_ip, languages, passwords
+from core.views import csrf_failure
 from signup import limits
 from signup.models import User
 from signup.views import form_page
@@ -88,6 +89,12 @@ class PasswordChange(FormPage, auth.PasswordChangeView):
     form_class = PasswordChangeForm
     success_url = reverse_lazy("account")
     success_message = _("Your password is changed")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """403 if the session ended before the form was sent: no password manager may keep that password."""
+        if request.method == "POST" and not request.user.is_authenticated:
+            return csrf_failure(request)  # "This page has expired"
+        return super().dispatch(request, *args, **kwargs)
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "request": self.request}

@@ -189,6 +189,17 @@ def test_a_state_that_could_not_be_shown_is_shown_later(open_page: OpenPage, dem
     expect(page.get_by_text("Email is slow right now")).to_be_visible(timeout=40_000)
 
 
+def test_an_answer_that_never_comes_stops_no_page(open_page: OpenPage) -> None:
+    """The page gives it up, after 20 s (here a twentieth), and asks again."""
+    page = open_page()
+    page.context.add_init_script("const real = AbortSignal.timeout; AbortSignal.timeout = (ms) => real(ms / 20)")
+    page.context.route("**/signup/status/**", lambda route: None, times=1)
+    with page.expect_request("**/signup/status/**"):
+        ask(page, "frozen@example.com")
+    with page.expect_response("**/signup/status/**", timeout=20_000):
+        pass
+
+
 def test_a_mail_that_bounces_later_is_told(open_page: OpenPage, demo_data: Path) -> None:
     """By itself, on the page that said that it was sent: this one asks on, every 15 s at the latest."""
     page = open_page()
@@ -427,6 +438,25 @@ def test_the_keyboard_is_enough(open_page: OpenPage) -> None:
     expect(page.get_by_role("link", name="Skip to the main content")).to_be_focused()
 
 
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+def test_an_error_has_the_focus_wherever_the_reader_had_jumped(open_page: OpenPage, script: bool) -> None:
+    """By the link of an error, or past the menu: a fragment in the address bar would keep the focus away."""
+    page = open_page("en", "/login/", java_script_enabled=script)
+    for jump in (page.get_by_role("link", name="Skip to the main content"), page.locator(".summary a").first):
+        jump.press("Enter")
+        assert "#" in page.url
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        expect(page.locator(".summary")).to_be_focused()
+
+
+def test_a_script_of_the_site_may_have_any_names(open_page: OpenPage) -> None:
+    """Ours keeps its names to itself."""
+    page = open_page()
+    page.context.add_init_script("const token = 0; var all = []; function say() {}")
+    page.goto("/login/")
+    expect(page.get_by_role("button", name="Show password")).to_be_visible()
+
+
 def test_a_waiting_page_learns_that_another_browser_finished(open_page: OpenPage) -> None:
     """
     By itself: first that the address is confirmed, then that the sign-up is finished, and where to sign in. A wrong code
@@ -481,8 +511,12 @@ def test_what_is_typed_is_checked_on_the_way(open_page: OpenPage) -> None:
     password.fill("short")
     password.blur()
     expect(page.get_by_text("Password must be at least 8 characters")).to_be_visible()
+    expect(password).to_have_accessible_description(re.compile("Password must be at least 8 characters"))
+    expect(password).to_have_attribute("aria-invalid", "true")
     password.fill("correct horse b")
     expect(page.get_by_text("Password must be")).to_have_count(0)
+    expect(password).not_to_have_attribute("aria-invalid", "true")
+    expect(password).not_to_have_accessible_description(re.compile("Password must be"))
 
 
 def test_a_form_can_be_sent_again_after_a_request_that_led_nowhere(open_page: OpenPage) -> None:

@@ -134,6 +134,11 @@ def test_a_person_registers_from_another_origin(
     register(page, language)
     expect(page.get_by_text(WHO[language].format(name, email))).to_be_visible()
     shot(page, f"{language}-spa-account")
+    page.route("**/api/users/me/", lambda route: route.abort(), times=1)
+    page.reload()
+    expect(page.get_by_role("status")).not_to_be_empty()  # the API is away; the next reload finds the account again
+    page.reload()
+    expect(page.get_by_text(WHO[language].format(name, email))).to_be_visible()
     page.locator("#sign-out").click()
     expect(page.get_by_role("button", name=WORDS[language][1])).to_be_visible()
 

@@ -97,6 +97,14 @@ def test_the_docs_name_the_variables_of_the_style_sheet() -> None:
     assert defined == listed
 
 
+def test_no_language_sets_a_variable_with_more_weight_than_a_site_does() -> None:
+    """A site's own `:root { --font: … }` counts in each."""
+    sheet = (ROOT / "signup" / "static" / "doorcode" / "site.css").read_text()
+    selectors = re.findall(r"^ *(:root[^{]*?) \{", sheet, re.MULTILINE)
+    assert len(selectors) > 5
+    assert {each for each in selectors if not re.fullmatch(r":root(:where\(.*\))?", each)} == set()
+
+
 def test_every_variable_that_a_style_sheet_uses_exists() -> None:
     """A browser ignores a misspelt one: the colour or line is missing."""
     files = (ROOT / "signup" / "static" / "doorcode").glob("*.css")

@@ -35,10 +35,11 @@ def test_no_proxy_may_rewrite_a_page(db, client: Client, path: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_the_policy_allows_nothing_inline(db, client: Client, path: str) -> None:
-    """No script, style or frame but the site's own files."""
+    """No script, style, font or frame but the site's own files."""
     policy = client.get(path)["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
+    assert "font-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
 
 

@@ -106,6 +106,13 @@ def test_no_page_says_signed_in_to_whoever_signed_out(client: Client) -> None:
     assert "You're signed in" not in text_of(client.get("/login/"))
 
 
+def test_a_new_password_that_nobody_is_signed_in_for_is_no_success(client: Client) -> None:
+    """The session ended while it was typed: a password manager may not keep it, as it may after a redirect."""
+    page = client.post("/password-change/", {"old_password": PASSWORD, "password": "another horse b"})
+    assert (page.status_code, "This page has expired" in text_of(page)) == (403, True)
+    assert client.get("/password-change/").headers["Location"].startswith("/login/")
+
+
 def test_changing_the_password(client: Client) -> None:
     """With the old one; the session stays."""
     client.force_login(make_user())

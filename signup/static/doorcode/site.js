@@ -64,6 +64,10 @@ const say = (input, text) => {
   const hint = document.getElementById(`${input.id}_check`) ?? input.closest(".field").appendChild(
     Object.assign(document.createElement("p"), { id: `${input.id}_check`, className: "error check", role: "status" }));
   hint.textContent = text;
+  const described = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => id && id !== hint.id);
+  input.setAttribute("aria-describedby", [...described, ...text ? [hint.id] : []].join(" "));
+  if (text) input.setAttribute("aria-invalid", "true");
+  else input.removeAttribute("aria-invalid");
 };
 for (const part of all("[data-check]")) {
   const input = part.querySelector("input");
@@ -153,13 +157,15 @@ if (delivery) {
   // When the code expires: its mail has no news then. Never again once that is said.
   const endOf = (part) => performance.now() + (part?.dataset.left * 1000 || Infinity);
   let waiting, end = endOf(delivery);
+  // Browsers wait for minutes for an answer that got lost: the next look may do better.
+  const ask = (url) => fetch(url, { signal: AbortSignal.timeout?.(20_000) });
   const look = async () => {
     clearTimeout(waiting);
     if (document.hidden) return;
     try {
-      const { state, reason = "" } = await (await fetch(delivery.dataset.status)).json();
+      const { state, reason = "" } = await (await ask(delivery.dataset.status)).json();
       if (state && (state !== delivery.dataset.state || reason !== delivery.dataset.reason || performance.now() > end)) {
-        const answer = await fetch(delivery.dataset.page);
+        const answer = await ask(delivery.dataset.page);
         if (!answer.ok) throw answer;
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (document.querySelector("form[data-sent]")) throw answer;  // what was pressed brings the next page
