@@ -27,6 +27,7 @@ def warnings() -> list[str]:
         ("SIGNUP_ALLOWED_DOMAINS", ["local host"], "doorcode.E008"),
         ("SIGNUP_DENIED_DOMAINS", ["example.com", "a b"], "doorcode.E008"),
         ("API_TOKEN_TTL", 0, "doorcode.E010"),
+        ("EMAIL_MAX_CONNECTIONS", 0, "doorcode.E012"),
         ("CORS_ALLOWED_ORIGINS", ["*"], "doorcode.E011"),
         ("CORS_ALLOWED_ORIGINS", ["https://app.example.com", "app.example.com"], "doorcode.E011"),
         ("CORS_ALLOWED_ORIGINS", ["https://app.example.com/"], "doorcode.E011"),
@@ -50,6 +51,25 @@ def test_impossible_settings_are_refused(settings, name: str, value: object, err
     setattr(settings, name, value)
     with pytest.raises(ImproperlyConfigured, match=error):
         checks.refuse_impossible()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CAPTCHA_LENGTH", 4),
+        ("CAPTCHA_LENGTH", 10),
+        ("CAPTCHA_MAX_LIFETIME", 600),
+        ("CAPTCHA_MAX_LIFETIME", 86_400),
+        ("CAPTCHA_MAX_ATTEMPTS", 1),
+        ("RESEND_COOLDOWN", 0),
+        ("PURGE_USERS_AFTER", 86_400),
+        ("PURGE_CODES_AFTER", 86_400),
+    ],
+)
+def test_the_outermost_settings_are_fine(settings, name: str, value: int) -> None:
+    """As docs/reference/environment.md names them."""
+    setattr(settings, name, value)
+    checks.refuse_impossible()
 
 
 @pytest.mark.parametrize(

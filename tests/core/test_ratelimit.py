@@ -64,8 +64,13 @@ def test_it_says_how_long_to_wait(store: None) -> None:
             hit(DOORS, key="alice")
         with pytest.raises(RateLimited) as caught:
             hit(DOORS, key="alice")
-    assert isinstance(caught.value.retry_after, int)
-    assert 1 <= caught.value.retry_after <= 60
+        assert isinstance(caught.value.retry_after, int)
+        assert 1 <= caught.value.retry_after <= 60
+        assert [passes() for _ in range(2)] == [False, False]
+        with pytest.raises(RateLimited) as caught:
+            hit(DOORS, key="alice")
+        assert 60 < caught.value.retry_after <= 3_600  # six in this hour, too
+    assert counters._gathered["doorcode_limits_tripped", "doors"] == 4  # for an alert
 
 
 def test_what_was_harmless_is_undone(store: None) -> None:
@@ -74,6 +79,15 @@ def test_what_was_harmless_is_undone(store: None) -> None:
         hit(DOORS, key="alice")
         undo(DOORS, key="alice")
     assert [passes() for _ in range(4)] == [True, True, True, False]
+
+
+def test_what_is_forgotten_counts_for_no_rate(store: None) -> None:
+    """Nor does what was refused; other keys stay."""
+    for key in ("alice", "bob"):
+        for _ in range(6):
+            passes(key)
+    assert ratelimit.forget(DOORS, key="alice")
+    assert (passes("alice"), passes("bob")) == (True, False)
 
 
 def test_what_was_never_counted_is_not_undone(store: None) -> None:

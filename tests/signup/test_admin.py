@@ -339,6 +339,14 @@ def test_no_code_activates_an_account_that_an_operator_saved(admin: Client) -> N
     assert (user.is_active, user.is_registered) == (False, True)
 
 
+def test_an_operator_takes_a_password_away(admin: Client) -> None:
+    """It is no empty one: nobody signs in, and no reset is mailed."""
+    alice = make_user()
+    fields = {"usable_password": "false", "unset-password": "1"}
+    assert admin.post(f"/admin/signup/user/{alice.pk}/password/", fields).status_code == 302
+    assert not User.objects.get(pk=alice.pk).has_usable_password()
+
+
 def test_the_admin_adds_accounts_by_the_same_rules(admin: Client) -> None:
     """Canonical, unique without regard to case, active."""
     url, password = "/admin/signup/user/add/", "correct horse b"

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import translation
 
-from signup.forms import EmailForm, RegisterForm
+from signup.forms import ChangeForm, EmailForm, RegisterForm
 from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_captcha, make_pending, make_user, right, wrong
 from verification import codes
 from verification.models import AddressGuesses, CaptchaModel
@@ -47,16 +47,25 @@ def test_a_good_address_is_canonical() -> None:
         ("zh-hant", "此信箱已註冊"),
     ],
 )
-def test_both_forms_reveal_registered_addresses_only_if_the_site_says_so(settings, language: str, text: str) -> None:
+def test_the_forms_reveal_registered_addresses_only_if_the_site_says_so(settings, language: str, text: str) -> None:
     """SIGNUP_REVEAL_REGISTERED."""
     make_user()
     assert EmailForm({"email": ALICE}).is_valid()
+    assert ChangeForm({"new_email": ALICE}).is_valid()
     settings.SIGNUP_REVEAL_REGISTERED = True
     with translation.override(language):
         assert EmailForm({"email": ALICE}).errors["email"] == [text]
+        assert ChangeForm({"new_email": ALICE}).errors["new_email"] == [text]
         assert form_of(make_captcha(), captcha="1234").errors["email"] == [text]
     make_pending(BOB)
     assert EmailForm({"email": BOB}).is_valid()
+
+
+def test_no_form_lets_an_address_in_whose_domain_the_site_excludes(settings) -> None:
+    """Neither the first one, nor that for another address."""
+    settings.SIGNUP_DENIED_DOMAINS = ["example.com"]
+    assert EmailForm({"email": ALICE}).has_error("email", "domain")
+    assert ChangeForm({"new_email": ALICE}).has_error("new_email", "domain")
 
 
 def test_register_form_keeps_its_names() -> None:

@@ -91,12 +91,14 @@ def test_an_account_without_a_language_follows_the_browser(client: Client) -> No
     ("asked", "code"),
     [("zh-hans", "zh-hans"), ("zh-CN", "zh-hans"), ("zh_TW", "zh-hant"), ("PT-br", "pt-br"), ("de-AT", "de")],
 )
-def test_a_site_can_link_into_a_language(client: Client, asked: str, code: str) -> None:
+def test_a_site_can_link_into_a_language(client: Client, settings, asked: str, code: str) -> None:
     """`?lang=` sets the cookie, and redirects without it; other parameters stay."""
+    settings.LANGUAGE_COOKIE_SECURE = True  # as with https; browsers drop a cookie named __Host- that is not
     answer = client.get(f"/signup/?next=/shop/&lang={asked}&x=1")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/signup/?next=%2Fshop%2F&x=1")
     cookie = answer.cookies[settings.LANGUAGE_COOKIE_NAME]
     assert (cookie.value, cookie["max-age"], cookie["samesite"]) == (code, settings.LANGUAGE_COOKIE_AGE, "Lax")
+    assert cookie["secure"]
     assert language_of(client) == code
 
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from signup import mails
 from signup.accounts.backends import EmailOrUsernameBackend
+from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_user, text_of
 from tests.steps import ask, verify
 from worker.models import Delivery
@@ -109,6 +110,13 @@ def test_an_unknown_account_is_limited_alike(client: Client) -> None:
     """The limit does not show which accounts exist."""
     answers = [sign_in(client, "nobody", "wrong").status_code for _ in range(7)]
     assert answers == [400] * 5 + [429] * 2
+
+
+def test_a_disabled_account_is_limited_as_if_each_password_were_wrong(client: Client) -> None:
+    """Else the limit would show which one is right."""
+    make_user(is_active=False)
+    answers = [sign_in(client).status_code for _ in range(6)]
+    assert answers == [400] * 5 + [429]
 
 
 def test_right_passwords_are_not_counted(client: Client) -> None:
@@ -219,6 +227,16 @@ def test_a_browser_is_known_until_the_next_password(client: Client) -> None:
     assert sign_in(client, password="another horse c", network="9.9.9.9").status_code == 302
 
 
+def test_a_browser_is_known_until_its_account_is_disabled(client: Client) -> None:
+    """It may be a thief's: enabling the account again makes none known."""
+    make_user()
+    sign_in(client)
+    for active in (False, True):
+        User.objects.update(is_active=active)
+    fail(51)
+    assert sign_in(client, network="9.9.9.9").status_code == 429
+
+
 def test_a_forged_device_is_none(client: Client) -> None:
     """Neither garbage nor another account's."""
     make_user()
@@ -243,6 +261,15 @@ def test_sign_ins_of_a_network(client: Client) -> None:
     """Sixty a minute for all accounts together, against one password tried at many accounts."""
     answers = [sign_in(client, f"person{n}", "wrong").status_code for n in range(61)]
     assert answers == [400] * 60 + [429]
+
+
+@pytest.mark.parametrize("page", ["/login/", "/admin/login/", "/password-change/", "/account/delete/"])
+def test_a_page_that_is_only_looked_at_is_no_sign_in(client: Client, settings, page: str) -> None:
+    """A school may open it as often as it likes."""
+    settings.LIMIT_LOGIN_NETWORK = [(1, 60)]
+    make_user()
+    client.get(page, REMOTE_ADDR="1.2.3.4")
+    assert sign_in(client).status_code == 302
 
 
 def test_the_admins_sign_in_has_the_same_limit(client: Client) -> None:

@@ -101,10 +101,12 @@ def test_codes_go_after_a_week_and_mails_after_a_month(frozen_clock: FrozenClock
 def test_no_mail_goes_that_a_limit_still_counts(frozen_clocks: FrozenClock, settings) -> None:
     """However short PURGE_DELIVERIES_AFTER is: the limit counts rows."""
     settings.PURGE_DELIVERIES_AFTER, settings.LIMIT_MAILS_MAILBOX = 60, [(1, 2 * 86_400)]
-    make_delivery(make_captcha(), network="here")
+    make_delivery(make_captcha(accepted=False), network="here")
+    frozen_clocks.move(hours=2)  # as the mail server is down; the limit counts from when it leaves
     deliver()
     frozen_clocks.move(hours=47)
-    assert run()["deliveries"] == 0
+    done = run()
+    assert (done["deliveries"], done["site mails"]) == (0, 0)
     make_delivery(make_captcha(), network="there")
     assert deliver() == []  # the limit is reached
     frozen_clocks.move(hours=2)
@@ -125,11 +127,12 @@ def test_mails_past_the_limit_stay_for_a_day(frozen_clock: FrozenClock, settings
 def test_guesses_stay_while_limits_count_them(frozen_clock: FrozenClock, settings) -> None:
     """Longer than the code, the account and the mails of the address; then they go too."""
     settings.LIMIT_GUESSES_SITE = [(100, 6)]
-    sign_up = make_captcha()
-    with pytest.raises(CodeMismatch):
-        verification.prove(sign_up=sign_up, address=ALICE, code=wrong(sign_up))
-    frozen_clock.move(hours=47)
-    assert run()["address guesses"] == 0
+    for _ in range(2):  # the row of the first takes the second, too
+        sign_up = make_captcha()
+        with pytest.raises(CodeMismatch):
+            verification.prove(sign_up=sign_up, address=ALICE, code=wrong(sign_up))
+        frozen_clock.move(hours=47)
+        assert run()["address guesses"] == 0
     frozen_clock.move(hours=2)
     done = run()
     assert (done["address guesses"], done["site guesses"]) == (1, 1)

@@ -249,11 +249,14 @@ def test_a_new_generation_checks_again_whether_the_address_is_registered(frozen_
     assert (CaptchaModel.objects.get().decoy, Delivery.objects.latest("pk").kind) == (False, "code")
 
 
-def test_mails_to_an_account_are_in_its_language() -> None:
-    """Whatever the language of the visitor."""
+def test_mails_to_an_account_are_in_its_language(frozen_clock: FrozenClock) -> None:
+    """Whatever the language of the visitor, who asks twice."""
     make_user(language="zh-hant")
-    ask(language="en")
-    assert Delivery.objects.get().language == "zh-hant"
+    sign_up = ask(language="en")
+    deliver()
+    frozen_clock.move(seconds=60)
+    services.resend(sign_up=sign_up, language="en")
+    assert [each.language for each in Delivery.objects.all()] == ["zh-hant"] * 2
 
 
 def test_resending_too_soon_or_too_late(frozen_clock: FrozenClock) -> None:

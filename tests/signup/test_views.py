@@ -293,7 +293,7 @@ def test_back_from_the_phone_the_code_works_and_so_does_starting_again(
     """The link was opened in another browser, which did not finish. The page's button begins a new request, too."""
     make_user("taken", BOB)
     desktop, phone = Client(), Client()
-    sign_up = ask(desktop)
+    sign_up = ask(desktop, next="/shop/")
     cookie = desktop.cookies["doorcode_signup"].value
     phone.get(f"/signup/link/{codes.link_token(sign_up)}/")
     verify(phone, sign_up, captcha="", username="taken")
@@ -301,11 +301,12 @@ def test_back_from_the_phone_the_code_works_and_so_does_starting_again(
     frozen_clock.move(minutes=minutes)
     again = Client()
     again.cookies["doorcode_signup"] = cookie
-    assert again.post(path, {"email": ALICE}).status_code == 303
+    fields = {"email": ALICE, "next": "/shop/"} if path == "/signup/" else {"email": ALICE}
+    assert again.post(path, fields).status_code == 303
     assert Delivery.objects.count() == 2
     begun = CaptchaModel.objects.exclude(pk=sign_up.pk).get()
     accept(begun)
-    assert verify(again, begun).status_code == 303
+    assert verify(again, begun).headers["Location"] == "/shop/"
 
 
 def test_a_resend_within_the_cooldown_is_refused(client: Client, frozen_clock: FrozenClock) -> None:
@@ -572,6 +573,14 @@ def test_a_proven_address_that_got_an_account_elsewhere_says_so(client: Client) 
     make_user()
     page = client.get("/signup/verify/")
     assert (page.status_code, "<h1>This sign-up is finished. Sign in</h1>" in text_of(page)) == (200, True)
+
+
+def test_after_one_of_two_sign_ups_the_page_is_about_the_other(client: Client) -> None:
+    """It waits for its code, and the finished one was at the page last."""
+    ask(client, ALICE)
+    verify(client, ask(client, BOB))
+    client.post("/logout/")
+    assert f'name="email" value="{ALICE}"' in text_of(client.get("/signup/verify/"))
 
 
 def test_a_sign_up_that_its_owner_disowned_is_not_finished(client: Client) -> None:

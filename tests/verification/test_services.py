@@ -124,6 +124,17 @@ def test_an_expired_code_is_refused_uncounted(frozen_clock: FrozenClock) -> None
     assert guesses() == 1
 
 
+def test_a_longer_code_has_all_of_its_tries(settings) -> None:
+    """Its owner used none of those that a stranger took from the short one."""
+    settings.LIMIT_GUESSES_ADDRESS = [(1, 8)]
+    sign_up = make_captcha()
+    with pytest.raises(CodeMismatch):
+        prove(sign_up, wrong(sign_up))
+    assert services.lengthen(sign_up=sign_up)
+    row = CaptchaModel.objects.get()
+    assert (row.length, row.attempts) == (8, 0)
+
+
 def test_before_any_acceptance_nothing_is_counted() -> None:
     """Not even the right code is right."""
     sign_up = make_captcha(accepted=False)
@@ -133,11 +144,13 @@ def test_before_any_acceptance_nothing_is_counted() -> None:
     assert guesses() == 0
 
 
-def test_another_address_is_a_mismatch_uncounted() -> None:
-    """The handle of Alice does not speak for Bob."""
+def test_another_address_is_a_mismatch_uncounted(frozen_clock: FrozenClock) -> None:
+    """The handle of Alice does not speak for Bob, nor does it say that her code has expired."""
     sign_up = make_captcha()
-    with pytest.raises(CodeMismatch):
-        prove(sign_up, right(sign_up), address=BOB)
+    for _ in range(2):
+        with pytest.raises(CodeMismatch):
+            prove(sign_up, right(sign_up), address=BOB)
+        frozen_clock.move(seconds=600)
     assert guesses() == guesses(BOB) == 0
 
 
@@ -205,6 +218,8 @@ def test_a_proof_is_redeemed_once() -> None:
     prove(sign_up, right(sign_up))
     assert services.redeem(sign_up=sign_up)
     assert not services.redeem(sign_up=sign_up)
+    services.void(handle=sign_up.handle)  # "this wasn't me", too late: the account is there
+    assert CaptchaModel.objects.get().is_finished
 
 
 def test_a_rotated_key_still_verifies(settings) -> None:
@@ -295,16 +310,17 @@ def test_a_resend_replaces_a_code_that_is_no_longer_valid(frozen_clock: FrozenCl
 
 def test_a_link_outlives_its_code_until_the_next_one_expires(frozen_clock: FrozenClock) -> None:
     """Else whoever uses up the tries of each code could keep the mailbox's owner out."""
-    sign_up = make_captcha()
-    link = codes.proof_of(sign_up)
-    sign_up.attempts = 5
-    services.renew(sign_up=sign_up, decoy=False, in_flight=False, by_visitor=False)
-    assert services.holds_proof(sign_up, proof=link)
-    services.accept(mails=[(sign_up.pk, 2)], at=frozen_clock.now())
-    sign_up.refresh_from_db()
-    assert services.holds_proof(sign_up, proof=link)
+    sign_up, links = make_captcha(), []
+    for generation in (2, 3):
+        links.append(codes.proof_of(sign_up))
+        sign_up.attempts = 5
+        services.renew(sign_up=sign_up, decoy=False, in_flight=False, by_visitor=False)
+        assert all(services.holds_proof(sign_up, proof=link) for link in links)
+        services.accept(mails=[(sign_up.pk, generation)], at=frozen_clock.now())
+        sign_up.refresh_from_db()
+        assert all(services.holds_proof(sign_up, proof=link) for link in links)
     frozen_clock.move(seconds=600)
-    assert not services.holds_proof(sign_up, proof=link)
+    assert not any(services.holds_proof(sign_up, proof=link) for link in links)
 
 
 def test_a_link_outlives_its_code_over_a_rotation_of_the_key(settings) -> None:
@@ -340,6 +356,14 @@ def test_a_new_code_is_closed_until_its_own_mail_is_sent() -> None:
     assert services.renew(sign_up=CaptchaModel.objects.get(), decoy=False, in_flight=False)
     renewed = CaptchaModel.objects.get()
     assert (renewed.generation, state_of(renewed)) == (2, State.WAITING)
+
+
+def test_a_code_in_a_mailbox_is_right_though_the_address_has_an_account_by_now(frozen_clock: FrozenClock) -> None:
+    """The mail is sent once more, with that code; only another code would be a decoy's."""
+    sign_up = make_captcha()
+    frozen_clock.move(seconds=60)
+    assert not services.renew(sign_up=sign_up, decoy=True, in_flight=False)
+    prove(CaptchaModel.objects.get(), right(sign_up))
 
 
 def test_an_expired_code_stays_while_its_mail_is_in_flight(frozen_clock: FrozenClock) -> None:

@@ -241,6 +241,7 @@ def test_resets_have_limits_of_their_own(frozen_clocks: FrozenClock, settings) -
     assert [each.pk for each in deliver()] == [second.pk]
     frozen_clocks.move(minutes=1)
     assert [each.pk for each in deliver() if each.kind == "password_reset"] == [first.pk]
+    assert sum(each.resets for each in SiteMails.objects.all()) == 2
 
 
 def test_variants_of_a_mailbox_share_its_limit(frozen_clocks: FrozenClock) -> None:
@@ -307,6 +308,8 @@ def test_a_mail_that_nobody_asked_for_is_outside_the_limits(frozen_clocks: Froze
     post(network=None), post(network=None), post()
     assert go() == [ALICE] * 3
     assert SiteMails.objects.get().mails == 1
+    post(network=None), post(BOB)  # the site's limit is used up
+    assert go() == [ALICE]
 
 
 def test_the_site_sends_half_at_once_and_half_over_the_hour(frozen_clocks: FrozenClock, settings) -> None:

@@ -282,6 +282,17 @@ def test_the_row_keeps_whose_a_refusal_is(reply: Reply, state: str, cause: str) 
     assert (row.state, row.cause) == (state, cause)
 
 
+@pytest.mark.parametrize("outcome", [each for each in Outcome if each is not Outcome.BUSY], ids=lambda each: each.value)
+def test_a_long_answer_fits_into_its_columns(outcome: Outcome) -> None:
+    """PostgreSQL refuses a longer one, and with it the answers of all mails that are recorded together."""
+    make_delivery()
+    [mine] = outbox.claim(limit=1)
+    settle(mine, Reply(outcome, "250 " + "x" * 996, provider_id="y" * 1_000))
+    row = Delivery.objects.get()
+    assert row.last_reply.endswith("xxx")
+    assert max(len(row.last_reply), len(row.provider_id)) <= 255
+
+
 def test_a_refusal_because_of_our_rate_is_given_up_after_two_hours(frozen_clock: FrozenClock) -> None:
     """As any mail that is tried again; its cause stays."""
     delivery = make_delivery()

@@ -33,6 +33,18 @@ def test_a_failed_mail_is_sent_again(django_capture_on_commit_callbacks, notifie
     assert notified == [delivery.pk]
 
 
+def test_a_mail_that_is_sent_again_waits_for_no_limit_and_looks_new(frozen_clocks: FrozenClock, settings) -> None:
+    """Also one that ended before the limits let it pass: its page says that it waits for its turn, and not for longer."""
+    settings.LIMIT_MAILS_MAILBOX = [(1, 86_400)]
+    first, second = (make_delivery(make_captcha(accepted=False), network="here") for _ in range(2))
+    assert [each.pk for each in outbox.claim(limit=9)] == [second.pk]
+    frozen_clocks.move(minutes=1)
+    Delivery.objects.filter(pk=first.pk).update(state="expired")
+    assert requeue(delivery_id=first.pk)
+    assert Delivery.objects.get(pk=first.pk).visible_state == "queued"
+    assert [each.pk for each in outbox.claim(limit=9)] == [first.pk]
+
+
 def test_requeue_replaces_an_expired_code(frozen_clock: FrozenClock) -> None:
     """A new generation is another mail."""
     delivery = fail(make_delivery(make_captcha()))

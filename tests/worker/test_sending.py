@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from django.core.mail import EmailMessage
@@ -10,7 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
 from core.circuit_breaker import CircuitBreaker
-from tests.factories import FrozenClock, make_captcha, make_delivery
+from tests.factories import FrozenClock, make_captcha, make_delivery, make_user
 from tests.servers import wait_until
 from verification.models import CaptchaModel
 from worker import mailers, outbox, sending, smtp, smtp_pool, suppression, sweeper
@@ -323,6 +324,23 @@ def test_an_acceptance_shortens_the_wait_of_deferred_mails(sent: list[str]) -> N
     assert [sending.deliver() for _ in range(3)] == [1, 2, 1]
 
 
+def test_an_acceptance_of_a_mail_about_an_account_shortens_no_wait(sent: list[str]) -> None:
+    """Whoever waits for a deferred mail would see that somebody else's address has an account."""
+    make_delivery(make_captcha(accepted=False))
+    hour = timedelta(hours=1)
+    Delivery.objects.update(created_at=Now() - hour, attempts=3, next_attempt_at=Now() + hour, last_reply="450 later")
+    make_delivery(kind=Delivery.Kind.PASSWORD_RESET, user_id=make_user().pk)
+    assert [sending.deliver() for _ in range(2)] == [1, 0]
+
+
+def test_a_reset_for_nobody_leaves_a_connection_open_as_another_does(sent: list[str], monkeypatch) -> None:
+    """The mail after it would take longer else, and show that the address has no account."""
+    opened = Mock()
+    monkeypatch.setattr(smtp.EmailBackend, "leave_open", opened)
+    make_delivery(kind=Delivery.Kind.PASSWORD_RESET)
+    assert (sending.deliver(), states(), sent, opened.call_count) == (1, ["expired"], [], 1)
+
+
 def test_a_lost_lease_is_logged(sent: list[str], monkeypatch, caplog) -> None:
     """Somebody else settled it."""
     monkeypatch.setattr(outbox, "settle", lambda *, results: [delivery for delivery, _ in results])
@@ -336,6 +354,15 @@ def test_a_sweep_notifies_again(sent: list[str], notified: list[int]) -> None:
     delivery = make_delivery(make_captcha(accepted=False))
     assert sweeper.sweep() == 0
     assert (notified, sent) == ([delivery.pk], [])
+
+
+def test_a_sweep_notifies_of_no_mail_that_the_sites_limit_holds(sent: list[str], notified: list[int], settings) -> None:
+    """The workers would find nothing to claim, every two seconds."""
+    settings.LIMIT_MAILS_SITE = [(1, 3_600)]
+    for _ in range(2):
+        make_delivery(make_captcha(accepted=False), network="here")
+    assert sending.deliver() == 1
+    assert (sweeper.sweep(), notified, states().count("pending")) == (0, [], 1)
 
 
 def test_a_sweep_sends_where_no_worker_listens(sent: list[str], notified: list[int]) -> None:
