@@ -224,8 +224,13 @@ class Env(environ.Env):  # type: ignore[misc]
                 f"{var}. / {var} 要求 isolation_level={level}，而 Doorcode 只能在 read committed 下运行："
                 f"请将其从 {var} 中去掉。"
             )
-        options["options"] = f"{postgresql['options']} {options.get('options', '')}"  # the last value of each counts
+        own_options = str(options.get("options", ""))
+        options["options"] = f"{postgresql['options']} {own_options}"  # the last value of each counts
         pool = postgresql["pool"] | _take_pool_options(var, options)
+        if "statement_timeout" not in own_options:  # else an answer may take longer
+            from .postgres import Connection  # only now: SQLite needs no psycopg
+
+            pool["connection_class"] = Connection
         if pool["max_size"] < max(1, pool["min_size"]):
             raise _refusal(f"pool_max_size in {var}", "at least 1 and pool_min_size,", "pool_max_size=10")
         return {**database, "OPTIONS": {**postgresql, **options, "pool": pool}}

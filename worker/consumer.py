@@ -1,8 +1,11 @@
 """The part of a worker that takes messages from the broker."""
 
+import time
 from typing import Any
 
 from celery.worker import consumer
+
+PAUSE = 2.0  # seconds
 
 
 class Consumer(consumer.Consumer):
@@ -16,3 +19,8 @@ class Consumer(consumer.Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         without = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
         super().__init__(*args, **{**options, **without})
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """A Redis that is full, or a replica, refuses at once. Celery would try again at once, and log each try."""
+        super().on_connection_error_before_connected(exc)
+        time.sleep(PAUSE)

@@ -3,6 +3,7 @@
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db.models import Count, Max, Min, QuerySet
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from redis.exceptions import NoPermissionError
 
 from core import languages
 from core.checks import is_local
@@ -36,8 +38,11 @@ SENDER_IS_LOGIN = (
 
 
 def broker() -> Finding:
-    """Whether it takes a connection, and which transport it is."""
+    """Whether it takes messages, and which transport it is."""
     with notify.broker_connection() as connection:
+        if client := getattr(connection.default_channel, "client", None):
+            with suppress(NoPermissionError):  # an ACL may allow no more keys than Celery's own
+                client.set("doorcode:health", 1, ex=1)  # a Redis that is full, or a replica, takes a connection
         return ok(connection.transport_cls or "")
 
 

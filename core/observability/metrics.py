@@ -8,6 +8,7 @@ import hmac
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = exposition.CONTENT_TYPE_PLAIN_0_0_4
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # a client may invent more
+ROOM = 4_000_000  # bytes
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -42,11 +44,36 @@ def register(collect: Collect, *, needs: str) -> None:
 
 
 def count_request(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-    """Count it by the name of its URL pattern: paths contain tokens, and clients may invent any number."""
+    """
+    Count it by the name of its URL pattern: paths contain tokens, and clients may invent any number. Without ROOM on
+    the disk nothing is counted: the processes count in files that are mapped into their memory, and the kernel ends a
+    process that writes where such a file finds no room (SIGBUS).
+    """
+    if not _has_room(os.environ.get("PROMETHEUS_MULTIPROC_DIR")):
+        return
     route = request.resolver_match.view_name if request.resolver_match else "none"
     method = request.method if request.method in METHODS else "other"
     _requests.labels(route, method, response.status_code).inc()
     _seconds.labels(route, method).observe(seconds)
+
+
+def _has_room(folder: str | None) -> bool:
+    if folder is None:  # one process, which counts in its memory
+        return True
+    try:
+        disk = os.statvfs(folder)
+    except OSError:  # somebody cleaned /tmp
+        return False
+    if disk.f_bavail * disk.f_frsize >= ROOM:
+        return True
+    _warn_of_full_disk(folder)
+    return False
+
+
+@cache
+def _warn_of_full_disk(folder: str) -> None:
+    """Once a process: the log may be what fills the disk."""
+    logger.warning("requests are not counted: the disk of %s is full", folder)
 
 
 def is_allowed(request: HttpRequest) -> bool:

@@ -6,10 +6,13 @@ It needs nothing that is not in the venv. This module chooses the environment, `
 import argparse
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,20 +27,30 @@ def main() -> int:
     )
     parser.add_argument("--settings", default="core.settings", help="those of a project with apps of its own")
     options = parser.parse_args()
-    port, data, mail_port = options.port, options.data.resolve(), _free_port()
+    port, data = options.port, options.data.resolve()
     data.mkdir(parents=True, exist_ok=True)
-    redis, redis_url = _start_redis(data)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with _redis(data) as url:
+            return _run(options.settings, port, data, url)
+    except KeyboardInterrupt:  # while the parts are loaded
+        return 128 + signal.SIGINT
+
+
+def _run(settings: str, port: int, data: Path, redis: str) -> int:
+    mail_port = _free_port()
     chosen = {
-        "DJANGO_SETTINGS_MODULE": options.settings,
+        "DJANGO_SETTINGS_MODULE": settings,
         "DEBUG": "true",
         "DEMO": "true",
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         "SITE_URL": f"http://127.0.0.1:{port}",
         "DEMO_DATA": str(data),
         "DATABASE_URL": f"sqlite:///{quote(str(data / 'doorcode.sqlite3'))}",
-        "REDIS_URL": redis_url,
+        "REDIS_URL": redis,
         "ALLOWED_HOSTS": "",
-        "CELERY_BROKER_URL": redis_url,
+        "CELERY_BROKER_URL": redis,
         "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
     }
     os.environ.update(chosen)
@@ -48,30 +61,38 @@ def main() -> int:
     django.setup()
     from signup.demo import system  # only now: it needs the settings
 
-    try:
-        return system.run(port=port, mail_port=mail_port)
-    finally:
-        if redis:
-            redis.terminate()
-            redis.wait(timeout=10)
+    return system.run(port=port, mail_port=mail_port)
 
 
-def _start_redis(data: Path) -> tuple["subprocess.Popen[bytes] | None", str]:
-    """A private Redis if the machine has one, so that the demo runs as production does; else in memory."""
+@contextmanager
+def _redis(data: Path) -> Iterator[str]:
+    """The URL of a private Redis if the machine has one, so that the demo runs as production does; else in memory."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
-        return None, "memory://"
+        yield "memory://"
+        return
     port = _free_port()
     options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(data)]
     # In a session of its own, as Ctrl-C reaches the whole foreground group and Redis must stop last.
     process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+    try:
+        yield f"redis://127.0.0.1:{port}/0" if _listens(port) else "memory://"
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _listens(port: int) -> bool:
+    """Whether a port takes connections, within 5 s."""
     for _ in range(100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return process, f"redis://127.0.0.1:{port}/0"
+                return True
         time.sleep(0.05)
-    process.terminate()
-    return None, "memory://"
+    return False
 
 
 def _port(text: str) -> int:

@@ -1,6 +1,5 @@
 """The parts of the demo: web server, Celery worker with its sweeper, SMTP server. Ctrl-C stops all of them."""
 
-import signal
 import sys
 from typing import Any
 
@@ -35,7 +34,7 @@ class Server(ThreadedWSGIServer):
 
 
 def run(*, port: int, mail_port: int) -> int:
-    """Run until Ctrl-C or SIGTERM; return the exit status."""
+    """Run until KeyboardInterrupt; return the exit status."""
     translation.activate(base.language())
     try:
         server = Server(("127.0.0.1", port), QuietHandler, ipv6=False)
@@ -43,8 +42,6 @@ def run(*, port: int, mail_port: int) -> int:
         print(_("Port %(port)s is taken. Choose another: make demo PORT=8080") % {"port": port}, file=sys.stderr)
         return 1
     server.set_app(StaticFilesHandler(application))  # type: ignore[arg-type] # any WSGI application will do
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
     call_command("migrate", verbosity=0)
     mail_server = Controller(Mailbox(settings.DEMO_DATA / "inbox"), hostname="127.0.0.1", port=mail_port)
     mail_server.start()

@@ -6,11 +6,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 
 from core.health import checks
 from core.health.registry import State
 from tests.core.test_settings import GOOD, load, refusal
+from tests.faults.proxy import Proxy
 from tests.servers import Postgres, wait_until
 
 READ_COMMITTED = "read committed"
@@ -57,6 +58,32 @@ def test_options_of_the_url_arrive(postgres: Postgres, connect: Connect) -> None
     connection = connect(url)
     assert shown(connection, "application_name") == "here"
     assert (connection.pool.max_size, connection.pool.max_lifetime, connection.pool.timeout) == (7, 600, 5)
+
+
+@pytest.mark.postgres
+def test_a_frozen_server_is_given_up(postgres: Postgres, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes what it gets, and never answers: 20 s here half of one. The next connection is another."""
+    monkeypatch.setattr("core.postgres.ANSWER_TIMEOUT", 0.5)
+    with Proxy(postgres.port) as proxy:
+        connection = connect(postgres.new_database().replace(f":{postgres.port}/", f":{proxy.port}/"))
+        shown(connection, "lock_timeout")
+        proxy.mode = "blackhole"
+        with pytest.raises(OperationalError, match="did not answer within"):
+            shown(connection, "lock_timeout")
+        proxy.mode = "pass"
+        connection.close()
+        assert shown(connection, "lock_timeout") == "10s"
+
+
+@pytest.mark.postgres
+def test_whoever_allows_a_statement_more_time_waits_for_it(
+    postgres: Postgres, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a migration of a large table."""
+    monkeypatch.setattr("core.postgres.ANSWER_TIMEOUT", 0.1)
+    connection = connect(f"{postgres.new_database()}?options=-c%20statement_timeout%3D0")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.3)")
 
 
 @pytest.mark.postgres

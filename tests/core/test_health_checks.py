@@ -1,18 +1,21 @@
 """The health checks of core: what each finds, and when it fails."""
 
+from collections.abc import Callable
 from http.client import BadStatusLine
 from io import BytesIO
 from pathlib import Path
 from urllib.request import Request
 
+import kombu
 import pytest
 import redis
 from django.test import Client, RequestFactory
 
 from core.health import checks
-from core.health.registry import Check, State
+from core.health.registry import Check, Finding, State
 from core.ratelimit import shares_server
 from tests.servers import Redis
+from worker import health
 
 
 @pytest.mark.parametrize(
@@ -177,13 +180,25 @@ def test_the_server_of_the_limits_is_known_by_its_host_and_port(
 
 
 @pytest.mark.redis
-def test_a_redis_that_takes_no_counts_fails(settings) -> None:
-    """It answers, but is full or a replica: every limit is open."""
+@pytest.mark.parametrize("check", [checks.redis_server, health.broker])
+def test_a_redis_that_takes_nothing_fails(settings, monkeypatch, check: Callable[[], Finding]) -> None:
+    """It answers, but is full or a replica: every limit is open, and no message reaches a worker."""
     with Redis() as server, redis.Redis.from_url(server.url) as client:
         settings.REDIS_URL = server.url
-        assert checks.redis_server().state is State.OK
+        monkeypatch.setattr("worker.notify.broker_connection", lambda: kombu.Connection(server.url))
+        assert check().state is State.OK
         client.config_set("maxmemory", "1")
-        assert Check(checks.redis_server, "Redis").run().text.startswith("OutOfMemoryError")
+        assert Check(check, "Redis").run().text.startswith("OutOfMemoryError")
         client.config_set("maxmemory", "0")
         client.replicaof("127.0.0.1", "1")
-        assert Check(checks.redis_server, "Redis").run().text.startswith("ReadOnlyError")
+        assert Check(check, "Redis").run().text.startswith("ReadOnlyError")
+
+
+@pytest.mark.redis
+def test_a_broker_that_allows_no_keys_but_celerys_is_well(monkeypatch) -> None:
+    """By an ACL."""
+    with Redis() as server, redis.Redis.from_url(server.url) as client:
+        client.acl_setuser("celery", enabled=True, nopass=True, keys=["celery*", "_kombu*"], commands=["+@all"])
+        url = server.url.replace("redis://", "redis://celery:any@")
+        monkeypatch.setattr("worker.notify.broker_connection", lambda: kombu.Connection(url))
+        assert health.broker().state is State.OK

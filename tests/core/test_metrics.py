@@ -2,9 +2,12 @@
 
 import re
 import subprocess
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import yaml
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from prometheus_client.parser import text_string_to_metric_families as parse
 
@@ -174,6 +177,19 @@ def test_routes_are_names_and_methods_are_few(db, client: Client) -> None:
         key[1:] for key in new
     }
     assert "secret" not in client.get("/metrics").text
+
+
+@pytest.mark.parametrize("room", [metrics.ROOM, 1], ids=["room", "full"])
+def test_on_a_full_disk_no_request_is_counted(rf: RequestFactory, monkeypatch, tmp_path, caplog, room: int) -> None:
+    """To write into the file that the processes share would end the process. The log says it once."""
+    requests = Mock()
+    monkeypatch.setattr(metrics, "_requests", requests)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr("os.statvfs", lambda folder: SimpleNamespace(f_bavail=room, f_frsize=1))
+    for _ in range(2):
+        metrics.count_request(rf.get("/"), HttpResponse(), 0.01)
+    is_full = room < metrics.ROOM
+    assert (requests.labels.call_count, caplog.text.count("is full")) == ((0, 1) if is_full else (2, 0))
 
 
 def test_a_dependency_that_is_down_is_reported_and_its_metrics_left_out(db, client: Client, all_well) -> None:

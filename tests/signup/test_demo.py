@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -93,6 +94,20 @@ def test_a_newcomer_registers_and_finds_the_account_again(tmp_path: Path, path: 
         assert again.post("/login/", username="alice", password="correct horse b").status_code == 302
         assert "is your Doorcode code" in again.get("/demo/inbox/").text
         assert "Doorcode 已启动。" in stop(running, signal.SIGTERM)
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_stopped_while_it_loads_leaves_no_redis(tmp_path: Path, number: signal.Signals) -> None:
+    """It starts first, and in a session of its own, which no Ctrl-C reaches."""
+    with demo(tmp_path, free_port(), path=os.environ["PATH"]) as running:
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+        redis = wait_until(children.read_text, "its Redis", pause=0.001).strip()
+        time.sleep(0.1)  # as long as a process takes to start; its parts take a second to load
+        running.send_signal(number)
+        printed = running.communicate(timeout=30)[0]
+        assert (running.returncode, "Traceback" in printed) == (130, False)
+        assert not Path(f"/proc/{redis}").exists()
 
 
 def test_a_hundred_connections_may_come_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,25 @@
+"""Connections to PostgreSQL that give up a server that does not answer."""
+
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+ANSWER_TIMEOUT = 20.0  # seconds; a server that works ends a statement after 15 s (statement_timeout in the settings)
+
+
+class Connection(psycopg.Connection[Any]):
+    """
+    psycopg's, with a time limit for each answer. A frozen server still acknowledges what it gets, so that neither
+    tcp_user_timeout nor keepalives notice it, and statement_timeout is its own.
+    """
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Raises OperationalError, and closes the connection, if the answer does not come."""
+        try:
+            return super().wait(gen, interval, timeout or ANSWER_TIMEOUT)
+        except psycopg.OperationalError as error:
+            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                raise
+            self.close()  # the answer may still come, and belongs to no other statement
+            raise psycopg.OperationalError(f"PostgreSQL did not answer within {ANSWER_TIMEOUT:.0f} s") from error
