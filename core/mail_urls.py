@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 SMTP = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}  # scheme -> port
 EXAMPLES = "smtp+tls://user:password@mail.example.com, anymail+postmark://token@"
-API_TIMEOUT = (5, 20)  # seconds to connect, and to wait for the answer: together less than one send may take
+API_TIMEOUT = (5, 20)  # seconds to connect, and to wait for the next byte of an answer: less than one send may take
 
 
 @dataclass(frozen=True)
