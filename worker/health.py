@@ -40,9 +40,10 @@ SENDER_IS_LOGIN = (
 def broker() -> Finding:
     """Whether it takes messages, and which transport it is."""
     with notify.broker_connection() as connection:
-        if client := getattr(connection.default_channel, "client", None):
+        if connection.transport.driver_type == "redis":
             with suppress(NoPermissionError):  # an ACL may allow no more keys than Celery's own
-                client.set("doorcode:health", 1, ex=1)  # a Redis that is full, or a replica, takes a connection
+                # One that is full, or a replica, takes a connection.
+                connection.default_channel.client.set("doorcode:health", 1, ex=1)
         return ok(connection.transport_cls or "")
 
 

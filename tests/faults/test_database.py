@@ -62,7 +62,8 @@ def test_the_sweep_command_outlives_a_restart(sink: Sink, tmp_path: Path) -> Non
             postgres.start()
             bob = Visitor(system.url)
             wait_until(lambda: bob.post("/signup/", email="bob@example.com").status_code == 303, "the way back")
-            wait_until(lambda: sink.parsed("bob@example.com"), "Bob's mail")
+            recorded = "SELECT count(*) FROM worker_delivery WHERE state = 'sent'"  # for that it would wait a minute
+            wait_until(lambda: system.rows(recorded) == [(2,)], "Bob's mail, and its record")
             postgres.stop(signal.SIGINT)
             sweep.send_signal(signal.SIGINT)
             assert sweep.wait(timeout=30) == 0
