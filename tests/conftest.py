@@ -1,5 +1,6 @@
 """Fixtures for all tests. What needs a server that the machine lacks is skipped and said; DOORCODE_ALL=1 forbids it."""
 
+import gc
 import os
 import shutil
 import signal
@@ -25,6 +26,8 @@ from worker import mailers, notify, outbox, sending, smtp, sweeper
 
 hypothesis.settings.register_profile("doorcode", deadline=None)  # how fast this machine is, is no property of ours
 hypothesis.settings.load_profile("doorcode")
+
+gc.disable()  # until all tests are collected: nothing of that is garbage
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -89,6 +92,12 @@ def skip_without_servers(item: pytest.Item) -> None:
     for mark, (there, name) in NEEDS.items():
         if item.get_closest_marker(mark) and not there:
             item.add_marker(pytest.mark.skip(reason=f"needs {name}"))
+
+
+def pytest_collection_finish() -> None:
+    """What stays for the whole run is not looked through again and again for garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -490,7 +490,7 @@ class System:
         """Migrate, and start the web and, if wanted, a worker."""
         if not self._is_migrated():
             self.manage("migrate", "--verbosity", "0")
-        web = ("-m", "gunicorn", "core.wsgi", "-b", f"127.0.0.1:{self.port}", "-w", "2", "--threads", "8")
+        web = ("-m", "gunicorn", "core.wsgi", "-b", f"127.0.0.1:{self.port}")
         with self.start("web", *web), self.worker() if worker else nullcontext():
             wait_until(lambda: listens(self.port), "gunicorn")
             yield self

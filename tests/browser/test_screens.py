@@ -5,14 +5,17 @@ environment (`make screenshots`) each is written to build/screenshots for people
 
 import os
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from mimetypes import guess_type
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.test import override_settings
 from django.utils.text import capfirst
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page
 
 from tests import pseudo
 from tests.browser.conftest import SHOTS, violations
@@ -89,35 +92,54 @@ BAD_LINES = """() => {
 Show = Callable[[str], Page]
 
 
+class Site(BaseHTTPRequestHandler):
+    """A site of one page, `html`, and of the static files, which a browser may keep: parsed once, they cost half."""
+
+    html = ""
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one packet
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/static/"):
+            name = self.path.removeprefix("/static/")
+            self.answer(Path(finders.find(name)).read_bytes(), guess_type(name)[0], "max-age=3600")
+        elif self.path == "/screen/":
+            self.answer(Site.html.encode(), "text/html; charset=utf-8")
+        else:
+            self.answer(b"{}", "application/json")
+
+    def answer(self, body: bytes, content_type: str, cache: str = "no-store") -> None:
+        self.send_response(200)
+        for name, value in (("Content-Type", content_type), ("Content-Length", len(body)), ("Cache-Control", cache)):
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture(scope="module")
 def canvas(browser: Browser) -> Iterator[Page]:
-    """One page for all screens, of a host that is answered here."""
-    context = browser.new_context(base_url="http://testserver", device_scale_factor=1)
-    yield context.new_page()
-    context.close()
+    """One page for all screens."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        context = browser.new_context(base_url=f"http://127.0.0.1:{server.server_port}", device_scale_factor=1)
+        yield context.new_page()
+        context.close()
+        server.shutdown()
 
 
 @pytest.fixture
-def show(canvas: Page) -> Iterator[Show]:
+def show(canvas: Page) -> Show:
     """Show HTML as if the site had answered with it, its style sheet and script included."""
 
     def show(html: str) -> Page:
-        def answer(route: Route) -> None:
-            path = route.request.url.removeprefix("http://testserver/")
-            if path.startswith("static/"):
-                route.fulfill(path=Path(finders.find(path.removeprefix("static/"))))
-            elif route.request.is_navigation_request():
-                route.fulfill(body=html, content_type="text/html; charset=utf-8")
-            else:
-                route.fulfill(json={})
-
-        canvas.unroute_all()
-        canvas.route("**/*", answer)
+        Site.html = html
         canvas.goto("/screen/")
         return canvas
 
-    yield show
-    canvas.unroute_all(behavior="ignoreErrors")
+    return show
 
 
 def look_at(page: Page, name: str, language: str, width: int) -> None:

@@ -123,18 +123,22 @@ def test_the_readmes_say_which_python_and_nothing_about_pip() -> None:
         assert not re.search(r"\bpip\b", text)
 
 
+def new_environment(folder: Path, pip: str | None) -> tuple[list[str | Path], Path]:
+    """Make a virtual environment with some pip; return the `make` that uses it, and its Python."""
+    make = ["make", "--silent", f"VENV={folder}", f"PYTHON={sys.executable}"]
+    run(*make, folder / "bin" / "pip")
+    if pip:
+        run(folder / "bin" / "pip", "install", "--quiet", "--upgrade", pip)
+    return make, folder / "bin" / "python"
+
+
 @pytest.mark.index
 @pytest.mark.xdist_group("install")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("pip", [OLDEST_PIP, "pip"], ids=["the oldest pip", "the newest pip"])
-def test_each_lock_installs_and_is_enough(pip: str | None, tmp_path: Path) -> None:
+def test_each_lock_installs_and_is_enough(tmp_path: Path) -> None:
     """One after the other into one environment, by the Makefile's own command: each adds its own, and touches no file."""
     venv = tmp_path / "venv"
-    make = ("make", "--silent", f"VENV={venv}", f"PYTHON={sys.executable}")
-    python = venv / "bin" / "python"
-    run(*make, venv / "bin" / "pip")
-    if pip:
-        run(python, "-m", "pip", "install", "--quiet", "--upgrade", pip)
+    make, python = new_environment(venv, OLDEST_PIP)
     settings = {"SECRET_KEY": "", "DEBUG": "true", "DEMO": "true", "DJANGO_SETTINGS_MODULE": "core.settings"}
     written: dict[Path, int] = {}
     for lock in LOCKS:
@@ -149,3 +153,15 @@ def test_each_lock_installs_and_is_enough(pip: str | None, tmp_path: Path) -> No
     run(python, "-c", "import django; django.setup(); import signup.demo.system", **settings)
     (venv / ".demo").unlink()
     run(*make, venv / ".demo", PIP_NO_INDEX="1", PIP_FIND_LINKS="")  # all is there already
+
+
+@pytest.mark.index
+@pytest.mark.xdist_group("install")
+@pytest.mark.timeout(900)
+def test_the_newest_pip_takes_every_line(tmp_path: Path) -> None:
+    """It reads the largest lock, finds each package and its hash right, and would install just that."""
+    make, _ = new_environment(tmp_path / "venv", "pip")
+    report = tmp_path / "report.json"
+    run(*make, tmp_path / "venv" / ".dev", PIP_DRY_RUN="1", PIP_REPORT=str(report))
+    found = [each["metadata"] for each in json.loads(report.read_text())["install"]]
+    assert {canonicalize_name(each["name"]): each["version"] for each in found} == pins("dev")

@@ -28,6 +28,7 @@ class MailApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # an answer is one packet: the second of two would wait 40 ms for a delayed ACK
 
             def setup(self) -> None:
                 super().setup()
