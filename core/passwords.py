@@ -7,6 +7,7 @@ import unicodedata
 from functools import cache
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import password_validation
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
@@ -77,7 +78,12 @@ class LengthValidator(password_validation.MinimumLengthValidator):
 
 
 class CommonPasswordValidator(password_validation.CommonPasswordValidator):
-    """Django's list of 20,000 common passwords, with our message."""
+    """Django's list of 20,000 common passwords, and the site's own names, with our message."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        names = {normalize(name).lower() for name in settings.SITE_NAMES.values()}
+        self.passwords = {*self.passwords, *names, *(name.replace(" ", "") for name in names)}
 
     def validate(self, password: str, user: Any = None) -> None:
         super().validate(normalize(password), user)

@@ -374,7 +374,8 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "core.observability.logs.formatter", "style": LOG_FORMAT}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"strangers": {"()": "core.observability.logs.StrangersFilter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["strangers"]}},
     "root": {"handlers": ["stderr"], "level": env.one_of("LOG_LEVEL", logging.getLevelNamesMapping(), default="INFO")},
     # At DEBUG the first three log codes: in the parameters of queries, in the context of a mail's template, and in the
     # mail that Amazon SES is sent.

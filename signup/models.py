@@ -242,6 +242,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         return bool(self.activated_at or self.is_active or self.is_staff)
 
     @property
+    def is_in_log(self) -> bool:
+        """Whether the admin's log refers to the account, as it is or was an operator's: the log would go with it."""
+        return self.is_staff or self.logentry_set.exists()
+
+    @property
     def is_proven(self) -> bool:
         """
         Whether somebody has proven the mailbox, or an operator vouches for it. An account that was disabled while it

@@ -70,7 +70,8 @@ def draft_cookie(path: str) -> SignedCookie:
     The draft of the form at `path`. It goes to that page alone, so its name can't have the prefix __Host-: a
     neighbouring subdomain could fill the form with a draft of its own, and do nothing else.
     """
-    name = "doorcode_draft" + path.rstrip("/").replace("/", "-")
+    prefix = "__Secure-" if settings.SIGNUP_COOKIE_SECURE else ""
+    name = f"{prefix}doorcode_draft{path.rstrip('/').replace('/', '-')}"
     return SignedCookie(name, "doorcode.signup.drafts", 300, path)
 
 

@@ -68,6 +68,19 @@ def configure() -> None:
     )
 
 
+class StrangersFilter(logging.Filter):
+    """
+    Makes what Django logs of a strange request, such as one for another host, a short warning: it is no error of the
+    site, and anybody who scans the network causes it, a traceback and twice what was sent each time.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("django.security."):
+            record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
+            record.msg, record.args = record.getMessage()[:200], ()
+        return True
+
+
 class GunicornLogger(Logger):  # type: ignore[misc]
     """gunicorn's logs in our format; the access log, if it is on, has a pseudonym for the visitor's address."""
 

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django.views.generic import TemplateView
+from structlog.contextvars import bind_contextvars
 
 from core import client_ip, languages, passwords
 from core.views import csrf_failure
@@ -163,11 +164,12 @@ account = login_required(TemplateView.as_view(template_name="account/account.htm
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete the account, after its password, and free its names. The purge deletes what its sign-up left later."""
     user = cast(User, request.user)
-    if user.is_staff:
-        raise PermissionDenied  # the admin's log refers to operators: another operator deletes them there
+    if user.is_in_log:
+        raise PermissionDenied  # another operator deletes it in the admin, and sees what goes with it
     form = CurrentPasswordForm(request.POST if request.method == "POST" else None, request=request)
     if not form.is_valid():
         return form_page(request, "account/delete.html", form)
+    bind_contextvars(user_id=user.pk)  # the session, by which the log names the account, ends
     user.delete()
     logout(request)
     messages.success(request, _("Your account is deleted"))

@@ -1,10 +1,12 @@
 """Accounts, added and changed by the rules that hold for visitors, and groups of staff."""
 
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.models import Group
@@ -198,7 +200,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
             chosen.changeable_by(request.user).proven().filter(is_active=False),
             question=_("Activate these accounts?"),
             warning=_("Their owners can sign in again. Accounts whose email address is not verified are left out."),
-            act=lambda users: users.update(is_active=True),
+            act=partial(_set_active, request, active=True),
             done=CHANGED,
         )
 
@@ -212,9 +214,17 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
                 "Their sessions and API tokens end, nobody can sign in with them, and no code makes them work again. "
                 "You can activate them here."
             ),
-            act=lambda users: users.update(is_active=False),
+            act=partial(_set_active, request, active=False),
             done=CHANGED,
         )
+
+
+@transaction.atomic
+def _set_active(request: HttpRequest, users: UserQuerySet, *, active: bool) -> int:
+    """Change these accounts, and say so in the history of each, as their form does."""
+    message = [{"changed": {"fields": ["Active"]}}]
+    LogEntry.objects.log_actions(cast(int, request.user.pk), users.select_for_update(no_key=True), CHANGE, message)
+    return users.update(is_active=active)
 
 
 @admin.register(Group)

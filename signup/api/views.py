@@ -18,6 +18,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from structlog.contextvars import bind_contextvars
 
 from core import client_ip, languages
 from signup import limits, progress, services
@@ -49,6 +50,8 @@ class Call(APIView):
         if request.method in self.password_methods:
             limits.count_sign_in(request)  # before the token is looked up
         super().initial(request, *args, **kwargs)
+        if request.user.is_authenticated:
+            bind_contextvars(user_id=request.user.pk)  # in each line of the log from here on
         if request.method in UNSAFE and not self.ignores_body:
             require_json(request)
 
@@ -267,8 +270,8 @@ class Me(Call):
     )
     @sensitive_variables()
     def delete(self, request: Request) -> Response:
-        if request.user.is_staff:
-            raise Problem(ErrorCode.FORBIDDEN)  # as on the page: the admin's log refers to operators
+        if cast(User, request.user).is_in_log:
+            raise Problem(ErrorCode.FORBIDDEN)  # as on the page
         self.validated(serializers.DeletionSerializer)
         request.user.delete()
         return Response(status=204)
@@ -321,5 +324,6 @@ def _sign_in(request: Request, user: User) -> tokens.Issued:
     issued = tokens.issue(user=user)
     if issued is None:
         raise Problem(ErrorCode.LOGIN_FAILED)
+    bind_contextvars(user_id=user.pk)
     user_logged_in.send(sender=User, request=request, user=user)
     return issued

@@ -13,6 +13,8 @@ from django.test import Client, RequestFactory
 from core import client_ip, middleware
 from core.observability import logs
 from core.observability.redaction import pseudonym_of_address, scrub, scrub_all
+from signup.models import User
+from tests.factories import BOB, PASSWORD, make_user
 from tests.servers import ENVIRONMENT, ROOT
 
 
@@ -100,6 +102,23 @@ def test_a_traceback_is_scrubbed() -> None:
     assert "abcdefgh" not in entry["exception"]
 
 
+@pytest.mark.parametrize("host", ["evil.example", "a" * 8_000])
+def test_a_request_for_another_host_is_a_short_warning(capsys, host: str) -> None:
+    """Django would log an error with a traceback: at any scan of the network, and four times as long as what was sent."""
+    handler = logging.StreamHandler()
+    handler.addFilter(logs.StrangersFilter())
+    handler.setFormatter(logs.formatter("json"))
+    logger = logging.getLogger("django.security")
+    logger.addHandler(handler)
+    try:
+        assert Client(headers={"host": host}).get("/login/").status_code == 400
+    finally:
+        logger.removeHandler(handler)
+    [entry] = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (entry["level"], "exception" in entry) == ("warning", False)
+    assert len(entry["event"]) <= 200
+
+
 def test_structured_values_are_scrubbed_to_the_bottom(capsys) -> None:
     """Names and numbers stay."""
     found = scrub_all({"a": ["carol@example.com", 1, None, True], "b": {"c": ValueError("dave@example.com")}})
@@ -146,6 +165,23 @@ def test_a_request_is_logged_by_its_route(db, client: Client, caplog) -> None:
     assert (record.msg["code"], record.msg["level"]) == (303, "info")
     assert record.msg["network"] == client_ip.pseudonym(RequestFactory().get("/"))
     assert "user_id" not in record.msg
+
+
+def test_a_request_names_its_account_whatever_it_signed_in_by(db, client: Client, caplog) -> None:
+    """A session or a token, and also where the request ends it: who deleted an account or signed in is on record."""
+    caplog.set_level(logging.INFO)
+    alice, bob = make_user(), make_user("bob", BOB)
+    fields = {"username": "alice", "password": PASSWORD}
+    token = client.post("/api/login/", fields, content_type="application/json").json()["token"]
+    headers = {"authorization": f"Token {token}"}
+    client.get("/api/users/me/", headers=headers)
+    client.delete("/api/users/me/", {"password": PASSWORD}, content_type="application/json", headers=headers)
+    client.post("/login/", {"username": "bob", "password": PASSWORD})
+    client.post("/account/delete/", {"old_password": PASSWORD})
+    client.get("/login/")
+    named = [record.msg.get("user_id") for record in caplog.records if record.name == "doorcode.requests"]
+    assert named == [alice.pk] * 3 + [bob.pk] * 2 + [None]
+    assert not User.objects.exists()
 
 
 def test_the_publisher_takes_the_request_id_alone(monkeypatch) -> None:

@@ -74,6 +74,14 @@ def test_common_passwords_are_refused() -> None:
         CommonPasswordValidator().validate("password123")
 
 
+@pytest.mark.parametrize("password", ["doorcode", "DoorCode", "school of  arts", "schoolofarts", "上海市第一中学"])
+def test_the_name_of_the_site_is_a_common_password(settings, password: str) -> None:
+    """In each of its languages: it is the first word that comes to mind on the page."""
+    settings.SITE_NAMES = {"": "Doorcode", "en": "School of  Arts", "zh-hans": "上海市第一中学"}
+    with pytest.raises(ValidationError, match="harder to guess"):
+        CommonPasswordValidator().validate(password)
+
+
 def test_a_password_like_the_username_is_refused() -> None:
     """Username and address are what a guesser tries first."""
     with pytest.raises(ValidationError, match="less like your username or email address"):

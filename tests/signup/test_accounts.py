@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.tokens import default_token_generator
 from django.core.management import CommandError, call_command
@@ -199,6 +200,16 @@ def test_an_operator_is_deleted_by_another(admin: Client) -> None:
     assert "/account/delete/" not in text_of(admin.get("/account/"))
     assert admin.post("/account/delete/", {"old_password": PASSWORD}).status_code == 403
     assert User.objects.count() == 1
+
+
+def test_the_log_of_a_former_operator_is_not_theirs_to_delete(admin: Client) -> None:
+    """It would go with the account."""
+    operator = User.objects.get()
+    LogEntry.objects.log_actions(operator.pk, [operator], CHANGE, "what they did")
+    User.objects.update(is_staff=False, is_superuser=False)
+    assert "/account/delete/" not in text_of(admin.get("/account/"))
+    assert admin.post("/account/delete/", {"old_password": PASSWORD}).status_code == 403
+    assert LogEntry.objects.count() == 1
 
 
 def test_looking_at_the_page_deletes_nothing(client: Client) -> None:

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.http import HttpResponse
 from django.test import Client
@@ -55,6 +56,18 @@ def test_a_mail_is_sent_again_after_confirmation(admin: Client) -> None:
     assert states() == ["failed", "sent"]
     assert "1 delivery is sent again" in confirm(admin, MAILS, page)
     assert states() == ["pending", "sent"]
+
+
+@pytest.mark.parametrize(("action", "active"), [("disable", True), ("activate", False)])
+def test_the_history_of_an_account_has_what_an_action_did(admin: Client, action: str, active: bool) -> None:
+    """As that of the form: who, when, and which field; of those that were changed."""
+    alice, bob = make_user(), make_user("bob", BOB)
+    User.objects.filter(pk=alice.pk).update(is_active=active)
+    User.objects.filter(pk=bob.pk).update(is_active=not active)
+    confirm(admin, ACCOUNTS, choose(admin, ACCOUNTS, action, alice, bob))
+    [entry] = LogEntry.objects.all()
+    assert (entry.get_edited_object(), entry.user.username) == (alice, "root")
+    assert entry.get_change_message() == "Changed Active."
 
 
 def test_a_confirmation_says_nothing_of_what_a_row_lacks(admin: Client) -> None:

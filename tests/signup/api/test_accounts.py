@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.hashers import make_password
 from django.core.cache import cache
 from django.http import HttpResponse
@@ -166,9 +167,11 @@ def test_deleting_the_account(api: Api, alice: User) -> None:
     assert make_user()
 
 
-def test_an_operator_is_not_deleted_by_the_api(api: Api, alice: User) -> None:
-    """As on the page: another operator deletes them in the admin."""
-    User.objects.update(is_staff=True)
+@pytest.mark.parametrize("is_staff", [True, False])
+def test_an_operator_is_not_deleted_by_the_api(api: Api, alice: User, is_staff: bool) -> None:
+    """As on the page: another operator deletes them in the admin, and those who were operators."""
+    LogEntry.objects.log_actions(alice.pk, [alice], CHANGE, "what they did")
+    User.objects.update(is_staff=is_staff)
     answer = send(api, "DELETE", {"password": PASSWORD})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     assert User.objects.exists()
