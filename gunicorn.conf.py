@@ -16,6 +16,8 @@ timeout = 60
 keepalive = 130
 logger_class = "core.observability.logs.GunicornLogger"
 control_socket_disable = True
+# No header of a request moves the site below a path: SCRIPT_NAME, which Caddy hands on, would lead around its rules.
+forwarder_headers = ""
 
 # The folder where the processes count HTTP requests together (core/observability/metrics.py). prometheus_client reads
 # the variable when it is imported.

@@ -85,7 +85,10 @@ def record_requests(get_response: GetResponse) -> GetResponse:
 
 
 class LimitBody(MiddlewareMixin):
-    """Refuse a body before it is parsed: 413 if too large, 415 if not in UTF-8, 411 if it came in unread chunks."""
+    """
+    Refuse a body before it is parsed: 413 if too large, 415 if not in UTF-8, 411 if it came in unread chunks, 400 if a
+    part of it did not come.
+    """
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         try:
@@ -99,12 +102,22 @@ class LimitBody(MiddlewareMixin):
             return error_page(request, 411)
         elif (limit := paths.body_limit(request.path_info)) and length > limit:
             refusal = 413
+        elif limit and length and is_cut_off(request, length):
+            return error_page(request, 400)
         else:
             return None
         if length <= lengths.DISCARDED:  # closing a connection with unread bytes may lose the answer
             with suppress(UnreadablePostError):  # the client closed it
                 request.read(length)
         return error_page(request, refusal)
+
+
+def is_cut_off(request: HttpRequest, length: int) -> bool:
+    """Whether the client left in the middle of its body: gunicorn hands on what came, and half a form is another."""
+    try:
+        return len(request.body) < length
+    except UnreadablePostError:
+        return True
 
 
 class LimitFields(MiddlewareMixin):

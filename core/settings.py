@@ -104,11 +104,11 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",  # first, so that a refusal can be read across origins too
+    "core.middleware.PrivatePages",  # before SecurityMiddleware: browsers keep its redirect to https for good
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # before the middlewares that respond themselves
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "core.middleware.PrivatePages",
     "core.middleware.Probes",
     "core.middleware.record_requests",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from django.db import OperationalError
-from django.test import Client, RequestFactory
+from django.test import Client, RequestFactory, override_settings
 
 from core.wsgi import application
 
@@ -173,3 +173,11 @@ def test_chinese_readers_get_the_script_they_read(client: Client, preferred: str
     """Traditional in Taiwan, Hong Kong and Macau, Simplified elsewhere."""
     page = client.get("/nowhere/", headers={"accept-language": preferred})
     assert f'<html lang="{given}"' in page.content.decode()
+
+
+def test_the_redirect_to_https_is_kept_by_no_cache() -> None:
+    """A browser would keep a loop of it, by a wrong TRUSTED_PROXIES, also after that is mended."""
+    with override_settings(SECURE_SSL_REDIRECT=True):
+        answer = Client().get("/login/")
+    assert answer.status_code == 301
+    assert "no-store" in answer["Cache-Control"]

@@ -1,5 +1,7 @@
 """The bounds of headers and fields."""
 
+from io import BytesIO
+
 import pytest
 from django.http import QueryDict
 from django.test import Client
@@ -7,6 +9,7 @@ from django.test import Client
 from core import lengths
 from core.middleware import bound_fields
 from core.wsgi import bound_headers
+from worker.models import Delivery
 
 
 def test_a_header_that_is_too_long_counts_as_not_sent() -> None:
@@ -90,3 +93,18 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_gets_no_server_error(
 
     answer = client.post(path, {}, content_type=kind, **{"wsgi.input": Broken(), "CONTENT_LENGTH": "1000"})
     assert answer.status_code == 400
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/signup/", "application/x-www-form-urlencoded", b"email=ann%40example.co"),
+        ("/api/captchas/", "application/json", b'{"email": "ann@example.com"}'),
+    ],
+)
+def test_a_body_that_was_cut_off_is_no_whole_one(client: Client, path: str, kind: str, body: bytes) -> None:
+    """gunicorn hands on what came before the client left."""
+    cut_off = {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body) + 1)}
+    assert client.post(path, {}, content_type=kind, **cut_off).status_code == 400
+    assert not Delivery.objects.exists()

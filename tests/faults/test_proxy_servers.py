@@ -131,6 +131,12 @@ def test_the_web_sees_the_visitors_address_and_tls(proxy: Proxy, webs: Webs, set
     assert (seen["client"], seen["forwarded"][-1], seen["secure"]) == ("127.0.0.1", "127.0.0.1", True)
 
 
+def test_no_header_moves_the_site_below_a_path(proxy: Proxy) -> None:
+    """Else a rule of the proxy for /admin/ would not see /x/admin/."""
+    assert proxy.request("GET", "/x/login/", headers={"SCRIPT_NAME": "/x"}).status_code == 404
+    assert proxy.request("GET", "/login/", headers={"SCRIPT_NAME": "/x"}).status_code == 200
+
+
 def test_the_metrics_are_not_for_visitors(proxy: Proxy) -> None:
     """Not even with the token."""
     assert proxy.request("GET", "/metrics").status_code == 404
