@@ -19,6 +19,7 @@ class WorkerConfig(AppConfig):
         registry.register("workers", health.workers, _("workers"))
         registry.register("sweeper", health.sweeper, _("sweeper"))
         registry.register("waiting_mails", health.waiting_mails, _("waiting mails"))
+        registry.register("blocked_mails", health.blocked_mails, _("blocked mails"))
         registry.register("mails", health.mails, _("mail templates"))
         registry.register("mail_server", health.mail_server, _("mail server"))
         registry.register("fallback_mail_server", health.fallback_mail_server, _("mail server of the fallback"))

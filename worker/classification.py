@@ -40,6 +40,7 @@ class Cause(TextChoices):
 
 
 OURS = (Cause.RATE, Cause.REPUTATION, Cause.CONTENT, Cause.AUTHENTICATION, Cause.POLICY)
+BLOCKED = (*OURS, Cause.SERVICE)  # not for the recipient: the alert MailsBlocked has the same
 
 # Enhanced status codes without their first digit, which repeats whether the failure is temporary: RFC 3463 and the IANA
 # registry "SMTP Enhanced Status Codes". Those that mean one thing:

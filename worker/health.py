@@ -4,6 +4,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from redis.exceptions import NoPermissionError
 
-from core import languages
+from core import clock, languages
 from core.checks import is_local
 from core.health.registry import Finding, failed, ok, skipped, warning
 from core.observability import redaction
@@ -28,6 +29,7 @@ from .models import Delivery, Heartbeat
 from .smtp import DEADLINE, EmailBackend
 from .smtp_pool import Busy, Connection, Pool, Server, error_text, reply_text
 
+BLOCKED_WITHIN = timedelta(minutes=10)  # as the alert MailsBlocked
 MAX_WAIT = 60  # seconds for which a mail may be overdue or deferred before it is a warning
 # Hosts, and domains of hosts, that send only as the mailbox that signed in, or one that it may use. They refuse another
 # sender or, as Gmail does, replace it: docs/how-to/mail-providers.md.
@@ -96,6 +98,21 @@ def waiting_mails() -> Finding:
         texts.append(text % {"n": number, "seconds": age})
         longest = max(longest, age)
     return (ok if longest <= MAX_WAIT else warning)("; ".join(texts))
+
+
+def blocked_mails() -> Finding:
+    """How many mails of the last minutes were refused, and not for their recipient."""
+    recent = Delivery.objects.blocked().filter(created_at__gt=Now() - BLOCKED_WITHIN)
+    number, minutes = recent.count(), clock.minutes(BLOCKED_WITHIN.total_seconds())
+    if not number:
+        return ok(_("none in the last %(minutes)d minutes") % {"minutes": minutes})
+    text = ngettext(
+        "%(n)d mail of the last %(minutes)d minutes was refused, and not for its recipient: %(reply)s",
+        "%(n)d mails of the last %(minutes)d minutes were refused, and not for their recipients: %(reply)s",
+        number,
+    )
+    reply = recent.order_by("-pk").values_list("last_reply", flat=True).first() or ""
+    return warning(text % {"n": number, "minutes": minutes, "reply": redaction.scrub(reply)})
 
 
 def _number_and_age(rows: QuerySet[Delivery], *, since: Any) -> tuple[int, int]:

@@ -200,12 +200,22 @@ def due_within(limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
     room = site_room(limit, at=at)
     if room == 0:
         return due.filter(PAST_LIMITS)
-    if room is None or room > min(limit.site_rates)[0] // 4:
+    if room is None or room > _reserved(limit):
         return due
+    return due.filter(PAST_LIMITS | ~Q(network__in=_busy(limit, at=at)))
+
+
+def _reserved(limit: MailLimit) -> int:
+    """The last places of the site: a quarter of its number."""
+    return min(limit.site_rates)[0] // 4
+
+
+def _busy(limit: MailLimit, *, at: datetime) -> list[str]:
+    """The networks that asked for more than a hundredth of the site's mails."""
     most, seconds = min(limit.site_rates)
     asked = Delivery.objects.filter(limit.mails, created_at__gt=at - timedelta(seconds=seconds)).exclude(mailbox="")
-    busy = asked.values("network").annotate(mails=Count("pk")).filter(mails__gt=max(1, most // 100))
-    return due.filter(PAST_LIMITS | ~Q(network__in=list(busy.values_list("network", flat=True))))
+    networks = asked.values("network").annotate(mails=Count("pk")).filter(mails__gt=max(1, most // 100))
+    return list(networks.values_list("network", flat=True))
 
 
 def claimable() -> DeliveryQuerySet:
@@ -221,11 +231,21 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     Delivery.objects.lock_names([limit.site_setting])
     SiteMails.objects.get_or_create(minute=_minute(at))
     room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
-    if len(passed) <= room:
+    open_to_all = max(0, room - _reserved(limit))  # asked again: other claims chose their mails at the same time
+    if len(passed) <= open_to_all:
         return passed
-    by_age = sorted(passed, key=lambda each: each.next_attempt_at)
-    newest = (room + random.getrandbits(1)) // 2  # half of the places: by chance, as they may come back one at a time
-    return [*by_age[: room - newest], *by_age[len(by_age) - newest :]]  # the others stay due
+    busy = _busy(limit, at=at)
+    few = _some([each for each in passed if each.network not in busy], room)
+    return few + _some([each for each in passed if each.network in busy], min(open_to_all, room - len(few)))
+
+
+def _some(due: Sequence[Delivery], places: int) -> list[Delivery]:
+    """The mails that get the places, half of them the oldest and half the newest; the others stay due."""
+    if len(due) <= places:
+        return [*due]
+    by_age = sorted(due, key=lambda each: each.next_attempt_at)
+    newest = (places + random.getrandbits(1)) // 2  # half of the places: by chance, as they may come back one at a time
+    return [*by_age[: places - newest], *by_age[len(by_age) - newest :]]
 
 
 def count(leased: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> None:

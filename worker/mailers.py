@@ -120,6 +120,11 @@ def every() -> list[Mailer]:
     return [Mailer(*each) for each in zip(("EMAIL_URL", "EMAIL_FALLBACK_URL"), settings.MAIL_ROUTES, strict=False)]
 
 
+def can_take_over() -> bool:
+    """Whether one mail server is left alone and another is not: a mail can leave by that at once."""
+    return {mailer.breaker.is_open for mailer in every()} == {True, False}
+
+
 def choose() -> Mailer | None:
     """The first mailer whose circuit breaker is not open; the caller may try it. None if none can be used now."""
     for mailer in every():

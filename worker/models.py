@@ -16,7 +16,7 @@ from core import clock, email_addresses
 from verification import services as verification
 from verification.models import CaptchaModel
 
-from .classification import OURS, Cause
+from .classification import BLOCKED, Cause
 
 PAST_LIMITS = Q(mailbox="") | Q(admitted_at__isnull=False)  # outside the mail limits, or admitted by them already
 DEFERRED = Q(state="pending", attempts__gt=0, next_attempt_at__gt=Now())
@@ -51,6 +51,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def unanswered(self) -> Self:
         """Mails that were handed over and not answered, so that they may have been accepted."""
         return self.filter(state=Delivery.State.SENDING, last_reply__startswith=UNANSWERED)
+
+    def blocked(self) -> Self:
+        """Mails that were refused for good, and not for their recipient."""
+        return self.filter(state=Delivery.State.FAILED, cause__in=BLOCKED)
 
     def delayed_by_limit(self) -> Self:
         """Mails that waited, or wait now, for a mailbox's limit."""
@@ -273,7 +277,7 @@ class Delivery(models.Model):
             return ""
         if self.cause == Cause.MAILBOX:
             return "mailbox"
-        return "site" if self.cause in (*OURS, Cause.SERVICE) else "unclear"
+        return "site" if self.cause in BLOCKED else "unclear"
 
     @property
     def reason(self) -> Reason | None:

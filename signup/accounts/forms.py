@@ -89,7 +89,14 @@ class LanguageField(forms.ChoiceField):
 class LanguageForm(forms.Form):
     """The language of the mails to an account."""
 
-    language = LanguageField(label=_("Language"), choices=settings.LANGUAGES)
+    language = LanguageField(
+        label=_("Language"),
+        choices=settings.LANGUAGES,
+        error_messages={
+            "required": _("The field is missing or empty"),
+            "invalid_choice": _("The field must have one of the listed values"),
+        },
+    )
 
 
 class CurrentPasswordForm(forms.Form):

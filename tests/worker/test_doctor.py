@@ -14,6 +14,7 @@ from worker.smtp import DEADLINE
 
 NAMES = {
     *("database", "migrations", "redis", "broker", "workers", "sweeper", "waiting_mails", "mails", "mail_server"),
+    "blocked_mails",
     "fallback_mail_server",
     *("spf", "dkim", "dmarc", "mx", "ptr"),
     *("catalogues", "keys", "proxies", "clock_of_database", "clock_of_redis"),

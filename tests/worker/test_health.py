@@ -54,6 +54,21 @@ def test_mails_whose_answer_never_came_are_told() -> None:
 
 
 @pytest.mark.django_db
+def test_mails_that_are_refused_because_of_us_are_told() -> None:
+    """Of the last minutes, with the newest reply; a mailbox that is unknown is nothing to tell."""
+    assert (health.blocked_mails().state, health.blocked_mails().text) == (State.OK, "none in the last 10 minutes")
+    ours, theirs, old = make_delivery(), make_delivery(), make_delivery()
+    Delivery.objects.filter(pk=theirs.pk).update(state="failed", cause="mailbox")
+    Delivery.objects.filter(pk=old.pk).update(
+        state="failed", cause="policy", created_at=clock.now() - timedelta(minutes=11)
+    )
+    assert health.blocked_mails().state is State.OK
+    Delivery.objects.filter(pk=ours.pk).update(state="failed", cause="policy", last_reply="550 5.7.1 <a@b.cn> blocked")
+    text = "1 mail of the last 10 minutes was refused, and not for its recipient: 550 5.7.1 <address-"
+    assert (health.blocked_mails().state, health.blocked_mails().text[: len(text)]) == (State.WARNING, text)
+
+
+@pytest.mark.django_db
 def test_mails_that_the_mail_server_puts_off_are_told() -> None:
     """How many, since when, and in its words; no address is printed. A note after a minute, though none is due."""
     make_delivery()

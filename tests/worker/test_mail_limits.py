@@ -380,6 +380,16 @@ def test_the_last_places_of_a_small_limit_are_for_every_network_that_asked_once(
     assert len(sent) == 20
 
 
+def test_the_last_quarter_is_kept_however_many_mails_are_claimed_at_once(frozen_clocks: FrozenClock, settings) -> None:
+    """A network's mails that wait after an outage get the places of all; the next network's mail leaves at once."""
+    settings.LIMIT_MAILS_SITE = [(200, 3_600)]
+    for number in range(160):
+        post(f"person{number}@example.com", network="busy")
+    assert len(go()) == 50  # of the 100 that may leave at once
+    post("newcomer@example.com", network="other")
+    assert go() == ["newcomer@example.com"]
+
+
 def test_in_the_last_quarter_a_network_has_one_mail_of_a_small_limit(frozen_clocks: FrozenClock, settings) -> None:
     """And waits with its second: at least one is a hundredth."""
     settings.LIMIT_MAILS_SITE = [(40, 3_600)]
@@ -397,7 +407,7 @@ def test_the_sites_hour_rolls(frozen_clocks: FrozenClock, settings) -> None:
     settings.LIMIT_MAILS_SITE = [(5, 3_600)]
     sent = []
     for minute in range(180):
-        post(f"person{minute}@example.com")
+        post(f"person{minute}@example.com", network=f"network {minute}")
         sent += [minute] * len(go())
         frozen_clocks.move(minutes=1)
     assert max(sum(start <= minute < start + 60 for minute in sent) for start in range(120)) in (4, 5)
