@@ -75,9 +75,7 @@ STARVATION = [
     defect(
         76,
         "All of the site's mails go to the first networks that ask",
-        Edit(
-            LIMITS, "    if room is None or room > min(limit.site_rates)[0] // 4:\n", "    if room is None or room:\n"
-        ),
+        Edit(LIMITS, "    return min(limit.site_rates)[0] // 4\n", "    return 0\n"),
         "test_starvation.py::test_76_a_stranger_fills_only_part_of_the_sites_mails",
     ),
     defect(
