@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from redis.exceptions import NoPermissionError
 
-from core import clock, languages
+from core import languages
 from core.checks import is_local
 from core.health.registry import Finding, failed, ok, skipped, warning
 from core.observability import redaction
@@ -29,7 +29,7 @@ from .models import Delivery, Heartbeat
 from .smtp import DEADLINE, EmailBackend
 from .smtp_pool import Busy, Connection, Pool, Server, error_text, reply_text
 
-BLOCKED_WITHIN = timedelta(minutes=10)  # as the alert MailsBlocked
+BLOCKED_MINUTES = 10  # as the alert MailsBlocked
 MAX_WAIT = 60  # seconds for which a mail may be overdue or deferred before it is a warning
 # Hosts, and domains of hosts, that send only as the mailbox that signed in, or one that it may use. They refuse another
 # sender or, as Gmail does, replace it: docs/how-to/mail-providers.md.
@@ -85,8 +85,7 @@ def waiting_mails() -> Finding:
             "the mail server deferred %(n)d mails, the oldest of which has waited for %(seconds)d s",
             number,
         )
-        reply = deferred.order_by("-next_attempt_at").values_list("last_reply", flat=True).first() or ""
-        texts += [text % {"n": number, "seconds": age}, redaction.scrub(reply)]
+        texts += [text % {"n": number, "seconds": age}, _last_reply(deferred.order_by("-next_attempt_at"))]
         longest = max(longest, age)
     number, age = _number_and_age(Delivery.objects.unanswered(), since=Coalesce("first_tried_at", "created_at"))
     if number:
@@ -102,23 +101,28 @@ def waiting_mails() -> Finding:
 
 def blocked_mails() -> Finding:
     """How many mails of the last minutes were refused, and not for their recipient."""
-    recent = Delivery.objects.blocked().filter(created_at__gt=Now() - BLOCKED_WITHIN)
-    number, minutes = recent.count(), clock.minutes(BLOCKED_WITHIN.total_seconds())
+    recent = Delivery.objects.blocked().filter(created_at__gt=Now() - timedelta(minutes=BLOCKED_MINUTES))
+    number = recent.count()
     if not number:
-        return ok(_("none in the last %(minutes)d minutes") % {"minutes": minutes})
+        return ok(_("none in the last %(minutes)d minutes") % {"minutes": BLOCKED_MINUTES})
     text = ngettext(
         "%(n)d mail of the last %(minutes)d minutes was refused, and not for its recipient: %(reply)s",
         "%(n)d mails of the last %(minutes)d minutes were refused, and not for their recipients: %(reply)s",
         number,
     )
-    reply = recent.order_by("-pk").values_list("last_reply", flat=True).first() or ""
-    return warning(text % {"n": number, "minutes": minutes, "reply": redaction.scrub(reply)})
+    reply = _last_reply(recent.order_by("-pk"))
+    return warning(text % {"n": number, "minutes": BLOCKED_MINUTES, "reply": reply})
 
 
 def _number_and_age(rows: QuerySet[Delivery], *, since: Any) -> tuple[int, int]:
     """How many rows there are, and for how many seconds the oldest has waited."""
     found = rows.aggregate(n=Count("pk"), since=Min(since), now=Max(Now()))
     return found["n"], int((found["now"] - found["since"]).total_seconds()) if found["n"] else 0
+
+
+def _last_reply(rows: QuerySet[Delivery]) -> str:
+    """What the mail server said to the first of these rows, without addresses and codes."""
+    return redaction.scrub(rows.values_list("last_reply", flat=True).first() or "")
 
 
 def mail_server() -> Finding:
