@@ -61,7 +61,9 @@ def clean(username: str) -> str:
     if not MIN_LENGTH <= len(username) <= MAX_LENGTH:
         raise ValidationError(_("Username must be between 2 and 20 characters"), code="length")
     if not _CHARACTERS.fullmatch(username) or _STACKED_MARKS.search(username) or _is_unusable(username):
-        raise ValidationError(_("Use letters, digits, - and _ in the username"), code="characters")
+        raise ValidationError(
+            _("Use letters, digits and _ in the username, and - only between them"), code="characters"
+        )
     # A digit of another system has its zero at another place.
     zeros = {ord(char) - unicodedata.decimal(char) for char in username if char.isdecimal()}
     if len(zeros) > 1 or not any(scripts.fullmatch(username) for scripts in _WRITTEN_IN):

@@ -53,6 +53,14 @@ def test_names_of_the_world_are_accepted(name: str) -> None:
     assert usernames.clean(name) == name
 
 
+@pytest.mark.parametrize("name", ["-a", "a-", "--"])
+def test_a_hyphen_stands_only_inside_a_name(name: str) -> None:
+    """And the message says so: who typed one has kept to the characters that a name may hold."""
+    with pytest.raises(ValidationError, match="- only between them"):
+        usernames.clean(name)
+    assert usernames.clean("a-a")
+
+
 @pytest.mark.parametrize("name", ["ᴀᴅᴍɪɴ", "ᴀʟɪᴄᴇ", "ꜱᴜᴘᴘᴏʀᴛ", "ɴᴏʀᴇᴘʟʏ"])
 def test_small_capitals_are_refused(name: str) -> None:
     """Phonetic letters that pass for a name's own, which the table of look-alikes leaves out; letters of languages stay."""
