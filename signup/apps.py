@@ -9,8 +9,7 @@ class SignupConfig(AppConfig):
     def ready(self) -> None:
         from core.views import register_errors
 
-        from . import mails, retention  # noqa: F401 - its counter is shown from the start
+        from . import mails, retention  # noqa: F401 - contexts of mails; a counter, shown from the start
         from .api import problems
 
         register_errors("/api/", problems.error_page)
-        mails.register()

@@ -12,16 +12,9 @@ from django.utils.http import urlsafe_base64_encode
 from core import clock, email_addresses, languages, passwords
 from verification import codes
 from verification.models import CaptchaModel, max_lifetime
-from worker import messages, suppression
-from worker.messages import Context, Unbuildable
+from worker import suppression
+from worker.messages import CONTEXTS, Context, Unbuildable
 from worker.models import Delivery
-
-
-def register() -> None:
-    messages.register(Delivery.Kind.CODE, code)
-    messages.register(Delivery.Kind.REGISTERED, registered)
-    messages.register(Delivery.Kind.PASSWORD_RESET, password_reset)
-    messages.register(Delivery.Kind.PASSWORD_CHANGED, password_changed)
 
 
 def code(delivery: Delivery) -> Context:
@@ -85,3 +78,11 @@ def _undo(delivery: Delivery) -> Context:
 def _url(name: str, *args: str) -> str:
     """A link by SITE_URL, as the Host of a request never reaches a mail; its page is in the mail's language."""
     return f"{settings.SITE_URL}{reverse(name, args=args)}?lang={languages.active()}"
+
+
+CONTEXTS |= {
+    Delivery.Kind.CODE: code,
+    Delivery.Kind.REGISTERED: registered,
+    Delivery.Kind.PASSWORD_RESET: password_reset,
+    Delivery.Kind.PASSWORD_CHANGED: password_changed,
+}

@@ -28,7 +28,8 @@ PLAIN = 60  # characters of a subject or name that need no encoding: with the he
 TEST = "test"  # the doctor's mail, which no delivery in the database has
 
 Context = dict[str, Any]
-_contexts: dict[str, Callable[[Delivery], Context]] = {TEST: lambda delivery: {}}
+# By kind of mail, what makes the context of its templates, and may raise Unbuildable. signup/mails.py adds most.
+CONTEXTS: dict[str, Callable[[Delivery], Context]] = {TEST: lambda delivery: {}}
 
 
 class Unbuildable(Exception):
@@ -60,11 +61,6 @@ class SevenBitMessage(EmailMultiAlternatives):
         return message
 
 
-def register(kind: str, context: Callable[[Delivery], Context]) -> None:
-    """Set the function that makes the context of the templates of a kind of mail. It may raise Unbuildable."""
-    _contexts[kind] = context
-
-
 def build(delivery: Delivery) -> EmailMultiAlternatives:
     """
     Return the mail of a delivery, in its language. Its code and links are derived here, and stored nowhere.
@@ -81,7 +77,7 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
             "dark": brand.palette(brand.color(), brand.DARK),
             "rtl": translation.get_language_bidi(),
             "language": language,
-            **_contexts[delivery.kind](delivery),
+            **CONTEXTS[delivery.kind](delivery),
         }
         folder = f"mail/{delivery.kind}"
         subject, text = (_render(f"{folder}/{part}", context) for part in ("subject.txt", "body.txt"))
