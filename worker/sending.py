@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import Error, connection
 
 from . import leases, mailers, messages, metrics, outbox
 from .classification import Outcome, Reply
@@ -165,7 +165,7 @@ def _settle(results: list[Result]) -> None:
         try:
             fenced = outbox.settle(results=results)
             break
-        except (DatabaseError, InterfaceError) as error:
+        except Error as error:
             connection.close()
             if time.monotonic() + RETRY > until:
                 raise

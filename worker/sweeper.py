@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from datetime import timedelta
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import Error, connection
 from django.db.models.functions import Now
 
 from core.observability.logs import errors_logged
@@ -76,7 +76,7 @@ def beat() -> None:
 
 def stop_beating() -> None:
     """Delete this process's heartbeat on clean shutdown, if the database is there."""
-    with suppress(DatabaseError, InterfaceError):
+    with suppress(Error):
         Heartbeat.objects.filter(name=_name).delete()
 
 

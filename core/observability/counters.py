@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import accumulate
 
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import F
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
@@ -97,7 +97,7 @@ def flush() -> None:
             CounterValue.objects.bulk_create(new, ignore_conflicts=True)
             for name, labels, number in rows:
                 CounterValue.objects.filter(name=name, labels=labels).update(value=F("value") + number)
-    except (DatabaseError, InterfaceError) as error:
+    except Error as error:
         logger.warning("counts wait for the database: %s", type(error).__name__)
         _gather({(name, labels): number for name, labels, number in rows})
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import Error, connection
 from gunicorn.glogging import Logger
 from structlog import contextvars, dev, processors, stdlib
 from structlog.stdlib import ProcessorFormatter
@@ -28,7 +28,7 @@ def errors_logged(logger: logging.Logger, text: str) -> Iterator[None]:
     """
     try:
         yield
-    except (DatabaseError, InterfaceError) as error:
+    except Error as error:
         logger.warning("%s: %s", text, type(error).__name__)
     except Exception:
         logger.exception(text)
