@@ -7,14 +7,11 @@ class WorkerConfig(AppConfig):
     verbose_name = _("Mail")
 
     def ready(self) -> None:
-        from django.core import checks
-
         from core.health import registry
         from core.observability import metrics as exposition
 
         from . import dns_health, health, metrics
 
-        checks.register(health.check_mails, "doorcode", deploy=True)
         registry.register("broker", health.broker, _("broker"), quick=True)
         registry.register("workers", health.workers, _("workers"))
         registry.register("sweeper", health.sweeper, _("sweeper"))

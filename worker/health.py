@@ -209,6 +209,7 @@ def mails() -> Finding:
     return failed("; ".join(found)) if found else ok(_("every kind of mail can be built in every language"))
 
 
+@checks.register("doorcode", deploy=True)
 def check_mails(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     """The same as a system check of Django. It doesn't query the database."""
     hint = _("Check SITE_NAME, DEFAULT_FROM_EMAIL and the mail templates in BRAND_DIR")
