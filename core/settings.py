@@ -365,7 +365,7 @@ CONTENT_SECURITY_POLICY = {
         **({"frame-src": [SELF]} if DEMO else {}),
     }
 }
-DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.NoValues"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.ExceptionReporterFilter"
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
 SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/observability/error_reports.py says what a report contains
@@ -374,8 +374,8 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "core.observability.logs.formatter", "style": LOG_FORMAT}},
-    "filters": {"strangers": {"()": "core.observability.logs.StrangersFilter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["strangers"]}},
+    "filters": {"suspicious": {"()": "core.observability.logs.SuspiciousOperationFilter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["suspicious"]}},
     "root": {"handlers": ["stderr"], "level": env.one_of("LOG_LEVEL", logging.getLevelNamesMapping(), default="INFO")},
     # At DEBUG the first three log codes: in the parameters of queries, in the context of a mail's template, and in the
     # mail that Amazon SES is sent.

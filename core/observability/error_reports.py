@@ -20,7 +20,7 @@ _KEPT = {"platform", "environment", "release", "server_name", "sdk"}
 _KEPT |= {"event_id", "timestamp", "level", "logger", "transaction", "tags", "exception", "logentry"}
 
 
-class NoValues(SafeExceptionReporterFilter):
+class ExceptionReporterFilter(SafeExceptionReporterFilter):
     """Hides all posted values and variables, marked as sensitive or not, and URLs of services with their passwords."""
 
     hidden_settings = re.compile(f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|LOCATION", re.IGNORECASE)

@@ -68,7 +68,7 @@ def configure() -> None:
     )
 
 
-class StrangersFilter(logging.Filter):
+class SuspiciousOperationFilter(logging.Filter):
     """
     Makes what Django logs of a strange request, such as one for another host, a short warning: it is no error of the
     site, and anybody who scans the network causes it, a traceback and twice what was sent each time.

@@ -106,7 +106,7 @@ def test_a_traceback_is_scrubbed() -> None:
 def test_a_request_for_another_host_is_a_short_warning(capsys, host: str) -> None:
     """Django would log an error with a traceback: at any scan of the network, and four times as long as what was sent."""
     handler = logging.StreamHandler()
-    handler.addFilter(logs.StrangersFilter())
+    handler.addFilter(logs.SuspiciousOperationFilter())
     handler.setFormatter(logs.formatter("json"))
     logger = logging.getLogger("django.security")
     logger.addHandler(handler)

@@ -128,7 +128,9 @@ EDGES = [
         47,
         "Error reports have Django's own filter, which hides only what is marked as sensitive",
         Edit(
-            "core/settings.py", 'DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.NoValues"\n', ""
+            "core/settings.py",
+            'DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.ExceptionReporterFilter"\n',
+            "",
         ),
         "test_edges.py::test_47_error_reports_hide_what_was_typed",
     ),
