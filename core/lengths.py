@@ -22,7 +22,6 @@ FIELD = 4_096  # any field of a form; the longest is the admin's list of 200 con
 # Bytes of a body. Mail services report many mails at once.
 BODY, WEBHOOK_BODY = 65_536, 1_048_576
 DISCARDED = 2_097_152  # of a body that is refused, so that its sender gets the answer; of a longer one nothing is read
-WEBHOOKS = "/anymail/"  # the paths of webhooks begin so
 
 # Bytes around a body. gunicorn itself refuses a longer request line or header.
 QUERY = 4_094

@@ -21,8 +21,6 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 logger = structlog.stdlib.get_logger("doorcode.requests")
 
-# Forms that name each permission of all apps in the project. Django's own bound holds there, which a site may raise.
-PERMISSIONS = ("/admin/auth/group/", "/admin/signup/user/")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -125,14 +123,14 @@ class LimitFields(MiddlewareMixin):
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         # A mail service's own form, behind its own password, or one of another app: nothing of it may be cut.
-        if request.path_info.startswith(lengths.WEBHOOKS) or not paths.is_ours(request.path_info):
+        if request.path_info.startswith(paths.WEBHOOKS) or not paths.is_ours(request.path_info):
             return None
         request.GET = bound_fields(request.GET)  # type: ignore[assignment]
         try:
             request.POST = bound_fields(request.POST)  # type: ignore[assignment]
         except (UnreadablePostError, TypeError):  # closed by the client; a part whose parameters Python can't sort
             return error_page(request, 400)
-        if request.path_info.startswith(PERMISSIONS):
+        if request.path_info.startswith(paths.PERMISSION_FORMS):
             return None
         numbers = [sum(len(values) for _name, values in fields.lists()) for fields in (request.GET, request.POST)]
         return error_page(request, 400) if max(numbers) > lengths.FIELDS else None

@@ -9,6 +9,9 @@ from django.urls import Resolver404, resolve
 from . import lengths
 
 OUR_URLS = "core.urls"
+WEBHOOKS = "/anymail/"  # the paths of webhooks begin so
+# Forms that name each permission of all apps in the project. Django's own bound holds there, which a site may raise.
+PERMISSION_FORMS = ("/admin/auth/group/", "/admin/signup/user/")
 OUR_ADMIN = {"signup", "verification", "worker", "auth"}  # the apps whose models have pages of ours in the admin
 
 
@@ -16,7 +19,7 @@ def body_limit(path: str) -> int | None:
     """Return how many bytes a body may have; None on a path of another app."""
     if not is_ours(path):
         return None
-    return lengths.WEBHOOK_BODY if path.startswith(lengths.WEBHOOKS) else lengths.BODY
+    return lengths.WEBHOOK_BODY if path.startswith(WEBHOOKS) else lengths.BODY
 
 
 def is_ours(path: str) -> bool:
