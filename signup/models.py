@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from knox.models import get_token_model
 
-from core import clock, email_addresses
+from core import clock, email_addresses, languages
 
 from . import usernames
 from .signals import send_user_activated
@@ -131,7 +131,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)  # noqa: DJ001
     username_key = models.CharField(max_length=usernames.KEY_LENGTH, unique=True, null=True, editable=False)  # noqa: DJ001
     password = models.CharField(_("password"), max_length=128, default=hashers.UNUSABLE_PASSWORD_PREFIX)
-    language = models.CharField(_("language"), max_length=16, blank=True)
+    language = models.CharField(_("language"), max_length=languages.MAX_LENGTH, blank=True)
     is_active = models.BooleanField(_("active"), default=False)
     is_staff = models.BooleanField(_("staff"), default=False)
     created_at = models.DateTimeField(_("created"), default=clock.now)

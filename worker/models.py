@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from core import clock, email_addresses
+from core import clock, email_addresses, languages
 from verification import services as verification
 from verification.models import CaptchaModel
 
@@ -177,7 +177,8 @@ class Delivery(models.Model):
 
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     recipient = models.CharField(_("recipient"), max_length=email_addresses.MAX_LENGTH)
-    language = models.CharField(_("language"), max_length=16)  # the account's; of one that has none, the visitor's
+    # The account's; of one that has none, the visitor's.
+    language = models.CharField(_("language"), max_length=languages.MAX_LENGTH)
     sign_up = models.ForeignKey(CaptchaModel, models.SET_NULL, null=True, blank=True, verbose_name=_("sign-up request"))
     generation = models.PositiveIntegerField(_("generation"), default=0)  # of the sign-up request
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))
