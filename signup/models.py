@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from knox.models import get_token_model
+from knox.models import AuthToken
 
 from core import clock, email_addresses, languages
 
@@ -55,7 +55,7 @@ class UserQuerySet(models.QuerySet["User"]):
         salt = get_random_string(SALT_LENGTH)  # also finds these rows again: the filter may not hold after the update
         with transaction.atomic(using=self.db):
             rows = super().update(**values, session_salt=salt)
-            get_token_model().objects.using(self.db).filter(user__session_salt=salt).delete()
+            AuthToken.objects.using(self.db).filter(user__session_salt=salt).delete()
         return rows
 
 
@@ -197,7 +197,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         with transaction.atomic() if ends_tokens else nullcontext():  # one statement needs no transaction
             super().save(*args, **kwargs)
             if ends_tokens:
-                get_token_model().objects.filter(user=self).delete()
+                AuthToken.objects.filter(user=self).delete()
         self._password_removed = False
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
