@@ -95,15 +95,7 @@ def quick() -> dict[str, Check]:
 
 def readiness() -> dict[str, str]:
     """Run the quick checks, one after the other; return name -> "ok" or "down". The reasons go to the log only."""
-    return {name: _readiness_of(name, check) for name, check in quick().items()}
-
-
-def _readiness_of(name: str, check: Check) -> str:
-    finding = check.run()
-    if finding.state is not State.FAILED:
-        return "ok"
-    logger.warning("not ready: %s: %s", name, finding.text)
-    return "down"
+    return ReadinessCache().get()  # a new one has no earlier states
 
 
 class ReadinessCache:
@@ -138,7 +130,10 @@ class ReadinessCache:
         states = {}
         for name, check in quick().items():
             self._begun = name, time.monotonic()
-            states[name] = _readiness_of(name, check)
+            finding = check.run()
+            if is_down := finding.state is State.FAILED:
+                logger.warning("not ready: %s: %s", name, finding.text)
+            states[name] = "down" if is_down else "ok"
         return states
 
 
