@@ -1,11 +1,12 @@
 """Reports about accepted mails: a mail bounced, or its reader reported it as spam. They may come in any order."""
 
 from dataclasses import dataclass
-from enum import Enum
 from itertools import product
 
 from django.db import transaction
+from django.db.models import TextChoices
 from django.db.models.functions import Coalesce, Now
+from django.utils.translation import gettext_lazy as _
 
 from core import invisible
 from core.observability.counters import Counter
@@ -17,19 +18,19 @@ from .models import Delivery, DeliveryQuerySet, Suppression
 State = Delivery.State
 
 
-class Effect(Enum):
+class Effect(TextChoices):
     """The effect of a report."""
 
-    RECORDED = "recorded"
-    REPEATED = "repeated"  # it was known already, or something worse was
-    UNKNOWN = "unknown"  # about no mail of ours: forged, or the row was purged
+    RECORDED = "recorded", _("recorded")
+    REPEATED = "repeated", _("known already")  # or something worse was
+    UNKNOWN = "unknown", _("about no mail of this site")  # forged, or the row was purged
 
 
 counted = Counter(
     "doorcode_mail_reports",
     "Reports of bounced mails and of complaints, by what they were about and what they changed",
     ["state", "outcome"],
-    known=product(Delivery.RETURNED, [effect.value for effect in Effect]),
+    known=product(Delivery.RETURNED, Effect.values),
 )
 
 

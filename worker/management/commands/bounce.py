@@ -9,7 +9,6 @@ from django.utils.translation import gettext_lazy
 
 from core.management import base
 from worker import bounces, mail_reports
-from worker.bounces import Effect
 
 
 class Command(base.Command):
@@ -24,13 +23,8 @@ class Command(base.Command):
         except Error as error:  # without its text, which the mail server would log: it may name addresses
             text = _("The database can't be used (%(error)s); try again later") % {"error": type(error).__name__}
             raise CommandError(text, returncode=os.EX_TEMPFAIL) from error
-        labels = {
-            Effect.RECORDED: _("recorded"),
-            Effect.REPEATED: _("known already"),
-            Effect.UNKNOWN: _("about no mail of this site"),
-        }
         found = list(zip(reports, effects, strict=True))
-        lines = [f"{report.state.label}: {labels[effect]}" for report, effect in found]
+        lines = [f"{report.state.label}: {effect.label}" for report, effect in found]
         data = [{"state": report.state.value, "outcome": effect.value} for report, effect in found]
         self.print_result(options, {"reports": data}, lines or [_("No report of a returned mail, nor a complaint")])
 
