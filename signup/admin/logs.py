@@ -148,19 +148,10 @@ class DeliveryAdmin(LogAdmin):
         ),
         (
             _("Times"),
-            {
-                "fields": (
-                    "created_at",
-                    "admitted_at",
-                    "first_tried_at",
-                    "next_attempt_at",
-                    "tried_early_at",
-                    "lease_until",
-                    "sent_at",
-                )
-            },
+            {"fields": ("created_at", "admitted_at", "first_tried_at", "next_attempt_at", "tried_early_at",
+                        "lease_until", "sent_at")},
         ),
-    )
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         return super().get_queryset(request).select_related("sign_up")
