@@ -57,7 +57,7 @@ def suggest(address: str) -> str | None:
     if domain in by_domain():
         return None
     all_known = [known for each in providers() for known in each.domains]
-    # hotmail.net is no typo of hanmail.net: who writes the name of a provider means that one.
+    # hotmail.net is no typo of hanmail.net: a person who writes the name of a provider means that one.
     of_that_name = [known for known in all_known if _name(known) == _name(domain)]
     meant = [known for known in of_that_name or all_known if _is_likely(domain, known)]
     return f"{local}@{min(meant, key=lambda known: _edits(domain, known))}" if meant else None
