@@ -28,8 +28,6 @@ MAX_LOOKUPS = 10  # RFC 7208 §4.6.4: with more, a receiver calls the whole reco
 # Domains that nobody has on the internet, nor those below them (RFC 2606, RFC 6761; `internal` by ICANN).
 RESERVED = {*SPECIAL_USE_DOMAIN_NAMES, "example", "example.com", "example.net", "example.org", "internal"}
 
-_SEVERITY = [State.SKIPPED, State.OK, State.WARNING, State.FAILED]
-
 # The terms of an SPF record (RFC 7208 §4.6.1 and §5), without the values of ip4 and ip6.
 _DIRECTIVE = re.compile(
     r"[+?~-]?(?:all|(?P<lookup>(?:include|exists):\S+|(?:a|mx)(?::[^\s/]+)?(?:/\d{1,2})?(?://\d{1,3})?"
@@ -131,7 +129,7 @@ def _of_every_domain(judge: Callable[[str, Lookups], Finding]) -> Finding:
             findings[domain] = _of_domain(domain, judge, lookups)
         except Unanswered as error:
             findings[domain] = warning(str(error))
-    worst = max((found.state for found in findings.values()), key=_SEVERITY.index)
+    worst = max((found.state for found in findings.values()), key=list(State).index)
     return Finding(worst, "; ".join(f"{domain}: {found.text}" for domain, found in findings.items()))
 
 

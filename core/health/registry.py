@@ -23,10 +23,12 @@ HANGS = 5.0  # seconds after which a quick check is taken for down; its driver m
 
 
 class State(Enum):
+    """The states of a check, from the best to the worst."""
+
+    SKIPPED = "skipped"  # there is nothing to check
     OK = "ok"
     WARNING = "warning"  # works, and an operator should know
     FAILED = "failed"
-    SKIPPED = "skipped"  # there is nothing to check
 
 
 @dataclass(frozen=True)
