@@ -1,4 +1,4 @@
-"""Rules that hold for every response."""
+"""Rules that hold for every request and response."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""Django's email backend for mail servers: it keeps its connections, has a total deadline, and reports each answer."""
+"""An email backend for mail servers: it keeps its connections, has a total deadline, and reports each answer."""
 
 import smtplib
 import time
