@@ -53,6 +53,13 @@ def follow(theirs: datetime, *, before: datetime, after: datetime) -> None:
     _ahead = next(fits, (least + most) / 2)
 
 
+def uptime() -> float:
+    """
+    Seconds of a clock that goes on while the machine is suspended; `time.monotonic` stands still meanwhile on Linux.
+    """
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def hour_of(time: datetime) -> datetime:
     """Return the beginning of the full hour that contains a time."""
     return time.replace(minute=0, second=0, microsecond=0)

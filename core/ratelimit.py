@@ -97,7 +97,7 @@ def _server(url: str) -> tuple[str | None, int] | str:
 
 @functools.cache
 def _connect(url: str) -> Redis:
-    return Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
+    return Redis.from_url(url, **settings.REDIS_OPTIONS)
 
 
 class _Window(NamedTuple):

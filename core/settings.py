@@ -15,6 +15,9 @@ from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import to_language
+from redis.backoff import NoBackoff
+from redis.exceptions import ReadOnlyError
+from redis.retry import Retry
 
 from . import languages, lengths, mail_urls
 from .env import Env, in_ascii
@@ -190,8 +193,10 @@ REDIS_URL = env.redis("REDIS_URL", default="redis://127.0.0.1:6379/0")
 _in_memory = REDIS_URL.startswith("memory:")
 _cache = "locmem.LocMemCache" if _in_memory else "redis.RedisCache"
 CACHES: dict[str, Any] = {"default": {"BACKEND": f"django.core.cache.backends.{_cache}"}}
+# After a failover a connection may lead to a replica: it is closed, and the address asked once more.
+REDIS_OPTIONS = {"retry": Retry(NoBackoff(), 1, (ReadOnlyError,)), "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
 if not _in_memory:
-    CACHES["default"] |= {"LOCATION": REDIS_URL, "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}}
+    CACHES["default"] |= {"LOCATION": REDIS_URL, "OPTIONS": REDIS_OPTIONS}
 
 # --- Celery: wakes the workers ----------------------------------------------------------------------------------------
 CELERY_BROKER_URL, CELERY_BROKER_USE_SSL, _broker_options = env.broker(
@@ -230,7 +235,7 @@ CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 16
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULE = {"purge": {"task": "signup.tasks.purge", "schedule": 3_600, "options": {"expires": 3_600}}}
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: no schedule file to lose or to lock
+CELERY_BEAT_SCHEDULER = "worker.scheduler:Scheduler"
 
 # --- Mail -------------------------------------------------------------------------------------------------------------
 MAIL_ROUTES = env.mail_routes("EMAIL_URL", default="smtp://127.0.0.1:1025")

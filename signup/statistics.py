@@ -6,7 +6,7 @@ requests and mails created `since` a time, or in `hours`: a list of the times at
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -61,7 +61,7 @@ def full_hours(number: int) -> list[datetime]:
 
 def funnel_by_hour(hours: Sequence[datetime]) -> list[dict[str, Any]]:
     """The requests of each hour, and how many of them have reached each step: {"hour", "asked", "mailed", …}."""
-    rows = _sign_ups(hours[0]).values(hour=TruncHour("created_at")).annotate(**_FUNNEL)
+    rows = _sign_ups(hours[0]).values(hour=TruncHour("created_at", tzinfo=UTC)).annotate(**_FUNNEL)
     found = {row["hour"]: row for row in rows}
     return [found.get(hour, {"hour": hour, **dict.fromkeys(_FUNNEL, 0)}) for hour in hours]
 

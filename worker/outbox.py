@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest, Now
@@ -162,17 +163,18 @@ def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
         row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
 
 
-def renew(*, held: Mapping[str, Iterable[int]]) -> None:
-    """Extend leases, given by their tokens, of those mails with these ids that are not settled."""
+def renew(*, held: Mapping[str, Iterable[int]]) -> int:
+    """
+    Extend leases, given by their tokens, of those mails with these ids that are not settled. Return how many there are.
+    """
     ids = [pk for mails in held.values() for pk in mails]
     later = Now() + timedelta(seconds=LEASE)
     # The lease of a mail that may have been accepted is longer, and stays so.
     mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token__in=held, lease_until__lt=later)
     with transaction.atomic():
         # A row that is locked is being settled.
-        Delivery.objects.filter(pk__in=list(mine.lock_available().values_list("pk", flat=True))).update(
-            lease_until=later
-        )
+        available = list(mine.lock_available().values_list("pk", flat=True))
+        return Delivery.objects.filter(pk__in=available).update(lease_until=later)
 
 
 def settle(*, results: Sequence[Result]) -> list[Delivery]:
@@ -343,9 +345,11 @@ def requeue(*, delivery_id: int) -> bool:
 
 
 def _is_awaited(row: Delivery) -> bool:
-    """Whether a mail about an account still helps. A reset does not if another one waits, or left since."""
+    """Whether a mail about an account still helps. A reset doesn't after a day, or if another one waits or has left."""
     if row.kind == Delivery.Kind.PASSWORD_CHANGED:
         return True
+    if row.created_at < clock.now() - timedelta(seconds=settings.HANDLE_LIFETIME):  # as long as for a sign-up
+        return False
     others = Delivery.objects.filter(user=row.user_id, kind__in=ACCOUNT_KINDS).exclude(pk=row.pk)
     instead = others.filter(Q(kind=row.kind, state__in=UNSETTLED) | Q(state=State.SENT, pk__gt=row.pk))
     return not (row.is_for_nobody or instead.exists())

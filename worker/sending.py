@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from django.db import Error, connection
 
+from core import clock
+
 from . import leases, mailers, messages, metrics, outbox
 from .classification import Outcome, Reply
 from .mailers import Mailer
@@ -64,9 +66,10 @@ def deliver() -> int:
     if mailer is None:
         return 0
     is_trial = mailer.breaker.is_half_open
+    claimed_at = clock.uptime()
     claimed = outbox.claim(limit=1 if is_trial else _pace.batch())
     with leases.held(claimed):
-        accepted = _send_all(claimed, mailer, until=time.monotonic() + HOLD)
+        accepted = _send_all(claimed, mailer, claimed_at=claimed_at, until=time.monotonic() + HOLD)
     if mailer is not mailers.every()[0]:
         metrics.by_fallback.add(number=accepted)
     if is_trial and mailer.breaker.is_half_open:  # nothing was handed over: the next mail finds out
@@ -77,13 +80,17 @@ def deliver() -> int:
     return len(claimed)
 
 
-def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> int:
+def _send_all(claimed: list[Delivery], mailer: Mailer, *, claimed_at: float, until: float) -> int:
     """Send mails in turn, and give back those that can't be tried now; return how many were accepted."""
     accepted, group_ends = 0, time.monotonic() + GROUP_TIME
-    rest = claimed
+    rest, leased_at = claimed, claimed_at
     try:
         # The first mail may be the trial of a half-open breaker.
         while rest and time.monotonic() < until and (rest is claimed or not mailer.breaker.is_open):
+            if clock.uptime() - leased_at > outbox.LEASE - leases.RENEWAL:
+                leased_at = clock.uptime()
+                if not _are_ours(rest):
+                    break
             delivery, *later = rest
             reply = _try(delivery, mailer, later=later)
             if reply.outcome is Outcome.BUSY:
@@ -102,6 +109,17 @@ def _send_all(claimed: list[Delivery], mailer: Mailer, *, until: float) -> int:
     if rest:
         outbox.release(deliveries=rest)
     return accepted
+
+
+def _are_ours(rest: Sequence[Delivery]) -> bool:
+    """
+    Whether the lease of claimed mails still holds; if so, it is renewed. This process may have been frozen, or its
+    machine suspended, for longer than the lease: then another worker sends them.
+    """
+    try:
+        return outbox.renew(held={rest[0].lease_token: [each.pk for each in rest]}) == len(rest)
+    except Error:
+        return False
 
 
 def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Reply:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from django.db import Error, connection
 from django.db.models.functions import Now
 
+from core import clock
 from core.observability.logs import errors_logged
 
 from . import mail_limits, mailers, notify, outbox, sending
@@ -30,7 +31,7 @@ GRACE = 7.0  # seconds that they get, once it is back, to renew leases and to re
 
 _name = f"{socket.gethostname()[:80]}:{os.getpid()}"
 _last_beat = float("-inf")
-# Monotonic time at which the database last answered. Before that a process does not know for how long it was away.
+# By clock.uptime, when the database last answered. Before that a process does not know for how long it was away.
 _answered_at = float("-inf")
 
 
@@ -57,10 +58,10 @@ def _reclaim() -> None:
     """
     global _answered_at  # noqa: PLW0603
     if Delivery.objects.lease_expired().exists():
-        if time.monotonic() - _answered_at > AWAY:
+        if clock.uptime() - _answered_at > AWAY:
             time.sleep(GRACE)
         outbox.reclaim()
-    _answered_at = time.monotonic()
+    _answered_at = clock.uptime()
 
 
 def beat() -> None:

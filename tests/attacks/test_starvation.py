@@ -3,7 +3,6 @@
 import base64
 import importlib.util
 import json
-import time
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -12,7 +11,7 @@ from django.conf import settings as product
 from django.db.models.functions import Now
 from django.test import Client
 
-from core import mail_urls
+from core import clock, mail_urls
 from core.circuit_breaker import CircuitBreaker
 from tests.attacks.attacker import Siege, SiegeOfResets
 from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_muted, make_user
@@ -152,9 +151,9 @@ def test_79_an_outage_of_the_database_gives_no_mail_to_another(monkeypatch) -> N
     [claimed] = outbox.claim(limit=1)
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
     later, accepted = sweeper._answered_at + 20, [(claimed, Reply(Outcome.ACCEPTED, "250 OK"))]
-    # The sweeper's own, not those of all threads.
-    times = {"monotonic": lambda: later, "sleep": lambda _: outbox.settle(results=accepted)}
-    monkeypatch.setattr(sweeper, "time", SimpleNamespace(**times))
+    monkeypatch.setattr(clock, "uptime", lambda: later)
+    # The sweeper's own, not that of all threads.
+    monkeypatch.setattr(sweeper, "time", SimpleNamespace(sleep=lambda _: outbox.settle(results=accepted)))
     sweeper.sweep()
     assert Delivery.objects.get().state == "sent"
 
@@ -168,7 +167,6 @@ def test_79_nor_to_a_process_that_starts_after_it(monkeypatch) -> None:
     [claimed] = outbox.claim(limit=1)
     Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
     accepted = [(claimed, Reply(Outcome.ACCEPTED, "250 OK"))]
-    times = {"monotonic": time.monotonic, "sleep": lambda _: outbox.settle(results=accepted)}
-    monkeypatch.setattr(started, "time", SimpleNamespace(**times))
+    monkeypatch.setattr(started, "time", SimpleNamespace(sleep=lambda _: outbox.settle(results=accepted)))
     started.sweep()
     assert Delivery.objects.get().state == "sent"

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+import redis as client
 
 from tests.faults.conftest import SHORT, WORKER
 from tests.faults.proxy import Proxy
-from tests.servers import SLOWNESS, Postgres, Redis, System, Visitor, wait_until
+from tests.servers import SLOWNESS, Postgres, Redis, System, Visitor, free_port, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
@@ -129,6 +130,36 @@ def test_two_workers_and_two_sweepers_send_once(system: System, sink: Sink) -> N
         sent = "SELECT count(*) FROM worker_delivery WHERE state = 'sent'"
         wait_until(lambda: system.rows(sent) == [(40,)], "40 mails")
     assert [len(sink.parsed(f"alice{n}@example.com")) for n in range(40)] == [1] * 40
+
+
+BEAT = "from worker import celery_app as app; app.conf.beat_schedule['purge']['schedule'] = 1; app.start(['beat'])"
+
+
+def test_after_a_failover_nobody_has_to_be_restarted(
+    postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path
+) -> None:
+    """The address leads to another server, and the former one lives on as a replica: web, worker and beat leave it."""
+    with Redis() as promoted, Proxy(redis.port) as proxy:
+        system = System(
+            database=postgres.migrated_database(),
+            redis=f"redis://127.0.0.1:{proxy.port}/0",
+            mail=sink,
+            logs=tmp_path,
+            TEST_PATCH=json.dumps(SHORT),
+            LIMIT_REQUESTS_NETWORK="9/d",
+            WEB_CONCURRENCY="1",
+        )
+        with system.run(worker=False), system.worker("worker", *WORKER), system.start("beat", "-c", BEAT):
+            sign_up(system, "alice@example.com")
+            wait_until(lambda: "purged" in system.log("worker"), "a purge")
+            proxy.target = promoted.port
+            with client.Redis(port=redis.port) as former:
+                former.replicaof("127.0.0.1", free_port())  # of no server: it would write a file
+            posts = (Visitor(system.url).post("/signup/", email=f"bob{n}@example.com") for n in range(1_000))
+            wait_until(lambda: next(posts).status_code == 429, "the limit, counted anew")
+            purges = system.log("worker").count("purged")
+            wait_until(lambda: system.log("worker").count("purged") > purges + 1, "two more purges")
+            wait_until(lambda: sink.parsed("bob0@example.com"), "the mail")
 
 
 @pytest.mark.parametrize("mode", ["blackhole", "reset", "trickle"])

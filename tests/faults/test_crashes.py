@@ -1,6 +1,7 @@
 """A worker dies at a named point: the mail arrives all the same, at most once more than needed."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -46,6 +47,30 @@ def test_a_crash_loses_nothing(system: System, sink: Sink, point: str, tmp_path:
     assert alice.post("/signup/verify/", captcha=code_in(mails[0]), **fields).status_code == 303
 
 
+PUT_MAILS = (
+    "INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at, next_attempt_at,"
+    " lease_token, message_id, last_reply) SELECT 'registered', 'p' || n || '@example.com', 'en', 0, 'pending', 0, now(),"
+    " now(), '', '<' || n || '@doorcode.test>', '' FROM generate_series(1, {}) AS n"
+)
+
+
+def test_a_worker_that_was_frozen_repeats_only_the_mail_in_hand(system: System, sink: Sink) -> None:
+    """Others have sent the rest of its batch when it goes on, after a pause of its container or its machine."""
+    sink.script = {"DOT": ["late 250 taken", "250 taken"]}
+    system.execute(PUT_MAILS.format(10))
+    with system.worker("frozen", *WORKER, threads=1) as frozen:
+        wait_until(lambda: sink.mails, "the first mail")
+        frozen.send_signal(signal.SIGSTOP)
+        try:
+            with system.worker("healthy", *WORKER):
+                states = "SELECT state, count(*) FROM worker_delivery GROUP BY state"
+                wait_until(lambda: system.rows(states) == [("sent", 10)], "the last mail", patience=60)
+        finally:
+            frozen.send_signal(signal.SIGCONT)
+        wait_until(lambda: "settled by another worker" in system.log("frozen"), "the end of its freeze")
+    assert len(sink.mails) == 10 + 1
+
+
 def test_a_killed_workers_mails_soon_leave_and_few_are_repeated(
     postgres: Postgres, redis: Redis, tmp_path: Path
 ) -> None:
@@ -55,11 +80,7 @@ def test_a_killed_workers_mails_soon_leave_and_few_are_repeated(
     """
     slow = Sink({"DOT": ["250 taken"] * 20 + ["hang"]})
     system = System(database=postgres.migrated_database(), redis=redis.url, mail=slow, logs=tmp_path)
-    system.execute(
-        "INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at, next_attempt_at,"
-        " lease_token, message_id, last_reply) SELECT 'registered', 'p' || n || '@example.com', 'en', 0, 'pending', 0, now(),"
-        " now(), '', '<' || n || '@doorcode.test>', '' FROM generate_series(1, 50) AS n"
-    )
+    system.execute(PUT_MAILS.format(50))
     with system.worker("killed", threads=16) as killed:
         wait_until(lambda: len(slow.mails) >= 20, "twenty mails")
         killed.kill()

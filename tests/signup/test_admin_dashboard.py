@@ -1,13 +1,14 @@
 """The dashboard's charts, its page, and its permissions."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
 from signup.admin import dashboard
-from tests.factories import ALICE, make_captcha, make_delivery, make_user, text_of
+from tests.factories import ALICE, FrozenClock, make_captcha, make_delivery, make_user, text_of
 from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +29,16 @@ def test_a_chart_fits_its_view_box() -> None:
     heights = [y for _series, points in lines for _x, y in points]
     assert heights[0] == dashboard.BOTTOM
     assert heights[-1] == dashboard.TOP
+
+
+def test_its_times_are_utc(admin: Client, frozen_clock: FrozenClock, settings) -> None:
+    """As it says, whatever TIME_ZONE of its own a project has."""
+    settings.TIME_ZONE = "Asia/Shanghai"
+    frozen_clock.set(datetime(2026, 3, 4, 12, 30, tzinfo=UTC))
+    make_captcha()
+    page = admin.get("/admin/dashboard/").content.decode()
+    assert "2026-03-04 12:00" in page
+    assert "2026-03-04 20:00" not in page
 
 
 def test_an_empty_site_has_a_dashboard(admin: Client) -> None:

@@ -204,9 +204,10 @@ def test_other_mails_cant_be_disowned() -> None:
     ],
 )
 def test_the_mail_about_a_new_password_says_when(
-    frozen_clock: FrozenClock, language: str, subject: str, time: str
+    frozen_clock: FrozenClock, settings, language: str, subject: str, time: str
 ) -> None:
-    """It has a link to reset the password."""
+    """In UTC, whatever TIME_ZONE of its own a project has. It has a link to reset the password."""
+    settings.TIME_ZONE = "Asia/Shanghai"
     frozen_clock.set(datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
     delivery = make_delivery(kind="password_changed", user_id=make_user().pk, language=language)
     frozen_clock.move(hours=1)  # as the mail server was down

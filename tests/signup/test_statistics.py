@@ -41,6 +41,13 @@ def test_the_funnel_counts_the_requests_of_an_hour_by_step(noon: FrozenClock) ->
     assert sum(step["asked"] for step in steps) == 5
 
 
+def test_hours_are_those_of_utc(noon: FrozenClock, settings) -> None:
+    """Whatever TIME_ZONE of its own a project has: there an hour may begin at half past."""
+    settings.TIME_ZONE = "Asia/Kolkata"
+    make_captcha()
+    assert statistics.funnel_by_hour(statistics.full_hours(24))[-1]["asked"] == 1
+
+
 def test_waits_are_ranked_by_the_hour(noon: FrozenClock) -> None:
     """Nearest rank, to a tenth of a second; no mail, no value."""
     for wait in (0.3, 1.0, 2.0, 90.0):

@@ -10,6 +10,7 @@ from django.core.mail import EmailMessage
 from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
+from core import clock
 from core.circuit_breaker import CircuitBreaker
 from tests.factories import FrozenClock, make_captcha, make_delivery, make_user
 from tests.servers import wait_until
@@ -210,6 +211,40 @@ def test_a_broken_template_waits_for_its_mending(sent: list[str], monkeypatch, c
     assert "can't be built" in caplog.text
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_after_a_freeze_a_batch_goes_on_only_if_nobody_took_it(sent: list[str], monkeypatch, taken: bool) -> None:
+    """A process may be stopped, and a machine suspended, between two mails: by its own clock no time has passed then."""
+    now = [1_000.0]
+    for _ in range(2):
+        make_delivery(make_captcha(accepted=False))
+
+    def freeze(*args: object, **kwargs: object) -> Reply:
+        if not sent:
+            now[0] += outbox.LEASE
+            Delivery.objects.update(lease_until=Now() - timedelta(seconds=1))
+            if taken:
+                outbox.reclaim()
+                outbox.claim(limit=2)
+        return real(*args, **kwargs)
+
+    real = sending._try
+    monkeypatch.setattr(clock, "uptime", lambda: now[0])
+    monkeypatch.setattr(sending, "_try", freeze)
+    sending.deliver()
+    assert len(sent) == (1 if taken else 2)
+    assert states() == (["sending"] * 2 if taken else ["sent"] * 2)
+
+
+def test_a_batch_whose_lease_cant_be_renewed_is_given_back(sent: list[str], monkeypatch) -> None:
+    """The database was away for longer than the lease."""
+    times = iter([0.0, *[outbox.LEASE + 0.0] * 9])
+    make_delivery(make_captcha(accepted=False))
+    monkeypatch.setattr(clock, "uptime", lambda: next(times))
+    monkeypatch.setattr(outbox, "renew", Mock(side_effect=OperationalError))
+    sending.deliver()
+    assert (states(), sent) == (["pending"], [])
+
+
 def test_a_batch_begins_no_send_after_a_while(sent: list[str], monkeypatch) -> None:
     """The rest is free for others at once."""
     monkeypatch.setattr(sending, "HOLD", 0.0)
@@ -393,8 +428,8 @@ def test_a_sweep_frees_what_a_worker_left_behind(sent: list[str], notified: list
 
 def test_leases_that_ended_while_the_database_was_away_are_renewed_first(sent: list[str], monkeypatch) -> None:
     """Or what live workers were sending would be sent twice. It is the same after a freeze of this process."""
-    clock, paused = [1000.0], list[float]()
     sweeper.sweep()
+    now, paused = [sweeper._answered_at], list[float]()
     for _ in range(2):
         make_delivery(make_captcha(accepted=False))
     [claimed] = outbox.claim(limit=1)
@@ -405,11 +440,12 @@ def test_leases_that_ended_while_the_database_was_away_are_renewed_first(sent: l
         paused.append(seconds)
         assert outbox.settle(results=[(claimed, Reply(Outcome.ACCEPTED, "250 OK"))]) == []
 
-    clock[0] += sweeper._answered_at + 20
-    monkeypatch.setattr(sweeper, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=record))
+    now[0] += 20
+    monkeypatch.setattr(clock, "uptime", lambda: now[0])
+    monkeypatch.setattr(sweeper, "time", SimpleNamespace(sleep=record))
     sweeper.sweep()
     assert (sorted(states()), paused) == (["pending", "sent"], [sweeper.GRACE])
-    clock[0] += sweeper.INTERVAL
+    now[0] += sweeper.INTERVAL
     sweeper.sweep()
     assert len(paused) == 1
 
