@@ -9,4 +9,4 @@ class Scheduler(beat.Scheduler):
     which closes one after an error. Celery's scheduler keeps its own, also to a Redis that became a replica.
     """
 
-    producer = None
+    producer = None  # type: ignore[assignment]

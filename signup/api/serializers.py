@@ -153,7 +153,7 @@ class PasswordResetSerializer(FormSerializer):
 
 
 @_example("language")
-class LanguageSerializer(FormSerializer):
+class LanguageChangeSerializer(FormSerializer):
     form_class = LanguageForm
     language = serializers.ChoiceField(choices=settings.LANGUAGES)
 

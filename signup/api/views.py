@@ -242,12 +242,12 @@ class Me(Call):
         operation_id="change_language",
         summary=_("Change the language"),
         description=_("The language of later emails to the account."),
-        request=serializers.LanguageSerializer,
+        request=serializers.LanguageChangeSerializer,
         responses={200: serializers.AccountSerializer}
-        | errors(*schema.TOKEN_ERRORS, body=serializers.LanguageSerializer),
+        | errors(*schema.TOKEN_ERRORS, body=serializers.LanguageChangeSerializer),
     )
     def patch(self, request: Request) -> Response:
-        serializer = self.validated(serializers.LanguageSerializer)
+        serializer = self.validated(serializers.LanguageChangeSerializer)
         user = cast(User, request.user)
         account_services.keep_language(user=user, language=serializer.validated_data["language"])
         return Response(serializers.AccountSerializer(user).data)

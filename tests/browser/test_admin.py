@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from core import clock
 from signup.models import User
@@ -140,6 +140,9 @@ def test_the_dashboard_is_accessible_and_fits(open_admin: Open, language: str) -
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             look(page, f"dashboard.{language}.{theme}.{width}")
         assert violations(page, RULES_OF_MAILS, context="#content") == []
+    page.emulate_media(forced_colors="active")  # the chart's own colours stay, and so do those of its legend
+    expect(page.locator(".key").first).not_to_have_css("background-color", "rgb(0, 0, 0)")
+    expect(page.locator(".key").first).not_to_have_css("background-color", "rgb(255, 255, 255)")
     page.locator("details").evaluate_all("all => all.forEach(each => each.open = true)")
     assert page.locator("details table").first.locator("tbody tr").count() == 24
 

@@ -385,9 +385,10 @@ def test_the_next_mail_is_counted_down(open_page: OpenPage, demo_data: Path) -> 
 
 
 def test_without_script_the_button_is_there_and_the_answer_polite(open_page: OpenPage) -> None:
-    """The server says how long to wait."""
+    """The server says how long to wait. No code sends itself, and none says so."""
     page = open_page(java_script_enabled=False)
     ask(page, "polite@example.com")
+    expect(page.get_by_text("last digit sends")).to_be_hidden()
     page.get_by_role("button", name="Send it again").click()
     expect(page.get_by_text(re.compile(r"^Get a new email in \d+ s$"))).to_be_visible()
 
@@ -404,6 +405,7 @@ def test_whoever_did_not_ask_can_say_so(open_page: OpenPage) -> None:
     victim.get_by_role("button", name="This wasn't me").click()
     victim.get_by_role("button", name="Yes, stop it").click()
     expect(victim.get_by_role("heading", name="Sign-up email is stopped")).to_be_visible()
+    expect(victim).to_have_title("Sign-up email is stopped – Doorcode")
     again = open_page()
     ask(again, "victim@example.com")
     expect(again.get_by_text("We've sent a 4-digit code to victim@example.com")).to_be_visible()
@@ -415,7 +417,10 @@ def test_whoever_did_not_ask_can_say_so(open_page: OpenPage) -> None:
 
 
 def test_the_keyboard_is_enough(open_page: OpenPage) -> None:
-    """From the address to the account: one types at once on each page, and the code sends itself."""
+    """
+    From the address to the account: one types at once on each page, and the code sends itself, as its field says. What
+    a page tells above the field that it opens at belongs to the field, or a screen reader would pass over it.
+    """
     page = open_page()
     expect(page.get_by_role("textbox")).to_be_focused()
     page.keyboard.type("keyboard@example.com")
@@ -423,8 +428,12 @@ def test_the_keyboard_is_enough(open_page: OpenPage) -> None:
     page.wait_for_url(re.compile("/signup/verify/"))
     code = read_code(page, "keyboard@example.com")
     expect(page.get_by_label("Code", exact=True)).to_be_focused()
+    expect(page.get_by_label("Code", exact=True)).to_have_accessible_description(re.compile("last digit sends"))
     page.keyboard.type(code)
     expect(page.get_by_label("Username", exact=True)).to_be_focused()
+    expect(page.get_by_label("Username", exact=True)).to_have_accessible_description(
+        re.compile("^keyboard.* is confirmed")
+    )
     page.keyboard.type("keys")
     page.keyboard.press("Tab")
     page.keyboard.type("correct horse b")
@@ -497,15 +506,26 @@ def test_a_waiting_page_follows_the_link_that_was_opened_beside_it(open_page: Op
 
 
 def test_what_is_typed_is_checked_on_the_way(open_page: OpenPage) -> None:
-    """A username that is taken or malformed, a password that is common; the words are the server's."""
+    """
+    A username that is taken or malformed, a password that is common; the words are the server's. They take the place
+    of those about what was sent before, which stay while nothing is typed.
+    """
     page = open_page()
     ask(page, "checks@example.com")
     page.get_by_label("Code", exact=True).fill(read_code(page, "checks@example.com"))
     username, password = page.get_by_label("Username", exact=True), page.get_by_label("Password", exact=True)
+    page.get_by_role("button", name="Create account").click()
+    expect(page.locator(".field.wrong")).to_have_count(2)
+    password.focus()
+    password.press("Tab")
     username.press_sequentially("a b")
     expect(page.get_by_text("in the username")).to_be_visible()
+    expect(username).not_to_have_accessible_description(re.compile("Enter a username"))
+    expect(password).to_have_accessible_description(re.compile("Enter a password"))
+    expect(password).to_have_attribute("aria-invalid", "true")
     username.fill("checks")
     expect(page.get_by_text("in the username")).to_have_count(0)
+    expect(page.locator(".field.wrong")).to_have_count(1)
     password.press_sequentially("password1")
     expect(page.get_by_text("Choose a password that is harder to guess")).to_be_visible()
     password.fill("short")

@@ -118,6 +118,7 @@ def test_a_password_can_be_shown(open_page: OpenPage) -> None:
     page = open_page("en", "/login/")
     password = page.get_by_label("Password", exact=True)
     password.fill("correct horse b")
+    expect(page.get_by_role("button", name="Show password")).to_have_accessible_description("Password")
     page.get_by_role("button", name="Show password").click()
     expect(password).to_have_attribute("type", "text")
     expect(password).to_have_js_property("autocapitalize", "none")

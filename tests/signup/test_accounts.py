@@ -401,15 +401,22 @@ def test_the_form_of_a_reset_says_whose_password_it_changes(client: Client) -> N
     assert f"<p><bdi>{ALICE}</bdi></p>" in text_of(client.get(reset_form(client, make_user())))
 
 
+@pytest.mark.parametrize(("username", "name"), [("alice", "alice"), (None, ALICE)])
 @pytest.mark.parametrize("path", ["/password-change/", "/account/delete/", None], ids=["change", "delete", "reset"])
-def test_a_form_with_a_password_names_its_account_to_password_managers(client: Client, path: str | None) -> None:
-    """Or they offer, or save, the password of another account; also where the form comes back with errors."""
+def test_a_form_with_a_password_names_its_account_to_password_managers(
+    client: Client, path: str | None, username: str | None, name: str
+) -> None:
+    """
+    By the name with which they saved it at sign-up, or they keep the old password there, and save another entry; also
+    where the form comes back with errors. An account that an operator made may have no username.
+    """
     alice = make_user()
+    User.objects.update(username=username)
     client.force_login(alice)
     path = path or reset_form(client, alice)
     for page in (client.get(path), client.post(path, {})):
         [named] = re.findall(r'<input hidden autocomplete="username" value="([^"]*)">', text_of(page))
-        assert named == ALICE
+        assert named == name
 
 
 def test_createsuperuser_is_active_and_activated() -> None:

@@ -39,6 +39,13 @@ addEventListener("submit", (event) => renewToken(event.target), true);
 // Coming back by the back button finds the forms ready again.
 addEventListener("pageshow", () => all("form[data-once]").forEach(release));
 
+// Where a page opens at a field, a screen reader passes over the messages above it: they describe the field too.
+const first = document.querySelector("main input[autofocus]");
+for (const [number, note] of first ? [...all("main > .note[role=status]")].entries() : []) {
+  note.id ||= `message_${number}`;
+  first.setAttribute("aria-describedby", `${note.id} ${first.getAttribute("aria-describedby") ?? ""}`.trim());
+}
+
 // Enter that ends a composition chooses a word, and sends nothing. (Safari has ended the composition by then: 229.)
 addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.isComposing || event.keyCode === 229)) event.preventDefault();
@@ -64,7 +71,9 @@ const say = (input, text) => {
   const hint = document.getElementById(`${input.id}_check`) ?? input.closest(".field").appendChild(
     Object.assign(document.createElement("p"), { id: `${input.id}_check`, className: "error check", role: "status" }));
   hint.textContent = text;
-  const described = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => id && id !== hint.id);
+  document.getElementById(`${input.id}_error`)?.remove();  // of what was sent: the field has another value now
+  input.closest(".field").classList.toggle("wrong", Boolean(text));
+  const described = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => id !== hint.id && document.getElementById(id));
   input.setAttribute("aria-describedby", [...described, ...text ? [hint.id] : []].join(" "));
   if (text) input.setAttribute("aria-invalid", "true");
   else input.removeAttribute("aria-invalid");
@@ -100,7 +109,7 @@ for (const part of all("[data-common]")) {
     if (typed === input.value) say(input, wrong || "");
   };
   input.addEventListener("input", () => check(false));  // too short is no news to a person who is typing
-  input.addEventListener("blur", () => setTimeout(check, 300, true));  // at once, the new line would move the button that is being pressed
+  input.addEventListener("blur", () => input.value && setTimeout(check, 300, true));  // at once, the new line would move the button that is being pressed
 }
 
 // Show and hide a password.
