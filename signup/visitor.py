@@ -16,7 +16,7 @@ from django.core import signing
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 
-from core import email_addresses
+from core import email_addresses, lengths
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel, is_handle
@@ -27,7 +27,6 @@ MAX_REQUESTS = 5
 MAX_ACCOUNTS = 5
 MAX_COOKIE = 3_800  # characters; browsers drop a cookie that is over 4 KiB with its attributes
 DRAFT_FIELDS = ("email", "username", "captcha")  # never a password
-DRAFT_LENGTH = 254  # characters of a field; a longer one is a mistake, and no draft
 
 T = TypeVar("T")
 
@@ -184,7 +183,7 @@ class Visitor:
         is_post = self.request.method == "POST"
         source = self.request.POST if is_post else draft_cookie(self.request.path).read(self.request, dict) or {}
         typed = {name: str(source.get(name, "")) for name in DRAFT_FIELDS}
-        return {name: text for name, text in typed.items() if 0 < len(text) <= DRAFT_LENGTH}
+        return {name: text for name, text in typed.items() if 0 < len(text) <= lengths.LOGIN_NAME}  # longer: a mistake
 
     @cached_property
     def _address(self) -> str:
