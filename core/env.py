@@ -9,13 +9,14 @@ from email.headerregistry import Address
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import environ
 import idna
 from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import to_language
+from kombu import Connection as BrokerConnection
 from kombu.transport import TRANSPORT_ALIASES
 from redis import ConnectionPool, RedisError
 
@@ -233,7 +234,8 @@ class Env(environ.Env):  # type: ignore[misc]
             pool["connection_class"] = Connection
         if pool["max_size"] < max(1, pool["min_size"]):
             raise _refusal(f"pool_max_size in {var}", "at least 1 and pool_min_size,", "pool_max_size=10")
-        return {**database, "OPTIONS": {**postgresql, **options, "pool": pool}}
+        host = unquote(database["HOST"])  # of a Unix socket, as libpq has it: %2Frun%2Fpostgresql
+        return {**database, "HOST": host, "OPTIONS": {**postgresql, **options, "pool": pool}}
 
     def broker(self, var: str, default: str) -> tuple[str, dict[str, Any] | bool, dict[str, Any]]:
         """
@@ -242,7 +244,13 @@ class Env(environ.Env):  # type: ignore[misc]
         """
         url: str = self.str(var, default=default)
         transport = url.partition("://")[0].partition("+")[0]  # redis+socket:///path is one of Redis
-        if transport not in TRANSPORT_ALIASES or not all(map(mail_urls.split, url.split(";"))):
+        try:
+            # It connects to nothing, and refuses options that kombu lacks. REDIS_URL may have some: redis-py has more.
+            BrokerConnection(url.partition("?")[0] if url.startswith(("amqps", "sentinel")) else url)
+            is_readable = transport in TRANSPORT_ALIASES and all(map(mail_urls.split, url.split(";")))
+        except (TypeError, ValueError, KeyError):
+            is_readable = False
+        if not is_readable:
             raise _refusal(var, "a URL", "redis://default:password@host:6379/0", "amqp://user:password@host")
         if url.startswith("rediss"):
             return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}

@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, to_locale
-from redis.exceptions import NoPermissionError
+from redis.exceptions import ResponseError
 
 from core import client_ip
 from core.env import in_ascii, is_weak_key
@@ -43,11 +43,24 @@ def database() -> Finding:
     if not connection.is_usable():
         raise OperationalError("the connection is broken")
     name = f"{connection.display_name} {'.'.join(map(str, connection.get_database_version()))}"
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW transaction_read_only")
-            if cursor.fetchone() == ("on",):
-                return failed(_("%(name)s is read-only: it is a replica, or its disk is full") % {"name": name})
+    if connection.vendor != "postgresql":
+        return ok(name)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('transaction_read_only'), current_setting('server_encoding'),"
+            " current_setting('transaction_isolation'), current_setting('statement_timeout')"
+        )
+        read_only, encoding, isolation, timeout = cursor.fetchone()
+    if read_only == "on":
+        return failed(_("%(name)s is read-only: it is a replica, or its disk is full") % {"name": name})
+    if encoding != "UTF8":  # it refuses names, or counts their bytes
+        text = _(
+            "%(name)s keeps text as %(encoding)s, which can't hold all names: make a database with ENCODING 'UTF8'"
+        )
+        return warning(text % {"name": name, "encoding": encoding})
+    if isolation != "read committed" or timeout == "0":  # PgBouncer leaves out what core/settings.py sends
+        text = _("%(name)s: transactions are %(isolation)s, statement_timeout is %(timeout)s: run pgbouncer/role.sql")
+        return warning(text % {"name": name, "isolation": isolation, "timeout": timeout})
     return ok(name)
 
 
@@ -77,7 +90,7 @@ def redis_server() -> Finding:
     client.set("limit:health", 1, ex=1)  # one that is full, or a replica, answers, and every limit is open
     try:
         info = client.info()
-    except NoPermissionError:  # it answers; an ACL may allow no more than the limits need
+    except ResponseError:  # it answers; an ACL, or a renamed command, may allow no more than the limits need
         return ok("Redis")
     policy = info.get("maxmemory_policy", "noeviction")
     name = f"Redis {info.get('redis_version', '')}".strip()

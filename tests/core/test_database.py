@@ -137,6 +137,37 @@ def test_a_database_that_takes_no_changes_is_down(
     assert ("is read-only" in found.text) is (setting == "on")
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("template", "options", "words"),
+    [
+        ("template0 ENCODING 'LATIN1' LOCALE 'C'", "", "keeps text as LATIN1"),
+        ("template0 ENCODING 'SQL_ASCII' LOCALE 'C'", "", "keeps text as SQL_ASCII"),
+        ("template1", "?options=-c%20default_transaction_isolation%3Dserializable", "transactions are serializable"),
+        ("template1", "?options=-c%20statement_timeout%3D0", "statement_timeout is 0"),
+    ],
+)
+def test_a_database_that_would_fail_some_visitors_is_told(
+    postgres: Postgres, connect: Connect, monkeypatch, template: str, options: str, words: str
+) -> None:
+    """One that can't hold all names; and sessions without our settings, as PgBouncer makes them for another role."""
+    monkeypatch.setattr(checks, "connection", connect(postgres.new_database(template) + options))
+    found = checks.database()
+    assert found.state is State.WARNING
+    assert words in found.text
+
+
+@pytest.mark.postgres
+def test_dates_are_read_whatever_the_roles_style(postgres: Postgres, connect: Connect) -> None:
+    """Psycopg reads ISO alone."""
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET DateStyle = 'German'")
+    with connect(url).cursor() as cursor:
+        cursor.execute("SELECT CLOCK_TIMESTAMP()")
+        assert cursor.fetchone()
+
+
 @pytest.mark.parametrize("level", ["serializable", "repeatable%20read", "REPEATABLE_READ", "read%20uncommitted", "4"])
 def test_another_isolation_level_refuses_to_start(level: str) -> None:
     """It says what to do, in both languages."""

@@ -132,15 +132,19 @@ def test_migrations_and_the_database_are_checked() -> None:
     assert checks.migrations().state is State.OK
 
 
-def test_redis_that_permits_no_info_is_well(monkeypatch) -> None:
-    """An ACL may allow the commands of limits alone; whether Redis is down doesn't depend on it."""
+@pytest.mark.parametrize("error", [redis.exceptions.NoPermissionError, redis.exceptions.ResponseError])
+def test_redis_that_permits_no_info_is_well(monkeypatch, error: type[Exception]) -> None:
+    """
+    An ACL may allow the commands of limits alone, and INFO may have another name; whether Redis is down doesn't depend
+    on it.
+    """
 
     class Restricted(redis.Redis):
         def set(self, *args: object, **options: object) -> None:
             """As each limit does."""
 
         def info(self) -> None:
-            raise redis.exceptions.NoPermissionError
+            raise error
 
     monkeypatch.setattr(checks, "redis_client", Restricted)
     assert checks.redis_server().state is State.OK

@@ -341,6 +341,7 @@ def test_a_language_named_twice_is_offered_once() -> None:
         ("CELERY_BROKER_URL", "junk"),
         ("CELERY_BROKER_URL", "http://mq.example.com"),
         ("CELERY_BROKER_URL", "amqp://mq.example.com:port"),
+        ("CELERY_BROKER_URL", "redis://r.example.com/0?db=3"),
         # A password that is not percent-encoded: what is before its /, ? or # would be taken for the server.
         ("DATABASE_URL", "postgres://u:1/a@db.example.com/d"),
         ("DATABASE_URL", "postgres://u:a@b/c@db.example.com/d"),
@@ -385,9 +386,21 @@ def test_a_start_does_not_depend_on_the_encoding_of_the_locale() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_an_option_of_redis_that_the_broker_lacks_refuses_to_start() -> None:
+    """Else the web takes sign-ups, and each worker dies as it starts."""
+    assert "CELERY_BROKER_URL" in refusal(**GOOD, REDIS_URL="redis://r.example.com/0?health_check_interval=30")
+
+
 def test_a_redis_behind_a_unix_socket_is_the_broker_too() -> None:
     """By the name that Celery has for it."""
     assert load("CELERY_BROKER_URL", **GOOD, REDIS_URL="unix:///run/redis.sock") == ["redis+socket:///run/redis.sock"]
+
+
+@pytest.mark.parametrize("url", ["postgres://u@%2Frun%2Fpostgresql/d", "postgres://u@/d?host=/run/postgresql"])
+def test_postgresql_behind_a_unix_socket(url: str) -> None:
+    """By both ways in which libpq takes its folder."""
+    [database] = load("DATABASES", **GOOD, DATABASE_URL=url)
+    assert (database["default"]["HOST"] or database["default"]["OPTIONS"]["host"]) == "/run/postgresql"
 
 
 def test_sentinels_name_their_master() -> None:

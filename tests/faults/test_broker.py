@@ -132,6 +132,20 @@ def test_two_workers_and_two_sweepers_send_once(system: System, sink: Sink) -> N
     assert [len(sink.parsed(f"alice{n}@example.com")) for n in range(40)] == [1] * 40
 
 
+def test_a_broker_that_permits_too_little_is_asked_once_in_a_while(system: System, redis: Redis, sink: Sink) -> None:
+    """It lets a worker in and refuses what it needs; mails leave by the sweeper meanwhile."""
+    with client.Redis(port=redis.port) as operator:
+        operator.acl_setuser(
+            "doorcode", enabled=True, nopass=True, keys="*", channels="*", categories=["+@all", "-@scripting"]
+        )
+    url = f"redis://doorcode:x@127.0.0.1:{redis.port}/0"
+    with system.start("worker", *WORKER, "worker", CELERY_BROKER_URL=url):
+        sign_up(system, "alice@example.com")
+        wait_until(lambda: system.log("worker").count("Connection to broker lost") >= 3, "the refusals")
+        wait_until(lambda: sink.parsed("alice@example.com"), "the sweeper's mail")
+    assert system.log("worker").count("Connection to broker lost") < 10
+
+
 BEAT = "from worker import celery_app as app; app.conf.beat_schedule['purge']['schedule'] = 1; app.start(['beat'])"
 
 
