@@ -1,6 +1,7 @@
 """All settings, in sections, from the environment; docs/reference/environment.md lists every variable."""
 
 import logging
+import os
 import re
 import warnings
 from datetime import timedelta
@@ -150,7 +151,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = lengths.WEBHOOK_BODY  # core.middleware.LimitBody 
 DATABASES = {
     "default": env.database(
         "DATABASE_URL",
-        default=f"sqlite:///{quote(str(BASE_DIR / 'doorcode.sqlite3'))}",
+        default=f"sqlite:///{quote(os.fsencode(BASE_DIR / 'doorcode.sqlite3'))}",
         sqlite={
             # IMMEDIATE: a transaction that reads and then writes queues for the lock at its start, instead of failing.
             "transaction_mode": "IMMEDIATE",
@@ -205,6 +206,8 @@ CELERY_BROKER_URL, CELERY_BROKER_USE_SSL, _broker_options = env.broker(
 )
 # Celery reads the variable CELERY_BROKER_URL by itself, options and all; these two take precedence.
 CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
+for _name in ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
+    os.environ.pop(_name, None)  # which Celery would prefer
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}

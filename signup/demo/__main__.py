@@ -47,7 +47,7 @@ def _run(settings: str, port: int, data: Path, redis: str) -> int:
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         "SITE_URL": f"http://127.0.0.1:{port}",
         "DEMO_DATA": str(data),
-        "DATABASE_URL": f"sqlite:///{quote(str(data / 'doorcode.sqlite3'))}",
+        "DATABASE_URL": f"sqlite:///{quote(os.fsencode(data / 'doorcode.sqlite3'))}",
         "REDIS_URL": redis,
         "ALLOWED_HOSTS": "",
         "CELERY_BROKER_URL": redis,

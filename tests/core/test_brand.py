@@ -21,7 +21,7 @@ from tests.core.test_settings import GOOD, load
 from tests.servers import ENVIRONMENT, ROOT
 from worker import messages
 
-SHOW = "from django.conf import settings as s; print(*s.TEMPLATES[0]['DIRS'], *s.STATICFILES_DIRS)"
+SHOW = "from django.conf import settings as s; print(*s.TEMPLATES[0]['DIRS'], *s.STATICFILES_DIRS, sep=chr(10))"
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def folders(**environment: str) -> list[str]:
     """The folders in the settings, as another process reads them from the environment."""
     env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD, **environment}
     done = subprocess.run([sys.executable, "-c", SHOW], cwd=ROOT, env=env, capture_output=True, text=True)
-    return done.stdout.split()
+    return done.stdout.splitlines()
 
 
 def test_the_environment_puts_the_brand_first(brand: Path) -> None:

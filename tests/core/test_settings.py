@@ -386,6 +386,18 @@ def test_a_start_does_not_depend_on_the_encoding_of_the_locale() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_no_other_variable_leads_to_another_broker() -> None:
+    """Celery would take the address for reading and writing from variables of its own first."""
+    other = "redis://other.example.com:6379/0"
+    env = {**ENVIRONMENT, **GOOD, "CELERY_BROKER_READ_URL": other, "CELERY_BROKER_WRITE_URL": other}
+    env |= {"DJANGO_SETTINGS_MODULE": "core.settings"}
+    show = "import django; django.setup(); from worker import celery_app as app;"
+    show += "print(app.connection_for_read().as_uri(), app.connection_for_write().as_uri())"
+    done = subprocess.run([sys.executable, "-c", show], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "other.example.com" not in done.stdout
+
+
 def test_an_option_of_redis_that_the_broker_lacks_refuses_to_start() -> None:
     """Else the web takes sign-ups, and each worker dies as it starts."""
     assert "CELERY_BROKER_URL" in refusal(**GOOD, REDIS_URL="redis://r.example.com/0?health_check_interval=30")
