@@ -268,12 +268,9 @@ def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, **
     shows_register = form.is_proven or (isinstance(form, RegisterForm) and context["stage"] == "enter")
     if not form["captcha"].errors:  # they say how many tries are left themselves
         hint = context["tries_left"] or context["code_hint"]
-        sends = (
-            ""
-            if shows_register
-            else format_html('<span class="scripted">{}</span>', _("The last digit sends the form"))
-        )
-        form["captcha"].help_text = format_html("{}{}", hint, sends)
+        if not shows_register:
+            hint = format_html('{}<span class="scripted">{}</span>', hint, _("The last digit sends the form"))
+        form["captcha"].help_text = hint
     form.fields["captcha"].widget.attrs["data-digits"] = sign_up.length  # of now: the form may have lengthened the code
     context["shortest"] = passwords.LengthValidator()
     template = "signup/register.html" if shows_register else "signup/verify.html"
