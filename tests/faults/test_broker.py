@@ -28,6 +28,12 @@ def sign_up(system: System, email: str) -> float:
     return time.monotonic() - begun
 
 
+def system_behind(proxy: Proxy, database: str, sink: Sink, logs: Path, **environment: str) -> System:
+    """A system that reaches its Redis through a proxy."""
+    environment |= {"TEST_PATCH": json.dumps(SHORT)}
+    return System(database=database, redis=f"redis://127.0.0.1:{proxy.port}/0", mail=sink, logs=logs, **environment)
+
+
 @pytest.mark.parametrize("fault", ["refused", "frozen"])
 def test_without_redis_sign_up_is_quick_and_the_sweeper_sends(
     system: System, redis: Redis, sink: Sink, fault: str
@@ -154,15 +160,8 @@ def test_after_a_failover_nobody_has_to_be_restarted(
 ) -> None:
     """The address leads to another server, and the former one lives on as a replica: web, worker and beat leave it."""
     with Redis() as promoted, Proxy(redis.port) as proxy:
-        system = System(
-            database=postgres.migrated_database(),
-            redis=f"redis://127.0.0.1:{proxy.port}/0",
-            mail=sink,
-            logs=tmp_path,
-            TEST_PATCH=json.dumps(SHORT),
-            LIMIT_REQUESTS_NETWORK="9/d",
-            WEB_CONCURRENCY="1",
-        )
+        limits = {"LIMIT_REQUESTS_NETWORK": "9/d", "WEB_CONCURRENCY": "1"}
+        system = system_behind(proxy, postgres.migrated_database(), sink, tmp_path, **limits)
         with system.run(worker=False), system.worker("worker", *WORKER), system.start("beat", "-c", BEAT):
             sign_up(system, "alice@example.com")
             wait_until(lambda: "purged" in system.log("worker"), "a purge")
@@ -182,13 +181,7 @@ def test_a_strange_network_before_redis(
 ) -> None:
     """Swallowed, cut and trickling answers cost no more than a frozen Redis."""
     with Proxy(redis.port) as proxy:
-        system = System(
-            database=postgres.migrated_database(),
-            redis=f"redis://127.0.0.1:{proxy.port}/0",
-            mail=sink,
-            logs=tmp_path,
-            TEST_PATCH=json.dumps(SHORT),
-        )
+        system = system_behind(proxy, postgres.migrated_database(), sink, tmp_path)
         with system.run(worker=False), system.worker("worker", *WORKER):
             proxy.mode = mode
             times = [sign_up(system, f"alice{n}@example.com") for n in range(6)]
