@@ -1,5 +1,7 @@
 """Reading the environment."""
 
+import os
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -42,6 +44,14 @@ def test_an_empty_variable_is_like_an_unset_one(monkeypatch) -> None:
     monkeypatch.setenv("NUMBER", " ")
     assert Env().int("NUMBER", default=7) == 7
     assert Env().names("NUMBER") == []
+
+
+def test_bytes_of_another_encoding_refuse_to_start(monkeypatch) -> None:
+    """Python has them as surrogates, which no page can show and no key can sign with: each request was an error."""
+    monkeypatch.setenv("NAME", os.fsdecode("学校示例".encode("gbk")))
+    for read in (Env().str, Env().names, Env().mail_addresses):
+        with pytest.raises(ImproperlyConfigured, match="NAME can't be read"):
+            read("NAME")
 
 
 def test_the_error_names_the_variable_of_a_bad_number(monkeypatch) -> None:
