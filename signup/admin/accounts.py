@@ -44,6 +44,12 @@ class AccountForm(forms.ModelForm):
         fields = ("email", "username")  # the fieldsets of each page name its own
         field_classes: ClassVar = {"email": AddressField, "username": UsernameField}
 
+    def full_clean(self) -> None:
+        """A form with errors keeps the pending row that `clean_email` deletes."""
+        with transaction.atomic():
+            super().full_clean()
+            transaction.set_rollback(bool(self.errors))
+
     def clean_email(self) -> str:
         """Delete the pending row of a sign-up that was begun with this address: it needs none, see `register`."""
         email: str = self.cleaned_data["email"]

@@ -324,6 +324,16 @@ def test_nothing_is_left_of_the_sign_up_that_an_account_replaces(admin: Client, 
     assert User.objects.filter(email=BOB).count() == 1 - len(fields)
 
 
+@pytest.mark.parametrize(("page", "wrong"), [("add", "password2"), ("add", "username"), ("change", "username")])
+def test_a_refused_form_leaves_a_begun_sign_up_alone(admin: Client, page: str, wrong: str) -> None:
+    """Nothing is half saved: its row stays until the account is."""
+    alice, begun = make_user(), make_pending(BOB)
+    path = f"{ACCOUNTS}add/" if page == "add" else f"{ACCOUNTS}{alice.pk}/change/"
+    given = {"email": BOB, "username": "bob", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    assert admin.post(path, {**given, wrong: "?"}).status_code == 200
+    assert User.objects.filter(pk=begun.pk).exists()
+
+
 def test_logs_cannot_be_edited(admin: Client) -> None:
     """Nobody adds a row."""
     assert admin.get("/admin/verification/captchamodel/add/").status_code == 403
