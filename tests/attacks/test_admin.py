@@ -406,6 +406,16 @@ def test_63_a_filter_takes_no_text_that_the_database_lacks(client: Client, root:
     assert client.get(path, {"q": "\0"}).status_code == 200
 
 
+@pytest.mark.parametrize("key", ["worker.delivery.user", "worker.delivery.sign_up", "signup.user.groups"])
+def test_63_autocompletion_takes_no_text_that_the_database_lacks(client: Client, root: User, key: str) -> None:
+    """Django's page asks each list's search, and checks no form first. Without a database's own rules: no query has it."""
+    asked = dict(zip(("app_label", "model_name", "field_name"), key.split("."), strict=True))
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get("/admin/autocomplete/", {**asked, "term": "forged\0"})
+    assert (page.status_code, page.json()["results"]) == (200, [])
+    assert "forged" not in str(queries.captured_queries)
+
+
 def test_63_no_key_in_a_path_to_view_on_site_reaches_the_database(client: Client, root: User) -> None:
     """Django's view looks up the row of any model; a session's key is a text, and PostgreSQL has no NUL in one."""
     sessions = ContentType.objects.get_for_model(Session)

@@ -171,10 +171,14 @@ def test_a_list_opens_on_the_last_day_and_a_search_on_all(admin: Client) -> None
 
 
 @pytest.mark.parametrize(
-    "query", ["alice@example.com", "Alice@Example.COM", "alice", "%23{pk}", "{reference}", "alice {low}"]
+    "query",
+    [
+        *("alice@example.com", "Alice@Example.COM", "alice", "%23{pk}", "{reference}", "alice {low}"),
+        *("alice@\u200bexample.com", "\u2060ali", "%23{pk}\ufeff", "{reference}\u200b"),
+    ],
 )
 def test_mails_and_requests_are_found(admin: Client, query: str) -> None:
-    """By an address or its beginning, a number, and the reference that a visitor reads out."""
+    """By an address or its beginning, a number, and the reference that a visitor reads out; also as they are pasted."""
     make_delivery(make_captcha(BOB), recipient=BOB)
     sign_up = make_captcha()
     delivery = make_delivery(sign_up)
