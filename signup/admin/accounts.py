@@ -88,12 +88,21 @@ class AccountChangeForm(AccountForm, auth_forms.UserChangeForm):
             choices = {**dict(BLANK_CHOICE_DASH), **({kept: kept} if kept else {}), **dict(settings.LANGUAGES)}
             label = self.fields["language"].label
             self.fields["language"] = LanguageField(label=label, choices=[*choices.items()], required=False)
+        for field in self.fields.values():
+            field.show_hidden_initial = not field.disabled  # not of the password, whose value is its hash
 
     def clean_is_active(self) -> bool:
         active: bool = self.cleaned_data["is_active"]
         if active and not self.instance.is_proven:
             raise ValidationError(UNPROVEN, code="unproven")
         return active
+
+    def clean(self) -> dict[str, Any]:
+        """What the operator left as the page showed it stays as it is now: somebody else may have changed it since."""
+        cleaned = super().clean() or self.cleaned_data
+        is_from_page = self.add_initial_prefix("email") in self.data  # no choice of groups has no field
+        left = [name for name in cleaned if is_from_page and name not in self.changed_data]
+        return cleaned | {name: self.initial[name] for name in left}
 
 
 class AccountPasswordForm(auth_forms.AdminPasswordChangeForm):

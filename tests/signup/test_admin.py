@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from django.conf import settings
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
@@ -439,3 +439,23 @@ def test_an_operator_deletes_suppressions_and_adds_none(admin: Client) -> None:
     assert admin.get("/admin/worker/suppression/add/").status_code == 403
     admin.post(f"/admin/worker/suppression/{quote(ALICE)}/delete/", {"post": "yes"})
     assert not Suppression.objects.exists()
+
+
+def test_a_form_changes_only_what_its_operator_changed(admin: Client) -> None:
+    """A colleague disabled the account and took its rights while the form was open: saving a language undoes neither."""
+    alice = make_user(is_staff=True)
+    page = admin.get(f"{ACCOUNTS}{alice.pk}/change/").context["adminform"].form
+    shown = {field.html_initial_name: field.value() for field in page if field.field.show_hidden_initial}
+    assert "initial-password" not in shown
+    assert all(f'name="{name}"' in str(page) for name in shown if shown[name] != [])
+    alice.is_active = alice.is_staff = False
+    alice.save()
+    alice.groups.add(Group.objects.create(name="left"))
+    sent = {"email": ALICE, "username": "alice", "is_active": "on", "is_staff": "on", "language": "zh-hans"}
+    hidden = {name: value for name, value in shown.items() if value is not None}
+    assert admin.post(f"{ACCOUNTS}{alice.pk}/change/", sent | hidden).status_code == 302
+    alice.refresh_from_db()
+    assert (alice.is_active, alice.is_staff, alice.language) == (False, False, "zh-hans")
+    assert alice.groups.count() == 1
+    assert alice.logentry_set.count() == 0
+    assert "Changed Language." in text_of(admin.get(f"{ACCOUNTS}{alice.pk}/history/"))
