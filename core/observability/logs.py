@@ -89,6 +89,15 @@ class GunicornLogger(Logger):  # type: ignore[misc]
         for handler in (*self.error_log.handlers, *self.access_log.handlers):
             handler.setFormatter(formatter(Env().log_format("LOG_FORMAT")))  # the master process has no settings
 
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """
+        What is wrong with a request that can't be read, without its words and its sender's address: behind a wrong
+        Content-Length the rest of a form, with its password, is taken for the next request.
+        """
+        if str(msg).startswith("Invalid request from"):
+            msg = f"Invalid request: {msg.split(': ')[1]}"
+        super().warning(msg, *args, **kwargs)
+
     def atoms(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         atoms: dict[str, Any] = super().atoms(*args, **kwargs)
         return {**atoms, "h": f"network-{pseudonym('network', str(atoms['h']))}"}

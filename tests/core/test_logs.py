@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -225,6 +226,23 @@ def test_gunicorn_writes_the_same(monkeypatch, capsys, written: str) -> None:
     entry = json.loads(capsys.readouterr().out)
     assert "GET /signup/mute/…/?a=address-" in entry["event"]
     assert not any(secret in entry["event"] for secret in ("203.0.113.9", "abcdefgh", "bob@"))
+
+
+def test_gunicorn_repeats_nothing_of_a_request_that_it_cannot_read(capsys) -> None:
+    """Behind a Content-Length that is too small the rest of a form is taken for the next request."""
+    from gunicorn.config import Config
+    from gunicorn.http.errors import InvalidRequestLine, LimitRequestHeaders
+    from gunicorn.workers.base import Worker
+
+    worker = SimpleNamespace(log=logs.GunicornLogger(Config()))
+    with socket.socket() as client:
+        for error in (InvalidRequestLine("password=hunter2&captcha=4821"), LimitRequestHeaders("too many headers")):
+            Worker.handle_error(worker, None, client, ("2001:db8::9", 5), error)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == [
+        "Invalid request: Invalid HTTP request line",
+        "Invalid request: too many headers",
+    ]
 
 
 def test_runserver_writes_no_line_of_its_own() -> None:
