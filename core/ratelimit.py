@@ -38,6 +38,10 @@ class Limit:
     name: str
     setting: str
 
+    def __post_init__(self) -> None:
+        for counter in (tripped, opened):
+            counter.expect(self.name)
+
 
 class RateLimited(Exception):
     """A limit is reached: a page answers 429 by core.middleware, the API by its exception handler."""

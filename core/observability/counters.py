@@ -40,6 +40,10 @@ class Counter:
         self._known = {"/".join(values) for values in known} if self.labels else {""}
         _kinds.append(self)
 
+    def expect(self, *values: str) -> None:
+        """Show these values of the labels from the start too: Prometheus sees no increase in what begins with 1."""
+        self._known.add("/".join(values))
+
     def add(self, *values: str, number: int = 1) -> None:
         """Count `number` for these values of the labels, in their order; none may contain a slash."""
         if number:

@@ -13,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from core.health import registry
 from core.observability import metrics
+from core.ratelimit import Limit
+from signup import limits
 from tests.servers import ROOT
 
 RULES = ROOT / "docs" / "operations" / "alerts.yml"
@@ -177,6 +179,15 @@ def test_routes_are_names_and_methods_are_few(db, client: Client) -> None:
         key[1:] for key in new
     }
     assert "secret" not in client.get("/metrics").text
+
+
+def test_a_limit_is_shown_before_it_acts(db, client: Client) -> None:
+    """Prometheus sees no increase in a series that begins with 3: no alert of a first, short outage of Redis."""
+    seen = scrape(client)
+    names = {limit.name for limit in vars(limits).values() if isinstance(limit, Limit)}
+    assert len(names) == 7
+    for metric in ("doorcode_limits_tripped_total", "doorcode_limits_open_total"):
+        assert {name for each, *labels in seen for name in labels if each == metric} >= names
 
 
 @pytest.mark.parametrize("room", [metrics.ROOM, 1], ids=["room", "full"])
