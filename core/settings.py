@@ -382,7 +382,10 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "core.observability.logs.formatter", "style": LOG_FORMAT}},
-    "filters": {"suspicious": {"()": "core.observability.logs.SuspiciousOperationFilter"}},
+    "filters": {
+        "suspicious": {"()": "core.observability.logs.SuspiciousOperationFilter"},
+        "readiness": {"()": "core.observability.logs.ReadinessFilter"},
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["suspicious"]}},
     "root": {"handlers": ["stderr"], "level": env.one_of("LOG_LEVEL", logging.getLevelNamesMapping(), default="INFO")},
     # At DEBUG the first three log codes: in the parameters of queries, in the context of a mail's template, and in the
@@ -391,7 +394,7 @@ LOGGING: dict[str, Any] = {
         "django.db.backends": {"level": "INFO"},
         "django.template": {"level": "INFO"},
         "botocore": {"level": "INFO"},
-        "django.request": {"level": "ERROR"},  # the response is in the line of the request
+        "django.request": {"level": "ERROR", "filters": ["readiness"]},  # the response is in the line of the request
         "django.server": {"handlers": ["stderr"], "level": "ERROR"},  # so is all of runserver's, and links have tokens
         "gunicorn.http.wsgi": {"level": "ERROR"},  # it warns of each HEAD: Django leaves the body to the server
     },

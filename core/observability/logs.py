@@ -81,6 +81,16 @@ class SuspiciousOperationFilter(logging.Filter):
         return True
 
 
+class ReadinessFilter(logging.Filter):
+    """
+    Drops Django's error about each 503 of `/readyz`: the health checks have warned why, once for all probes, and a load
+    balancer probes each second. Sentry would report it each time.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(getattr(record, "request", None), "path", "") != "/readyz" or bool(record.exc_info)
+
+
 class GunicornLogger(Logger):  # type: ignore[misc]
     """gunicorn's logs in our format; the access log, if it is on, has a pseudonym for the visitor's address."""
 

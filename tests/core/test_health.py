@@ -99,6 +99,7 @@ def test_not_ready_when_one_is_down(client: Client, caplog) -> None:
     assert (answer.status_code, answer.json()["checks"]) == (503, {"good": "ok", "bad": "down"})
     assert "ZeroDivisionError" in caplog.text
     assert "ZeroDivisionError" not in answer.text
+    assert {record.levelname for record in caplog.records} == {"WARNING"}, "probes come each second, also to Sentry"
 
 
 def test_readiness_is_only_read(client: Client) -> None:
