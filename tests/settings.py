@@ -40,7 +40,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": None}
 WHITENOISE_AUTOREFRESH = True  # find a file when it is asked for; else each test's client reads all of them first
 # Services whose reports are taken.
-MAIL_WEBHOOKS = ["amazon_ses", "brevo", "mailersend", "mailgun", "mailjet", "postmark", "resend"]
+MAIL_WEBHOOKS = ["amazon_ses", "brevo", "mailersend", "mailgun", "mailjet", "mailtrap", "postmark", "resend"]
 ANYMAIL |= {
     "WEBHOOK_SECRET": "mail:a-password-of-tests",
     "MAILGUN_WEBHOOK_SIGNING_KEY": "a-key-of-mailgun",

@@ -49,6 +49,9 @@ STATES = {
 NOT_SENT = {"email.suppressed": RejectReason.BOUNCED, "email.failed": RejectReason.OTHER}
 # How services call a transient bounce, as of a full mailbox: Amazon SES and Resend, Mailjet, all others.
 TRANSIENT = re.compile(r"\b(transient|undetermined)\b|'hard_bounce': False|\bsoft[ _]?bounce", re.IGNORECASE)
+# Where the other mail server's reply begins in the words of a service: "smtp;550 …", "RecipientError: 550 …" of Brevo,
+# "bounced (550 …)" of Mailtrap. An address such as 421-x@example.com is none.
+REPLY = re.compile(r"(?:^|[:;(])\s*([45]\d\d(?: |-(?!\S*@)).*)", re.DOTALL)
 NO_COMPLAINTS = ("not-spam", "auth-failure")  # of RFC 5965 §7.3, as Amazon SES reports them among the complaints
 # Errors of a request that the service did not send: a wrong password or signature (SuspiciousOperation), or another
 # body, such as none at all, or one with a NUL, which PostgreSQL does not take (DataError).
@@ -78,9 +81,13 @@ def _record(sender: Any, event: AnymailTrackingEvent, esp_name: str, **kwargs: A
 def _report(event: AnymailTrackingEvent, esp_name: str) -> bounces.Report:
     state = STATES[event.event_type]
     said = (event.mta_response or event.description or "").removeprefix("smtp;").strip()
+    if esp_name == "Resend":  # Anymail 15.2 does not know this list
+        said = " ".join((event.esp_event["data"].get("bounce") or {}).get("diagnosticCode") or []) or said
     if esp_name == "Mailgun":  # the digits of the reply stand beside its text
         code = (event.esp_event.get("event-data", {}).get("delivery-status") or {}).get("code")
         said = f"{code or ''} {said.removeprefix(f'{code}')}".strip()
+    if reply := REPLY.search(said):
+        said = reply[1]
     if state == Delivery.State.COMPLAINED:
         return bounces.Report(state, said, provider_id=event.message_id)
     cause = cause_of(said)

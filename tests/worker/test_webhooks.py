@@ -109,10 +109,17 @@ def mailjet(*events: dict[str, Any]) -> HttpResponse:
     return Client().post("/anymail/mailjet/tracking/", json.dumps(batch), "application/json", headers=password())
 
 
-def brevo(event: str, message_id: str) -> HttpResponse:
+def brevo(event: str, message_id: str, said: str = "mailbox unavailable") -> HttpResponse:
     """Brevo knows our password."""
-    facts = {"event": event, "message-id": message_id, "email": ALICE, "reason": "mailbox unavailable"}
+    facts = {"event": event, "message-id": message_id, "email": ALICE, "reason": said}
     return Client().post("/anymail/brevo/tracking/", json.dumps(facts), "application/json", headers=password())
+
+
+def mailtrap(said: str) -> HttpResponse:
+    """Mailtrap reports many mails at once, and knows our password."""
+    facts = {"event": "bounce", "message_id": ID, "email": ALICE, "timestamp": int(time.time()), "response": said}
+    body = json.dumps({"events": [facts]})
+    return Client().post("/anymail/mailtrap/tracking/", body, "application/json", headers=password())
 
 
 def resend(event: str, **more: Any) -> HttpResponse:
@@ -213,6 +220,12 @@ def test_a_bounce_has_a_cause_and_only_the_mailboxs_own_suppresses_it(
         lambda: mailgun("failed", ID, "550 5.7.1 is on our block list (S3150)", severity="permanent", reason="bounce"),
         lambda: mailgun("failed", ID, "550 5.4.5 Daily sending quota exceeded", severity="permanent", reason="bounce"),
         lambda: resend("email.bounced", bounce={"message": "a general bounce", "type": "Transient"}),
+        lambda: resend(
+            "email.bounced", bounce={"message": "a hard bounce message", "diagnosticCode": ["smtp; 550 5.7.1 blocked"]}
+        ),
+        lambda: brevo("hard_bounce", ID, " RecipientError: 550 5.7.1 blocked by our policy"),
+        lambda: brevo("hard_bounce", ID, " RecipientError: 550 spam detected"),
+        lambda: mailtrap("bounced (550 5.7.1 blocked by our policy)"),
         lambda: resend("email.failed", failed={"reason": "reached_daily_quota"}),
     ],
 )
@@ -229,6 +242,12 @@ def test_a_bounce_that_may_pass_or_is_because_of_us_suppresses_nothing(mail: Del
         lambda: brevo("hard_bounce", ID),
         lambda: mailjet({"event": "bounce", "MessageID": ID, "hard_bounce": True, "error": "user unknown"}),
         lambda: returned_by_ses(ID, "Permanent", "smtp; 550 5.1.1 user unknown"),
+        lambda: resend("email.bounced", bounce={"message": "none", "diagnosticCode": ["smtp; 550 5.1.1 user unknown"]}),
+        lambda: brevo("hard_bounce", ID, " RecipientError: 550 5.5.0 Requested action not taken: mailbox unavailable."),
+        lambda: brevo("hard_bounce", ID, "unknown user: 421-x@example.com"),
+        lambda: mailtrap(
+            "bounced (550 5.1.1 The email account that you tried to reach does not exist. a67bc12345def.22 - gsmtp)"
+        ),
         lambda: resend("email.suppressed", suppressed={"message": "it is on the account-level suppression list"}),
     ],
 )
