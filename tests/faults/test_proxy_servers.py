@@ -159,9 +159,11 @@ def test_no_log_of_the_proxy_has_a_token(proxy: Proxy) -> None:
 def test_no_error_in_the_log_has_a_token(kind: type[Proxy], tmp_path: Path) -> None:
     """While no web answers."""
     with kind([free_port(), free_port()], tmp_path, trustme.CA()) as proxy:
-        assert [proxy.request("GET", path).status_code for path in (LINKS[0], "/signup/")] == [502, 502]
+        paths = [*LINKS, f"/api/captchas/{TOKEN}/", f"/api/captchas/{TOKEN}/resend/", "/signup/"]
+        assert {proxy.request("GET", path).status_code for path in paths} == {502}
         wait_until(lambda: '/signup/"' in proxy.logs(), "a line of the log")
         assert "/signup/link/..." in proxy.logs()
+        assert "/api/captchas/..." in proxy.logs()
         assert TOKEN not in proxy.logs()
 
 
