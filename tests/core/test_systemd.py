@@ -77,6 +77,11 @@ def test_the_web_restarts_while_systemd_holds_its_port() -> None:
     assert "ExecReload" not in "".join(UNITS.values())
 
 
+def test_the_port_may_be_on_an_address_that_comes_up_later() -> None:
+    """deploy.md binds it to a private network for a proxy elsewhere; at the boot sockets come before the network."""
+    assert "\nFreeBind=yes\n" in (FOLDER / "doorcode-web.socket").read_text()
+
+
 def test_stopping_takes_longer_than_a_request_or_a_mail() -> None:
     """The web ends the requests that it has, a worker its mails."""
     [seconds] = re.findall(r"^TimeoutStopSec=(\d+)$", COMMON, re.MULTILINE)
