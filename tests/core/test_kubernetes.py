@@ -112,10 +112,14 @@ def test_the_port_leads_from_the_ingress_to_gunicorn() -> None:
 
 
 def test_the_web_is_probed_and_stops_in_time() -> None:
-    """Only the start asks for the dependencies. Before gunicorn stops, the proxies have stopped sending requests."""
+    """
+    Only the start asks for the dependencies, and waits for them. Nothing restarts a web whose threads wait for the
+    database. Before gunicorn stops, the proxies have stopped sending requests.
+    """
     web = container("web")
     paths = {name: probe["httpGet"]["path"] for name, probe in web.items() if name.endswith("Probe")}
-    assert paths == {"startupProbe": "/readyz", "readinessProbe": "/healthz", "livenessProbe": "/healthz"}
+    assert paths == {"startupProbe": "/readyz", "readinessProbe": "/healthz"}
+    assert web["startupProbe"]["periodSeconds"] * web["startupProbe"]["failureThreshold"] >= 1800
     command, seconds = web["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"
     assert 5 <= int(seconds) < pod("web")["terminationGracePeriodSeconds"] - GracefulTimeout.default
