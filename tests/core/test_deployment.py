@@ -90,6 +90,16 @@ def test_our_containers_are_read_only_and_stop_gently(name: str) -> None:
     assert int(service["stop_grace_period"].removesuffix("s")) > 35
 
 
+def test_a_roll_out_with_compose_replaces_the_web_after_migrate_and_alone() -> None:
+    """
+    `up` stops all containers that it replaces before it starts one: with `migrate` or a worker in the same command, the
+    web would be gone until these have ended.
+    """
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text().partition("## Roll out a new version")[2]
+    steps = re.findall(r"^docker compose (run|up) (?:--\S+ )+(.+)$", page, re.MULTILINE)
+    assert steps == [("run", "migrate"), ("up", "web"), ("up", "worker beat")]
+
+
 def test_every_service_of_ours_is_watched_or_ends() -> None:
     """The web by the image's own check, workers by a ping; beat listens to no port, and migrate ends."""
     services = COMPOSE["services"]
