@@ -7,13 +7,14 @@ import shutil
 import signal
 import socket
 import socketserver
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -542,7 +543,11 @@ class System:
                 yield running
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Ask the PostgreSQL database."""
+        """Ask the database."""
+        scheme, _, path = self.environment["DATABASE_URL"].partition(":///")
+        if scheme == "sqlite":
+            with closing(sqlite3.connect(path)) as connection:
+                return connection.execute(query).fetchall()
         with psycopg.connect(self.environment["DATABASE_URL"], connect_timeout=5) as connection:
             return connection.execute(query).fetchall()
 
