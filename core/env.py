@@ -60,7 +60,7 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
         try:
-            self.ENVIRON.get(var, "").encode()  # fails for bytes of another encoding, as of a file that was saved in GBK
+            self.ENVIRON.get(var, "").encode()  # fails for bytes that are no UTF-8, as of a file in GBK
             return super().get_value(var, *args, **kwargs)
         except ValueError as error:
             raise ImproperlyConfigured(f"{var} can't be read / 无法读取 {var}：{error}") from error

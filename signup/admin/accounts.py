@@ -101,7 +101,7 @@ class AccountChangeForm(AccountForm, auth_forms.UserChangeForm):
         """What the operator left as the page showed it stays as it is now: somebody else may have changed it since."""
         cleaned = super().clean() or self.cleaned_data
         is_from_page = self.add_initial_prefix("email") in self.data  # no choice of groups has no field
-        left = [name for name in cleaned if is_from_page and name not in self.changed_data]
+        left = [name for name in cleaned if is_from_page and name not in self.changed_data and name in self.initial]
         return cleaned | {name: self.initial[name] for name in left}
 
 
