@@ -25,7 +25,7 @@ class Outcome(Enum):
     UNKNOWN = "unknown"  # silence after the final dot: it may have been accepted
 
 
-LONGEST_REPLY = 1_000  # characters of a reply that are read: the longest known one has 600
+LONGEST_REPLY = 1_000  # characters of a reply that are read and logged: the longest known one has 600
 
 
 class Cause(TextChoices):

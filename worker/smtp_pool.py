@@ -19,6 +19,8 @@ from django.conf import settings
 from core import invisible
 from core.circuit_breaker import CircuitBreaker
 
+from .classification import LONGEST_REPLY
+
 logger = logging.getLogger(__name__)
 
 IDLE = 5.0  # seconds after which an idle connection is closed: the mail server may count it against other processes
@@ -279,12 +281,13 @@ def _is_about_number(error: Exception, *, others: int) -> bool:
 
 
 def reply_text(code: int, words: bytes | str) -> str:
-    """A reply of the server in one line."""
-    return invisible.one_line(f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}")
+    """A reply of the server in one line, which goes to the log: it may have any number of lines of 8 KB."""
+    words = words.decode(errors="replace") if isinstance(words, bytes) else words
+    return invisible.one_line(f"{code} {words}")[:LONGEST_REPLY]
 
 
 def error_text(error: Exception) -> str:
     """An error in one line; of one that carries a reply of the server, that reply."""
     if isinstance(error, smtplib.SMTPResponseException):
         return reply_text(error.smtp_code, error.smtp_error)
-    return invisible.one_line(f"{type(error).__name__}: {error}")
+    return invisible.one_line(f"{type(error).__name__}: {error}")[:LONGEST_REPLY]

@@ -19,7 +19,7 @@ from core.circuit_breaker import CircuitBreaker
 from tests.servers import wait_until
 from tests.worker.sink import Sink
 from worker import mailers, smtp, smtp_pool
-from worker.classification import Outcome, Reply
+from worker.classification import LONGEST_REPLY, Outcome, Reply
 from worker.mailers import Mailer
 from worker.smtp_pool import Connection
 
@@ -67,6 +67,13 @@ def test_a_mail_arrives_as_it_is(sink) -> None:
     assert send() == Reply(Outcome.ACCEPTED, "250 taken")
     assert server.mails == [MESSAGE.replace(b"\r\n.", b"\r\n..")]
     assert "mail from:<noreply@doorcode.test>" in [line.lower() for line in server.said]
+
+
+@pytest.mark.parametrize("verb", ["CONNECT", "MAIL", "RCPT", "DOT"])
+def test_a_reply_of_any_length_is_cut(sink, verb: str) -> None:
+    """It goes to the log, and journald breaks a line of more than 48 KB, which is no JSON then."""
+    sink(**{verb: ["550-" + "no " * 1_000 + "\r\n550 no"]})
+    assert len(send().text) == LONGEST_REPLY
 
 
 @pytest.mark.parametrize("script", [{}, {"RCPT": ["550 no"]}, {"RCPT": ["450 later"]}, {"CONNECT": ["554 away"]}])
