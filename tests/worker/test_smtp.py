@@ -69,6 +69,14 @@ def test_a_mail_arrives_as_it_is(sink) -> None:
     assert "mail from:<noreply@doorcode.test>" in [line.lower() for line in server.said]
 
 
+def test_a_code_that_the_server_quotes_is_taken_out(sink) -> None:
+    """Or it would be in the log and in the table of mails, while it can still be typed."""
+    sink(DOT=["451 4.7.1 2916 is your code: no content filter, 29160 4x2916"])
+    message = mail()
+    message.subject = "2916 is your code"
+    assert main().submit(message).text == "451 4.7.1 … is your code: no content filter, 29160 4x2916"
+
+
 @pytest.mark.parametrize("verb", ["CONNECT", "MAIL", "RCPT", "DOT"])
 def test_a_reply_of_any_length_is_cut(sink, verb: str) -> None:
     """It goes to the log, and journald breaks a line of more than 48 KB, which is no JSON then."""
