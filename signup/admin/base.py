@@ -96,6 +96,13 @@ class BoundedAdmin(StrictAdmin):
     ordering = ("-pk",)
     sortable_by: ClassVar[tuple[str, ...]] = ()
 
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Without "2000 results (Show all)" if nothing was searched: no page shows more rows than this one."""
+        changelist = super().get_changelist_instance(request)
+        if not changelist.query:
+            changelist.full_result_count = changelist.result_count
+        return changelist
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         search_term = invisible.without(search_term)
         try:

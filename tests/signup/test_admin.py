@@ -253,6 +253,14 @@ def test_accounts_are_filtered_by_state(admin: Client, query: str, name: str) ->
     assert f"{name}@example.com" in rows
 
 
+@pytest.mark.parametrize("path", LISTS[:5])
+def test_a_list_offers_to_show_all_only_after_a_search(admin: Client, path: str) -> None:
+    """The logs open on the last day, and no list shows more than its first rows: "Show all" would lead to the same."""
+    make_delivery(make_captcha())
+    assert "Show all" not in text_of(admin.get(path))
+    assert "Show all" in text_of(admin.get(f"{path}?q=alice"))
+
+
 def test_accounts_are_found(admin: Client) -> None:
     """By address or name, in any case."""
     make_user("Alice"), make_user("bob", BOB)
