@@ -173,6 +173,10 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *PERMISSIONS)
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Django's page asks for both permissions, its links to that page for one."""
+        return super().has_add_permission(request) and self.has_change_permission(request)
+
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.is_changeable_by(request.user))
 

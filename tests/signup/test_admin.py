@@ -290,6 +290,18 @@ def test_a_viewer_sees_what_was_granted(client: Client) -> None:
     assert client.get(ACCOUNTS).status_code == 403
 
 
+@pytest.mark.parametrize(("permissions", "offered"), [("add view", False), ("add change", True)])
+def test_the_link_to_a_new_account_leads_to_its_form(client: Client, permissions: str, offered: bool) -> None:
+    """Django's form asks for the permission to change, too."""
+    staff = make_user(is_staff=True)
+    names = [f"{name}_user" for name in permissions.split()]
+    staff.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(staff)
+    for path in ("/admin/", ACCOUNTS):
+        assert (f"{ACCOUNTS}add/" in client.get(path).text) == offered
+    assert client.get(f"{ACCOUNTS}add/").status_code == (200 if offered else 403)
+
+
 def test_an_operator_takes_over_a_begun_sign_up(admin: Client, django_capture_on_commit_callbacks) -> None:
     """By createsuperuser and by the admin's form; other apps are told of each, as of any new account."""
     activated: list[str] = []
