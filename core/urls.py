@@ -7,6 +7,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from signup.accounts.views import admin_login
+from signup.admin import ScriptTexts
 from signup.admin.dashboard import dashboard
 from signup.views import set_language
 
@@ -21,6 +22,7 @@ urlpatterns = [
     # "View on site", for keys that can be looked up: no object of ours has a page there, another app's may.
     path("admin/r/<int:content_type_id>/<slug:object_id>/", admin.site.admin_view(shortcut)),
     path("admin/r/<path:path>", views.not_found),
+    path("admin/jsi18n/", admin.site.admin_view(ScriptTexts.as_view(), cacheable=True)),
     path("admin/", admin.site.urls),
     path("brand.css", views.brand_css, name="brand_css"),
     path("i18n/setlang/", set_language, name="set_language"),
