@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from knox.models import AuthToken
 
 from core import clock
 from signup import usernames
@@ -287,6 +288,17 @@ def test_an_account_is_deleted_with_its_mails(admin: Client) -> None:
     admin.post(f"{ACCOUNTS}{alice.pk}/delete/", {"post": "yes"})
     assert not User.objects.filter(pk=alice.pk).exists()
     assert not Delivery.objects.exists()
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+def test_a_deletion_counts_api_tokens_and_shows_no_hash(admin: Client, many: bool) -> None:
+    """knox names a token by its digest."""
+    alice = make_user()
+    token, _secret = AuthToken.objects.create(user=alice)
+    chosen = {"action": "delete_selected", "_selected_action": [alice.pk]}
+    page = text_of(admin.post(ACCOUNTS, chosen) if many else admin.get(f"{ACCOUNTS}{alice.pk}/delete/"))
+    assert "Auth tokens: 1" in page
+    assert token.digest not in page
 
 
 def test_a_viewer_sees_what_was_granted(client: Client) -> None:
