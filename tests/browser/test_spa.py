@@ -214,6 +214,27 @@ def test_a_longer_code_is_asked_for(open_client: Callable[..., Page], site: Syst
     expect(field(page, "Username")).to_have_value("spalonger")
 
 
+def test_a_new_code_takes_the_error_of_the_old_one_away(open_client: Callable[..., Page], site: System) -> None:
+    """Nobody reads "Get a new code" beside the mail that has it."""
+    email, page = "spa-again@example.com", open_client("en")
+    ask(page, "en", email)
+    wrong = f"{(int(site.mail.code(email)) + 1) % 10_000:04}"
+    handle = page.evaluate("JSON.parse(sessionStorage.getItem('request')).id")
+    guess = {"id": handle, "email": email, "captcha": wrong, "username": "spaagain", "password": "correct horse b"}
+    for _ in range(5):
+        requests.post(f"{site.url}/api/users/", json=guess, timeout=30)
+    type_code(page, "en", wrong)
+    register(page, "en", username="spaagain", password="correct horse b")
+    expect(page.locator("#captcha-error")).to_have_text("Too many wrong codes. Get a new code")
+    again = page.get_by_role("button", name="Get a new email", exact=True)  # no seconds to wait
+    again.click(timeout=15_000)
+    code = site.mail.code(email, number=2)
+    expect(page.locator("#captcha-error")).to_have_count(0)
+    type_code(page, "en", code)
+    register(page, "en")
+    expect(page.get_by_text(WHO["en"].format("spaagain", email))).to_be_visible()
+
+
 def test_a_sign_up_that_was_finished_elsewhere_leads_to_sign_in(open_client: Callable[..., Page], site: System) -> None:
     """The waiting page learns it by itself."""
     email, page = "spa-elsewhere@example.com", open_client("en")
