@@ -1,5 +1,7 @@
 """The language of a response."""
 
+import re
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.middleware.locale import LocaleMiddleware
@@ -10,6 +12,8 @@ from django.utils.translation import get_language_from_path
 from core import languages
 
 from .accounts import services
+
+CALL = re.compile(r"/api/(?!docs/|$)")  # has its language by Accept-Language alone, whatever a browser adds
 
 
 class Language(LocaleMiddleware):
@@ -23,7 +27,7 @@ class Language(LocaleMiddleware):
 
     def process_request(self, request: HttpRequest) -> HttpResponseBase | None:  # type: ignore[override]
         super().process_request(request)  # first: the account's may fail with the database
-        if request.method in ("GET", "HEAD"):
+        if request.method in ("GET", "HEAD") and not CALL.match(request.path_info):
             code = languages.supported(request.GET.get("lang", ""))
             if code:
                 services.keep_language(user=request.user, language=code)

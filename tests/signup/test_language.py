@@ -333,3 +333,16 @@ def test_a_date_is_written_as_in_its_language(code: str, written: str) -> None:
     """Where Django's own form is wrong: "1 mars" in French, months with a capital in Portuguese."""
     with translation.override(code):
         assert formats.date_format(datetime(2026, 3, 1, 9, 5, tzinfo=UTC), "DATETIME_FORMAT") == written
+
+
+@pytest.mark.parametrize("path", ["/api/captchas/x/", "/api/users/me/", "/api/schema/", "/api/nothing/"])
+def test_a_call_does_not_choose_a_language(client: Client, path: str) -> None:
+    """Neither by its query nor by the session that a browser adds: docs/decisions/0013."""
+    user = make_user(language="de")
+    client.force_login(user)
+    answer = client.get(path, {"lang": "fr"})
+    assert answer.status_code in (200, 401, 404)
+    assert answer["Content-Language"] == "en"
+    assert not answer.cookies
+    user.refresh_from_db()
+    assert user.language == "de"
