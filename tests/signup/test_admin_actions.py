@@ -45,8 +45,8 @@ def states() -> list[str]:
     return list(Delivery.objects.order_by("pk").values_list("state", flat=True))
 
 
-def test_a_mail_is_sent_again_after_confirmation(admin: Client) -> None:
-    """The confirmation names the mail and the reply, and changes nothing by itself."""
+def test_a_mail_is_sent_again_after_confirmation(admin: Client, caplog) -> None:
+    """The confirmation names the mail and the reply, and changes nothing by itself. The log has what was done."""
     delivery, sent = fail(make_delivery(make_captcha())), make_delivery(make_captcha(BOB), recipient=BOB)
     Delivery.objects.filter(pk=sent.pk).update(state="sent")
     page = choose(admin, MAILS, "send_again", delivery, sent)
@@ -54,8 +54,10 @@ def test_a_mail_is_sent_again_after_confirmation(admin: Client) -> None:
     assert f"{ALICE} · code · failed · 550 5.1.1 no such user" in text_of(page)
     assert BOB not in text_of(page)
     assert states() == ["failed", "sent"]
+    assert "send_again" not in caplog.text
     assert "1 delivery is sent again" in confirm(admin, MAILS, page)
     assert states() == ["pending", "sent"]
+    assert f"send_again: #{delivery.pk}\n" in caplog.text
 
 
 @pytest.mark.parametrize(("action", "active"), [("disable", True), ("activate", False)])
