@@ -35,7 +35,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 NEEDS = {
     "redis": (shutil.which("redis-server"), "redis-server"),
     "postgres": (servers.postgres_binaries(), "PostgreSQL"),
-    "chromium": (Path(servers.CHROMIUM).exists(), "Chromium"),
+    "chromium": (Path(servers.HEADLESS).exists(), "Chromium"),
     "curl": (shutil.which("curl"), "curl"),
     "prometheus": (shutil.which("prometheus") and shutil.which("promtool"), "Prometheus"),
     "postfix": ((servers.POSTFIX / "master").exists() and os.geteuid() == 0, "Postfix (or root, to start it)"),

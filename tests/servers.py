@@ -28,6 +28,8 @@ from aiosmtpd.controller import Controller
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = "/usr/bin/chromium"
+# The same engine without the browser around it, whose own toolbar is a page too: half of the CPU.
+HEADLESS = shutil.which("chromium-headless-shell") or CHROMIUM
 # Of every process of Doorcode that tests start; nothing else of this process's environment reaches it.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "tests" / "processes")}
 PATIENCE = float(os.environ.get("DOORCODE_PATIENCE", "30"))  # seconds until a server must answer

@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.servers import CHROMIUM, ENVIRONMENT, ROOT, free_port, listens, wait_until
+from tests.servers import ENVIRONMENT, HEADLESS, ROOT, free_port, listens, wait_until
 
 # Playwright's loop runs in the thread of the tests, which Django would take for an async view.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -57,7 +57,7 @@ def demo_url(demo_data: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=HEADLESS, args=QUIET)
         yield browser
         browser.close()
 
