@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import chain, repeat
 
 from django.http import HttpResponse
 from django.test import Client
@@ -36,6 +37,7 @@ class Crowd:
         self.random = random.Random(seed)
         self.people, self.harmed, self.done = people, Counter[str](), 0
         self.late: set[str] = set()
+        self.posted = False  # since the postman last found no mail
 
     def run(self, move: Move) -> None:
         """Live through a day: most come between 8 and 20 h, a tenth of them in the busiest hour."""
@@ -54,10 +56,11 @@ class Crowd:
                 heapq.heappush(calendar, (at + pause, number, script))
 
     def _postman(self) -> Script:
-        """A worker that looks every ten seconds; a slow mail server keeps some mails back."""
+        """A worker that looks every ten seconds, if a mail may wait; a slow mail server keeps some mails back."""
         while True:
             waiting = Delivery.objects.filter(state=Delivery.State.PENDING)
-            if waiting.exists():
+            self.posted = self.posted and waiting.exists()
+            if self.posted:
                 for row in waiting.filter(
                     attempts=0, recipient__in=self.late, created_at__gt=clock.now() - timedelta(seconds=LATE)
                 ):
@@ -97,6 +100,7 @@ class Browser:
         self.crowd, self.email, self.client = crowd, email, Client()
 
     def post(self, page: str, **fields: str) -> HttpResponse:
+        self.crowd.posted = True
         return self.client.post(page, fields, REMOTE_ADDR=NETWORK)
 
     def expects(self, answer: HttpResponse, *statuses: int) -> HttpResponse:
@@ -115,9 +119,10 @@ class Browser:
         yield self.crowd.random.uniform(1, 4)
 
     def waits(self) -> Script:
-        """Until the page says that the mail was sent, then to find it."""
+        """Until the page says that the mail was sent, then to find it. It asks ever less often, as the script does."""
+        pauses = chain([5.0] * 4, repeat(15.0))
         while self.client.get("/signup/status/", REMOTE_ADDR=NETWORK).json()["state"] != "sent":
-            yield 5.0
+            yield next(pauses)
         yield self.crowd.random.uniform(5, 120)
 
     def verifies(self, number: int) -> Script:
