@@ -54,6 +54,7 @@ ONE_SYSTEM = ("attacks/test_enumeration.py", "attacks/test_races.py", "journeys/
 # Groups that take minutes, in their order; one that began last would be waited for by all processes. The faults wait
 # more than they compute, so one of their groups at a time runs beside what computes.
 LONG = ("faults a-l", "screens", "browser", "faults m-z")
+SLOW = ("test_simulation", "test_starvation", "test_edges")  # files with tests in no group that take half a minute each
 SERVERS = ("redis", "postgres", "rabbitmq", "prometheus", "postfix")
 
 
@@ -81,10 +82,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def turn(item: pytest.Item) -> int:
-    """When a test begins: first the LONG groups, then the others, then what is in none."""
+    """When a test begins: first the LONG groups, then the others and SLOW files, then what is in none."""
     group = item.get_closest_marker("xdist_group")
     if group is None:
-        return len(LONG) + 1
+        return len(LONG) + (item.path.stem not in SLOW)
     return LONG.index(group.args[0]) if group.args[0] in LONG else len(LONG)
 
 
