@@ -35,11 +35,17 @@ def redis() -> Iterator[Redis]:
 
 
 @pytest.fixture
-def system(postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path) -> Iterator[System]:
-    """A web of one process, on a Redis and a mail server of its own; workers are the test's."""
+def processes() -> str:
+    """How many the web has."""
+    return "1"
+
+
+@pytest.fixture
+def system(postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path, processes: str) -> Iterator[System]:
+    """A web on a Redis and a mail server of its own; workers are the test's."""
     patch = json.dumps(SHORT)
     database = postgres.migrated_database()
-    more = {"TEST_PATCH": patch, "METRICS_TOKEN": METRICS_TOKEN, "WEB_CONCURRENCY": "1"}
+    more = {"TEST_PATCH": patch, "METRICS_TOKEN": METRICS_TOKEN, "WEB_CONCURRENCY": processes}
     with System(database=database, redis=redis.url, mail=sink, logs=tmp_path, **more).run(worker=False) as it:
         yield it
 
