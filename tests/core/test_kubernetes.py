@@ -143,6 +143,13 @@ def test_a_roll_out_or_a_drained_node_leaves_one(name: str) -> None:
     assert budget == {"maxUnavailable": 1, "selector": spec["selector"]}
 
 
+def test_a_roll_out_is_over_before_the_doctor_is_asked() -> None:
+    """deploy.md's `kubectl exec` might ask a pod of the release before, and nobody would see one that never gets ready."""
+    steps = (ROOT / "docs" / "how-to" / "deploy.md").read_text().partition("kubectl apply -f web.yaml")[2]
+    waits = [steps.index(f"kubectl rollout status deployment/doorcode-{name} ") for name in ("web", "worker")]
+    assert max(waits) < steps.index("kubectl exec")
+
+
 def test_there_is_one_beat() -> None:
     """The old one ends before a new one starts."""
     spec = only("Deployment", "doorcode-beat")["spec"]

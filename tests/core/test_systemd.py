@@ -77,6 +77,13 @@ def test_the_web_restarts_while_systemd_holds_its_port() -> None:
     assert "ExecReload" not in "".join(UNITS.values())
 
 
+def test_the_lines_that_install_a_release_leave_the_environment_alone() -> None:
+    """They are run again for each release, by then with an environment that has secrets."""
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    [block] = [each for each in re.findall(r"^```sh\n(.+?)^```", page, re.MULTILINE | re.DOTALL) if "git clone" in each]
+    assert "/etc/" not in block
+
+
 def test_the_port_may_be_on_an_address_that_comes_up_later() -> None:
     """deploy.md binds it to a private network for a proxy elsewhere; at the boot sockets come before the network."""
     assert "\nFreeBind=yes\n" in (FOLDER / "doorcode-web.socket").read_text()
