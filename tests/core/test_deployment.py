@@ -136,6 +136,16 @@ def test_the_docs_production_environment_is_enough() -> None:
     assert names <= read_by_settings()
 
 
+@pytest.mark.parametrize("source", ["docs/production.env", "docs/examples/kubernetes/secret.yaml"])
+def test_no_service_on_another_machine_is_used_without_proof_of_its_name(source: str) -> None:
+    """By the examples. The driver's wheel finds no authority by itself: `verify-full` alone, or `system`, fails."""
+    text = (ROOT / source).read_text()
+    urls = dict(re.findall(r"^ *(DATABASE|REDIS|EMAIL)_URL[=:] ?(\S+)$", text, re.MULTILINE))
+    assert urls["DATABASE"].endswith("?sslmode=verify-full&sslrootcert=/etc/ssl/certs/ca-certificates.crt")
+    assert urls["REDIS"].startswith("rediss://")
+    assert urls["EMAIL"].startswith("smtp+tls://")
+
+
 def test_every_language_has_a_catalogue() -> None:
     """Every offered language has its texts."""
     folders = {path.parent.parent.name for path in (ROOT / "locale").glob("*/*/django.mo")}

@@ -189,9 +189,10 @@ def test_each_way_of_mail_has_its_port(url: str, port: int) -> None:
 
 def test_options_of_the_database_url_are_kept() -> None:
     """TLS to the database above all."""
-    url = "postgres://u:p@db.example.com/d?sslmode=verify-full"
+    url = "postgres://u:p@db.example.com/d?sslmode=verify-full&sslrootcert=/etc/own.pem"
     options = load("DATABASES", **GOOD, DATABASE_URL=url)[0]["default"]["OPTIONS"]
-    assert (options["sslmode"], options["pool"]["timeout"]) == ("verify-full", 5)
+    assert (options["sslmode"], options["sslrootcert"]) == ("verify-full", "/etc/own.pem")
+    assert options["pool"]["timeout"] == 5
 
 
 def test_names_by_language_are_those_of_its_pages() -> None:
