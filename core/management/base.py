@@ -69,6 +69,12 @@ class Command(BaseCommand):
 
     help: Any = ""  # of subclasses: lazily translated, as the locale is not known when they are defined
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+            if getattr(sys, name) is None:  # closed, as by `<&-` or `>&-`, and as some daemons start their jobs
+                setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - until the process ends
+        super().__init__(*args, **kwargs)
+
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         with translation.override(language()):
             self.help = str(self.help)
