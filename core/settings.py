@@ -208,6 +208,13 @@ CELERY_BROKER_URL, CELERY_BROKER_USE_SSL, _broker_options = env.broker(
 CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
 for _name in ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
     os.environ.pop(_name, None)  # which Celery would prefer
+# Celery's commands write these over CELERY_BROKER_URL before they load us: workers would listen at another broker.
+for _name in ("BROKER_URL", "CELERY_BROKER"):
+    if os.environ.get(_name):
+        raise ImproperlyConfigured(
+            f"Remove {_name} from the environment: Celery's commands take it in place of CELERY_BROKER_URL / "
+            f"请从环境中删除 {_name}：Celery 的命令会用它取代 CELERY_BROKER_URL"
+        )
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}

@@ -54,8 +54,8 @@ def _run(settings: str, port: int, data: Path, redis: str) -> int:
         "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
     }
     os.environ.update(chosen)
-    for name in chosen:
-        os.environ.pop(f"{name}_FILE", None)  # a deployment's, which would take precedence
+    for name in (*(f"{name}_FILE" for name in chosen), "BROKER_URL", "CELERY_BROKER"):
+        os.environ.pop(name, None)  # a deployment's, which would take precedence
     import django
 
     django.setup()

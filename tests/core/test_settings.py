@@ -399,6 +399,17 @@ def test_no_other_variable_leads_to_another_broker() -> None:
     assert "other.example.com" not in done.stdout
 
 
+@pytest.mark.parametrize("name", ["BROKER_URL", "CELERY_BROKER"])
+def test_a_variable_by_which_celery_replaces_the_broker_refuses_to_start(name: str) -> None:
+    """Its commands do so before they load our settings: the web would notify a broker that no worker listens at."""
+    assert f"Remove {name} from the environment" in refusal(**GOOD, **{name: "redis://other.example.com:6379/0"})
+    env = {**ENVIRONMENT, **GOOD, name: "redis://127.0.0.1:9/0", "REDIS_URL": "redis://127.0.0.1:9/1"}
+    command = [sys.executable, "-m", "celery", "-A", "worker", "report"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"Remove {name} from the environment" in done.stderr
+
+
 def test_an_option_of_redis_that_the_broker_lacks_refuses_to_start() -> None:
     """Else the web takes sign-ups, and each worker dies as it starts."""
     assert "CELERY_BROKER_URL" in refusal(**GOOD, REDIS_URL="redis://r.example.com/0?health_check_interval=30")
