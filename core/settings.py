@@ -186,6 +186,7 @@ DATABASES = {
         },
     )
 }
+os.environ.pop("PGDATESTYLE", None)  # which libpq would send beside the options above, and PostgreSQL would prefer
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # the pool checks a connection each time that it hands it out
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

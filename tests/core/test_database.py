@@ -1,5 +1,7 @@
 """PostgreSQL as the settings have it: Django's backend, its pool, and the options of DATABASE_URL."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -12,7 +14,7 @@ from core.health import checks
 from core.health.registry import State
 from tests.core.test_settings import GOOD, load, refusal
 from tests.faults.proxy import Proxy
-from tests.servers import Postgres, wait_until
+from tests.servers import ENVIRONMENT, ROOT, Postgres, wait_until
 
 READ_COMMITTED = "read committed"
 Connect = Callable[..., Any]
@@ -166,6 +168,17 @@ def test_dates_are_read_whatever_the_roles_style(postgres: Postgres, connect: Co
     with connect(url).cursor() as cursor:
         cursor.execute("SELECT CLOCK_TIMESTAMP()")
         assert cursor.fetchone()
+
+
+@pytest.mark.postgres
+def test_dates_are_read_whatever_the_shells_style(postgres: Postgres) -> None:
+    """libpq reads it from the environment."""
+    env = {**ENVIRONMENT, **GOOD, "DATABASE_URL": postgres.new_database(), "PGDATESTYLE": "German"}
+    env |= {"DJANGO_SETTINGS_MODULE": "core.settings"}
+    read = "import django; django.setup(); from django.db import connection as c; cursor = c.cursor();"
+    read += "cursor.execute('SELECT CLOCK_TIMESTAMP()'); cursor.fetchone()"
+    done = subprocess.run([sys.executable, "-c", read], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("level", ["serializable", "repeatable%20read", "REPEATABLE_READ", "read%20uncommitted", "4"])
