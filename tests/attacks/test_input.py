@@ -142,12 +142,15 @@ def test_23_one_account_for_one_canonical_address(client: Client) -> None:
 @pytest.mark.parametrize(
     "tail", ["\r\nBcc: eve@evil.example", "\nBcc: eve@evil.example", "%0d%0aBcc: eve@evil.example"]
 )
-@pytest.mark.parametrize("field", ["email", "username", "next"])
+@pytest.mark.parametrize("field", ["email", "next", "username"])
 def test_24_line_breaks_reach_no_header(client: Client, field: str, tail: str) -> None:
     """Neither one of the mail nor one of the answer."""
-    given = {"email": ALICE, "next": "/account/"}
-    answer = client.post("/signup/", {**given, field: given.get(field, "alice") + tail})
-    assert answer.status_code == (400 if field == "email" else 303)
+    if field == "username":
+        answer = verify(client, ask(client), username="alice" + tail)
+    else:
+        given = {"email": ALICE, "next": "/account/"}
+        answer = client.post("/signup/", {**given, field: given[field] + tail})
+    assert answer.status_code == (303 if field == "next" else 400)
     assert not any("evil" in value and name != "Set-Cookie" for name, value in answer.headers.items())
     for delivery in Delivery.objects.select_related("sign_up", "user"):
         assert b"evil" not in messages.build(delivery).message().as_bytes()

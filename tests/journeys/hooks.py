@@ -1,4 +1,7 @@
-"""For schemathesis: which calls follow another, and how it signs in. Calls with a token get a new one each, as one of them signs out."""
+"""
+For schemathesis: which calls follow another, and how it signs in. Calls with a token get a new one each, as one of them
+signs out.
+"""
 
 import os
 from typing import Any

@@ -22,7 +22,8 @@ from tests.servers import ENVIRONMENT, ROOT, Visitor, free_port, listens, wait_u
 def demo(data: Path, port: int, *, path: str, lang: str = "en_US.UTF-8") -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "signup.demo", "--port", str(port)]
     environment = {**ENVIRONMENT, "PATH": path, "LANG": lang, "DEMO_DATA": str(data)}
-    environment |= {"DATABASE_URL_FILE": "/nowhere", "ALLOWED_HOSTS": "example.com", "BROKER_URL": "redis://x"}  # as in a deployment's shell
+    # As in a deployment's shell.
+    environment |= {"DATABASE_URL_FILE": "/nowhere", "ALLOWED_HOSTS": "example.com", "BROKER_URL": "redis://x"}
     running = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
