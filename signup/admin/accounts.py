@@ -170,6 +170,11 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
             list(User.objects.select_for_update(no_key=True).filter(pk__in=self.keys([object_id])))
         return super().get_object(request, object_id, from_field)
 
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+        """In a transaction, as other forms of the admin are: `get_object` locks the account."""
+        with transaction.atomic():
+            return super().user_change_password(request, id, form_url)
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *PERMISSIONS)
 

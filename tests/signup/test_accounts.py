@@ -531,30 +531,40 @@ root = User.objects.create_superuser(email="root@example.com", username="root", 
 alice = User.objects.create_user(email="alice@example.com", username="alice", password="correct horse b")
 operator = Client()
 operator.force_login(root)
-path = f"/admin/signup/user/{alice.pk}/change/"
-def change():
-    change_password(user=User.objects.get(pk=alice.pk), password="another horse c", language="en")
+def act():
+    MEANWHILE
     connection.close()
-owner = threading.Thread(target=change)
+other = threading.Thread(target=act)
 read = ModelAdmin.get_object
 def meanwhile(*args):
     found = read(*args)
-    owner.start()
-    owner.join(2)
+    other.start()
+    other.join(2)
     return found
 ModelAdmin.get_object = meanwhile
-fields = {"email": "alice@example.com", "username": "alice", "language": "de", "is_active": "on"}
-print("STATUS", operator.post(path, fields).status_code, end=" ")
-owner.join()
-alice.refresh_from_db()
-print("NEW", alice.check_password("another horse c"), alice.language)
+print("STATUS", operator.post(f"/admin/signup/user/{alice.pk}/PAGE/", FIELDS).status_code, end=" ")
+other.join()
 """
 
 
 @pytest.mark.postgres
 def test_a_save_in_the_admin_undoes_nothing_that_the_owner_does_meanwhile(postgres: Postgres, tmp_path: Path) -> None:
     """The former password, which may be a stolen one, does not come back."""
-    assert "STATUS 302 NEW True de" in in_shell(SAVED, postgres, tmp_path)
+    fields = {"email": "alice@example.com", "username": "alice", "language": "de", "is_active": "on"}
+    change = 'change_password(user=User.objects.get(pk=alice.pk), password="another horse c", language="en")'
+    code = SAVED.replace("MEANWHILE", change).replace("PAGE", "change").replace("FIELDS", repr(fields))
+    code += 'alice.refresh_from_db()\nprint("NEW", alice.check_password("another horse c"), alice.language)'
+    assert "STATUS 302 NEW True de" in in_shell(code, postgres, tmp_path)
+
+
+@pytest.mark.postgres
+def test_a_password_can_be_set_while_somebody_deletes_its_account(postgres: Postgres, tmp_path: Path) -> None:
+    """The deletion waits for it: an account that is gone would be a server error."""
+    fields = {"usable_password": "true", "password1": NEW, "password2": NEW}
+    code = SAVED.replace("MEANWHILE", "User.objects.get(pk=alice.pk).delete()")
+    code = code.replace("PAGE", "password").replace("FIELDS", repr(fields))
+    code += 'print("LEFT", User.objects.filter(pk=alice.pk).count())'
+    assert "STATUS 302 LEFT 0" in in_shell(code, postgres, tmp_path)
 
 
 class Refuser:
