@@ -170,7 +170,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
             list(User.objects.select_for_update(no_key=True).filter(pk__in=self.keys([object_id])))
         return super().get_object(request, object_id, from_field)
 
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """In a transaction, as other forms of the admin are: `get_object` locks the account."""
         with transaction.atomic():
             return super().user_change_password(request, id, form_url)
