@@ -55,7 +55,7 @@ def follow(theirs: datetime, *, before: datetime, after: datetime) -> None:
 
 def uptime() -> float:
     """
-    Seconds of a clock that goes on while the machine is suspended; `time.monotonic` stands still meanwhile on Linux.
+    Seconds of a clock that goes on while the machine is suspended. On Linux `time.monotonic` stands still meanwhile.
     """
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
@@ -72,7 +72,7 @@ def minutes(seconds: float) -> int:
 
 def whole_seconds(time: datetime) -> str:
     """
-    Return a time for the JSON of a response, in whole seconds: `2026-11-27T08:00:00Z`. A finer one would show what
-    else was done at that time.
+    Return a time for the JSON of a response, in whole seconds: `2026-11-27T08:00:00Z`. Finer times would show what
+    else a worker did at that time.
     """
     return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -10,8 +10,8 @@ ANSWER_TIMEOUT = 20.0  # seconds; a server that works ends a statement after 15 
 
 class Connection(psycopg.Connection[Any]):
     """
-    psycopg's, with a time limit for each answer. A frozen server still acknowledges what it gets, so that neither
-    tcp_user_timeout nor keepalives notice it, and statement_timeout is its own.
+    A connection of psycopg with a time limit for each answer. The kernel of a frozen server still acknowledges what it
+    gets, so neither tcp_user_timeout nor keepalives notice; and statement_timeout is measured by the frozen server.
     """
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:

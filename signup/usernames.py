@@ -88,8 +88,8 @@ def is_reserved(username: str) -> bool:
 
 def _is_unusable(username: str) -> bool:
     """
-    Whether a character is invisible, or its look has no key: a small capital, as of phonetics, most of which UTS #39
-    restricts and leaves out of its table, or one that is too new for this Python to know how it is folded.
+    Whether a character is invisible, or has no key for its look. Phonetic small capitals have none: UTS #39 restricts
+    most of them and leaves them out of its table. Nor have characters that are too new for this Python to fold.
     """
     names = [unicodedata.name(char, "") for char in username]
     return invisible.is_in(username) or not all(names) or any("LETTER SMALL CAPITAL" in name for name in names)
@@ -144,6 +144,6 @@ def _substitutes() -> dict[int, str]:
 
 
 def _is_substitute(text: str, char: str, table: dict[str, list[str]]) -> bool:
-    """Whether `text` stands for `char`. Of two that look like no third, the one that NFKC keeps, or the lower, does."""
+    """Whether `text` stands for `char`. Of a pair without a third, the one that NFKC keeps, else the lower one."""
     is_common = len(text) > 1 or len(table[text]) > 1
     return is_common or text == min(text, char, key=lambda each: (not unicodedata.is_normalized("NFKC", each), each))

@@ -216,7 +216,7 @@ class Visitor:
         return str(name) if user and _mark(user) in accounts else ""
 
     def remember(self, response: HttpResponse, user: User) -> HttpResponse:
-        """Let this browser show later that it signed in to the account. That alone gives no access."""
+        """Remember in this browser's cookie that it signed in to the account. The cookie alone gives no access."""
         name, *accounts = self._device
         others = [each for each in accounts if not str(each).startswith(str(user.public_id))]
         DEVICE.write(response, [name, _mark(user), *others[: MAX_ACCOUNTS - 1]])
@@ -227,9 +227,9 @@ class Visitor:
 
     def _write(self, response: HttpResponse, first: Held, others: Iterable[Held]) -> HttpResponse:
         """
-        Keep MAX_REQUESTS: the first, which the page is about, then the browser's own, proven ones before others. Those
-        that are finished, and those that links brought, are dropped first, so that no number of links ends a sign-up
-        that was begun here. Those that are lost are of no use any more.
+        Keep MAX_REQUESTS: the first, which the page is about, then the browser's own, proven ones before others.
+        Finished requests, and those that links brought, are dropped first, so that no number of links ends a sign-up
+        that was begun here. Lost ones are dropped in any case.
         """
         finished = {sign_up.handle: sign_up.is_finished for sign_up in self.sign_ups}
         others = [each for each in others if each.handle != first.handle and each.handle in finished]
@@ -241,8 +241,8 @@ class Visitor:
 
 def _mark(user: User) -> str:
     """
-    An account until its next password, or a better hash of it: what a thief's browsers remember is worth nothing after
-    that. The hash has a random salt, so its digest tells nothing about the password.
+    The mark of an account. It is valid until the next password, or a better hash of the same one: after that a thief's
+    browser is unknown again. The hash has a random salt, so its digest reveals nothing about the password.
     """
     digest = hashlib.sha256((user.password + user.session_salt).encode()).hexdigest()
     return f"{user.public_id}:{digest[:16]}"

@@ -37,8 +37,8 @@ counted = Counter(
 @dataclass(frozen=True)
 class Report:
     """
-    The news of one mail, which is known by our Message-ID or by the id that the mail service gave it. `text` is what
-    the recipient's mail server said, or what the reporter says.
+    What became of one mail, named by our Message-ID or by the id that the mail service gave it. `text` has the words of
+    the recipient's mail server, or of the reporter.
     """
 
     state: State  # BOUNCED or COMPLAINED
@@ -50,7 +50,7 @@ class Report:
 
     @property
     def suppression_reason(self) -> Suppression.Reason | None:
-        """Why its address is suppressed; None if it isn't: a bounce because of our sender says nothing about it."""
+        """Why its address is suppressed; None if it isn't, as after a bounce that is not the mailbox's fault."""
         if self.state == State.COMPLAINED:
             return Suppression.Reason.COMPLAINED
         return Suppression.Reason.BOUNCED if self.cause is Cause.MAILBOX and self.is_permanent else None

@@ -87,8 +87,8 @@ class Reply:
 
 def reply_about_mail(code: int, words: str) -> Reply:
     """
-    The meaning of what a mail server answers about one mail, at RCPT or DATA (RFC 5321 §4.2.1); `words` begin with the
-    code. Large services say 5xx if they limit a rate, and take the same mail some minutes later.
+    The meaning of a mail server's answer about one mail, at RCPT or DATA (RFC 5321 §4.2.1); `words` begin with the
+    code. A 5xx about our rate counts as DEFERRED: large services take the same mail some minutes later.
     """
     if code // 100 == 5 and cause_of(words) is not Cause.RATE:
         return Reply(Outcome.REFUSED, words)
@@ -106,7 +106,8 @@ def cause_of(reply: str) -> Cause | None:
     """
     The cause of a 4xx or 5xx reply, its digits first; None for any other.
 
-    By an enhanced status code that means one thing, then by known words, then by any other code.
+    By the words of a service that sends its code with another meaning, then by an enhanced status code that means one
+    thing, then by other known words, then by the subject of any other code.
     """
     if not re.match(r"[45]\d\d\b", reply):
         return None

@@ -3,7 +3,7 @@ Works around a bug of kombu 5.7: a Redis channel that has lost its connection ra
 a message or puts it back, and the worker ends with "Unrecoverable error". Kombu handles a ConnectionError.
 
 https://github.com/celery/kombu/issues/582 is an older report of it. tests/worker/test_kombu_workaround.py fails once
-kombu needs this no more.
+kombu no longer needs this.
 """
 
 from typing import Any

@@ -32,8 +32,8 @@ NEWCOMERS = 2
 NEWCOMER_SHARE = 24
 # Rows of a mailbox from which one is chosen, and that one statement puts off; the next claim sees the rest.
 CONSIDERED, PUT_OFF = 50, 1_000
-# How far another machine's clock may be ahead. A mail that was admitted later than that got its time from a clock that
-# has been set back since. If it counted, no other mail would leave until that time.
+# How far in the future an admission may be, as other machines' clocks may be ahead. A later time comes from a clock
+# that has been set back since: such a mail does not count, or no other would leave until that time.
 AHEAD = timedelta(minutes=1)
 
 Rates = list[tuple[int, int]]  # (mails, seconds)
@@ -227,11 +227,11 @@ def claimable() -> DeliveryQuerySet:
 def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -> Sequence[Delivery]:
     if not passed:
         return passed
-    # Until the commit: no two claims take the same place, nor do two in two minutes.
+    # Until the commit, so that two claims can't take the same place, even if they count in different minutes.
     Delivery.objects.lock_names([limit.site_setting])
     SiteMails.objects.get_or_create(minute=_minute(at))
     room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
-    open_to_all = max(0, room - _reserved(limit))  # asked again: other claims chose their mails at the same time
+    open_to_all = max(0, room - _reserved(limit))  # queried again: other claims may have taken places since
     if len(passed) <= open_to_all:
         return passed
     busy = _busy(limit, at=at)
@@ -244,7 +244,7 @@ def _some(due: Sequence[Delivery], places: int) -> list[Delivery]:
     if len(due) <= places:
         return [*due]
     by_age = sorted(due, key=lambda each: each.next_attempt_at)
-    newest = (places + random.getrandbits(1)) // 2  # half of the places: by chance, as they may come back one at a time
+    newest = (places + random.getrandbits(1)) // 2  # rounded at random: places may come back one at a time
     return [*by_age[: places - newest], *by_age[len(by_age) - newest :]]
 
 

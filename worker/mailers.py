@@ -42,8 +42,8 @@ class Mailer:
     @property
     def backend(self) -> Any:
         """
-        This thread's own backend, with its settings: not every backend may be shared. Or one of Django's, where it was
-        set in place of ours, as Django does while tests run: then no mail leaves.
+        This thread's own backend, with its settings: not every backend may be shared. If the settings name one of
+        Django's own backends instead, as while tests run, that one: then no mail leaves.
         """
         if path := _djangos_own():
             return import_string(path)()
@@ -99,7 +99,7 @@ class Mailer:
         return isinstance(self.backend, EmailBackend)
 
     def leave_open(self) -> None:
-        """Leave a connection as a mail would: one that has to be opened for the next mail tells that none was sent."""
+        """Leave a connection open as a mail would: the time to open one would show that none was sent before."""
         if isinstance(self.backend, EmailBackend):
             self.backend.leave_open()
 

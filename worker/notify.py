@@ -69,7 +69,7 @@ def message_taken() -> None:
 def _begin_to_notify() -> bool:
     """
     Mark that a message is on its way; False if one is already. True if the cache can't tell. Raises ConnectionError if
-    the cache is down and the broker is the same server, so that its time-out is paid once.
+    the cache is down and the broker is the same server: its time-out would follow that of the cache.
     """
     if current_app.conf.task_always_eager:
         return True  # nothing is on its way: the task runs here and now

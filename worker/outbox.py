@@ -100,8 +100,8 @@ def is_in_flight(delivery: Delivery) -> bool:
 
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
     """
-    Take locked mails of a replaced code out of the outbox, except those that a worker holds. No worker holds a mail to
-    whose final dot the server did not reply: left there, it would count as the mail that waits, for up to an hour.
+    Take locked mails of a replaced code out of the outbox, except those that a worker holds. That includes a mail to
+    whose final dot the server did not reply: no worker holds it, and it would count as waiting for up to an hour.
     """
     unheld = Q(state=State.PENDING) | Q(state=State.SENDING, lease_token="")
     Delivery.objects.filter(unheld, pk__in=[each.pk for each in deliveries]).supersede()
@@ -238,7 +238,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
         return has_failed
     if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: the sweeper makes it due when its lease ends
         answer["last_reply"] = f"{UNANSWERED} {reply.text}"[:255]
-        # A lease without a token is no worker's: when it ends, no worker is lost.
+        # A lease without a token belongs to no worker, so its end is not counted as the loss of one.
         return bool(mine.update(**answer, lease_token="", lease_until=Now() + timedelta(seconds=pause)))
     # The sweeper finds it when it is due.
     later = Now() + timedelta(seconds=pause * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
@@ -248,7 +248,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
 def _pause(delivery: Delivery, reply: Reply) -> int:
     """Seconds until the next try: by the failures of this mail, but soon if the service itself was at fault."""
     if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
-        is_first_try = delivery.attempts == 1  # else a mail that each of them refuses would go round
+        is_first_try = delivery.attempts == 1  # else a mail that every server refuses would go round between them
         return 0 if is_first_try and mailers.can_take_over() else SERVICE_PAUSE
     if reply.outcome is Outcome.UNKNOWN:
         # At the first try of a mail that was sent again, the last reply is from before that.

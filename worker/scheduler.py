@@ -5,8 +5,9 @@ from celery import beat
 
 class Scheduler(beat.Scheduler):
     """
-    Celery's, in memory: there is no schedule file to lose or to lock. Each message takes a connection of Celery's pool,
-    which closes one after an error. Celery's scheduler keeps its own, also to a Redis that became a replica.
+    Celery's scheduler in memory, so that no schedule file can be lost or locked. Each message takes a connection from
+    Celery's pool, which closes it after an error. By default the scheduler would keep one of its own, even to a Redis
+    that became a replica.
     """
 
     producer = None  # type: ignore[assignment]

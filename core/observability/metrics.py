@@ -45,9 +45,9 @@ def register(collect: Collect, *, needs: str) -> None:
 
 def count_request(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
     """
-    Count it by the name of its URL pattern: paths contain tokens, and clients may invent any number. Without ROOM on
-    the disk nothing is counted: the processes count in files that are mapped into their memory, and the kernel ends a
-    process that writes where such a file finds no room (SIGBUS).
+    Count a request by the name of its URL pattern: paths contain tokens, and clients may invent any number of them.
+    Nothing is counted without ROOM on the disk. The processes count in files that are mapped into memory; if such a
+    file can't grow, the kernel ends the process that writes to it (SIGBUS).
     """
     if not _has_room(os.environ.get("PROMETHEUS_MULTIPROC_DIR")):
         return
@@ -72,7 +72,7 @@ def _has_room(folder: str | None) -> bool:
 
 @cache
 def _warn_of_full_disk(folder: str) -> None:
-    """Once a process: the log may be what fills the disk."""
+    """Warn once in a process, as the log may be what fills the disk."""
     logger.warning("requests are not counted: the disk of %s is full", folder)
 
 

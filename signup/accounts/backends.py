@@ -36,7 +36,7 @@ class EmailOrUsernameBackend(ModelBackend):
         counters = _counters(request, name, user) if request else []
         for limit, key in counters:
             ratelimit.hit(limit, key=key)
-        nobody = _nobody()  # made for a known account too: a process's first unknown one must not take longer
+        nobody = _nobody()  # also for a known account: a process's first unknown name must not take longer
         if user is None:
             nobody.check_password(password)  # an unknown account takes as long as a wrong password
             return None

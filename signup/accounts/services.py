@@ -57,9 +57,9 @@ def change_password(*, user: User, password: str | None, language: str) -> None:
 
 def choose_password(*, user: User, password: str, language: str, confirmed: str | None) -> None:
     """
-    Set the password that the owner chose, and tell so by mail. `confirmed` is the session hash of the account when its
-    current password was confirmed; None for a reset, which holds against a change at the same time, as only the owner
-    gets the mail with its link. Raises AccountChanged.
+    Set the password that the owner chose, and notify the owner by mail. `confirmed` is the session hash of the account
+    when its current password was confirmed. It is None for a reset, which overrides a change at the same time: only the
+    owner gets the mail with the reset's link. Raises AccountChanged.
     """
     user.set_password(password)
     with transaction.atomic():
@@ -71,7 +71,7 @@ def choose_password(*, user: User, password: str, language: str, confirmed: str 
 
 def _save_password(user: User, language: str) -> None:
     user.save(update_fields=["password"])
-    # Past the mail limits: a stranger who fills them must not keep this from the owner.
+    # Past the mail limits: a stranger who uses them up must not keep this mail from the owner.
     outbox.post(
         kind=Delivery.Kind.PASSWORD_CHANGED,
         recipient=user.email,

@@ -33,8 +33,8 @@ def request_code(*, key: str, address: str, language: str, network: str) -> Capt
     same key, address and network less than LIFETIME ago: also one that is finished by now.
 
     Nothing else is stored: the handle is derived from these values and from the present window of LIFETIME. An earlier
-    call was in this window or in the last; or in the next, by another machine's clock or as this call waited for it:
-    calls for an address wait for each other.
+    call was in this window or in the last. It may also have been in the next: by another machine's clock, or because
+    this call had to wait for it, as calls for one address wait for each other.
     """
     window = int(clock.now().timestamp() // LIFETIME.total_seconds())
     handles = [
