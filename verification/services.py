@@ -46,7 +46,7 @@ def renew(*, sign_up: CaptchaModel, decoy: bool, in_flight: bool, by_visitor: bo
     A new generation replaces a code whose tries are used up, or which expired while no mail of it is `in_flight`.
     A code that became too short gets longer. `decoy` says whether the address has an account now: without one the
     request is no decoy any more; with one, only a new code makes it a decoy. Raises HandleLost, or ResendTooSoon for a
-    visitor within the cooldown, unless the code is of no use any more.
+    visitor whom `states.resend_wait` makes wait.
     """
     state = state_of(sign_up)
     if state is State.LOST:

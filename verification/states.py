@@ -100,7 +100,7 @@ def state_of(sign_up: CaptchaModel) -> State:
 def resend_wait(sign_up: CaptchaModel) -> int:
     """
     Seconds until another mail of this request may be asked for; 0 if it may be now. There is no wait for a new code if
-    the old one is of no use any more, but the mail limits apply.
+    the old one has expired or its tries are used up, but the mail limits apply.
     """
     if state_of(sign_up) in (State.EXPIRED, State.EXHAUSTED):
         return 0

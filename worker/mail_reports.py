@@ -53,8 +53,8 @@ def read(message: bytes) -> list[Report]:
 
 class _Policy(EmailPolicy):
     """
-    The default policy, but for long headers and for parts that are messages: the parser would take these apart before
-    they are decoded, as some servers encode them.
+    The default policy with two changes: long headers are cut, and a part that is a message is read as text. The parser
+    would take such a part apart before it is decoded, and some servers encode it.
     """
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:

@@ -86,7 +86,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return rows
 
     def supersede(self) -> int:
-        """Take mails out of the outbox that are of no use any more; return their number."""
+        """Take mails that are useless by now out of the outbox; return their number."""
         return self.end_lease(Delivery.State.EXPIRED, last_reply=Delivery.Reason.SUPERSEDED)
 
     def lock_available(self) -> Self:
@@ -146,7 +146,7 @@ class Delivery(models.Model):
         SENDING = "sending", _("sending")
         SENT = "sent", _("sent")
         FAILED = "failed", _("failed")
-        EXPIRED = "expired", _("expired")  # not sent: of no use any more, or its address gets no mail (see Reason)
+        EXPIRED = "expired", _("expired")  # not sent: useless by now, or its address gets no mail (see Reason)
         BOUNCED = "bounced", _("bounced")  # accepted, and then returned
         COMPLAINED = "complained", _("reported as spam")
 
@@ -302,7 +302,7 @@ class Delivery(models.Model):
 
     @property
     def is_muted(self) -> bool:
-        """Whether its recipient disowned a sign-up. Mails about accounts are sent all the same, and say so."""
+        """Whether its recipient disowned a sign-up. Mails about accounts are still sent, and say so."""
         return self.muted_until is not None and not self.is_about_account
 
     @property

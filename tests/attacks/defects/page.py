@@ -94,7 +94,7 @@ _HEAD = """\
 # Planted defects
 
 Each attack of the catalogue is a test in `tests/attacks/` whose name has its number, and a test proves something only if
-it was seen to fail. So for each attack there is at least one mistake that somebody could make in earnest. `make defects`
+it was seen to fail. So for each attack there is at least one mistake that somebody could really make. `make defects`
 plants each in a copy of the project, alone, and runs the tests beside it, which must turn red; then it writes this page.
 `make defects ARGS="--only 7 8"` does so for some of the attacks. The changes themselves are in `tests/attacks/defects/`.
 
