@@ -33,6 +33,9 @@ def found(
         ("zh_Hant", "Your name", "你的名字", "你 is not said here"),
         ("zh_Hans", "Code", "驗證码", "characters of the other script, for 验证"),
         ("zh_Hant", "Code", "验證碼", "characters of the other script, for 驗"),
+        ("th", "Sign in", "登录", "letters of another script"),
+        ("he", "Sign in now", "Sign in please", "no letter of the language's script"),
+        ("th", "Sign in?", "เข้าสู่ระบบ", "does not end as its source does"),
         ("de", "Sign in.", "Anmelden", "does not end as its source does"),
         ("en", "Somebody signed in", "Somebody signed in", "Somebody, where the term is: Someone"),
         ("en", "It works for %(m)s minutes", "It works for %(m)s minutes", "the term is: expires in"),
@@ -61,6 +64,13 @@ def test_a_defect_is_found(locale: str, source: str, text: str, problem: str) ->
         ("zh_Hans", "Wait. Try again", "请稍候。然后重试。"),
         ("zh_Hant", "The mails are sent again", "郵件已重新寄出"),
         ("ar", "Sign in?", "تسجيل الدخول؟"),
+        ("he", "Sign in?", "להיכנס?"),
+        ("zh_HK", "Sign in", "登入"),
+        ("uk", "Sign in", "Увійти"),
+        ("sr_Latn", "Sign in", "Prijava"),
+        ("hi", "It expires soon.", "यह जल्द समाप्त होगा।"),
+        ("th", "It expires soon.", "จะหมดอายุในไม่ช้า"),
+        ("el", "Sign in?", "Σύνδεση;"),
     ],
 )
 def test_what_is_right_passes(locale: str, source: str | tuple[str, str], text: str | tuple[str, ...]) -> None:

@@ -7,22 +7,24 @@ from functools import cache
 from pathlib import Path
 
 import regex
+from babel import Locale, UnknownLocaleError
+from babel.core import get_global
 from babel.messages.catalog import Catalog, Message
 from opencc import OpenCC
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
-_CLOSINGS = {".": ".。।۔", "?": "?？؟", "!": "!！", ":": ":：", "…": "…"}  # of a source, and what may stand for it
+# Of a source, and what may stand for it; "" where a language needs no sign.
+_CLOSINGS = {".": ".。।۔։።។။", "?": "?？؟", "!": "!！", ":": ":：", "…": "…"}
+_OWN_CLOSINGS: dict[tuple[str, str], str] = {("el", "?"): ";\u037e", ("th", "."): "", ("lo", "."): ""}
 _CJK = r"[\u3400-\u9fff]"
 _HALF_WIDTH = re.compile(rf"[()]|{_CJK}[,.;:!?]|[,;:!?]\s?{_CJK}")
 _NO_SPACE = re.compile(rf"{_CJK}[A-Za-z0-9]|[A-Za-z0-9]{_CJK}")
-# The script of a language; without one, Latin. A text has letters of that, and no others but Latin ones.
+# The letters of a script (ISO 15924) that Unicode counts under other names.
 _SCRIPTS = {
-    "ar": r"\p{Arabic}",
-    "ja": r"\p{Han}\p{Hiragana}\p{Katakana}ー",
-    "ko": r"\p{Hangul}",
-    "ru": r"\p{Cyrillic}",
-    "zh_Hans": r"\p{Han}",
-    "zh_Hant": r"\p{Han}",
+    "Hans": r"\p{Han}",
+    "Hant": r"\p{Han}",
+    "Jpan": r"\p{Han}\p{Hiragana}\p{Katakana}ー",
+    "Kore": r"\p{Hangul}",
 }
 # Of each script: the conversion into it, which must change nothing, and the "you" that the other says.
 _CHINESE = {"zh_Hans": ("t2s", "您"), "zh_Hant": ("s2t", "你")}
@@ -43,14 +45,14 @@ def problems(message: Message, locale: str) -> Iterator[str]:
     if locale == "en" and on_page and _ARTICLE.match(ids[0]):
         yield f'a title or button has no "the": {ids[0]!r}'
     for text in texts:
-        yield from (f"{problem}: {text!r}" for problem in (*_shape(ids, text), *_terms(text, locale)))
+        yield from (f"{problem}: {text!r}" for problem in (*_shape(ids, text, locale), *_terms(text, locale)))
         if text != ids[0]:  # a name, such as Redis
             yield from (f"{problem}: {text!r}" for problem in _script(text, locale))
         if locale in _CHINESE:
             yield from (f"{problem}: {text!r}" for problem in _chinese(text, locale))
 
 
-def _shape(ids: tuple[str, ...], text: str) -> Iterator[str]:
+def _shape(ids: tuple[str, ...], text: str, locale: str) -> Iterator[str]:
     wanted, found = (set(_PLACEHOLDER.findall(source)) for source in ("".join(ids), text))
     if found - wanted:
         yield f"unknown placeholders {sorted(found - wanted)}"
@@ -58,7 +60,8 @@ def _shape(ids: tuple[str, ...], text: str) -> Iterator[str]:
         yield f"lost placeholders {sorted(wanted - found)}"
     closing = ids[-1].rstrip()[-1:]
     if closing in _CLOSINGS:
-        if text.rstrip()[-1] not in _CLOSINGS[closing]:
+        ends = _OWN_CLOSINGS.get((locale, closing), _CLOSINGS[closing])
+        if ends and text.rstrip()[-1] not in ends:
             yield f"does not end as its source does, with {closing}"
     elif "。" in text[:-1]:
         if text[-1] != "。":
@@ -74,7 +77,8 @@ def _terms(text: str, locale: str) -> Iterator[str]:
 
 
 def _script(text: str, locale: str) -> Iterator[str]:
-    own = _SCRIPTS.get(locale, r"\p{Latin}")
+    """A text has letters of its language's script, and no others but Latin ones."""
+    own = _letters(locale)
     plain = _PLACEHOLDER.sub("", text)
     if strange := regex.findall(rf"(?![\p{{Latin}}{own}])\p{{L}}", plain):
         yield f"letters of another script, {''.join(strange)}"
@@ -94,6 +98,18 @@ def _chinese(text: str, locale: str) -> Iterator[str]:
     strange = "".join(new for old, new in zip(text, _converter(conversion).convert(text), strict=False) if old != new)
     if strange:
         yield f"characters of the other script, for {strange}"
+
+
+@cache
+def _letters(locale: str) -> str:
+    """The letters of a language, by CLDR; Latin ones where it does not know."""
+    try:
+        script = Locale.parse(locale).script
+    except UnknownLocaleError:
+        script = None
+    likely = get_global("likely_subtags").get(locale.partition("_")[0], "")  # th: th_Thai_TH
+    script = script or (likely.split("_")[1] if likely else "Latn")
+    return _SCRIPTS.get(script, rf"\p{{Script={script}}}")
 
 
 @cache
