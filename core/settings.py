@@ -322,8 +322,13 @@ if unknown := [code for code in _offered if code not in _catalogues or "name_loc
     raise ImproperlyConfigured(
         f"LANGUAGES has no catalogue for {', '.join(unknown)} / LANGUAGES 中的语言没有翻译：{'、'.join(unknown)}"
     )
-# Sorted by the languages' own names.
-LANGUAGES = sorted(((code, LANG_INFO[code]["name_local"]) for code in _offered), key=lambda pair: pair[1].casefold())
+# Sorted by the languages' own names, and a variant behind the language that stands in for it: Django gives a visitor
+# who prefers `zh-my`, which nobody offers, the first one of Chinese, and that has to be none for Hong Kong alone.
+_names = {code: LANG_INFO[code]["name_local"] for code in _offered}
+LANGUAGES = sorted(
+    _names.items(),
+    key=lambda item: [_names[code].casefold() for code in [*languages.fallbacks(item[0])][::-1] if code in _names],
+)
 LANGUAGES_BIDI = [code for code in _offered if LANG_INFO[code]["bidi"]]
 _wanted = to_language(env.str("LANGUAGE_CODE", default="en" if "en" in _offered else _offered[0]))
 # As zh-hans for zh-cn, and en for en-us, Django's own default.
