@@ -56,7 +56,8 @@ SHIFT = """() => new Promise(done => { let sum = 0;
     setTimeout(() => done(sum), 150); })"""
 
 # Lines that no typesetter would leave: a last line of one character, a line that begins with a closing mark or with the
-# unit of the number before, half of a word (but for addresses), half of a clause in a Chinese heading.
+# unit of the number before, half of a word (but for addresses, and scripts that set no spaces between words), half of a
+# clause in a Chinese heading.
 BAD_LINES = """() => {
     const bad = [], blocks = "main :is(h1, h2, p, li, label, summary, button, dt, dd, td, .main), .bar :is(.brand, summary)";
     for (const block of document.querySelectorAll(blocks)) {
@@ -82,7 +83,7 @@ BAD_LINES = """() => {
                 bad.push(`a clause in two: ${shown}`);
         }
         for (const word of whole.matchAll(/[\\p{L}\\p{N}@._'’]+/gu))
-            if (!/@|\\p{Script=Han}/u.test(word[0]))
+            if (!/@|[\\p{Script=Han}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}]/u.test(word[0]))
                 for (let at = 1; at < word[0].length; at++)
                     if (ends.has(word.index + at)) bad.push(`a word in two: ${shown}`);
     }
@@ -267,7 +268,7 @@ def test_the_rules_find_what_they_should(show: Show) -> None:
     page = show('<!doctype html><html lang="en"><title>x</title><main><h1>x</h1><input><img src="/x.png">')
     assert {"label", "image-alt"} <= {each["id"] for each in violations(page, RULES)}
     page = show("<!doctype html><main style='width: 4em; font: 16px monospace; overflow-wrap: anywhere'>"
-                "<p>exaggerated<p>一二三四五<p>一二 4 天内<p>你好。</main>")  # fmt: skip
+                "<p>exaggerated<p>一二三四五<p>一二 4 天内<p>你好。<p>กรุณาตรวจสอบอีเมล</main>")  # fmt: skip
     assert [text.partition(":")[0] for text in page.evaluate(BAD_LINES)] == [
         "a word in two",
         "one character",

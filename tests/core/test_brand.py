@@ -12,6 +12,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from django.contrib.staticfiles import finders
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import translation
 
@@ -104,6 +105,23 @@ def test_no_language_sets_a_variable_with_more_weight_than_a_site_does() -> None
     selectors = re.findall(r"^ *(:root[^{]*?) \{", sheet, re.MULTILINE)
     assert len(selectors) > 5
     assert {each for each in selectors if not re.fullmatch(r":root(:where\(.*\))?", each)} == set()
+
+
+@pytest.mark.parametrize(
+    ("locale", "font"), [("zh-Hans", "SC"), ("zh-SG", "SC"), ("zh-Hant", "TC"), ("zh-HK", "TC"), ("yue", "TC")]
+)
+def test_chinese_has_the_font_of_its_script(locale: str, font: str) -> None:
+    """In pages and mails: one of the other script draws many characters in the other way."""
+    mail = render_to_string("mail/base.html", {"language": locale})
+    assert re.findall(r"Noto Sans CJK (\w+)", mail) == [font]
+    sheet = (ROOT / "signup" / "static" / "doorcode" / "site.css").read_text()
+    fonts = re.findall(r"^:root:where\((.*)\) \{.*CJK (\w+)", sheet, re.MULTILINE)
+    [*_others, last] = [
+        name
+        for which, name in fonts
+        if f":lang({locale})" in which or (locale.startswith("zh") and which == ":lang(zh)")
+    ]
+    assert last == font
 
 
 def test_every_variable_that_a_style_sheet_uses_exists() -> None:
