@@ -10,7 +10,7 @@ class CoreConfig(AppConfig):
 
         from . import checks as system_checks
         from . import clock
-        from .health import checks, registry
+        from .health import checks, pages, registry
         from .observability import error_reports, logs
 
         logs.configure()
@@ -22,6 +22,7 @@ class CoreConfig(AppConfig):
         registry.register("redis", checks.redis_server, _("Redis"), quick=True)
         registry.register("keys", checks.keys, _("keys"))
         registry.register("catalogues", checks.catalogues, _("catalogues"))
+        registry.register("pages", pages.pages, _("page templates"))
         registry.register("proxies", checks.proxies, _("proxies"))
         registry.register("clock_of_database", checks.clock_of_database, _("clock of the database"))
         registry.register("clock_of_redis", checks.clock_of_redis, _("clock of Redis"))

@@ -1,0 +1,57 @@
+"""The check of page templates: a site's own may be wrong, or older than ours."""
+
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from core.health import pages
+from core.health.registry import State
+
+
+@pytest.fixture
+def brand(settings, tmp_path: Path) -> Path:
+    """A site's own templates, before ours."""
+    [engine] = settings.TEMPLATES
+    settings.TEMPLATES = [engine | {"DIRS": [tmp_path, *engine["DIRS"]]}]
+    (tmp_path / "brand").mkdir()
+    return tmp_path
+
+
+def test_our_own_templates_are_whole(brand: Path) -> None:
+    """Each can be read, and the frame of all pages be made in each language."""
+    assert pages.pages().state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("brand/foot.html", "{% url 'terms' %}", "NoReverseMatch"),
+        ("brand/head.html", "{% static 'brand/brand.css' %}", "TemplateSyntaxError"),
+        ("brand/terms.html", "{% include 'brand/trems.html' %}", "TemplateDoesNotExist: brand/trems.html"),
+        ("base.html", "{% include 'brand/menu.html' %}", "TemplateDoesNotExist: brand/menu.html"),
+        ("closed.html", "{% extends 'base.html' %}{% fi %}", "TemplateSyntaxError"),
+    ],
+)
+def test_a_template_that_breaks_pages_has_failed(brand: Path, name: str, content: str, fault: str) -> None:
+    """It is named once, though it fails in each language, before a deployment too."""
+    (brand / name).write_text(content)
+    found = pages.pages()
+    assert found.state is State.FAILED
+    name = "error.html" if name == "base.html" else name  # the page whose frame it is
+    assert found.text.startswith(f"The template {name}: {fault}")
+    assert found.text.count("The template") == 1
+    with pytest.raises(SystemCheckError, match=rf"doorcode\.E022\) The template {name}"):
+        call_command("check", deploy=True)
+
+
+def test_an_old_copy_of_the_frame_is_told(brand: Path, capsys) -> None:
+    """What pages put into a block that it lacks is not shown. A page of the site's own may leave out what it likes."""
+    (brand / "base.html").write_text("{% block title %}{% endblock %}{% block content %}{% endblock %}")
+    (brand / "error.html").write_text("{% extends 'base.html' %}")
+    found = pages.pages()
+    assert found.state is State.WARNING
+    assert found.text == "The template base.html lacks blocks that others fill: default, head, languages, width"
+    call_command("check", deploy=True)
+    assert "doorcode.W014) The template base.html lacks" in capsys.readouterr().err
