@@ -3,6 +3,7 @@
 import json
 import urllib.request
 from datetime import UTC, datetime
+from gettext import GNUTranslations
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -141,11 +142,22 @@ def keys() -> Finding:
 
 
 def catalogues() -> Finding:
-    """Whether every language that is offered has compiled catalogues, and is more than a draft."""
+    """
+    Whether every language that is offered has compiled catalogues that can be read, a site's own among them, and is
+    more than a draft.
+    """
     codes = [code for code, _name in settings.LANGUAGES]
-    compiled = {path.parts[-3] for root in settings.LOCALE_PATHS for path in Path(root).glob("*/LC_MESSAGES/django.mo")}
+    sources = {path for root in settings.LOCALE_PATHS for path in Path(root).glob("*/LC_MESSAGES/django.*o")}
+    compiled = {path.parts[-3] for path in sources if path.suffix == ".mo"}
     if missing := [code for code in codes if to_locale(code) not in compiled]:
         return failed(_("No compiled catalogue for %(names)s: run make messages") % {"names": ", ".join(missing)})
+    for path in sorted({path.with_suffix(".mo") for path in sources}):
+        try:
+            with path.open("rb") as file:
+                GNUTranslations(file)
+        except Exception as error:  # of many kinds, as nothing checks the file's form
+            text = _("%(path)s can't be read: %(error)s")
+            return failed(text % {"path": path, "error": f"{type(error).__name__}: {error}"})
     if drafts := [code for code in codes if LANG_INFO[code].get("draft")]:
         text = _("%(names)s: a draft; what it lacks is shown in another language")
         return warning(text % {"names": ", ".join(drafts)})

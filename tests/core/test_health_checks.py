@@ -125,6 +125,18 @@ def test_a_catalogue_that_lacks_texts_is_seen(settings, tmp_path: Path) -> None:
     assert "zh-hans" in found.text
 
 
+@pytest.mark.parametrize(("name", "error"), [("django.po", "FileNotFoundError"), ("django.mo", "OSError")])
+def test_a_catalogue_of_a_site_that_cant_be_used_is_named(settings, tmp_path: Path, name: str, error: str) -> None:
+    """One that was not compiled has no effect; one that was cut off breaks each page."""
+    path = tmp_path / "zh_Hans" / "LC_MESSAGES" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("msgid")
+    settings.LOCALE_PATHS = [tmp_path, *settings.LOCALE_PATHS]
+    found = checks.catalogues()
+    assert found.state is State.FAILED
+    assert f"{path.with_suffix('.mo')} can't be read: {error}" in found.text
+
+
 @pytest.mark.django_db
 def test_migrations_and_the_database_are_checked() -> None:
     """All is applied in a test."""
