@@ -14,9 +14,11 @@ import pytest
 from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.test import override_settings
+from django.urls import reverse
 from django.utils.text import capfirst
 from playwright.sync_api import Browser, Page
 
+from core import brand
 from tests import pseudo
 from tests.browser.conftest import SHOTS, violations
 from tests.gallery import NAMES, html_of
@@ -104,6 +106,8 @@ class Site(BaseHTTPRequestHandler):
         if self.path.startswith("/static/"):
             name = self.path.removeprefix("/static/")
             self.answer(Path(finders.find(name)).read_bytes(), guess_type(name)[0], "max-age=3600")
+        elif self.path.startswith(reverse("brand_css")):
+            self.answer(brand.style_sheet(brand.color()).encode(), "text/css")
         elif self.path == "/screen/":
             self.answer(Site.html.encode(), "text/html; charset=utf-8")
         else:
@@ -220,6 +224,17 @@ def test_a_long_name_and_a_long_sender_fit_a_small_phone(show: Show, language: s
     ):
         page = show(html_of("verify_sent", language))
     look_at(page, "long_names", language, 320)
+
+
+def test_the_colour_of_a_site_is_drawn(show: Show) -> None:
+    """By which `make screenshots` and axe-core judge it."""
+    with override_settings(BRAND_COLOR="#0b7a55"):
+        page = show(html_of("login", "en"))
+        page.emulate_media(color_scheme="light")
+        assert (
+            page.locator("main button.main").evaluate("each => getComputedStyle(each).backgroundColor")
+            == "rgb(11, 122, 85)"
+        )
 
 
 def test_the_longest_code_fits_a_small_phone(show: Show) -> None:
