@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from mimetypes import guess_type
 from pathlib import Path
 from threading import Thread
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings
@@ -235,6 +236,22 @@ def test_the_colour_of_a_site_is_drawn(show: Show) -> None:
             page.locator("main button.main").evaluate("each => getComputedStyle(each).backgroundColor")
             == "rgb(11, 122, 85)"
         )
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_a_large_logo_fits_a_small_phone(show: Show, settings, tmp_path: Path, language: str) -> None:
+    """In pages and mails, at any size of its file: as an image has no other by default."""
+    (tmp_path / "brand").mkdir()
+    for name in ("logo", "mail_logo"):
+        picture = "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='180'/>"
+        (tmp_path / f"brand/{name}.html").write_text(f'<img src="data:image/svg+xml,{quote(picture)}" alt="School">')
+    [engine] = settings.TEMPLATES
+    settings.TEMPLATES = [engine | {"DIRS": [tmp_path, *engine["DIRS"]]}]
+    page = show(html_of("login", language))
+    look_at(page, "large_logo", language, 320)
+    box = page.locator(".brand img").bounding_box()
+    assert box["width"] == pytest.approx(box["height"] * 5)
+    look_at(show(html_of("mail_code", language)), "mail_large_logo", language, 320)
 
 
 def test_the_longest_code_fits_a_small_phone(show: Show) -> None:
