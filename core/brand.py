@@ -6,7 +6,9 @@ from typing import NamedTuple
 from django.conf import settings
 
 DEFAULT = "#1d5fd1"
-LIGHT, DARK = "#ffffff", "#181f2a"  # the cards of signup/static/doorcode/site.css
+# Grounds in signup/static/doorcode/site.css: in light that of the page and of notes, where links have less contrast
+# than on the card; in dark that of the card.
+LIGHT, DARK = "#f3f5f9", "#181f2a"
 BLACK, WHITE = "#0b1424", "#ffffff"
 CONTRAST = {LIGHT: 4.5, DARK: 7.0}  # of text with its background: WCAG 2.2, success criteria 1.4.3 and 1.4.6
 

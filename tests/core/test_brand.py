@@ -133,7 +133,7 @@ def test_every_variable_that_a_style_sheet_uses_exists() -> None:
     assert used <= defined
 
 
-COLORS = ["#1d5fd1", "#ffff00", "#ffffff", "#000000", "#ff0000", "#0b7a55", "#808080"]
+COLORS = ["#1d5fd1", "#ffff00", "#ffffff", "#000000", "#ff0000", "#0b7a55", "#808080", "#767676"]
 
 
 @pytest.mark.parametrize("color", COLORS)
@@ -145,6 +145,20 @@ def test_any_colour_can_be_read(color: str, ground: str) -> None:
     assert contrast(palette.ink, palette.color) >= 4.5
     if contrast(color, ground) >= brand_colors.CONTRAST[ground]:
         assert palette.color == color
+
+
+@pytest.mark.parametrize("color", COLORS)
+def test_a_link_can_be_read_wherever_it_stands(color: str) -> None:
+    """A site's links to its terms are on the page, not on the card; others are in notes."""
+    sheet = (ROOT / "signup" / "static" / "doorcode" / "site.css").read_text()
+    for ground, theme in zip(
+        (brand_colors.LIGHT, brand_colors.DARK), sheet.split("prefers-color-scheme: dark"), strict=True
+    ):
+        link = brand_colors.palette(color, ground).color
+        found = dict(re.findall(r"--(page|card|soft): (#\w+)", theme))
+        assert set(found) == {"page", "card", "soft"}
+        for each in found.values():
+            assert contrast(link, "#ffffff" if each == "#fff" else each) >= 4.5
 
 
 def contrast(one: str, two: str) -> float:
