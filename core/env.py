@@ -170,12 +170,12 @@ class Env(environ.Env):  # type: ignore[misc]
         return hosts
 
     def folder(self, var: str) -> Path | None:
-        """Return a folder that exists; None for an empty variable."""
+        """Return a folder that can be read; None for an empty variable."""
         if not (name := self.str(var, default="")):
             return None
-        if not (folder := Path(name)).is_dir():
-            raise ImproperlyConfigured(f"{var} is not a folder: {name} / {var} 不是文件夹：{name}")
-        return folder
+        if not (os.path.isdir(name) and os.access(name, os.R_OK | os.X_OK)):  # Path.is_dir may raise PermissionError
+            raise ImproperlyConfigured(f"{var} is no folder that can be read: {name} / {var} 不是可读的文件夹：{name}")
+        return Path(name)
 
     def redis(self, var: str, default: str) -> str:
         """Return the URL of a Redis, or one that begins with "memory:"."""

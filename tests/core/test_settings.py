@@ -496,3 +496,9 @@ def test_the_broker_repeats_no_message_while_its_mails_are_sent() -> None:
 def test_the_attacks_are_played_against_the_default_limits() -> None:
     """Tests of attacks set each limit by hand, as those of the suite are off."""
     assert dict(zip(DEFAULTS, load(*DEFAULTS, **GOOD), strict=True)) == DEFAULTS
+
+
+def test_a_folder_that_cant_be_read_is_refused_by_its_name(monkeypatch, tmp_path: Path) -> None:
+    """As one that does not exist; root, as whom tests may run, can read any."""
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    assert f"BRAND_DIR is no folder that can be read: {tmp_path}" in refusal(**GOOD, BRAND_DIR=str(tmp_path))
