@@ -11,11 +11,12 @@ from justhtml import JustHTML
 from tests import pseudo
 from tests.factories import ALICE, BOB, PASSWORD
 from tests.gallery import NAMES, html_of
+from tests.tools import wording
 
 pytestmark = pytest.mark.django_db
 
 LANGUAGES = [code for code, _ in settings.LANGUAGES]
-LATIN = ("de", "en", "es", "fr", "pt-br")
+LATIN = [code for code in LANGUAGES if wording.letters(translation.to_locale(code)) == wording.LATIN]
 SAID = (
     "aria-label",
     "alt",

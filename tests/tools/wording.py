@@ -19,6 +19,7 @@ _OWN_CLOSINGS: dict[tuple[str, str], str] = {("el", "?"): ";\u037e", ("th", ".")
 _CJK = r"[\u3400-\u9fff]"
 _HALF_WIDTH = re.compile(rf"[()]|{_CJK}[,.;:!?]|[,;:!?]\s?{_CJK}")
 _NO_SPACE = re.compile(rf"{_CJK}[A-Za-z0-9]|[A-Za-z0-9]{_CJK}")
+LATIN = r"\p{Script=Latn}"
 # The letters of a script (ISO 15924) that Unicode counts under other names.
 _SCRIPTS = {
     "Hans": r"\p{Han}",
@@ -78,9 +79,9 @@ def _terms(text: str, locale: str) -> Iterator[str]:
 
 def _script(text: str, locale: str) -> Iterator[str]:
     """A text has letters of its language's script, and no others but Latin ones."""
-    own = _letters(locale)
+    own = letters(locale)
     plain = _PLACEHOLDER.sub("", text)
-    if strange := regex.findall(rf"(?![\p{{Latin}}{own}])\p{{L}}", plain):
+    if strange := regex.findall(rf"(?![{LATIN}{own}])\p{{L}}", plain):
         yield f"letters of another script, {''.join(strange)}"
     if regex.search(r"\p{L} \p{L}", plain) and not regex.search(f"[{own}]", plain):
         yield "no letter of the language's script"
@@ -101,7 +102,7 @@ def _chinese(text: str, locale: str) -> Iterator[str]:
 
 
 @cache
-def _letters(locale: str) -> str:
+def letters(locale: str) -> str:
     """The letters of a language, by CLDR; Latin ones where it does not know."""
     try:
         script = Locale.parse(locale).script
