@@ -114,7 +114,7 @@ def test_each_refusal_has_its_words_in_every_language(client: Client, code: str)
         pages.append(re.search(r'<p class="note error">(.*?)</p>', page)[1])
     assert len(set(pages)) == 4
     assert all(ALICE in each for each in pages)
-    assert code == "en" or not any("address" in each for each in pages)
+    assert code.startswith("en") or not any("address" in each for each in pages)
 
 
 @pytest.mark.parametrize("registered", [False, True])

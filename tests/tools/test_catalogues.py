@@ -1,5 +1,6 @@
 """`make messages`, `make language`, and the check of the catalogues."""
 
+import re
 import shutil
 from gettext import GNUTranslations
 from pathlib import Path
@@ -64,8 +65,11 @@ def test_a_language_that_django_or_cldr_knows_can_begin(
     folder: Path, capsys, code: str, name: str, right_to_left: bool
 ) -> None:
     """As a draft, under its own name, with the visitors' texts alone; only what it lacks is printed, and no other's."""
-    assert catalogues.main(["--add", code], folder) == 0
     locale = translation.to_locale(code)
+    shutil.rmtree(folder / locale, ignore_errors=True)  # a site that has it already runs these tests too
+    known = folder / "languages.toml"
+    known.write_text(re.sub(rf"\n\[{code}\]\n(.+\n)+", "", known.read_text()))
+    assert catalogues.main(["--add", code], folder) == 0
     printed = capsys.readouterr().err.splitlines()
     assert f"{locale}: not translated: 'Sign in'" in printed
     assert {line.partition(":")[0] for line in printed} == {locale}

@@ -15,7 +15,7 @@ from tests.signup.api.conftest import Api
 LANGUAGES = {
     "en": ("en", "That code does not match this email address. You can try 4 more times"),
     "zh-CN,zh;q=0.9": ("zh-hans", "验证码和邮箱不匹配，还可以尝试 4 次"),
-    "zh-HK": ("zh-hant", "驗證碼與電子郵件不符，還可以再試 4 次"),
+    "zh-TW": ("zh-hant", "驗證碼與電子郵件不符，還可以再試 4 次"),
     "fr-CA": ("fr", "Ce code ne correspond pas à cette adresse e-mail. Vous pouvez encore essayer 4 fois"),
     "tlh": ("en", "That code does not match this email address. You can try 4 more times"),
 }
