@@ -120,8 +120,13 @@ def _converter(conversion: str) -> OpenCC:
 
 @cache
 def _terms_of(locale: str) -> dict[str, str]:
-    path = Path(__file__).parent / "terms" / f"{locale}.toml"
-    return tomllib.loads(path.read_text()) if path.exists() else {}
+    """By pattern what is said instead: of the language, and of all that are written from right to left."""
+    try:
+        is_rtl = Locale.parse(locale).text_direction == "rtl"
+    except UnknownLocaleError:
+        is_rtl = False
+    paths = [Path(__file__).parent / "terms" / f"{name}.toml" for name in (locale, *(["rtl"] if is_rtl else []))]
+    return {other: term for path in paths if path.exists() for other, term in tomllib.loads(path.read_text()).items()}
 
 
 def both(texts: object) -> tuple[str, ...]:
