@@ -111,8 +111,8 @@ MIDDLEWARE = [
     "core.middleware.PrivatePages",  # before SecurityMiddleware: browsers keep its redirect to https for good
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # before the middlewares that respond themselves
+    "csp.middleware.CSPMiddleware",  # before WhiteNoise: a script in a site's own SVG must not run where it is opened
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
     "core.middleware.Probes",
     "core.middleware.record_requests",
     "django.contrib.sessions.middleware.SessionMiddleware",

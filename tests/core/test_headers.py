@@ -43,6 +43,14 @@ def test_the_policy_allows_nothing_inline(db, client: Client, path: str) -> None
     assert "frame-ancestors 'none'" in policy
 
 
+def test_a_static_file_has_the_policy_too(db, client: Client) -> None:
+    """An SVG is a page where it is opened by itself, and a designer's may hold a script."""
+    icon = client.get("/static/doorcode/icon.svg")
+    icon.close()
+    assert icon["Content-Type"] == "image/svg+xml"
+    assert "script-src 'self'" in icon["Content-Security-Policy"]
+
+
 @pytest.mark.parametrize("path", PAGES[:5])
 def test_pages_hold_no_inline_style_or_script(db, client: Client, path: str) -> None:
     """The policy would block them."""

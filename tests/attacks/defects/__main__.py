@@ -71,7 +71,9 @@ def _plant(defect: Defect) -> list[str]:
 def _run_pytest(root: Path, results: Path, names: list[str]) -> tuple[int | None, str]:
     """Return pytest's exit code and output; None where it took too long."""
     command = [sys.executable, "-m", "pytest", "-q", *OPTIONS, f"--junitxml={results}", *names]
-    env = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "DOORCODE_ALL": "1", "DOORCODE_PATIENCE": "120"}
+    # More patience than usual, as a time-out would look like a mistake that was caught. But a bound on a time grows with
+    # it, and must stay below what a mistake takes.
+    env = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "DOORCODE_ALL": "1", "DOORCODE_PATIENCE": "60"}
     env.pop("DJANGO_SETTINGS_MODULE", None)
     process = subprocess.Popen(
         command, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
