@@ -17,7 +17,7 @@ NAMES = {
     "blocked_mails",
     "fallback_mail_server",
     *("spf", "dkim", "dmarc", "mx", "ptr"),
-    *("catalogues", "keys", "proxies", "clock_of_database", "clock_of_redis"),
+    *("catalogues", "keys", "pages", "proxies", "clock_of_database", "clock_of_redis"),
 }
 
 
