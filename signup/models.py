@@ -76,9 +76,13 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         row: User | None = self.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
         return row
 
-    def create_user(self, *, email: str, username: str, password: str | None = None, **extra: Any) -> "User":
-        """Create an account that needs no code, because an operator vouches for it."""
-        address, name = email_addresses.canonical(email), usernames.clean(username)
+    def create_user(self, username: str = "", email: str = "", password: str | None = None, **extra: Any) -> "User":
+        """
+        Create an account that needs no code, because an operator vouches for it. The arguments are those of Django's
+        own user. Without a username it is what stands before the @ of the address.
+        """
+        address = email_addresses.canonical(email)
+        name = usernames.clean(username or address.partition("@")[0])
         if self.named(name).exists():
             raise ValidationError(_("That username is taken. Choose another"), code="username_taken")
         if self.registered().filter(email=address).exists():
@@ -93,8 +97,8 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
             send_user_activated(user)
         return user
 
-    def create_superuser(self, **fields: Any) -> "User":
-        return self.create_user(is_staff=True, is_superuser=True, **fields)
+    def create_superuser(self, *args: Any, **fields: Any) -> "User":
+        return self.create_user(*args, **{"is_staff": True, "is_superuser": True, **fields})
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """Return the registered account with this email address or username, in any case."""

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.test import Client
 
 from core import clock
 from signup.models import User
@@ -38,7 +39,8 @@ def test_queries_and_properties_agree(activated: bool, active: bool, staff: bool
 
 
 @pytest.mark.parametrize(
-    ("email", "username"), [(BOB.upper(), "bobby"), ("bobby@example.com", "BOB"), ("bob", "bobby")]
+    ("email", "username"),
+    [(BOB.upper(), "bobby"), ("bobby@example.com", "BOB"), ("bob", "bobby"), ("", "bobby"), ("bob@example.org", "")],
 )
 def test_an_account_that_code_cannot_make_is_a_failed_validation(email: str, username: str) -> None:
     """Its address or username is taken, or none; the transaction around it goes on."""
@@ -46,6 +48,20 @@ def test_an_account_that_code_cannot_make_is_a_failed_validation(email: str, use
     with pytest.raises(ValidationError):
         User.objects.create_user(email=email, username=username, password="correct horse battery")
     assert User.objects.count() == 1
+
+
+def test_accounts_are_made_as_djangos_own() -> None:
+    """By place too, and for a superuser with what `create_superuser` sets anyway."""
+    bob = User.objects.create_user("bob", BOB, "correct horse battery")
+    assert (bob.username, bob.email, bob.check_password("correct horse battery")) == ("bob", BOB, True)
+    alice = User.objects.create_superuser("alice", ALICE, "correct horse battery", is_staff=True)
+    assert (alice.username, alice.is_staff, alice.is_superuser) == ("alice", True, True)
+
+
+def test_the_superuser_of_pytest_django_opens_the_admin(admin_client: Client) -> None:
+    """It is made without a username, which is then taken from its address."""
+    assert admin_client.get("/admin/").status_code == 200
+    assert User.objects.get().username == "admin"
 
 
 @pytest.mark.parametrize("only", [None, ["username"]], ids=["all", "named"])
