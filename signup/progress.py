@@ -28,7 +28,7 @@ _TITLES = {
 def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> dict[str, Any]:
     """
     The state of a request, or until it is proven of its newest mail, and the seconds until another may be requested.
-    `reason` is there only if that mail failed, bounced or was refused for now, `leaves_at` only if a limit delays it.
+    Until then `reason` is there if that mail failed, bounced or was refused for now, `leaves_at` if a limit delays it.
     """
     delivery = delivery or _latest_mail(sign_up)
     proven = "finished" if sign_up.is_finished else "proven" if sign_up.proven_at else None
@@ -39,7 +39,7 @@ def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> d
     }
     if delivery.visible_reason and not proven:
         state["reason"] = delivery.visible_reason
-    if delivery.leaves_at:
+    if delivery.leaves_at and not proven:
         state["leaves_at"] = clock.whole_seconds(delivery.leaves_at)
     return state
 
