@@ -157,6 +157,12 @@ REPLIES = {
         "554 5.2.252 SendAsDenied; noreply@example.com not allowed to send as info@example.com; STOREDRV.Submission.Exception",
         "541 This account isn't allowed to send email",
         "551 Main account unavailable",
+        "554 Message rejected: Email address is not verified. The following identities failed the check in region EU-WEST-1: "
+        "bob@example.com",
+        "554 Message rejected: Sending paused for this account.",
+        "550 The from address does not match a verified Sender Identity. Mail cannot be sent until this error is resolved.",
+        "550 The 'From' address you supplied (noreply@example.com) is not a Sender Signature on your account.",
+        "550 Domain sandbox1.mailgun.org is not allowed to send: Free accounts are for test purposes only.",
         "554 5.7.1 <bob@example.com>: Relay access denied",
         "550 relay not permitted",
         "550 5.1.8 <noreply@example.com>: Sender address rejected: Domain not found",
