@@ -260,6 +260,15 @@ def test_a_form_whose_link_has_ended_is_no_success(client: Client) -> None:
     assert client.post(form, {"password": f"{NEW} 2"}).status_code == 400
 
 
+def test_a_reset_whose_answer_got_lost_leads_to_the_sign_in(client: Client) -> None:
+    """Sent again, its form finds that the link has been used. The new password works."""
+    form = reset_form(client, make_user())
+    lost = client.session.session_key
+    client.post(form, {"password": NEW})
+    client.cookies["sessionid"] = lost
+    assert 'href="/login/">Sign in</a>' in text_of(client.post(form, {"password": NEW}))
+
+
 @pytest.mark.parametrize("before", ["nobody", "the owner", "somebody else"])
 def test_a_reset_signs_the_owner_in(client: Client, before: str) -> None:
     """With a new session, whoever was signed in here; the account's sessions elsewhere end."""
