@@ -127,8 +127,11 @@ def encryption(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
         hint = _("Begin EMAIL_URL, and EMAIL_FALLBACK_URL, with smtp+tls:// or smtp+ssl://")
         yield checks.Warning(text, hint=hint, id="doorcode.W004")
     brokers = settings.REDIS_URL, settings.CELERY_BROKER_URL, settings.CELERY_BROKER_USE_SSL
-    if re.search(r"ssl_cert_reqs\W+(CERT_)?none", f"{brokers}", re.IGNORECASE):
-        hint = _("Take ssl_cert_reqs out of the URL; name a private authority by ssl_ca_certs=/path")
+    trusting = r"ssl_cert_reqs\W+(CERT_)?none|ssl_check_hostname\W+(0|f|n)"
+    if re.search(trusting, f"{brokers}", re.IGNORECASE):
+        hint = _(
+            "Take ssl_cert_reqs and ssl_check_hostname out of the URL; name a private authority by ssl_ca_certs=/path"
+        )
         yield checks.Warning(_("TLS to Redis or the broker trusts any certificate"), hint=hint, id="doorcode.W008")
 
 
