@@ -1,6 +1,7 @@
 """Mail by the API of a mail service, through django-anymail. Its answers mean the same as those of a mail server."""
 
 import re
+from traceback import walk_tb
 from typing import Any
 
 from django.core.mail import EmailMessage
@@ -77,9 +78,23 @@ def _failure(error: Any) -> Reply:
 def _is_silence(cause: Any) -> bool:
     """Whether the service may have taken the mail before the connection failed: by the errors of requests and boto3."""
     inner = getattr(cause, "args", ())
-    names = [type(each).__name__ for each in (cause, *inner)]
+    names = {type(each).__name__ for each in (cause, *inner)}
     silent = {"ReadTimeout", "ReadTimeoutError", "ProtocolError", "ConnectionClosedError", "ContentDecodingError"}
-    return not silent.isdisjoint(names)
+    # Behind a proxy, urllib3 blames it also for a service that hangs up.
+    proxy = {"ProxyError", "ProxyConnectionError"}
+    return not names.isdisjoint(silent | proxy) and not _was_connecting(cause)
+
+
+def _was_connecting(error: BaseException | None) -> bool:
+    """
+    Whether an error is from `connect()` of http.client's connections. That includes TLS and the way through a proxy,
+    whose silence urllib3 reports in the same words as that of a service which has the whole mail.
+    """
+    while error:
+        if any(frame.f_code.co_name == "connect" for frame, _ in walk_tb(error.__traceback__)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _status_of_boto(cause: Any) -> int | None:

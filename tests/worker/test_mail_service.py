@@ -1,6 +1,8 @@
 """Mail by the API of a mail service: what it answers means the same as what a mail server says."""
 
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -119,10 +121,39 @@ def test_silence_is_unknown(service: MailApi) -> None:
     assert send().outcome is Outcome.UNKNOWN
 
 
-def test_a_connection_that_breaks_before_the_answer_is_unknown(service: MailApi) -> None:
+@pytest.mark.parametrize("proxy", [False, True])
+def test_a_connection_that_breaks_before_the_answer_is_unknown(
+    service: MailApi, settings, monkeypatch, proxy: bool
+) -> None:
     """As silence is."""
     service.answer = (0, b"")
+    if proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{service.server.server_port}")
+        settings.ANYMAIL = settings.ANYMAIL | {"POSTMARK_API_URL": "http://api.mail.test/"}
     assert send().outcome is Outcome.UNKNOWN
+    assert len(service.taken) == 1
+
+
+def hang_up(gateway: socket.socket) -> None:
+    connection, _ = gateway.accept()
+    connection.close()
+
+
+@pytest.mark.parametrize("proxy", [False, True])
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_connection_that_was_never_open_opens_the_circuit(
+    service: MailApi, settings, monkeypatch, is_silent: bool, proxy: bool
+) -> None:
+    """A gateway is silent or hangs up before the mail was sent: on the way through a proxy, or in TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as gateway, ThreadPoolExecutor(1) as pool:
+        if not is_silent:
+            pool.submit(hang_up, gateway)
+        port = gateway.getsockname()[1]
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}" if proxy else "")
+        host = "api.mail.test" if proxy else f"127.0.0.1:{port}"
+        settings.ANYMAIL = settings.ANYMAIL | {"POSTMARK_API_URL": f"https://{host}/"}
+        assert send().outcome is Outcome.UNAVAILABLE
+    assert mailers.every()[0].breaker.is_open
 
 
 def test_a_service_that_is_not_there_opens_the_circuit(service: MailApi) -> None:
