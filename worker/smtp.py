@@ -115,10 +115,11 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
         raise _HungUp(reply_text(code, text))
     if code // 100 != 2:
         words = reply_text(code, text)
-        if code // 100 == 4 and TOO_MUCH.search(words):
+        cause = cause_of(words)
+        if code // 100 == 4 and (cause is Cause.RATE or TOO_MUCH.search(words)):
             return Reply(Outcome.THROTTLED, words)
         # No place on its disk, no sign-in, and 4.3.x or 4.4.x are about the server, whoever the sender is.
-        is_about_sender = code not in (421, 452, 530) and cause_of(words) is not Cause.SERVICE
+        is_about_sender = code not in (421, 452, 530) and cause is not Cause.SERVICE
         return Reply(Outcome.UNAVAILABLE, words, is_about_sender=is_about_sender)
     try:
         return _hand_over(connection, recipient, content)

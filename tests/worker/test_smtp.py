@@ -172,6 +172,7 @@ def test_the_connection_stays_open(sink) -> None:
         ({"MAIL": ["550 not this sender"]}, Outcome.UNAVAILABLE),
         ({"MAIL": ["451 busy"]}, Outcome.UNAVAILABLE),
         ({"MAIL": ["450 4.7.1 Error: too much mail from 192.0.2.1"]}, Outcome.THROTTLED),
+        ({"MAIL": ["454 Throttling failure: Daily message quota exceeded."]}, Outcome.THROTTLED),
         ({"MAIL": ["421 4.4.2 Message submission rate for this client has exceeded its limit"]}, Outcome.THROTTLED),
         ({"CONNECT": ["421 4.7.0 mx.example.com Error: too many connections from 192.0.2.1"]}, Outcome.BUSY),
         ({"CONNECT": ["421 4.3.2 The maximum number of concurrent connections has exceeded a limit"]}, Outcome.BUSY),
