@@ -52,8 +52,6 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     stage = _stage(sign_up, state, delivery, proven=proven)
     ago = max(0, int((now - (delivery.sent_at or now)).total_seconds()))
     reference = codes.reference_of(sign_up)
-    tries_left = settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts
-    shows_tries = sign_up.attempts and state is State.OPEN
     return {
         "sign_up": sign_up,
         "stage": stage,
@@ -66,17 +64,23 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "longer": sign_up.length > settings.CAPTCHA_LENGTH,
         # The mail's own language would show that the address has an account.
         "sender": languages.sender(languages.active()),
-        "code_hint": ngettext(
-            "%(n)d digit, from the email with the reference %(reference)s",
-            "%(n)d digits, from the email with the reference %(reference)s",
-            sign_up.length,
-        )
-        % {"n": sign_up.length, "reference": reference},
-        "tries_left": error_messages.attempts_left(tries_left) if shows_tries else "",
+        "code_hint": _code_hint(sign_up, state, reference),
         "reference": reference,
         "suggestion": None if proven else mail_providers.suggest(sign_up.address),
         "webmail": mail_providers.webmail(sign_up.address),
     }
+
+
+def _code_hint(sign_up: CaptchaModel, state: State, reference: str) -> str:
+    """The text at the field of the code: after a wrong one how many may be tried, else which mail has it."""
+    if sign_up.attempts and state is State.OPEN:
+        return error_messages.attempts_left(settings.CAPTCHA_MAX_ATTEMPTS - sign_up.attempts)
+    text = ngettext(
+        "%(n)d digit, from the email with the reference %(reference)s",
+        "%(n)d digits, from the email with the reference %(reference)s",
+        sign_up.length,
+    )
+    return text % {"n": sign_up.length, "reference": reference}
 
 
 def _stage(sign_up: CaptchaModel, state: State, delivery: Delivery, *, proven: bool) -> str:

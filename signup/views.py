@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render, resolve_url
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.encoding import iri_to_uri
-from django.utils.html import format_html, strip_tags
+from django.utils.html import strip_tags
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views import i18n
@@ -262,18 +262,17 @@ def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -
     return Visitor(request).drop_draft(page)
 
 
-def _verify_page(request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, **context: Any) -> HttpResponse:
+def _verify_page(
+    request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, change: ChangeForm | None = None
+) -> HttpResponse:
     """Step three for a visitor who proved the mailbox, or who sent its fields with a code; else step two."""
-    context = {"change": ChangeForm(), **progress.page_context(sign_up, proven=form.is_proven), **context}
+    context = progress.page_context(sign_up, proven=form.is_proven)
     shows_register = form.is_proven or (isinstance(form, RegisterForm) and context["stage"] == "enter")
-    if not form["captcha"].errors:  # they say how many tries are left themselves
-        hint = context["tries_left"] or context["code_hint"]
-        if not shows_register:
-            hint = format_html('{}<span class="scripted">{}</span>', hint, _("The last digit sends the form"))
-        form["captcha"].help_text = hint
-    form.fields["captcha"].widget.attrs["data-digits"] = sign_up.length  # of now: the form may have lengthened the code
-    context["shortest"] = passwords.LengthValidator()
     template = "signup/register.html" if shows_register else "signup/verify.html"
+    form.fields["captcha"].widget.attrs["data-digits"] = sign_up.length  # of now: the form may have lengthened the code
+    if not form["captcha"].errors:  # they say how many tries are left themselves
+        form["captcha"].help_text = context["code_hint"]
+    context |= {"change": change or ChangeForm(), "shortest": passwords.LengthValidator()}
     return form_page(request, template, form, **context)
 
 
