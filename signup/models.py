@@ -178,23 +178,20 @@ class User(AbstractBaseUser, PermissionsMixin):
         Save the row, an address in its canonical form and a username with its key. A new password, no password or
         disabling delete the API tokens. They end the sessions, too, whose hash is made of password and `session_salt`.
         """
-        columns, added = kwargs.get("update_fields"), set[str]()
-
-        def saves(column: str) -> bool:
-            return columns is None or column in columns
-
-        if saves("email"):
+        is_partial = kwargs.get("update_fields") is not None
+        columns = set(kwargs["update_fields"] if is_partial else ("email", "username", "is_active"))
+        if "email" in columns:
             with suppress(ValidationError):  # an address that the settings no longer allow stays as it is
                 self.email = email_addresses.canonical(self.email)
-        if saves("username"):
+        if "username" in columns:
             self.username_key = usernames.key(self.username) if self.username else None
-            added.add("username_key")
-        is_disabled = self.pk is not None and not self.is_active and saves("is_active")
+            columns.add("username_key")
+        is_disabled = self.pk is not None and not self.is_active and "is_active" in columns
         if is_disabled:
             self.session_salt = get_random_string(SALT_LENGTH)
-            added.add("session_salt")
-        if columns:
-            kwargs["update_fields"] = {*columns, *added}
+            columns.add("session_salt")
+        if is_partial:
+            kwargs["update_fields"] = columns
         # AbstractBaseUser keeps a new password in `_password` until it is saved.
         has_new_password = self._password is not None or self._password_removed  # type: ignore[attr-defined]
         ends_tokens = is_disabled or (has_new_password and self.pk is not None)
