@@ -1,9 +1,9 @@
 """
 Usernames: the characters that they may hold, the key under which each is unique, and names that are reserved.
 
-The key is the look of a name: one form for all that a reader could take for each other (Unicode Technical Standard 39).
-Unicode's table comes with the package confusable-homoglyphs. Another version of it may give other forms: then the keys
-have to be written anew, so pyproject.toml names one version.
+The key is the skeleton of a name (Unicode Technical Standard 39): the same for all names that a reader could take for
+each other. Unicode's table comes with the package confusable-homoglyphs. Another version of it may give other
+skeletons: then the keys have to be written anew, so pyproject.toml names one version.
 """
 
 import unicodedata
@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from core import invisible, lengths
 
 MIN_LENGTH, MAX_LENGTH = 2, 20  # characters
-KEY_LENGTH = MAX_LENGTH * 6  # characters; the most by which a letter grows in `_look`, a Hangul syllable of five parts
+KEY_LENGTH = MAX_LENGTH * 6  # characters; the most by which a letter grows in `key`, a Hangul syllable of five parts
 
 # Letters, marks, digits and 〇; - inside, _ anywhere. A mark belongs to the letter before it.
 _CHARACTERS = regex.compile(
@@ -73,11 +73,17 @@ def clean(username: str) -> str:
 
 def key(username: str) -> str:
     """
-    Return the key under which a username is unique: the same for all names that a reader could take for each other.
+    Return the key under which a username is unique: its skeleton, in any case. admın, Admin, adrnin, and аdmin with a
+    Cyrillic а, have the same.
 
-    It is idempotent. A text that is too long for a username is returned as it is.
+    It is idempotent. A text that is too long for a username is returned as it is: normalization takes quadratic time.
     """
-    return username if len(username) > lengths.USERNAME else _look(username)
+    if len(username) > lengths.USERNAME:
+        return username
+    skeleton = _fold(invisible.without(username))
+    for _round in range(4):  # a prototype may fold or compose into a character that has one itself, up to three times
+        skeleton = _fold(skeleton.translate(_prototypes()))
+    return unicodedata.normalize("NFC", skeleton)
 
 
 def is_reserved(username: str) -> bool:
@@ -105,21 +111,6 @@ def _bare(username: str) -> str:
     return key(username).replace("-", "").replace("_", "")
 
 
-def _look(text: str) -> str:
-    """
-    Return the UTS #39 skeleton of a text, in any case: admın, Admin, adrnin and аdmin with a Cyrillic а look alike.
-
-    It is idempotent. The caller bounds the length, as normalization takes quadratic time.
-    """
-    form = _fold(invisible.without(text))
-    # A substitute may fold or compose into a character that has one itself. No character takes more than three rounds.
-    for _round in range(4):
-        before, form = form, _fold(form.translate(_substitutes()))
-        if form == before:
-            break
-    return unicodedata.normalize("NFC", form)
-
-
 def _fold(text: str) -> str:
     """Without case and compatibility variants, decomposed."""
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
@@ -128,22 +119,22 @@ def _fold(text: str) -> str:
 
 
 @cache
-def _substitutes() -> dict[int, str]:
-    """By character, the text that stands for all that look like it."""
+def _prototypes() -> dict[int, str]:
+    """By character, its prototype: the text that stands for all that look like it."""
     table = {
         key.strip(_MARK): [other["c"].strip(_MARK) for other in others]
         for key, others in utils.load("confusables.json").items()
     }
-    # Unicode gives each character one substitute, which has none itself. The package lists each pair in both
-    # directions: the entry of a character has its substitute alone, and the entry of a substitute all its characters.
+    # Unicode gives each character one prototype, which has none itself. The package lists each pair in both directions:
+    # the entry of a character has its prototype alone, and the entry of a prototype all its characters.
     return {
         ord(char): others[0]
         for char, others in table.items()
-        if len(char) == len(others) == 1 and _is_substitute(others[0], char, table)
+        if len(char) == len(others) == 1 and _is_prototype(others[0], char, table)
     }
 
 
-def _is_substitute(text: str, char: str, table: dict[str, list[str]]) -> bool:
+def _is_prototype(text: str, char: str, table: dict[str, list[str]]) -> bool:
     """Whether `text` stands for `char`. Of a pair without a third, the one that NFKC keeps, else the lower one."""
     is_common = len(text) > 1 or len(table[text]) > 1
     return is_common or text == min(text, char, key=lambda each: (not unicodedata.is_normalized("NFKC", each), each))

@@ -232,8 +232,8 @@ INPUT = [
         ),
         Edit(
             "signup/usernames.py",
-            "return username if len(username) > lengths.USERNAME else _look(username)",
-            "return username",
+            "    if len(username) > lengths.USERNAME:\n        return username\n",
+            "    return username\n",
         ),
         "test_input.py::test_30_names_of_one_script_are_fine",
     ),
@@ -246,7 +246,7 @@ INPUT = [
     defect(
         30,
         "A name is another one if any letter is",
-        Edit("signup/usernames.py", "_fold(form.translate(_substitutes()))", "_fold(form)"),
+        Edit("signup/usernames.py", "_fold(skeleton.translate(_prototypes()))", "_fold(skeleton)"),
         "test_input.py::test_30_names_that_look_alike_are_taken",
     ),
     defect(
