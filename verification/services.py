@@ -164,7 +164,7 @@ def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str | None =
         if not sign_up.proven_at:
             _mark_proven(sign_up, by=CaptchaModel.ProvenBy.LINK)
         return codes.proof_of(sign_up) or ""
-    require_open(state_of(sign_up), address_fits=sign_up.address == address)
+    require_open(sign_up, address=address)
     # Counted and committed before the comparison: no crash, rollback or parallel request gets a free guess.
     now = clock.now()
     _count_guess(sign_up, now)
@@ -188,7 +188,7 @@ def _count_guess(sign_up: CaptchaModel, at: datetime) -> None:
     with transaction.atomic(durable=True):
         guess_limits.count(address=sign_up.address, length=sign_up.length, at=at)
         sign_up.refresh_from_db(from_queryset=CaptchaModel.objects.select_for_update(no_key=True))
-        require_open(state_of(sign_up), address_fits=True)
+        require_open(sign_up, address=sign_up.address)
         if typed_for != (sign_up.generation, sign_up.length):
             raise CodeMismatch
         sign_up.attempts += 1

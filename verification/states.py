@@ -123,11 +123,12 @@ def matching(state: State) -> Q:
     }[state]
 
 
-def require_open(state: State, *, address_fits: bool) -> None:
-    """Return if a code may be counted and compared; else raise the answer of the state to any typed code."""
+def require_open(sign_up: CaptchaModel, *, address: str) -> None:
+    """Return if a code typed with this address may be counted and compared; else raise the state's answer to any."""
+    state = state_of(sign_up)
     if state is State.LOST:
         raise HandleLost
-    if not address_fits or state is State.WAITING:
+    if sign_up.address != address or state is State.WAITING:
         raise CodeMismatch
     if state is State.EXPIRED:
         raise CodeExpired

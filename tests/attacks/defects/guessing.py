@@ -19,7 +19,7 @@ GUESSING = [
     defect(
         7,
         "The row's state, with its tries, is not checked again where a guess is counted",
-        Edit(SERVICES, "        require_open(state_of(sign_up), address_fits=True)\n", ""),
+        Edit(SERVICES, "        require_open(sign_up, address=sign_up.address)\n", ""),
         "test_races.py::test_07_of_200_parallel_wrong_codes_five_are_compared[postgresql]",
         "test_api.py::test_07_of_200_parallel_wrong_codes_at_most_five_are_compared",
     ),
@@ -90,9 +90,8 @@ GUESSING = [
         "A right code is right, however many tries or minutes are over",
         Edit(
             SERVICES,
-            "    require_open(state_of(sign_up), address_fits=sign_up.address == address)\n",
-            "    if not codes.same(codes.code_of(sign_up), code):\n"
-            "        require_open(state_of(sign_up), address_fits=sign_up.address == address)\n",
+            "    require_open(sign_up, address=address)\n",
+            "    if not codes.same(codes.code_of(sign_up), code):\n        require_open(sign_up, address=address)\n",
         ),
         "test_guessing.py::test_11_the_answer_depends_on_the_state_alone",
     ),
@@ -112,7 +111,7 @@ GUESSING = [
     defect(
         12,
         "The address beside the code is not compared with the request's",
-        Edit(SERVICES, "address_fits=sign_up.address == address", "address_fits=True"),
+        Edit(SERVICES, "require_open(sign_up, address=address)", "require_open(sign_up, address=sign_up.address)"),
         "test_guessing.py::test_12_a_code_fits_its_own_request_alone",
     ),
     defect(
