@@ -130,8 +130,6 @@ def resend(request: HttpRequest) -> HttpResponse:
         return visitor.keep(_see_other("signup_verify"), sign_up)
     # Another browser has proven it, or a link brought it: whoever began it could use up its next code's tries.
     if not sign_up.is_finished and (sign_up.proven_at or not held.own):
-        if not settings.SIGNUP_OPEN:
-            return render(request, "signup/closed.html", status=403)
         handle = visitor.handle_for(held.handle, sign_up.address)
         return _request_code(request, visitor, sign_up.address, handle=handle, next_page=held.next)
     try:
@@ -151,8 +149,6 @@ def resend(request: HttpRequest) -> HttpResponse:
 def change(request: HttpRequest) -> HttpResponse:
     """Another address for this sign-up. The request for the old one stays in the cookie."""
     limits.MAIL_REQUESTS.hit(request)
-    if not settings.SIGNUP_OPEN:
-        return render(request, "signup/closed.html", status=403)
     visitor = Visitor(request)
     old = visitor.sign_up
     if old is None or old.is_finished:
@@ -170,6 +166,8 @@ def change(request: HttpRequest) -> HttpResponse:
 def _request_code(
     request: HttpRequest, visitor: Visitor, address: str, *, handle: str | None, next_page: str
 ) -> HttpResponse:
+    if not settings.SIGNUP_OPEN:
+        return render(request, "signup/closed.html", status=403)
     sign_up = services.request_code(
         address=address,
         language=languages.active(),
