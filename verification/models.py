@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -36,10 +36,10 @@ class CaptchaQuerySet(models.QuerySet["CaptchaModel"]):
     def waiting_for_code(self) -> Self:
         return self.live().filter(proven_at=None)
 
-    def by_handles(self, handles: Iterable[str]) -> "list[CaptchaModel]":
+    def by_handles(self, handles: Collection[str]) -> "list[CaptchaModel]":
         """The requests behind these handles that are live, or finished by an account, in their order."""
-        wanted = list(filter(is_handle, handles))
-        rows = {row.handle: row for row in self.filter(handle__in=wanted)} if wanted else {}
+        wanted = [handle for handle in handles if is_handle(handle)]
+        rows = self.in_bulk(wanted, field_name="handle")
         found = [rows[handle] for handle in wanted if handle in rows]
         return [row for row in found if row.is_live or row.is_finished]
 

@@ -142,7 +142,7 @@ INPUT = [
     defect(
         25,
         "An id goes to the database as it came",
-        Edit("verification/models.py", "filter(is_handle, handles)", "handles"),
+        Edit("verification/models.py", " if is_handle(handle)]", "]"),
         "test_api.py::test_25_nul_is_refused_before_the_database[/api/users/-fields1]",
     ),
     defect(
