@@ -94,7 +94,7 @@ def _stage(sign_up: CaptchaModel, state: State, delivery: Delivery, *, proven: b
     if needs_code and guess_limits.required(address=sign_up.address, at=clock.now()).link_only:
         return "link"
     if state in (State.EXPIRED, State.EXHAUSTED):
-        return str(state.value)
+        return state
     if delivery.visible_state == "failed" and not _has_arrived(sign_up):
         return "failed"
     return "limited" if state is State.WAITING and delivery.leaves_at else "enter"

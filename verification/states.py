@@ -1,7 +1,7 @@
 """Why a sign-up can't go on, the state of a sign-up request, and the answer of each state to a typed code."""
 
 from datetime import timedelta
-from enum import Enum
+from enum import StrEnum
 
 from django.conf import settings
 from django.db.models import Q
@@ -74,7 +74,7 @@ class ResendTooSoon(SignUpError):
         self.retry_after = retry_after
 
 
-class State(Enum):
+class State(StrEnum):
     LOST = "lost"  # see HandleLost
     WAITING = "waiting"  # no send of a mail of this generation has begun
     EXPIRED = "expired"

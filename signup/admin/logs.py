@@ -28,12 +28,12 @@ from .base import ConditionFilter, LogAdmin, ReadOnlyAdmin, SinceFilter
 OUTCOMES = {
     "account": _("account created"),
     "proven": _("verified, no account yet"),
-    State.OPEN.value: _("open"),
-    State.WAITING.value: _("waits for its mail"),
-    State.EXHAUSTED.value: _("tries used up"),
-    State.EXPIRED.value: _("expired"),
+    State.OPEN: _("open"),
+    State.WAITING: _("waits for its mail"),
+    State.EXHAUSTED: _("tries used up"),
+    State.EXPIRED: _("expired"),
     "disowned": _("disowned by the owner"),
-    State.LOST.value: _("too old"),
+    State.LOST: _("too old"),
 }
 
 
@@ -47,7 +47,7 @@ class OutcomeFilter(ConditionFilter):
             "disowned": Q(redeemed_at__isnull=False, proven_at=None),
             **{state.value: Q(proven_at=None) & matching(state) for state in State},
         }
-        offered = {name: (label, rows[name]) for name, label in OUTCOMES.items() if name != State.LOST.value}
+        offered = {name: (label, rows[name]) for name, label in OUTCOMES.items() if name != State.LOST}
         return {**offered, "decoy": (_("address already registered"), Q(decoy=True))}
 
 
@@ -70,7 +70,7 @@ class CaptchaAdmin(LogAdmin):
     def state(self, sign_up: CaptchaModel) -> Any:
         if sign_up.redeemed_at:
             return OUTCOMES["account" if sign_up.is_finished else "disowned"]
-        return OUTCOMES["proven" if sign_up.proven_at else state_of(sign_up).value]
+        return OUTCOMES["proven" if sign_up.proven_at else state_of(sign_up)]
 
     @admin.display(description=_("wrong tries"))
     def tries(self, sign_up: CaptchaModel) -> str:
