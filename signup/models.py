@@ -59,7 +59,10 @@ class UserQuerySet(models.QuerySet["User"]):
         return rows
 
 
-class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
+_Manager = BaseUserManager.from_queryset(UserQuerySet)
+
+
+class UserManager(_Manager["User"]):  # type: ignore[valid-type] # django-stubs makes the type
     def lock_or_create(self, *, email: str) -> "User":
         """
         Return the row of an address, locked in this transaction; a new one is pending. Both cases run the same
@@ -67,14 +70,12 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         """
         while True:
             self.bulk_create([self.model(email=email)], ignore_conflicts=True)
-            user: User | None = self.select_for_update(no_key=True).filter(email=email).first()
-            if user:  # else a purge deleted it in between
-                return user
+            if user := self.select_for_update(no_key=True).filter(email=email).first():
+                return user  # else a purge deleted it in between
 
     def lock_active(self, user: "User") -> "User | None":
         """Return the row of an account as it is now, locked in this transaction; None if it was disabled or deleted."""
-        row: User | None = self.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
-        return row
+        return self.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
 
     def create_user(self, username: str = "", email: str = "", password: str | None = None, **extra: Any) -> "User":
         """
@@ -90,7 +91,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         columns: dict[str, Any] = {"is_active": True, "activated_at": clock.now(), **extra}
         columns |= {"username": name, "password": hashers.make_password(password)}
         # Only a pending row is taken over, of a sign-up that somebody began with this address.
-        user: User = self.pending().update_or_create(email=address, defaults=columns)[0]
+        user = self.pending().update_or_create(email=address, defaults=columns)[0]
         if password is not None:
             password_changed(password, user)  # as Django does for `set_password`
         if user.is_active:
@@ -103,8 +104,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
     def get_by_natural_key(self, username: str | None) -> "User":
         """Return the registered account with this email address or username, in any case."""
         name = self.canonical_name(username or "")
-        user: User = self.registered().get(**{"email" if "@" in name else "username_key": name})
-        return user
+        return self.registered().get(**{"email" if "@" in name else "username_key": name})
 
     def canonical_name(self, name: str) -> str:
         """Return the canonical form of an email address or username. Raises ValidationError for a bad address."""

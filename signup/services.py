@@ -38,7 +38,7 @@ def is_username_free(*, username: str) -> bool:
 
 def is_registered(*, address: str) -> bool:
     """Whether a canonical address has an account. `AlreadyRegistered` says who may learn it."""
-    return bool(User.objects.registered().filter(email=address).exists())
+    return User.objects.registered().filter(email=address).exists()
 
 
 def request_code(
@@ -158,7 +158,7 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
                 sign_up.refresh_from_db()
                 raise AlreadyRedeemed if sign_up.is_finished else HandleLost
             # A purge may have deleted the pending row.
-            user: User = User.objects.select_for_update(no_key=True).get_or_create(email=sign_up.address)[0]
+            user = User.objects.select_for_update(no_key=True).get_or_create(email=sign_up.address)[0]
             if user.is_registered:
                 raise AlreadyRegistered
             user.username = username

@@ -65,8 +65,8 @@ def unlock(*, address: str, unmute: bool, dry_run: bool) -> Unlocked:
         transaction.set_rollback(dry_run)
     # An account signs in by its address or its username, so both counters are deleted. Two others stay:
     # LIMIT_LOGIN_PAIR, which ends within minutes, and that of a browser that signed in before: within an hour.
-    usernames = User.objects.filter(email=address, username_key__isnull=False).values_list("username_key", flat=True)
+    names = [address, *User.objects.filter(email=address).values_list("username_key", flat=True)]
     sign_ins = True
-    for name in [] if dry_run else [address, *usernames]:
+    for name in [] if dry_run else filter(None, names):
         sign_ins = ratelimit.forget(limits.LOGIN_ACCOUNT, key=name) and sign_ins
     return Unlocked(guesses, sign_ins, muted)

@@ -116,7 +116,7 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
     @cached_property
     def post_reset_login(self) -> bool:  # type: ignore[override]
         """Whether the account works, once the password is saved: an operator may have disabled it meanwhile."""
-        return bool(User.objects.filter(pk=self.user.pk, is_active=True).exists())
+        return User.objects.filter(pk=self.user.pk, is_active=True).exists()
 
     def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         """400 if the link ended before the form was sent: no password manager may keep that password."""
