@@ -40,13 +40,13 @@ _ALONE = """
 """
 
 
-def _of(scripts: str) -> "regex.Pattern[str]":
-    """Characters of these scripts, and those that belong to no script, such as digits and hyphens."""
+def _written_in(scripts: str) -> str:
+    """The pattern of a text in these scripts, and of characters that belong to none, such as digits and hyphens."""
     classes = [rf"\p{{Script_Extensions={script}}}" for script in ["Common", "Inherited", *scripts.split()]]
-    return regex.compile(f"[{''.join(classes)}]+")
+    return f"[{''.join(classes)}]+"
 
 
-_WRITTEN_IN = [_of(scripts) for scripts in [*_TOGETHER, *_ALONE.split()]]
+_IN_ONE_SCRIPT = regex.compile("|".join(map(_written_in, [*_TOGETHER, *_ALONE.split()])))
 
 
 def clean(username: str) -> str:
@@ -66,7 +66,7 @@ def clean(username: str) -> str:
         )
     # A digit of another system has its zero at another place.
     zeros = {ord(char) - unicodedata.decimal(char) for char in username if char.isdecimal()}
-    if len(zeros) > 1 or not any(scripts.fullmatch(username) for scripts in _WRITTEN_IN):
+    if len(zeros) > 1 or not _IN_ONE_SCRIPT.fullmatch(username):
         raise ValidationError(_("Use letters and digits of one script in the username"), code="characters")
     return username
 
