@@ -113,7 +113,7 @@ class CodeForm(forms.Form):
         return verification.holds_proof(self.sign_up, proof=self.new_proof or self.held_proof)
 
     def clean_email(self) -> str:
-        """The canonical address. Whether it is that of the request is said with the code, by `clean_captcha`."""
+        """Return the canonical address. `clean_captcha` compares it with the request's."""
         email: str = self.cleaned_data["email"]
         refuse_registered(email)
         return email
@@ -126,7 +126,7 @@ class CodeForm(forms.Form):
         code = "" if self.is_proven else self._digits()
         if self.errors:
             return code
-        # Also with a proof, whatever the code is: that of a link is recorded by this.
+        # Also for a visitor with a proof, who needs no code: this records that the mail's link proved the mailbox.
         email, held = self.cleaned_data["email"], self.held_proof
         try:
             self.new_proof = services.prove(sign_up=self.sign_up, address=email, code=code, proof=held)
@@ -138,11 +138,10 @@ class CodeForm(forms.Form):
 
     def _digits(self) -> str:
         length = self.sign_up.length
-        given = self.cleaned_data["captcha"]
-        typed = given.strip() if isinstance(given, str) else given
-        if not typed:
+        typed = self.cleaned_data["captcha"] or ""
+        if not str(typed).strip():
             raise ValidationError(_("Enter the %(n)s-digit code"), "required", {"n": length})
-        code = codes.normalize(typed) if isinstance(typed, str) else None  # a number has lost its leading zeros
+        code = codes.normalize(typed.strip()) if isinstance(typed, str) else None  # a number has lost its leading zeros
         if code is None or len(code) != length:
             raise ValidationError(_("The code must be %(n)s digits"), "invalid", {"n": length})
         return code
