@@ -52,7 +52,7 @@ class UserQuerySet(models.QuerySet["User"]):
         """Update the rows. A change of `is_active` ends the accounts' sessions, and deletes their API tokens."""
         if "is_active" not in values:
             return super().update(**values)
-        salt = get_random_string(SALT_LENGTH)  # also finds these rows again: the filter may not hold after the update
+        salt = get_random_string(SALT_LENGTH)  # finds the rows again, which the filter may not after the update
         with transaction.atomic(using=self.db):
             rows = super().update(**values, session_salt=salt)
             AuthToken.objects.using(self.db).filter(user__session_salt=salt).delete()
@@ -112,7 +112,7 @@ class UserManager(_Manager["User"]):  # type: ignore[valid-type] # django-stubs 
 
 
 class AddressField(models.EmailField):  # type: ignore[type-arg]
-    """A canonical address, which admin and commands make of what was typed."""
+    """An email address. The forms of the admin, and commands, clean it into its canonical form."""
 
     default_validators = []  # Django's refuses addresses that EMAIL_ALLOW_LOOSE_DOTS allows
 

@@ -81,7 +81,8 @@ def verify(request: HttpRequest) -> HttpResponse:
         return _finished_or_lost(visitor, sign_up)
     form = _form_of(visitor, sign_up, request.POST if request.method == "POST" else None)
     if not form.is_bound and form.is_proven and services.is_registered(address=sign_up.address):
-        return _end_page(visitor, sign_up, "signup/finished.html")  # by another request, as on a phone
+        # The account was made by another request for this address, as on a phone.
+        return _end_page(visitor, sign_up, "signup/finished.html")
     if isinstance(form, RegisterForm):
         user = form.save(terms=_terms(request)) if form.is_valid() else None
         if user:
@@ -128,7 +129,8 @@ def resend(request: HttpRequest) -> HttpResponse:
     held = visitor.held[sign_up.handle]
     if verification.holds_proof(sign_up, proof=held.proof):  # by another tab: no code is needed any more
         return visitor.keep(_see_other("signup_verify"), sign_up)
-    # Another browser has proven it, or a link brought it: whoever began it could use up its next code's tries.
+    # Another browser proved this request, or a mail's link brought it here. Begin a new one: the person who began
+    # this one could use up the tries of its next code.
     if not sign_up.is_finished and (sign_up.proven_at or not held.own):
         handle = visitor.handle_for(held.handle, sign_up.address)
         return _request_code(request, visitor, sign_up.address, handle=handle, next_page=held.next)

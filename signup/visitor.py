@@ -128,7 +128,7 @@ class Visitor:
         return self.sign_ups[0] if self.sign_ups else None
 
     def is_about(self, sign_up: CaptchaModel) -> bool:
-        """Whether what was posted names no other address: the request of its page may be gone, with others left."""
+        """Whether the POST names no other address: it may come from the page of a request that is gone."""
         return self._address in ("", sign_up.address)
 
     @property
@@ -156,7 +156,7 @@ class Visitor:
         for the same address stay: `sign_ups` decides between them.
         """
         known, same_address = self.held.get(sign_up.handle), self._handles_for(sign_up.address)
-        # A new one leads on to the page of the request that was begun here.
+        # A new one takes over the `next` page of the request that was begun here.
         pages = (held.next for held in self.held.values() if held.own and held.handle in same_address)
         first = known or Held(sign_up.handle, next=next(pages, ""), own=False)
         self._write(response, first._replace(proof=proof), self.held.values())

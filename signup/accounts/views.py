@@ -162,7 +162,7 @@ account = login_required(TemplateView.as_view(template_name="account/account.htm
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest) -> HttpResponse:
-    """Delete the account, after its password, and free its names. The purge deletes what its sign-up left later."""
+    """Delete the account once its password is confirmed, and free its names. The purge deletes its sign-up's rows."""
     user = cast(User, request.user)
     if user.is_in_log:
         raise PermissionDenied  # another operator deletes it in the admin, and sees what goes with it

@@ -98,7 +98,7 @@ class AccountChangeForm(AccountForm, auth_forms.UserChangeForm):
         return active
 
     def clean(self) -> dict[str, Any]:
-        """What the operator left as the page showed it stays as it is now: somebody else may have changed it since."""
+        """Keep the present values of fields that the operator left alone: others may have changed them meanwhile."""
         cleaned = super().clean() or self.cleaned_data
         is_from_page = self.add_initial_prefix("email") in self.data  # no choice of groups has no field
         left = [name for name in cleaned if is_from_page and name not in self.changed_data and name in self.initial]
@@ -165,7 +165,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Locked while a form about it is saved: what its owner changes meanwhile is not written over."""
+        """Lock the account while its form is saved, so that a change by its owner meanwhile is not overwritten."""
         if request.method == "POST" and transaction.get_connection().in_atomic_block:
             list(User.objects.select_for_update(no_key=True).filter(pk__in=self.keys([object_id])))
         return super().get_object(request, object_id, from_field)
