@@ -91,7 +91,7 @@ def _stage(sign_up: CaptchaModel, state: State, delivery: Delivery, *, proven: b
     needs_code = not proven and state not in (State.LOST, State.EXPIRED)
     if delivery.visible_state == "bounced" and not sign_up.proven_at:
         return "failed"
-    if needs_code and guess_limits.required(address=sign_up.address, at=clock.now()).link_only:
+    if needs_code and guess_limits.required(address=sign_up.address).link_only:
         return "link"
     if state in (State.EXPIRED, State.EXHAUSTED):
         return state

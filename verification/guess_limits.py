@@ -29,13 +29,13 @@ class Required(NamedTuple):
     link_only: bool  # no code is long enough
 
 
-def required(*, address: str | None, at: datetime) -> Required:
+def required(*, address: str | None = None) -> Required:
     """
     Return what a code of a canonical address must be like, after the wrong guesses so far. Without an address, only
     those of the whole site count.
     """
-    counts = address and settings.LIMIT_GUESSES_ADDRESS
-    rows = AddressGuesses.objects.filter(address=address) if counts else []
+    at = clock.now()
+    rows = AddressGuesses.objects.filter(address=address) if address and settings.LIMIT_GUESSES_ADDRESS else []
     return _required_after([guess for row in rows for guess in row.since(at - WINDOW)], at)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from django.conf import settings
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from core import clock
 from core.observability.counters import Counter, Histogram
 
 from . import guess_limits
@@ -23,6 +22,6 @@ def digits() -> Iterator[Metric]:
     """How many digits a new code has, and how many the setting alone asks for."""
     digits = GaugeMetricFamily("doorcode_code_digits", "Digits of new codes", labels=["of"])
     digits.add_metric(["setting"], settings.CAPTCHA_LENGTH)
-    needed = guess_limits.required(address=None, at=clock.now())
+    needed = guess_limits.required()
     digits.add_metric(["now"], math.inf if needed.link_only else needed.length)
     yield digits

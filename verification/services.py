@@ -29,7 +29,7 @@ def issue(*, address: str, decoy: bool, handle: str | None = None) -> CaptchaMod
         address=address,
         nonce=secrets.token_hex(16),
         key_id=codes.current_key_id(),
-        length=guess_limits.required(address=address, at=now).length,
+        length=guess_limits.required(address=address).length,
         decoy=decoy,
         created_at=now,
         requested_at=now,
@@ -55,7 +55,7 @@ def renew(*, sign_up: CaptchaModel, decoy: bool, in_flight: bool, by_visitor: bo
         if wait := resend_wait(sign_up):
             raise ResendTooSoon(retry_after=wait)
         sign_up.requested_at = clock.now()
-    length = guess_limits.required(address=sign_up.address, at=clock.now()).length
+    length = guess_limits.required(address=sign_up.address).length
     next_generation = state is State.EXHAUSTED or (state is State.EXPIRED and not in_flight)
     if next_generation:
         sign_up.generation += 1
@@ -76,7 +76,7 @@ def lengthen(*, sign_up: CaptchaModel) -> bool:
 
     It is the same generation, so the link in earlier mails still works.
     """
-    length = guess_limits.required(address=sign_up.address, at=clock.now()).length
+    length = guess_limits.required(address=sign_up.address).length
     if sign_up.length >= length:
         return False
     sign_up.length, sign_up.attempts = length, 0
