@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from core import clock
 from verification import states
+from verification.models import seconds_until
 from worker import outbox
 from worker.models import Delivery
 
@@ -49,9 +50,9 @@ def resent(result: Resent) -> str:
 
 def minutes_left(delivery: Delivery) -> int:
     """Minutes until a mail in the outbox is tried; 0 if it is due, or may be on its way."""
-    next_try = delivery.lease_until or delivery.next_attempt_at
-    minutes = clock.minutes((next_try - clock.now()).total_seconds())
-    return 0 if outbox.is_in_flight(delivery) else max(0, minutes)
+    if outbox.is_in_flight(delivery):
+        return 0
+    return clock.minutes(seconds_until(delivery.lease_until or delivery.next_attempt_at))
 
 
 def still_waiting(minutes: int) -> str:

@@ -8,7 +8,7 @@ from django.utils.translation import ngettext, pgettext_lazy
 
 from core import clock, languages
 from verification import codes, guess_limits
-from verification.models import CaptchaModel
+from verification.models import CaptchaModel, seconds_until
 from verification.states import State, resend_wait, state_of
 from worker.models import Delivery
 
@@ -48,16 +48,15 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     """The template context of a request's page, the same for a decoy. A visitor who has `proven` it needs no code."""
     delivery = _latest_mail(sign_up)
     state = state_of(sign_up)
-    now = clock.now()
     stage = _stage(sign_up, state, delivery, proven=proven)
-    ago = max(0, int((now - (delivery.sent_at or now)).total_seconds()))
+    ago = max(0, int((clock.now() - delivery.sent_at).total_seconds())) if delivery.sent_at else 0
     reference = codes.reference_of(sign_up)
     return {
         "sign_up": sign_up,
         "stage": stage,
         "title": _TITLES[stage],
         "delivery": delivery_state(sign_up, delivery),
-        "leaves_in": delivery.leaves_at and clock.minutes((delivery.leaves_at - now).total_seconds()),
+        "leaves_in": delivery.leaves_at and clock.minutes(seconds_until(delivery.leaves_at)),
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
         "minutes": clock.minutes(sign_up.seconds_left),
