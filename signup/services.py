@@ -164,7 +164,8 @@ def register(*, sign_up: CaptchaModel, username: str, password: str, language: s
             user.username = username
             user.password, user.language = hashed, language
             user.is_active, user.activated_at = True, clock.now()
-            user.terms, user.terms_accepted_at = terms, user.activated_at if terms else None
+            user.terms = terms
+            user.terms_accepted_at = user.activated_at if terms else None
             user.save()
             password_changed(password, user)  # as Django does for `set_password`
             send_user_activated(user)

@@ -59,12 +59,11 @@ class AccountForm(forms.ModelForm):
         return email
 
     def clean_username(self) -> str | None:
-        username: str = self.cleaned_data.get("username") or ""
-        if not username:
-            return None
-        if User.objects.named(username).exclude(pk=self.instance.pk).exists():  # a reserved name may be given
+        username: str = self.cleaned_data["username"] or ""
+        # Unlike a visitor, an operator may give a reserved name.
+        if username and User.objects.named(username).exclude(pk=self.instance.pk).exists():
             raise error_messages.explain(services.UsernameTaken())
-        return username
+        return username or None
 
 
 class AccountCreationForm(AccountForm, auth_forms.AdminUserCreationForm):  # type: ignore[misc]
