@@ -61,9 +61,8 @@ def signup(request: HttpRequest) -> HttpResponse:
     form = EmailForm(request.POST if request.method == "POST" else None, initial=visitor.typed)
     if not form.is_valid():
         return form_page(request, "signup/signup.html", form, next=next_page, once=secrets.token_urlsafe(12))
-    address = form.cleaned_data["email"]
-    handle = visitor.handle_for(request.POST.get("once", ""), address)
-    return _request_code(request, visitor, address, handle=handle, next_page=next_page)
+    form_id = request.POST.get("once", "")
+    return _request_code(visitor, form.cleaned_data["email"], form_id=form_id, next_page=next_page)
 
 
 @sensitive_post_parameters("password", "captcha")
@@ -132,8 +131,7 @@ def resend(request: HttpRequest) -> HttpResponse:
     # Another browser proved this request, or a mail's link brought it here. Begin a new one: the person who began
     # this one could use up the tries of its next code.
     if not sign_up.is_finished and (sign_up.proven_at or not held.own):
-        handle = visitor.handle_for(held.handle, sign_up.address)
-        return _request_code(request, visitor, sign_up.address, handle=handle, next_page=held.next)
+        return _request_code(visitor, sign_up.address, form_id=held.handle, next_page=held.next)
     try:
         resent = services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))
     except ResendTooSoon as error:
@@ -160,22 +158,20 @@ def change(request: HttpRequest) -> HttpResponse:
         page = _verify_page(request, old, _form_of(visitor, old), change=form)
         page.status_code = 400
         return page
-    address = form.cleaned_data["new_email"]
-    handle = visitor.handle_for(old.handle, address)
-    return _request_code(request, visitor, address, handle=handle, next_page=visitor.held[old.handle].next)
+    next_page = visitor.held[old.handle].next
+    return _request_code(visitor, form.cleaned_data["new_email"], form_id=old.handle, next_page=next_page)
 
 
-def _request_code(
-    request: HttpRequest, visitor: Visitor, address: str, *, handle: str | None, next_page: str
-) -> HttpResponse:
+def _request_code(visitor: Visitor, address: str, *, form_id: str, next_page: str) -> HttpResponse:
+    """Begin a sign-up, or go on with one that was begun here. The same form sent twice makes one request."""
     if not settings.SIGNUP_OPEN:
-        return render(request, "signup/closed.html", status=403)
+        return render(visitor.request, "signup/closed.html", status=403)
     sign_up = services.request_code(
         address=address,
         language=languages.active(),
         held=visitor.own_proofs,
-        handle=handle,
-        network=client_ip.pseudonym(request),
+        handle=visitor.handle_for(form_id, address),
+        network=client_ip.pseudonym(visitor.request),
     )
     return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
 

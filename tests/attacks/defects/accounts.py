@@ -320,8 +320,8 @@ ACCOUNTS = [
         "The request for another address is derived from what everybody has who holds the old one",
         Edit(
             VIEWS,
-            "handle = visitor.handle_for(old.handle, address)",
-            'handle = codes.handle_for("", old.handle, address)',
+            "handle=visitor.handle_for(form_id, address),",
+            'handle=codes.handle_for("", form_id, address),',
         ),
         "test_accounts.py::test_64_nobody_shares_a_request_that_another_address_made",
     ),
