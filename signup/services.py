@@ -112,7 +112,7 @@ def resend(*, sign_up: CaptchaModel, language: str, network: str = "") -> Resent
     return Resent(is_new_code=renewed, waiting=None)
 
 
-def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str | None) -> str:
+def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str = "") -> str:
     """
     Prove the mailbox by the typed code or the mail's link, as `verification.services.prove` does. If that raises
     CodeTooShort, a mail with a longer code is on its way.

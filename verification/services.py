@@ -136,7 +136,7 @@ def accept(*, mails: Iterable[tuple[int, int]], at: datetime) -> None:
             again.update(expires_at=Least(expires_at, F("first_accepted_at") + max_lifetime()))
 
 
-def holds_proof(sign_up: CaptchaModel, *, proof: str | None) -> bool:
+def holds_proof(sign_up: CaptchaModel, *, proof: str) -> bool:
     """
     Whether a visitor with this proof needs no code: they opened the mail's link, or typed the code before.
 
@@ -152,7 +152,7 @@ def holds_proof(sign_up: CaptchaModel, *, proof: str | None) -> bool:
     return codes.is_proof(sign_up, proof)
 
 
-def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str | None = None) -> str:
+def prove(*, sign_up: CaptchaModel, address: str, code: str, proof: str = "") -> str:
     """
     Turn the right code, or the mail's link, into a proof that this request's mailbox is the visitor's.
 

@@ -52,7 +52,7 @@ class Chances:
         sign_up.refresh_from_db()
         length = sign_up.length
         try:
-            services.prove(sign_up=sign_up, address=sign_up.address, code=wrong(sign_up), proof=None)
+            services.prove(sign_up=sign_up, address=sign_up.address, code=wrong(sign_up))
         except CodeMismatch as error:
             if error.attempts_left is not None:
                 self.guesses.append((frozen_clock.now(), 10.0**-length))

@@ -376,11 +376,11 @@ def test_a_code_can_be_typed_as_soon_as_its_send_has_begun() -> None:
     sign_up = ask()
     code = right(sign_up)
     with pytest.raises(CodeMismatch) as refused:
-        services.prove(sign_up=sign_up, address=ALICE, code=code, proof=None)
+        services.prove(sign_up=sign_up, address=ALICE, code=code)
     assert refused.value.attempts_left is None
     outbox.claim(limit=1)
     sign_up.refresh_from_db()
-    assert services.prove(sign_up=sign_up, address=ALICE, code=code, proof=None)
+    assert services.prove(sign_up=sign_up, address=ALICE, code=code)
 
 
 def test_a_code_works_if_the_mail_servers_answer_was_lost(frozen_clock: FrozenClock) -> None:
@@ -390,7 +390,7 @@ def test_a_code_works_if_the_mail_servers_answer_was_lost(frozen_clock: FrozenCl
     outbox.settle(results=[(delivery, Reply(Outcome.UNKNOWN, "silence"))])
     frozen_clock.move(minutes=29)
     sign_up.refresh_from_db()
-    assert services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), proof=None)
+    assert services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
 
 
 def test_a_code_expires_if_no_answer_ever_comes(frozen_clock: FrozenClock) -> None:
@@ -400,7 +400,7 @@ def test_a_code_expires_if_no_answer_ever_comes(frozen_clock: FrozenClock) -> No
     frozen_clock.move(minutes=30)
     sign_up.refresh_from_db()
     with pytest.raises(CodeExpired):
-        services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), proof=None)
+        services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.UNAVAILABLE, Outcome.REFUSED])
@@ -411,5 +411,5 @@ def test_a_mail_that_no_server_accepted_opens_no_code(outcome: Outcome) -> None:
     outbox.settle(results=[(delivery, Reply(outcome, "no"))])
     sign_up.refresh_from_db()
     with pytest.raises(CodeMismatch) as refused:
-        services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up), proof=None)
+        services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
     assert refused.value.attempts_left is None
