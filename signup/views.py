@@ -85,7 +85,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     if isinstance(form, RegisterForm):
         user = form.save(terms=_terms(request)) if form.is_valid() else None
         if user:
-            login(request, user, backend=backends.of_sessions())
+            login(request, user, backend=backends.session_backend())
             messages.success(request, _("Your account is ready. You're signed in"))
             response = _see_other(visitor.held[sign_up.handle].next or settings.LOGIN_REDIRECT_URL)
             return visitor.finish(response, sign_up, user)

@@ -50,8 +50,8 @@ class EmailOrUsernameBackend(ModelBackend):
     aauthenticate = BaseBackend.aauthenticate  # type: ignore[assignment]
 
 
-def of_sessions() -> str:
-    """The first backend that finds a session's account again, which django-axes's can't: it only refuses sign-ins."""
+def session_backend() -> str:
+    """The path of the first backend that can load a session's account. That of django-axes can't."""
     return next(path for path in settings.AUTHENTICATION_BACKENDS if hasattr(load_backend(path), "get_user"))
 
 

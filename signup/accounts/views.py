@@ -111,7 +111,7 @@ class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
     template_name = "account/password_reset_confirm.html"
     form_class = NewPasswordForm
     token_generator = passwords.reset_tokens
-    post_reset_login_backend = cached_property(lambda self: backends.of_sessions())
+    post_reset_login_backend = cached_property(lambda self: backends.session_backend())
 
     @cached_property
     def post_reset_login(self) -> bool:  # type: ignore[override]

@@ -28,26 +28,26 @@ from verification import codes
 
 logger = logging.getLogger(__name__)
 
-AT_MOST = 2_000  # rows that a list counts and pages through
-REFERENCES = 5_000  # newest rows among which a reference is searched: it is derived, no column holds it
-WORDS = 5  # of a search: each is a query with the primary keys that the words before it found
-AT_ONCE = 200  # rows of one confirmed action; the others stay for the next
-DELETED_AT_ONCE = 90  # rows; Django's confirmation posts a field for each, of which lengths.FIELDS are allowed
+MAX_ROWS = 2_000  # rows that a list counts and pages through
+MAX_REFERENCES = 5_000  # newest rows among which a reference is searched: it is derived, no column holds it
+MAX_WORDS = 5  # of a search: each is a query with the primary keys that the words before it found
+MAX_CONFIRMED = 200  # rows of one confirmed action; the others stay for the next
+MAX_DELETED = 90  # rows; Django's confirmation posts a field for each, of which lengths.FIELDS are allowed
 
 Action = Callable[[QuerySet], int]  # returns the number of rows for which it succeeded
 
 
 class BoundedPaginator(Paginator):
-    """Counts to AT_MOST and no further."""
+    """Counts to MAX_ROWS and no further."""
 
     @cached_property
     def count(self) -> int:
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return rows.values("pk")[:AT_MOST].count()  # in the list's own order: by the index that it is read by
+        return rows.values("pk")[:MAX_ROWS].count()  # in the list's own order: by the index that it is read by
 
     @property
     def is_cut(self) -> bool:
-        return self.count == AT_MOST
+        return self.count == MAX_ROWS
 
 
 class StrictAdmin(admin.ModelAdmin):
@@ -112,7 +112,7 @@ class BoundedAdmin(StrictAdmin):
             words = [email_addresses.canonical(search_term)]  # it may have been copied with its owner's name
         except ValidationError:
             words = search_term.split()
-        if len(words) > WORDS or "\0" in search_term:
+        if len(words) > MAX_WORDS or "\0" in search_term:
             return queryset.none(), False
         for word in words:
             queryset = queryset.filter(pk__in=self.find(queryset, word))
@@ -120,8 +120,8 @@ class BoundedAdmin(StrictAdmin):
 
     def find(self, rows: QuerySet, word: str) -> list[Any]:
         """
-        The primary keys of at most AT_MOST rows with a column of `search_fields` that begins with a word. It is a query
-        of its own: with the list's order in it, the planner would read the table from its newest row on.
+        Primary keys of at most MAX_ROWS rows with a column of `search_fields` that begins with a word. It is a query of
+        its own: with the list's order in it, the planner would read the table from its newest row on.
         """
         try:
             text = email_addresses.canonical(word)
@@ -129,12 +129,12 @@ class BoundedAdmin(StrictAdmin):
             text = word.lower()
         texts = {column: usernames.key(word) if column == "username_key" else text for column in self.search_fields}
         begins = Q.create([(f"{column}__startswith", text) for column, text in texts.items()], connector=Q.OR)
-        return list(rows.order_by().filter(begins).values_list("pk", flat=True)[:AT_MOST])
+        return list(rows.order_by().filter(begins).values_list("pk", flat=True)[:MAX_ROWS])
 
     @admin.action(description=actions.delete_selected.short_description, permissions=["delete"])  # type: ignore[attr-defined]
     def delete_selected(self, request: HttpRequest, chosen: QuerySet) -> HttpResponse | None:
-        """Django's own, of DELETED_AT_ONCE rows: the others stay for the next."""
-        first = chosen.order_by("pk").values_list("pk", flat=True)[:DELETED_AT_ONCE]
+        """Django's own, of MAX_DELETED rows: the others stay for the next."""
+        first = chosen.order_by("pk").values_list("pk", flat=True)[:MAX_DELETED]
         return actions.delete_selected(self, request, self.get_queryset(request).filter(pk__in=list(first)))
 
     def describe(self, row: Any) -> tuple[Any, ...]:
@@ -149,19 +149,19 @@ class BoundedAdmin(StrictAdmin):
         shown and are still possible. `done` is the message, an ngettext_lazy by the number "n" that it returns.
         """
         if request.POST.get("confirmed"):
-            shown = self.keys(request.POST["confirmed"].split(","))[:AT_ONCE]
+            shown = self.keys(request.POST["confirmed"].split(","))[:MAX_CONFIRMED]
             # The line of the request names the operator. A mail that was sent again has no history page.
             logger.info("%s: %s", request.POST["action"], ", ".join(f"#{key}" for key in shown))
             self.message_user(request, done % {"n": act(possible.filter(pk__in=shown).order_by("pk"))})
             return None
-        rows = list(possible.order_by("pk")[: AT_ONCE + 1])
+        rows = list(possible.order_by("pk")[: MAX_CONFIRMED + 1])
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": question,
             "warning": warning,
-            "rows": [(row.pk, self.describe(row)) for row in rows[:AT_ONCE]],
-            "is_cut": len(rows) > AT_ONCE,
+            "rows": [(row.pk, self.describe(row)) for row in rows[:MAX_CONFIRMED]],
+            "is_cut": len(rows) > MAX_CONFIRMED,
             "action": request.POST["action"],
             "list_url": request.get_full_path(),
         }
@@ -197,7 +197,7 @@ class LogAdmin(ReadOnlyAdmin):
         if number.isdecimal() and len(number) < 19:
             found.append(int(number))
         if len(word) == 4 and word.isascii() and word.isalpha():
-            newest = rows.order_by("-pk")[:REFERENCES]
+            newest = rows.order_by("-pk")[:MAX_REFERENCES]
             found += [row.pk for row in newest if self.reference(row) == word.upper()]
         return found
 

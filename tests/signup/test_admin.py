@@ -237,7 +237,7 @@ def test_a_request_says_its_state_in_words(admin: Client, columns: dict, words: 
 
 def test_a_list_counts_no_further_than_it_shows(admin: Client, monkeypatch) -> None:
     """It says so, and the last page is there."""
-    monkeypatch.setattr(base, "AT_MOST", 60)
+    monkeypatch.setattr(base, "MAX_ROWS", 60)
     Delivery.objects.bulk_create(
         [
             Delivery(recipient=f"p{n}@example.com", created_at=clock.now(), next_attempt_at=clock.now())
@@ -249,7 +249,7 @@ def test_a_list_counts_no_further_than_it_shows(admin: Client, monkeypatch) -> N
     assert shown(admin, f"{MAILS}?p=2").count('class="action-select"') == 10
     assert "80" not in re.sub(r"p80@|<[^>]*>", "", page.partition('class="paginator"')[2])
     Delivery.objects.filter(recipient__startswith="p7").delete()
-    monkeypatch.setattr(base, "AT_MOST", 2_000)
+    monkeypatch.setattr(base, "MAX_ROWS", 2_000)
     assert "69 deliveries" in text_of(admin.get(MAILS))
 
 

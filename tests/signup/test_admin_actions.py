@@ -97,7 +97,7 @@ def test_rows_that_the_confirmation_did_not_show_are_not_changed(admin: Client) 
 
 def test_an_action_changes_a_limited_number_of_rows(admin: Client, monkeypatch) -> None:
     """Also where a forged form names more."""
-    monkeypatch.setattr(base, "AT_ONCE", 2)
+    monkeypatch.setattr(base, "MAX_CONFIRMED", 2)
     rows = [fail(make_delivery(make_captcha(f"p{n}@example.com"))) for n in range(3)]
     page = choose(admin, MAILS, "send_again", *rows)
     assert "2 rows of those that you chose" in text_of(page)

@@ -134,7 +134,7 @@ ACCOUNTS = [
         "The account is written into the session that is there",
         Edit(
             VIEWS,
-            "            login(request, user, backend=backends.of_sessions())\n",
+            "            login(request, user, backend=backends.session_backend())\n",
             '            request.session["_auth_user_id"] = str(user.pk)\n'
             '            request.session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[0]\n'
             '            request.session["_auth_user_hash"] = user.get_session_auth_hash()\n',
