@@ -238,14 +238,13 @@ def set_language(request: HttpRequest) -> HttpResponse:
     language that Django itself has, and in any spelling; this takes those that the site offers, as `?lang=` does.
     """
     fields = request.POST.copy()
-    fields["language"] = languages.supported(fields.get("language", "")) or ""
+    language = fields["language"] = languages.supported(fields.get("language", "")) or ""
     if "next" in request.GET:
         fields["next"] = _page_to_open(request.GET["next"])
     request.POST = fields  # type: ignore[assignment]
     response = i18n.set_language(request)
-    code = response.cookies.get(settings.LANGUAGE_COOKIE_NAME)
-    if code:
-        account_services.keep_language(user=request.user, language=code.value)
+    if language:
+        account_services.keep_language(user=request.user, language=language)
     path = urlsplit(response.headers.get("Location", "")).path
     if path in [reverse(page) for page in DRAFT_PAGES]:
         Visitor(request).keep_draft(response, path=path)
