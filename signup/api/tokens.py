@@ -14,6 +14,7 @@ from knox.models import AuthToken
 from knox.settings import knox_settings
 from rest_framework.exceptions import AuthenticationFailed
 
+from signup.accounts.services import AccountChanged
 from signup.models import User
 
 _TOKEN = re.compile(rb"[0-9a-f]{64}")
@@ -41,14 +42,15 @@ class TokenScheme(KnoxTokenScheme):
 
 
 @transaction.atomic
-def issue(*, user: User) -> Issued | None:
+def issue(*, user: User) -> Issued:
     """
-    Return a new token of an account; None if its password changed or it was disabled since `user` was read. The row is
-    locked, so that such a change comes before this (and refuses the token) or after it (and deletes it).
+    Return a new token of an account. Raises AccountChanged if its password changed or it was disabled since `user` was
+    read. The row is locked, so that such a change comes before this (and refuses the token) or after it (and deletes
+    it).
     """
     now = User.objects.lock_active(user)
     if now is None or now.get_session_auth_hash() != user.get_session_auth_hash():
-        return None
+        raise AccountChanged
     tokens = AuthToken.objects.filter(user=now)
     oldest = tokens.order_by("-created")[knox_settings.TOKEN_LIMIT_PER_USER - 1 :]
     tokens.filter(pk__in=oldest.values("pk")).delete()

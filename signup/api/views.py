@@ -295,10 +295,8 @@ class Password(Call):
         serializer = self.validated(serializers.PasswordChangeSerializer)
         try:
             issued = tokens.issue(user=serializer.form.save())
-        except account_services.AccountChanged:
-            issued = None
-        if issued is None:  # it changed meanwhile, before or after
-            raise Problem(ErrorCode.INVALID_TOKEN)
+        except account_services.AccountChanged as error:  # before the new password was saved, or after
+            raise Problem(ErrorCode.INVALID_TOKEN) from error
         return Response(serializers.TokenSerializer(issued).data)
 
 
@@ -321,9 +319,10 @@ def docs(request: HttpRequest) -> HttpResponse:
 
 
 def _sign_in(request: Request, user: User) -> tokens.Issued:
-    issued = tokens.issue(user=user)
-    if issued is None:
-        raise Problem(ErrorCode.LOGIN_FAILED)
+    try:
+        issued = tokens.issue(user=user)
+    except account_services.AccountChanged as error:
+        raise Problem(ErrorCode.LOGIN_FAILED) from error
     bind_contextvars(user_id=user.pk)
     user_logged_in.send(sender=User, request=request, user=user)
     return issued

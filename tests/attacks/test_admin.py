@@ -22,6 +22,7 @@ from django.utils.http import urlsafe_base64_encode
 from knox.models import AuthToken
 
 from core import passwords
+from signup.accounts.services import AccountChanged
 from signup.api import tokens
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_captcha, make_delivery, make_pending, make_user, text_of
@@ -355,7 +356,8 @@ def test_62_a_sign_in_under_way_gives_no_token(root: User) -> None:
     read_before = User.objects.get(pk=alice.pk)
     for on in (False, True):
         by_update(Client(), alice, on)
-    assert tokens.issue(user=read_before) is None
+    with pytest.raises(AccountChanged):
+        tokens.issue(user=read_before)
 
 
 ADMINS = [model for model in apps.get_models() if admin.site.is_registered(model)]

@@ -1,6 +1,7 @@
 """The calls of people who have an account: what the pages can do, by the rules of the pages."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -10,6 +11,7 @@ from django.http import HttpResponse
 from django.test import Client
 from knox.models import AuthToken
 
+from signup.accounts.services import AccountChanged
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_pending, make_user
 from tests.signup.api.conftest import Api, codes
@@ -107,7 +109,7 @@ def test_a_new_password_is_unlike_the_account(api: Api, alice: User) -> None:
 
 def test_no_token_is_made_if_the_password_changed_meanwhile(api: Api, alice: User, monkeypatch) -> None:
     """The owner, who changed it in another place, keeps the thief out."""
-    monkeypatch.setattr("signup.api.tokens.issue", lambda **given: None)
+    monkeypatch.setattr("signup.api.tokens.issue", Mock(side_effect=AccountChanged))
     answer = api.post(PASSWORD_PATH, {"old_password": PASSWORD, "password": NEW})
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
 

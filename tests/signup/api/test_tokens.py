@@ -11,6 +11,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from knox.models import AuthToken
 
+from signup.accounts.services import AccountChanged
 from signup.api import tokens
 from signup.models import User
 from signup.retention import purge
@@ -122,7 +123,8 @@ def test_a_token_is_not_made_for_a_password_that_changed_meanwhile(alice: User) 
     read_before = User.objects.get()
     alice.set_password(NEW)
     alice.save()
-    assert tokens.issue(user=read_before) is None
+    with pytest.raises(AccountChanged):
+        tokens.issue(user=read_before)
     assert not AuthToken.objects.exists()
 
 
