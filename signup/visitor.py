@@ -115,7 +115,7 @@ class Visitor:
                 sign_up.address != address,
                 codes.reference_of(sign_up) != reference,
                 sign_up.is_finished,
-                addresses.index(sign_up.address),  # of two for one address the next two decide
+                addresses.index(sign_up.address),  # the newest first; of two for one address the next two decide
                 not verification.holds_proof(sign_up, proof=held.proof),
                 not held.own,
             )

@@ -43,9 +43,9 @@ def count(*, address: str, length: int, at: datetime) -> None:
     """
     Count a guess at a code of `length` digits against its address. Needs a transaction.
 
-    The address's row is locked until that ends, so its count is exact. The site's count is read without a lock: the
-    guesses under way, at most one for each web thread, may exceed its limit. Raises CodeTooShort or LinkOnly, and
-    counts nothing, if such a guess is not allowed.
+    The address's row stays locked until the transaction ends, so its count is exact. The site's count is read without
+    a lock: the guesses under way, at most one for each web thread, may exceed its limit. Raises CodeTooShort or
+    LinkOnly, and counts nothing, if such a guess is not allowed.
     """
     row = AddressGuesses.objects.lock_or_create(address)
     recent = row.since(at - WINDOW)
