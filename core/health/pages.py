@@ -1,13 +1,13 @@
 """The health check of page templates, as a site may replace each by one of its own."""
 
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
 from django.http import HttpRequest
+from django.template import Engine
 from django.template.loader import get_template
 from django.template.loader_tags import BlockNode, ExtendsNode
 from django.utils import translation
@@ -16,14 +16,14 @@ from django.utils.translation import gettext as _
 from .registry import Finding, failed, ok, warning
 
 PARTS = ("brand/head.html", "brand/logo.html", "brand/foot.html", "brand/terms.html")  # of pages; they need no view
-SHORTEST = "error.html"  # a page that is little but the frame of all
+SHORTEST = "error.html"  # has little beside base.html, the frame of all pages
 
 
 def pages() -> Finding:
-    """Whether each template can be read, the frame of all pages can be made, and a site's own has all blocks."""
-    if found := list(faults()):
+    """Whether each template can be read, the frame of all pages can be rendered, and a site's own has all blocks."""
+    if found := faults():
         return failed("; ".join(found))
-    found = list(gaps())
+    found = list(missing_blocks())
     return warning("; ".join(found)) if found else ok(_("every page can be made"))
 
 
@@ -33,28 +33,25 @@ def check_pages(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     hint = _("Check the templates in BRAND_DIR")
     return [
         *(checks.Error(text, hint=hint, id="doorcode.E022") for text in faults()),
-        *(checks.Warning(text, hint=hint, id="doorcode.W014") for text in gaps()),
+        *(checks.Warning(text, hint=hint, id="doorcode.W014") for text in missing_blocks()),
     ]
 
 
-def faults() -> Iterator[str]:
-    """The templates that can't be read, and the parts of every page that can't be made in a language; and why."""
-    seen: set[str] = set()
-    languages = [code for code, _name in settings.LANGUAGES]
-    for name, code in [*product(_names(), [None]), *product(PARTS, languages), *product([SHORTEST], languages)]:
-        fault = _fault(name, code)
-        # The frame has the parts in it, and most faults are the same in each language.
-        if fault and name not in seen and not (name == SHORTEST and seen):
-            seen.add(name)
-            yield _("The template %(name)s: %(fault)s") % {"name": name, "fault": fault}
+def faults() -> list[str]:
+    """
+    Why templates can't be read; if all can, why parts of pages can't be rendered; if all can, why their frame can't.
+    A fault breaks whatever includes its template too, so the first of these that fails has the cause.
+    """
+    return _faults(_names(), get_template) or _faults(PARTS, _render) or _faults([SHORTEST], _render)
 
 
-def gaps() -> Iterator[str]:
+def missing_blocks() -> Iterator[str]:
     """The frames of a site's own that lack a block of ours: what other templates put there is not shown."""
+    engine: Any = Engine.get_default()
     for name in _names():
         try:
-            template = get_template(name).template  # type: ignore[attr-defined]
-            ours, _origin = template.engine.find_template(name, skip=[template.origin])
+            template = engine.get_template(name)
+            ours, _origin = engine.find_template(name, skip=[template.origin])
         except Exception:  # noqa: S112 - it is among the faults, or there is no other of this name
             continue
         if not template.nodelist.get_nodes_by_type(ExtendsNode):
@@ -66,18 +63,24 @@ def gaps() -> Iterator[str]:
 
 def _names() -> list[str]:
     """The names of all page templates and frames of mails, ours and the site's own."""
-    engine: dict[str, Any] = settings.TEMPLATES[0]
-    folders = [Path(folder) for folder in engine["DIRS"]]
+    folders = map(Path, Engine.get_default().dirs)
     return sorted({path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*.html")})
 
 
-def _fault(name: str, language: str | None) -> str:
-    """Why a template can't be read or, where a language is given, made in it; "" if it can."""
-    try:
-        template = get_template(name)
-        if language:
-            with translation.override(language):
-                template.render({"status": 404}, HttpRequest())
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
+def _faults(names: Iterable[str], use: Callable[[str], object]) -> list[str]:
+    """The errors that `use` raises for these templates."""
+    found = []
+    for name in names:
+        try:
+            use(name)
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}"
+            found.append(_("The template %(name)s: %(fault)s") % {"name": name, "fault": fault})
+    return found
+
+
+def _render(name: str) -> None:
+    """Render a template in each language."""
+    for code, _name in settings.LANGUAGES:
+        with translation.override(code):
+            get_template(name).render({"status": 404}, HttpRequest())

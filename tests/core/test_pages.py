@@ -46,6 +46,16 @@ def test_a_template_that_breaks_pages_has_failed(brand: Path, name: str, content
         call_command("check", "--tag", "doorcode", deploy=True)
 
 
+def test_each_broken_part_is_named_and_their_frame_is_not(brand: Path) -> None:
+    """The frame of all pages fails by their faults alone."""
+    for name in ("foot", "head"):
+        (brand / f"brand/{name}.html").write_text("{% url 'nowhere' %}")
+    assert [fault.partition(":")[0] for fault in pages.faults()] == [
+        "The template brand/head.html",
+        "The template brand/foot.html",
+    ]
+
+
 def test_an_old_copy_of_the_frame_is_told(brand: Path, capsys) -> None:
     """What pages put into a block that it lacks is not shown. A page of the site's own may leave out what it likes."""
     (brand / "base.html").write_text("{% block title %}{% endblock %}{% block content %}{% endblock %}")
