@@ -158,17 +158,19 @@ def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
     by_turn: list[tuple[str | None, DeliveryQuerySet]] = [(None, newest.exclude(network__in=turns))]
     by_turn += [(network, newest.filter(network=network)) for network, _ in reversed(turns.most_common())]
     for network, rows in by_turn:
-        if next_place(sent, network, rates, at=at) <= at and (found := _next_wanted(rows)):
+        if next_place(sent, network, rates, at=at) > at:
+            continue
+        if found := next((each for each in wanted(list(rows[:CONSIDERED])) if not each.is_held_back), None):
             return found
     return None
 
 
-def _next_wanted(rows: DeliveryQuerySet) -> Delivery | None:
-    """The first of these that is wanted and not held back; those that are not wanted leave the outbox."""
-    first = list(rows[:CONSIDERED])
-    suppression.mark(first)
-    Delivery.objects.filter(pk__in=[each.pk for each in first if not each.is_wanted]).supersede()
-    return next((each for each in first if each.is_wanted and not each.is_held_back), None)
+def wanted(rows: Sequence[Delivery]) -> list[Delivery]:
+    """Return those of these locked mails that still help, marked if suppressed; the others leave the outbox."""
+    useful = [each for each in rows if each.is_wanted]
+    Delivery.objects.filter(pk__in={each.pk for each in rows} - {each.pk for each in useful}).supersede()
+    suppression.mark(useful)
+    return useful
 
 
 def site_room(limit: MailLimit, *, at: datetime) -> int | None:
