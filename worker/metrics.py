@@ -79,9 +79,10 @@ def mails() -> Iterator[Metric]:
         since=admitted,
     )
     waiting = GaugeMetricFamily("doorcode_mails_waiting", "Mails in the outbox", labels=["state"])
-    for state, number in (pending | taken).items():
-        if not state.endswith("since"):
-            waiting.add_metric([state], number)
+    for state in ("due", "deferred", "later"):
+        waiting.add_metric([state], pending[state])
+    for state in ("sending", "left"):
+        waiting.add_metric([state], taken[state])
     yield waiting
     longest = Delivery.objects.longest_due()
     oldest_due = max(longest[1].total_seconds() if longest else 0.0, _age(taken["left_since"]))
@@ -97,10 +98,11 @@ def mails() -> Iterator[Metric]:
 
 def workers() -> Iterator[Metric]:
     """The workers that run, by the heartbeats of their sweepers."""
-    beats = Heartbeat.objects.annotate(alive=Q(beat_at__gt=Now() - Heartbeat.ALIVE)).aggregate(
-        workers=Count("pk", filter=Q(alive=True)),
-        mail_server=Count("pk", filter=Q(alive=True, mail_server_broken=True)),
-        broker=Count("pk", filter=Q(alive=True, broker_broken=True)),
+    is_alive = Q(beat_at__gt=Now() - Heartbeat.ALIVE)
+    beats = Heartbeat.objects.aggregate(
+        workers=Count("pk", filter=is_alive),
+        mail_server=Count("pk", filter=is_alive & Q(mail_server_broken=True)),
+        broker=Count("pk", filter=is_alive & Q(broker_broken=True)),
         last=Max("beat_at"),
     )
     yield GaugeMetricFamily("doorcode_workers", "Worker processes with a recent heartbeat", value=beats["workers"])
