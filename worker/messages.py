@@ -43,16 +43,14 @@ class SevenBitMessage(EmailMultiAlternatives):
     """
 
     def message(self, **_policy: Any) -> Any:  # Django 6 has an argument `policy`
-        # Encoded here, as Django's own encoding breaks a long name; a mail service encodes the plain ones by itself.
-        given = {"From": self.from_email, "Reply-To": ", ".join(self.reply_to)}
-        encoded = {name: _mailbox(name, value) for name, value in given.items() if value}
-        self.extra_headers |= encoded
         message = super().message()
         # Random, so that no part holds it. Letting Python search for one takes a seventh of a mail's building time.
         message.set_boundary(secrets.token_hex(12))
         message.policy = compat32  # Django 6 has another, which folds the headers below again
-        encoded["Subject"] = _in_ascii("Subject", str(self.subject))
-        for name, value in encoded.items():  # once more: Django 6 decodes what it is given
+        headers = {"Subject": _in_ascii("Subject", str(self.subject)), "From": _mailbox("From", self.from_email)}
+        if self.reply_to:
+            headers["Reply-To"] = _mailbox("Reply-To", ", ".join(self.reply_to))
+        for name, value in headers.items():
             message.replace_header(name, _folded(name, value))
         for part in message.walk():
             if part["Content-Transfer-Encoding"] == "8bit":
