@@ -70,14 +70,10 @@ def sweeper() -> Finding:
 
 def waiting_mails() -> Finding:
     """How many mails are due and how many the mail server deferred, and for how long the oldest has waited."""
-    due, deferred = Delivery.objects.due(), Delivery.objects.deferred()
-    texts, longest = [_("no mail is due")], 0
-    if overdue := due.longest_due():
-        number, longest = due.count(), int(overdue[1].total_seconds())
-        text = ngettext(
-            "%(n)d mail is due, for %(seconds)d s", "%(n)d mails are due, the oldest for %(seconds)d s", number
-        )
-        texts = [text % {"n": number, "seconds": longest}]
+    number, longest = _number_and_age(Delivery.objects.due(), since="next_attempt_at")
+    text = ngettext("%(n)d mail is due, for %(seconds)d s", "%(n)d mails are due, the oldest for %(seconds)d s", number)
+    texts = [text % {"n": number, "seconds": longest} if number else _("no mail is due")]
+    deferred = Delivery.objects.deferred()
     number, age = _number_and_age(deferred, since=Coalesce("admitted_at", "created_at"))
     if number:
         text = ngettext(
