@@ -19,8 +19,6 @@ State = Delivery.State
 
 
 class Effect(TextChoices):
-    """The effect of a report."""
-
     RECORDED = "recorded", _("recorded")
     REPEATED = "repeated", _("known already")  # or something worse was
     UNKNOWN = "unknown", _("about no mail of this site")  # forged, or the row was purged
@@ -71,11 +69,17 @@ def record(report: Report) -> Effect:
     If the mail server's answer to a mail is not on record yet, the report shows that the mail was accepted. Its worker
     then records the answer too late, and changes nothing.
     """
+    effect = _record(report)
+    counted.add_after_commit(report.state, effect.value)
+    return effect
+
+
+def _record(report: Report) -> Effect:
     delivery = report.find().select_for_update(of=("self",)).first()
     if delivery is None:
-        return _counted(report, Effect.UNKNOWN)
+        return Effect.UNKNOWN
     if delivery.state in (report.state, State.COMPLAINED):
-        return _counted(report, Effect.REPEATED)
+        return Effect.REPEATED
     Delivery.objects.filter(pk=delivery.pk).end_lease(
         report.state,
         sent_at=Coalesce("sent_at", Now()),
@@ -85,9 +89,4 @@ def record(report: Report) -> Effect:
     # Mail about an account suppresses nothing: sign-up mail that then fails would show that there is one.
     if report.suppression_reason and not delivery.is_about_account:
         suppression.suppress(address=delivery.recipient, reason=report.suppression_reason)
-    return _counted(report, Effect.RECORDED)
-
-
-def _counted(report: Report, effect: Effect) -> Effect:
-    counted.add_after_commit(report.state, effect.value)
-    return effect
+    return Effect.RECORDED
