@@ -79,7 +79,7 @@ def _without_loose_dots(local: str) -> str:
     return _LOOSE_DOTS.sub(lambda dots: "_" * len(dots[0]), local) if settings.EMAIL_ALLOW_LOOSE_DOTS else local
 
 
-def upwards(domain: str) -> list[str]:
+def with_parents(domain: str) -> list[str]:
     """Return a domain and those above it: mail.example.com, example.com, com."""
     labels = domain.split(".")
     return [".".join(labels[start:]) for start in range(len(labels))]
@@ -87,7 +87,7 @@ def upwards(domain: str) -> list[str]:
 
 def _is_special(domain: str) -> bool:
     """Whether a domain is below one that is reserved for special uses (RFC 6761), as corp.local is."""
-    return not set(SPECIAL_USE_DOMAIN_NAMES).isdisjoint(upwards(domain.lower())[1:])
+    return not set(SPECIAL_USE_DOMAIN_NAMES).isdisjoint(with_parents(domain.lower())[1:])
 
 
 def _bare(typed: str) -> str:
@@ -140,7 +140,7 @@ def is_domain(entry: str) -> bool:
 
 def _listed(domain: str, entries: list[str]) -> bool:
     """Whether `domain` or a parent of it is in `entries` ("example.com" covers "mail.example.com")."""
-    return not {_a_label(entry) for entry in entries if entry.strip()}.isdisjoint(upwards(domain))
+    return not {_a_label(entry) for entry in entries if entry.strip()}.isdisjoint(with_parents(domain))
 
 
 def _a_label(domain: str) -> str:

@@ -62,7 +62,7 @@ def outdated() -> dict[str, QuerySet[Any]]:
     # Not Exists(…) | Exists(…): PostgreSQL uses indexes only for separate conditions.
     abandoned = old_users.exclude(Exists(CaptchaModel.objects.live().filter(address=OuterRef("email"))))
     # How often an address bounced is kept for longer than its suppression: the next time is longer.
-    is_forgotten = Q(times=0) | Q(until__lt=_ago(suppression.FORGOTTEN * DAY))
+    is_forgotten = Q(times=0) | Q(until__lt=_ago(suppression.FORGOTTEN_DAYS * DAY))
     return {
         "deliveries": old_mails.exclude(state__in=UNSETTLED).exclude(admitted_at__gte=_ago(counted)),
         "codes": old_codes.exclude(Exists(waiting.filter(sign_up=OuterRef("pk")))),

@@ -132,7 +132,7 @@ def _lengthen(sign_up: CaptchaModel) -> None:
     """
     locked = CaptchaModel.objects.lock(sign_up)
     if locked and verification.lengthen(sign_up=locked):
-        Delivery.objects.lock_names([email_addresses.mailbox(locked.address)])  # one at a time per mailbox
+        Delivery.objects.advisory_lock([email_addresses.mailbox(locked.address)])  # one at a time per mailbox
         last = Delivery.objects.latest_about(locked)
         language, network = (last.language, last.network) if last else ("", "")
         is_first = not Delivery.objects.beside_limit(address=locked.address).exists()

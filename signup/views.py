@@ -216,7 +216,7 @@ def mute(request: HttpRequest, token: str) -> HttpResponse:
     undo = "undo" in request.POST
     if request.method != "POST" or not (undo or notice.handle):
         until = suppression.muted_until(address=notice.address)
-        page = {"notice": notice, "until": until, "days": suppression.DAYS, "site": languages.site_name()}
+        page = {"notice": notice, "until": until, "days": suppression.MUTE_DAYS, "site": languages.site_name()}
         return render(request, "signup/mute.html", page)
     if not suppression.is_confirmed(request.POST.get("confirm", ""), token, undo=undo):
         page = {"notice": notice, "undo": undo, "confirmation": suppression.confirmation(token, undo=undo)}

@@ -146,7 +146,7 @@ def _of_domain(domain: str, judge: Callable[[str, Lookups], Finding], lookups: L
 
 def _is_public(domain: str) -> bool:
     """Whether the DNS of the internet can know a domain: it is no IP address, has a dot, and is not reserved."""
-    names = email_addresses.upwards(domain.lower())
+    names = email_addresses.with_parents(domain.lower())
     return len(names) > 1 and not names[-1].rstrip("]").isdigit() and RESERVED.isdisjoint(names)
 
 
@@ -209,7 +209,7 @@ def _dkim(domain: str, lookups: Lookups) -> Finding:
 
 def _dmarc(domain: str, lookups: Lookups) -> Finding:
     found, name = list[str](), ""
-    for parent in email_addresses.upwards(domain)[:-1]:  # the organisational domain is one of them
+    for parent in email_addresses.with_parents(domain)[:-1]:  # the organisational domain is one of them
         name = f"_dmarc.{parent}"
         if found := [text for text in lookups.texts(name) if re.match(r"v\s*=\s*DMARC1\s*(;|$)", text)]:
             break

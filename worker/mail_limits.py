@@ -115,7 +115,7 @@ def _admit_to_mailboxes(asking: Sequence[Delivery], limit: MailLimit, at: dateti
     mailboxes: dict[str, list[Delivery]] = {}
     for delivery in asking:
         mailboxes.setdefault(delivery.mailbox, []).append(delivery)
-    Delivery.objects.lock_names(mailboxes)
+    Delivery.objects.advisory_lock(mailboxes)
     sent: dict[str, Sent] = {mailbox: [] for mailbox in mailboxes}
     longest = timedelta(seconds=limit.mailbox_rates[-1][1])
     since, until = at - longest, at + AHEAD
@@ -230,18 +230,19 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     if not passed:
         return passed
     # Until the commit, so that two claims can't take the same place, even if they count in different minutes.
-    Delivery.objects.lock_names([limit.site_setting])
+    Delivery.objects.advisory_lock([limit.site_setting])
     SiteMails.objects.get_or_create(minute=_minute(at))
     room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
     open_to_all = max(0, room - _reserved(limit))  # queried again: other claims may have taken places since
     if len(passed) <= open_to_all:
         return passed
     busy = _busy(limit, at=at)
-    few = _some([each for each in passed if each.network not in busy], room)
-    return few + _some([each for each in passed if each.network in busy], min(open_to_all, room - len(few)))
+    few = _newest_and_oldest([each for each in passed if each.network not in busy], room)
+    many = [each for each in passed if each.network in busy]
+    return few + _newest_and_oldest(many, min(open_to_all, room - len(few)))
 
 
-def _some(due: Sequence[Delivery], places: int) -> list[Delivery]:
+def _newest_and_oldest(due: Sequence[Delivery], places: int) -> list[Delivery]:
     """The mails that get the places, half of them the oldest and half the newest; the others stay due."""
     if len(due) <= places:
         return [*due]

@@ -109,11 +109,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             rows += others.order_by("next_attempt_at")[: limit - half]
         return rows
 
-    def lock_names(self, names: Iterable[str]) -> None:
+    def advisory_lock(self, names: Iterable[str]) -> None:
         """
-        Hold names until the transaction ends, in one order for all, so that no two transactions wait for each other:
-        mailboxes, or a limit of the whole site. Neither has a row of its own that the ORM could lock. On SQLite the
-        transaction itself is the lock.
+        Lock names until the transaction ends: mailboxes, or a limit of the whole site, which have no row that the ORM
+        could lock. In one order for all, so that no two transactions wait for each other. SQLite locks all anyway.
         """
         if connection.vendor == "postgresql":
             digests = (blake2b(each.encode(), digest_size=8).digest() for each in names)

@@ -17,10 +17,9 @@ from verification.models import CaptchaModel
 
 from .models import Delivery, Suppression
 
-DAYS = 30  # after "this wasn't me"
-# Days after the 1st, 2nd and each later bounce or complaint. Counting starts anew FORGOTTEN days after the last end.
-GROWING = (1, 7, 90)
-FORGOTTEN = 90
+MUTE_DAYS = 30  # after "this wasn't me"
+SUPPRESSION_DAYS = (1, 7, 90)  # after the 1st, 2nd and each later bounce or complaint
+FORGOTTEN_DAYS = 90  # after the end of a suppression: the next bounce or complaint is a first one again
 CONFIRM_SECONDS = 3_600  # from the first press to the second
 
 
@@ -82,9 +81,9 @@ def muted_until(*, address: str) -> datetime | None:
 
 @transaction.atomic
 def mute(*, notice: Notice) -> None:
-    """Spend the request that the mail was about, and send the address no sign-up mail for at least DAYS days."""
+    """Spend the request that the mail was about, and send the address no sign-up mail for at least MUTE_DAYS days."""
     verification.void(handle=notice.handle)
-    until = clock.now() + timedelta(days=DAYS)
+    until = clock.now() + timedelta(days=MUTE_DAYS)
     facts = {"reason": Suppression.Reason.DISOWNED, "until": Greatest("until", until)}
     Suppression.objects.update_or_create(
         address=notice.address, defaults=facts, create_defaults=facts | {"until": until}
@@ -101,7 +100,7 @@ def suppress(*, address: str, reason: Suppression.Reason) -> None:
     if known and known.until > now:
         return
     times = known.times + 1 if known else 1
-    until = now + timedelta(days=GROWING[min(times, len(GROWING)) - 1])
+    until = now + timedelta(days=SUPPRESSION_DAYS[min(times, len(SUPPRESSION_DAYS)) - 1])
     facts = {"reason": reason, "times": times, "until": until}
     if known:
         Suppression.objects.filter(address=address).update(**facts)
