@@ -54,9 +54,7 @@ def follow(theirs: datetime, *, before: datetime, after: datetime) -> None:
 
 
 def uptime() -> float:
-    """
-    Seconds of a clock that goes on while the machine is suspended. On Linux `time.monotonic` stands still meanwhile.
-    """
+    """Seconds since the machine was booted, suspended time included; `time.monotonic` leaves it out on Linux."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

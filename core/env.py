@@ -87,8 +87,8 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def rates(self, var: str, default: str, *, least: int = 1) -> list[tuple[int, int]]:
         """
-        Return the (count, seconds) of "30/m,200/h", of at least `least` seconds; none, which is no limit, for an empty
-        variable.
+        Return the (count, seconds) of "30/m,200/h"; none, which is no limit, for an empty variable. Raises
+        ImproperlyConfigured if a time is shorter than `least` seconds.
         """
         entries = _parse(var, _entries(os.environ.get(var, default)), _RATE, "rates", "30/m,200/h")
         rates = [

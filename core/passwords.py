@@ -27,8 +27,8 @@ _slots = threading.BoundedSemaphore(AT_ONCE)
 
 def normalize(password: str) -> str:
     """
-    Return a password in NFC, the form that is hashed and judged (NIST SP 800-63B-4 §3.1.1.2): keyboards of other
-    systems write the same letters in other parts. A text that is too long for a password is returned as it is.
+    Return a password in NFC, the form that is hashed and validated (NIST SP 800-63B-4 §3.1.1.2): some keyboards send
+    "é" as one character, others as two. A text that is too long for a password is returned as it is.
     """
     return unicodedata.normalize("NFC", password) if len(password) <= lengths.PASSWORD_TYPED else password
 
@@ -110,8 +110,8 @@ class SimilarityValidator(password_validation.UserAttributeSimilarityValidator):
 
 class ResetTokens(PasswordResetTokenGenerator):
     """
-    Tokens of reset links. They end with the account's sessions: enabling a disabled account brings none back. A sign-in
-    ends none, so that whoever knows the password can't keep its owner from changing it.
+    Tokens of reset links. What ends the account's sessions ends its tokens, so none is valid again when a disabled
+    account is enabled. A sign-in ends none: else a thief who knows the password could stop its owner from changing it.
     """
 
     def make_token(self, user: Any) -> str:

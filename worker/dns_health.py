@@ -25,7 +25,7 @@ TOTAL = 6.0  # seconds for one check, less than registry.TIME_LIMIT
 LOOKUP = 4.0  # seconds for one look-up: dnspython waits for 2 s, and then asks the next name server
 MAX_LOOKUPS = 10  # RFC 7208 §4.6.4: with more, a receiver calls the whole record an error
 
-# Domains that nobody has on the internet, nor those below them (RFC 2606, RFC 6761; `internal` by ICANN).
+# Domains that the public DNS does not have, nor any below them (RFC 2606, RFC 6761; `internal` by ICANN).
 RESERVED = {*SPECIAL_USE_DOMAIN_NAMES, "example", "example.com", "example.net", "example.org", "internal"}
 
 # The terms of an SPF record (RFC 7208 §4.6.1 and §5), without the values of ip4 and ip6.

@@ -99,7 +99,7 @@ class Mailer:
         return isinstance(self.backend, EmailBackend)
 
     def leave_open(self) -> None:
-        """Leave a connection open as a mail would: the time to open one would show that none was sent before."""
+        """Open a connection as a mail would: else the next mail would take longer, as it would after no mail at all."""
         if isinstance(self.backend, EmailBackend):
             self.backend.leave_open()
 

@@ -160,9 +160,7 @@ def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
 
 
 def renew(*, held: Mapping[str, Iterable[int]]) -> int:
-    """
-    Extend leases, given by their tokens, of those mails with these ids that are not settled. Return how many there are.
-    """
+    """Extend the leases `held`, token -> ids of its mails, except of settled mails; return how many were extended."""
     ids = [pk for mails in held.values() for pk in mails]
     later = Now() + timedelta(seconds=LEASE)
     # The lease of a mail that may have been accepted is longer, and stays so.

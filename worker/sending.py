@@ -123,7 +123,7 @@ def _are_ours(rest: Sequence[Delivery]) -> bool:
 
 
 def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Reply:
-    """Send a mail, or wait for as long as a send takes; `later` are the mails that are sent after it."""
+    """Send a mail, or only take the time of a send; `later` are the mails of the batch that follow."""
     if delivery.is_suppressed:
         return Reply(Outcome.DROPPED, Delivery.Reason.SUPPRESSED)
     if delivery.is_for_nobody:

@@ -98,7 +98,7 @@ def _report(event: AnymailTrackingEvent, esp_name: str) -> bounces.Report:
 
 
 def _answer(view: Any) -> Any:
-    """Anymail's view, for which nothing that a stranger sends is an error of this site."""
+    """Anymail's view, made to refuse whatever a stranger sends instead of failing."""
 
     @csrf_exempt
     def webhook(request: HttpRequest) -> HttpResponse:

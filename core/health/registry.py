@@ -64,7 +64,7 @@ _checks: dict[str, Check] = {}
 
 
 def register(name: str, check: Callable[[], Finding], label: str | Promise, *, quick: bool = False) -> None:
-    """Add a check: `name` is for programs, `label` for people. A quick one asks a server that its driver times out."""
+    """Add a check: `name` is for programs, `label` for people. A quick one has the time limit of its driver."""
     _checks[name] = Check(check, label, quick)
 
 

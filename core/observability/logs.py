@@ -70,8 +70,8 @@ def configure() -> None:
 
 class SuspiciousOperationFilter(logging.Filter):
     """
-    Makes what Django logs of a strange request, such as one for another host, a short warning: it is no error of the
-    site, and anybody who scans the network causes it, a traceback and twice what was sent each time.
+    Turns Django's error about a suspicious request, such as one for another host, into a short warning. It is no fault
+    of the site, and whoever scans the network would fill the log with tracebacks that repeat what was sent.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -83,8 +83,8 @@ class SuspiciousOperationFilter(logging.Filter):
 
 class ReadinessFilter(logging.Filter):
     """
-    Drops Django's error about each 503 of `/readyz`: the health checks have warned why, once for all probes, and a load
-    balancer probes each second. Sentry would report it each time.
+    Drops Django's error about each 503 of `/readyz`. A load balancer probes each second, Sentry would report each
+    error, and the health checks have logged the reason already.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -101,8 +101,8 @@ class GunicornLogger(Logger):  # type: ignore[misc]
 
     def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """
-        What is wrong with a request that can't be read, without its words and its sender's address: behind a wrong
-        Content-Length the rest of a form, with its password, is taken for the next request.
+        Of a malformed request, log what is wrong, but neither its text nor its sender's address. After a wrong
+        Content-Length that text may be the rest of a form, with a password in it.
         """
         if str(msg).startswith("Invalid request from"):
             msg = f"Invalid request: {msg.split(': ')[1]}"
