@@ -1,6 +1,7 @@
 """The meaning of a mail server's answer, and the cause of a refusal: the mailbox, this site, or the mail service."""
 
 import re
+import smtplib
 import tomllib
 from dataclasses import dataclass
 from enum import Enum
@@ -10,6 +11,8 @@ from typing import Any
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
+
+from core import invisible
 
 
 class Outcome(Enum):
@@ -93,6 +96,19 @@ def reply_about_mail(code: int, words: str) -> Reply:
     if code // 100 == 5 and cause_of(words) is not Cause.RATE:
         return Reply(Outcome.REFUSED, words)
     return Reply(Outcome.ACCEPTED if code // 100 == 2 else Outcome.DEFERRED, words)
+
+
+def reply_text(code: int | None, words: object) -> str:
+    """A reply in one line, which goes to the log: it may have any number of lines of 8 KB."""
+    words = words.decode(errors="replace") if isinstance(words, bytes) else words
+    return invisible.one_line(f"{'' if code is None else code} {words}")[:LONGEST_REPLY]
+
+
+def error_text(error: Exception) -> str:
+    """An error in one line; of one that carries a reply of the server, that reply."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        return reply_text(error.smtp_code, error.smtp_error)
+    return reply_text(None, f"{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from core.observability import redaction
 from verification import codes
 
 from . import mailers, messages, notify
-from .classification import Outcome
+from .classification import Outcome, error_text, reply_text
 from .models import Delivery, Heartbeat
 from .smtp import DEADLINE, EmailBackend
-from .smtp_pool import Busy, Connection, Pool, Server, error_text, reply_text
+from .smtp_pool import Busy, Connection, Pool, Server
 
 BLOCKED_MINUTES = 10  # as the alert MailsBlocked
 MAX_WAIT = 60  # seconds for which a mail may be overdue or deferred before it is a warning

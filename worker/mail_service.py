@@ -8,7 +8,7 @@ from django.core.mail import EmailMessage
 
 from core import invisible
 
-from .classification import LONGEST_REPLY, Cause, Outcome, Reply, cause_of
+from .classification import Cause, Outcome, Reply, cause_of, error_text, reply_text
 
 # What Postmark (422) and Amazon SES (400) say of an account that may send nothing: out of credit, paused, in review.
 CLOSED = re.compile(r'"ErrorCode": ?(405|412|413)\b|\b(SendingPaused|AccountSuspended)')
@@ -33,9 +33,10 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
         return _failure(error)
     except Exception as error:
         if getattr(getattr(message, "anymail_status", None), "esp_response", None) is not None:
-            return Reply(Outcome.UNKNOWN, _line(None, f"{type(error).__name__}: {error}"))  # its answer can't be read
+            return Reply(Outcome.UNKNOWN, error_text(error))  # its answer can't be read
         if isinstance(error, AnymailInvalidAddress) and "in `to`" in str(error):
-            return Reply(Outcome.REFUSED, _line(550, f"5.1.3 {error}"))  # as a..b@docomo.ne.jp, which no service takes
+            # As a..b@docomo.ne.jp, which no service takes.
+            return Reply(Outcome.REFUSED, reply_text(550, f"5.1.3 {error}"))
         raise
     return _answer(backend, message)
 
@@ -47,14 +48,13 @@ def _answer(backend: Any, message: EmailMessage) -> Reply:
     status = message.anymail_status  # type: ignore[attr-defined]
     if refusals := {"invalid", "rejected"} & set(status.status):
         said = getattr(status.esp_response, "text", "")
-        return Reply(Outcome.REFUSED, _line(550, f"{backend.esp_name}: {', '.join(refusals)}: {said}"))
+        return Reply(Outcome.REFUSED, reply_text(550, f"{backend.esp_name}: {', '.join(refusals)}: {said}"))
     if not status.message_id and getattr(status.esp_response, "status_code", 200) >= 400:  # so Mailjet refuses
         return _failure(AnymailRequestsAPIError(response=status.esp_response, email_message=message, backend=backend))
     if not status.message_id:  # a service that accepts a mail gives it an id
         return Reply(Outcome.UNKNOWN, f"no id from {backend.esp_name}")
-    return Reply(
-        Outcome.ACCEPTED, f"250 {backend.esp_name}: {', '.join(status.status)}", _line(None, status.message_id)
-    )
+    said = f"250 {backend.esp_name}: {', '.join(status.status)}"
+    return Reply(Outcome.ACCEPTED, said, provider_id=invisible.one_line(f"{status.message_id}"))
 
 
 def _failure(error: Any) -> Reply:
@@ -62,17 +62,17 @@ def _failure(error: Any) -> Reply:
     status = error.status_code or _status_of_boto(error.__cause__)
     # 2xx: with an answer that can't be read; 504, and Cloudflare's 524: a gateway waited for the service in vain.
     if (status and (status // 100 == 2 or status in (504, 524))) or _is_silence(error.__cause__):
-        return Reply(Outcome.UNKNOWN, _line(None, error))
+        return Reply(Outcome.UNKNOWN, reply_text(None, error))
     # Our key, bill or domain there.
     if status is None or status in (401, 402, 403, 404) or status >= 500 or CLOSED.search(str(error)):
-        return Reply(Outcome.UNAVAILABLE, _line(status, error), is_about_sender=status in (403, 404))
+        return Reply(Outcome.UNAVAILABLE, reply_text(status, error), is_about_sender=status in (403, 404))
     if status in (420, 429) or LIMITED.search(str(error)):
-        return Reply(Outcome.THROTTLED, _line(status, error))
-    refusal = _line(550, error)
+        return Reply(Outcome.THROTTLED, reply_text(status, error))
+    refusal = reply_text(550, error)
     if cause_of(refusal) is Cause.MAILBOX:
         return Reply(Outcome.REFUSED, refusal)
     # Most are about our settings there, such as the sender: fixed soon, and then no mail is lost.
-    return Reply(Outcome.DEFERRED, _line(450, error))
+    return Reply(Outcome.DEFERRED, reply_text(450, error))
 
 
 def _is_silence(cause: Any) -> bool:
@@ -102,8 +102,3 @@ def _status_of_boto(cause: Any) -> int | None:
     response = getattr(cause, "response", None)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
     return status if isinstance(status, int) else None
-
-
-def _line(code: int | None, error: Any) -> str:
-    """What the service says, in one line; the digits first."""
-    return invisible.one_line(f"{code or ''} {error}")[:LONGEST_REPLY]

@@ -12,8 +12,8 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.encoding import punycode
 
-from .classification import Cause, Outcome, Reply, cause_of, reply_about_mail
-from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Server, Unavailable, error_text, reply_text
+from .classification import Cause, Outcome, Reply, cause_of, error_text, reply_about_mail, reply_text
+from .smtp_pool import TOO_MUCH, Busy, Connection, Pool, Server, Unavailable
 
 AFTER_DOT = 20.0  # seconds to wait for the answer to DATA; RFC 5321 §4.5.3.2.6 asks for minutes
 DEADLINE = 30.0  # seconds for one mail in all, waiting and connecting included

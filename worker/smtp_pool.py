@@ -16,10 +16,9 @@ from typing import Any
 
 from django.conf import settings
 
-from core import invisible
 from core.circuit_breaker import CircuitBreaker
 
-from .classification import LONGEST_REPLY
+from .classification import error_text
 
 logger = logging.getLogger(__name__)
 
@@ -278,16 +277,3 @@ def _is_about_number(error: Exception, *, others: int) -> bool:
     return others > 0 and isinstance(
         error, ConnectionError | TimeoutError | ssl.SSLError | smtplib.SMTPServerDisconnected
     )
-
-
-def reply_text(code: int, words: bytes | str) -> str:
-    """A reply of the server in one line, which goes to the log: it may have any number of lines of 8 KB."""
-    words = words.decode(errors="replace") if isinstance(words, bytes) else words
-    return invisible.one_line(f"{code} {words}")[:LONGEST_REPLY]
-
-
-def error_text(error: Exception) -> str:
-    """An error in one line; of one that carries a reply of the server, that reply."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        return reply_text(error.smtp_code, error.smtp_error)
-    return invisible.one_line(f"{type(error).__name__}: {error}")[:LONGEST_REPLY]
