@@ -140,9 +140,9 @@ def is_domain(entry: str) -> bool:
 
 def _listed(domain: str, entries: list[str]) -> bool:
     """Whether `domain` or a parent of it is in `entries` ("example.com" covers "mail.example.com")."""
-    return not {_a_label(entry) for entry in entries if entry.strip()}.isdisjoint(with_parents(domain))
+    return not set(map(_a_label, entries)).isdisjoint(with_parents(domain))
 
 
 def _a_label(domain: str) -> str:
     """The A-label form of an entry, one label ("edu") included. Raises ValidationError."""
-    return canonical(f"x@x.{domain.strip().lstrip('@*.')}").rpartition("@x.")[2]
+    return canonical(f"x@x.{domain.lstrip('@*.')}").rpartition("@x.")[2]
