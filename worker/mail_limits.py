@@ -135,10 +135,11 @@ def _admit_to_mailbox(mailbox: str, mine: list[Delivery], sent: Sent, limit: Mai
         return mine  # nearly always
     chosen: list[Delivery] = []
     waiting = Delivery.objects.due().filter(limit.mails, mailbox=mailbox, admitted_at=None)
-    while winner := _choose(waiting.exclude(pk__in=[each.pk for each in chosen]), sent, limit.mailbox_rates, at):
+    while winner := _choose(waiting, sent, limit.mailbox_rates, at):
         chosen.append(winner)
         sent.append((winner.network, at))
-    _put_off(waiting.exclude(pk__in=[each.pk for each in chosen]), sent, limit.mailbox_rates, at)
+        waiting = waiting.exclude(pk=winner.pk)
+    _put_off(waiting, sent, limit.mailbox_rates, at)
     return chosen
 
 
