@@ -217,26 +217,8 @@ class Env(environ.Env):  # type: ignore[misc]
         is_cut = "@" in path or ("@" in url and not database.get("USER"))  # a password has a / or ? as it is
         if database.get("ENGINE") != "django.db.backends.postgresql" or not name or is_cut:
             raise refusal
-        # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it
-        # again. Under a stricter level PostgreSQL raises an error instead, which the visitor would see.
-        level = str(options.pop("isolation_level", "read committed"))
-        if level.lower().replace("_", " ") != "read committed":
-            raise ImproperlyConfigured(
-                f"{var} asks for isolation_level={level}; Doorcode runs under read committed only: remove it from "
-                f"{var}. / {var} 要求 isolation_level={level}，而 Doorcode 只能在 read committed 下运行："
-                f"请将其从 {var} 中去掉。"
-            )
-        own_options = str(options.get("options", ""))
-        options["options"] = f"{postgresql['options']} {own_options}"  # the last value of each counts
-        pool = postgresql["pool"] | _take_pool_options(var, options)
-        if "statement_timeout" not in own_options:  # else an answer may take longer
-            from .postgres import Connection  # only now: SQLite needs no psycopg
-
-            pool["connection_class"] = Connection
-        if pool["max_size"] < max(1, pool["min_size"]):
-            raise _refusal(f"pool_max_size in {var}", "at least 1 and pool_min_size,", "pool_max_size=10")
         host = unquote(database["HOST"])  # of a Unix socket, as libpq has it: %2Frun%2Fpostgresql
-        return {**database, "HOST": host, "OPTIONS": {**postgresql, **options, "pool": pool}}
+        return {**database, "HOST": host, "OPTIONS": _postgresql_options(var, options, postgresql)}
 
     def broker(self, var: str, default: str) -> tuple[str, dict[str, Any] | bool, dict[str, Any]]:
         """
@@ -367,6 +349,28 @@ def _refusal(var: str, kind: str, *examples: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(
         f"{var} must be {kind} like {' or '.join(examples)} / {var} 的格式应如 {'、'.join(examples)}"
     )
+
+
+def _postgresql_options(var: str, given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return the OPTIONS of Django's backend for PostgreSQL. Raises ImproperlyConfigured."""
+    # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it again.
+    # Under a stricter level PostgreSQL raises an error instead, which the visitor would see.
+    level = str(given.pop("isolation_level", "read committed"))
+    if level.lower().replace("_", " ") != "read committed":
+        raise ImproperlyConfigured(
+            f"{var} asks for isolation_level={level}; Doorcode runs under read committed only: remove it from {var}. / "
+            f"{var} 要求 isolation_level={level}，而 Doorcode 只能在 read committed 下运行：请将其从 {var} 中去掉。"
+        )
+    pool = defaults["pool"] | _take_pool_options(var, given)
+    if pool["max_size"] < max(1, pool["min_size"]):
+        raise _refusal(f"pool_max_size in {var}", "at least 1 and pool_min_size,", "pool_max_size=10")
+    own_options = str(given.get("options", ""))
+    if "statement_timeout" not in own_options:  # else an answer may take longer
+        from .postgres import Connection  # only now: SQLite needs no psycopg
+
+        pool["connection_class"] = Connection
+    options = f"{defaults['options']} {own_options}"  # the last value of each counts
+    return {**defaults, **given, "options": options, "pool": pool}
 
 
 def _take_pool_options(var: str, options: dict[str, Any]) -> dict[str, int]:
