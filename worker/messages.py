@@ -1,6 +1,5 @@
 """The mail of a delivery: templates/mail/<kind>/ in its language, with headers that every mail server takes."""
 
-import re
 import secrets
 from collections.abc import Callable
 from email.encoders import encode_base64
@@ -47,11 +46,10 @@ class SevenBitMessage(EmailMultiAlternatives):
         # Random, so that no part holds it. Letting Python search for one takes a seventh of a mail's building time.
         message.set_boundary(secrets.token_hex(12))
         message.policy = compat32  # Django 6 has another, which folds the headers below again
-        headers = {"Subject": _in_ascii("Subject", str(self.subject)), "From": _mailbox("From", self.from_email)}
+        message.replace_header("Subject", _encoded("Subject", str(self.subject)))
+        message.replace_header("From", _mailbox("From", self.from_email))
         if self.reply_to:
-            headers["Reply-To"] = _mailbox("Reply-To", ", ".join(self.reply_to))
-        for name, value in headers.items():
-            message.replace_header(name, _folded(name, value))
+            message.replace_header("Reply-To", _mailbox("Reply-To", ", ".join(self.reply_to)))
         for part in message.walk():
             if part["Content-Transfer-Encoding"] == "8bit":
                 del part["Content-Transfer-Encoding"]
@@ -134,22 +132,17 @@ def _render(template: str, context: Context) -> str:
 def _mailbox(header: str, value: str) -> str:
     """Return a header that holds one mailbox. `value` may hold encoded words already."""
     name, address = parseaddr(value)
-    return formataddr((_in_ascii(header, str(make_header(decode_header(name)))), address))
+    mailbox = formataddr((_encoded(header, str(make_header(decode_header(name)))), address))
+    is_short = len(header) + len(": ") + len(mailbox) <= LINE
+    return mailbox if is_short else mailbox.replace(" <", "\n <")
 
 
-def _folded(header: str, value: str) -> str:
-    """Fold a header into an encoded word a line, and an address on a line of its own, unless it fits into one."""
-    if len(header) + len(": ") + len(value) <= LINE:
-        return value
-    return re.sub(r"(?<=\?=) | (?=<)", "\n ", value)
-
-
-def _in_ascii(header: str, value: str) -> str:
+def _encoded(header: str, value: str) -> str:
     """
-    Return the text of a header in one line of ASCII that can be folded. A long text, or one of another script, becomes
-    encoded words of at most 75 characters (RFC 2047 §2); Django 5.2 makes them too long for their line.
+    Return the text of a header in ASCII. A long text, or one of another script, becomes encoded words of at most 75
+    characters, each on a line of its own (RFC 2047 §2); Django 5.2 makes them too long for their line.
     """
     text = " ".join(value.split())
     if text.isascii() and len(text) <= PLAIN:
         return text
-    return Header(text, "utf-8", maxlinelen=LINE, header_name=header).encode(linesep="")
+    return Header(text, "utf-8", maxlinelen=LINE, header_name=header).encode()
