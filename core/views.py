@@ -43,8 +43,8 @@ def site(request: HttpRequest) -> dict[str, Any]:
     """The context processor of all pages."""
     paths = request.get_full_path(), request.path
     return {
-        # For forms, whose default would have the fragment too, and for the menu of languages, which has it once for
-        # each: if it is empty, Django goes back to the Referer.
+        # The action of forms, as browsers add the fragment to an empty one. And `next` of each language in the menu, so
+        # that a long query is left out; if it is empty, Django goes back to the Referer.
         "here": next((path for path in paths if len(path) <= lengths.NEXT), ""),
         "brand": languages.site_name(),
         "brand_color": settings.BRAND_COLOR,

@@ -30,7 +30,7 @@ MINUTE = timedelta(minutes=1)  # the mails of each are a row of SiteMails
 AT_ONCE = 2
 NEWCOMERS = 2
 NEWCOMER_SHARE = 24
-# Rows of a mailbox from which one is chosen, and that one statement puts off; the next claim sees the rest.
+# Rows of a mailbox that one claim considers for a place, and that it puts off at most; the next claim sees the others.
 CONSIDERED, PUT_OFF = 50, 1_000
 # How far in the future an admission may be, as other machines' clocks may be ahead. A later time comes from a clock
 # that has been set back since: such a mail does not count, or no other would leave until that time.

@@ -29,7 +29,8 @@ LEASE = 15  # seconds; a live process renews it, and a killed one holds its mail
 GIVE_UP = timedelta(hours=2)  # after its first try, no other begins
 # Seconds after the 1st … 5th failure, and after each later one: greylisting opens after 1 to 5 minutes.
 BACKOFF = (20, 70, 180, 330, 480, 600)
-# The same after silence behind the final dot, and after another one. The mail may have arrived: at most three copies.
+# Seconds after a final dot without an answer, and after another one. Each time the mail may have arrived, so that it is
+# sent three times at most.
 SILENCE, SILENCE_AGAIN = 60, 3_600
 SERVICE_PAUSE = 10  # seconds until such a mail is due again; the circuit breaker says when one of them is tried
 EARLY = 2  # deferred mails that are tried early for each accepted one
@@ -144,7 +145,7 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
 
 def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
     admitted_now = [row.pk for row in mine if row.admitted_at == at]  # `mail_limits.admit` has set it
-    # `release` undoes a try; and an earlier release of Doorcode did not record when the first one was.
+    # The first try of a mail may have been undone by `release`; earlier versions of Doorcode did not record its time.
     untried = [row.pk for row in mine if not (row.attempts and row.first_tried_at)]
     Delivery.objects.filter(pk__in=[row.pk for row in mine]).update(
         state=State.SENDING,
