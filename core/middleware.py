@@ -33,9 +33,8 @@ class PrivatePages(MiddlewareMixin):
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         if response.cookies:  # such as one that ends a session, beside a public file
             response.headers.pop("Cache-Control", None)
-        response.headers.setdefault("Cache-Control", "private, no-store, no-transform")
-        given = response["Cache-Control"]
-        if "no-store" in given and "no-transform" not in given:  # Django's never_cache: sign-in, resets, the admin
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        if "no-store" in response["Cache-Control"]:  # also by Django's never_cache: sign-in, resets, the admin
             patch_cache_control(response, no_transform=True)
         return response
 

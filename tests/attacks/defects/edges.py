@@ -43,7 +43,7 @@ EDGES = [
     defect(
         44,
         "Pages may be kept, if not shared",
-        Edit("core/middleware.py", '"private, no-store, no-transform")', '"private")'),
+        Edit("core/middleware.py", '"private, no-store")', '"private")'),
         "test_edges.py::test_44_pages_are_private",
     ),
     defect(
