@@ -49,5 +49,7 @@ class CircuitBreaker:
             self._retry_at = time.monotonic() + self._pause
 
     def cancelled(self) -> None:
-        """Let the next caller try: this one did not."""
-        self._retry_at, self.is_half_open = 0.0, False
+        """Let the next caller test the service, if this one was to and did not."""
+        with self._lock:
+            if self.is_half_open:
+                self._retry_at, self.is_half_open = 0.0, False

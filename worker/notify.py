@@ -43,8 +43,7 @@ def notify_workers(delivery_id: int) -> bool:
         return False
     try:
         if not _begin_to_notify():
-            if breaker.is_half_open:
-                breaker.cancelled()
+            breaker.cancelled()
             return True
         deliver.apply_async(args=(delivery_id,), expires=EXPIRES)
     except Exception as error:

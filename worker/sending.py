@@ -72,7 +72,7 @@ def deliver() -> int:
         accepted = _send_all(claimed, mailer, claimed_at=claimed_at, until=time.monotonic() + HOLD)
     if mailer is not mailers.every()[0]:
         metrics.by_fallback.add(number=accepted)
-    if is_trial and mailer.breaker.is_half_open:  # nothing was handed over: the next mail finds out
+    if is_trial:  # if nothing was handed over, the next mail finds out
         mailer.breaker.cancelled()
     # Not after a mail about an account: the reader of a deferred mail would see that another address has an account.
     if not any(each.is_about_account for each in claimed):

@@ -52,3 +52,6 @@ def test_a_cancelled_try_is_left_to_the_next_caller(tick) -> None:
     assert breaker.allow()
     breaker.cancelled()
     assert breaker.allow()
+    breaker.failed()
+    breaker.cancelled()  # of a caller that was let through before
+    assert not breaker.allow()
