@@ -182,18 +182,17 @@ class Env(environ.Env):  # type: ignore[misc]
         url: str = self.str(var, default=default)
         if url.startswith("memory:"):
             return url
+        refusal = _refusal(var, "a URL", "redis://default:password@host:6379/0")
         try:
             ConnectionPool.from_url(url).make_connection()  # unconnected; it raises for options that redis-py lacks
-            parts = mail_urls.split(url)
-            # from_url takes a database that is no number for the first one, and a text where redis-py needs an object.
-            is_readable = parts is not None and bool(
-                (parts.scheme == "unix" or re.fullmatch(r"/?\d*", parts.path))
-                and REDIS_OBJECTS.isdisjoint(dict(parse_qsl(parts.query, keep_blank_values=True)))
-            )
         except (ValueError, TypeError, AttributeError, RedisError):  # its text may have a password in it
-            is_readable = False
-        if not is_readable:
-            raise _refusal(var, "a URL", "redis://default:password@host:6379/0")
+            raise refusal from None
+        # from_url takes a database that is no number for the first one, and a text where redis-py needs an object.
+        parts = mail_urls.split(url)
+        if parts is None or not (parts.scheme == "unix" or re.fullmatch(r"/?\d*", parts.path)):
+            raise refusal
+        if not REDIS_OBJECTS.isdisjoint(dict(parse_qsl(parts.query, keep_blank_values=True))):
+            raise refusal
         return url
 
     def database(self, var: str, default: str, *, sqlite: dict[str, Any], postgresql: dict[str, Any]) -> dict[str, Any]:
@@ -226,15 +225,15 @@ class Env(environ.Env):  # type: ignore[misc]
         must prove its name; Celery's default for rediss:// is to trust any. That URL's own options are read by Celery.
         """
         url: str = self.str(var, default=default)
+        refusal = _refusal(var, "a URL", "redis://default:password@host:6379/0", "amqp://user:password@host")
         transport = url.partition("://")[0].partition("+")[0]  # redis+socket:///path is one of Redis
+        if transport not in TRANSPORT_ALIASES or not all(map(mail_urls.split, url.split(";"))):
+            raise refusal
         try:
             # It connects to nothing, and refuses options that kombu lacks. REDIS_URL may have some: redis-py has more.
             BrokerConnection(url.partition("?")[0] if url.startswith(("amqps", "sentinel")) else url)
-            is_readable = transport in TRANSPORT_ALIASES and all(map(mail_urls.split, url.split(";")))
         except (TypeError, ValueError, KeyError):
-            is_readable = False
-        if not is_readable:
-            raise _refusal(var, "a URL", "redis://default:password@host:6379/0", "amqp://user:password@host")
+            raise refusal from None
         if url.startswith("rediss"):
             return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}
         server, _, query = url.partition("?")
