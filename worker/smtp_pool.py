@@ -69,10 +69,9 @@ class Connection(smtplib.SMTP):
             with self.deadline(until):
                 options |= {"local_hostname": settings.EMAIL_HELO or None, "timeout": _share_of_address(server, until)}
                 super().__init__(server.host, server.port, **options)
-                self.ehlo_or_helo_if_needed()
                 if server.use_tls:
-                    self.starttls(context=_tls())
-                    self.ehlo_or_helo_if_needed()  # the answer before TLS does not count (RFC 3207 §4.2)
+                    self.starttls(context=_tls())  # after an EHLO, whose answer no longer counts (RFC 3207 §4.2)
+                self.ehlo_or_helo_if_needed()
                 if server.username:
                     self.login(server.username, server.password)
         except BaseException:
