@@ -54,8 +54,7 @@ class Lookups:
         """The records of a kind; none if there are none, or no such name."""
         lifetime = max(0.0, min(LOOKUP, self._until - time.monotonic()))
         try:
-            resolver = dns.resolver.get_default_resolver()
-            return list(resolver.resolve(f"{name}.", kind, raise_on_no_answer=False, lifetime=lifetime))
+            return list(dns.resolver.resolve(f"{name}.", kind, raise_on_no_answer=False, lifetime=lifetime))
         except dns.resolver.NXDOMAIN:
             return []
         except dns.exception.DNSException as error:
