@@ -41,8 +41,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def longest_due(self) -> tuple[int, timedelta] | None:
         """The id of the mail that has been due for longest, and for how long; None if none is due."""
-        age = models.ExpressionWrapper(Now() - F("next_attempt_at"), output_field=models.DurationField())
-        return self.due().order_by("next_attempt_at").values_list("pk", age).first()
+        return self.due().order_by("next_attempt_at").values_list("pk", Now() - F("next_attempt_at")).first()
 
     def deferred(self) -> Self:
         """Mails that wait for their next try, after one that failed."""
