@@ -77,12 +77,14 @@ class UserManager(_Manager["User"]):  # type: ignore[valid-type] # django-stubs 
         """Return the row of an account as it is now, locked in this transaction; None if it was disabled or deleted."""
         return self.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
 
-    def create_user(self, username: str = "", email: str = "", password: str | None = None, **extra: Any) -> "User":
+    def create_user(
+        self, username: str | None = None, email: str | None = None, password: str | None = None, **extra: Any
+    ) -> "User":
         """
         Create an account that needs no code, because an operator vouches for it. The arguments are those of Django's
         own user. Without a username it is what stands before the @ of the address.
         """
-        address = email_addresses.canonical(email)
+        address = email_addresses.canonical(email or "")
         name = usernames.clean(username or address.partition("@")[0])
         if self.named(name).exists():
             raise ValidationError(_("That username is taken. Choose another"), code="username_taken")

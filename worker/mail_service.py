@@ -90,11 +90,11 @@ def _was_connecting(error: BaseException | None) -> bool:
     Whether an error is from `connect()` of http.client's connections. That includes TLS and the way through a proxy,
     whose silence urllib3 reports in the same words as that of a service which has the whole mail.
     """
-    while error:
-        if any(frame.f_code.co_name == "connect" for frame, _ in walk_tb(error.__traceback__)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    if error is None:
+        return False
+    if any(frame.f_code.co_name == "connect" for frame, _ in walk_tb(error.__traceback__)):
+        return True
+    return any(map(_was_connecting, {error.__cause__, error.__context__}))
 
 
 def _status_of_boto(cause: Any) -> int | None:

@@ -139,17 +139,17 @@ def hang_up(gateway: socket.socket) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("proxy", [False, True])
+@pytest.mark.parametrize("proxy", ["", "http", "https"])
 @pytest.mark.parametrize("is_silent", [False, True])
 def test_a_connection_that_was_never_open_opens_the_circuit(
-    service: MailApi, settings, monkeypatch, is_silent: bool, proxy: bool
+    service: MailApi, settings, monkeypatch, is_silent: bool, proxy: str
 ) -> None:
     """A gateway is silent or hangs up before the mail was sent: on the way through a proxy, or in TLS."""
     with socket.create_server(("127.0.0.1", 0)) as gateway, ThreadPoolExecutor(1) as pool:
         if not is_silent:
             pool.submit(hang_up, gateway)
         port = gateway.getsockname()[1]
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}" if proxy else "")
+        monkeypatch.setenv("https_proxy", proxy and f"{proxy}://127.0.0.1:{port}")
         host = "api.mail.test" if proxy else f"127.0.0.1:{port}"
         settings.ANYMAIL = settings.ANYMAIL | {"POSTMARK_API_URL": f"https://{host}/"}
         assert send().outcome is Outcome.UNAVAILABLE
