@@ -9,12 +9,13 @@ from email.utils import parseaddr
 from html.parser import HTMLParser
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 
 from core import mail_urls
 from tests.core.test_settings import GOOD, load
-from tests.servers import ROOT
+from tests.servers import ROOT, Postgres
 from worker import health, smtp
 
 TOP = [ROOT / f"{name}.md" for name in ("README", "README.zh-Hans", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
@@ -117,6 +118,18 @@ def test_links_of_the_first_pages_lead_somewhere(page: Path) -> None:
     """Those beside the code are no part of the site."""
     links = re.findall(r"\]\(([^)#]+)", page.read_text())
     assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+@pytest.mark.postgres
+def test_each_query_of_a_page_can_be_run(postgres: Postgres) -> None:
+    """An operator copies it while something is wrong."""
+    pages = "\n".join(page.read_text() for page in (ROOT / "docs").rglob("*.md"))
+    blocks = re.findall(r"^ *```sql\n(.*?)```", pages, re.DOTALL | re.MULTILINE)
+    queries = re.findall(r"^ *((?:SELECT|UPDATE|DELETE)\b[^;]*);", "".join(blocks), re.MULTILINE)
+    assert len(queries) > 4
+    with psycopg.connect(postgres.migrated_database()) as connection:
+        for query in queries:
+            connection.execute(f"EXPLAIN {query.replace('PID', '1')}")
 
 
 def test_each_alert_names_a_runbook_that_is_there() -> None:
