@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 BATCH = 50  # mails in one claim at most
 BATCH_TIME = 1.0  # seconds in which the mails of one claim should be sent
-HOLD = 25.0  # seconds after a claim in which sends begin; the rest is released, for any free thread
+# Seconds after a claim in which sends begin; the rest is released. The mail server is slower than when the claim was
+# made, or the process has sent nothing yet: free threads should share the rest.
+HOLD = 5.0
 RECORD = 60.0  # seconds for which answers wait for a database that is down
 # Answers are recorded once a process has GROUP of them, or after GROUP_TIME seconds: a crash repeats hardly more mails.
 GROUP = 5

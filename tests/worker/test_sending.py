@@ -245,6 +245,22 @@ def test_a_batch_whose_lease_cant_be_renewed_is_given_back(sent: list[str], monk
     assert (states(), sent) == (["pending"], [])
 
 
+def test_other_threads_get_the_rest_of_a_batch_that_takes_long(monkeypatch) -> None:
+    """A process that has sent nothing yet does not know that the mail server is slow, and claims a whole batch."""
+    now = [0.0]
+
+    def send_slowly(*_: object) -> Reply:
+        now[0] += 4.0  # seconds
+        return Reply(Outcome.ACCEPTED, "250 OK")
+
+    monkeypatch.setattr(sending, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(sending, "_build_and_send", send_slowly)
+    for _ in range(8):
+        make_delivery(make_captcha(accepted=False))
+    assert sending.deliver() == 8
+    assert sorted(states()) == ["pending"] * 6 + ["sent"] * 2
+
+
 def test_a_batch_begins_no_send_after_a_while(sent: list[str], monkeypatch) -> None:
     """The rest is free for others at once."""
     monkeypatch.setattr(sending, "HOLD", 0.0)
