@@ -491,6 +491,20 @@ def test_a_waiting_page_learns_that_another_browser_finished(open_page: OpenPage
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+def test_a_code_that_was_begun_keeps_no_page_waiting(open_page: OpenPage, demo_data: Path) -> None:
+    """Another browser finished meanwhile: the page goes on as soon as what was typed is gone."""
+    page = open_page()
+    ask(page, "begun@example.com")
+    code = page.get_by_label("Code", exact=True)
+    code.fill(read_code(page, "begun@example.com")[:2])
+    expect(page.locator("#delivery[data-state=sent]")).to_be_attached()
+    row = "UPDATE verification_captchamodel SET proven_at = created_at, redeemed_at = created_at WHERE address = ?"
+    with page.expect_response("**/signup/verify/?ref=*"):
+        change_row(demo_data, row, "begun@example.com")
+    code.fill("")
+    expect(page.get_by_role("heading", name="This sign-up is finished. Sign in")).to_be_visible(timeout=30_000)
+
+
 def test_a_waiting_page_follows_the_link_that_was_opened_beside_it(open_page: OpenPage, demo_data: Path) -> None:
     """It goes on to the next step, where it would say for ever how the mail was when the link was opened."""
     page = open_page()

@@ -181,7 +181,8 @@ if (delivery) {
         const now = page.querySelector("#delivery");  // none in the next step, which a link opened in this browser leads to
         // Another page, unless somebody is typing here.
         if (now?.dataset.stage !== delivery.dataset.stage && !isTyping()) return location.replace(delivery.dataset.page);
-        for (const old of now ? all("[data-news]", delivery) : []) {
+        if (!now) throw answer;  // it has no news for this one: look again, until nobody is typing
+        for (const old of all("[data-news]", delivery)) {
           old.innerHTML = now.querySelector(`[data-news=${old.dataset.news}]`)?.innerHTML ?? "";
         }
         Object.assign(delivery.dataset, { state, reason });
