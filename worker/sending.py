@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 BATCH = 50  # mails in one claim at most
 BATCH_TIME = 1.0  # seconds in which the mails of one claim should be sent
 # Seconds after a claim in which sends begin; the rest is released. The mail server is slower than when the claim was
-# made, or the process has sent nothing yet: free threads should share the rest.
+# made: free threads should share the rest.
 HOLD = 5.0
 RECORD = 60.0  # seconds for which answers wait for a database that is down
 # Answers are recorded once a process has GROUP of them, or after GROUP_TIME seconds: a crash repeats hardly more mails.
@@ -37,8 +37,8 @@ class _Pace:
     """How long sends take in this process. Threads share it without a lock: a lost measurement does no harm."""
 
     def __init__(self) -> None:
-        self.seconds = 0.02  # the mean, recent sends weighing more
-        self._last = deque([self.seconds], maxlen=REMEMBERED)
+        self.seconds = BATCH_TIME  # the mean, recent sends weighing more; one mail to begin with
+        self._last = deque([0.02], maxlen=REMEMBERED)
 
     def note(self, seconds: float) -> None:
         self.seconds += (seconds - self.seconds) / 10

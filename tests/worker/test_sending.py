@@ -59,6 +59,7 @@ def test_one_message_sends_all_that_is_due(sent: list[str]) -> None:
 def test_a_slow_mail_server_gets_small_batches() -> None:
     """So that many threads ask it at once; a quick one gets what a claim is worth."""
     pace = sending._Pace()
+    assert pace.batch() == 1  # nothing is known yet
     for seconds, most in ((0.002, sending.BATCH), (0.2, 5), (3.0, 1)):
         for _ in range(60):
             pace.note(seconds)
@@ -246,7 +247,7 @@ def test_a_batch_whose_lease_cant_be_renewed_is_given_back(sent: list[str], monk
 
 
 def test_other_threads_get_the_rest_of_a_batch_that_takes_long(monkeypatch) -> None:
-    """A process that has sent nothing yet does not know that the mail server is slow, and claims a whole batch."""
+    """The mail server is slower than it was when they were claimed."""
     now = [0.0]
 
     def send_slowly(*_: object) -> Reply:
