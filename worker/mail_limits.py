@@ -169,7 +169,8 @@ def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
 def wanted(rows: Sequence[Delivery]) -> list[Delivery]:
     """Return those of these locked mails that still help, marked if suppressed; the others leave the outbox."""
     useful = [each for each in rows if each.is_wanted]
-    Delivery.objects.filter(pk__in={each.pk for each in rows} - {each.pk for each in useful}).supersede()
+    if len(useful) < len(rows):  # rarely: most claims build no update
+        Delivery.objects.filter(pk__in={each.pk for each in rows} - {each.pk for each in useful}).supersede()
     suppression.mark(useful)
     return useful
 
