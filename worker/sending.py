@@ -38,7 +38,7 @@ class _Pace:
 
     def __init__(self) -> None:
         self.seconds = BATCH_TIME  # the mean, recent sends weighing more; one mail to begin with
-        self._last = deque([0.02], maxlen=REMEMBERED)
+        self._last = deque([0.02], maxlen=REMEMBERED)  # seconds; the first is a guess, until sends are measured
 
     def note(self, seconds: float) -> None:
         self.seconds += (seconds - self.seconds) / 10
