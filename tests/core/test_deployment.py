@@ -95,7 +95,7 @@ def test_a_roll_out_with_compose_replaces_the_web_after_migrate_and_alone() -> N
     `up` stops all containers that it replaces before it starts one: with `migrate` or a worker in the same command, the
     web would be gone until these have ended.
     """
-    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text().partition("## Roll out a new version")[2]
+    page = (ROOT / "docs" / "how-to" / "deploy-compose.md").read_text().partition("## Roll out a new version")[2]
     steps = re.findall(r"^docker compose (run|up) (?:--\S+ )+(.+)$", page, re.MULTILINE)
     assert steps == [("run", "migrate"), ("up", "web"), ("up", "worker beat")]
 

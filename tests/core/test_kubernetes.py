@@ -144,8 +144,8 @@ def test_a_roll_out_or_a_drained_node_leaves_one(name: str) -> None:
 
 
 def test_a_roll_out_is_over_before_the_doctor_is_asked() -> None:
-    """deploy.md's `kubectl exec` might ask a pod of the release before, and nobody would see one that never gets ready."""
-    steps = (ROOT / "docs" / "how-to" / "deploy.md").read_text().partition("kubectl apply -f web.yaml")[2]
+    """deploy-kubernetes.md's `kubectl exec` might ask a pod of the release before, and nobody would see one that never gets ready."""
+    steps = (ROOT / "docs" / "how-to" / "deploy-kubernetes.md").read_text().partition("kubectl apply -f web.yaml")[2]
     waits = [steps.index(f"kubectl rollout status deployment/doorcode-{name} ") for name in ("web", "worker")]
     assert max(waits) < steps.index("kubectl exec")
 

@@ -79,7 +79,7 @@ def test_the_web_restarts_while_systemd_holds_its_port() -> None:
 
 def test_the_lines_that_install_a_release_leave_the_environment_alone() -> None:
     """They are run again for each release, by then with an environment that has secrets."""
-    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "deploy-systemd.md").read_text()
     [block] = [each for each in re.findall(r"^```sh\n(.+?)^```", page, re.MULTILINE | re.DOTALL) if "git clone" in each]
     assert "/etc/" not in block
 
