@@ -233,7 +233,6 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
         return passed
     # Until the commit, so that two claims can't take the same place, even if they count in different minutes.
     Delivery.objects.advisory_lock([limit.site_setting])
-    SiteMails.objects.get_or_create(minute=_minute(at))
     room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
     open_to_all = max(0, room - _reserved(limit))  # queried again: other claims may have taken places since
     if len(passed) <= open_to_all:
@@ -257,7 +256,10 @@ def count(leased: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> None
     """Count for the site those of leased mails that were admitted `at`."""
     number = sum(each.admitted_at == at for each in leased)
     if number and limit.site_rates:
-        SiteMails.objects.filter(minute=_minute(at)).update(**{limit.column: F(limit.column) + number})
+        of_minute, more = SiteMails.objects.filter(minute=_minute(at)), {limit.column: F(limit.column) + number}
+        if not of_minute.update(**more):
+            SiteMails.objects.get_or_create(minute=_minute(at))
+            of_minute.update(**more)
 
 
 def _minute(at: datetime) -> datetime:
