@@ -17,7 +17,7 @@ from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import HandleLost
 
-from . import mail_limits, mailers, metrics, notify, suppression
+from . import mail_limits, metrics, notify, suppression
 from .classification import Cause, Outcome, Reply
 from .mail_limits import MailLimit
 from .models import ACCOUNT_KINDS, PAST_LIMITS, UNANSWERED, UNDELIVERED, UNSETTLED, Delivery
@@ -244,8 +244,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
 def _pause(delivery: Delivery, reply: Reply) -> int:
     """Seconds until the next try: by the failures of this mail, but soon if the service itself was at fault."""
     if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
-        is_first_try = delivery.attempts == 1  # else a mail that every server refuses would go round between them
-        return 0 if is_first_try and mailers.can_take_over() else SERVICE_PAUSE
+        return SERVICE_PAUSE
     if reply.outcome is Outcome.UNKNOWN:
         # At the first try of a mail that was sent again, the last reply is from before that.
         is_again = delivery.attempts > 1 and delivery.last_reply.startswith(UNANSWERED)

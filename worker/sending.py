@@ -95,7 +95,7 @@ def _send_all(claimed: list[Delivery], mailer: Mailer, *, claimed_at: float, unt
                     break
             delivery, *later = rest
             reply = _try(delivery, mailer, later=later)
-            if reply.outcome is Outcome.BUSY:
+            if reply.outcome is Outcome.BUSY or _leaves_by_another(reply, mailer):
                 metrics.count_try(delivery, reply)
                 break
             rest = later
@@ -137,6 +137,12 @@ def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Re
     reply = _build_and_send(delivery, mailer)
     _pace.note(time.monotonic() - begun)
     return reply
+
+
+def _leaves_by_another(reply: Reply, mailer: Mailer) -> bool:
+    """Whether a mail is due again at once: its mail server turned out to be unusable, and the other one is not."""
+    is_unusable = mailer.breaker.is_open and not mailer.breaker.is_half_open  # else it may refuse this sender alone
+    return reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED) and is_unusable and mailers.can_take_over()
 
 
 def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:

@@ -116,16 +116,46 @@ def test_no_mail_leaves_while_djangos_tests_run(sinks: tuple[Sink, Sink], django
 
 @pytest.mark.parametrize("script", [{"MAIL": ["550 not this sender"] * 9}, {"MAIL": ["450 too many mails"] * 9}])
 def test_the_second_takes_over_while_the_first_is_broken_or_throttles(
-    sinks: tuple[Sink, Sink], clock: list[float], script: dict[str, list[str]], monkeypatch
+    sinks: tuple[Sink, Sink], clock: list[float], script: dict[str, list[str]]
 ) -> None:
-    """The mail that found out is tried again soon; all others leave at once, each of them once."""
-    monkeypatch.setattr(outbox, "SERVICE_PAUSE", 0)
+    """All leave at once, each of them once; the try of the mail that found out does not count."""
     first, second = sinks
     first.script.update(script)
     mails(5)
     deliver()
     assert (len(first.mails), len(second.mails)) == (0, 5)
-    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
+    assert set(Delivery.objects.values_list("state", "attempts")) == {("sent", 1)}
+
+
+def test_a_mail_that_tests_the_first_in_vain_leaves_by_the_second(sinks: tuple[Sink, Sink], clock: list[float]) -> None:
+    """Each time at once, although it failed before; else the same mail might test it again after each pause."""
+    first, second = sinks
+    first.script["MAIL"] = ["550 not this sender"] * 9
+    for number in (1, 2, 3):
+        clock[0] += 60
+        mails(1)
+        Delivery.objects.filter(state="pending").update(attempts=3)
+        deliver()
+        assert (len(first.mails), len(second.mails)) == (0, number)
+
+
+def test_a_mail_that_both_refuse_does_not_go_round_between_them(
+    sinks: tuple[Sink, Sink], clock: list[float], settings
+) -> None:
+    """Both take the mails of another sender, so that neither is unusable; and then the first is."""
+    settings.FROM_EMAILS = {"en": "noreply@doorcode.test", "de": "noreply@doorcode.invalid"}
+    for mailer in mailers.every():
+        mailer._senders.add("noreply@doorcode.test")
+    for number, is_broken in enumerate((False, True)):
+        for sink in sinks:
+            sink.script["MAIL"] = ["553 not this sender"] * 9
+        if is_broken:
+            mailers.every()[0].breaker.failed()
+            clock[0] += 6
+        make_delivery(make_captcha(accepted=False), language="de")
+        deliver()
+        tries = 9 * 2 - sum(len(sink.script["MAIL"]) for sink in sinks)
+        assert tries == 1, number
 
 
 def test_the_first_is_tried_again_by_one_mail(sinks: tuple[Sink, Sink], clock: list[float]) -> None:
