@@ -4,6 +4,7 @@ collectors that apps register here. HTTP requests alone are counted on the machi
 prometheus_client: they are also visible while the database is down.
 """
 
+import errno
 import hmac
 import logging
 import os
@@ -47,33 +48,31 @@ def count_request(request: HttpRequest, response: HttpResponse, seconds: float) 
     """
     Count a request by the name of its URL pattern: paths contain tokens, and clients may invent any number of them.
     Nothing is counted without ROOM on the disk. The processes count in files that are mapped into memory; if such a
-    file can't grow, the kernel ends the process that writes to it (SIGBUS).
+    file can't grow, the kernel ends the process that writes to it (SIGBUS). Nor is a request counted whose file can't
+    be opened: the response stands.
     """
-    if not _has_room(os.environ.get("PROMETHEUS_MULTIPROC_DIR")):
-        return
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     route = request.resolver_match.view_name if request.resolver_match else "none"
     method = request.method if request.method in METHODS else "other"
-    _requests.labels(route, method, response.status_code).inc()
-    _seconds.labels(route, method).observe(seconds)
-
-
-def _has_room(folder: str | None) -> bool:
-    if folder is None:  # one process, which counts in its memory
-        return True
     try:
-        disk = os.statvfs(folder)
-    except OSError:  # somebody cleaned /tmp
-        return False
-    if disk.f_bavail * disk.f_frsize >= ROOM:
-        return True
-    _warn_of_full_disk(folder)
-    return False
+        if folder:  # without it one process counts in its memory
+            _require_room(folder)
+        _requests.labels(route, method, response.status_code).inc()
+        _seconds.labels(route, method).observe(seconds)
+    except OSError as error:  # also: no inode or file descriptor is left, or somebody cleaned /tmp
+        _warn(folder, error.strerror)
+
+
+def _require_room(folder: str) -> None:
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @cache
-def _warn_of_full_disk(folder: str) -> None:
+def _warn(folder: str | None, reason: str) -> None:
     """Warn once in a process, as the log may be what fills the disk."""
-    logger.warning("requests are not counted: the disk of %s is full", folder)
+    logger.warning("requests are not counted in %s: %s", folder, reason)
 
 
 def is_allowed(request: HttpRequest) -> bool:

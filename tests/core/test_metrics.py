@@ -1,5 +1,6 @@
 """Metrics: access, contents, and agreement with the docs and the alert rules."""
 
+import errno
 import re
 import subprocess
 from types import SimpleNamespace
@@ -200,7 +201,17 @@ def test_on_a_full_disk_no_request_is_counted(rf: RequestFactory, monkeypatch, t
     for _ in range(2):
         metrics.count_request(rf.get("/"), HttpResponse(), 0.01)
     is_full = room < metrics.ROOM
-    assert (requests.labels.call_count, caplog.text.count("is full")) == ((0, 1) if is_full else (2, 0))
+    assert (requests.labels.call_count, caplog.text.count("not counted")) == ((0, 1) if is_full else (2, 0))
+
+
+def test_a_request_whose_count_has_no_file_is_answered(rf: RequestFactory, monkeypatch, caplog) -> None:
+    """A process opens its files when it counts first: there may be no inode or file descriptor left for them."""
+    no_file = OSError(errno.EMFILE, "Too many open files")
+    monkeypatch.setattr(metrics, "_requests", Mock(labels=Mock(side_effect=no_file)))
+    for _ in range(2):
+        metrics.count_request(rf.get("/"), HttpResponse(), 0.01)
+    assert caplog.text.count("not counted") == 1
+    assert "Too many open files" in caplog.text
 
 
 def test_a_dependency_that_is_down_is_reported_and_its_metrics_left_out(db, client: Client, all_well) -> None:
