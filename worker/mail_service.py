@@ -32,7 +32,7 @@ def submit(backend: Any, message: EmailMessage) -> Reply:
     except AnymailAPIError as error:
         return _failure(error)
     except Exception as error:
-        if getattr(getattr(message, "anymail_status", None), "esp_response", None) is not None:
+        if _answer_to(message) is not None:
             return Reply(Outcome.UNKNOWN, error_text(error))  # its answer can't be read
         if isinstance(error, AnymailInvalidAddress) and "in `to`" in str(error):
             # As a..b@docomo.ne.jp, which no service takes.
@@ -59,7 +59,7 @@ def _answer(backend: Any, message: EmailMessage) -> Reply:
 
 def _failure(error: Any) -> Reply:
     """The meaning of an error by its HTTP status; None is a service that was not reached, or did not answer."""
-    status = error.status_code or _status_of_boto(error.__cause__)
+    status = error.status_code or _status_of_boto(error)
     # 2xx: with an answer that can't be read; 504, and Cloudflare's 524: a gateway waited for the service in vain.
     if (status and (status // 100 == 2 or status in (504, 524))) or _is_silence(error.__cause__):
         return Reply(Outcome.UNKNOWN, reply_text(None, error))
@@ -80,9 +80,9 @@ def _is_silence(cause: Any) -> bool:
     inner = getattr(cause, "args", ())
     names = {type(each).__name__ for each in (cause, *inner)}
     silent = {"ReadTimeout", "ReadTimeoutError", "ProtocolError", "ConnectionClosedError", "ContentDecodingError"}
-    # Behind a proxy, urllib3 blames it also for a service that hangs up.
-    proxy = {"ProxyError", "ProxyConnectionError"}
-    return not names.isdisjoint(silent | proxy) and not _was_connecting(cause)
+    # Behind a proxy, urllib3 blames it also for a service that hangs up. And a gateway may break into the answer.
+    gateway = {"ProxyError", "ProxyConnectionError", "SSLError"}
+    return not names.isdisjoint(silent | gateway) and not _was_connecting(cause)
 
 
 def _was_connecting(error: BaseException | None) -> bool:
@@ -97,8 +97,15 @@ def _was_connecting(error: BaseException | None) -> bool:
     return any(map(_was_connecting, {error.__cause__, error.__context__}))
 
 
-def _status_of_boto(cause: Any) -> int | None:
-    """The HTTP status of an error of boto3, which Amazon SES is asked by."""
-    response = getattr(cause, "response", None)
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
-    return status if isinstance(status, int) else None
+def _status_of_boto(error: Any) -> int | None:
+    """The HTTP status of what boto3, which Amazon SES is asked by, raised; or returned, if Anymail can't read it."""
+    for each in (getattr(error.__cause__, "response", None), _answer_to(error.email_message)):
+        status = each.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(each, dict) else None
+        if isinstance(status, int):
+            return status
+    return None
+
+
+def _answer_to(message: Any) -> Any:
+    """What the service answered to a message, None if it did not."""
+    return getattr(getattr(message, "anymail_status", None), "esp_response", None)

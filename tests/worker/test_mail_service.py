@@ -1,12 +1,14 @@
 """Mail by the API of a mail service: what it answers means the same as what a mail server says."""
 
 import socket
+import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trustme
 from anymail.exceptions import AnymailAPIError
 from django.db.models.functions import Now
 
@@ -134,6 +136,31 @@ def test_a_connection_that_breaks_before_the_answer_is_unknown(
     assert len(service.taken) == 1
 
 
+def break_in(gateway: socket.socket, context: ssl.SSLContext) -> None:
+    """Take a mail over TLS, and answer in plain text."""
+    connection = context.wrap_socket(gateway.accept()[0], server_side=True)
+    while b'"TextBody"' not in connection.recv(65_536):
+        pass
+    with socket.socket(fileno=connection.detach()) as plain:
+        plain.sendall(b"HTTP/1.1 504 Gateway Timeout\r\n\r\n")
+
+
+def test_a_gateway_that_breaks_into_the_answer_leaves_it_unknown(
+    service: MailApi, settings, monkeypatch, tmp_path
+) -> None:
+    """The service has the mail, and another one would be a second."""
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with socket.create_server(("127.0.0.1", 0)) as gateway, ThreadPoolExecutor(1) as pool:
+        pool.submit(break_in, gateway, context)
+        url = f"https://localhost:{gateway.getsockname()[1]}/"
+        settings.ANYMAIL = settings.ANYMAIL | {"POSTMARK_API_URL": url}
+        reply = send()
+    assert (reply.outcome, "SSLError" in reply.text) == (Outcome.UNKNOWN, True)
+
+
 def hang_up(gateway: socket.socket) -> None:
     connection, _ = gateway.accept()
     connection.close()
@@ -223,6 +250,18 @@ def test_an_error_of_amazon_ses_means_the_same(code: str, status: int | None, ou
 
     backend = SimpleNamespace(open=lambda: None, send_messages=send_messages, esp_name="Amazon SES")
     assert mail_service.submit(backend, messages.build(messages.sample(kind="test", language="en"))).outcome is outcome
+
+
+def test_an_answer_of_amazon_ses_without_an_id_is_unknown() -> None:
+    """As one that is cut off: boto3 returns what it could read. The service has taken the mail."""
+    message = messages.build(messages.sample(kind="test", language="en"))
+
+    def send_messages(messages: Any) -> None:
+        message.anymail_status = SimpleNamespace(esp_response={"ResponseMetadata": {"HTTPStatusCode": 200}})
+        raise AnymailAPIError("'MessageId' parsing Amazon SES send result", email_message=message)
+
+    backend = SimpleNamespace(open=lambda: None, send_messages=send_messages, esp_name="Amazon SES")
+    assert mail_service.submit(backend, message).outcome is Outcome.UNKNOWN
 
 
 @pytest.mark.django_db
