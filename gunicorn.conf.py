@@ -22,11 +22,11 @@ forwarder_headers = ""
 # The folder where the processes count HTTP requests together (core/observability/metrics.py). prometheus_client reads
 # the variable when it is imported.
 _OWN = "doorcode-metrics-"  # the name of our own begins so: after a reload the variable is set, too
-_folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "").strip() or tempfile.mkdtemp(prefix=_OWN)
 try:
+    _folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "").strip() or tempfile.mkdtemp(prefix=_OWN)
     os.makedirs(_folder, exist_ok=True)
     tempfile.TemporaryFile(dir=_folder).close()
-except OSError as error:  # else every page would be a server error
+except OSError as error:  # else no request would be counted
     sys.exit(f"PROMETHEUS_MULTIPROC_DIR can't be used / 无法使用 PROMETHEUS_MULTIPROC_DIR：{error}")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder
 

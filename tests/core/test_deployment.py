@@ -169,9 +169,17 @@ def test_gunicorn_refuses_to_start_without_a_process(monkeypatch) -> None:
 
 
 def test_a_folder_for_counts_that_cant_be_used_refuses_to_start(monkeypatch, tmp_path) -> None:
-    """Each page would be an error, for it counts its requests."""
+    """No request would be counted."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "file"))
+    with pytest.raises(SystemExit, match="PROMETHEUS_MULTIPROC_DIR can't be used"):
+        runpy.run_path(GUNICORN)
+
+
+def test_a_machine_without_a_temporary_folder_is_told_so(monkeypatch, tmp_path) -> None:
+    """As a container that is read-only and has no /tmp."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     with pytest.raises(SystemExit, match="PROMETHEUS_MULTIPROC_DIR can't be used"):
         runpy.run_path(GUNICORN)
 
