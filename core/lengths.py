@@ -15,7 +15,7 @@ CODE = 64  # 10 digits, separators, and a few words around them
 LOGIN_NAME = 254  # an email address or a username
 PASSWORD = 128  # after its normalization
 PASSWORD_TYPED = 4 * PASSWORD  # decomposed; a letter has at most four parts
-NEXT = 512  # a path to go to afterwards: a mute link is the longest page whose language is switched
+NEXT = 1_024  # a path to go to afterwards: a request of OpenID Connect to an app of a site is the longest, 300 to 800
 FIELDS = 100  # of a query or a form of ours; Django allows other apps 1,000
 FIELD = 4_096  # any field of a form; the longest is the admin's list of 200 confirmed rows
 

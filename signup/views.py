@@ -23,7 +23,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from core import client_ip, languages, passwords
+from core import client_ip, languages, lengths, passwords
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
@@ -36,7 +36,6 @@ from .accounts import services as account_services
 from .forms import ChangeForm, CodeForm, EmailForm, RegisterForm
 from .visitor import Visitor
 
-NEXT_LENGTH = 300  # characters; a longer path to go to after a sign-up is dropped, as its cookie holds 4 KiB
 DRAFT_PAGES = ("signup", "signup_verify", "login", "password_reset")
 # Views that take POST alone, each with the one to open when a change of language goes back to its path.
 POST_ONLY = {"signup_resend": "signup_verify", "signup_change": "signup_verify", "logout": "home"}
@@ -316,4 +315,4 @@ def _next_page(request: HttpRequest) -> str:
     asked = request.POST.get("next") or request.GET.get("next") or ""
     target = iri_to_uri(asked)  # the form, and the length, that the cookie will hold
     safe = url_has_allowed_host_and_scheme(asked, allowed_hosts=None, require_https=request.is_secure())
-    return target if safe and target.startswith("/") and len(target) <= NEXT_LENGTH else ""
+    return target if safe and target.startswith("/") and len(target) <= lengths.NEXT else ""

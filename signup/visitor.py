@@ -25,6 +25,7 @@ from .models import User
 
 MAX_REQUESTS = 5
 MAX_ACCOUNTS = 5
+SHORT_NEXT = 300  # characters; only the first request of the cookie keeps a longer path to go to afterwards
 MAX_COOKIE = 3_800  # characters; browsers drop a cookie that is over 4 KiB with its attributes
 DRAFT_FIELDS = ("email", "username", "captcha")  # never a password
 
@@ -229,13 +230,16 @@ class Visitor:
         """
         Keep MAX_REQUESTS: the first, which the page is about, then the browser's own, proven ones before others.
         Finished requests, and those that links brought, are dropped first, so that no number of links ends a sign-up
-        that was begun here. Lost ones are dropped in any case.
+        that was begun here. Lost ones are dropped in any case. Only the first keeps a long `next`: browsers
+        would drop a cookie with five.
         """
         finished = {sign_up.handle: sign_up.is_finished for sign_up in self.sign_ups}
         others = [each for each in others if each.handle != first.handle and each.handle in finished]
         by_worth = sorted(others, key=lambda each: (finished[each.handle], not each.own, not each.proof))
         dropped = by_worth[MAX_REQUESTS - 1 :]
-        SIGN_UPS.write(response, [first, *(each for each in others if each not in dropped)])
+        kept = (each for each in others if each not in dropped)
+        short = (each if len(each.next) <= SHORT_NEXT else each._replace(next="") for each in kept)
+        SIGN_UPS.write(response, [first, *short])
         return response
 
 

@@ -156,7 +156,8 @@ def test_a_finished_sign_up_takes_no_place_from_one_that_is_under_way(client: Cl
         ("https://evil.example", "/account/"),
         ("javascript:alert(1)", "/account/"),
         ("shop", "/account/"),
-        ("/" + "x" * 400, "/account/"),
+        ("/o/authorize/?a=" + "x" * 900, "/o/authorize/?a=" + "x" * 900),
+        ("/" + "x" * 1_100, "/account/"),
         ("/\r\nX: y", "/%0D%0AX:%20y"),
         ("/商店/", "/%E5%95%86%E5%BA%97/"),
         ("", "/account/"),
@@ -166,6 +167,15 @@ def test_next_is_kept_if_it_is_a_page_of_this_site(client: Client, target: str, 
     """From the first page to the last."""
     sign_up = ask(client, next=target)
     assert verify(client, sign_up).headers["Location"] == lands
+
+
+def test_a_long_next_is_kept_for_the_newest_request(client: Client) -> None:
+    """As of OpenID Connect. No browser would keep a cookie with five of them."""
+    for number in range(5):
+        sign_up = ask(client, f"alice{number}@example.com", next="/o/authorize/?".ljust(1_024, str(number)))
+    assert len(client.cookies["doorcode_signup"].value) <= 3_800
+    lands = verify(client, sign_up, email="alice4@example.com").headers["Location"]
+    assert lands == "/o/authorize/?".ljust(1_024, "4")
 
 
 def test_next_is_taken_from_the_link_to_the_page(client: Client) -> None:
