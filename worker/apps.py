@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 class WorkerConfig(AppConfig):
     name = "worker"
+    default_auto_field = "django.db.models.BigAutoField"  # whatever the site's DEFAULT_AUTO_FIELD is
     verbose_name = _("Mail")
 
     def ready(self) -> None:

@@ -194,6 +194,17 @@ def test_the_api_of_sign_up_follows_no_other_apps_rest_framework(tmp_path) -> No
     assert time.startswith("2026-01-02T")
 
 
+def test_keys_of_another_size_in_the_project_need_no_migration_of_ours(tmp_path) -> None:
+    """As in a site from before Django 3.2."""
+    settings = "from core.settings import *\nDEFAULT_AUTO_FIELD = 'django.db.models.AutoField'\n"
+    (tmp_path / "shop_settings.py").write_text(settings)
+    environment = {**ENVIRONMENT, "DEBUG": "true", "DJANGO_SETTINGS_MODULE": "shop_settings"}
+    environment["PYTHONPATH"] = f"{ROOT}:{tmp_path}"
+    command = [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "No changes detected\n")
+
+
 def test_another_apps_calls_are_not_in_the_schema_of_sign_up(client: Client) -> None:
     """Nor do they break its page, or the check before a deployment."""
     assert client.get("/api/docs/").status_code == 200
