@@ -1,7 +1,7 @@
 """The account: its model, its queryset and manager, and when its sessions and API tokens end."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -25,6 +25,10 @@ from .signals import send_user_activated
 SALT_LENGTH = 12  # letters and digits: two disablings of an account never get the same
 
 PENDING = Q(activated_at=None, is_active=False, is_staff=False)  # until the first proof; see `User.is_registered`
+
+
+def username_taken() -> ValidationError:
+    return ValidationError(_("That username is taken. Choose another"), code="username_taken")
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -87,7 +91,7 @@ class UserManager(_Manager["User"]):  # type: ignore[valid-type] # django-stubs 
         address = email_addresses.canonical(email or "")
         name = usernames.clean(username or address.partition("@")[0])
         if self.named(name).exists():
-            raise ValidationError(_("That username is taken. Choose another"), code="username_taken")
+            raise username_taken()
         if self.registered().filter(email=address).exists():
             raise ValidationError(_("This email address is already registered"), code="email_registered")
         columns: dict[str, Any] = {"is_active": True, "activated_at": clock.now(), **extra}
@@ -127,6 +131,18 @@ class AddressField(models.EmailField):  # type: ignore[type-arg]
         return name, "django.db.models.EmailField", args, kwargs
 
 
+class UsernameField(models.CharField):  # type: ignore[type-arg]
+    """A username. Forms of models, and commands, clean it into the form in which it is shown."""
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+        return super().clean(usernames.clean(value) if value else value, model_instance)
+
+    def deconstruct(self) -> Any:
+        """The column is that of a CharField."""
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
+
+
 class User(AbstractBaseUser, PermissionsMixin):
     """An account. Until its mailbox is proven it is inactive and has no username."""
 
@@ -134,7 +150,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     public_id = models.UUIDField(_("public id"), default=uuid.uuid4, unique=True, editable=False)
     email = AddressField(_("email address"), max_length=email_addresses.MAX_LENGTH, unique=True)  # canonical
     # Null until activation: nobody can take a name without proving a mailbox.
-    username = models.CharField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)  # noqa: DJ001
+    username = UsernameField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)
     username_key = models.CharField(max_length=usernames.KEY_LENGTH, unique=True, null=True, editable=False)  # noqa: DJ001
     password = models.CharField(_("password"), max_length=128, default=hashers.UNUSABLE_PASSWORD_PREFIX)
     language = models.CharField(_("language"), max_length=languages.MAX_LENGTH, blank=True)
@@ -163,7 +179,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         ]
 
     def __str__(self) -> str:
-        return self.username or self.email
+        return str(self.username or self.email)
 
     @classmethod
     def check(cls, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -174,6 +190,13 @@ class User(AbstractBaseUser, PermissionsMixin):
             hint = gettext("Use CASCADE or SET_NULL")
             found.append(checks.Warning(text, hint=hint, obj=relation.field, id="doorcode.W010"))
         return found
+
+    def validate_unique(self, exclude: Collection[str] | None = None) -> None:
+        """Django's, and that no other account's username looks like this one."""
+        super().validate_unique(exclude)
+        is_left_out = exclude is not None and "username" in exclude
+        if self.username and not is_left_out and User.objects.named(self.username).exclude(pk=self.pk).exists():
+            raise ValidationError({"username": username_taken()})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """

@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+from django.contrib.auth.forms import BaseUserCreationForm
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -11,7 +12,7 @@ from django.test import Client
 from core import clock
 from signup.models import User
 from signup.services import is_username_free
-from tests.factories import ALICE, BOB, make_user
+from tests.factories import ALICE, BOB, PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -75,6 +76,28 @@ def test_a_name_that_another_app_gives_signs_in_and_is_taken(only: list[str] | N
     assert is_username_free(username="bob")
     with pytest.raises(IntegrityError):
         User.objects.create(email=ALICE, username="róbert")
+
+
+@pytest.mark.parametrize(
+    ("username", "error"),
+    [("Bob", "username_taken"), ("вob", "characters"), ("rnike", "username_taken"), ("a.b+c", "characters")],
+)
+def test_a_form_of_another_app_refuses_a_username_as_ours_do(username: str, error: str) -> None:
+    """Django's own, with the model, as its docs show. An account may keep its own name."""
+    bob = User.objects.create_user(email=BOB, username="bob")
+    User.objects.create_user(email="mike@example.com", username="mike")
+
+    class Form(BaseUserCreationForm):
+        class Meta(BaseUserCreationForm.Meta):
+            model = User
+            fields = ("username", "email")
+
+    passwords = {"password1": PASSWORD, "password2": PASSWORD}
+    form = Form({"username": username, "email": ALICE, **passwords})
+    assert form.errors.as_data().keys() == {"username"}
+    assert [each.code for each in form.errors.as_data()["username"]] == [error]
+    bob.full_clean()
+    assert Form({"username": "alice", "email": ALICE, **passwords}).is_valid()
 
 
 @pytest.mark.parametrize("only", [None, ["email"]], ids=["all", "named"])
