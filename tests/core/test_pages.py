@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from django.test import Client
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
@@ -62,6 +63,18 @@ def test_an_old_copy_of_the_frame_is_told(brand: Path, capsys) -> None:
     (brand / "error.html").write_text("{% extends 'base.html' %}")
     found = pages.pages()
     assert found.state is State.WARNING
-    assert found.text == "The template base.html lacks blocks that others fill: default, head, languages, width"
+    assert found.text == "The template base.html lacks blocks that others fill: head, languages, width"
     call_command("check", "--tag", "doorcode", deploy=True)
     assert "doorcode.W014) The template base.html lacks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["/signup/", "/login/", "/password-reset/"])
+def test_enter_presses_no_language_wherever_a_frame_has_its_menu(brand: Path, client: Client, path: str) -> None:
+    """Enter in a field presses the first button of its form, and the buttons of the menu belong to that form."""
+    (brand / "base.html").write_text(
+        "".join(f"{{% block {name} %}}{{% endblock %}}" for name in ("languages", "content"))
+    )
+    page = client.get(path).content.decode()
+    first = page.partition('<button form="form"')[2].partition(">")[0]
+    assert 'name="language"' in page
+    assert 'name="language"' not in first
