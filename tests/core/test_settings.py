@@ -115,6 +115,12 @@ def test_an_empty_variable_of_compose_is_like_an_unset_one() -> None:
     assert load("CAPTCHA_TTL", "LANGUAGE_CODE", **GOOD, **dict.fromkeys(names, "")) == [600, "en"]
 
 
+def test_times_of_a_code_may_have_a_unit() -> None:
+    """As all other times; a number alone is seconds."""
+    times = {"CAPTCHA_TTL": "5m", "CAPTCHA_MAX_LIFETIME": "900", "RESEND_COOLDOWN": "30s"}
+    assert load(*times, **GOOD, **times) == [300, 900, 30]
+
+
 def test_https_follows_from_the_site_url() -> None:
     """Secure cookies, HSTS and the redirect come with https, and the host is allowed."""
     names = (
