@@ -53,10 +53,10 @@ DEMO_DATA = Path(env.str("DEMO_DATA", default=str(BASE_DIR / ".demo")))
 
 # --- Sign-up: what the project is for ---------------------------------------------------------------------------------
 CAPTCHA_LENGTH = env.int("CAPTCHA_LENGTH", default=4)  # digits, 4 to 10
-CAPTCHA_TTL = env.duration("CAPTCHA_TTL", default="10m")  # from when the mail server accepted the mail
-CAPTCHA_MAX_LIFETIME = env.duration("CAPTCHA_MAX_LIFETIME", default="30m")  # from its first acceptance
+CAPTCHA_TTL = env.duration("CAPTCHA_TTL", default="600")  # from when the mail server accepted the mail
+CAPTCHA_MAX_LIFETIME = env.duration("CAPTCHA_MAX_LIFETIME", default="1800")  # from its first acceptance
 CAPTCHA_MAX_ATTEMPTS = env.int("CAPTCHA_MAX_ATTEMPTS", default=5)  # wrong tries a code
-RESEND_COOLDOWN = env.duration("RESEND_COOLDOWN", default="60s")  # between two mails of one request
+RESEND_COOLDOWN = env.duration("RESEND_COOLDOWN", default="60")  # between two mails of one request
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=True)
 SIGNUP_REVEAL_REGISTERED = env.bool("SIGNUP_REVEAL_REGISTERED", default=False)
 SIGNUP_ALLOWED_DOMAINS = env.names("SIGNUP_ALLOWED_DOMAINS")

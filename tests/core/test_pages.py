@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from django.test import Client
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.test import Client
 
 from core.health import pages
 from core.health.registry import State
