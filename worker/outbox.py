@@ -124,15 +124,13 @@ def claim(*, limit: int) -> list[Delivery]:
     over the site's stay due.
     """
     about_accounts = mail_limits.ACCOUNT_MAILS
-    # There are seldom any, and this question costs less than an empty claim.
-    if Delivery.objects.due().filter(about_accounts.mails).exists() and (mine := _claim(about_accounts, limit)):
-        return mine
-    return _claim(mail_limits.SIGN_UP_MAILS, limit)
+    is_any_due = Delivery.objects.due().filter(about_accounts.mails).exists()  # seldom, and an empty claim costs more
+    mine = _claim(about_accounts, limit, clock.now()) if is_any_due else []
+    return mine or _claim(mail_limits.SIGN_UP_MAILS, limit, clock.now())
 
 
 @transaction.atomic  # one each: locks of mailboxes for both would be taken in no common order
-def _claim(group: MailLimit, limit: int) -> list[Delivery]:
-    at = clock.now()
+def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     rows = mail_limits.due_within(group, at=at).select_related("sign_up").lock_newest_and_oldest(limit)
     if len(rows) == limit or (rows and group is mail_limits.ACCOUNT_MAILS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread, whatever the id
