@@ -1,6 +1,6 @@
 """The forms of the journey. They clean input, call one service and show its refusals at the fields."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -12,7 +12,7 @@ from core import email_addresses, languages
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
-from verification.states import SignUpError
+from verification.states import HandleLost, SignUpError
 
 from . import services, usernames
 from .error_messages import explain
@@ -82,7 +82,8 @@ class ChangeForm(forms.Form):
 class CodeForm(forms.Form):
     """
     Step two: the code of a sign-up request. Validation proves the mailbox and consumes the code, or accepts
-    `proof`, which the browser got by opening the mail's link or by the right code before.
+    `proof`, which the browser got by opening the mail's link or by the right code before. Without a request the form
+    answers as for one that is lost.
     """
 
     email = AddressField(label=_("Email address"))
@@ -101,7 +102,7 @@ class CodeForm(forms.Form):
         ),
     )
 
-    def __init__(self, *args: Any, sign_up: CaptchaModel, proof: str = "", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, sign_up: CaptchaModel | None = None, proof: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sign_up = sign_up
         self.held_proof = proof  # from before this form
@@ -110,7 +111,8 @@ class CodeForm(forms.Form):
     @property
     def is_proven(self) -> bool:
         """Whether the visitor needs no code."""
-        return verification.holds_proof(self.sign_up, proof=self.new_proof or self.held_proof)
+        proof = self.new_proof or self.held_proof
+        return self.sign_up is not None and verification.holds_proof(self.sign_up, proof=proof)
 
     def clean_email(self) -> str:
         """Return the canonical address. `clean_captcha` compares it with the request's."""
@@ -123,7 +125,9 @@ class CodeForm(forms.Form):
         Only if no other field is wrong: count, compare, turn the code into a proof. So `captcha` is the last field of
         each form, see `field_order`.
         """
-        code = "" if self.is_proven else self._digits()
+        if self.sign_up is None:
+            raise explain(HandleLost())
+        code = "" if self.is_proven else self._digits(self.sign_up.length)
         if self.errors:
             return code
         # Also for a visitor with a proof, who needs no code: this records that the mail's link proved the mailbox.
@@ -136,8 +140,7 @@ class CodeForm(forms.Form):
             raise explain(error) from error
         return code
 
-    def _digits(self) -> str:
-        length = self.sign_up.length
+    def _digits(self, length: int) -> str:
         typed = self.cleaned_data["captcha"] or ""
         if not str(typed).strip():
             raise ValidationError(_("Enter the %(n)s-digit code"), "required", {"n": length})
@@ -183,7 +186,8 @@ class RegisterForm(CodeForm):
         """Activate the account; None, with an error at its field, if a parallel request was faster."""
         chosen = {name: self.cleaned_data[name] for name in ("username", "password")}
         try:
-            return services.register(sign_up=self.sign_up, **chosen, language=languages.active(), terms=terms)
+            sign_up = cast(CaptchaModel, self.sign_up)  # a valid form has one
+            return services.register(sign_up=sign_up, **chosen, language=languages.active(), terms=terms)
         except SignUpError as error:
             fields = {services.UsernameTaken: "username", services.AlreadyRegistered: "email"}
             self.add_error(fields.get(type(error), "captcha"), explain(error))

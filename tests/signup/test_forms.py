@@ -21,6 +21,16 @@ def error_codes(form: EmailForm | RegisterForm) -> dict[str, list[str]]:
     return {field: [error.code for error in errors] for field, errors in form.errors.as_data().items()}
 
 
+def test_a_form_without_a_request_is_that_of_a_lost_one() -> None:
+    """Of `forms.Form(data)`, as Django's docs and other people's tests have it."""
+    assert error_codes(RegisterForm(FIELDS | {"captcha": "1234"})) == {"captcha": ["session_lost"]}
+    assert error_codes(RegisterForm(FIELDS | {"username": "a b"})) == {
+        "username": ["characters"],
+        "captcha": ["session_lost"],
+    }
+    assert not RegisterForm().is_bound
+
+
 @pytest.mark.parametrize(
     ("typed", "code"),
     [("", "required"), ("   ", "required"), ("alice", "invalid"), ("a" * 70_000, "invalid"), ("alice\x00@example.com", "invalid"),

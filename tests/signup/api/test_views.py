@@ -9,6 +9,7 @@ import pytest
 from django.core.cache import cache
 from django.db import InternalError, OperationalError
 from django.test import Client
+from rest_framework.test import APIClient
 
 from core import clock
 from signup.models import User
@@ -84,6 +85,15 @@ def test_signing_in_and_out(api: Api) -> None:
         out = api.post("/api/logout/")
         assert (out.status_code, out.content) == (204, b"")
         assert api.get("/api/users/me/").status_code == 401
+
+
+@pytest.mark.django_db
+def test_an_account_that_a_test_of_another_app_signs_in_has_no_token_to_delete() -> None:
+    """By DRF's `force_authenticate`, as its docs show."""
+    client = APIClient()
+    client.force_authenticate(make_user())
+    assert client.get("/api/users/me/").json()["email"] == ALICE
+    assert client.post("/api/logout/").status_code == 204
 
 
 @pytest.mark.parametrize("name", ["alice", "nobody", "nobody@example.com", "a@b@c"])
