@@ -57,6 +57,8 @@ def refuse_impossible() -> None:
     by_language = settings.SITE_NAMES, settings.FROM_EMAILS, settings.REPLY_TO_EMAILS
     names = [name for names in by_language for name in names.values()]
     _require(not any(map(_UNPRINTABLE.search, names)), "E021", text)
+    text = _("USE_TZ must be True: times in mails and in the API are in UTC")
+    _require(settings.USE_TZ, "E022", text)
 
 
 def _require(holds: bool, code: str, text: str) -> None:
