@@ -136,6 +136,8 @@ def fallback_mail_server() -> Finding:
 
 def _mail_server(mailer: mailers.Mailer) -> Finding:
     if not isinstance(mailer.backend, EmailBackend):
+        if not hasattr(mailer.backend, "esp_name"):  # one of Django's own, which sends nothing
+            return ok(type(mailer.backend).__module__)
         return ok(_("%(service)s, by its API; --send-to tries it") % {"service": mailer.backend.esp_name})
     server = mailer.backend.server
     until = time.monotonic() + DEADLINE

@@ -114,9 +114,12 @@ class Mailer:
 
 
 def _djangos_own() -> str:
-    """The backend that Django's own functions use, if it is one that comes with Django: memory, console or file."""
+    """
+    The backend that Django's own functions use, if it is one of Django's that sends nothing: memory, console or file.
+    With Django's SMTP backend, as many sites have it for their own mail, ours still leave by EMAIL_URL.
+    """
     path = str(settings.MAILERS["default"]["BACKEND"] if django.VERSION >= (6, 1) else settings.EMAIL_BACKEND)
-    return path if path.startswith("django.core.mail.backends.") else ""
+    return path if re.match(r"django\.core\.mail\.backends\.(?!smtp\.)", path) else ""
 
 
 @cache

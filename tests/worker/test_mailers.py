@@ -6,6 +6,7 @@ import pytest
 
 from core import mail_urls
 from core.circuit_breaker import CircuitBreaker
+from core.health import registry
 from core.observability import counters
 from tests.factories import make_captcha, make_delivery
 from tests.worker.sink import Sink
@@ -112,6 +113,23 @@ def test_no_mail_leaves_while_djangos_tests_run(sinks: tuple[Sink, Sink], django
     assert [each.state for each in Delivery.objects.all()] == ["sent"] * 2
     assert len(mailoutbox) == 2
     assert [sink.connections for sink in sinks] == [0, 0]
+
+
+def test_mails_leave_by_email_url_where_a_sites_own_leave_by_djangos_smtp(
+    sinks: tuple[Sink, Sink], django_sends_by
+) -> None:
+    """By EMAIL_HOST, as in most sites' settings. It knows no circuit breaker, no second server and no final refusal."""
+    django_sends_by("django.core.mail.backends.smtp.EmailBackend")
+    mails(2)
+    deliver()
+    assert [each.state for each in Delivery.objects.all()] == ["sent"] * 2
+    assert len(sinks[0].mails) == 2
+
+
+def test_the_doctor_names_a_backend_that_sends_nothing(django_sends_by) -> None:
+    """As a developer's console."""
+    django_sends_by("django.core.mail.backends.console.EmailBackend")
+    assert health.mail_server() == registry.ok("django.core.mail.backends.console")
 
 
 @pytest.mark.parametrize("script", [{"MAIL": ["550 not this sender"] * 9}, {"MAIL": ["450 too many mails"] * 9}])
