@@ -1,5 +1,6 @@
 """Reports about accepted mails: a mail bounced, or its reader reported it as spam. They may come in any order."""
 
+import re
 from dataclasses import dataclass
 from itertools import product
 
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import invisible
 from core.observability.counters import Counter
+from verification import codes
 
 from . import suppression
 from .classification import Cause
@@ -80,10 +82,13 @@ def _record(report: Report) -> Effect:
         return Effect.UNKNOWN
     if delivery.state in (report.state, State.COMPLAINED):
         return Effect.REPEATED
+    text = invisible.one_line(report.text)
+    if code := codes.code_of(delivery.sign_up) if delivery.sign_up else None:
+        text = re.sub(rf"\b{code}\b", "…", text)  # some filters quote the subject, and the code is still valid
     Delivery.objects.filter(pk=delivery.pk).end_lease(
         report.state,
         sent_at=Coalesce("sent_at", Now()),
-        last_reply=invisible.one_line(report.text)[:255],
+        last_reply=text[:255],
         cause=report.cause or "",
     )
     # Mail about an account suppresses nothing: sign-up mail that then fails would show that there is one.

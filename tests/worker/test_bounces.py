@@ -10,6 +10,7 @@ import pytest
 from core.observability import counters
 from tests.factories import ALICE, FrozenClock, make_captcha, make_delivery, make_user
 from tests.servers import Postgres, System
+from verification.codes import code_of
 from verification.states import State, state_of
 from worker import outbox
 from worker.bounces import Effect, Report, record
@@ -50,6 +51,14 @@ def test_a_bounce_is_recorded_with_its_mail() -> None:
     assert (row.visible_state, row.visible_reason) == ("bounced", "mailbox")
     other.refresh_from_db()
     assert other.state == "sent"
+
+
+def test_a_code_that_a_report_quotes_is_taken_out() -> None:
+    """It is still valid: the table of mails must not hold it."""
+    delivery = accepted()
+    code = code_of(delivery.sign_up)
+    record(bounce(delivery, text=f"550 5.7.1 spam: subject '{code} is your Doorcode code'", cause=Cause.CONTENT))
+    assert Delivery.objects.get().last_reply == "550 5.7.1 spam: subject '… is your Doorcode code'"
 
 
 def test_a_complaint_shows_as_sent() -> None:
