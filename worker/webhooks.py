@@ -97,7 +97,7 @@ def _report(event: AnymailTrackingEvent, esp_name: str) -> bounces.Report:
     return bounces.Report(state, said or event.reject_reason or "", cause, is_permanent, provider_id=event.message_id)
 
 
-def _answer(view: Any) -> Any:
+def answer(view: Any) -> Any:
     """Anymail's view, made to refuse whatever a stranger sends instead of failing."""
 
     @csrf_exempt
@@ -114,4 +114,4 @@ def _answer(view: Any) -> Any:
 
 
 _views = {f"{each.pattern}": each.callback for each in anymail.urls.urlpatterns}
-urlpatterns = [path(at, _answer(_views[at])) for at in (f"{name}/tracking/" for name in settings.MAIL_WEBHOOKS)]
+urlpatterns = [path(at, answer(_views[at])) for at in (f"{name}/tracking/" for name in settings.MAIL_WEBHOOKS)]
