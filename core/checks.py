@@ -58,7 +58,7 @@ def refuse_impossible() -> None:
     names = [name for names in by_language for name in names.values()]
     _require(not any(map(_UNPRINTABLE.search, names)), "E021", text)
     text = _("USE_TZ must be True: times in mails and in the API are in UTC")
-    _require(settings.USE_TZ, "E022", text)
+    _require(settings.USE_TZ, "E023", text)
 
 
 def _require(holds: bool, code: str, text: str) -> None:

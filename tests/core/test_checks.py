@@ -42,7 +42,7 @@ def warnings() -> list[str]:
         ("SITE_NAMES", {"": "Shop\n"}, "doorcode.E021"),
         ("SITE_NAMES", {"en": "Shop", "ja": "Shop\u2028Two"}, "doorcode.E021"),
         ("SITE_NAMES", {"": "Shop\udcff"}, "doorcode.E021"),
-        ("USE_TZ", False, "doorcode.E022"),
+        ("USE_TZ", False, "doorcode.E023"),
         ("PURGE_USERS_AFTER", 3_600, "doorcode.E007"),
         ("PURGE_CODES_AFTER", 3_600, "doorcode.E007"),
     ],
