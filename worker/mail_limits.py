@@ -233,8 +233,9 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
         return passed
     # Until the commit, so that two claims can't take the same place, even if they count in different minutes.
     Delivery.objects.advisory_lock([limit.site_setting])
-    room = site_room(limit, at=at) or 0  # never None: the caller has seen a rate
-    open_to_all = max(0, room - _reserved(limit))  # queried again: other claims may have taken places since
+    # Queried again: other claims may have taken places since. Never None: the caller has seen a rate.
+    room = site_room(limit, at=at) or 0
+    open_to_all = max(0, room - _reserved(limit))
     if len(passed) <= open_to_all:
         return passed
     busy = _busy(limit, at=at)
