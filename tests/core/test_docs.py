@@ -45,6 +45,21 @@ def test_every_link_and_anchor_leads_somewhere(tmp_path: Path) -> None:
     sphinx("--builder", "dummy", "docs", tmp_path)
 
 
+def test_the_architecture_says_what_every_module_is_for() -> None:
+    """Its tables name each; apps.py, models.py and urls.py of any app are Django's, and the demo is one folder."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"\b(\w+)\.py`", text)) | {"__init__", "__main__", "apps", "models", "urls"}
+    folders = ("migrations", "commands", "formats", "demo")
+    modules = [
+        path
+        for app in ("core", "verification", "worker", "signup")
+        for path in (ROOT / app).rglob("*.py")
+        if not set(folders) & set(path.parts)
+    ]
+    assert len(modules) > 100
+    assert [path.relative_to(ROOT).as_posix() for path in modules if path.stem not in named] == []
+
+
 def test_a_page_fetches_nothing_from_elsewhere(tmp_path: Path) -> None:
     """All pages load styles, scripts and fonts from their own host."""
     source, site = tmp_path / "source", tmp_path / "site"
