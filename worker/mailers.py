@@ -73,6 +73,8 @@ class Mailer:
         if _djangos_own():
             backend.send_messages([message])
             return Reply(Outcome.ACCEPTED, f"250 {type(backend).__module__}")
+        if not hasattr(backend, "esp_name"):  # it would send the mail at each try, and say nothing that can be read
+            raise TypeError(f"{type(backend).__module__} is no backend of Anymail")
         if time.monotonic() - getattr(self._of_thread, "used_at", 0.0) > IDLE:
             backend.close()
         reply = mail_service.submit(backend, message)

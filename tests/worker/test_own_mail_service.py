@@ -3,7 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from anymail.backends.base_requests import AnymailRequestsBackend, RequestsPayload
@@ -11,6 +11,7 @@ from anymail.message import AnymailRecipientStatus
 from anymail.signals import AnymailTrackingEvent, EventType, tracking
 from anymail.webhooks.base import AnymailBaseWebhookView
 from django.conf import settings as django_settings
+from django.core.mail.backends.base import BaseEmailBackend
 from django.http import HttpResponse
 from django.test import RequestFactory
 
@@ -108,3 +109,20 @@ def test_its_mails_leave_and_its_bounces_are_recorded(settings) -> None:
     assert (report().status_code, report(**password()).status_code) == (400, 200)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.last_reply) == (Delivery.State.BOUNCED, UNKNOWN_USER)
+
+
+class Plain(BaseEmailBackend):
+    sent: ClassVar[list[Any]] = []
+
+    def send_messages(self, email_messages: Any) -> int:
+        self.sent.extend(email_messages)
+        return len(email_messages)
+
+
+def test_a_backend_of_another_kind_sends_no_mail_again_and_again(settings) -> None:
+    """Its answer can't be read, so each try would send the mail once more."""
+    settings.MAIL_ROUTES = [Route(f"{__name__}.Plain")]
+    delivery = make_delivery(make_captcha(accepted=False))
+    assert sending.deliver() == 1
+    delivery.refresh_from_db()
+    assert (Plain.sent, delivery.state, delivery.last_reply) == ([], "pending", "TypeError while building")
