@@ -12,6 +12,9 @@ if workers < 1:
     sys.exit("WEB_CONCURRENCY must be a number from 1 on / WEB_CONCURRENCY 须为大于 0 的整数")
 threads = 8
 timeout = 60
+# The rest waits in the listen queue. With these, its files and its connections to services a process stays below 1,024
+# file descriptors, the usual limit: a process of gunicorn that may open no more ends.
+worker_connections = 900
 # Seconds: longer than proxies keep an idle connection (Caddy 120, Traefik 90, AWS 60), or it is closed while they send.
 keepalive = 130
 logger_class = "core.observability.logs.GunicornLogger"
