@@ -125,6 +125,14 @@ class AddressField(models.EmailField):  # type: ignore[type-arg]
     def clean(self, value: Any, model_instance: models.Model | None) -> Any:
         return super().clean(email_addresses.canonical(value) if value else value, model_instance)
 
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        """Called by `bulk_create` too. An address that the settings no longer allow stays as it is."""
+        address = super().pre_save(model_instance, add)
+        with suppress(ValidationError):
+            address = email_addresses.canonical(address)
+        setattr(model_instance, self.attname, address)
+        return address
+
     def deconstruct(self) -> Any:
         """The column is that of an EmailField."""
         name, _path, args, kwargs = super().deconstruct()
@@ -143,6 +151,21 @@ class UsernameField(models.CharField):  # type: ignore[type-arg]
         return name, "django.db.models.CharField", args, kwargs
 
 
+class UsernameKeyField(models.CharField):  # type: ignore[type-arg]
+    """The key of the account's username. `bulk_create` sets it too."""
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        username = getattr(model_instance, "username", None)
+        key = usernames.key(username) if username else None
+        setattr(model_instance, self.attname, key)
+        return key
+
+    def deconstruct(self) -> Any:
+        """The column is that of a CharField."""
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
+
+
 class User(AbstractBaseUser, PermissionsMixin):
     """An account. Until its mailbox is proven it is inactive and has no username."""
 
@@ -151,7 +174,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = AddressField(_("email address"), max_length=email_addresses.MAX_LENGTH, unique=True)  # canonical
     # Null until activation: nobody can take a name without proving a mailbox.
     username = UsernameField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)
-    username_key = models.CharField(max_length=usernames.KEY_LENGTH, unique=True, null=True, editable=False)  # noqa: DJ001
+    username_key = UsernameKeyField(max_length=usernames.KEY_LENGTH, unique=True, null=True, editable=False)
     password = models.CharField(_("password"), max_length=128, default=hashers.UNUSABLE_PASSWORD_PREFIX)
     language = models.CharField(_("language"), max_length=languages.MAX_LENGTH, blank=True)
     is_active = models.BooleanField(_("active"), default=False)
@@ -204,12 +227,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         disabling delete the API tokens. They end the sessions, too, whose hash is made of password and `session_salt`.
         """
         is_partial = kwargs.get("update_fields") is not None
-        columns = set(kwargs["update_fields"] if is_partial else ("email", "username", "is_active"))
-        if "email" in columns:
-            with suppress(ValidationError):  # an address that the settings no longer allow stays as it is
-                self.email = email_addresses.canonical(self.email)
-        if "username" in columns:
-            self.username_key = usernames.key(self.username) if self.username else None
+        columns = set(kwargs["update_fields"] if is_partial else ("is_active",))
+        if "username" in columns:  # a full save writes the key anyway
             columns.add("username_key")
         is_disabled = self.pk is not None and not self.is_active and "is_active" in columns
         if is_disabled:

@@ -100,6 +100,15 @@ def test_a_form_of_another_app_refuses_a_username_as_ours_do(username: str, erro
     assert Form({"username": "alice", "email": ALICE, **passwords}).is_valid()
 
 
+def test_accounts_that_another_app_makes_at_once_sign_in_and_are_taken() -> None:
+    """By `bulk_create`, as an import or a factory does, which calls no `save`."""
+    [bob] = User.objects.bulk_create([User(email="Bob＠Example.COM", username="Róbert", is_active=True)])
+    assert (bob.email, User.objects.get().email) == (BOB, BOB)
+    assert User.objects.get_by_natural_key("róbert") == User.objects.get_by_natural_key(BOB) == bob
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.bulk_create([User(email=ALICE, username="RÓBERT")])
+
+
 @pytest.mark.parametrize("only", [None, ["email"]], ids=["all", "named"])
 def test_an_address_that_another_app_gives_signs_in_and_is_taken(only: list[str] | None) -> None:
     """By `save`, however it is written; one that the settings no longer allow stays as it is."""
