@@ -161,13 +161,13 @@ def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
     for network, rows in by_turn:
         if next_place(sent, network, rates, at=at) > at:
             continue
-        if found := next((each for each in wanted(list(rows[:CONSIDERED])) if not each.is_held_back), None):
+        if found := next((each for each in drop_useless(list(rows[:CONSIDERED])) if not each.is_held_back), None):
             return found
     return None
 
 
-def wanted(rows: Sequence[Delivery]) -> list[Delivery]:
-    """Return those of these locked mails that still help, marked if suppressed; the others leave the outbox."""
+def drop_useless(rows: Sequence[Delivery]) -> list[Delivery]:
+    """Take locked mails that help nobody any more out of the outbox; return the others, marked if suppressed."""
     useful = [each for each in rows if each.is_wanted]
     if len(useful) < len(rows):  # rarely: most claims build no update
         Delivery.objects.filter(pk__in={each.pk for each in rows} - {each.pk for each in useful}).supersede()

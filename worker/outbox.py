@@ -134,7 +134,7 @@ def _claim(group: MailLimit, limit: int, at: datetime) -> list[Delivery]:
     rows = mail_limits.due_within(group, at=at).select_related("sign_up").lock_newest_and_oldest(limit)
     if len(rows) == limit or (rows and group is mail_limits.ACCOUNT_MAILS):
         notify_after_commit(rows[-1].pk)  # there may be more, for another thread, whatever the id
-    mine = mail_limits.admit(mail_limits.wanted(rows), group, at=at)
+    mine = mail_limits.admit(mail_limits.drop_useless(rows), group, at=at)
     ready = verification.begin_send(sign_ups=[row.sign_up for row in mine if row.sign_up], at=at)
     mine = [row for row in mine if row.sign_up_id is None or row.sign_up_id in ready]
     if mine:
