@@ -198,8 +198,8 @@ ACCOUNTS = [
         "The form's data is written onto the account",
         Edit(
             "signup/forms.py",
-            "            return services.register(sign_up=self.sign_up, **chosen, language=languages.active(), terms=terms)\n",
-            "            user = services.register(sign_up=self.sign_up, **chosen, language=languages.active(), terms=terms)\n"
+            "            return services.register(sign_up=sign_up, **chosen, language=languages.active(), terms=terms)\n",
+            "            user = services.register(sign_up=sign_up, **chosen, language=languages.active(), terms=terms)\n"
             '            user.is_staff = bool(self.data.get("is_staff"))\n'
             "            user.save()\n"
             "            return user\n",
