@@ -133,6 +133,9 @@ def test_a_person_registers_from_another_origin(
     type_code(page, language, code)
     register(page, language)
     expect(page.get_by_text(WHO[language].format(name, email))).to_be_visible()
+    for each in (*(set(WORDS) - {language}), language):  # the other one, and back
+        page.locator("#language").click()
+        expect(page.get_by_text(WHO[each].format(name, email))).to_be_visible()
     shot(page, f"{language}-spa-account")
     page.route("**/api/users/me/", lambda route: route.abort(), times=1)
     page.reload()
