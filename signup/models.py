@@ -145,20 +145,11 @@ class UsernameField(models.CharField):  # type: ignore[type-arg]
     def clean(self, value: Any, model_instance: models.Model | None) -> Any:
         return super().clean(usernames.clean(value) if value else value, model_instance)
 
-    def deconstruct(self) -> Any:
-        """The column is that of a CharField."""
-        name, _path, args, kwargs = super().deconstruct()
-        return name, "django.db.models.CharField", args, kwargs
-
-
-class UsernameKeyField(models.CharField):  # type: ignore[type-arg]
-    """The key of the account's username. `bulk_create` sets it too."""
-
-    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
-        username = getattr(model_instance, "username", None)
-        key = usernames.key(username) if username else None
-        setattr(model_instance, self.attname, key)
-        return key
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        """Called by `bulk_create` too. Set the account's key, whose column is written after this one."""
+        username = super().pre_save(model_instance, add)
+        model_instance.username_key = usernames.key(username) if username else None
+        return username
 
     def deconstruct(self) -> Any:
         """The column is that of a CharField."""
@@ -174,7 +165,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = AddressField(_("email address"), max_length=email_addresses.MAX_LENGTH, unique=True)  # canonical
     # Null until activation: nobody can take a name without proving a mailbox.
     username = UsernameField(_("username"), max_length=usernames.MAX_LENGTH, null=True, blank=True)
-    username_key = UsernameKeyField(max_length=usernames.KEY_LENGTH, unique=True, null=True, editable=False)
+    username_key = models.CharField(max_length=usernames.KEY_LENGTH, unique=True, null=True, editable=False)  # noqa: DJ001
     password = models.CharField(_("password"), max_length=128, default=hashers.UNUSABLE_PASSWORD_PREFIX)
     language = models.CharField(_("language"), max_length=languages.MAX_LENGTH, blank=True)
     is_active = models.BooleanField(_("active"), default=False)

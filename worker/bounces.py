@@ -1,6 +1,5 @@
 """Reports about accepted mails: a mail bounced, or its reader reported it as spam. They may come in any order."""
 
-import re
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,7 +13,7 @@ from core.observability.counters import Counter
 from verification import codes
 
 from . import suppression
-from .classification import Cause
+from .classification import Cause, without_code
 from .models import Delivery, DeliveryQuerySet, Suppression
 
 State = Delivery.State
@@ -84,7 +83,7 @@ def _record(report: Report) -> Effect:
         return Effect.REPEATED
     text = invisible.one_line(report.text)
     if code := codes.code_of(delivery.sign_up) if delivery.sign_up else None:
-        text = re.sub(rf"\b{code}\b", "…", text)  # some filters quote the subject, and the code is still valid
+        text = without_code(text, code)
     Delivery.objects.filter(pk=delivery.pk).end_lease(
         report.state,
         sent_at=Coalesce("sent_at", Now()),

@@ -111,6 +111,14 @@ def error_text(error: Exception) -> str:
     return reply_text(None, f"{type(error).__name__}: {error}")
 
 
+def without_code(text: str, code: str) -> str:
+    """
+    The words of another server without a code that they quote, as some filters quote the subject. It may be valid: it
+    must be neither in the log nor in the table of mails.
+    """
+    return re.sub(rf"\b{code}\b", "…", text)
+
+
 @dataclass(frozen=True)
 class Text:
     pattern: re.Pattern[str]

@@ -18,7 +18,7 @@ from core.circuit_breaker import CircuitBreaker
 from core.mail_urls import Route
 
 from . import mail_service
-from .classification import Outcome, Reply
+from .classification import Outcome, Reply, without_code
 from .smtp import EmailBackend
 
 logger = logging.getLogger(__name__)
@@ -60,9 +60,8 @@ class Mailer:
         answer closes it.
         """
         reply = self._hand_over(message, probe=probe)
-        # Some filters quote the subject: its code must be neither in the log nor in the table of mails.
         for code in re.findall(r"\d{4,}", str(message.subject)):
-            reply = replace(reply, text=re.sub(rf"\b{code}\b", "…", reply.text))
+            reply = replace(reply, text=without_code(reply.text, code))
         self._note(reply, sender=parseaddr(message.from_email)[1])
         return reply
 
