@@ -51,8 +51,8 @@ ENUMERATION = [
         "A sign-in with an unknown name returns before a password is hashed",
         Edit(
             "signup/accounts/backends.py",
-            "            nobody.check_password(password)  # an unknown account takes as long as a wrong password\n",
-            "",
+            "        found = user or User(password=unknown)\n",
+            "        found = user\n        if found is None:\n            return None\n",
         ),
         "test_enumeration.py::test_02_time_tells_nothing[sqlite]",
     ),
