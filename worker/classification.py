@@ -87,6 +87,11 @@ class Reply:
         """Why this mail was refused or deferred; None for any other reply."""
         return cause_of(self.text) if self.outcome in (Outcome.REFUSED, Outcome.DEFERRED) else None
 
+    @property
+    def is_for_any_mail(self) -> bool:
+        """Whether any other mail would get this answer now; see `is_about_sender` for the exception."""
+        return self.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED)
+
 
 def reply_about_mail(code: int, words: str) -> Reply:
     """

@@ -86,7 +86,7 @@ class Mailer:
             self._senders.add(sender)
         if reply.is_about_sender and self._senders and sender not in self._senders:
             return  # perhaps it refuses only this sender, which is that of one language
-        if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
+        if reply.is_for_any_mail:
             self._is_throttled = reply.outcome is Outcome.THROTTLED
             self.breaker.failed()
             fault = "takes no more mails for a while" if self._is_throttled else "can't be used"

@@ -242,7 +242,7 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
 
 def _pause(delivery: Delivery, reply: Reply) -> int:
     """Seconds until the next try: by the failures of this mail, but soon if the service itself was at fault."""
-    if reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED):
+    if reply.is_for_any_mail:
         return SERVICE_PAUSE
     if reply.outcome is Outcome.UNKNOWN:
         # At the first try of a mail that was sent again, the last reply is from before that.

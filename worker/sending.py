@@ -142,7 +142,7 @@ def _try(delivery: Delivery, mailer: Mailer, *, later: Sequence[Delivery]) -> Re
 def _leaves_by_another(reply: Reply, mailer: Mailer) -> bool:
     """Whether a mail is due again at once: its mail server turned out to be unusable, and the other one is not."""
     is_unusable = mailer.breaker.is_open and not mailer.breaker.is_half_open  # else it may refuse this sender alone
-    return reply.outcome in (Outcome.UNAVAILABLE, Outcome.THROTTLED) and is_unusable and mailers.can_take_over()
+    return reply.is_for_any_mail and is_unusable and mailers.can_take_over()
 
 
 def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
