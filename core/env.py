@@ -237,10 +237,13 @@ class Env(environ.Env):  # type: ignore[misc]
         if url.startswith("rediss"):
             return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}
         server, _, query = url.partition("?")
+        options = dict(parse_qsl(query))
         if url.startswith("amqps"):
-            return server, _amqps_tls(dict(parse_qsl(query))), {}
+            authority = {"ca_certs": options["ssl_ca_certs"]} if "ssl_ca_certs" in options else {}
+            # The name to look for in the certificate: None stands for that of the URL.
+            return server, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **authority}, {}
         if url.startswith("sentinel"):  # sentinel://one:26379;sentinel://two:26379?master_name=…
-            return server, *_sentinel(dict(parse_qsl(query)))
+            return server, *_sentinel(options)
         return url, False, {}
 
     def mail_routes(self, var: str, default: str) -> list[mail_urls.Route]:
@@ -381,13 +384,6 @@ def _take_pool_options(var: str, options: dict[str, Any]) -> dict[str, int]:
             raise _refusal(f"{name} in {var}", "an option of psycopg's pool", "pool_max_size=10")
         pool[match[1]] = value
     return pool
-
-
-def _amqps_tls(options: dict[str, str]) -> dict[str, Any]:
-    """Return the TLS options of amqps:// for Celery."""
-    authority = {"ca_certs": options["ssl_ca_certs"]} if "ssl_ca_certs" in options else {}
-    # The name to look for in the certificate: None stands for that of the URL.
-    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **authority}
 
 
 def _sentinel(options: dict[str, str]) -> tuple[dict[str, Any] | bool, dict[str, Any]]:
