@@ -51,22 +51,17 @@ def count_request(request: HttpRequest, response: HttpResponse, seconds: float) 
     file can't grow, the kernel ends the process that writes to it (SIGBUS). Nor is a request counted whose file can't
     be opened: the response stands.
     """
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # without it one process counts in its memory
     route = request.resolver_match.view_name if request.resolver_match else "none"
     method = request.method if request.method in METHODS else "other"
     try:
-        if folder:  # without it one process counts in its memory
-            _require_room(folder)
+        if folder and (disk := os.statvfs(folder)).f_bavail * disk.f_frsize < ROOM:
+            _warn(folder, os.strerror(errno.ENOSPC))
+            return
         _requests.labels(route, method, response.status_code).inc()
         _seconds.labels(route, method).observe(seconds)
     except OSError as error:  # also: no inode or file descriptor is left, or somebody cleaned /tmp
         _warn(folder, error.strerror)
-
-
-def _require_room(folder: str) -> None:
-    disk = os.statvfs(folder)
-    if disk.f_bavail * disk.f_frsize < ROOM:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @cache
