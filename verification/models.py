@@ -166,9 +166,6 @@ class SiteGuesses(models.Model):
         verbose_name = _("wrong guesses of an hour")
         verbose_name_plural = _("wrong guesses by hour")
 
-    def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H}"
-
 
 def max_lifetime() -> timedelta:
     """How long a code is valid after the first acceptance of its mail, however often that is sent again."""

@@ -335,9 +335,6 @@ class SiteMails(models.Model):
         verbose_name = _("mails of a minute")
         verbose_name_plural = _("mails by minute")
 
-    def __str__(self) -> str:
-        return f"{self.minute:%Y-%m-%d %H:%M}"
-
 
 class Heartbeat(models.Model):
     """When a worker process last swept. It is in the database because all other processes can see it there."""
@@ -353,9 +350,6 @@ class Heartbeat(models.Model):
     class Meta:
         verbose_name = _("worker process")
         verbose_name_plural = _("worker processes")
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
