@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
-from . import lengths, paths
+from core import lengths, paths  # absolute: mod_wsgi runs this file by its path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 _django = get_wsgi_application()

@@ -393,6 +393,14 @@ def test_a_start_does_not_depend_on_the_encoding_of_the_locale() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_server_may_run_the_application_by_its_file() -> None:
+    """As WSGIScriptAlias of mod_wsgi does: no package has it then."""
+    env = {**ENVIRONMENT, "DJANGO_SETTINGS_MODULE": "core.settings", **GOOD}
+    command = [sys.executable, "-c", "import runpy; assert runpy.run_path('core/wsgi.py')['application']"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_no_other_variable_leads_to_another_broker() -> None:
     """Celery would take the address for reading and writing from variables of its own first."""
     other = "redis://other.example.com:6379/0"
