@@ -21,6 +21,9 @@ logger_class = "core.observability.logs.GunicornLogger"
 control_socket_disable = True
 # No header of a request moves the site below a path: SCRIPT_NAME, which Caddy hands on, would lead around its rules.
 forwarder_headers = ""
+# This header alone says whether a request came by https. By default X-Forwarded-Protocol and X-Forwarded-Ssl do so too,
+# and where they seem to disagree, as with a load balancer's `X-Forwarded-Protocol: https`, gunicorn answers 400.
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 
 # The folder where the processes count HTTP requests together (core/observability/metrics.py). prometheus_client reads
 # the variable when it is imported.

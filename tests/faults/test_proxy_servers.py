@@ -137,6 +137,13 @@ def test_no_header_moves_the_site_below_a_path(proxy: Proxy) -> None:
     assert proxy.request("GET", "/login/", headers={"SCRIPT_NAME": "/x"}).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-Protocol", "X-Forwarded-Ssl"])
+def test_no_other_header_about_tls_refuses_a_request(proxy: Proxy, name: str) -> None:
+    """Each load balancer writes its own name and values beside X-Forwarded-Proto, or has them from a visitor."""
+    for value in ("https", "off"):
+        assert proxy.request("GET", "/login/", headers={name: value}).status_code == 200
+
+
 def test_the_metrics_are_not_for_visitors(proxy: Proxy) -> None:
     """Not even with the token."""
     assert proxy.request("GET", "/metrics").status_code == 404
