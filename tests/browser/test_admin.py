@@ -15,7 +15,7 @@ from core import clock
 from signup.models import User
 from tests.browser.conftest import PATIENCE, SHOTS, violations
 from tests.browser.test_screens import RULES_OF_MAILS, THEMES
-from tests.factories import make_muted, make_user
+from tests.factories import make_captcha, make_delivery, make_muted, make_user
 from verification.models import CaptchaModel, SiteGuesses
 from worker.models import Delivery, Suppression
 
@@ -178,6 +178,34 @@ def test_the_time_of_a_row_is_seen_without_scrolling(open_admin: Open, language:
     look(page, f"time{path.replace('/', '_')}.{language}")
     right = [each.bounding_box()["x"] + each.bounding_box()["width"] for each in (table, time)]
     assert right[1] <= right[0]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_address_is_read_to_its_end(open_admin: Open, width: int) -> None:
+    """In headings, fields, lists, charts and confirmations: it makes no page wider, and nothing cuts it off."""
+    address = f"{'long.name' * 7}@{'mailboxes' * 6}.{'companies' * 6}.example.com"
+    sign_up = make_captcha(address)
+    mail = make_delivery(sign_up, recipient=address)
+    Delivery.objects.update(state="failed"), make_user("long", address)
+    page = open_admin("/admin/dashboard/", width=width)
+
+    def fits(*, within: str = "html") -> bool:
+        assert address.partition("@")[2] in page.locator("#content").inner_text()
+        return all(page.locator(within).evaluate_all("all => all.map(each => each.scrollWidth <= each.clientWidth)"))
+
+    assert fits(within="#domains + .scroll tbody th")
+    assert page.locator("#domains + .scroll tbody th").bounding_box()["width"] < 200
+    for path in (f"{SIGNUPS}{sign_up.pk}/change/", f"{MAILS}{mail.pk}/change/"):
+        page.goto(path)
+        assert fits(within="html, .form-row")
+    for path, action in ((MAILS, "send_again"), (ACCOUNTS, "disable")):
+        page.goto(path)
+        assert page.locator(f"#result_list [class^=field-]:has-text('{address}')").bounding_box()["width"] < width
+        page.locator("#action-toggle").check()
+        page.locator("select[name=action]").select_option(action)
+        page.locator(".actions button").click()
+        page.wait_for_selector("[name=confirmed]", state="attached")
+        assert fits()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
