@@ -2,7 +2,7 @@
 Reports that arrive as mail: bounces (delivery status notifications, RFC 3464) and complaints (abuse reports, RFC 5965).
 
 Anybody can send such a mail. So the mail that it is about is found by our Message-ID alone, which nobody can guess, and
-the addresses in the report are not read.
+no address in the report decides anything.
 """
 
 import logging
@@ -32,6 +32,7 @@ LONGEST_HEADER = 1_000  # characters; the time to parse one grows with their squ
 STATUS = ("text/delivery-status", "text/global-delivery-status")
 FEEDBACK = ("text/feedback-report",)
 RETURNED = ("text/rfc822", "text/rfc822-headers", "text/global", "text/global-headers")
+NOTICE = ("text/plain",)
 MESSAGE_TYPE = re.compile(r"^\s*message/", re.IGNORECASE)
 COMPLAINTS = ("abuse", "fraud", "virus", "other")  # RFC 5965 §7.3; a "not-spam" or an "auth-failure" is none
 MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,253}>")
@@ -78,16 +79,17 @@ def _parse(message: bytes, *, headersonly: bool = False) -> EmailMessage:
 
 def _reports(message: bytes) -> Iterator[Report]:
     parts = list(_parse(message).iter_parts())
-    returned, status, feedback = (_first(parts, types) for types in (RETURNED, STATUS, FEEDBACK))
+    returned, status, feedback, notice = (_first(parts, types) for types in (RETURNED, STATUS, FEEDBACK, NOTICE))
     if returned is None:
         return
     message_id = _word(_parse(_content(returned).lstrip(), headersonly=True), "Message-ID")
     if not MESSAGE_ID.fullmatch(message_id):
         return
     if status:
+        words = _content(notice) if notice else b""
         for each in _blocks(status):
             if _word(each, "Action").lower() == "failed":
-                yield _bounce(each, message_id)
+                yield _bounce(each, message_id, words)
     elif feedback:
         fields = _blocks(feedback)[0]
         kind = _word(fields, "Feedback-Type").lower()
@@ -96,10 +98,16 @@ def _reports(message: bytes) -> Iterator[Report]:
             yield Report(State.COMPLAINED, text, message_id=message_id)
 
 
-def _bounce(recipient: EmailMessage, message_id: str) -> Report:
-    """The report of a recipient that failed, by its block of a delivery status notification."""
+def _bounce(recipient: EmailMessage, message_id: str, notice: bytes) -> Report:
+    """
+    The report of a recipient that failed, by its block of a delivery status notification, and by the part of that for
+    people.
+    """
     status = _word(recipient, "Status")
-    text = DIAGNOSTIC_TYPE.sub("", str(recipient.get("Diagnostic-Code", ""))).strip() or status
+    text = DIAGNOSTIC_TYPE.sub("", str(recipient.get("Diagnostic-Code", ""))).strip()
+    if not text and status.endswith(".0.0"):  # it says that there is no more to say (RFC 3463 §3.1)
+        text = _reason(recipient, notice)
+    text = text or status
     return Report(
         State.BOUNCED,
         text,
@@ -108,6 +116,16 @@ def _bounce(recipient: EmailMessage, message_id: str) -> Report:
         is_permanent="4" not in (status[:1], text[:1]),
         message_id=message_id,
     )
+
+
+def _reason(recipient: EmailMessage, notice: bytes) -> str:
+    """
+    What the notice says after the recipient's address, up to a blank line. OpenSMTPD has the reason there alone, and so
+    has Exim of a domain that does not exist.
+    """
+    address = DIAGNOSTIC_TYPE.sub("", str(recipient.get("Final-Recipient", ""))).strip().encode(errors="replace")
+    words = notice.partition(address)[2].lstrip(b">: \t\r\n") if address else b""
+    return " ".join(BLANK_LINES.split(words, maxsplit=1)[0].decode(errors="replace").split())[:LONGEST_HEADER]
 
 
 def _first(parts: list[MIMEPart], types: tuple[str, ...]) -> MIMEPart | None:

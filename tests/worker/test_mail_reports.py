@@ -29,6 +29,8 @@ BOUNCES = {
     "postfix": ("550 5.1.1 <alice@example.com>: Recipient address rejected: User unknown", "mailbox", True),
     "postfix_no_domain": ("Host or domain name not found.", "mailbox", True),
     "exim": ("452 4.2.2 The email account that you tried to reach is over quota", "mailbox", False),
+    "exim_no_domain": ("Unrouteable address", "mailbox", True),
+    "opensmtpd": ("550 5.1.1 <alice@example.com>: Recipient address rejected: User unknown", "mailbox", True),
     "sendmail": ("550 Requested action not taken: mailbox unavailable", "mailbox", True),
     "exchange": ("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient alice@example.com not found", "mailbox", True),
     "gmail": ("550-5.1.1 The email account that you tried to reach does not exist.", "mailbox", True),
@@ -109,6 +111,13 @@ def test_without_words_the_status_is_all_there_is() -> None:
     end = sample("postfix").index(b"\n\n", start)
     (report,) = mail_reports.read(sample("postfix")[:start] + b"X: y" + sample("postfix")[end:])
     assert (report.text, report.cause, report.is_permanent) == ("5.1.1", "mailbox", True)
+
+
+@pytest.mark.parametrize("address", ["", "bob@example.com", "\N{LATIN SMALL LETTER E WITH ACUTE}@example.com"])
+def test_words_about_another_recipient_count_for_nothing(address: str) -> None:
+    """Nor do those about none."""
+    (report,) = mail_reports.read(changed("opensmtpd", "rfc822; alice@example.com", f"rfc822; {address}"))
+    assert (report.text, report.cause, report.is_permanent) == ("5.0.0", "unclear", True)
 
 
 def test_each_recipient_that_failed_is_a_report() -> None:
