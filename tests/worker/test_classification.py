@@ -103,6 +103,9 @@ REPLIES = {
         "552 Daily sending quota exceeded",
         "450 4.2.0 <bob@example.com>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/example.com.html",
         "450 4.7.1 Error: too much mail from 192.0.2.1",
+        "550 Sender rate exceeds 100 messages per 1h",
+        "451 Sorry, too busy. Try again later.",
+        "451 192.0.2.1 is not yet authorized to deliver mail from <noreply@doorcode.test> to <bob@example.com>. Please try later.",
     ],
     Cause.REPUTATION: [
         "550 Suspected spam sender.",
@@ -227,6 +230,8 @@ def test_a_code_is_not_looked_for_in_an_ip_address_or_a_version() -> None:
         ("5.4.4", "unable to look up host", Cause.SERVICE),
         ("4.0.0", "DNS Error: 41252 DNS type 'mx' lookup of gmal.com responded with code NXDOMAIN", Cause.MAILBOX),
         ("4.0.0", "DNS Error: DNS type 'mx' lookup of example.com had no relevant answers.", Cause.MAILBOX),
+        ("5.0.0", "all relevant MX records point to non-existent hosts", Cause.MAILBOX),
+        ("5.0.0", "an MX or SRV record indicated no SMTP service", Cause.MAILBOX),
         ("5.0.0", "", Cause.UNCLEAR),
         ("2.1.5", "delivered", None),
         ("550", "user unknown", None),
