@@ -180,6 +180,20 @@ def test_the_time_of_a_row_is_seen_without_scrolling(open_admin: Open, language:
     assert right[1] <= right[0]
 
 
+def test_no_page_of_the_admin_is_wider_than_its_window(open_admin: Open) -> None:
+    """From 400 % zoom on a desktop (WCAG 1.4.10) over phones and tablets to a whole window; a wide list has a scroll bar of its own."""
+    a_busy_day()
+    page = open_admin("/admin/dashboard/")
+    wide = []
+    for path in ("/admin/dashboard/", *all_paths().values()):
+        page.goto(path)
+        for width in (320, 390, 768, 1024, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            shown = page.evaluate("document.documentElement.scrollWidth")
+            wide += [f"{path}: {shown} of {width}"] if shown > width else []
+    assert wide == []
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_long_address_is_read_to_its_end(open_admin: Open, width: int) -> None:
     """In headings, fields, lists, charts and confirmations: it makes no page wider, and nothing cuts it off."""
