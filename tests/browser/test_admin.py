@@ -138,6 +138,7 @@ def test_the_dashboard_is_accessible_and_fits(open_admin: Open, language: str) -
         for width in (1280, 800, 360):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert min(page.locator(".bar").evaluate_all("all => all.map(each => each.offsetWidth)")) > 64
             look(page, f"dashboard.{language}.{theme}.{width}")
         assert violations(page, RULES_OF_MAILS, context="#content") == []
     page.emulate_media(forced_colors="active")  # the chart's own colours stay, and so do those of its legend
