@@ -9,7 +9,6 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
@@ -82,7 +81,7 @@ class CaptchaAdmin(LogAdmin):
 
     @admin.display(description=_("mails"))
     def mails(self, sign_up: CaptchaModel) -> SafeString:
-        url = reverse("admin:worker_delivery_changelist") + "?" + urlencode({"q": sign_up.address})
+        url = reverse("admin:worker_delivery_changelist", query={"q": sign_up.address})
         return format_html('<a href="{}">{}</a>', url, _("The mail log of this address"))
 
     def describe(self, row: CaptchaModel) -> tuple[Any, ...]:
