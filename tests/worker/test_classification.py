@@ -153,6 +153,11 @@ REPLIES = {
         "550 5.7.23 The message was rejected because of Sender Policy Framework violation",
     ],
     Cause.POLICY: [
+        "550 5.1.2 Relay not allowed.",
+        "550 Administrative prohibition",
+        "550 Verification failed for <noreply@doorcode.test> Called: 192.0.2.1 Sent: RCPT TO:<noreply@doorcode.test> Response: 550 5.1.1 <noreply@doorcode.test>: Recipient address rejected: User unknown in local recipient table Sender verify failed",
+        "550 Verification failed for <noreply@163.com> Called: 192.0.2.1 Sent: RCPT TO:<noreply@163.com> Response: 550 Invalid User Sender verify failed",
+        "451 Could not complete sender verify callout",
         "550 Mail is rejected by recipients",
         "553 Mail from must equal authorized user",
         "554 5.7.9 Message not accepted for policy reasons. See https://postmaster.yahooinc.com/error-codes",
