@@ -30,8 +30,9 @@ PATIENCE = 10.0  # seconds to wait for a free connection
 NONE_FREE = "no connection was free"
 TICK = 0.25  # seconds by which a deadline may be exceeded
 
-# How Postfix, Exim, Sendmail and Exchange say that there are too many connections or mails.
-TOO_MUCH = re.compile(r"too (many|much)|concurrent|\b(rate|limit|frequen)", re.IGNORECASE)
+# How Postfix, Exim, Sendmail and Exchange say that there are too many connections or mails. With "Too much load" Exim
+# refuses everybody: fewer connections would not help, and another mail server does.
+TOO_MUCH = re.compile(r"too (many|much(?! load))|concurrent|\b(rate|limit|frequen)", re.IGNORECASE)
 
 
 class Unavailable(Exception):

@@ -177,6 +177,7 @@ def test_the_connection_stays_open(sink) -> None:
         ({"CONNECT": ["421 4.7.0 mx.example.com Error: too many connections from 192.0.2.1"]}, Outcome.BUSY),
         ({"CONNECT": ["421 4.3.2 The maximum number of concurrent connections has exceeded a limit"]}, Outcome.BUSY),
         ({"CONNECT": ["421 going down"]}, Outcome.UNAVAILABLE),
+        ({"CONNECT": ["421 mx.example.com: Too much load; please try again later"]}, Outcome.UNAVAILABLE),
         ({"CONNECT": ["554 no service"]}, Outcome.UNAVAILABLE),
         ({"CONNECT": ["hang"]}, Outcome.UNAVAILABLE),
         ({"CONNECT": ["close"]}, Outcome.UNAVAILABLE),
