@@ -387,13 +387,21 @@ def _take_pool_options(var: str, options: dict[str, Any]) -> dict[str, int]:
 
 
 def _sentinel(options: dict[str, str]) -> tuple[dict[str, Any] | bool, dict[str, Any]]:
-    """Return the TLS options of sentinel:// for Celery, and those of its transport."""
+    """
+    Return the TLS options of sentinel:// for Celery, and those of its transport. The URL's user and password are those
+    of the Redis that the sentinels name.
+    """
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    login = {
+        name.removeprefix("sentinel_"): options[name]
+        for name in ("sentinel_username", "sentinel_password")
+        if name in options
+    }
     tls = {"ssl_cert_reqs": "required", **tls} if tls else {}
     # A Sentinel that doesn't answer is skipped at once: redis-py would try it four times, up to seconds apart.
     once = {"retry": None, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
     master = {"master_name": options.get("master_name", "mymaster")}
-    return tls or False, {**master, "sentinel_kwargs": {**once, "ssl": bool(tls), **tls}}
+    return tls or False, {**master, "sentinel_kwargs": {**once, **login, "ssl": bool(tls), **tls}}
 
 
 def _bounded(var: str, number: int) -> int:

@@ -3,15 +3,18 @@
 import json
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 import redis as client
 
 from tests.faults.conftest import SHORT, WORKER
 from tests.faults.proxy import Proxy
-from tests.servers import SLOWNESS, Postgres, Redis, System, Visitor, free_port, wait_until
+from tests.servers import SLOWNESS, Postgres, Redis, Server, System, Visitor, free_port, wait_until
 from tests.worker.sink import Sink
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
@@ -173,6 +176,36 @@ def test_after_a_failover_nobody_has_to_be_restarted(
             purges = system.log("worker").count("purged")
             wait_until(lambda: system.log("worker").count("purged") > purges + 1, "two more purges")
             wait_until(lambda: sink.parsed("bob0@example.com"), "the mail")
+
+
+class Sentinel(Server):
+    """A Sentinel that watches a Redis under the name "main", with a password of its own."""
+
+    def __init__(self, master: Redis, folder: Path, *, password: str) -> None:
+        super().__init__()
+        self.file = folder / "sentinel.conf"
+        watch = f"sentinel monitor main 127.0.0.1 {master.port} 1\nsentinel auth-pass main {master.password}"
+        self.file.write_text(f"port {self.port}\nrequirepass {password}\n{watch}\n")
+
+    def command(self) -> tuple[list[str | Path], dict[str, Any]]:
+        command: list[str | Path] = ["redis-server", self.file, "--sentinel"]
+        return command, {"stdout": subprocess.DEVNULL, "cwd": self.file.parent}
+
+
+def test_sentinels_have_a_password_of_their_own(postgres: Postgres, sink: Sink, tmp_path: Path) -> None:
+    """Besides that of the Redis that they name; redis-py would not send them the URL's."""
+    password = "se+nt/in&el"
+    with Redis(password="of-redis") as redis, Sentinel(redis, tmp_path, password=password) as sentinel:
+        broker = f"sentinel://default:of-redis@127.0.0.1:{sentinel.port}/1?master_name=main"
+        broker += f"&sentinel_password={quote(password, safe='')}"
+        environment = {"CELERY_BROKER_URL": broker, "TEST_PATCH": json.dumps(SHORT)}
+        system = System(
+            database=postgres.migrated_database(), redis="memory://", mail=sink, logs=tmp_path, **environment
+        )
+        with system.run(worker=False), system.worker("worker", *WORKER):
+            assert Visitor(system.url).get("/readyz").json()["checks"]["broker"] == "ok"
+            sign_up(system, "alice@example.com")
+            wait_until(lambda: sink.parsed("alice@example.com"), "the mail")
 
 
 @pytest.mark.parametrize("mode", ["blackhole", "reset", "trickle"])
