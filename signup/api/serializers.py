@@ -4,7 +4,7 @@ calls accept the same input and refuse it with the same messages.
 """
 
 from datetime import UTC
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.forms import Form
@@ -70,10 +70,9 @@ def _example(*names: str, **values: Any) -> Any:
 class FormSerializer(serializers.Serializer[Any]):
     form_class: type[Form]
     form: Any  # the bound form that validated
-    names: ClassVar[dict[str, str]] = {}  # those of the form's fields that have another name in the body
 
     def get_form(self, fields: dict[str, str]) -> Form:
-        """The form that validates, bound to the fields of the body."""
+        """The form that validates, bound to the fields of the body; a field's `source` is its name in the form."""
         return self.form_class(fields)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
@@ -86,7 +85,7 @@ class FormSerializer(serializers.Serializer[Any]):
         errors = {name: not_a_string for name, value in given.items() if not isinstance(value, str)}
         if errors:
             raise ValidationError(errors)
-        return {name: value[: lengths.FIELD] for name, value in given.items()}
+        return {str(self.fields[name].source): value[: lengths.FIELD] for name, value in given.items()}
 
     def validate(self, attrs: dict[str, str]) -> Any:
         self.form = self.get_form(attrs)
@@ -96,8 +95,9 @@ class FormSerializer(serializers.Serializer[Any]):
 
     def refuse(self, **extra: Any) -> NoReturn:
         """Raise the form's errors, under the form's own codes; `extra` are further members of the problem."""
+        names = {field.source: name for name, field in self.fields.items()}
         errors = {
-            self.names.get(name, name): [
+            names.get(name, name): [
                 {"code": error.code or ErrorCode.INVALID, "message": " ".join(error.messages)} for error in found
             ]
             for name, found in self.form.errors.as_data().items()
@@ -170,11 +170,10 @@ class PasswordChangeSerializer(FormSerializer):
 
 @_example(password=_PASSWORD)
 class DeletionSerializer(FormSerializer):
-    names: ClassVar = {"old_password": "password"}
-    password = serializers.CharField(help_text=_("Current password"))
+    password = serializers.CharField(source="old_password", help_text=_("Current password"))
 
     def get_form(self, fields: dict[str, str]) -> Form:
-        return CurrentPasswordForm({"old_password": fields.get("password", "")}, request=self.context["request"])
+        return CurrentPasswordForm(fields, request=self.context["request"])
 
 
 # All that a client may know of its sign-up request. It is the same for every address.
