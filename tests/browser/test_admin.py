@@ -12,6 +12,8 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from core import clock
+from signup.admin import base
+from signup.admin.logs import DeliveryAdmin
 from signup.models import User
 from tests.browser.conftest import PATIENCE, SHOTS, violations
 from tests.browser.test_screens import RULES_OF_MAILS, THEMES
@@ -193,6 +195,17 @@ def test_no_page_of_the_admin_is_wider_than_its_window(open_admin: Open) -> None
             shown = page.evaluate("document.documentElement.scrollWidth")
             wide += [f"{path}: {shown} of {width}"] if shown > width else []
     assert wide == []
+
+
+def test_each_page_of_a_long_list_is_in_reach_on_a_phone(open_admin: Open, monkeypatch) -> None:
+    """And what is said beside the pages is not one word wide."""
+    a_busy_day()
+    monkeypatch.setattr(base, "MAX_ROWS", 200)
+    monkeypatch.setattr(DeliveryAdmin, "list_per_page", 5)
+    pages = open_admin(f"{MAILS}?p=20", width=390).locator(".paginator")
+    expect(pages).to_contain_text("The first 200")
+    expect(pages.get_by_role("link", name="40")).to_be_in_viewport()
+    assert pages.evaluate("each => each.scrollWidth <= each.clientWidth && each.clientHeight < 150")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
