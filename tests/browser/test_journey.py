@@ -102,7 +102,10 @@ def test_the_mails_link_proves_without_a_code(open_page: OpenPage, shot: Shot) -
     page.get_by_role("button", name="Get a code").click()
     code = read_code(page, "link@example.com")
     phone = open_page("en", "/demo/inbox/", viewport={"width": 360, "height": 740})
+    gap = "each => each.nextElementSibling.getBoundingClientRect().top - each.getBoundingClientRect().bottom"
+    assert phone.locator(".inbox").evaluate(gap) > 12
     phone.get_by_role("link", name=f"{code} is your").first.click()
+    assert phone.locator("iframe").evaluate(gap) > 12
     phone.frame_locator("iframe").get_by_role("link", name="Continue sign-up").click()
     expect(phone).to_have_url(page.url)
     expect(phone.get_by_text("link@example.com is confirmed")).to_be_visible()
