@@ -1,6 +1,7 @@
 """Health checks of the database, migrations, Redis, keys, catalogues, clocks and proxies; registry.py runs them."""
 
 import json
+import re
 import urllib.request
 from datetime import UTC, datetime
 from gettext import GNUTranslations
@@ -199,6 +200,10 @@ def judge(url: str, seen: dict[str, Any]) -> Finding:
         return failed(text % facts)
     if url.lower().startswith("https:") and not seen["secure"]:
         return failed(_("%(url)s is https, and the proxy doesn't say so: have it set X-Forwarded-Proto") % facts)
+    host = seen.get("host")  # of a site of an older release there is none
+    if host and _name(f"//{host}") not in map(_name, (url, settings.SITE_URL)):
+        text = _("requests to %(url)s arrive with the Host %(host)s: have the proxy hand on the visitor's")
+        return failed(text % {"url": url, "host": host})
     return ok(_("%(hops)d, as TRUSTED_PROXIES says; this request came from %(client)s") % facts)
 
 
@@ -211,19 +216,31 @@ def seen_by_site(request: HttpRequest) -> dict[str, Any]:
     entries = map(str.strip, request.META.get("HTTP_X_FORWARDED_FOR", "").split(","))
     forwarded = [str(client_ip.parse(entry) or entry) for entry in entries if entry]  # some proxies add a port
     client = client_ip.client_address(request, quiet=True)
-    return {"seen": {"client": client, "forwarded": forwarded, "secure": request.is_secure()}}
+    host = request.headers.get("Host", "")
+    return {"seen": {"client": client, "forwarded": forwarded, "secure": request.is_secure(), "host": host}}
 
 
 def signer() -> signing.TimestampSigner:
     return signing.TimestampSigner(salt="doorcode.doctor")
 
 
+def _netloc(url: str) -> str:
+    """Host and port of a URL, in ASCII."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.netloc.lower().replace(host, in_ascii("URL", host))
+
+
+def _name(url: str) -> str:
+    """Host and port of a URL; browsers, and some proxies, leave out the port that its scheme has."""
+    return re.sub(r":(80|443)$", "", _netloc(url))
+
+
 def _request(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         raise ValueError("http or https")
-    host = parts.hostname or ""
-    url = parts._replace(netloc=parts.netloc.lower().replace(host, in_ascii("URL", host))).geturl()
+    url = parts._replace(netloc=_netloc(url)).geturl()
     headers = {HEADER: signer().sign("seen"), "X-Forwarded-For": INVENTED, "Accept": "application/json"}
     request = urllib.request.Request(f"{url.rstrip('/')}/healthz", headers=headers)  # noqa: S310 - http or https
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  # nosec B310

@@ -39,14 +39,35 @@ def test_proxies_are_compared_with_the_setting(settings, setting, forwarded, cli
     assert words in found.text
 
 
+@pytest.mark.parametrize(
+    ("url", "host", "state"),
+    [
+        ("https://x.test", "x.test", State.OK),
+        ("https://X.test:443/", "x.test", State.OK),
+        ("https://例子.测试:8443", "xn--fsqu00a.xn--0zwm56d:8443", State.OK),
+        ("https://10.0.0.1", "accounts.example.com", State.OK),  # the proxy always writes SITE_URL's own
+        ("https://x.test", "127.0.0.1:8000", State.FAILED),  # each page is a 400
+        ("https://x.test:8443", "x.test", State.FAILED),  # each form is refused, as its Origin is another
+    ],
+)
+def test_a_proxy_that_does_not_hand_on_the_host_is_seen(settings, url: str, host: str, state: State) -> None:
+    """As Apache without ProxyPreserveHost; `/healthz` answers whatever the Host is."""
+    settings.TRUSTED_PROXIES, settings.SITE_URL = 0, "https://accounts.example.com"
+    found = checks.judge(url, {"client": "127.0.0.1", "forwarded": [], "secure": True, "host": host})
+    assert found.state is state
+    assert (host in found.text) is (state is State.FAILED)
+
+
 def test_the_site_reports_what_it_saw_to_the_doctor_only(client: Client, settings) -> None:
     """To a request signed with its key in the last minute."""
     header, forwarded = checks.signer().sign("seen"), "192.0.2.1, 203.0.113.9"
     settings.TRUSTED_PROXIES = 1
-    answer = client.get("/healthz", headers={checks.HEADER: header, "X-Forwarded-For": forwarded}).json()
-    assert answer["seen"] == {"client": "203.0.113.9", "forwarded": forwarded.split(", "), "secure": False}
+    headers = {checks.HEADER: header, "Host": "x.test"}
+    answer = client.get("/healthz", headers={**headers, "X-Forwarded-For": forwarded}).json()
+    seen = {"client": "203.0.113.9", "forwarded": forwarded.split(", "), "secure": False, "host": "x.test"}
+    assert answer["seen"] == seen
     with_port = "192.0.2.1, 203.0.113.9:49152"
-    assert client.get("/healthz", headers={checks.HEADER: header, "X-Forwarded-For": with_port}).json() == answer
+    assert client.get("/healthz", headers={**headers, "X-Forwarded-For": with_port}).json() == answer
     for strange in ("", "seen", header[:-1], header + "x"):
         assert client.get("/healthz", headers={checks.HEADER: strange}).json() == {"status": "ok"}
     settings.SECRET_KEY = "another"
