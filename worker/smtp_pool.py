@@ -26,6 +26,9 @@ IDLE = 5.0  # seconds after which an idle connection is closed: the mail server 
 IDLE_CHECK = 2.0  # seconds of silence after which a NOOP asks whether the server is still there
 MAX_AGE = 300.0  # seconds, and
 MAX_MAILS = 100  # mails, after which a connection is renewed
+# The same with Exim: it delivers ten mails of a connection at once, and further ones with its next queue run, every 30
+# minutes on Debian (smtp_accept_queue_per_connection).
+MAX_MAILS_EXIM = 10
 PATIENCE = 10.0  # seconds to wait for a free connection
 NONE_FREE = "no connection was free"
 TICK = 0.25  # seconds by which a deadline may be exceeded
@@ -65,6 +68,7 @@ class Connection(smtplib.SMTP):
         """Open, secure and authenticate. Raises OSError (smtplib's errors are) or ValueError."""
         self.opened = self.used = time.monotonic()
         self.mails = 0
+        self.max_mails = MAX_MAILS
         self.is_doubtful = False
         try:
             with self.deadline(until):
@@ -78,6 +82,12 @@ class Connection(smtplib.SMTP):
         except BaseException:
             self.close()
             raise
+
+    def connect(self, *args: Any, **options: Any) -> tuple[int, bytes]:
+        code, greeting = super().connect(*args, **options)
+        if b"Exim" in greeting:
+            self.max_mails = MAX_MAILS_EXIM
+        return code, greeting
 
     def getreply(self) -> tuple[int, bytes]:
         if self.sock and self.ehlo_resp is None:  # the greeting: only while connecting the addresses share the time
@@ -103,7 +113,7 @@ class Connection(smtplib.SMTP):
     def is_good(self, until: float) -> bool:
         """Whether it may take another mail: not too old, and the server still answers."""
         now = time.monotonic()
-        if self.mails >= MAX_MAILS or now - self.opened > MAX_AGE:
+        if self.mails >= self.max_mails or now - self.opened > MAX_AGE:
             return False
         if now - self.used < IDLE_CHECK:
             return True

@@ -299,6 +299,13 @@ def test_a_connection_is_renewed_by_count_and_age(sink, monkeypatch) -> None:
     assert server.connections == 3
 
 
+def test_exim_gets_no_more_mails_over_a_connection_than_it_delivers_at_once(sink) -> None:
+    """The eleventh would wait there for the next queue run."""
+    server = sink(CONNECT=["220 mx.example.com ESMTP Exim 4.96 Sun, 29 Nov 2026 12:00:00 +0000"])
+    assert [send().outcome for _ in range(21)] == [Outcome.ACCEPTED] * 21
+    assert server.connections == 3
+
+
 @pytest.mark.parametrize(("noop", "connections"), [(["250 here"], 1), (["close"], 2), (["421 bye"], 2)])
 def test_an_idle_connection_is_asked_first(sink, monkeypatch, noop: list[str], connections: int) -> None:
     """NOOP after IDLE_CHECK seconds of silence."""
