@@ -64,6 +64,8 @@ REPLIES = {
         "550 #5.1.0 Address rejected: unknown user",
         "550 Requested action not taken: mailbox unavailable",
         "552 5.2.2 <bob@example.com> Quota exceeded (mailbox for user is full)",
+        "550 Host unknown",
+        "556 Host does not accept mail: MX 0 .",
         "550 5.7.17 Mailbox owner has changed",
         "550 5.7.18 Domain owner has changed",
     ],
