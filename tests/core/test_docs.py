@@ -12,6 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
+from django.apps import apps
+from django.db.models import AutoField
 
 from core import mail_urls
 from tests.core.test_settings import GOOD, load
@@ -145,6 +147,14 @@ def test_each_query_of_a_page_can_be_run(postgres: Postgres) -> None:
     with psycopg.connect(postgres.migrated_database()) as connection:
         for query in queries:
             connection.execute(f"EXPLAIN {query.replace('PID', '1')}")
+
+
+def test_every_sequence_of_a_copied_database_is_set() -> None:
+    """With one that is behind, new rows get numbers that are taken."""
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    [named] = re.findall(r"manage\.py sqlsequencereset (.+?) \|", page)
+    models = apps.get_models(include_auto_created=True)
+    assert named.split() == sorted({each._meta.app_label for each in models if isinstance(each._meta.pk, AutoField)})
 
 
 def test_each_alert_names_a_runbook_that_is_there() -> None:
