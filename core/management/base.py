@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError
+from django.db import InterfaceError, InternalError, NotSupportedError, OperationalError, ProgrammingError
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,8 +20,8 @@ from django.utils.translation import gettext_lazy
 from core import email_addresses, languages
 from core.observability import redaction
 
-# The database is down, not migrated, or read-only.
-UNUSABLE = (OperationalError, ProgrammingError, InterfaceError, InternalError)
+# The database is down, not migrated, read-only, or too old.
+UNUSABLE = (OperationalError, ProgrammingError, InterfaceError, InternalError, NotSupportedError)
 MOST_HOURS = 876_600  # a hundred years
 
 FLAGS = {

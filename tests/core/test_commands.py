@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from django.core.management import CommandError, call_command, get_commands, load_command_class
-from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError
+from django.db import InterfaceError, InternalError, NotSupportedError, OperationalError, ProgrammingError
 
 from core.management import base
 from tests.factories import ALICE
@@ -110,9 +110,11 @@ def test_an_argument_that_cant_be_read_is_explained_in_the_operators_language(mo
     assert "邮箱" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [OperationalError, ProgrammingError, InterfaceError, InternalError])
+@pytest.mark.parametrize(
+    "error", [OperationalError, ProgrammingError, InterfaceError, InternalError, NotSupportedError]
+)
 def test_a_database_that_cant_be_used_is_one_sentence(monkeypatch, error: type[Exception]) -> None:
-    """No traceback; without the secrets and addresses in its text. It is down, not migrated, or read-only."""
+    """No traceback; without the secrets and addresses in its text. It is down, not migrated, read-only, or too old."""
 
     def handle(self, *args: object, **options: object) -> None:
         raise error("postgres://doorcode:hunter2@10.0.0.1\nof alice@example.com")
