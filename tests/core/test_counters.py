@@ -90,9 +90,8 @@ def test_one_thread_flushes_for_all(monkeypatch) -> None:
 
     monkeypatch.setattr(counters.threading, "Timer", Timer)
     monkeypatch.setattr(counters, "flush", counters._gathered.clear)
-    monkeypatch.setattr(
-        counters, "connection", type("None", (), {"close": staticmethod(lambda: None), "settings_dict": {"NAME": ""}})
-    )
+    ours = {"vendor": "postgresql", "settings_dict": {"NAME": ""}, "close": staticmethod(lambda: None)}
+    monkeypatch.setattr(counters, "connection", type("None", (), ours))
     doors = Counter("doors", "Doors")
     doors.add()
     doors.add()
@@ -115,3 +114,15 @@ def test_a_test_that_allows_no_database_fails_by_no_count_of_another(monkeypatch
     monkeypatch.setattr(counters, "flush", CounterValue.objects.count)
     counters._flush_in_thread()
     assert "counts are lost" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "threads"), [("file:memorydb_default?mode=memory&cache=shared", 0), ("site.sqlite3", 1)]
+)
+def test_no_thread_writes_into_a_database_in_memory(name: str, threads: int, monkeypatch) -> None:
+    """As of an app's own tests: with SQLite in memory, a write beside a test made it fail at times."""
+    started: list[None] = []
+    monkeypatch.setattr(counters, "_schedule", lambda: started.append(None))
+    monkeypatch.setitem(connection.settings_dict, "NAME", name)
+    Counter("doors", "Doors").add()
+    assert len(started) == threads
