@@ -1,5 +1,6 @@
 """PostgreSQL as the settings have it: Django's backend, its pool, and the options of DATABASE_URL."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -60,6 +61,14 @@ def test_options_of_the_url_arrive(postgres: Postgres, connect: Connect) -> None
     connection = connect(url)
     assert shown(connection, "application_name") == "here"
     assert (connection.pool.max_size, connection.pool.max_lifetime, connection.pool.timeout) == (7, 600, 5)
+
+
+@pytest.mark.postgres
+def test_another_host_of_the_url_is_used_while_the_first_is_silent(postgres: Postgres, connect: Connect) -> None:
+    """As docs/how-to/scale-out.md has it: within the time that a request waits for a connection."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = postgres.new_database().replace("@", f"@127.0.0.1:{silent.getsockname()[1]},")
+        assert shown(connect(f"{url}?connect_timeout=2"), "transaction_read_only") == "off"
 
 
 @pytest.mark.postgres
