@@ -131,6 +131,15 @@ def test_the_web_sees_the_visitors_address_and_tls(proxy: Proxy, webs: Webs, set
     assert (seen["client"], seen["forwarded"][-1], seen["secure"]) == ("127.0.0.1", "127.0.0.1", True)
 
 
+def test_tls_has_authenticated_encryption_alone(proxy: Proxy) -> None:
+    """nginx alone also has CBC, and with an RSA key ciphers without forward secrecy, which scanners of TLS report."""
+    weak = ssl.create_default_context(cafile=str(proxy.folder / "authority.pem"))
+    weak.maximum_version = ssl.TLSVersion.TLSv1_2
+    weak.set_ciphers("ECDHE+AES:!AESGCM:!AESCCM")
+    with socket.create_connection(("127.0.0.1", proxy.port)) as plain, pytest.raises(ssl.SSLError):
+        weak.wrap_socket(plain, server_hostname=NAME)
+
+
 def test_no_header_moves_the_site_below_a_path(proxy: Proxy) -> None:
     """Else a rule of the proxy for /admin/ would not see /x/admin/."""
     assert proxy.request("GET", "/x/login/", headers={"SCRIPT_NAME": "/x"}).status_code == 404
