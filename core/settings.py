@@ -302,6 +302,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "COMPONENT_SPLIT_PATCH": False,  # no field of a PATCH is optional
     "SORT_OPERATIONS": False,  # in the order of a sign-up
+    "ENFORCE_NON_BLANK_FIELDS": True,  # an empty field is refused like a missing one
     "POSTPROCESSING_HOOKS": [],
     "ENABLE_DJANGO_DEPLOY_CHECK": False,  # it judges the calls of other apps too; a test judges ours
 }

@@ -113,7 +113,7 @@ def test_the_schema_has_every_call_of_the_contract() -> None:
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=lambda part: str(part)[:30])
 def test_each_call_that_takes_a_body_says_so(path: str, method: str, operation: dict) -> None:
-    """DELETE too, and every field has to be there."""
+    """DELETE too, and every field has to be there, and not empty."""
     takes_one = (
         "malformed" in operation["responses"].get("400", {"description": ""})["description"]
     ) and method != "get"
@@ -122,6 +122,9 @@ def test_each_call_that_takes_a_body_says_so(path: str, method: str, operation: 
         component = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         schema = document("en")["components"]["schemas"][component]
         assert set(schema["required"]) == set(schema["properties"])
+        for field in schema["properties"].values():
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate("", field)
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=lambda part: str(part)[:30])
