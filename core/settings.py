@@ -309,7 +309,7 @@ SPECTACULAR_SETTINGS = {
 CORS_ALLOWED_ORIGINS = env.names("CORS_ALLOWED_ORIGINS")  # other origins whose pages may call the API
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key")
-CORS_EXPOSE_HEADERS = ["Retry-After"]
+CORS_EXPOSE_HEADERS = ["Retry-After", "X-Request-ID"]
 
 # --- Languages --------------------------------------------------------------------------------------------------------
 # The first path that has a text wins: the site's own catalogues, then ours for visitors, then ours for operators.

@@ -26,7 +26,7 @@ def test_no_other_origin_may_call_by_default(api: Api) -> None:
 
 
 def test_an_allowed_origin_may_call_and_read_refusals(api: Api, allowed: None) -> None:
-    """Errors of middleware too, and Retry-After; cookies never go along."""
+    """Errors of middleware too, Retry-After, and the id that the log has; cookies never go along."""
     answer = preflight(api, "/api/captchas/")
     assert (answer.status_code, answer["Access-Control-Allow-Origin"]) == (200, APP)
     assert {"GET", "POST", "PATCH", "DELETE"} <= set(answer["Access-Control-Allow-Methods"].split(", "))
@@ -38,7 +38,7 @@ def test_an_allowed_origin_may_call_and_read_refusals(api: Api, allowed: None) -
         api.client.post("/api/captchas/", {"email": ALICE * 9_000}, "application/json", headers={"origin": APP}),
     ):
         assert refused["Access-Control-Allow-Origin"] == APP
-        assert "Retry-After" in refused["Access-Control-Expose-Headers"]
+        assert {"Retry-After", "X-Request-ID"} <= set(refused["Access-Control-Expose-Headers"].split(", "))
         assert "Access-Control-Allow-Credentials" not in refused
 
 
