@@ -243,6 +243,16 @@ def test_what_to_do_next_is_the_one_button(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", Delivery.Kind.values)
+def test_links_that_are_no_button_are_underlined(kind: str) -> None:
+    """By the mail itself, as Roundcube's style takes the underline away, and their grey is that of the text around them."""
+    delivery = make_delivery(make_captcha(accepted=False), kind=kind, user_id=make_user().pk)
+    delivery.suppression = Suppression(address=ALICE, until=datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
+    links = re.findall(r"<a [^>]+>", build(delivery).get_body(("html",)).get_content())
+    decorations = [re.search(r"text-decoration:(\w+)", link)[1] for link in links]
+    assert decorations == ["none"] + ["underline"] * (len(links) - 1)
+
+
+@pytest.mark.parametrize("kind", Delivery.Kind.values)
 def test_no_mail_loads_anything(kind: str) -> None:
     """No image, font, script or style from anywhere."""
     sign_up = make_captcha(accepted=False)
