@@ -258,3 +258,14 @@ def test_no_mail_loads_anything(kind: str) -> None:
     sign_up = make_captcha(accepted=False)
     html = build(make_delivery(sign_up, kind=kind, user_id=make_user().pk)).get_body(("html",)).get_content()
     assert not re.search(r"<img|<link|<script|url\(|@import| src=", html)
+
+
+@pytest.mark.parametrize(("language", "side"), [("en", "left"), ("ar", "right")])
+def test_outlook_draws_a_mail_as_others_do(language: str, side: str) -> None:
+    """Its engine, Word's, knows no `text-align: start`, and no padding but that of a cell of a table."""
+    html = build(make_delivery(make_captcha(accepted=False), language=language)).get_body(("html",)).get_content()
+    assert re.findall(r"text-align:(\w+)", html) == [side]
+    ((of_cell, of_link),) = re.findall(
+        r'<td class="button"[^>]*mso-padding-alt:([^;"]+).*?<a[^>]*;padding:([^;"]+)', html
+    )
+    assert of_cell == of_link
