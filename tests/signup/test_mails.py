@@ -253,6 +253,14 @@ def test_links_that_are_no_button_are_underlined(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", Delivery.Kind.values)
+def test_apples_mail_makes_no_links_of_numbers(kind: str) -> None:
+    """A code of eight digits is a telephone number in many countries, and a time an appointment."""
+    delivery = make_delivery(make_captcha(accepted=False), kind=kind, user_id=make_user().pk)
+    html = build(delivery).get_body(("html",)).get_content()
+    assert '<meta name="format-detection" content="telephone=no, date=no">' in html.partition("</head>")[0]
+
+
+@pytest.mark.parametrize("kind", Delivery.Kind.values)
 def test_no_mail_loads_anything(kind: str) -> None:
     """No image, font, script or style from anywhere."""
     sign_up = make_captcha(accepted=False)
