@@ -88,6 +88,7 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
         headers={
             "Message-ID": delivery.message_id,
             "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "OOF, AutoReply",  # to Exchange, which heeds no Auto-Submitted
             "Content-Language": language,
         },
     )

@@ -21,7 +21,9 @@ from worker.models import Delivery
 
 LANGUAGES = ["en", "zh-hans", "zh-hant"]
 SCHOOL = "华东师范大学附属第一实验中学校友会"
-HEADERS = "Auto-Submitted Content-Language Content-Type Date From MIME-Version Message-ID Subject To"
+HEADERS = (
+    "Auto-Submitted Content-Language Content-Type Date From MIME-Version Message-ID Subject To X-Auto-Response-Suppress"
+)
 NAMES = [
     "Doorcode",
     "Acme, Inc.",
@@ -85,9 +87,16 @@ def test_every_mail_is_fit_for_any_mail_server(kind: str, language: str) -> None
     message = read(content)
     assert message.get_content_type() == "multipart/alternative"
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
-    assert message["Auto-Submitted"] == "auto-generated"
     assert message["Content-Language"].lower() == language
     assert message["Date"].datetime
+
+
+@pytest.mark.parametrize("kind", [*Delivery.Kind.values, messages.TEST])
+def test_no_mail_is_answered_by_a_program(kind: str) -> None:
+    """Nor by Exchange, which may still send a bounce (NDR): "All" would keep it from that."""
+    message = read(wire(messages.sample(kind=kind, language="en")))
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["X-Auto-Response-Suppress"] == "OOF, AutoReply"
 
 
 @pytest.mark.parametrize("name", NAMES)
