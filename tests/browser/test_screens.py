@@ -207,6 +207,20 @@ def test_a_screen_fits_in_each_language(show: Show, name: str, language: str) ->
     assert overflow_enlarged(page) == 0
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("mail_")])
+def test_a_long_address_in_a_mail_fits_where_overflow_wrap_is_unknown(
+    show: Show, settings, name: str, language: str
+) -> None:
+    """As in Gmail, Outlook.com and Yahoo, which know its old name alone; and in a quoted mail, without our style sheet."""
+    settings.SITE_URL = f"https://{'accounts' * 6}.example.com"
+    settings.SITE_NAME = "Donaudampfschifffahrtsgesellschaft" * 2
+    html = html_of(name, language)
+    page = show(html.partition("<style>")[0] + html.partition("</style>")[2].replace("overflow-wrap:", "unknown:"))
+    page.set_viewport_size({"width": min(WIDTHS), "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == min(WIDTHS)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_screen_fits_right_to_left(show: Show, name: str) -> None:
     """In the pseudo-language, from the right; its texts are long ones."""
