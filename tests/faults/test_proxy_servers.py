@@ -140,6 +140,12 @@ def test_tls_has_authenticated_encryption_alone(proxy: Proxy) -> None:
         weak.wrap_socket(plain, server_hostname=NAME)
 
 
+def test_the_proxy_names_no_version(proxy: Proxy) -> None:
+    """Neither in an answer of the web nor in its own."""
+    for path in ("/signup/", "/metrics"):
+        assert "/" not in proxy.request("GET", path).headers["Server"]
+
+
 def test_no_header_moves_the_site_below_a_path(proxy: Proxy) -> None:
     """Else a rule of the proxy for /admin/ would not see /x/admin/."""
     assert proxy.request("GET", "/x/login/", headers={"SCRIPT_NAME": "/x"}).status_code == 404
