@@ -340,6 +340,7 @@ if LANGUAGE_CODE not in _offered:
     )
 FORMAT_MODULE_PATH = "core.formats"  # dates of languages in which Django's own read wrongly
 LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_AGE = 31_536_000
 TIME_ZONE = "UTC"
 

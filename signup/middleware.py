@@ -63,6 +63,7 @@ def _keep(response: HttpResponseBase, code: str) -> HttpResponseBase:
         code,
         max_age=settings.LANGUAGE_COOKIE_AGE,
         secure=settings.LANGUAGE_COOKIE_SECURE,
+        httponly=settings.LANGUAGE_COOKIE_HTTPONLY,
         samesite="Lax",
     )
     return response

@@ -102,6 +102,12 @@ def test_a_site_can_link_into_a_language(client: Client, settings, asked: str, c
     assert language_of(client) == code
 
 
+def test_no_script_reads_the_language_from_its_cookie(client: Client) -> None:
+    """The page says it, and scanners report each cookie that a script can read."""
+    for answer in (client.get("/signup/?lang=de"), client.post("/i18n/setlang/", {"language": "fr"})):
+        assert answer.cookies[settings.LANGUAGE_COOKIE_NAME]["httponly"]
+
+
 def test_the_mails_link_leads_to_its_page_in_one_step_and_in_its_language(client: Client) -> None:
     """Another redirect would keep the token in the URL, and let the next page have it as Referer."""
     link = f"/signup/link/{codes.link_token(ask(client))}/?lang=ko"
