@@ -160,7 +160,9 @@ def _build_and_send(delivery: Delivery, mailer: Mailer) -> Reply:
     except messages.Unbuildable as error:
         return Reply(Outcome.DROPPED, str(error))
     except Exception as error:  # a broken template must neither stop the batch nor lose the mail
-        logger.exception("delivery %s can't be built", delivery.pk)
+        # Without its text: Django's error about a name that is missing quotes all others, the code among them.
+        told = RuntimeError(" ".join([type(error).__name__, *getattr(error, "__notes__", [])]))
+        logger.exception("delivery %s can't be built", delivery.pk, exc_info=told.with_traceback(error.__traceback__))
         return Reply(Outcome.DEFERRED, f"{type(error).__name__} {outbox.CANT_BE_BUILT}")
     is_muted = delivery.is_muted and reply.outcome is Outcome.ACCEPTED
     return replace(reply, text=Delivery.Reason.MUTED) if is_muted else reply

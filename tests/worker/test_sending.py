@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -14,6 +15,7 @@ from core import clock
 from core.circuit_breaker import CircuitBreaker
 from tests.factories import FrozenClock, make_captcha, make_delivery, make_user
 from tests.servers import wait_until
+from verification import codes
 from verification.models import CaptchaModel
 from worker import mailers, outbox, sending, smtp, smtp_pool, suppression, sweeper
 from worker.classification import Outcome, Reply
@@ -210,6 +212,20 @@ def test_a_broken_template_waits_for_its_mending(sent: list[str], monkeypatch, c
     sending.deliver()
     assert states() == ["pending", "sent"]
     assert "can't be built" in caplog.text
+
+
+def test_the_error_of_a_broken_template_quotes_no_code(sent: list[str], settings, caplog, tmp_path: Path) -> None:
+    """Django's error about a name that a site's own template mistypes quotes every other name's value."""
+    (tmp_path / "mail" / "code").mkdir(parents=True)
+    (tmp_path / "mail" / "code" / "subject.txt").write_text("{{ site_name|add:mistyped }}")
+    [engine] = settings.TEMPLATES
+    settings.TEMPLATES = [engine | {"DIRS": [tmp_path, *engine["DIRS"]]}]
+    sign_up = make_captcha(accepted=False)
+    make_delivery(sign_up)
+    sending.deliver()
+    assert states() == ["pending"]
+    assert "VariableDoesNotExist in mail/code/subject.txt" in caplog.text
+    assert f"'{codes.code_of(sign_up)}'" not in caplog.text
 
 
 @pytest.mark.parametrize("taken", [True, False])
