@@ -3,7 +3,7 @@
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_init, worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from . import notify, sending
 from .sweeper import Sweeper
@@ -31,6 +31,7 @@ def _start_sweeper(**kwargs: Any) -> None:
 
 
 @worker_shutting_down.connect
+@worker_shutdown.connect  # of a worker that ends without a signal, as by `celery control shutdown`
 def _stop_sweeper(**kwargs: Any) -> None:
     while _sweepers:
         _sweepers.pop().stop()

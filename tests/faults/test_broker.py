@@ -119,6 +119,16 @@ def test_a_sweep_command_that_was_stopped_is_not_taken_for_a_live_one(system: Sy
     assert system.rows(beats) == []
 
 
+def test_a_worker_that_was_shut_down_from_afar_is_not_taken_for_a_live_one(system: System) -> None:
+    """`celery control shutdown` sends it no signal. Its sweeper ends with it as after one, and takes its heartbeat away."""
+    beats = "SELECT name FROM worker_heartbeat"
+    with system.worker("worker", *WORKER) as worker:
+        wait_until(lambda: system.rows(beats), "its heartbeat")
+        with system.start("control", "-m", "celery", "-A", "worker", "control", "shutdown"):
+            assert worker.wait(timeout=30) == 0
+    assert system.rows(beats) == []
+
+
 def test_a_sweep_command_that_is_stopped_ends_after_the_mail_in_hand(system: System, redis: Redis, sink: Sink) -> None:
     """Cut off behind the final dot, that mail would be sent again."""
     redis.stop()
