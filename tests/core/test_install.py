@@ -165,3 +165,20 @@ def test_the_newest_pip_takes_every_line(tmp_path: Path) -> None:
     run(*make, tmp_path / "venv" / ".dev", PIP_DRY_RUN="1", PIP_REPORT=str(report))
     found = [each["metadata"] for each in json.loads(report.read_text())["install"]]
     assert {canonicalize_name(each["name"]): each["version"] for each in found} == pins("dev")
+
+
+@pytest.mark.index
+@pytest.mark.xdist_group("install")
+@pytest.mark.timeout(900)
+def test_the_oldest_releases_that_are_allowed_fit_together_and_have_what_is_called(tmp_path: Path) -> None:
+    """Other projects install by the ranges of pyproject.toml, beside packages that hold some of these back."""
+    _, python = new_environment(tmp_path / "venv", None)
+    ranges = [
+        re.sub(r"(?:>=|==)([\d.]+).*", r"==\1.*", line)
+        for line in (*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["anymail"])
+    ]
+    run(python, "-m", "pip", "install", "--quiet", "--no-compile", *ranges)
+    settings = {"SECRET_KEY": "", "DEBUG": "true", "DEMO": "true", "DJANGO_SETTINGS_MODULE": "core.settings"}
+    run(python, "manage.py", "check", **settings)
+    call = "from core import email_addresses; email_addresses.canonical('jane@gmail.com')"
+    run(python, "-c", f"import django; django.setup(); {call}", **settings)
