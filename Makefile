@@ -20,7 +20,7 @@ install: $(VENV)/.dev  ## the virtual environment, with everything needed to run
 # The locks are complete and hashed, so pip has nothing to resolve: no pip, old or new, can choose other versions.
 # Processes compile what they import when they first need it, which is a part of all that is installed.
 $(VENV)/.%: requirements/%.txt | $(BIN)/pip
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --no-deps --require-hashes -r $<
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 $(BIN)/pip:

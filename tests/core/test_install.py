@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -153,6 +154,18 @@ def test_each_lock_installs_and_is_enough(tmp_path: Path) -> None:
     run(python, "-c", "import django; django.setup(); import signup.demo.system", **settings)
     (venv / ".demo").unlink()
     run(*make, venv / ".demo", PIP_NO_INDEX="1", PIP_FIND_LINKS="")  # all is there already
+
+
+@pytest.mark.index
+@pytest.mark.xdist_group("install")
+@pytest.mark.timeout(900)
+def test_a_copied_checkout_installs_into_its_own_environment(tmp_path: Path) -> None:
+    """The scripts of a virtual environment name the Python of the place where it was made."""
+    new_environment(tmp_path / "made", OLDEST_PIP)
+    copy = shutil.copytree(tmp_path / "made", tmp_path / "copy", symlinks=True)
+    run("make", "--silent", f"VENV={copy}", copy / ".base")
+    assert [*copy.glob("lib/*/site-packages/django")]
+    assert not [*tmp_path.glob("made/lib/*/site-packages/django")]
 
 
 @pytest.mark.index
