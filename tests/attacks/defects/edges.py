@@ -308,7 +308,7 @@ EDGES = [
     defect(
         67,
         "Connections to sentinels have no TLS",
-        Edit("core/env.py", '{**once, "ssl": bool(tls), **tls}', "once"),
+        Edit("core/env.py", '{**once, **login, "ssl": bool(tls), **tls}', "{**once, **login}"),
         "test_edges.py::test_67_a_server_with_a_strange_certificate_gets_no_word[sentinel]",
     ),
     defect(
