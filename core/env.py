@@ -392,11 +392,7 @@ def _sentinel(options: dict[str, str]) -> tuple[dict[str, Any] | bool, dict[str,
     of the Redis that the sentinels name.
     """
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
-    login = {
-        name.removeprefix("sentinel_"): options[name]
-        for name in ("sentinel_username", "sentinel_password")
-        if name in options
-    }
+    login = {name: options[f"sentinel_{name}"] for name in ("username", "password") if f"sentinel_{name}" in options}
     tls = {"ssl_cert_reqs": "required", **tls} if tls else {}
     # A Sentinel that doesn't answer is skipped at once: redis-py would try it four times, up to seconds apart.
     once = {"retry": None, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
