@@ -32,7 +32,8 @@ BACKOFF = (20, 70, 180, 330, 480, 600)
 # Seconds after a final dot without an answer, and after another one. Each time the mail may have arrived, so that it is
 # sent three times at most.
 SILENCE, SILENCE_AGAIN = 60, 3_600
-SERVICE_PAUSE = 10  # seconds until such a mail is due again; the circuit breaker says when one of them is tried
+# Seconds until a mail is due again that met a fault of the service. The circuit breaker decides when one is tried.
+SERVICE_PAUSE = 10
 EARLY = 2  # deferred mails that are tried early for each accepted one
 EARLY_AGAIN = 60  # seconds between two early tries of the same mail, at the least
 DUE_SOON = timedelta(seconds=5)  # a mail that is due within it is not tried early
