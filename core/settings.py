@@ -169,7 +169,8 @@ DATABASES = {
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
-            r" -c default_transaction_isolation=read\ committed -c DateStyle=ISO"  # whatever the server's defaults are
+            # Whatever the server's defaults are: psycopg reads no other styles.
+            r" -c default_transaction_isolation=read\ committed -c DateStyle=ISO -c IntervalStyle=postgres"
             # The same on PostgreSQL's side: a session whose client is gone keeps its rows locked no longer than that.
             " -c tcp_user_timeout=10000 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2",
             "pool": {

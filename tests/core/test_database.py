@@ -169,13 +169,22 @@ def test_a_database_that_would_fail_some_visitors_is_told(
 
 
 @pytest.mark.postgres
-def test_dates_are_read_whatever_the_roles_style(postgres: Postgres, connect: Connect) -> None:
-    """Psycopg reads ISO alone."""
+@pytest.mark.parametrize(
+    ("setting", "style", "statement"),
+    [
+        ("DateStyle", "German", "SELECT CLOCK_TIMESTAMP()"),
+        ("IntervalStyle", "iso_8601", "SELECT CLOCK_TIMESTAMP() - NOW()"),
+    ],
+)
+def test_dates_and_durations_are_read_whatever_the_roles_style(
+    postgres: Postgres, connect: Connect, setting: str, style: str, statement: str
+) -> None:
+    """Psycopg reads one style of each alone."""
     url = postgres.new_database()
     with psycopg.connect(url, autocommit=True) as other:
-        other.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET DateStyle = 'German'")
+        other.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET {setting} = '{style}'")
     with connect(url).cursor() as cursor:
-        cursor.execute("SELECT CLOCK_TIMESTAMP()")
+        cursor.execute(statement)
         assert cursor.fetchone()
 
 
