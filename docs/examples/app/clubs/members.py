@@ -4,7 +4,7 @@ from clubs.models import Member
 
 
 def of(user: Any) -> Member:
-    """The member of an account; one from before this app has none yet."""
+    """The member of an account. For an account that is older than this app it is made here."""
     return Member.objects.get_or_create(account=user)[0]
 
 
