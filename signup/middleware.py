@@ -33,7 +33,7 @@ class Language(LocaleMiddleware):
                 services.keep_language(user=request.user, language=code)
                 if not request.path_info.startswith("/signup/link/"):  # it redirects itself: its token leaves the URL
                     return _without_lang(request, code)
-            # A path that begins with a language, as of another app's `i18n_patterns`, has its page in no other one.
+            # A path that begins with a language, by another app's `i18n_patterns`, has its page in that one alone.
             elif settings.SESSION_COOKIE_NAME in request.COOKIES and not get_language_from_path(request.path_info):
                 code = languages.supported(getattr(request.user, "language", ""))
             request.kept_language = code  # type: ignore[attr-defined]

@@ -41,7 +41,7 @@ def resend(*, sign_up: CaptchaModel, dry_run: bool = False) -> Delivery | None:
     Have the mail of a request sent again; return its delivery. A mail that ended undelivered is sent at once, past
     cooldown and mail limits. Any other is asked for as by the visitor: raises HandleLost, or ResendTooSoon within
     RESEND_COOLDOWN of the last one. Raises AddressSuppressed if the worker would drop it. With `dry_run` it does all
-    of this, and takes it back.
+    of this, and rolls it back.
     """
     if suppression.holds(address=sign_up.address):
         raise AddressSuppressed

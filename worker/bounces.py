@@ -64,8 +64,8 @@ class Report:
 @transaction.atomic
 def record(report: Report) -> Effect:
     """
-    Record a report with its mail, and suppress the address if it says so. A complaint outweighs a bounce, and a
-    bounce everything else; so the order of reports doesn't matter, nor does a repeated one.
+    Record a report with its mail, and suppress the address if it says so. A complaint overrides a bounce, and a
+    bounce everything else; so neither the order of reports nor a repeated one matters.
 
     If the mail server's answer to a mail is not on record yet, the report shows that the mail was accepted. Its worker
     then records the answer too late, and changes nothing.

@@ -47,7 +47,7 @@ STATES = {
 }
 # What Resend says of a mail that it took and did not send. Anymail 15.2 does not know these.
 NOT_SENT = {"email.suppressed": RejectReason.BOUNCED, "email.failed": RejectReason.OTHER}
-# How services call a transient bounce, as of a full mailbox: Amazon SES and Resend, Mailjet, all others.
+# What services call a transient bounce, such as that of a full mailbox: Amazon SES and Resend, Mailjet, all others.
 TRANSIENT = re.compile(r"\b(transient|undetermined)\b|'hard_bounce': False|\bsoft[ _]?bounce", re.IGNORECASE)
 # Where the other mail server's reply begins in the words of a service: "smtp;550 …", "RecipientError: 550 …" of Brevo,
 # "bounced (550 …)" of Mailtrap. An address such as 421-x@example.com is none.

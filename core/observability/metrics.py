@@ -48,8 +48,8 @@ def count_request(request: HttpRequest, response: HttpResponse, seconds: float) 
     """
     Count a request by the name of its URL pattern: paths contain tokens, and clients may invent any number of them.
     Nothing is counted without ROOM on the disk. The processes count in files that are mapped into memory; if such a
-    file can't grow, the kernel ends the process that writes to it (SIGBUS). Nor is a request counted whose file can't
-    be opened: the response stands.
+    file can't grow, the kernel ends the process that writes to it (SIGBUS). A request whose file can't be opened is
+    not counted either: the response stands.
     """
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # without it one process counts in its memory
     route = request.resolver_match.view_name if request.resolver_match else "none"
