@@ -97,8 +97,8 @@ def can_report(service: str, anymail: Mapping[str, Any]) -> bool:
 def _service(var: str, service: Service, parts: SplitResult) -> Route:
     if find_spec("anymail") is None:
         raise ImproperlyConfigured(
-            f"{var} needs django-anymail: install Doorcode with its extra anymail / {var} 需要 django-anymail："
-            "请安装 Doorcode 的可选依赖 anymail"
+            f"{var} needs django-anymail: install requirements/anymail.txt, or ses.txt for Amazon SES / "
+            f"{var} 需要 django-anymail：请安装 requirements/anymail.txt；使用 Amazon SES 时安装 ses.txt"
         )
     user, password, host = unquote(parts.username or ""), unquote(parts.password or ""), parts.hostname or ""
     given: dict[str, Any] = {service.user: user, service.password: password, service.host: host}

@@ -1,11 +1,14 @@
 """EMAIL_URL and EMAIL_FALLBACK_URL."""
 
+import re
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from core import mail_urls
 from core.observability import error_reports
+from tests.servers import ROOT
 
 
 @pytest.mark.parametrize(
@@ -89,11 +92,14 @@ def test_a_url_that_cant_be_read_names_the_variable_and_not_itself(url: str) -> 
     assert url not in str(error.value)
 
 
-def test_without_the_extra_a_service_is_refused(monkeypatch) -> None:
-    """With the words to install it."""
+def test_without_anymail_a_service_is_refused(monkeypatch) -> None:
+    """With the locks to install, which are there: Doorcode itself is no package that pip could install with an extra."""
     monkeypatch.setattr(mail_urls, "find_spec", lambda name: None)
-    with pytest.raises(ImproperlyConfigured, match="its extra anymail"):
+    with pytest.raises(ImproperlyConfigured) as error:
         mail_urls.read("EMAIL_URL", "anymail+postmark://token@")
+    locks = re.findall(r"\b[a-z]+\.txt", str(error.value))
+    assert set(locks) == {"anymail.txt", "ses.txt"}
+    assert [lock for lock in locks if not (ROOT / "requirements" / lock).exists()] == []
 
 
 @pytest.mark.parametrize(
