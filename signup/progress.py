@@ -27,8 +27,9 @@ _TITLES = {
 
 def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> dict[str, Any]:
     """
-    The state of a request, or until it is proven of its newest mail, and the seconds until another may be requested.
-    Until then `reason` is there if that mail failed, bounced or was refused for now, `leaves_at` if a limit delays it.
+    The state of a request: until it is proven, that of its newest mail. With the seconds until another mail may be
+    requested; and, until it is proven, with `reason` if that mail failed, bounced or was refused for now, and with
+    `leaves_at` if a limit delays it.
     """
     delivery = delivery or _latest_mail(sign_up)
     proven = "finished" if sign_up.is_finished else "proven" if sign_up.proven_at else None
@@ -100,7 +101,7 @@ def _stage(sign_up: CaptchaModel, state: State, delivery: Delivery, *, proven: b
 
 
 def _has_arrived(sign_up: CaptchaModel) -> bool:
-    """Whether its code may be in the mailbox: it proved, or a mail with it may have been accepted, and none bounced."""
+    """Whether its code may be in the mailbox: it was right, or a mail with it may have arrived and did not bounce."""
     mails = Delivery.objects.filter(sign_up=sign_up, generation=sign_up.generation)
     is_out = sign_up.first_accepted_at or sign_up.mailed_at
     return bool(sign_up.proven_at or (is_out and not mails.filter(state=Delivery.State.BOUNCED).exists()))

@@ -102,8 +102,8 @@ def is_in_flight(delivery: Delivery) -> bool:
 
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
     """
-    Take locked mails of a replaced code out of the outbox, except those that a worker holds. That includes a mail to
-    whose final dot the server did not reply: no worker holds it, and it would count as waiting for up to an hour.
+    Take locked mails of a replaced code out of the outbox, except those that a worker holds. A mail to whose final
+    dot the server did not reply is taken out too: no worker holds it, and it would count as waiting for up to an hour.
     """
     unheld = Q(state=State.PENDING) | Q(state=State.SENDING, lease_token="")
     Delivery.objects.filter(unheld, pk__in=[each.pk for each in deliveries]).supersede()

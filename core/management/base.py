@@ -49,7 +49,7 @@ def known_language(name: str) -> str:
 
 
 def hours(text: str) -> int:
-    """Return a number of hours. Raises ArgumentTypeError for one that is no time to look back."""
+    """Return a number of hours from 1 to MOST_HOURS. Raises ArgumentTypeError for any other."""
     number = int(text)
     if not 1 <= number <= MOST_HOURS:
         raise ArgumentTypeError(_("give a number from 1 to %(most)d") % {"most": MOST_HOURS})

@@ -88,7 +88,7 @@ def collect() -> list[Metric]:
 
 
 def flush() -> None:
-    """Add this database's counts to it, and drop others. While it is down they are kept for the next time."""
+    """Add counts to the database that they belong to, and drop those of another. While it is down they are kept."""
     with _lock:
         # Sorted: processes that flush at the same time lock rows in the same order, so there is no deadlock.
         rows = sorted((*key, number) for key, number in _gathered.items())
