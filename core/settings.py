@@ -413,9 +413,9 @@ LOGGING: dict[str, Any] = {
         "django.request": {"level": "ERROR", "filters": ["readiness"]},  # the response is in the line of the request
         "django.server": {"handlers": ["stderr"], "level": "ERROR"},  # so is all of runserver's, and links have tokens
         "gunicorn.http.wsgi": {"level": "ERROR"},  # it warns of each HEAD: Django leaves the body to the server
+        "django_structlog.celery": {"level": "CRITICAL"},  # Celery logs each task, and the traceback of a failed one
     },
 }
-DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = 10  # DEBUG: a line for each task
 
 # At the end, as settings above depend on DEBUG: the demo shows a visitor's error pages, not Django's for developers.
 DEBUG = DEBUG and not DEMO

@@ -17,6 +17,7 @@ from core.observability.redaction import pseudonym_of_address, scrub, scrub_all
 from signup.models import User
 from tests.factories import BOB, PASSWORD, make_user
 from tests.servers import ENVIRONMENT, ROOT
+from worker.tasks import deliver
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,15 @@ def test_the_publisher_takes_the_request_id_alone(monkeypatch) -> None:
     with structlog.contextvars.bound_contextvars(request_id="edge-7_0042", network="abc", user_id=7):
         before_task_publish.send("worker.tasks.deliver", headers=headers, properties={}, body={})
     assert headers == {"__django_structlog__": {"request_id": "edge-7_0042"}}
+
+
+def test_a_failed_task_is_logged_once(monkeypatch, caplog) -> None:
+    """Celery's line has all: the name, the ids of task and request, and the traceback. It is long."""
+    monkeypatch.setattr("worker.sending.deliver", lambda: 1 / 0)
+    deliver.apply(args=[7], throw=False)
+    [failed] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "Task worker.tasks.deliver[" in failed.getMessage()
+    assert failed.exc_info
 
 
 @pytest.mark.parametrize("name", ["django.db.backends", "django.template", "botocore.endpoint"])
