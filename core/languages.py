@@ -20,6 +20,11 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     return {code: {"code": code, "bidi": False, "draft": False, **entry} for code, entry in entries.items()}
 
 
+def code_of(name: str) -> str:
+    """Return the code of a language by its name in a browser, phone or shell: zh-hant-tw for zh_Hant_TW."""
+    return name.replace("_", "-").lower()  # Django's `to_language` leaves the second underscore
+
+
 def fallbacks(code: str) -> Iterator[str]:
     """Yield a language and its fallbacks, the nearest first: zh-hk, zh-hant, zh."""
     yield code
@@ -41,10 +46,8 @@ def active() -> str:
 
 def supported(code: str) -> str | None:
     """Return the language that the site offers for `code`, as zh-hans for zh-CN; None if it offers none."""
-    if not 0 < len(code) <= MAX_LENGTH:
-        return None
     try:
-        return translation.get_supported_language_variant(translation.to_language(code))
+        return translation.get_supported_language_variant(code_of(code))
     except LookupError:
         return None
 

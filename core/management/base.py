@@ -35,14 +35,14 @@ def language() -> str:
     """The operator's language by the locale of the shell (LC_ALL, LC_MESSAGES, LANG), else by LANGUAGE_CODE."""
     name = next((os.environ[key] for key in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(key)), "")
     name = name.partition(".")[0].partition("@")[0]
-    code = settings.LANGUAGE_CODE if name in ("", "C", "POSIX") else translation.to_language(name)
+    code = settings.LANGUAGE_CODE if name in ("", "C", "POSIX") else languages.code_of(name)
     return languages.for_operators(code)
 
 
 def known_language(name: str) -> str:
     """Return the code of a language for a name like "zh_CN" or "zh-Hans". Raises ArgumentTypeError."""
     known = {*dict(settings.LANGUAGES), *settings.OPERATOR_LANGUAGES}
-    code = next((each for each in languages.fallbacks(translation.to_language(name)) if each in known), None)
+    code = next((each for each in languages.fallbacks(languages.code_of(name)) if each in known), None)
     if code is None:
         raise ArgumentTypeError(_("choose one of %(codes)s") % {"codes": ", ".join(sorted(known))})
     return code

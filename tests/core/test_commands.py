@@ -137,6 +137,7 @@ def test_lang_chooses_the_language(db, capsys) -> None:
     [
         ({"LANG": "zh_CN.UTF-8"}, "zh-hans"),
         ({"LANG": "zh_TW.UTF-8"}, "zh-hant"),
+        ({"LANG": "zh_Hant_HK.UTF-8"}, "zh-hant"),
         ({"LANG": "en_GB.UTF-8"}, "en"),
         ({"LANG": "C.UTF-8"}, "en"),
         ({"LANG": "de_DE@euro"}, "en"),
