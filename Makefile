@@ -48,7 +48,7 @@ check: install  ## lint, types, import contract, catalogues, migrations, deploym
 	$(BIN)/python -m tests.tools.catalogues --check
 	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/bandit -q -r core verification worker signup -ll  # lower severities: ruff's S rules, at the line
-	env $$(grep -v '^#' docs/production.env) SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
+	env -i $$(grep -v '^#' docs/production.env) SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
 	  $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 docs: install  ## the pages of docs/ as a site, into build/docs; fails for a broken link

@@ -4,10 +4,12 @@ import os
 import re
 from pathlib import Path
 
-# What a developer's shell has set is none of the tests' business.
+# What a developer's shell has set is none of the tests' business: neither our variables, nor what Celery, libpq and
+# requests read by themselves.
 _documented = Path(__file__).parent.parent / "docs" / "reference" / "environment.md"
 _drawn = {"BRAND_DIR", "BRAND_COLOR", "LANGUAGES"} if os.environ.get("SHOTS") else set()  # by `make screenshots`
-for _name in {*re.findall(r"^\| `([A-Z_]+)`", _documented.read_text(), re.MULTILINE)} - _drawn:
+_others = {name for name in os.environ if re.match(r"CELERY_|BROKER_URL$|PG[A-Z]|.*_proxy$", name, re.IGNORECASE)}
+for _name in {*re.findall(r"^\| `([A-Z_]+)`", _documented.read_text(), re.MULTILINE), *_others} - _drawn:
     os.environ.pop(_name, None), os.environ.pop(f"{_name}_FILE", None)
 
 os.environ.update(

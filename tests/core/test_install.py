@@ -124,6 +124,26 @@ def test_the_readmes_say_which_python_and_nothing_about_pip() -> None:
         assert not re.search(r"\bpip\b", text)
 
 
+OF_ANOTHER_PROJECT = {
+    "DJANGO_SETTINGS_MODULE": "shop.settings",  # which pytest-django would prefer to its setting in pyproject.toml
+    "DEBUG": "maybe",
+    "BROKER_URL": "amqp://shop",
+    "CELERY_LOADER": "shop",
+    "PGSERVICE": "shop",
+    "http_proxy": "http://127.0.0.1:9",
+    "ALL_PROXY": "http://127.0.0.1:9",
+}
+
+
+def test_what_a_shell_has_set_for_another_project_reaches_no_test(tmp_path: Path) -> None:
+    """Nor what the deployment checks of `make check` look at."""
+    test = tmp_path / "test_it.py"
+    test.write_text(f"import os\n\ndef test_it():\n    assert not {OF_ANOTHER_PROJECT}.items() & os.environ.items()\n")
+    run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "pyproject.toml", test, **OF_ANOTHER_PROJECT)
+    recipes = run("make", "--dry-run", "check", f"VENV={sys.prefix}")
+    run("sh", "-c", recipes[recipes.rindex("env ") :], **OF_ANOTHER_PROJECT)
+
+
 def new_environment(folder: Path, pip: str | None) -> tuple[list[str | Path], Path]:
     """Make a virtual environment with some pip; return the `make` that uses it, and its Python."""
     make = ["make", "--silent", f"VENV={folder}", f"PYTHON={sys.executable}"]

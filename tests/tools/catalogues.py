@@ -225,5 +225,5 @@ def _problems(path: Path, sources: Catalog) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     sys.exit(main())

@@ -74,7 +74,6 @@ def _run_pytest(root: Path, results: Path, names: list[str]) -> tuple[int | None
     # More patience than usual, as a time-out would look like a mistake that was caught. But a bound on a time grows with
     # it, and must stay below what a mistake takes.
     env = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "DOORCODE_ALL": "1", "DOORCODE_PATIENCE": "60"}
-    env.pop("DJANGO_SETTINGS_MODULE", None)
     process = subprocess.Popen(
         command, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
