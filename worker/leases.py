@@ -32,8 +32,8 @@ def held(deliveries: Sequence[Delivery]) -> Iterator[None]:
     token = deliveries[0].lease_token
     _held[token] = [each.pk for each in deliveries], time.monotonic() + LONGEST
     if not (_renewer and _renewer.is_alive()):  # a forked child has none
-        _renewer = threading.Thread(target=_renew, name="leases", daemon=True)
-        _renewer.start()
+        _renewer = renewer = threading.Thread(target=_renew, name="leases", daemon=True)
+        renewer.start()
     try:
         yield
     finally:
@@ -41,7 +41,7 @@ def held(deliveries: Sequence[Delivery]) -> Iterator[None]:
 
 
 def _renew() -> None:
-    while True:
+    while _renewer is threading.current_thread():  # claims at the same time start one each
         time.sleep(RENEWAL)
         with errors_logged(logger, "leases can't be renewed"):
             now = time.monotonic()

@@ -103,8 +103,8 @@ class Connection(smtplib.SMTP):
         global _watcher  # noqa: PLW0603
         _deadlines[self] = until
         if not (_watcher and _watcher.is_alive()):  # a forked child has none
-            _watcher = threading.Thread(target=_shut_late_sockets, name="deadlines", daemon=True)
-            _watcher.start()
+            _watcher = watcher = threading.Thread(target=_shut_late_sockets, name="deadlines", daemon=True)
+            watcher.start()
         try:
             yield
         finally:
@@ -140,7 +140,7 @@ os.register_at_fork(after_in_child=_deadlines.clear)  # they are the parent's
 
 
 def _shut_late_sockets() -> None:
-    while True:
+    while _watcher is threading.current_thread():  # connections that are opened at the same time start one each
         time.sleep(TICK)
         late = [connection for connection, until in list(_deadlines.items()) if until <= time.monotonic()]
         for connection in late:  # again at each tick: a socket may be opened after its deadline

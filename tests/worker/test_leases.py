@@ -1,5 +1,6 @@
 """A lease is short, and renewed while its process lives."""
 
+import threading
 import time
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -88,6 +89,20 @@ def test_a_process_renews_what_it_holds(claimed: Delivery, monkeypatch, caplog) 
     assert seen[0] == {claimed.lease_token: [claimed.pk]}
     assert len(seen) <= number + 1
     assert "leases can't be renewed: OperationalError" in caplog.text
+
+
+def test_claims_at_the_same_time_leave_one_thread_that_renews(claimed: Delivery, monkeypatch) -> None:
+    """A thread that begins is not alive yet, so each claim starts one. Each would query the database for ever."""
+    before = {*threading.enumerate()}
+    monkeypatch.setattr(leases, "RENEWAL", 0.01)
+    monkeypatch.setattr(leases, "_renewer", None)
+    monkeypatch.setattr(outbox, "renew", lambda *, held: None)
+    with monkeypatch.context() as beginning:
+        beginning.setattr(threading.Thread, "is_alive", lambda self: False)
+        for _ in range(3):
+            with leases.held([claimed]):
+                pass
+    wait_until(lambda: len({*threading.enumerate()} - before) == 1, "the end of two", patience=5)
 
 
 def test_the_lease_of_a_thread_that_hangs_ends(claimed: Delivery, monkeypatch) -> None:

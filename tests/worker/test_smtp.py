@@ -575,3 +575,16 @@ def test_in_time_nothing_is_shut() -> None:
         assert left.recv(1) == b"x"
     with connection_on(left).deadline(time.monotonic() + 0):
         time.sleep(0.6)
+
+
+def test_connections_opened_at_the_same_time_leave_one_thread_that_ends_them(monkeypatch) -> None:
+    """A thread that begins is not alive yet, so each connection starts one."""
+    before = {*threading.enumerate()}
+    monkeypatch.setattr(smtp_pool, "TICK", 0.01)
+    monkeypatch.setattr(smtp_pool, "_watcher", None)
+    with monkeypatch.context() as beginning:
+        beginning.setattr(threading.Thread, "is_alive", lambda self: False)
+        for _ in range(3):
+            with connection_on(None).deadline(time.monotonic() + 60):
+                pass
+    wait_until(lambda: len({*threading.enumerate()} - before) == 1, "the end of two", patience=5)
