@@ -13,6 +13,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
+from functools import cache
 from gettext import GNUTranslations
 from pathlib import Path
 
@@ -67,8 +68,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     if not options.check:
         for path, texts in chosen:
             _update(path, texts)
-        for path, _texts in _catalogues(root, sources):  # all: one may stand in for another
-            path.with_suffix(".mo").write_bytes(_compiled(path))
+        for path, _texts in _catalogues(root, sources):
+            if only in (None, *_stand_ins(path)):
+                path.with_suffix(".mo").write_bytes(_compiled(path))
     drafts = [code for code, entry in languages.read(root / "languages.toml").items() if entry["draft"]]
     problems = [
         f"{path.parent.parent.relative_to(root)}: {problem}"
@@ -82,6 +84,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     return 1 if problems and options.check else 0
 
 
+@cache
 def extract_all() -> Catalog:
     """Collect every translatable text of the Python sources and the templates."""
     catalog = Catalog(project="Doorcode", charset="utf-8")
@@ -176,7 +179,7 @@ def _update(path: Path, sources: Catalog) -> None:
 def _compiled(path: Path) -> bytes:
     """A catalogue with its gaps filled by the languages that stand in. Django would fill them by LANGUAGE_CODE's."""
     catalog = _read(path)
-    for code in [*languages.fallbacks(_code(path)), languages.BASE][1:]:
+    for code in _stand_ins(path)[1:]:
         other = _read(path.parents[2] / to_locale(code) / "LC_MESSAGES" / "django.po")
         for message in other:
             mine = catalog.get(message.id, message.context) if message.id else None
@@ -185,6 +188,11 @@ def _compiled(path: Path) -> bytes:
     buffer = io.BytesIO()
     write_mo(buffer, catalog)
     return buffer.getvalue()
+
+
+def _stand_ins(path: Path) -> list[str]:
+    """The languages whose texts a compiled catalogue has, its own first."""
+    return [*languages.fallbacks(_code(path)), languages.BASE]
 
 
 def _in_forms_of(catalog: Catalog, string: str | tuple[str, ...], other: Catalog) -> str | tuple[str, ...]:
@@ -199,7 +207,8 @@ def _in_forms_of(catalog: Catalog, string: str | tuple[str, ...], other: Catalog
 
 def _form_of(catalog: Catalog) -> Callable[[int], int]:
     """The rule by which a catalogue chooses its plural form for a number."""
-    probe, buffer = deepcopy(catalog), io.BytesIO()
+    probe, buffer = Catalog(), io.BytesIO()
+    probe.mime_headers = catalog.mime_headers  # the rule is among them
     probe.add(("0", "n"), tuple(str(form) for form in range(catalog.num_plurals)))
     write_mo(buffer, probe)
     buffer.seek(0)

@@ -95,6 +95,15 @@ def test_a_gap_is_filled_by_the_base_language_then_by_english(folder: Path, code
     assert compiled(folder, translation.to_locale(code)).gettext("Sign in") == text
 
 
+def test_a_language_that_changes_is_compiled_into_those_that_it_stands_in_for(folder: Path) -> None:
+    """Also where it is updated alone."""
+    catalogues.main(["--add", "de-at"], folder)
+    path = folder / "de" / "LC_MESSAGES" / "django.po"
+    path.write_text(path.read_text().replace('msgstr "Anmelden"', 'msgstr "Einloggen"'))
+    catalogues.main(["--update", "--only", "de"], folder)
+    assert {compiled(folder, locale).gettext("Sign in") for locale in ("de", "de_AT")} == {"Einloggen"}
+
+
 @pytest.mark.parametrize(
     ("code", "number", "text"),
     [
