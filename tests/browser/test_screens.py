@@ -62,7 +62,7 @@ SHIFT = """() => new Promise(done => { let sum = 0;
 # unit of the number before, half of a word (but for addresses, and scripts that set no spaces between words), half of a
 # clause in a Chinese heading.
 BAD_LINES = """() => {
-    const bad = [], blocks = "main :is(h1, h2, p, li, label, summary, button, dt, dd, td, .main), .bar :is(.brand, summary)";
+    const bad = [], blocks = "main :is(h1, h2, p, li, label, summary, button, dt, dd, td, .main), .bar :is(.brand, summary), .card p";
     for (const block of document.querySelectorAll(blocks)) {
         if (block.querySelector("h1, h2, p, li, label, td") || block.closest(".unseen") || !block.checkVisibility()) continue;
         const lines = [], texts = document.createTreeWalker(block, NodeFilter.SHOW_TEXT), range = document.createRange();
@@ -183,6 +183,11 @@ def test_a_screen_is_accessible(show: Show, name: str, language: str) -> None:
         assert violations(page, examined) == []
 
 
+def bad_lines(page: Page, name: str) -> list[str]:
+    """All of a page; of a mail, whose reader's program breaks the lines, those that end in one character."""
+    return [each for each in page.evaluate(BAD_LINES) if each.startswith("one") or not name.startswith("mail_")]
+
+
 @pytest.mark.parametrize("language", WHOLE)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_screen_fits(show: Show, name: str, language: str) -> None:
@@ -190,8 +195,7 @@ def test_a_screen_fits(show: Show, name: str, language: str) -> None:
     page = show(html_of(name, language))
     for width in WIDTHS:
         look_at(page, name, language, width)
-        if not name.startswith("mail_"):
-            assert page.evaluate(BAD_LINES) == []
+        assert bad_lines(page, name) == []
     assert overflow_enlarged(page) == 0
 
 
@@ -202,8 +206,7 @@ def test_a_screen_fits_in_each_language(show: Show, name: str, language: str) ->
     page = show(html_of(name, language))
     for width in (1280, 320) if os.environ.get("SHOTS") else (320,):
         look_at(page, name, language, width)
-        if not name.startswith("mail_"):
-            assert page.evaluate(BAD_LINES) == []
+        assert bad_lines(page, name) == []
     assert overflow_enlarged(page) == 0
 
 
