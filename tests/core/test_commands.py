@@ -3,6 +3,7 @@
 import argparse
 import io
 import re
+import shlex
 import subprocess
 import sys
 
@@ -193,7 +194,7 @@ def test_a_reader_that_has_enough_ends_a_command_without_a_traceback() -> None:
 def test_a_closed_stream_is_like_an_empty_one(tmp_path, closed: str) -> None:
     """Some daemons start their jobs so; it is a script that is not asked, and Python has None for the stream."""
     env = {**ENVIRONMENT, "DEBUG": "true", "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
-    manage = f"{sys.executable} manage.py"
+    manage = shlex.join([sys.executable, "manage.py"])
     script = f"{manage} migrate -v0 && {manage} purge {closed} && {manage} bounce --json {closed}"
     done = subprocess.run(["sh", "-c", script], cwd=ROOT, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
