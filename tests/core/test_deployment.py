@@ -161,6 +161,13 @@ def test_no_file_of_the_repository_is_only_for_one_machine() -> None:
     assert [path.name for path in texts if re.search(r"/(home|Users|work|root)/\w", path.read_text())] == []
 
 
+def test_a_checkout_has_the_line_ends_of_the_repository(tmp_path) -> None:
+    """Git for Windows, whose checkouts WSL sees, would write CRLF, and no script would start."""
+    git = ["git", "-c", "core.autocrlf=true", "checkout-index", f"--prefix={tmp_path}/", "manage.py", ".ci/run"]
+    subprocess.run(git, cwd=ROOT, capture_output=True, check=(ROOT / ".git").exists())
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() and b"\r" in path.read_bytes()] == []
+
+
 def test_gunicorn_refuses_to_start_without_a_process(monkeypatch) -> None:
     """By the variable's name: it would listen, and answer nobody."""
     monkeypatch.setenv("WEB_CONCURRENCY", "0")
