@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, to_locale
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisClusterException, ResponseError
 
 from core import client_ip
 from core.env import in_ascii, is_weak_key
@@ -94,6 +94,8 @@ def redis_server() -> Finding:
         info = client.info()
     except ResponseError:  # it answers; an ACL, or a renamed command, may allow no more than the limits need
         return ok("Redis")
+    if info.get("redis_mode") == "cluster":  # it takes the counters of its own slots, and all other limits are open
+        raise RedisClusterException("a Redis Cluster can't be used")
     policy = info.get("maxmemory_policy", "noeviction")
     name = f"Redis {info.get('redis_version', '')}".strip()
     if policy != "noeviction" and shares_server(settings.CELERY_BROKER_URL):

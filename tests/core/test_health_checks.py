@@ -183,6 +183,22 @@ def test_redis_that_permits_no_info_is_well(monkeypatch, error: type[Exception])
     assert checks.redis_server().state is State.OK
 
 
+def test_a_node_of_a_redis_cluster_fails(monkeypatch) -> None:
+    """Even if the key of this check is among those that it holds: it refuses the counters of most others."""
+
+    class Node:
+        def set(self, *args: object, **options: object) -> None:
+            """As one of its own keys."""
+
+        def info(self) -> dict[str, str]:
+            return {"redis_mode": "cluster", "redis_version": "7.0.15"}
+
+    monkeypatch.setattr(checks, "redis_client", Node)
+    found = Check(checks.redis_server, "Redis").run()
+    assert found.state is State.FAILED
+    assert found.text == "RedisClusterException: a Redis Cluster can't be used"
+
+
 @pytest.mark.redis
 def test_a_redis_that_drops_messages_is_seen(settings) -> None:
     """Also where the broker is another of its databases: the memory is that of all."""
