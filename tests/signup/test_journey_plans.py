@@ -67,6 +67,18 @@ with transaction.atomic(), connection.cursor() as cursor:
         plans.append({"step": "claim", "sql": sql, "plan": cursor.fetchone()[0][0]["Plan"]})
 print("PLANS" + json.dumps(plans))
 """
+PURGE = """
+import json
+from django.db import transaction
+from signup import retention
+plans = []
+for kind in ("codes", "users"):
+    rows = retention.outdated()[kind].select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)
+    with transaction.atomic():
+        [explained] = json.loads(rows[: retention.BATCH].explain(format="json", analyze=True))
+    plans.append({"step": kind, "plan": explained["Plan"]})
+print("PLANS" + json.dumps(plans))
+"""
 JOURNEY = """
 import json
 from django.db import connection, transaction
@@ -158,3 +170,13 @@ def test_a_claim_sorts_no_sudden_backlog(postgres: Postgres, tmp_path: Path) -> 
     for each in plans:
         for node in nodes(each["plan"]):
             assert node["Actual Rows"] <= MOST, each["sql"]
+
+
+def test_a_purge_does_not_read_the_mails_that_are_kept(postgres: Postgres, tmp_path: Path) -> None:
+    """While few of them wait: else each batch would take longer, the more mails are kept."""
+    plans = plans_of(PURGE, postgres, tmp_path, FILL.replace("id % 4 = 0", f"id % {ROWS // 50} = 0"))
+    for each in plans:
+        assert each["plan"]["Actual Rows"] == 500, each["step"]
+        for node in nodes(each["plan"]):
+            if node.get("Relation Name") == "worker_delivery":
+                assert node["Actual Rows"] + node.get("Rows Removed by Filter", 0) <= MOST, each
