@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from hashlib import blake2b
+from hashlib import sha256
 from typing import ClassVar, Self
 
 from django.conf import settings
@@ -114,8 +114,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         could lock. In one order for all, so that no two transactions wait for each other. SQLite locks all anyway.
         """
         if connection.vendor == "postgresql":
-            digests = (blake2b(each.encode(), digest_size=8).digest() for each in names)
-            keys = sorted(int.from_bytes(digest, signed=True) for digest in digests)
+            digests = (sha256(each.encode()).digest() for each in names)
+            keys = sorted(int.from_bytes(digest[:8], signed=True) for digest in digests)
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
 

@@ -161,6 +161,13 @@ def test_no_file_of_the_repository_is_only_for_one_machine() -> None:
     assert [path.name for path in texts if re.search(r"/(home|Users|work|root)/\w", path.read_text())] == []
 
 
+def test_no_hash_is_used_that_fips_leaves_out() -> None:
+    """A RHEL in FIPS mode refuses the others, and no mail would be claimed."""
+    sources = [path for app in ("core", "verification", "worker", "signup") for path in (ROOT / app).rglob("*.py")]
+    assert len(sources) > 100
+    assert [path.name for path in sources if re.search(r"\b(md5|blake2[bs])\b", path.read_text())] == []
+
+
 def test_a_checkout_has_the_line_ends_of_the_repository(tmp_path) -> None:
     """Git for Windows, whose checkouts WSL sees, would write CRLF, and no script would start."""
     git = ["git", "-c", "core.autocrlf=true", "checkout-index", f"--prefix={tmp_path}/", "manage.py", ".ci/run"]
