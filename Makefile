@@ -7,6 +7,9 @@ TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(ARGS) \
   --custom-compile-command 'make lock' pyproject.toml
 
+# The sources are, whatever the shell's locale is; the demo's lines are for its terminal.
+export PYTHONUTF8 = 1
+demo: PYTHONUTF8 =
 unexport PYTHONDONTWRITEBYTECODE # tests start dozens of processes of the same code
 
 .PHONY: help install demo test coverage test-all check docs chaos hosts attack defects screenshots lighthouse bench lock messages language schema format

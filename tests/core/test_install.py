@@ -144,6 +144,13 @@ def test_what_a_shell_has_set_for_another_project_reaches_no_test(tmp_path: Path
     run("sh", "-c", recipes[recipes.rindex("env ") :], **OF_ANOTHER_PROJECT)
 
 
+def test_make_reads_files_as_utf_8_in_any_locale() -> None:
+    """In zh_CN.GBK or en_US (Latin-1) `make messages` would spoil catalogues, and `make test` fail."""
+    rule = "--eval=mode: ; @$(BIN)/python -c 'import sys; print(sys.flags.utf8_mode)'"
+    ascii_locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    assert run("make", "--silent", rule, "mode", f"VENV={sys.prefix}", **ascii_locale) == "1\n"
+
+
 def new_environment(folder: Path, pip: str | None) -> tuple[list[str | Path], Path]:
     """Make a virtual environment with some pip; return the `make` that uses it, and its Python."""
     make = ["make", "--silent", f"VENV={folder}", f"PYTHON={sys.executable}"]
