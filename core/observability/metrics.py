@@ -84,6 +84,12 @@ def is_allowed(request: HttpRequest) -> bool:
     )
 
 
+def _collect_http() -> Iterable[Metric]:
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # gunicorn's processes share files (gunicorn.conf.py)
+        return MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call,no-any-return]
+    return _http.collect()  # any other server is one process
+
+
 class _Scrape:
     """All metrics of one scrape, for prometheus_client's `generate_latest`."""
 
@@ -93,14 +99,10 @@ class _Scrape:
         for name, state in states.items():
             up.add_metric([name], state == "ok")
         yield up
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # gunicorn's processes share files (gunicorn.conf.py)
-            yield from MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call]
-        else:  # any other server is one process
-            yield from _http.collect()
         broken = 0
-        for needs, collect in _collectors:
+        for needs, collect in [("", _collect_http), *_collectors]:
             try:
-                yield from collect() if states.get(needs) == "ok" else ()
+                yield from collect() if not needs or states.get(needs) == "ok" else ()
             except Exception:
                 logger.exception("metrics of %s can't be read", collect.__module__)
                 broken += 1

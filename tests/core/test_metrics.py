@@ -226,6 +226,14 @@ def test_a_dependency_that_is_down_is_reported_and_its_metrics_left_out(db, clie
     assert seen["doorcode_scrape_errors",] == 0
 
 
+def test_a_folder_of_counts_that_is_gone_spares_the_others(db, client: Client, monkeypatch, tmp_path) -> None:
+    """As somebody cleaned /tmp: alerts about mails need the rest."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
+    seen = scrape(client)
+    assert seen["doorcode_scrape_errors",] == 1
+    assert seen["doorcode_workers",] == 0
+
+
 def test_one_broken_group_spares_the_others(db, client: Client, monkeypatch, caplog) -> None:
     """It is counted, and the reason is in the log."""
     monkeypatch.setattr("worker.mail_limits.site_room", lambda *args, **kwargs: 1 / 0)
