@@ -38,7 +38,12 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder
 
 
 def on_exit(server: Any) -> None:
-    """Delete the counts, which start at 0 with gunicorn, and our own folder. A folder that was named stays."""
+    """
+    Delete the counts, which start at 0 with gunicorn, and our own folder. A folder that was named stays. So does all
+    that another master counts, in the same folder, during an upgrade by USR2.
+    """
+    if (server.master_pid or server.reexec_pid) and server.cfg.env_orig.get("PROMETHEUS_MULTIPROC_DIR"):
+        return
     if Path(_folder).name.startswith(_OWN):
         shutil.rmtree(_folder, ignore_errors=True)
     for counts in Path(_folder).glob("*.db"):

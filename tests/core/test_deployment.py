@@ -4,6 +4,7 @@ import re
 import runpy
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import kombu
@@ -198,17 +199,35 @@ def test_a_machine_without_a_temporary_folder_is_told_so(monkeypatch, tmp_path) 
         runpy.run_path(GUNICORN)
 
 
+def master(shared: str = "", **others: int) -> SimpleNamespace:
+    """gunicorn's master; `others`, its parent or child during an upgrade, have the folder `shared` too."""
+    environment = SimpleNamespace(env_orig={"PROMETHEUS_MULTIPROC_DIR": shared})
+    return SimpleNamespace(**{"master_pid": 0, "reexec_pid": 0, "cfg": environment} | others)
+
+
 def test_gunicorn_deletes_its_counts_and_nothing_else(monkeypatch, tmp_path) -> None:
     """At its end, of the folder that an operator named, which may be /tmp; its own folder goes, after reloads too."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # as if unset, and unset again after the test
     runpy.run_path(GUNICORN)
-    runpy.run_path(GUNICORN)["on_exit"](None)
+    runpy.run_path(GUNICORN)["on_exit"](master())
     assert list(tmp_path.iterdir()) == []
     named = tmp_path / "new" / "counts"
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(named))
     settings = runpy.run_path(GUNICORN)
     for name in ("counter_7.db", "letter.txt"):
         (named / name).write_text("")
-    settings["on_exit"](None)
+    settings["on_exit"](master())
     assert [path.name for path in named.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("other", ["master_pid", "reexec_pid"])
+def test_the_counts_of_an_upgraded_gunicorn_stay(monkeypatch, tmp_path, other: str) -> None:
+    """After USR2 the old master ends, or the new one where it can't start. They share a folder that was named."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    settings = runpy.run_path(GUNICORN)
+    (tmp_path / "counter_7.db").write_text("")
+    settings["on_exit"](master(str(tmp_path), **{other: 7}))
+    assert [path.name for path in tmp_path.iterdir()] == ["counter_7.db"]
+    settings["on_exit"](master(**{other: 7}))  # the other has a folder of its own
+    assert not list(tmp_path.iterdir())
