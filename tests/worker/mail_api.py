@@ -20,7 +20,7 @@ class MailApi:
         self.connections: set[object] = set()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=[0.02], daemon=True).start()
         self.url = "anymail+postmark://token@?api_url=" + quote(f"http://127.0.0.1:{self.server.server_port}/", safe="")
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
