@@ -17,6 +17,8 @@ SHORT = {
     "worker.sweeper": {"INTERVAL": 0.5},
     "worker.smtp": {"AFTER_DOT": 2.0, "DEADLINE": 3.0},
 }
+# And a web of one process: each request meets the one that met the fault, and half as much is started.
+QUICK = {"TEST_PATCH": json.dumps(SHORT), "WEB_CONCURRENCY": "1"}
 WORKER = ("-m", "tests.faults.worker")
 METRICS_TOKEN = "what-prometheus-shows"
 
@@ -43,9 +45,8 @@ def processes() -> str:
 @pytest.fixture
 def system(postgres: Postgres, redis: Redis, sink: Sink, tmp_path: Path, processes: str) -> Iterator[System]:
     """A web on a Redis and a mail server of its own; workers are the test's."""
-    patch = json.dumps(SHORT)
     database = postgres.migrated_database()
-    more = {"TEST_PATCH": patch, "METRICS_TOKEN": METRICS_TOKEN, "WEB_CONCURRENCY": processes}
+    more = QUICK | {"METRICS_TOKEN": METRICS_TOKEN, "WEB_CONCURRENCY": processes}
     with System(database=database, redis=redis.url, mail=sink, logs=tmp_path, **more).run(worker=False) as it:
         yield it
 
@@ -55,7 +56,7 @@ def web(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The web alone, on a Redis of its own, for the tests of a file that break neither."""
     database, logs = postgres.migrated_database(), tmp_path_factory.mktemp("web")
     with Redis() as redis, closing(Sink()) as sink:
-        system = System(database=database, redis=redis.url, mail=sink, logs=logs, TEST_PATCH=json.dumps(SHORT))
+        system = System(database=database, redis=redis.url, mail=sink, logs=logs, **QUICK)
         with system.run(worker=False):
             yield system
 

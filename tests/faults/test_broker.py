@@ -1,6 +1,5 @@
 """Redis refused, frozen, slow, restarted: the visitor notices nothing, the mail leaves."""
 
-import json
 import re
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from urllib.parse import quote
 import pytest
 import redis as client
 
-from tests.faults.conftest import SHORT, WORKER
+from tests.faults.conftest import QUICK, WORKER
 from tests.faults.proxy import Proxy
 from tests.servers import SLOWNESS, Postgres, Redis, Server, System, Visitor, free_port, wait_until
 from tests.worker.sink import Sink
@@ -33,7 +32,7 @@ def sign_up(system: System, email: str) -> float:
 
 def system_behind(proxy: Proxy, database: str, sink: Sink, logs: Path, **environment: str) -> System:
     """A system that reaches its Redis through a proxy."""
-    environment |= {"TEST_PATCH": json.dumps(SHORT)}
+    environment |= QUICK
     return System(database=database, redis=f"redis://127.0.0.1:{proxy.port}/0", mail=sink, logs=logs, **environment)
 
 
@@ -173,8 +172,7 @@ def test_after_a_failover_nobody_has_to_be_restarted(
 ) -> None:
     """The address leads to another server, and the former one lives on as a replica: web, worker and beat leave it."""
     with Redis() as promoted, Proxy(redis.port) as proxy:
-        limits = {"LIMIT_REQUESTS_NETWORK": "9/d", "WEB_CONCURRENCY": "1"}
-        system = system_behind(proxy, postgres.migrated_database(), sink, tmp_path, **limits)
+        system = system_behind(proxy, postgres.migrated_database(), sink, tmp_path, LIMIT_REQUESTS_NETWORK="9/d")
         with system.run(worker=False), system.worker("worker", *WORKER), system.start("beat", "-c", BEAT):
             sign_up(system, "alice@example.com")
             wait_until(lambda: "purged" in system.log("worker"), "a purge")
@@ -208,7 +206,7 @@ def test_sentinels_have_a_password_of_their_own(postgres: Postgres, sink: Sink, 
     with Redis(password="of-redis") as redis, Sentinel(redis, tmp_path, password=password) as sentinel:
         broker = f"sentinel://default:of-redis@127.0.0.1:{sentinel.port}/1?master_name=main"
         broker += f"&sentinel_password={quote(password, safe='')}"
-        environment = {"CELERY_BROKER_URL": broker, "TEST_PATCH": json.dumps(SHORT)}
+        environment = QUICK | {"CELERY_BROKER_URL": broker}
         system = System(
             database=postgres.migrated_database(), redis="memory://", mail=sink, logs=tmp_path, **environment
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.faults.conftest import SHORT, WORKER
+from tests.faults.conftest import QUICK, WORKER
 from tests.faults.proxy import Proxy
 from tests.servers import Postgres, Redis, System, Visitor, code_in, free_port, wait_until
 from tests.worker.sink import Sink
@@ -24,8 +24,8 @@ END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname 
 def test_a_restart_is_ridden_out(redis: Redis, sink: Sink, tmp_path: Path, death: signal.Signals) -> None:
     """Web and worker reconnect by themselves; what was asked before and after arrives."""
     with Postgres() as postgres:
-        database, patch = postgres.migrated_database(), json.dumps(SHORT)
-        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=patch)
+        database = postgres.migrated_database()
+        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, **QUICK)
         with system.run(worker=False), system.worker("worker", *WORKER) as worker:
             alice, bob = Visitor(system.url), Visitor(system.url, language="zh-CN")
             alice.post("/signup/", email="alice@example.com")
@@ -50,10 +50,8 @@ def test_the_sweep_command_outlives_a_restart(sink: Sink, tmp_path: Path) -> Non
     """Nobody else sends mails where it is needed: without a worker and a broker."""
     with Postgres() as postgres:
         nowhere = f"redis://127.0.0.1:{free_port()}/0"
-        patch = json.dumps(SHORT)
-        system = System(
-            database=postgres.migrated_database(), redis=nowhere, mail=sink, logs=tmp_path, TEST_PATCH=patch
-        )
+        database = postgres.migrated_database()
+        system = System(database=database, redis=nowhere, mail=sink, logs=tmp_path, **QUICK)
         with system.run(worker=False), system.start("sweep", "manage.py", "sweep") as sweep:
             Visitor(system.url).post("/signup/", email="alice@example.com")
             wait_until(lambda: sink.parsed("alice@example.com"), "Alice's mail")
@@ -78,7 +76,7 @@ def test_a_database_that_takes_no_writes_is_away(redis: Redis, sink: Sink, tmp_p
     """
     with Postgres() as postgres:
         database = postgres.migrated_database()
-        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=json.dumps(SHORT))
+        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, **QUICK)
         server, then = "SYSTEM", "SELECT pg_reload_conf()"
         if since == "a failover":  # new connections lead to the standby
             server, then = f"DATABASE {database.rpartition('/')[2]}", END_ALL
@@ -112,7 +110,7 @@ def test_a_broken_network_before_the_database(
     """Cut connections are a 503, and over when the network is well: no process keeps a dead connection."""
     with Proxy(postgres.port) as proxy:
         database = postgres.migrated_database().replace(f":{postgres.port}/", f":{proxy.port}/")
-        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=json.dumps(SHORT))
+        system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, **QUICK)
         with system.run(worker=False), system.worker("worker", *WORKER):
             alice = Visitor(system.url)
             alice.post("/signup/", email="alice@example.com")
