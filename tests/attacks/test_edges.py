@@ -425,7 +425,8 @@ def test_50_a_mailbox_can_not_be_bombed(frozen_clocks: FrozenClock, limited) -> 
         page = "/password-reset/" if number % 3 == 0 else "/signup/"
         answer = Client().post(page, {"email": spellings[number % 4]}, REMOTE_ADDR=where)
         assert answer.status_code in (302, 303)
-        arrived += [each.kind for each in deliver() + deliver() if not each.is_for_nobody]
+        while mails := deliver():
+            arrived += [each.kind for each in mails if not each.is_for_nobody]
         frozen_clocks.move(seconds=86)
     resets = arrived.count(Delivery.Kind.PASSWORD_RESET)
     assert 4 <= resets <= 6

@@ -15,6 +15,8 @@ from django.utils.module_loading import import_string
 from tests.core.test_settings import GOOD, load
 from tests.servers import ENVIRONMENT, copy_image, free_port, listens, process, wait_until
 
+pytestmark = pytest.mark.xdist_group("static")  # the image is made once
+
 FOREVER = "max-age=315360000, public, immutable"
 
 
