@@ -270,8 +270,8 @@ class Delivery(models.Model):
         "site" or "unclear"; empty for any other. The same for every address.
         """
         state = self.visible_state
-        # 5xx for our rate: such a mail is tried again.
-        is_refused_for_now = self.cause == Cause.RATE and self.reason is self.Reason.REFUSED
+        # 5xx for our rate, and 552 for a full mailbox: such a mail is tried again.
+        is_refused_for_now = self.cause in (Cause.RATE, Cause.MAILBOX) and self.reason is self.Reason.REFUSED
         if state not in ("failed", "bounced") and not (state == "delayed" and is_refused_for_now):
             return ""
         if self.cause == Cause.MAILBOX:

@@ -130,8 +130,7 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
 def _hand_over(connection: Connection, recipient: str, content: bytes | None) -> Reply:
     """RCPT and DATA. Raises _HungUp, OSError or ValueError before the final dot."""
     code, text = connection.rcpt(recipient)
-    if code == 552 and cause_of(reply_text(code, text)) is not Cause.MAILBOX:  # a full one stays refused
-        code = 452  # here it means "too many recipients now" (RFC 5321 §4.5.3.1.10)
+    code = 452 if code == 552 else code  # "too many recipients" (RFC 5321 §4.5.3.1.10), or a mailbox that is full now
     if code // 100 == 2 and content is not None:  # the first digit decides (RFC 5321 §4.2.1)
         code, text = connection.docmd("DATA")
         if code == 354:

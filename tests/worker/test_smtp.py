@@ -161,7 +161,7 @@ def test_the_connection_stays_open(sink) -> None:
         ({"RCPT": ["550 5.1.1 no such user"]}, Outcome.REFUSED),
         ({"RCPT": ["450 4.2.1 greylisted"]}, Outcome.DEFERRED),
         ({"RCPT": ["552 no more here"]}, Outcome.DEFERRED),
-        ({"RCPT": ["552 5.2.2 the mailbox is over its quota"]}, Outcome.REFUSED),
+        ({"RCPT": ["552 5.2.2 the mailbox is over its quota"]}, Outcome.DEFERRED),
         ({"RCPT": ["421 going down"]}, Outcome.DEFERRED),
         ({"DATA": ["554 no"]}, Outcome.REFUSED),
         ({"DATA": ["421 going down"]}, Outcome.DEFERRED),
