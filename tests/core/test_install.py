@@ -144,11 +144,12 @@ def test_what_a_shell_has_set_for_another_project_reaches_no_test(tmp_path: Path
     run("sh", "-c", recipes[recipes.rindex("env ") :], **OF_ANOTHER_PROJECT)
 
 
-def test_make_reads_files_as_utf_8_in_any_locale() -> None:
+def test_make_reads_files_as_utf_8_in_any_locale(tmp_path: Path) -> None:
     """In zh_CN.GBK or en_US (Latin-1) `make messages` would spoil catalogues, and `make test` fail."""
-    rule = "--eval=mode: ; @$(BIN)/python -c 'import sys; print(sys.flags.utf8_mode)'"
-    ascii_locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    assert run("make", "--silent", rule, "mode", f"VENV={sys.prefix}", **ascii_locale) == "1\n"
+    rule = tmp_path / "Makefile"
+    rule.write_text("mode: ; @$(BIN)/python -c 'import sys; print(sys.flags.utf8_mode)'")
+    make = ("make", "--silent", "-f", "Makefile", "-f", rule, "mode", f"VENV={sys.prefix}")
+    assert run(*make, LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0") == "1\n"
 
 
 def new_environment(folder: Path, pip: str | None) -> tuple[list[str | Path], Path]:
