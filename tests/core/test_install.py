@@ -140,7 +140,7 @@ def test_what_a_shell_has_set_for_another_project_reaches_no_test(tmp_path: Path
     test = tmp_path / "test_it.py"
     test.write_text(f"import os\n\ndef test_it():\n    assert not {OF_ANOTHER_PROJECT}.items() & os.environ.items()\n")
     run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "pyproject.toml", test, **OF_ANOTHER_PROJECT)
-    recipes = run("make", "--dry-run", "check", f"VENV={sys.prefix}")
+    recipes = run("make", "--no-print-directory", "--dry-run", "check", f"VENV={sys.prefix}")
     run("sh", "-c", recipes[recipes.rindex("env ") :], **OF_ANOTHER_PROJECT)
 
 
