@@ -36,11 +36,11 @@ _seconds = Histogram(
 )
 
 Collect = Callable[[], Iterable[Metric]]
-_collectors: list[tuple[str, Collect]] = []
+_collectors: list[tuple[str | None, Collect]] = []
 
 
-def register(collect: Collect, *, needs: str) -> None:
-    """Have `collect` called at each scrape, unless the quick health check `needs` fails."""
+def register(collect: Collect, *, needs: str | None) -> None:
+    """Have `collect` called at each scrape, but not while the quick health check `needs` fails, if one is named."""
     _collectors.append((needs, collect))
 
 
@@ -100,9 +100,9 @@ class _Scrape:
             up.add_metric([name], state == "ok")
         yield up
         broken = 0
-        for needs, collect in [("", _collect_http), *_collectors]:
+        for needs, collect in _collectors:
             try:
-                yield from collect() if not needs or states.get(needs) == "ok" else ()
+                yield from collect() if needs is None or states.get(needs) == "ok" else ()
             except Exception:
                 logger.exception("metrics of %s can't be read", collect.__module__)
                 broken += 1
@@ -114,4 +114,5 @@ def render() -> bytes:
     return exposition.generate_latest(_Scrape())
 
 
+register(_collect_http, needs=None)
 register(counters.collect, needs="database")
