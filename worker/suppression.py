@@ -5,7 +5,7 @@ me" by the link of a mail.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.core import signing
 from django.db import transaction
@@ -84,10 +84,9 @@ def mute(*, notice: Notice) -> None:
     """Spend the request that the mail was about, and send the address no sign-up mail for at least MUTE_DAYS days."""
     verification.void(handle=notice.handle)
     until = clock.now() + timedelta(days=MUTE_DAYS)
-    facts = {"reason": Suppression.Reason.DISOWNED, "until": Greatest("until", until)}
-    Suppression.objects.update_or_create(
-        address=notice.address, defaults=facts, create_defaults=facts | {"until": until}
-    )
+    _add(address=notice.address, reason=Suppression.Reason.DISOWNED, until=until)
+    mine = Suppression.objects.filter(address=notice.address)
+    mine.update(reason=Suppression.Reason.DISOWNED, until=Greatest("until", until))
 
 
 def suppress(*, address: str, reason: Suppression.Reason) -> None:
@@ -105,7 +104,12 @@ def suppress(*, address: str, reason: Suppression.Reason) -> None:
     if known:
         Suppression.objects.filter(address=address).update(**facts)
     else:  # if a parallel report was first, its row stays
-        Suppression.objects.get_or_create(address=address, defaults=facts)
+        _add(address=address, **facts)
+
+
+def _add(**columns: Any) -> None:
+    """Add a row unless there is one. (`get_or_create` raises IntegrityError if that is deleted meanwhile.)"""
+    Suppression.objects.bulk_create([Suppression(**columns)], ignore_conflicts=True)
 
 
 def holds(*, address: str) -> bool:

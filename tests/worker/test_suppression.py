@@ -1,12 +1,15 @@
 """Addresses that get no sign-up mail: muted by their owner, or suppressed after a bounce or a complaint."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.core.mail import EmailMessage
 
 from core import clock
 from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_muted, make_user
+from tests.servers import Postgres, System
 from verification import codes, services
 from verification.models import CaptchaModel
 from verification.states import HandleLost, state_of
@@ -281,3 +284,46 @@ def test_a_suppression_is_lifted_by_hand(asked: Asked, reason: Suppression.Reaso
     sending.deliver()
     assert asked == [(ALICE, True)]
     assert suppress(reason).times == 1
+
+
+CROWD = """
+import threading
+from django.db import connection, transaction
+from worker import suppression
+from worker.models import Suppression
+
+def bounce():
+    with transaction.atomic():
+        suppression.suppress(address="a@example.com", reason=Suppression.Reason.BOUNCED)
+
+def mute():
+    suppression.mute(notice=suppression.Notice("", "a@example.com"))
+
+def lift():
+    suppression.lift(address="a@example.com")
+
+errors, works = set(), [bounce, mute, lift] * 3
+start = threading.Barrier(len(works))
+def work(act):
+    start.wait()
+    for _ in range(100):
+        try:
+            act()
+        except Exception as error:
+            errors.add((act.__name__, type(error).__name__))
+    connection.close()
+
+threads = [threading.Thread(target=work, args=[act]) for act in works]
+for each in threads: each.start()
+for each in threads: each.join()
+print("ENDED", errors)
+"""
+
+
+@pytest.mark.postgres
+def test_bounces_and_mutes_meet_the_lifting_of_their_suppression(postgres: Postgres, tmp_path: Path) -> None:
+    """One was first, and nobody gets an error."""
+    more = {"redis": "memory://", "CELERY_BROKER_URL": "memory://", "logs": tmp_path}
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    system = System(database=postgres.migrated_database(), mail=nowhere, **more)
+    assert "ENDED set()" in system.manage("shell", "-v", "0", "-c", CROWD)
