@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import anymail.urls
-from anymail.exceptions import AnymailError
+from anymail.exceptions import AnymailConfigurationError, AnymailError, AnymailImproperlyInstalled
 from anymail.signals import AnymailTrackingEvent, EventType, RejectReason, tracking
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
@@ -105,6 +105,11 @@ def answer(view: Any) -> Any:
         _is_early.set(False)
         try:
             response: HttpResponse = view(request)
+        except AnymailImproperlyInstalled:  # the service reports again until that is mended
+            raise
+        except AnymailConfigurationError as error:  # a mail that came in: the service is told the wrong address for it
+            logger.warning("a report at %s is refused: %s", request.path, error)
+            return HttpResponseBadRequest()
         except FORGED as error:  # without its text, which may hold the password, or all that was sent
             logger.warning("a report at %s is refused: %s", request.path, type(error).__name__)
             return HttpResponseBadRequest()

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from anymail.exceptions import AnymailImproperlyInstalled
 from django.conf import settings
 from django.http import HttpResponse
 from django.test import Client
@@ -318,6 +319,25 @@ def test_garbage_is_no_fault_of_ours(service: str, known: dict[str, str], caplog
         assert answer.status_code in (200, 400, 401)
     assert [line for line in caplog.records if line.levelname == "ERROR"] == []
     assert all(len(line.getMessage()) < 1_000 for line in caplog.records)
+
+
+@pytest.mark.parametrize("report", [lambda: amazon_ses("Received", ID), lambda: postmark("Inbound", "", ID)])
+def test_a_mail_that_came_in_is_no_fault_of_ours(report: Any, caplog) -> None:
+    """The service was told to hand it to the address for reports, and the log says so."""
+    assert report().status_code == 400
+    assert "*inbound*" in caplog.text
+    assert [line for line in caplog.records if line.levelname == "ERROR"] == []
+
+
+def missing(**options: Any) -> None:
+    raise AnymailImproperlyInstalled("boto3")
+
+
+def test_reports_wait_until_what_reads_them_is_installed(monkeypatch) -> None:
+    """Amazon SES repeats what was answered with 500, and forgets what was refused."""
+    monkeypatch.setattr("anymail.webhooks.amazon_ses._get_anymail_boto3_params", missing)
+    with pytest.raises(AnymailImproperlyInstalled):
+        returned_by_ses(ID, "Permanent", "smtp; 550 5.1.1 user unknown")
 
 
 class BrokenOff:
