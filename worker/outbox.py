@@ -190,7 +190,8 @@ def settle(*, results: Sequence[Result]) -> list[Delivery]:
         fenced += [delivery for delivery, reply in others if not _record_failure(delivery, reply)]
         unsent = [each for each, reply in others if reply.outcome is not Outcome.UNKNOWN and each not in fenced]
         _call_off(unsent)
-    return fenced
+        there = set(Delivery.objects.filter(pk__in=[each.pk for each in fenced]).values_list("pk", flat=True))
+    return [each for each in fenced if each.pk in there]  # else it was deleted with its account
 
 
 def _call_off(unsent: Sequence[Delivery]) -> None:

@@ -74,6 +74,16 @@ def test_a_late_settlement_is_fenced() -> None:
     assert delivery.state == "failed"
 
 
+@pytest.mark.parametrize("reply", [OK, LATER])
+def test_a_mail_that_was_deleted_with_its_account_passed_to_nobody(reply: Reply) -> None:
+    """No worker lost its lease."""
+    user = make_user()
+    make_delivery(kind="password_changed", user_id=user.pk)
+    [claimed] = outbox.claim(limit=1)
+    user.delete()
+    assert settle(claimed, reply)
+
+
 def test_a_claim_takes_the_newest_and_the_oldest() -> None:
     """A new visitor does not wait for a backlog, and its oldest do not wait for ever."""
     deliveries = [make_delivery() for _ in range(9)]
