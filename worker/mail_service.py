@@ -12,6 +12,10 @@ from .classification import Cause, Outcome, Reply, cause_of, error_text, reply_t
 
 # What Postmark (422) and Amazon SES (400) say of an account that may send nothing: out of credit, paused, in review.
 CLOSED = re.compile(r'"ErrorCode": ?(405|412|413)\b|\b(SendingPaused|AccountSuspended)')
+# What Amazon SES and Resend (403) say of our key. Other words at 403 or 404 may be about one sender alone.
+KEY = re.compile(
+    r'UnrecognizedClient|InvalidClientTokenId|InvalidSignature|SignatureDoesNotMatch|ExpiredToken|"invalid_api_key"'
+)
 LIMITED = re.compile(r"Throttl|LimitExceeded")  # how Amazon SES (400) says it; SparkPost has a status of its own, 420
 
 
@@ -65,7 +69,8 @@ def _failure(error: Any) -> Reply:
         return Reply(Outcome.UNKNOWN, reply_text(None, error))
     # Our key, bill or domain there.
     if status is None or status in (401, 402, 403, 404) or status >= 500 or CLOSED.search(str(error)):
-        return Reply(Outcome.UNAVAILABLE, reply_text(status, error), is_about_sender=status in (403, 404))
+        is_about_sender = status in (403, 404) and not KEY.search(str(error))
+        return Reply(Outcome.UNAVAILABLE, reply_text(status, error), is_about_sender=is_about_sender)
     if status in (420, 429) or LIMITED.search(str(error)):
         return Reply(Outcome.THROTTLED, reply_text(status, error))
     refusal = reply_text(550, error)

@@ -190,6 +190,22 @@ def test_a_service_that_is_not_there_opens_the_circuit(service: MailApi) -> None
     assert mailers.every()[0].breaker.is_open
 
 
+@pytest.mark.parametrize(
+    ("said", "is_any"),
+    [
+        ({"name": "invalid_api_key", "message": "API key is invalid"}, True),
+        ({"__type": "UnrecognizedClientException", "message": "The security token … is invalid"}, True),
+        ({"name": "validation_error", "message": "The example.org domain is not verified."}, False),
+    ],
+)
+def test_a_key_that_was_revoked_is_no_refusal_of_one_sender(service: MailApi, said: Any, is_any: bool) -> None:
+    """As where a language has a sender of its own, and another one's mails were taken before: the fallback is used."""
+    mailers.every()[0]._senders.add("other@doorcode.test")
+    service.answer = (403, said)
+    assert send().outcome is Outcome.UNAVAILABLE
+    assert mailers.every()[0].breaker.is_open is is_any
+
+
 MAILJET_REFUSES = {
     "mj-0013": '"alice@example.com" is an invalid email address.',
     "send-0008": '"noreply@example.com" is not an authorized sender email address for your account.',
