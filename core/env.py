@@ -15,12 +15,11 @@ import environ
 import idna
 from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.translation import to_language
 from kombu import Connection as BrokerConnection
 from kombu.transport import TRANSPORT_ALIASES
 from redis import ConnectionPool, RedisError
 
-from . import mail_urls
+from . import languages, mail_urls
 
 SECRETS = ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "METRICS_TOKEN", "SENTRY_DSN", "EMAIL_WEBHOOK_SECRET"]
 # These have a password in them.
@@ -276,7 +275,7 @@ class Env(environ.Env):  # type: ignore[misc]
         given = list(texts.values()) if isinstance(texts, dict) else []
         if not (given and all(isinstance(each, str) and each.strip() for each in given)):
             raise _refusal(var, "a text, or a JSON object of texts by language,", '{"en": "School", "zh-hans": "学校"}')
-        by_code: dict[str, str] = {to_language(code): each for code, each in texts.items()}
+        by_code: dict[str, str] = {languages.code_of(code): each for code, each in texts.items()}
         if unknown := [code for code in by_code if code and code not in LANG_INFO]:
             names = ", ".join(unknown)
             raise ImproperlyConfigured(f"{var} names no language: {names} / {var} 中没有这种语言：{names}")

@@ -15,7 +15,6 @@ from csp.constants import NONE, SELF
 from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import to_language
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
@@ -316,10 +315,10 @@ CORS_EXPOSE_HEADERS = ["Retry-After", "X-Request-ID"]
 # The first path that has a text wins: the site's own catalogues, then ours for visitors, then ours for operators.
 _site_locale = [_brand / "locale"] if _brand and (_brand / "locale").is_dir() else []
 LOCALE_PATHS = [*_site_locale, _locale, _locale / "operators"]
-OPERATOR_LANGUAGES = [to_language(path.parent.name) for path in _locale.glob("operators/*/LC_MESSAGES")]
+OPERATOR_LANGUAGES = [languages.code_of(path.parent.name) for path in _locale.glob("operators/*/LC_MESSAGES")]
 _all_offered = [code for code, info in _known.items() if not info["draft"]]
-_offered = list(dict.fromkeys(map(to_language, env.names("LANGUAGES")))) or _all_offered
-_catalogues = {to_language(path.parent.name) for root in LOCALE_PATHS for path in root.glob("*/LC_MESSAGES")}
+_offered = list(dict.fromkeys(map(languages.code_of, env.names("LANGUAGES")))) or _all_offered
+_catalogues = {languages.code_of(path.parent.name) for root in LOCALE_PATHS for path in root.glob("*/LC_MESSAGES")}
 if unknown := [code for code in _offered if code not in _catalogues or "name_local" not in LANG_INFO.get(code, {})]:
     raise ImproperlyConfigured(
         f"LANGUAGES has no catalogue for {', '.join(unknown)} / LANGUAGES 中的语言没有翻译：{'、'.join(unknown)}"
@@ -332,7 +331,7 @@ LANGUAGES = sorted(
     key=lambda item: [_names[code].casefold() for code in [*languages.fallbacks(item[0])][::-1] if code in _names],
 )
 LANGUAGES_BIDI = [code for code in _offered if LANG_INFO[code]["bidi"]]
-_wanted = to_language(env.str("LANGUAGE_CODE", default="en" if "en" in _offered else _offered[0]))
+_wanted = languages.code_of(env.str("LANGUAGE_CODE", default="en" if "en" in _offered else _offered[0]))
 # As zh-hans for zh-cn, and en for en-us, Django's own default.
 LANGUAGE_CODE = next((code for code in languages.fallbacks(_wanted) if code in _offered), _wanted)
 if LANGUAGE_CODE not in _offered:

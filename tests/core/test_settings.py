@@ -264,7 +264,15 @@ def test_the_mail_server_is_greeted_by_the_sites_host(given: dict[str, str], nam
 
 
 @pytest.mark.parametrize(
-    ("typed", "code"), [("en-us", "en"), ("zh-cn", "zh-hans"), ("zh_TW", "zh-hant"), ("de-AT", "de"), ("ja", "ja")]
+    ("typed", "code"),
+    [
+        ("en-us", "en"),
+        ("zh-cn", "zh-hans"),
+        ("zh_TW", "zh-hant"),
+        ("zh_Hant_TW", "zh-hant"),
+        ("de-AT", "de"),
+        ("ja", "ja"),
+    ],
 )
 def test_the_sites_language_may_have_another_of_its_names(typed: str, code: str) -> None:
     """Django's own default is en-us."""

@@ -23,7 +23,7 @@ from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.conf.locale import LANG_INFO
-from django.utils.translation import to_language, to_locale
+from django.utils.translation import to_locale
 from django.utils.translation.template import templatize
 
 from core import languages
@@ -107,7 +107,7 @@ def _known(code: str) -> str:
     except (UnknownLocaleError, ValueError):
         if code not in LANG_INFO:
             raise ArgumentTypeError(f"{code!r} is no language that Django or CLDR knows") from None
-    return to_language(code)
+    return languages.code_of(code)
 
 
 def _begin(root: Path, code: str) -> None:
@@ -140,7 +140,7 @@ def _catalogues(root: Path, sources: Catalog) -> Iterator[tuple[Path, Catalog]]:
 
 
 def _code(path: Path) -> str:
-    return to_language(path.parent.parent.name)
+    return languages.code_of(path.parent.parent.name)
 
 
 def _sources() -> Iterator[tuple[str, str]]:
