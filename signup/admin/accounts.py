@@ -182,6 +182,8 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         return super().has_change_permission(request, obj) and (obj is None or obj.is_changeable_by(request.user))
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        if obj == request.user:  # the last superuser could; the account's own page refuses it too
+            return False
         return super().has_delete_permission(request, obj) and (obj is None or obj.is_changeable_by(request.user))
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:

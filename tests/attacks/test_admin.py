@@ -141,6 +141,14 @@ def test_59_a_superuser_does_all_of_it(client: Client, root: User, way: str) -> 
     assert User.objects.filter(pk=other.pk).values().first() != before
 
 
+@pytest.mark.parametrize("way", ["deleted", "deleted as one of many"])
+def test_59_nobody_deletes_their_own_account_in_the_admin(client: Client, root: User, way: str) -> None:
+    """The last superuser could: nobody would be left to make another one there. Another operator deletes it."""
+    WAYS[way](client, root)
+    assert User.objects.filter(pk=root.pk).exists()
+    assert "deletelink" not in client.get(f"{ACCOUNTS}{root.pk}/change/").text
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_59_staff_does_all_of_it_to_ordinary_accounts(client: Client, helper: User, way: str) -> None:
     """It has the permission."""
