@@ -171,6 +171,16 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
         with transaction.atomic():
             return super().user_change_password(request, id, form_url)
 
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Without the password, whose button leads to its form, for an operator who can only look."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return [
+            (title, {**options, "fields": [each for each in options["fields"] if each != "password"]})
+            for title, options in fieldsets
+        ]
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *PERMISSIONS)
 

@@ -280,6 +280,19 @@ def test_accounts_are_found(admin: Client) -> None:
         assert (ALICE in rows, BOB in rows) == (True, False)
 
 
+@pytest.mark.parametrize(("permissions", "offered"), [("view", False), ("view change", True)])
+def test_the_button_of_a_password_leads_to_its_form(client: Client, permissions: str, offered: bool) -> None:
+    """An operator who can only look at an account sees none."""
+    staff, alice = make_user("staff", "staff@example.com", is_staff=True), make_user()
+    names = [f"{name}_user" for name in permissions.split()]
+    staff.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(staff)
+    page = client.get(f"{ACCOUNTS}{alice.pk}/change/")
+    assert page.status_code == 200
+    assert ("../password/" in page.text) == offered
+    assert client.get(f"{ACCOUNTS}{alice.pk}/password/").status_code == (200 if offered else 403)
+
+
 def test_an_account_is_deleted_with_its_mails(admin: Client) -> None:
     """Though nobody deletes from the mail log."""
     alice = make_user()
