@@ -42,6 +42,12 @@ def test_the_page_speaks_the_readers_language(api: Api, language: str, words: st
     assert "取得驗證碼" in text_of(api.get("/api/docs/"))
 
 
+def test_the_page_offers_the_languages_that_it_speaks(api: Api) -> None:
+    """Not all of the visitors': the page would stay in English."""
+    offered = re.findall(r'name="language" value="([\w-]+)"', text_of(api.get("/api/docs/")))
+    assert offered == ["en", "zh-hans", "zh-hant"]
+
+
 def test_the_page_needs_no_other_host_and_no_script(api: Api) -> None:
     """Under the policy of all pages."""
     page = api.get("/api/docs/")
