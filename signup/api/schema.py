@@ -21,9 +21,10 @@ Body = type[Serializer[Any]] | None
 
 LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
 TOKEN_ERRORS = (ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN)
-NO_BODY_ERRORS = (ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)  # of a call that takes no body, and got one
-_BODY_ERRORS = (ErrorCode.MALFORMED, ErrorCode.VALIDATION, *NO_BODY_ERRORS)
-_COMMON_ERRORS = (ErrorCode.BAD_REQUEST, ErrorCode.UNAVAILABLE)
+_BODY_ERRORS = (ErrorCode.MALFORMED, ErrorCode.VALIDATION)
+_COMMON_ERRORS = (  # the body may be one that a call without gets, also a GET
+    ErrorCode.BAD_REQUEST, ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE, ErrorCode.UNAVAILABLE,
+)  # fmt: skip
 _FIELDS = {  # where the refusals of the services appear; all others appear at the code
     ErrorCode.EMAIL_REGISTERED: "email",
     ErrorCode.USERNAME_TAKEN: "username",

@@ -135,7 +135,7 @@ class Resend(OpenCall):
         ),
         request=None,
         responses={202: serializers.CodeRequestSerializer}
-        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, *schema.NO_BODY_ERRORS, lost=schema.LOST_ID),
+        | errors(ErrorCode.RESEND_WAIT, ErrorCode.RATE_LIMITED, lost=schema.LOST_ID),
     )
     def post(self, request: Request, id: str) -> Response:
         limits.MAIL_REQUESTS.hit(request)
@@ -199,7 +199,7 @@ class Logout(Call):
         summary=_("Sign out"),
         description=_("The token stops working."),
         request=None,
-        responses={204: None} | errors(*schema.TOKEN_ERRORS, *schema.NO_BODY_ERRORS),
+        responses={204: None} | errors(*schema.TOKEN_ERRORS),
     )
     def post(self, request: Request) -> Response:
         if request.auth:  # none by DRF's `force_authenticate`, in tests of other apps

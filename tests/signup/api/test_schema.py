@@ -128,6 +128,14 @@ def test_each_call_that_takes_a_body_says_so(path: str, method: str, operation: 
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=lambda part: str(part)[:30])
+def test_each_call_knows_the_refusals_of_any_body(api: Api, path: str, method: str, operation: dict) -> None:
+    """A GET too: what is too large, or in another charset, is refused before a call is found."""
+    for body, kind in ((b"x" * 70_000, "application/json"), (b"x", "application/json; charset=gbk")):
+        answer = api.client.generic(method.upper(), path, body, kind)
+        assert answer.json()["code"] in operation["responses"][str(answer.status_code)]["description"]
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=lambda part: str(part)[:30])
 def test_each_body_has_an_example_in_both_languages_that_fits_its_schema(
     path: str, method: str, operation: dict
 ) -> None:
