@@ -1,5 +1,6 @@
 """The base class of the management commands: output in the operator's language, or as JSON for a program."""
 
+import errno
 import json
 import os
 import signal
@@ -37,6 +38,12 @@ def language() -> str:
     name = name.partition(".")[0].partition("@")[0]
     code = settings.LANGUAGE_CODE if name in ("", "C", "POSIX") else languages.code_of(name)
     return languages.for_operators(code)
+
+
+def replace_unprintable() -> None:
+    """Print `?` for what stdout's encoding lacks: LANG=en_US is Latin-1. Python's stderr does so itself."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def known_language(name: str) -> str:
@@ -85,17 +92,18 @@ class Command(BaseCommand):
             return parser
 
     def run_from_argv(self, argv: list[str]) -> None:
-        if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # LANG=en_US is Latin-1; Python's stderr does so itself
+        replace_unprintable()
         with translation.override(language()):  # for errors in the arguments, among them --lang itself
             try:
                 super().run_from_argv(argv)
                 sys.stdout.flush()
             except KeyboardInterrupt:
                 sys.exit(128 + signal.SIGINT)  # the code of shells; a traceback would look like a fault
-            except BrokenPipeError:  # `| head` has what it wants; Python would complain once more as it ends
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(128 + signal.SIGPIPE)
+            except OSError as error:  # `| head` has what it wants, or the output's disk is full
+                if error.errno not in (errno.EPIPE, errno.ENOSPC):
+                    raise
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain as it ends
+                sys.exit(128 + signal.SIGPIPE if error.errno == errno.EPIPE else str(error))
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         with translation.override(languages.for_operators(options.get("lang") or language())):

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -188,6 +189,17 @@ def test_a_reader_that_has_enough_ends_a_command_without_a_traceback() -> None:
         run.stdout.close()
         assert run.stderr.read() == b""
     assert run.returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full, as Linux has it")
+def test_a_full_disk_ends_a_command_without_a_traceback() -> None:
+    """That of the file into which its output goes."""
+    command = [sys.executable, "manage.py", "preview_mail", "code"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, cwd=ROOT, env={**ENVIRONMENT, "DEBUG": "true"}, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "[Errno 28] No space left on device\n")
 
 
 def test_a_closed_stream_is_like_an_empty_one(tmp_path) -> None:
