@@ -1,7 +1,6 @@
 # Everything starts here: `make demo` to try it, `make test` to trust it. `make help` lists the rest.
 PYTHON ?= python3
 VENV ?= .venv
-PORT ?= 8000
 BIN = $(VENV)/bin
 TEST_ENV = DJANGO_SETTINGS_MODULE=tests.settings
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(ARGS) \
@@ -31,7 +30,7 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 demo: $(VENV)/.demo  ## the whole system on http://127.0.0.1:8000 (PORT=…)
-	@$(BIN)/python -m signup.demo --port $(PORT) $(ARGS)
+	@$(BIN)/python -m signup.demo --port $(or $(PORT),8000) $(ARGS)
 
 test: install  ## the test suite; tests whose server the machine lacks are skipped, and named
 	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=15 $(ARGS)

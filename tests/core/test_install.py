@@ -144,6 +144,13 @@ def test_what_a_shell_has_set_for_another_project_reaches_no_test(tmp_path: Path
     run("sh", "-c", recipes[recipes.rindex("env ") :], **OF_ANOTHER_PROJECT)
 
 
+@pytest.mark.parametrize(("given", "port"), [({}, 8000), ({"PORT": ""}, 8000), ({"PORT": "8080"}, 8080)])
+def test_the_demo_has_a_port_by_default(given: dict[str, str], port: int) -> None:
+    """Also where the shell has an empty PORT."""
+    recipe = run("make", "--no-print-directory", "--dry-run", "demo", f"VENV={sys.prefix}", **given)
+    assert f"--port {port} " in recipe
+
+
 def test_make_reads_files_as_utf_8_in_any_locale(tmp_path: Path) -> None:
     """In zh_CN.GBK or en_US (Latin-1) `make messages` would spoil catalogues, and `make test` fail."""
     rule = tmp_path / "Makefile"
