@@ -15,7 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")
 
 NICE = 10  # of 19: on a machine that answers visitors too, their pages come before mails
 
-app = Celery("doorcode")
+app = Celery("doorcode", loader="app")  # by default CELERY_LOADER in the shell, another project's, names it
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
