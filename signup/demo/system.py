@@ -35,11 +35,13 @@ class Server(ThreadedWSGIServer):
 
 def run(*, port: int, mail_port: int) -> int:
     """Run until KeyboardInterrupt; return the exit status."""
+    base.replace_unprintable()
     translation.activate(base.language())
     try:
         server = Server(("127.0.0.1", port), QuietHandler, ipv6=False)
-    except OSError:
-        print(_("Port %(port)s is taken. Choose another: make demo PORT=8080") % {"port": port}, file=sys.stderr)
+    except OSError as error:
+        text = _("Port %(port)s can't be used: %(error)s. Choose another: make demo PORT=8080")
+        print(text % {"port": port, "error": error.strerror}, file=sys.stderr)
         return 1
     server.set_app(StaticFilesHandler(application))  # type: ignore[arg-type] # any WSGI application will do
     call_command("migrate", verbosity=0)

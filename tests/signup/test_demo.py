@@ -20,11 +20,14 @@ from tests.servers import ENVIRONMENT, ROOT, Visitor, free_port, listens, wait_u
 
 
 @contextmanager
-def demo(data: Path, port: int, *, path: str, lang: str = "en_US.UTF-8") -> Iterator[subprocess.Popen[str]]:
+def demo(
+    data: Path, port: int, *, path: str, lang: str = "en_US.UTF-8", encoding: str = "utf-8"
+) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "signup.demo", "--port", str(port)]
     environment = {**ENVIRONMENT, "PATH": path, "LANG": lang, "DEMO_DATA": str(data)}
-    # As in a deployment's shell.
+    # As in the shell of a deployment, or of another project of Celery.
     environment |= {"DATABASE_URL_FILE": "/nowhere", "ALLOWED_HOSTS": "example.com", "BROKER_URL": "redis://x"}
+    environment |= {"CELERY_LOADER": "django", "PYTHONIOENCODING": encoding}
     running = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -125,11 +128,21 @@ def test_a_hundred_connections_may_come_at_once(tmp_path: Path) -> None:
             connections.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
 
 
-def test_a_taken_port_is_reported(tmp_path: Path) -> None:
-    """In the operator's language, with a way out, and nothing stays behind."""
+def test_a_character_that_the_terminal_lacks_is_no_error(tmp_path: Path) -> None:
+    """Nor the dots of "Stopping …"."""
+    port = free_port()
+    with demo(tmp_path, port, path="/nowhere", encoding="ascii") as running:
+        wait_until(lambda: listens(port), "the demo")
+        assert Visitor(f"http://127.0.0.1:{port}").get("/healthz").status_code == 200
+        assert stop(running).endswith("\nStopping ?\n")
+
+
+def test_a_port_that_cant_be_used_is_reported(tmp_path: Path) -> None:
+    """In the operator's language, with the reason and a way out, and nothing stays behind."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        for lang, text in (("en_US.UTF-8", f"Port {port} is taken"), ("zh_CN.UTF-8", f"端口 {port} 已被占用")):
+        texts = f"Port {port} can't be used: Address already in use", f"无法使用端口 {port}：Address already in use"
+        for lang, text in zip(("en_US.UTF-8", "zh_CN.UTF-8"), texts, strict=True):
             with demo(tmp_path, port, path="/nowhere", lang=lang) as running:
                 printed = running.communicate(timeout=30)[0]
                 assert running.returncode == 1
