@@ -8,6 +8,7 @@ import ipaddress
 import re
 import time
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import dns.exception
@@ -70,66 +71,22 @@ class Lookups:
         return [record.address for kind in ("A", "AAAA") for record in self.records(host, kind)]
 
 
-def spf() -> Finding:
-    """Whether one SPF record of the domain of MAIL FROM says which servers may send for it."""
-    return _of_every_domain(_spf)
+def _of_every_domain(judge: Callable[[str, Lookups], Finding]) -> Callable[[], Finding]:
+    """Make a health check of a function that judges one sender's domain: it has the worst state of all domains."""
 
+    @wraps(judge)
+    def check() -> Finding:
+        lookups, findings = Lookups(), {}
+        senders = [languages.sender_address(code) for code, _name in settings.LANGUAGES]
+        for domain in dict.fromkeys(sender.rpartition("@")[2].lower() for sender in senders):
+            try:
+                findings[domain] = _of_domain(domain, judge, lookups)
+            except Unanswered as error:
+                findings[domain] = warning(str(error))
+        worst = max((found.state for found in findings.values()), key=list(State).index)
+        return Finding(worst, "; ".join(f"{domain}: {found.text}" for domain, found in findings.items()))
 
-def dkim() -> Finding:
-    """Whether the key is published that DKIM_SELECTOR names."""
-    if not settings.DKIM_SELECTOR:
-        text = _("DKIM_SELECTOR is not set: your mail server's operator knows it; signed mails have it as s=")
-        return skipped(text)
-    return _of_every_domain(_dkim)
-
-
-def dmarc() -> Finding:
-    """
-    Whether a DMARC record says what receivers do with forged mails. From and MAIL FROM are one address in all of our
-    mails, so SPF is aligned, and so is DKIM with a key of that domain.
-    """
-    return _of_every_domain(_dmarc)
-
-
-def mx() -> Finding:
-    """Whether bounces and answers can come back to the senders' domains."""
-    return _of_every_domain(_mx)
-
-
-def ptr() -> Finding:
-    """Whether the public addresses of the mail server have names. It may send from another machine."""
-    host = settings.MAIL_ROUTES[0].options.get("host")
-    lookups = Lookups()
-    if not host:
-        return skipped(_("EMAIL_URL names a mail service"))
-    if not _is_public(host):
-        return skipped(_("%(host)s is no name in the public DNS") % {"host": host})
-    try:
-        addresses = [address for address in lookups.addresses(host) if ipaddress.ip_address(address).is_global]
-        reverse = {address: str(dns.reversename.from_address(address)).rstrip(".") for address in addresses}
-        nameless = [address for address in addresses if not lookups.records(reverse[address], "PTR")]
-    except Unanswered as error:
-        return warning(str(error))
-    if not addresses:
-        return skipped(_("%(host)s has no public address in DNS") % {"host": host})
-    if nameless:
-        facts = {"addresses": ", ".join(nameless), "record": f"{reverse[nameless[0]]}. PTR {host}."}
-        text = _("no PTR record for %(addresses)s: the owner of the address can publish %(record)s")
-        return warning(text % facts)
-    return ok(", ".join(addresses))
-
-
-def _of_every_domain(judge: Callable[[str, Lookups], Finding]) -> Finding:
-    """The findings about each sender's domain as one, in the worst of their states."""
-    lookups, findings = Lookups(), {}
-    senders = [languages.sender_address(code) for code, _name in settings.LANGUAGES]
-    for domain in dict.fromkeys(sender.rpartition("@")[2].lower() for sender in senders):
-        try:
-            findings[domain] = _of_domain(domain, judge, lookups)
-        except Unanswered as error:
-            findings[domain] = warning(str(error))
-    worst = max((found.state for found in findings.values()), key=list(State).index)
-    return Finding(worst, "; ".join(f"{domain}: {found.text}" for domain, found in findings.items()))
+    return check
 
 
 def _of_domain(domain: str, judge: Callable[[str, Lookups], Finding], lookups: Lookups) -> Finding:
@@ -149,7 +106,9 @@ def _is_public(domain: str) -> bool:
     return len(names) > 1 and not names[-1].rstrip("]").isdigit() and RESERVED.isdisjoint(names)
 
 
-def _spf(domain: str, lookups: Lookups) -> Finding:
+@_of_every_domain
+def spf(domain: str, lookups: Lookups) -> Finding:
+    """Whether one SPF record of the domain of MAIL FROM says which servers may send for it."""
     found = [text for text in lookups.texts(domain) if text.lower().split(" ")[0] == "v=spf1"]
     facts = {"record": f'{domain}. TXT "v=spf1 include:spf.mail-provider.example ~all"'}
     if not found:
@@ -190,6 +149,15 @@ def _looks_up(term: str) -> bool:
     return directive["lookup"] is not None if directive else term.lower().startswith("redirect=")
 
 
+def dkim() -> Finding:
+    """Whether the key is published that DKIM_SELECTOR names."""
+    if not settings.DKIM_SELECTOR:
+        text = _("DKIM_SELECTOR is not set: your mail server's operator knows it; signed mails have it as s=")
+        return skipped(text)
+    return _dkim()
+
+
+@_of_every_domain
 def _dkim(domain: str, lookups: Lookups) -> Finding:
     name = f"{settings.DKIM_SELECTOR}._domainkey.{domain}"
     facts = {"name": name, "record": f'{name}. TXT "v=DKIM1; k=rsa; p=MIIBIjANBgkqh…"'}
@@ -206,7 +174,12 @@ def _dkim(domain: str, lookups: Lookups) -> Finding:
     return ok(name)
 
 
-def _dmarc(domain: str, lookups: Lookups) -> Finding:
+@_of_every_domain
+def dmarc(domain: str, lookups: Lookups) -> Finding:
+    """
+    Whether a DMARC record says what receivers do with forged mails. From and MAIL FROM are one address in all of our
+    mails, so SPF is aligned, and so is DKIM with a key of that domain.
+    """
     found, name = list[str](), ""
     for parent in email_addresses.with_parents(domain)[:-1]:  # the organisational domain is one of them
         name = f"_dmarc.{parent}"
@@ -231,7 +204,9 @@ def _tags(record: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _equals, value in pairs}
 
 
-def _mx(domain: str, lookups: Lookups) -> Finding:
+@_of_every_domain
+def mx(domain: str, lookups: Lookups) -> Finding:
+    """Whether bounces and answers can come back to the senders' domains."""
     records = sorted(lookups.records(domain, "MX"), key=lambda record: record.preference)
     hosts = [str(record.exchange).rstrip(".") for record in records if record.exchange != dns.name.root]
     facts = {"record": f"{domain}. MX 10 mail.{domain}."}
@@ -241,3 +216,26 @@ def _mx(domain: str, lookups: Lookups) -> Finding:
     if not records:
         return warning(_("no MX record, so bounces go to the address of the domain itself: publish %(record)s") % facts)
     return ok(", ".join(hosts))
+
+
+def ptr() -> Finding:
+    """Whether the public addresses of the mail server have names. It may send from another machine."""
+    host = settings.MAIL_ROUTES[0].options.get("host")
+    lookups = Lookups()
+    if not host:
+        return skipped(_("EMAIL_URL names a mail service"))
+    if not _is_public(host):
+        return skipped(_("%(host)s is no name in the public DNS") % {"host": host})
+    try:
+        addresses = [address for address in lookups.addresses(host) if ipaddress.ip_address(address).is_global]
+        reverse = {address: str(dns.reversename.from_address(address)).rstrip(".") for address in addresses}
+        nameless = [address for address in addresses if not lookups.records(reverse[address], "PTR")]
+    except Unanswered as error:
+        return warning(str(error))
+    if not addresses:
+        return skipped(_("%(host)s has no public address in DNS") % {"host": host})
+    if nameless:
+        facts = {"addresses": ", ".join(nameless), "record": f"{reverse[nameless[0]]}. PTR {host}."}
+        text = _("no PTR record for %(addresses)s: the owner of the address can publish %(record)s")
+        return warning(text % facts)
+    return ok(", ".join(addresses))
