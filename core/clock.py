@@ -58,6 +58,11 @@ def uptime() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def seconds_until(time: datetime) -> int:
+    """Return the seconds from now to a time, rounded up; 0 for a time in the past."""
+    return max(0, math.ceil((time - now()).total_seconds()))
+
+
 def hour_of(time: datetime) -> datetime:
     """Return the beginning of the full hour that contains a time."""
     return time.replace(minute=0, second=0, microsecond=0)

@@ -8,7 +8,6 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from core import clock
 from verification import states
-from verification.models import seconds_until
 from worker import outbox
 from worker.models import Delivery
 
@@ -52,7 +51,7 @@ def minutes_left(delivery: Delivery) -> int:
     """Minutes until a mail in the outbox is tried; 0 if it is due, or may be on its way."""
     if outbox.is_in_flight(delivery):
         return 0
-    return clock.minutes(seconds_until(delivery.lease_until or delivery.next_attempt_at))
+    return clock.minutes(clock.seconds_until(delivery.lease_until or delivery.next_attempt_at))
 
 
 def still_waiting(minutes: int) -> str:

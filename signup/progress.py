@@ -8,7 +8,7 @@ from django.utils.translation import ngettext, pgettext_lazy
 
 from core import clock, languages
 from verification import codes, guess_limits
-from verification.models import CaptchaModel, seconds_until
+from verification.models import CaptchaModel
 from verification.states import State, resend_wait, state_of
 from worker.models import Delivery
 
@@ -57,7 +57,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "stage": stage,
         "title": _TITLES[stage],
         "delivery": delivery_state(sign_up, delivery),
-        "leaves_in": delivery.leaves_at and clock.minutes(seconds_until(delivery.leaves_at)),
+        "leaves_in": delivery.leaves_at and clock.minutes(clock.seconds_until(delivery.leaves_at)),
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
         "minutes": clock.minutes(sign_up.seconds_left),

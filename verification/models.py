@@ -1,6 +1,5 @@
 """What the database keeps of a code and of the guesses at it: enough to derive and check the code, never the code."""
 
-import math
 import re
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -116,7 +115,7 @@ class CaptchaModel(models.Model):
     @property
     def seconds_left(self) -> int:
         """Remaining lifetime of the code in seconds, rounded up; before acceptance, the full lifetime."""
-        return seconds_until(self.expires_at) if self.expires_at else settings.CAPTCHA_TTL
+        return clock.seconds_until(self.expires_at) if self.expires_at else settings.CAPTCHA_TTL
 
 
 class AddressGuessesQuerySet(models.QuerySet["AddressGuesses"]):
@@ -170,8 +169,3 @@ class SiteGuesses(models.Model):
 def max_lifetime() -> timedelta:
     """How long a code is valid after the first acceptance of its mail, however often that is sent again."""
     return timedelta(seconds=settings.CAPTCHA_MAX_LIFETIME)
-
-
-def seconds_until(time: datetime) -> int:
-    """Rounded up; 0 for a time in the past."""
-    return max(0, math.ceil((time - clock.now()).total_seconds()))

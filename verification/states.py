@@ -9,7 +9,7 @@ from django.db.models import Q
 from core import clock
 
 from . import codes
-from .models import CaptchaModel, live, max_lifetime, seconds_until
+from .models import CaptchaModel, live, max_lifetime
 
 
 class SignUpError(Exception):
@@ -104,7 +104,7 @@ def resend_wait(sign_up: CaptchaModel) -> int:
     """
     if state_of(sign_up) in (State.EXPIRED, State.EXHAUSTED):
         return 0
-    return seconds_until(sign_up.requested_at + timedelta(seconds=settings.RESEND_COOLDOWN))
+    return clock.seconds_until(sign_up.requested_at + timedelta(seconds=settings.RESEND_COOLDOWN))
 
 
 def matching(state: State) -> Q:
