@@ -11,7 +11,7 @@ class CoreConfig(AppConfig):
 
         from . import checks as system_checks
         from . import clock
-        from .health import checks, pages, registry
+        from .health import checks, pages, proxies, registry
         from .observability import error_reports, logs
 
         logs.configure()
@@ -24,6 +24,6 @@ class CoreConfig(AppConfig):
         registry.register("keys", checks.keys, _("keys"))
         registry.register("catalogues", checks.catalogues, _("catalogues"))
         registry.register("pages", pages.pages, _("page templates"))
-        registry.register("proxies", checks.proxies, _("proxies"))
+        registry.register("proxies", proxies.check, _("proxies"))
         registry.register("clock_of_database", checks.clock_of_database, _("clock of the database"))
         registry.register("clock_of_redis", checks.clock_of_redis, _("clock of Redis"))

@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from . import brand, clock, languages, lengths
-from .health import checks, registry
+from .health import proxies, registry
 from .observability import metrics
 
 RETRY_AFTER = 30  # seconds: a database restart is over by then
@@ -121,7 +121,7 @@ def brand_css(request: HttpRequest) -> HttpResponse:
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """Liveness: the process answers, whatever else is down. The doctor's signed request gets what the site saw."""
-    return JsonResponse({"status": "ok", **checks.seen_by_site(request)})
+    return JsonResponse({"status": "ok", **proxies.seen_by_site(request)})
 
 
 @require_safe

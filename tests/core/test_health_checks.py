@@ -11,7 +11,7 @@ import pytest
 import redis
 from django.test import Client, RequestFactory
 
-from core.health import checks
+from core.health import checks, proxies
 from core.health.registry import Check, Finding, State
 from core.ratelimit import shares_server
 from tests.servers import Redis
@@ -34,7 +34,7 @@ from worker import health
 def test_proxies_are_compared_with_the_setting(settings, setting, forwarded, client, secure, state, words) -> None:
     """By the number that the request came through."""
     settings.TRUSTED_PROXIES = setting
-    found = checks.judge("https://x.test", {"client": client, "forwarded": forwarded, "secure": secure})
+    found = proxies.judge("https://x.test", {"client": client, "forwarded": forwarded, "secure": secure})
     assert found.state.value == state
     assert words in found.text
 
@@ -53,39 +53,39 @@ def test_proxies_are_compared_with_the_setting(settings, setting, forwarded, cli
 def test_a_proxy_that_does_not_hand_on_the_host_is_seen(settings, url: str, host: str, state: State) -> None:
     """As Apache without ProxyPreserveHost; `/healthz` answers whatever the Host is."""
     settings.TRUSTED_PROXIES, settings.SITE_URL = 0, "https://accounts.example.com"
-    found = checks.judge(url, {"client": "127.0.0.1", "forwarded": [], "secure": True, "host": host})
+    found = proxies.judge(url, {"client": "127.0.0.1", "forwarded": [], "secure": True, "host": host})
     assert found.state is state
     assert (host in found.text) is (state is State.FAILED)
 
 
 def test_the_site_reports_what_it_saw_to_the_doctor_only(client: Client, settings) -> None:
     """To a request signed with its key in the last minute."""
-    header, forwarded = checks.signer().sign("seen"), "192.0.2.1, 203.0.113.9"
+    header, forwarded = proxies.signer().sign("seen"), "192.0.2.1, 203.0.113.9"
     settings.TRUSTED_PROXIES = 1
-    headers = {checks.HEADER: header, "Host": "x.test"}
+    headers = {proxies.HEADER: header, "Host": "x.test"}
     answer = client.get("/healthz", headers={**headers, "X-Forwarded-For": forwarded}).json()
     seen = {"client": "203.0.113.9", "forwarded": forwarded.split(", "), "secure": False, "host": "x.test"}
     assert answer["seen"] == seen
     with_port = "192.0.2.1, 203.0.113.9:49152"
     assert client.get("/healthz", headers={**headers, "X-Forwarded-For": with_port}).json() == answer
     for strange in ("", "seen", header[:-1], header + "x"):
-        assert client.get("/healthz", headers={checks.HEADER: strange}).json() == {"status": "ok"}
+        assert client.get("/healthz", headers={proxies.HEADER: strange}).json() == {"status": "ok"}
     settings.SECRET_KEY = "another"
-    assert client.get("/healthz", headers={checks.HEADER: header}).json() == {"status": "ok"}
+    assert client.get("/healthz", headers={proxies.HEADER: header}).json() == {"status": "ok"}
 
 
 def test_an_old_request_of_the_doctor_is_not_answered(monkeypatch) -> None:
     """Its signature expires."""
-    header = checks.signer().sign("seen")
-    monkeypatch.setattr(checks, "MAX_AGE", -1)
-    assert checks.seen_by_site(RequestFactory().get("/healthz", headers={checks.HEADER: header})) == {}
+    header = proxies.signer().sign("seen")
+    monkeypatch.setattr(proxies, "MAX_AGE", -1)
+    assert proxies.seen_by_site(RequestFactory().get("/healthz", headers={proxies.HEADER: header})) == {}
 
 
 @pytest.mark.parametrize(("named", "state"), [(True, State.FAILED), (False, State.WARNING)])
 def test_a_site_that_is_not_reached_from_here(settings, named: bool, state: State) -> None:
     """It fails where the operator named the URL; else it may be the network of containers."""
     settings.SITE_URL = "http://127.0.0.1:1"
-    assert checks.proxies(settings.SITE_URL if named else None).state is state
+    assert proxies.check(settings.SITE_URL if named else None).state is state
 
 
 @pytest.mark.parametrize("url", ["HTTPS://例子.中国:8443", "https://xn--fsqu00a.xn--fiqs8s:8443/"])
@@ -99,19 +99,19 @@ def test_a_site_of_any_name_is_reached(settings, monkeypatch, url: str) -> None:
 
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
     settings.SITE_URL = url
-    assert checks.proxies().state is State.WARNING
+    assert proxies.check().state is State.WARNING
     assert asked == ["https://xn--fsqu00a.xn--fiqs8s:8443/healthz"]
 
 
 def test_a_site_that_answers_something_else_is_no_failure(monkeypatch) -> None:
     """A note, as of any that does not say what it saw."""
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: BytesIO(b"[]"))
-    assert Check(checks.proxies, "proxies").run().state is State.WARNING
+    assert Check(proxies.check, "proxies").run().state is State.WARNING
 
 
 def test_only_http_is_requested() -> None:
     """A file is no site."""
-    assert checks.proxies("file:///etc/passwd").state is State.FAILED
+    assert proxies.check("file:///etc/passwd").state is State.FAILED
 
 
 @pytest.mark.parametrize(

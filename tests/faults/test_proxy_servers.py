@@ -12,7 +12,7 @@ import pytest
 import requests
 import trustme
 
-from core.health import checks
+from core.health import proxies
 from tests.faults.web_proxies import NAME, Caddy, Nginx, Proxy
 from tests.servers import Postgres, System, free_port, listens, wait_until
 from tests.worker.sink import Sink
@@ -123,7 +123,7 @@ def test_the_web_sees_the_visitors_address_and_tls(proxy: Proxy, webs: Webs, set
     """Whatever the visitor invents, as the doctor does with `--url`."""
     settings.SECRET_KEY = webs.system.environment["SECRET_KEY"]
     headers = {
-        checks.HEADER: checks.signer().sign("seen"),
+        proxies.HEADER: proxies.signer().sign("seen"),
         "X-Forwarded-For": "203.0.113.9",
         "X-Forwarded-Proto": "http",
     }

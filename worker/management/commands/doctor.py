@@ -7,8 +7,7 @@ from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from core.health import registry
-from core.health.checks import proxies
+from core.health import proxies, registry
 from core.health.registry import State
 from core.management import base
 from worker import health, mailers
@@ -29,7 +28,7 @@ class Command(base.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         checks, limit = registry.registered(), registry.TIME_LIMIT
         if options["url"]:
-            checks["proxies"] = replace(checks["proxies"], check=partial(proxies, options["url"]))
+            checks["proxies"] = replace(checks["proxies"], check=partial(proxies.check, options["url"]))
         if options["send_to"]:
             checks["test_mail"] = registry.Check(partial(health.test_mail, options["send_to"]), _("test mail"))
             limit = len(mailers.every()) * DEADLINE + 2
