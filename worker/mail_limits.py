@@ -64,6 +64,64 @@ SIGN_UP_MAILS = MailLimit(~Q(kind__in=ACCOUNT_KINDS), "LIMIT_MAILS_MAILBOX", "LI
 ACCOUNT_MAILS = MailLimit(Q(kind__in=ACCOUNT_KINDS), "LIMIT_RESETS_MAILBOX", "LIMIT_RESETS_SITE", "resets")
 
 
+def due_within(limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
+    """
+    The due mails of a limit that its rates for the site let pass now. The last places are for networks that asked for
+    at most a hundredth of them: a stranger who fills the site's limit from some networks does not stop the others.
+    """
+    due = Delivery.objects.due().filter(limit.mails)
+    room = site_room(limit, at=at)
+    if room == 0:
+        return due.filter(PAST_LIMITS)
+    if room is None or room > _reserved(limit):
+        return due
+    return due.filter(PAST_LIMITS | ~Q(network__in=_busy(limit, at=at)))
+
+
+def claimable() -> DeliveryQuerySet:
+    """The due mails that the site's limits let pass now."""
+    at = clock.now()
+    return due_within(ACCOUNT_MAILS, at=at) | due_within(SIGN_UP_MAILS, at=at)
+
+
+def drop_useless(rows: Sequence[Delivery]) -> list[Delivery]:
+    """Take locked mails that help nobody any more out of the outbox; return the others, marked if suppressed."""
+    useful = [each for each in rows if each.is_wanted]
+    if len(useful) < len(rows):  # rarely: most claims build no update
+        Delivery.objects.filter(pk__in={each.pk for each in rows} - {each.pk for each in useful}).supersede()
+    suppression.mark(useful)
+    return useful
+
+
+def admit(candidates: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> list[Delivery]:
+    """
+    Return the mails that may be sent now, marked as admitted `at`. Those over a mailbox's limit are put off, those
+    over the site's stay due.
+
+    Call it in the transaction that locked the candidates. The caller saves `admitted_at`, and calls `count` with the
+    mails that it saved. If a mailbox has a place, another mail that waits for it may be returned in place of a
+    candidate. The limits are exact: claims for the same mailbox, or for the site's last places, wait for each other.
+    """
+    asking = [each for each in candidates if each.mailbox and not each.admitted_at and not each.is_held_back]
+    admitted = [each for each in candidates if each not in asking]
+    passed = _admit_to_mailboxes(asking, limit, at) if asking and limit.mailbox_rates else asking
+    for delivery in _admit_to_site(passed, limit, at) if limit.site_rates else passed:
+        delivery.admitted_at = at
+        admitted.append(delivery)
+    return admitted
+
+
+def count(leased: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> None:
+    """Count for the site those of leased mails that were admitted `at`."""
+    number = sum(each.admitted_at == at for each in leased)
+    if number and limit.site_rates:
+        of_minute, more = SiteMails.objects.filter(minute=_minute(at)), {limit.column: F(limit.column) + number}
+        if not of_minute.update(**more):
+            SiteMails.objects.get_or_create(minute=_minute(at))
+            of_minute.update(**more)
+
+
+# --- Places of a mailbox ----------------------------------------------------------------------------------------------
 def next_place(sent: Sent, network: str | None, rates: Rates, *, at: datetime) -> datetime:
     """
     Return when a mailbox takes another mail that `network` asked for; None stands for any that had no mail yet.
@@ -91,24 +149,6 @@ def _wait(known: set[str], network: str | None, most: int, window: timedelta) ->
     if network not in known and len(known) <= NEWCOMERS:
         return soon
     return (window - NEWCOMERS * soon) / spread_over
-
-
-def admit(candidates: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> list[Delivery]:
-    """
-    Return the mails that may be sent now, marked as admitted `at`. Those over a mailbox's limit are put off, those
-    over the site's stay due.
-
-    Call it in the transaction that locked the candidates. The caller saves `admitted_at`, and calls `count` with the
-    mails that it saved. If a mailbox has a place, another mail that waits for it may be returned in place of a
-    candidate. The limits are exact: claims for the same mailbox, or for the site's last places, wait for each other.
-    """
-    asking = [each for each in candidates if each.mailbox and not each.admitted_at and not each.is_held_back]
-    admitted = [each for each in candidates if each not in asking]
-    passed = _admit_to_mailboxes(asking, limit, at) if asking and limit.mailbox_rates else asking
-    for delivery in _admit_to_site(passed, limit, at) if limit.site_rates else passed:
-        delivery.admitted_at = at
-        admitted.append(delivery)
-    return admitted
 
 
 def _admit_to_mailboxes(asking: Sequence[Delivery], limit: MailLimit, at: datetime) -> list[Delivery]:
@@ -143,15 +183,6 @@ def _admit_to_mailbox(mailbox: str, mine: list[Delivery], sent: Sent, limit: Mai
     return chosen
 
 
-def _put_off(others: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -> None:
-    """Have mails that wait for a mailbox wait until the next place for their network; one update for each time."""
-    until: dict[datetime, list[int]] = {}
-    for pk, network in others.lock_available().values_list("pk", "network")[:PUT_OFF]:
-        until.setdefault(next_place(sent, network, rates, at=at), []).append(pk)
-    for time, pks in until.items():
-        Delivery.objects.filter(pk__in=pks).update(next_attempt_at=time)
-
-
 def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -> Delivery | None:
     """Return the mail that gets the mailbox's next place, if it has one: the newest of the network that had fewest."""
     newest = waiting.select_related("sign_up").lock_available().order_by("-pk")
@@ -166,15 +197,16 @@ def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
     return None
 
 
-def drop_useless(rows: Sequence[Delivery]) -> list[Delivery]:
-    """Take locked mails that help nobody any more out of the outbox; return the others, marked if suppressed."""
-    useful = [each for each in rows if each.is_wanted]
-    if len(useful) < len(rows):  # rarely: most claims build no update
-        Delivery.objects.filter(pk__in={each.pk for each in rows} - {each.pk for each in useful}).supersede()
-    suppression.mark(useful)
-    return useful
+def _put_off(others: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -> None:
+    """Have mails that wait for a mailbox wait until the next place for their network; one update for each time."""
+    until: dict[datetime, list[int]] = {}
+    for pk, network in others.lock_available().values_list("pk", "network")[:PUT_OFF]:
+        until.setdefault(next_place(sent, network, rates, at=at), []).append(pk)
+    for time, pks in until.items():
+        Delivery.objects.filter(pk__in=pks).update(next_attempt_at=time)
 
 
+# --- Places of the site -----------------------------------------------------------------------------------------------
 def site_room(limit: MailLimit, *, at: datetime) -> int | None:
     """
     Mails that the site may send now; None if nothing limits them. Half of a rate may go at once, the other half
@@ -195,39 +227,6 @@ def _room(most: int, seconds: int, column: str, at: datetime) -> int:
     return max(0, min(int(room + 1e-6), most - total))
 
 
-def due_within(limit: MailLimit, *, at: datetime) -> DeliveryQuerySet:
-    """
-    The due mails of a limit that its rates for the site let pass now. The last places are for networks that asked for
-    at most a hundredth of them: a stranger who fills the site's limit from some networks does not stop the others.
-    """
-    due = Delivery.objects.due().filter(limit.mails)
-    room = site_room(limit, at=at)
-    if room == 0:
-        return due.filter(PAST_LIMITS)
-    if room is None or room > _reserved(limit):
-        return due
-    return due.filter(PAST_LIMITS | ~Q(network__in=_busy(limit, at=at)))
-
-
-def _reserved(limit: MailLimit) -> int:
-    """The last places of the site: a quarter of its number."""
-    return min(limit.site_rates)[0] // 4
-
-
-def _busy(limit: MailLimit, *, at: datetime) -> list[str]:
-    """The networks that asked for more than a hundredth of the site's mails."""
-    most, seconds = min(limit.site_rates)
-    asked = Delivery.objects.filter(limit.mails, created_at__gt=at - timedelta(seconds=seconds)).exclude(mailbox="")
-    networks = asked.values("network").annotate(mails=Count("pk")).filter(mails__gt=max(1, most // 100))
-    return list(networks.values_list("network", flat=True))
-
-
-def claimable() -> DeliveryQuerySet:
-    """The due mails that the site's limits let pass now."""
-    at = clock.now()
-    return due_within(ACCOUNT_MAILS, at=at) | due_within(SIGN_UP_MAILS, at=at)
-
-
 def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -> Sequence[Delivery]:
     if not passed:
         return passed
@@ -244,6 +243,19 @@ def _admit_to_site(passed: Sequence[Delivery], limit: MailLimit, at: datetime) -
     return few + _newest_and_oldest(many, min(open_to_all, room - len(few)))
 
 
+def _reserved(limit: MailLimit) -> int:
+    """The last places of the site: a quarter of its number."""
+    return min(limit.site_rates)[0] // 4
+
+
+def _busy(limit: MailLimit, *, at: datetime) -> list[str]:
+    """The networks that asked for more than a hundredth of the site's mails."""
+    most, seconds = min(limit.site_rates)
+    asked = Delivery.objects.filter(limit.mails, created_at__gt=at - timedelta(seconds=seconds)).exclude(mailbox="")
+    networks = asked.values("network").annotate(mails=Count("pk")).filter(mails__gt=max(1, most // 100))
+    return list(networks.values_list("network", flat=True))
+
+
 def _newest_and_oldest(due: Sequence[Delivery], places: int) -> list[Delivery]:
     """The mails that get the places, half of them the oldest and half the newest; the others stay due."""
     if len(due) <= places:
@@ -251,16 +263,6 @@ def _newest_and_oldest(due: Sequence[Delivery], places: int) -> list[Delivery]:
     by_age = sorted(due, key=lambda each: each.next_attempt_at)
     newest = (places + random.getrandbits(1)) // 2  # rounded at random: places may come back one at a time
     return [*by_age[: places - newest], *by_age[len(by_age) - newest :]]
-
-
-def count(leased: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> None:
-    """Count for the site those of leased mails that were admitted `at`."""
-    number = sum(each.admitted_at == at for each in leased)
-    if number and limit.site_rates:
-        of_minute, more = SiteMails.objects.filter(minute=_minute(at)), {limit.column: F(limit.column) + number}
-        if not of_minute.update(**more):
-            SiteMails.objects.get_or_create(minute=_minute(at))
-            of_minute.update(**more)
 
 
 def _minute(at: datetime) -> datetime:
