@@ -95,8 +95,19 @@ def test_the_example_of_a_sites_own_words_names_its_encoding() -> None:
     assert example.startswith('msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n')
 
 
+VALUES = r"""
+# SECRET_KEY=old
+SECRET_KEY=a$b=
+SECRET_KEY_FALLBACKS=a\\b
+DEFAULT_FROM_EMAIL="示例学校 <10001@qq.com>"
+EMAIL_REPLY_TO='"Smith, Inc." <a@example.com>'
+SITE_NAME="a\\b\"c"
+METRICS_TOKEN='a\\b'
+"""
+
+
 def test_the_wrapper_of_bounces_reads_the_environment_as_systemd_does(tmp_path: Path) -> None:
-    """Recipes have quotes around a sender. With them left on, no report of a bounce would be read."""
+    """Recipes have quotes around a sender. With them left on, no report of a bounce would be read. A key may have \\."""
     page = (ROOT / "docs" / "how-to" / "bounces.md").read_text()
     wrapper = page.partition("## The wrapper")[2].partition("```sh\n")[2].partition("```")[0]
     for path, instead in {
@@ -106,11 +117,7 @@ def test_the_wrapper_of_bounces_reads_the_environment_as_systemd_does(tmp_path: 
     }.items():
         assert path in wrapper
         wrapper = wrapper.replace(path, instead)
-    (tmp_path / "doorcode.env").write_text(
-        "# SECRET_KEY=old\nSECRET_KEY=a$b=\n"
-        'DEFAULT_FROM_EMAIL="示例学校 <10001@qq.com>"\n'
-        """EMAIL_REPLY_TO='"Smith, Inc." <a@example.com>'\n"""
-    )
+    (tmp_path / "doorcode.env").write_text(VALUES)
     printed = subprocess.run(
         ["sh", "-c", wrapper], env={"PATH": os.defpath}, capture_output=True, text=True, check=True
     )
@@ -118,6 +125,9 @@ def test_the_wrapper_of_bounces_reads_the_environment_as_systemd_does(tmp_path: 
         "SECRET_KEY=a$b=",
         "DEFAULT_FROM_EMAIL=示例学校 <10001@qq.com>",
         'EMAIL_REPLY_TO="Smith, Inc." <a@example.com>',
+        r"SECRET_KEY_FALLBACKS=a\b",
+        r'SITE_NAME=a\b"c',
+        r"METRICS_TOKEN=a\\b",
     } <= set(printed.stdout.splitlines())
 
 
