@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.request import getproxies
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -99,6 +100,11 @@ def _service(var: str, service: Service, parts: SplitResult) -> Route:
         raise ImproperlyConfigured(
             f"{var} needs django-anymail: install requirements/anymail.txt, or ses.txt for Amazon SES / "
             f"{var} 需要 django-anymail：请安装 requirements/anymail.txt；使用 Amazon SES 时安装 ses.txt"
+        )
+    if not split(getproxies().get("https", "")):  # no mail would leave, and the error about that has the password in it
+        raise ImproperlyConfigured(
+            "HTTPS_PROXY must be a URL like http://user:password@proxy.example.com:3128, percent-encoded / "
+            "HTTPS_PROXY 的格式应如 http://user:password@proxy.example.com:3128，特殊字符需作百分号编码"
         )
     user, password, host = unquote(parts.username or ""), unquote(parts.password or ""), parts.hostname or ""
     given: dict[str, Any] = {service.user: user, service.password: password, service.host: host}

@@ -92,6 +92,20 @@ def test_a_url_that_cant_be_read_names_the_variable_and_not_itself(url: str) -> 
     assert url not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+@pytest.mark.parametrize("letter", "/?#[")
+def test_a_proxy_that_cant_be_read_is_refused(monkeypatch, name: str, letter: str) -> None:
+    """No mail would leave by it, and the log would have a part of its password."""
+    monkeypatch.setenv(name, f"http://user:hu{letter}sh@proxy.example.com:3128")
+    with pytest.raises(ImproperlyConfigured) as error:
+        mail_urls.read("EMAIL_URL", "anymail+postmark://token@")
+    assert "HTTPS_PROXY" in str(error.value)
+    assert "hu" not in str(error.value)
+    mail_urls.read("EMAIL_URL", "smtp://mail.example.com")  # goes through no proxy
+    monkeypatch.setenv(name, "http://user:hu%23sh@proxy.example.com:3128")
+    mail_urls.read("EMAIL_URL", "anymail+postmark://token@")
+
+
 def test_without_anymail_a_service_is_refused(monkeypatch) -> None:
     """With the locks to install, which are there: Doorcode itself is no package that pip could install with an extra."""
     monkeypatch.setattr(mail_urls, "find_spec", lambda name: None)
