@@ -29,6 +29,10 @@ def text_of(message: EmailMessage) -> str:
     return message.get_body(("plain",)).get_content()
 
 
+def html_of(message: EmailMessage) -> str:
+    return message.get_body(("html",)).get_content()
+
+
 @pytest.mark.parametrize(
     ("language", "subject", "tag", "minutes"),
     [
@@ -49,7 +53,7 @@ def test_the_code_comes_in_the_deliverys_language(language: str, subject: str, t
     assert message.get_content_type() == "multipart/alternative"
     assert code_in(message) == right(sign_up)
     assert minutes in text_of(message)
-    html = message.get_body(("html",)).get_content()
+    html = html_of(message)
     assert f'lang="{tag}"' in html
     assert right(sign_up) in html
 
@@ -67,7 +71,7 @@ def test_the_link_holds_the_token_and_the_sites_address() -> None:
     message = build(make_delivery(sign_up))
     link = f"http://testserver/signup/link/{codes.link_token(sign_up)}/?lang=en"
     assert link in text_of(message).splitlines()
-    assert link in message.get_body(("html",)).get_content()
+    assert link in html_of(message)
 
 
 def test_a_repeat_is_the_same_mail() -> None:
@@ -153,7 +157,7 @@ def test_a_name_with_markup_is_escaped_in_html_alone(settings) -> None:
     settings.SITE_NAME = "Smith & <Sons>"
     message = build(make_delivery(make_captcha(accepted=False)))
     assert "Smith & <Sons>" in text_of(message)
-    assert "Smith &amp; &lt;Sons&gt;" in message.get_body(("html",)).get_content()
+    assert "Smith &amp; &lt;Sons&gt;" in html_of(message)
 
 
 @pytest.mark.parametrize("kind", ["code", "registered"])
@@ -161,7 +165,7 @@ def test_sign_up_mails_say_their_reference_and_how_to_disown_them(kind: str) -> 
     """In both parts; the reference is the page's."""
     sign_up = make_captcha(accepted=False, decoy=kind == "registered")
     message = build(make_delivery(sign_up, kind=kind))
-    for part in (text_of(message), message.get_body(("html",)).get_content()):
+    for part in (text_of(message), html_of(message)):
         assert f"http://testserver/signup/mute/{suppression.token_for(sign_up)}/" in part
         assert f"Reference {codes.reference_of(sign_up)}" in part
 
@@ -182,7 +186,7 @@ def test_mails_about_accounts_say_until_when_sign_up_mail_is_stopped(kind: str, 
     assert "/signup/mute/" not in str(build(delivery))
     delivery.suppression = Suppression(address=ALICE, until=datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
     message = build(delivery)
-    for part in (text_of(message), unescape(message.get_body(("html",)).get_content())):
+    for part in (text_of(message), unescape(html_of(message))):
         assert words in part
         assert link in part
         assert "Reference" not in part
@@ -232,7 +236,7 @@ def test_what_to_do_next_is_the_one_button(kind: str) -> None:
     uid = urlsafe_base64_encode(force_bytes(user.pk))
     start = f"http://testserver{BUTTONS[kind].replace('MQ', uid)}"
     message = build(make_delivery(sign_up, kind=kind, user_id=user.pk))
-    html = message.get_body(("html",)).get_content()
+    html = html_of(message)
     content, footer = html.split('<div class="quiet line"')
     (target,) = re.findall(r'<td class="button"[^>]*><a href="([^"]+)"', content)
     assert target.startswith(start)
@@ -247,7 +251,7 @@ def test_links_that_are_no_button_are_underlined(kind: str) -> None:
     """By the mail itself, as Roundcube's style takes the underline away, and their grey is that of the text around them."""
     delivery = make_delivery(make_captcha(accepted=False), kind=kind, user_id=make_user().pk)
     delivery.suppression = Suppression(address=ALICE, until=datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
-    links = re.findall(r"<a [^>]+>", build(delivery).get_body(("html",)).get_content())
+    links = re.findall(r"<a [^>]+>", html_of(build(delivery)))
     decorations = [re.search(r"text-decoration:(\w+)", link)[1] for link in links]
     assert decorations == ["none"] + ["underline"] * (len(links) - 1)
 
@@ -256,7 +260,7 @@ def test_links_that_are_no_button_are_underlined(kind: str) -> None:
 def test_apples_mail_makes_no_links_of_numbers(kind: str) -> None:
     """A code of eight digits is a telephone number in many countries, and a time an appointment."""
     delivery = make_delivery(make_captcha(accepted=False), kind=kind, user_id=make_user().pk)
-    html = build(delivery).get_body(("html",)).get_content()
+    html = html_of(build(delivery))
     assert '<meta name="format-detection" content="telephone=no, date=no">' in html.partition("</head>")[0]
 
 
@@ -264,14 +268,14 @@ def test_apples_mail_makes_no_links_of_numbers(kind: str) -> None:
 def test_no_mail_loads_anything(kind: str) -> None:
     """No image, font, script or style from anywhere."""
     sign_up = make_captcha(accepted=False)
-    html = build(make_delivery(sign_up, kind=kind, user_id=make_user().pk)).get_body(("html",)).get_content()
+    html = html_of(build(make_delivery(sign_up, kind=kind, user_id=make_user().pk)))
     assert not re.search(r"<img|<link|<script|url\(|@import| src=", html)
 
 
 @pytest.mark.parametrize(("language", "side"), [("en", "left"), ("ar", "right")])
 def test_outlook_draws_a_mail_as_others_do(language: str, side: str) -> None:
     """Its engine, Word's, knows no `text-align: start`, and no padding but that of a cell of a table."""
-    html = build(make_delivery(make_captcha(accepted=False), language=language)).get_body(("html",)).get_content()
+    html = html_of(build(make_delivery(make_captcha(accepted=False), language=language)))
     assert re.findall(r"text-align:(\w+)", html) == [side]
     ((of_cell, of_link),) = re.findall(
         r'<td class="button"[^>]*mso-padding-alt:([^;"]+).*?<a[^>]*;padding:([^;"]+)', html
