@@ -61,7 +61,6 @@ class Report:
         return Delivery.objects.filter(provider_id=self.provider_id) if self.provider_id else Delivery.objects.none()
 
 
-@transaction.atomic
 def record(report: Report) -> Effect:
     """
     Record a report with its mail, and suppress the address if it says so. A complaint overrides a bounce, and a
@@ -70,11 +69,13 @@ def record(report: Report) -> Effect:
     If the mail server's answer to a mail is not on record yet, the report shows that the mail was accepted. Its worker
     then records the answer too late, and changes nothing.
     """
-    effect = _record(report)
+    # One query for a report of another program's mail: services send up to a thousand at once, of the whole account.
+    effect = _record(report) if report.find().exists() else Effect.UNKNOWN
     counted.add_after_commit(report.state, effect.value)
     return effect
 
 
+@transaction.atomic
 def _record(report: Report) -> Effect:
     delivery = report.find().select_for_update(of=("self",)).first()
     if delivery is None:

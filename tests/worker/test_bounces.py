@@ -88,6 +88,12 @@ def test_a_report_about_no_mail_of_ours_changes_nothing() -> None:
     assert not Suppression.objects.exists()
 
 
+def test_a_report_about_no_mail_of_ours_takes_one_query(django_assert_num_queries) -> None:
+    """A service may report a thousand mails at once, of all programs that share its account."""
+    with django_assert_num_queries(1):
+        record(bounce(Delivery(message_id="<x@y>")))
+
+
 @pytest.mark.parametrize("order", sorted(set(permutations(["bounce", "complaint", "bounce"]))), ids="-".join)
 def test_the_order_of_reports_doesnt_matter(order: tuple[str, ...]) -> None:
     """A complaint outweighs a bounce; the address is suppressed once."""
