@@ -1,4 +1,5 @@
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from . import views
 from .accounts import views as accounts
@@ -20,6 +21,8 @@ urlpatterns = [
     path("account/", accounts.account, name="account"),
     path("account/delete/", accounts.delete, name="account_delete"),
     path("password-change/", accounts.PasswordChange.as_view(), name="password_change"),
+    # Where password managers look for it: https://www.w3.org/TR/change-password-url/
+    path(".well-known/change-password", RedirectView.as_view(pattern_name="password_change")),
     path("password-reset/", accounts.password_reset, name="password_reset"),
     path("password-reset/done/", accounts.password_reset_done, name="password_reset_done"),
     path("password-reset/<uidb64>/<token>/", accounts.PasswordResetConfirm.as_view(), name="password_reset_confirm"),

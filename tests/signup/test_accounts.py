@@ -159,6 +159,16 @@ def test_accounts_that_were_never_disabled_have_djangos_session_hash() -> None:
     assert default_token_generator.check_token(alice, reset_tokens.make_token(alice))
 
 
+def test_a_password_manager_finds_the_page_that_changes_a_password(client: Client) -> None:
+    """By a URL that is the same on all sites; and a missing one is a 404, without which managers do not trust it."""
+    client.force_login(make_user())
+    page = client.get("/.well-known/change-password", follow=True)
+    assert page.redirect_chain == [("/password-change/", 302)]
+    assert page.status_code == 200
+    missing = "/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200"
+    assert client.get(missing).status_code == 404
+
+
 @pytest.mark.parametrize("way", ["change", "reset"])
 def test_a_new_password_is_mailed_to_the_owner(client: Client, way: str) -> None:
     """In the account's language, with a link to reset the password."""
