@@ -48,10 +48,15 @@ class PasswordResetForm(forms.Form):
     email = AddressField(label=_("Email address"))
 
     def save(self, *, network: str) -> str:
-        """Request the mail; return the answer, which is the same for every address."""
-        email = self.cleaned_data["email"]
+        """Request the mail; return the answer."""
+        email: str = self.cleaned_data["email"]
         services.request_password_reset(address=email, language=languages.active(), network=network)
-        return gettext("If %(email)s has an account, we've sent instructions") % {"email": email_addresses.shown(email)}
+        return reset_answer(email)
+
+
+def reset_answer(email: str) -> str:
+    """The answer to a request for a reset mail, the same for every address."""
+    return gettext("If %(email)s has an account, we've sent instructions") % {"email": email_addresses.shown(email)}
 
 
 class NewPasswordForm(forms.Form):

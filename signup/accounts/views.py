@@ -11,14 +11,14 @@ from django.contrib.messages.views import SuccessMessageMixin
 from django.core.exceptions import PermissionDenied
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, resolve_url
+from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse, reverse_lazy
 from django.utils import translation
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 from django.views.generic import TemplateView
 from structlog.contextvars import bind_contextvars
 
@@ -30,7 +30,14 @@ from signup.views import form_page
 from signup.visitor import Visitor, draft_cookie
 
 from . import backends, services
-from .forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm
+from .forms import (
+    CurrentPasswordForm,
+    LoginForm,
+    NewPasswordForm,
+    PasswordChangeForm,
+    PasswordResetForm,
+    reset_answer,
+)
 
 
 class FormPage(SuccessMessageMixin):  # type: ignore[type-arg]
@@ -149,11 +156,19 @@ def password_reset(request: HttpRequest) -> HttpResponse:
     form = PasswordResetForm(request.POST if request.method == "POST" else None, initial=Visitor(request).typed)
     if not form.is_valid():
         return form_page(request, "account/password_reset.html", form)
-    messages.info(request, form.save(network=client_ip.pseudonym(request)))
-    return redirect("password_reset_done")
+    form.save(network=client_ip.pseudonym(request))
+    response = redirect("password_reset_done")
+    draft_cookie(response.url).write(response, {"email": form.cleaned_data["email"]})
+    return response
 
 
-password_reset_done = auth.PasswordResetDoneView.as_view(template_name="account/password_reset_done.html")
+@require_safe
+def password_reset_done(request: HttpRequest) -> HttpResponse:
+    """The answer, also after a change of language or a reload: a message would be shown once."""
+    email = Visitor(request).typed.get("email")
+    return render(request, "account/password_reset_done.html", {"answer": email and reset_answer(email)})
+
+
 account = login_required(TemplateView.as_view(template_name="account/account.html"))
 
 

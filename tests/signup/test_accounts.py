@@ -245,6 +245,15 @@ def test_resetting_the_password(client: Client) -> None:
     assert client.post("/password-reset/", {"email": ""}).status_code == 400
 
 
+def test_the_answer_of_a_reset_outlives_a_change_of_language(client: Client) -> None:
+    """And a reload: it alone says that there may be no account. Another browser's page has none."""
+    page = client.post("/password-reset/", {"email": ALICE}, follow=True)
+    assert f"If {ALICE} has an account" in text_of(page)
+    page = client.post("/i18n/setlang/?next=/password-reset/done/", {"language": "de"}, follow=True)
+    assert f"Wenn es zu {ALICE} ein Konto gibt" in text_of(page)
+    assert ALICE not in text_of(Client().get("/password-reset/done/"))
+
+
 def reset_form(client: Client, user: User) -> str:
     """Open the link of a reset mail; return the path of its form."""
     uid, token = urlsafe_base64_encode(force_bytes(user.pk)), reset_tokens.make_token(user)
