@@ -365,10 +365,12 @@ def _postgresql_options(var: str, given: dict[str, Any], defaults: dict[str, Any
     pool = defaults["pool"] | _take_pool_options(var, given)
     if pool["max_size"] < max(1, pool["min_size"]):
         raise _refusal(f"pool_max_size in {var}", "at least 1 and pool_min_size,", "pool_max_size=10")
+    from .postgres import OPTIONS, Connection  # only now: SQLite needs no psycopg
+
+    if unknown := sorted(given.keys() - OPTIONS):
+        raise _refusal(f"{unknown[0]} in {var}", "an option of libpq", "sslmode=verify-full")
     own_options = str(given.get("options", ""))
     if "statement_timeout" not in own_options:  # else an answer may take longer
-        from .postgres import Connection  # only now: SQLite needs no psycopg
-
         pool["connection_class"] = Connection
     options = f"{defaults['options']} {own_options}"  # the last value of each counts
     return {**defaults, **given, "options": options, "pool": pool}

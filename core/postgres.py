@@ -1,9 +1,13 @@
-"""Connections to PostgreSQL that give up a server that does not answer."""
+"""Options of connections to PostgreSQL, and connections that give up a server that does not answer."""
 
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import Conninfo, TransactionStatus
+
+# Of Django, of psycopg, and those that this machine's libpq knows.
+OPTIONS = {"assume_role", "server_side_binding", "prepare_threshold"}
+OPTIONS |= {option.keyword.decode() for option in Conninfo.get_defaults()}
 
 ANSWER_TIMEOUT = 20.0  # seconds; a server that works ends a statement after 15 s (statement_timeout in the settings)
 

@@ -214,6 +214,13 @@ def test_an_option_that_the_pool_does_not_have_refuses_to_start(option: str) -> 
     assert f"{option.partition('=')[0]} in DATABASE_URL must be an option of psycopg's pool" in said
 
 
+@pytest.mark.parametrize("option", ["sslmod=require", "ssl=true", "Sslmode=require"])
+def test_an_option_that_the_driver_does_not_have_refuses_to_start(option: str) -> None:
+    """Rather than fail at each connection, for a reason that is in the log alone."""
+    said = refusal(**GOOD, DATABASE_URL=f"postgres://db.example.com/d?{option}")
+    assert f"{option.partition('=')[0]} in DATABASE_URL must be an option of libpq" in said
+
+
 @pytest.mark.postgres
 def test_a_restart_of_the_server_costs_no_query(postgres: Postgres, connect: Connect) -> None:
     """The pool meets broken connections one by one and pauses between them: so it keeps few after a burst."""
