@@ -1,10 +1,12 @@
-"""PostgreSQL as the settings have it: Django's backend, its pool, and the options of DATABASE_URL."""
+"""Databases as the settings have them: PostgreSQL by Django's backend with its pool, options of DATABASE_URL, SQLite."""
 
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -31,7 +33,8 @@ def connect(django_db_blocker: Any) -> Iterator[Connect]:
             connections.databases["made"] = {**connections.databases["default"], **made}
             stack.callback(lambda: connections.databases.pop("made"))
             stack.callback(lambda: connections.__delitem__("made"))
-            stack.callback(connections["made"].close_pool)
+            if made["ENGINE"] == "django.db.backends.postgresql":
+                stack.callback(connections["made"].close_pool)
             stack.callback(connections["made"].close)
             return connections["made"]
 
@@ -52,6 +55,20 @@ def end_all_connections(url: str) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+def test_the_journal_of_sqlite_becomes_small_again(tmp_path: Path, connect: Connect) -> None:
+    """After a reader, a backup say, that kept it from being written back."""
+    path = tmp_path / "db.sqlite3"
+    with connect(f"sqlite:///{path}").cursor() as cursor, sqlite3.connect(path) as reader:
+        cursor.execute("CREATE TABLE rows (x)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM rows").fetchall()
+        cursor.execute("INSERT INTO rows VALUES (zeroblob(20 << 20))")
+        reader.rollback()
+        for _number in range(2):
+            cursor.execute("INSERT INTO rows VALUES (1)")
+    assert path.with_name("db.sqlite3-wal").stat().st_size <= 16 << 20
 
 
 @pytest.mark.postgres
@@ -186,6 +203,15 @@ def test_dates_and_durations_are_read_whatever_the_roles_style(
     with connect(url).cursor() as cursor:
         cursor.execute(statement)
         assert cursor.fetchone()
+
+
+@pytest.mark.postgres
+def test_plans_are_for_the_values_whatever_the_servers_default(postgres: Postgres, connect: Connect) -> None:
+    """A generic one of a claim reads all mails."""
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET plan_cache_mode = 'force_generic_plan'")
+    assert shown(connect(url), "plan_cache_mode") == "auto"
 
 
 @pytest.mark.postgres
