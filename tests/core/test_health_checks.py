@@ -9,6 +9,7 @@ from urllib.request import Request
 import kombu
 import pytest
 import redis
+from django.db import connection
 from django.test import Client, RequestFactory
 
 from core.health import checks, proxies
@@ -163,6 +164,16 @@ def test_migrations_and_the_database_are_checked() -> None:
     """All is applied in a test."""
     assert checks.database().text.startswith("SQLite 3")
     assert checks.migrations().state is State.OK
+
+
+@pytest.mark.django_db
+def test_rows_that_may_only_be_read_fail() -> None:
+    """As in a file that can't be written, or where a role of PostgreSQL has SELECT alone: no account can be made."""
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA query_only = on")
+        found = Check(checks.migrations, "migrations").run()
+        cursor.execute("PRAGMA query_only = off")
+    assert (found.state, found.text) == (State.FAILED, "OperationalError: attempt to write a readonly database")
 
 
 @pytest.mark.parametrize("error", [redis.exceptions.NoPermissionError, redis.exceptions.ResponseError])
