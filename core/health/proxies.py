@@ -14,9 +14,11 @@ from django.conf import settings
 from django.core import signing
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from django.http.request import split_domain_port, validate_host
 from django.utils.translation import gettext as _
 
 from core import client_ip
+from core.checks import is_local
 from core.env import in_ascii
 
 from .registry import Finding, failed, ok, warning
@@ -51,7 +53,9 @@ def _request(url: str) -> dict[str, Any]:
     url = parts._replace(netloc=_netloc(url)).geturl()
     headers = {HEADER: signer().sign("seen"), "X-Forwarded-For": INVENTED, "Accept": "application/json"}
     request = urllib.request.Request(f"{url.rstrip('/')}/healthz", headers=headers)  # noqa: S310 - http or https
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  # nosec B310
+    # No proxy of the shell leads to this machine.
+    proxies = urllib.request.ProxyHandler({} if is_local(parts.hostname or "") else None)
+    with urllib.request.build_opener(proxies).open(request, timeout=TIMEOUT) as answer:
         found = json.loads(answer.read(10_000))
     return found if isinstance(found, dict) else {}
 
@@ -74,10 +78,13 @@ def judge(url: str, seen: dict[str, Any]) -> Finding:
         return failed(text % facts)
     if url.lower().startswith("https:") and not seen["secure"]:
         return failed(_("%(url)s is https, and the proxy doesn't say so: have it set X-Forwarded-Proto") % facts)
-    host = seen.get("host")  # of a site of an older release there is none
+    host = seen.get("host", "")  # of a site of an older release there is none
     if host and _name(f"//{host}") not in map(_name, (url, settings.SITE_URL)):
         text = _("requests to %(url)s arrive with the Host %(host)s: have the proxy hand on the visitor's")
         return failed(text % {"url": url, "host": host})
+    is_sites_own = host and _name(f"//{host}") == _name(settings.SITE_URL)
+    if is_sites_own and not validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS):
+        return failed(_("The host of SITE_URL is not in ALLOWED_HOSTS: pages at that address answer 400"))
     return ok(_("%(hops)d, as TRUSTED_PROXIES says; this request came from %(client)s") % facts)
 
 

@@ -54,9 +54,26 @@ def test_proxies_are_compared_with_the_setting(settings, setting, forwarded, cli
 def test_a_proxy_that_does_not_hand_on_the_host_is_seen(settings, url: str, host: str, state: State) -> None:
     """As Apache without ProxyPreserveHost; `/healthz` answers whatever the Host is."""
     settings.TRUSTED_PROXIES, settings.SITE_URL = 0, "https://accounts.example.com"
+    settings.ALLOWED_HOSTS = ["accounts.example.com"]
     found = proxies.judge(url, {"client": "127.0.0.1", "forwarded": [], "secure": True, "host": host})
     assert found.state is state
     assert (host in found.text) is (state is State.FAILED)
+
+
+@pytest.mark.parametrize(("host", "state"), [("x.test", State.FAILED), ("127.0.0.1:8000", State.OK)])
+def test_a_site_whose_own_host_is_not_allowed_is_seen(settings, host: str, state: State) -> None:
+    """Each page is a 400 there; at another address, which the doctor asked, no visitor is."""
+    settings.TRUSTED_PROXIES, settings.SITE_URL, settings.ALLOWED_HOSTS = 0, "http://x.test", ["y.test"]
+    found = proxies.judge(f"http://{host}", {"client": "127.0.0.1", "forwarded": [], "secure": False, "host": host})
+    assert (found.state, "ALLOWED_HOSTS" in found.text) == (state, state is State.FAILED)
+
+
+def test_no_proxy_of_the_shell_leads_to_this_machine(live_server, monkeypatch) -> None:
+    """Its own 127.0.0.1 is another."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert proxies.check(live_server.url).state is State.OK
+    assert "refused" in proxies.check("http://accounts.example.com").text
 
 
 def test_the_site_reports_what_it_saw_to_the_doctor_only(client: Client, settings) -> None:
@@ -94,11 +111,11 @@ def test_a_site_of_any_name_is_reached(settings, monkeypatch, url: str) -> None:
     """As SITE_URL may be written: the request has its name in ASCII."""
     asked: list[str] = []
 
-    def urlopen(request: Request, timeout: float) -> None:
+    def open_url(self: object, request: Request, timeout: float) -> None:
         asked.append(request.full_url)
         raise BadStatusLine("no HTTP")
 
-    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", open_url)
     settings.SITE_URL = url
     assert proxies.check().state is State.WARNING
     assert asked == ["https://xn--fsqu00a.xn--fiqs8s:8443/healthz"]
@@ -106,7 +123,7 @@ def test_a_site_of_any_name_is_reached(settings, monkeypatch, url: str) -> None:
 
 def test_a_site_that_answers_something_else_is_no_failure(monkeypatch) -> None:
     """A note, as of any that does not say what it saw."""
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: BytesIO(b"[]"))
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", lambda *_, **__: BytesIO(b"[]"))
     assert Check(proxies.check, "proxies").run().state is State.WARNING
 
 
