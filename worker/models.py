@@ -3,7 +3,9 @@
 import random
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import reduce
 from hashlib import sha256
+from operator import or_
 from typing import ClassVar, Self
 
 from django.conf import settings
@@ -72,17 +74,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         now, day = clock.now(), timedelta(days=1)
         limited = self.filter(mailbox=email_addresses.mailbox(address), admitted_at__gt=now - 2 * day)
         return self.filter(mailbox="", sign_up__in=limited.values("sign_up"), created_at__gt=now - day)
-
-    def with_reason(self, reason: str) -> Self:
-        """Mails that have this `Delivery.reason`."""
-        if reason == Delivery.Reason.LIMIT:
-            return self.filter(WAITS_FOR_LIMIT, last_reply="")
-        rows = self.exclude(last_reply="").exclude(state__in=Delivery.RETURNED)
-        if reason != Delivery.Reason.NO_ANSWER:
-            return rows.filter(last_reply__startswith=Delivery.REPLY_BEGINS[reason])
-        for beginning in Delivery.REPLY_BEGINS.values():
-            rows = rows.exclude(last_reply__startswith=beginning)
-        return rows
 
     def supersede(self) -> int:
         """Take mails that are useless by now out of the outbox; return their number."""
@@ -287,6 +278,15 @@ class Delivery(models.Model):
             return self.Reason.LIMIT if self.waits_for_limit else None
         known = (reason for reason, begin in self.REPLY_BEGINS.items() if self.last_reply.startswith(begin))
         return self.Reason(next(known, self.Reason.NO_ANSWER))
+
+    @classmethod
+    def with_reason(cls, reason: str) -> Q:
+        """The rows that have this `reason`."""
+        if reason == cls.Reason.LIMIT:
+            return WAITS_FOR_LIMIT & Q(last_reply="")
+        begins = {known: Q(last_reply__startswith=begin) for known, begin in cls.REPLY_BEGINS.items()}
+        of_reply = begins[reason] if reason in begins else ~reduce(or_, begins.values())
+        return of_reply & ~Q(last_reply="") & ~Q(state__in=cls.RETURNED)
 
     @property
     def is_about_account(self) -> bool:

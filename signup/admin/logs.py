@@ -18,7 +18,7 @@ from signup import error_messages, support
 from verification import guess_limits
 from verification.models import FINISHED, AddressGuesses, CaptchaModel, CaptchaQuerySet
 from verification.states import HandleLost, ResendTooSoon, State, matching, state_of
-from worker.models import UNDELIVERED, Delivery, DeliveryQuerySet, Suppression
+from worker.models import UNDELIVERED, Delivery, Suppression
 from worker.outbox import requeue
 
 from .base import ConditionFilter, LogAdmin, ReadOnlyAdmin, SinceFilter
@@ -115,15 +115,11 @@ def _send_codes(sign_ups: QuerySet[CaptchaModel]) -> int:
     return sent
 
 
-class ReasonFilter(admin.SimpleListFilter):
+class ReasonFilter(ConditionFilter):
     title, parameter_name = _("reason"), "reason"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return Delivery.Reason.choices
-
-    def queryset(self, request: HttpRequest, queryset: DeliveryQuerySet) -> DeliveryQuerySet:  # type: ignore[override]
-        chosen = self.value()
-        return queryset.with_reason(chosen) if chosen in Delivery.Reason.values else queryset
+    def conditions(self) -> dict[str, tuple[Any, Q]]:
+        return {reason: (label, Delivery.with_reason(reason)) for reason, label in Delivery.Reason.choices}
 
 
 class LanguageFilter(ConditionFilter):

@@ -36,7 +36,7 @@ def test_the_word_of_a_row_and_the_rows_of_a_word_agree(columns: dict, reason: s
     Delivery.objects.update(**columns)
     delivery.refresh_from_db()
     assert delivery.reason == reason
-    found = [each for each in Delivery.Reason if Delivery.objects.with_reason(each).exists()]
+    found = [each for each in Delivery.Reason if Delivery.objects.filter(Delivery.with_reason(each)).exists()]
     assert found == ([reason] if reason else [])
 
 
