@@ -63,33 +63,6 @@ def canonical(address: str) -> str:
     return f"{local}@{parsed.ascii_domain.removesuffix(stand_in)}".lower()
 
 
-def shown(address: str) -> str:
-    """Return a canonical `address` as people know it: `wang@例子.中国` for `wang@xn--fsqu00a.xn--fiqs8s`."""
-    local, at, domain = address.rpartition("@")
-    if "xn--" not in domain:
-        return address
-    try:
-        return f"{local}{at}{idna.decode(domain)}"
-    except idna.IDNAError:  # a domain that an operator entered
-        return address
-
-
-def _without_loose_dots(local: str) -> str:
-    """The local part to check: if the site allows loose dots, another character stands for each of them."""
-    return _LOOSE_DOTS.sub(lambda dots: "_" * len(dots[0]), local) if settings.EMAIL_ALLOW_LOOSE_DOTS else local
-
-
-def with_parents(domain: str) -> list[str]:
-    """Return a domain and those above it: mail.example.com, example.com, com."""
-    labels = domain.split(".")
-    return [".".join(labels[start:]) for start in range(len(labels))]
-
-
-def _is_special(domain: str) -> bool:
-    """Whether a domain is below one that is reserved for special uses (RFC 6761), as corp.local is."""
-    return not set(SPECIAL_USE_DOMAIN_NAMES).isdisjoint(with_parents(domain.lower())[1:])
-
-
 def _bare(typed: str) -> str:
     """The address in a text that was copied with it. It is not checked."""
     text = _strip(typed)
@@ -107,6 +80,27 @@ def _strip(text: str) -> str:
     return _strip(text[1:-1]) if quoted else text
 
 
+def _without_loose_dots(local: str) -> str:
+    """The local part to check: if the site allows loose dots, another character stands for each of them."""
+    return _LOOSE_DOTS.sub(lambda dots: "_" * len(dots[0]), local) if settings.EMAIL_ALLOW_LOOSE_DOTS else local
+
+
+def _is_special(domain: str) -> bool:
+    """Whether a domain is below one that is reserved for special uses (RFC 6761), as corp.local is."""
+    return not set(SPECIAL_USE_DOMAIN_NAMES).isdisjoint(with_parents(domain.lower())[1:])
+
+
+def shown(address: str) -> str:
+    """Return a canonical `address` as people know it: `wang@例子.中国` for `wang@xn--fsqu00a.xn--fiqs8s`."""
+    local, at, domain = address.rpartition("@")
+    if "xn--" not in domain:
+        return address
+    try:
+        return f"{local}{at}{idna.decode(domain)}"
+    except idna.IDNAError:  # a domain that an operator entered
+        return address
+
+
 def mailbox(address: str) -> str:
     """
     Return the key of mail limits for a canonical `address`: one for all addresses that reach the same mailbox.
@@ -120,6 +114,12 @@ def mailbox(address: str) -> str:
     return f"{local}@{domain}"
 
 
+def with_parents(domain: str) -> list[str]:
+    """Return a domain and those above it: mail.example.com, example.com, com."""
+    labels = domain.split(".")
+    return [".".join(labels[start:]) for start in range(len(labels))]
+
+
 def check_domain(address: str) -> None:
     """Raise ValidationError (code "domain") if the site's lists of domains exclude a canonical `address`."""
     domain = address.rpartition("@")[2]
@@ -129,6 +129,11 @@ def check_domain(address: str) -> None:
         raise ValidationError(text, "domain", {"domain": shown(domain)})
 
 
+def _listed(domain: str, entries: list[str]) -> bool:
+    """Whether `domain` or a parent of it is in `entries` ("example.com" covers "mail.example.com")."""
+    return not set(map(_a_label, entries)).isdisjoint(with_parents(domain))
+
+
 def is_domain(entry: str) -> bool:
     """Whether an entry of the lists of domains can be read: "example.com", "*.example.com", "@example.com"."""
     try:
@@ -136,11 +141,6 @@ def is_domain(entry: str) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _listed(domain: str, entries: list[str]) -> bool:
-    """Whether `domain` or a parent of it is in `entries` ("example.com" covers "mail.example.com")."""
-    return not set(map(_a_label, entries)).isdisjoint(with_parents(domain))
 
 
 def _a_label(domain: str) -> str:
