@@ -42,8 +42,8 @@ class Cause(TextChoices):
     UNCLEAR = "unclear", _("unclear")
 
 
-OURS = (Cause.RATE, Cause.REPUTATION, Cause.CONTENT, Cause.AUTHENTICATION, Cause.POLICY)
-BLOCKED = (*OURS, Cause.SERVICE)  # not for the recipient: the alert MailsBlocked has the same
+# Refused because of this site or the mail service, and not for the recipient. The alert MailsBlocked has the same.
+BLOCKED = (Cause.RATE, Cause.REPUTATION, Cause.CONTENT, Cause.AUTHENTICATION, Cause.POLICY, Cause.SERVICE)
 
 # Enhanced status codes without their first digit, which repeats whether the failure is temporary: RFC 3463 and the IANA
 # registry "SMTP Enhanced Status Codes". Those that mean one thing:
