@@ -67,9 +67,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def beside_limit(self, *, address: str) -> Self:
         """
-        Sign-up mails of the last day that went past the mail limit to the mailbox of `address`. Such a row names no
-        mailbox, but it is about the same request as a limited mail, which was admitted at most a day before: no code is
-        valid for longer.
+        Sign-up mails of the last day to the mailbox of `address` that went past the mail limit. Their rows name no
+        mailbox, so they are found by their requests: each had a mail within the limit before, which was admitted at
+        most a day earlier, as no code is valid for longer.
         """
         now, day = clock.now(), timedelta(days=1)
         limited = self.filter(mailbox=email_addresses.mailbox(address), admitted_at__gt=now - 2 * day)

@@ -279,7 +279,10 @@ def _tls() -> ssl.SSLContext:
 
 
 def _is_about_number(error: Exception, *, others: int) -> bool:
-    """Whether there are too many connections: the server says it, or a passing failure means it if `others` work."""
+    """
+    Whether a connection failed because there are too many: the server says so, or the failure is a passing one while
+    `others` are open.
+    """
     if isinstance(error, smtplib.SMTPResponseException):
         says_so = error.smtp_code == 421 and bool(TOO_MUCH.search(error_text(error)))
         return says_so or (others > 0 and error.smtp_code // 100 == 4)
