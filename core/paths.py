@@ -27,14 +27,12 @@ def is_ours(path: str) -> bool:
     if settings.ROOT_URLCONF == OUR_URLS and not path.startswith("/admin/"):
         return True
     try:
-        page = resolve(path, OUR_URLS)
-        if settings.ROOT_URLCONF != OUR_URLS:
-            found = resolve(path)
-            # The project has a page of its own here, such as a front page at /. A second `admin.site.urls` wraps the
-            # same pages in other functions.
-            if found.func is not page.func and found.app_name != "admin":
-                return False
+        page, served = resolve(path, OUR_URLS), resolve(path)
     except Resolver404:
+        return False
+    # The project has a page of its own here, such as a front page at /. A second `admin.site.urls` wraps the same pages
+    # in other functions.
+    if served.func is not page.func and served.app_name != "admin":
         return False
     model_admin: Any = getattr(page.func, "model_admin", None)
     if model_admin and (model_admin.inlines or not type(model_admin).__module__.startswith("signup.")):
