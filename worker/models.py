@@ -261,9 +261,10 @@ class Delivery(models.Model):
         "site" or "unclear"; empty for any other. The same for every address.
         """
         state = self.visible_state
-        # 5xx for our rate, and 552 for a full mailbox: such a mail is tried again.
-        is_refused_for_now = self.cause in (Cause.RATE, Cause.MAILBOX) and self.reason is self.Reason.REFUSED
-        if state not in ("failed", "bounced") and not (state == "delayed" and is_refused_for_now):
+        # 5xx for our rate, and a full mailbox by 552, or by 4.2.2 as Gmail says it: such a mail is tried again.
+        is_full = self.cause == Cause.MAILBOX and self.last_reply[3:9] == " 4.2.2"
+        is_refused = self.cause in (Cause.RATE, Cause.MAILBOX) and self.reason is self.Reason.REFUSED
+        if state not in ("failed", "bounced") and not (state == "delayed" and (is_full or is_refused)):
             return ""
         if self.cause == Cause.MAILBOX:
             return "mailbox"

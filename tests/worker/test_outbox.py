@@ -472,7 +472,9 @@ def test_what_a_visitor_sees(columns: dict, seen: str) -> None:
         ({"attempts": 1, "last_reply": RATE.text, "cause": "rate"}, "site"),
         ({"attempts": 1, "last_reply": "450 4.7.1 greylisted", "cause": "rate"}, ""),
         ({"attempts": 1, "last_reply": "552 5.2.2 over quota", "cause": "mailbox"}, "mailbox"),
-        ({"attempts": 1, "last_reply": "452 4.2.2 over quota", "cause": "mailbox"}, ""),
+        ({"attempts": 1, "last_reply": "452 4.2.2 over quota", "cause": "mailbox"}, "mailbox"),
+        ({"attempts": 1, "last_reply": "450 4.2.0 try again", "cause": "mailbox"}, ""),
+        ({"attempts": 1, "last_reply": "450 4.2.2 too quickly", "cause": "rate"}, ""),
         ({"attempts": 1, "last_reply": "TimeoutError"}, ""),
         ({"last_reply": "550 5.1.1 no"}, ""),  # an operator had it sent again
         ({"state": "sent", "last_reply": "250 OK"}, ""),
