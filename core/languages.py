@@ -12,6 +12,13 @@ from django.utils import translation
 
 MAX_LENGTH = 16  # characters of a language's code
 BASE = "en"  # the language of the sources, shown where a translation is missing
+# The languages that readers of another one are used to, the nearest first, and the names of that one in browsers and
+# phones, as Django looks up a whole name. Cantonese and Swiss German are hardly written.
+STAND_INS: dict[str, str] = {
+    "zh-hant zh-hans": "yue yue-hk yue-hant yue-hant-hk",
+    "zh-hans zh-hant": "yue-cn yue-hans yue-hans-cn",
+    "de": "gsw gsw-ch",
+}
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:

@@ -33,6 +33,9 @@ SECRET_KEY_FALLBACKS = env.former_keys("SECRET_KEY_FALLBACKS", debug=DEBUG)
 # --- The site ---------------------------------------------------------------------------------------------------------
 _locale = BASE_DIR / "locale"
 _known = languages.read(_locale / "languages.toml")
+for _others, _codes in languages.STAND_INS.items():
+    for _code in _codes.split():
+        LANG_INFO.setdefault(_code, {"fallback": _others.split()})
 LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in _known.items()})  # before texts by language
 SITE_URL = env.site_url("SITE_URL", default="http://127.0.0.1:8000")
 SITE_NAMES = env.by_language("SITE_NAME", default="Doorcode")

@@ -78,6 +78,23 @@ def test_the_order_of_choice(client: Client) -> None:
     assert language_of(client) == "ko"  # what the browser showed last
 
 
+@pytest.mark.parametrize(
+    ("accepted", "code"),
+    [
+        ("yue-HK,en;q=0.9", "zh-hant"),
+        ("yue-Hant-HK", "zh-hant"),
+        ("yue-Hans-CN, yue", "zh-hans"),
+        ("gsw-CH,en;q=0.5", "de"),
+        ("gsw,fr;q=0.9", "de"),
+    ],
+)
+def test_readers_of_a_language_that_is_hardly_written_get_the_one_that_they_read(
+    client: Client, accepted: str, code: str
+) -> None:
+    """Cantonese and Swiss German are among the languages of phones."""
+    assert language_of(client, **{"accept-language": accepted}) == code
+
+
 def test_an_account_without_a_language_follows_the_browser(client: Client) -> None:
     """As one that an operator created; and one whose language the site offers no more."""
     client.force_login(user := make_user(language=""))
