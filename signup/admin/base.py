@@ -33,6 +33,7 @@ MAX_REFERENCES = 5_000  # newest rows among which a reference is searched: it is
 MAX_WORDS = 5  # of a search: each is a query with the primary keys that the words before it found
 MAX_CONFIRMED = 200  # rows of one confirmed action; the others stay for the next
 MAX_DELETED = 90  # rows; Django's confirmation posts a field for each, of which lengths.FIELDS are allowed
+FIELD_LOOKUPS = ("exact", "isnull", "isempty", "gte", "lt", "id__exact")  # by which Django's filters of fields ask
 
 Action = Callable[[QuerySet], int]  # returns the number of rows for which it succeeded
 
@@ -61,8 +62,7 @@ class StrictAdmin(admin.ModelAdmin):
         for relation in self.model._meta.related_objects:
             if (lookup, value) in url_params_from_lookup_dict(relation.field.get_limit_choices_to()).items():
                 return True
-        offered: Any = self.list_filter  # names of fields, and filters of our own
-        return lookup in [f"{each}__exact" if isinstance(each, str) else each.parameter_name for each in offered]
+        return any(lookup in _parameters(each) for each in self.list_filter)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Nothing for a text that PostgreSQL lacks: autocompletion, unlike a list, searches without a form's check."""
@@ -86,6 +86,14 @@ class StrictAdmin(admin.ModelAdmin):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         return super().get_object(request, object_id, from_field) if self.keys([object_id]) else None
+
+
+def _parameters(entry: Any) -> list[str]:
+    """The parameters of an entry of `list_filter`: a filter of its own, a field, or a field and its filter."""
+    if isinstance(entry, type):
+        return [entry.parameter_name]  # type: ignore[attr-defined]
+    field = entry if isinstance(entry, str) else entry[0]
+    return [field, *(f"{field}__{lookup}" for lookup in FIELD_LOOKUPS)]
 
 
 class BoundedAdmin(StrictAdmin):

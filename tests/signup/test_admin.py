@@ -3,15 +3,18 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from io import StringIO
 
 import pytest
 from django.conf import settings
+from django.contrib.admin import DateFieldListFilter, site
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, Permission
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
+from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from knox.models import AuthToken
@@ -270,6 +273,20 @@ def test_a_list_offers_to_show_all_only_after_a_search(admin: Client, path: str)
     make_delivery(make_captcha())
     assert "Show all" not in text_of(admin.get(path))
     assert "Show all" in text_of(admin.get(f"{path}?q=alice"))
+
+
+def test_a_site_may_filter_accounts_by_more(admin: Client, monkeypatch) -> None:
+    """Each link of Django's filters works: of a field, of one with its filter, of a related row."""
+    make_user().groups.add(Group.objects.create(name="Teachers"))
+    fields = ("is_staff", ("activated_at", DateFieldListFilter), "groups", "language")
+    monkeypatch.setattr(site.get_model_admin(User), "list_filter", fields)
+    page = text_of(admin.get(ACCOUNTS)).partition('id="changelist-filter"')[2].partition("</nav>")[0]
+    links = re.findall(r'href="(\?[^"]+)"', page)
+    assert {name for link in links for name in QueryDict(unescape(link[1:]))} >= {
+        "is_staff__exact", "activated_at__gte", "activated_at__isnull", "groups__id__exact",
+    }  # fmt: skip
+    for link in links:
+        assert admin.get(ACCOUNTS + unescape(link)).status_code == 200, link
 
 
 def test_accounts_are_found(admin: Client) -> None:
