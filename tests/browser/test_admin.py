@@ -236,6 +236,24 @@ def test_a_long_address_is_read_to_its_end(open_admin: Open, width: int) -> None
         assert fits()
 
 
+OVERLAP = """tools => {
+    const words = document.createRange();
+    words.selectNodeContents(document.querySelector("#content > h2"));
+    const box = tools.getBoundingClientRect();
+    return [...words.getClientRects()].some(({left, right, top, bottom}) =>
+        left < box.right && right > box.left && top < box.bottom && bottom > box.top);
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_no_button_lies_over_a_long_heading(open_admin: Open, width: int) -> None:
+    """That of the history, beside an address of any length."""
+    for length in range(20, 255, 39):
+        sign_up = make_captcha(f"{'x' * (length - 12)}@example.com"[-254:])
+        page = open_admin(f"{SIGNUPS}{sign_up.pk}/change/", width=width)
+        assert not page.locator(".object-tools").evaluate(OVERLAP), length
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_chart_begins_at_the_latest_hour(open_admin: Open, width: int) -> None:
     """Where it is wider than its window; the earlier hours are a scroll away."""
