@@ -17,7 +17,7 @@ from django.utils.translation import ngettext, to_locale
 from redis.exceptions import RedisClusterException, ResponseError
 
 from core.env import is_weak_key
-from core.ratelimit import redis_client, shares_server
+from core.ratelimit import redis_client
 
 from .registry import Finding, failed, ok, skipped, warning
 
@@ -73,7 +73,7 @@ def migrations() -> Finding:
 
 
 def redis_server() -> Finding:
-    """Whether Redis takes counts, and whether it may drop messages."""
+    """Whether Redis takes counts, and whether it may drop them."""
     client = redis_client()
     if client is None:
         return skipped(_("REDIS_URL is memory: counts are this process's own"))
@@ -86,8 +86,10 @@ def redis_server() -> Finding:
         raise RedisClusterException("a Redis Cluster can't be used")
     policy = info.get("maxmemory_policy", "noeviction")
     name = f"Redis {info.get('redis_version', '')}".strip()
-    if policy != "noeviction" and shares_server(settings.CELERY_BROKER_URL):
-        text = _("%(name)s drops messages when its memory is full (%(policy)s): set maxmemory-policy noeviction")
+    if policy != "noeviction":  # limits would be open, and no log or metric would say so
+        text = _(
+            "%(name)s drops counts and messages when its memory is full (%(policy)s): set maxmemory-policy noeviction"
+        )
         return warning(text % {"name": name, "policy": policy})
     return ok(name)
 
