@@ -316,11 +316,12 @@ def requeue(*, delivery_id: int) -> bool:
     """
     ended = Delivery.objects.filter(pk=delivery_id, state__in=UNDELIVERED)
     row = ended.select_related("sign_up").first()
-    if row and row.state == State.BOUNCED:
-        row.message_id = new_message_id(row.language)  # a late report is about the mail that bounced
-    if row is None or not (_is_awaited(row) if row.is_about_account else row.sign_up and _revive(row, row.sign_up)):
+    if row is None:
         return False
-    freed = ended.update(
+    if row.state == State.BOUNCED:
+        row.message_id = new_message_id(row.language)  # a late report is about the mail that bounced
+    still_helps = _is_awaited(row) if row.is_about_account else _revive(row)
+    freed = still_helps and ended.update(
         state=State.PENDING,
         attempts=0,
         # The mail about a new password says when that was.
@@ -350,11 +351,11 @@ def _is_awaited(row: Delivery) -> bool:
     return not (row.is_for_nobody or instead.exists())
 
 
-def _revive(row: Delivery, sign_up: CaptchaModel) -> bool:
+def _revive(row: Delivery) -> bool:
     """Make the code of a mail valid again, and the mail its own; False if nobody waits for it."""
-    if suppression.holds(address=row.recipient):  # it would be dropped
+    if row.sign_up is None or suppression.holds(address=row.recipient):  # it would be dropped
         return False
-    locked = CaptchaModel.objects.lock(sign_up)
+    locked = CaptchaModel.objects.lock(row.sign_up)
     newer = Delivery.objects.filter(recipient=row.recipient, state=State.SENT, pk__gt=row.pk)
     is_sent_again = newer.exclude(kind__in=ACCOUNT_KINDS).exists()  # perhaps from another browser
     if is_sent_again or locked is None or locked.proven_at or lock_unsettled(sign_up=locked):
