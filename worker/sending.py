@@ -87,8 +87,9 @@ def _send_all(claimed: list[Delivery], mailer: Mailer, *, claimed_at: float, unt
     accepted, group_ends = 0, time.monotonic() + GROUP_TIME
     rest, leased_at = claimed, claimed_at
     try:
-        # The first mail may be the trial of a half-open breaker.
-        while rest and time.monotonic() < until and (rest is claimed or not mailer.breaker.is_open):
+        while rest and time.monotonic() < until:
+            if mailer.breaker.is_open and rest is not claimed:  # the first mail may be the trial of a half-open breaker
+                break
             if clock.uptime() - leased_at > outbox.LEASE - leases.RENEWAL:
                 leased_at = clock.uptime()
                 if not _are_ours(rest):
