@@ -63,6 +63,14 @@ def canonical(address: str) -> str:
     return f"{local}@{parsed.ascii_domain.removesuffix(stand_in)}".lower()
 
 
+def canonical_or_none(text: str) -> str | None:
+    """Return the canonical form of an address; None for a text that is none, or that the settings do not allow."""
+    try:
+        return canonical(text)
+    except ValidationError:
+        return None
+
+
 def _bare(typed: str) -> str:
     """The address in a text that was copied with it. It is not checked."""
     text = _strip(typed)

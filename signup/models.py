@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any
 
 from django.contrib.auth import hashers
@@ -128,8 +128,7 @@ class AddressField(models.EmailField):  # type: ignore[type-arg]
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         """Called by `bulk_create` too. An address that the settings no longer allow stays as it is."""
         address = super().pre_save(model_instance, add)
-        with suppress(ValidationError):
-            address = email_addresses.canonical(address)
+        address = email_addresses.canonical_or_none(address) or address
         setattr(model_instance, self.attname, address)
         return address
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.core import signing
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 
 from core import email_addresses, lengths
@@ -189,10 +188,7 @@ class Visitor:
     @cached_property
     def _address(self) -> str:
         """The address that was typed, canonical; "" without one."""
-        try:
-            return email_addresses.canonical(self.typed.get("email", ""))
-        except ValidationError:
-            return ""
+        return email_addresses.canonical_or_none(self.typed.get("email", "")) or ""
 
     def keep_draft(self, response: HttpResponse, *, path: str) -> None:
         """Keep what was typed into this POST for the form at `path`."""

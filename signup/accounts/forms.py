@@ -122,10 +122,7 @@ class CurrentPasswordForm(forms.Form):
         """Checked and limited as at sign-in: nobody can guess the password in an open session either."""
         old: str = self.cleaned_data["old_password"]
         user = cast(User, self.request.user)
-        try:
-            name = User.objects.canonical_name(user.email)
-        except ValidationError:  # the settings no longer allow the address
-            name = user.username or ""
+        name = email_addresses.canonical_or_none(user.email) or user.username or ""
         found = authenticate(self.request, username=name, password=old)
         if not isinstance(found, User) or found != user:
             raise ValidationError(NOT_CURRENT, code="password_incorrect")

@@ -116,10 +116,8 @@ class BoundedAdmin(StrictAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         search_term = invisible.without(search_term)
-        try:
-            words = [email_addresses.canonical(search_term)]  # it may have been copied with its owner's name
-        except ValidationError:
-            words = search_term.split()
+        address = email_addresses.canonical_or_none(search_term)  # it may have been copied with its owner's name
+        words = [address] if address else search_term.split()
         if len(words) > MAX_WORDS or "\0" in search_term:
             return queryset.none(), False
         for word in words:
@@ -131,10 +129,7 @@ class BoundedAdmin(StrictAdmin):
         Primary keys of at most MAX_ROWS rows with a column of `search_fields` that begins with a word. It is a query of
         its own: with the list's order in it, the planner would read the table from its newest row on.
         """
-        try:
-            text = email_addresses.canonical(word)
-        except ValidationError:
-            text = word.lower()
+        text = email_addresses.canonical_or_none(word) or word.lower()
         texts = {column: usernames.key(word) if column == "username_key" else text for column in self.search_fields}
         begins = Q.create([(f"{column}__startswith", text) for column, text in texts.items()], connector=Q.OR)
         return list(rows.order_by().filter(begins).values_list("pk", flat=True)[:MAX_ROWS])
