@@ -224,16 +224,16 @@ class Visitor:
 
     def _write(self, response: HttpResponse, first: Held, others: Iterable[Held]) -> HttpResponse:
         """
-        Keep MAX_REQUESTS: the first, which the page is about, then the browser's own, proven ones before others.
-        Finished requests, and those that links brought, are dropped first, so that no number of links ends a sign-up
-        that was begun here. Lost ones are dropped in any case. Only the first keeps a long `next`: browsers
-        would drop a cookie with five.
+        Keep MAX_REQUESTS: the first, which the page is about, and the best of the others that are not lost, in their
+        order. Requests that are not finished are better than finished ones, then the browser's own than those that
+        links brought, then proven ones: no number of links ends a sign-up that was begun here. Only the first keeps a
+        long `next`: browsers would drop a cookie with five.
         """
         finished = {sign_up.handle: sign_up.is_finished for sign_up in self.sign_ups}
         others = [each for each in others if each.handle != first.handle and each.handle in finished]
         by_worth = sorted(others, key=lambda each: (finished[each.handle], not each.own, not each.proof))
-        dropped = by_worth[MAX_REQUESTS - 1 :]
-        kept = (each for each in others if each not in dropped)
+        best = by_worth[: MAX_REQUESTS - 1]
+        kept = (each for each in others if each in best)
         short = (each if len(each.next) <= SHORT_NEXT else each._replace(next="") for each in kept)
         SIGN_UPS.write(response, [first, *short])
         return response
