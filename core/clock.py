@@ -58,14 +58,14 @@ def uptime() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def seconds_until(time: datetime) -> int:
+def seconds_until(at: datetime) -> int:
     """Return the seconds from now to a time, rounded up; 0 for a time in the past."""
-    return max(0, math.ceil((time - now()).total_seconds()))
+    return max(0, math.ceil((at - now()).total_seconds()))
 
 
-def hour_of(time: datetime) -> datetime:
+def hour_of(at: datetime) -> datetime:
     """Return the beginning of the full hour that contains a time."""
-    return time.replace(minute=0, second=0, microsecond=0)
+    return at.replace(minute=0, second=0, microsecond=0)
 
 
 def minutes(seconds: float) -> int:
@@ -73,9 +73,9 @@ def minutes(seconds: float) -> int:
     return math.ceil(seconds / 60)
 
 
-def whole_seconds(time: datetime) -> str:
+def whole_seconds(at: datetime) -> str:
     """
     Return a time for the JSON of a response, in whole seconds: `2026-11-27T08:00:00Z`. Finer times would show what
     else a worker did at that time.
     """
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

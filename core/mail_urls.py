@@ -122,9 +122,8 @@ def _service(var: str, service: Service, parts: SplitResult) -> Route:
 
 def _ses(key_id: str, secret: str, region: str) -> dict[str, Any]:
     """The parameters of boto3's client; what is left out, it looks for where AWS's own tools do."""
-    connect, read = API_TIMEOUT
     given = {"aws_access_key_id": key_id, "aws_secret_access_key": secret, "region_name": region}
-    config = {"connect_timeout": connect, "read_timeout": read, "retries": {"total_max_attempts": 1}}
+    config = {"connect_timeout": API_TIMEOUT[0], "read_timeout": API_TIMEOUT[1], "retries": {"total_max_attempts": 1}}
     return {name: value for name, value in given.items() if value} | {"config": config}
 
 

@@ -122,8 +122,8 @@ def _fold(text: str) -> str:
 def _prototypes() -> dict[int, str]:
     """By character, its prototype: the text that stands for all that look like it."""
     table = {
-        key.strip(_MARK): [other["c"].strip(_MARK) for other in others]
-        for key, others in utils.load("confusables.json").items()
+        char.strip(_MARK): [other["c"].strip(_MARK) for other in others]
+        for char, others in utils.load("confusables.json").items()
     }
     # Unicode gives each character one prototype, which has none itself. The package lists each pair in both directions:
     # the entry of a character has its prototype alone, and the entry of a prototype all its characters.

@@ -20,8 +20,8 @@ proven_after = Histogram("doorcode_proof_seconds", "From the acceptance of a mai
 
 def digits() -> Iterator[Metric]:
     """How many digits a new code has, and how many the setting alone asks for."""
-    digits = GaugeMetricFamily("doorcode_code_digits", "Digits of new codes", labels=["of"])
-    digits.add_metric(["setting"], settings.CAPTCHA_LENGTH)
+    family = GaugeMetricFamily("doorcode_code_digits", "Digits of new codes", labels=["of"])
+    family.add_metric(["setting"], settings.CAPTCHA_LENGTH)
     needed = guess_limits.required()
-    digits.add_metric(["now"], math.inf if needed.link_only else needed.length)
-    yield digits
+    family.add_metric(["now"], math.inf if needed.link_only else needed.length)
+    yield family

@@ -91,7 +91,7 @@ def run(checks: Mapping[str, Check], *, limit: float = TIME_LIMIT) -> Iterator[t
         yield name, findings.get(name) or failed(_("no answer within %(seconds)d s") % {"seconds": limit})
 
 
-def quick() -> dict[str, Check]:
+def _quick_checks() -> dict[str, Check]:
     return {name: check for name, check in _checks.items() if check.quick}
 
 
@@ -122,7 +122,7 @@ class ReadinessCache:
             finally:
                 self._begun = None
                 self._running.release()
-        states = self._states or dict.fromkeys(quick(), "down")
+        states = self._states or dict.fromkeys(_quick_checks(), "down")
         begun = self._begun  # read once, as another thread changes it
         if begun and time.monotonic() - begun[1] >= HANGS:
             states = {**states, begun[0]: "down"}
@@ -130,7 +130,7 @@ class ReadinessCache:
 
     def _run(self) -> dict[str, str]:
         states = {}
-        for name, check in quick().items():
+        for name, check in _quick_checks().items():
             self._begun = name, time.monotonic()
             finding = check.run()
             if is_down := finding.state is State.FAILED:
