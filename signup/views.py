@@ -64,6 +64,28 @@ def signup(request: HttpRequest) -> HttpResponse:
     return _request_code(visitor, form.cleaned_data["email"], form_id=form_id, next_page=next_page)
 
 
+def _next_page(request: HttpRequest) -> str:
+    """The page to go to afterwards, if it is one of this site's."""
+    asked = request.POST.get("next") or request.GET.get("next") or ""
+    target = iri_to_uri(asked)  # the form, and the length, that the cookie will hold
+    safe = url_has_allowed_host_and_scheme(asked, allowed_hosts=None, require_https=request.is_secure())
+    return target if safe and target.startswith("/") and len(target) <= lengths.NEXT else ""
+
+
+def _request_code(visitor: Visitor, address: str, *, form_id: str, next_page: str) -> HttpResponse:
+    """Begin a sign-up, or go on with one that was begun here. The same form sent twice makes one request."""
+    if not settings.SIGNUP_OPEN:
+        return render(visitor.request, "signup/closed.html", status=403)
+    sign_up = services.request_code(
+        address=address,
+        language=languages.active(),
+        held=visitor.own_proofs,
+        handle=visitor.handle_for(form_id, address),
+        network=client_ip.pseudonym(visitor.request),
+    )
+    return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
+
+
 @sensitive_post_parameters("password", "captcha")
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
@@ -94,6 +116,50 @@ def verify(request: HttpRequest) -> HttpResponse:
     page = _finished_or_lost(visitor, sign_up) if sign_up.is_finished else _verify_page(request, sign_up, form)
     # If the code was right and another field was not, the browser keeps the proof.
     return visitor.keep(page, sign_up, proof=form.new_proof, own=True) if form.new_proof else page
+
+
+def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> CodeForm:
+    """The form of the step at which a visitor is: by what they posted, else by whether they proved the mailbox."""
+    proof = visitor.held[sign_up.handle].proof
+    if posted is None:
+        is_last_step = verification.holds_proof(sign_up, proof=proof)
+    else:
+        is_last_step = not {"username", "password"}.isdisjoint(posted)
+    form_class = RegisterForm if is_last_step else CodeForm
+    return form_class(posted, sign_up=sign_up, proof=proof, initial={**visitor.typed, "email": sign_up.address})
+
+
+def _verify_page(
+    request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, change: ChangeForm | None = None
+) -> HttpResponse:
+    """Step three for a visitor who proved the mailbox, or who sent its fields with a code; else step two."""
+    context = progress.page_context(sign_up, proven=form.is_proven)
+    shows_register = form.is_proven or (isinstance(form, RegisterForm) and context["stage"] == "enter")
+    template = "signup/register.html" if shows_register else "signup/verify.html"
+    form.fields["captcha"].widget.attrs["data-digits"] = sign_up.length  # of now: the form may have lengthened the code
+    if not form["captcha"].errors:  # they say how many tries are left themselves
+        form["captcha"].help_text = context["code_hint"]
+    context |= {"change": change or ChangeForm(), "shortest": passwords.LengthValidator()}
+    return form_page(request, template, form, **context)
+
+
+def _finished_or_lost(visitor: Visitor, sign_up: CaptchaModel | None) -> HttpResponse:
+    """This browser's sign-up is finished, perhaps in another tab, or it has none: start again."""
+    if visitor.request.user.is_authenticated:
+        return redirect("account")
+    finished = sign_up and sign_up.is_finished
+    return _end_page(visitor, sign_up, "signup/finished.html" if finished else "signup/lost.html")
+
+
+def _end_page(visitor: Visitor, sign_up: CaptchaModel | None, template: str) -> HttpResponse:
+    next_page = visitor.held[sign_up.handle].next if sign_up else ""
+    status = 400 if visitor.request.method == "POST" else 200
+    return render(visitor.request, template, {"next": next_page}, status=status)
+
+
+def _terms(request: HttpRequest) -> str:
+    """The terms beside the button, in words; "" if the site has none."""
+    return " ".join(unescape(strip_tags(render_to_string("brand/terms.html", request=request))).split())
 
 
 @require_POST
@@ -159,20 +225,6 @@ def change(request: HttpRequest) -> HttpResponse:
         return page
     next_page = visitor.held[old.handle].next
     return _request_code(visitor, form.cleaned_data["new_email"], form_id=old.handle, next_page=next_page)
-
-
-def _request_code(visitor: Visitor, address: str, *, form_id: str, next_page: str) -> HttpResponse:
-    """Begin a sign-up, or go on with one that was begun here. The same form sent twice makes one request."""
-    if not settings.SIGNUP_OPEN:
-        return render(visitor.request, "signup/closed.html", status=403)
-    sign_up = services.request_code(
-        address=address,
-        language=languages.active(),
-        held=visitor.own_proofs,
-        handle=visitor.handle_for(form_id, address),
-        network=client_ip.pseudonym(visitor.request),
-    )
-    return visitor.keep(_see_other("signup_verify"), sign_up, next=next_page, own=True)
 
 
 @require_safe
@@ -250,69 +302,17 @@ def set_language(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -> HttpResponse:
-    """A page with a form: 400 if it shows errors, so that no password manager takes it for a success."""
-    page = render(request, template, {"form": form, **context}, status=400 if form.errors else 200)
-    return Visitor(request).drop_draft(page)
-
-
-def _verify_page(
-    request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, change: ChangeForm | None = None
-) -> HttpResponse:
-    """Step three for a visitor who proved the mailbox, or who sent its fields with a code; else step two."""
-    context = progress.page_context(sign_up, proven=form.is_proven)
-    shows_register = form.is_proven or (isinstance(form, RegisterForm) and context["stage"] == "enter")
-    template = "signup/register.html" if shows_register else "signup/verify.html"
-    form.fields["captcha"].widget.attrs["data-digits"] = sign_up.length  # of now: the form may have lengthened the code
-    if not form["captcha"].errors:  # they say how many tries are left themselves
-        form["captcha"].help_text = context["code_hint"]
-    context |= {"change": change or ChangeForm(), "shortest": passwords.LengthValidator()}
-    return form_page(request, template, form, **context)
-
-
-def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> CodeForm:
-    """The form of the step at which a visitor is: by what they posted, else by whether they proved the mailbox."""
-    proof = visitor.held[sign_up.handle].proof
-    if posted is None:
-        is_last_step = verification.holds_proof(sign_up, proof=proof)
-    else:
-        is_last_step = not {"username", "password"}.isdisjoint(posted)
-    form_class = RegisterForm if is_last_step else CodeForm
-    return form_class(posted, sign_up=sign_up, proof=proof, initial={**visitor.typed, "email": sign_up.address})
-
-
-def _finished_or_lost(visitor: Visitor, sign_up: CaptchaModel | None) -> HttpResponse:
-    """This browser's sign-up is finished, perhaps in another tab, or it has none: start again."""
-    if visitor.request.user.is_authenticated:
-        return redirect("account")
-    finished = sign_up and sign_up.is_finished
-    return _end_page(visitor, sign_up, "signup/finished.html" if finished else "signup/lost.html")
-
-
-def _end_page(visitor: Visitor, sign_up: CaptchaModel | None, template: str) -> HttpResponse:
-    next_page = visitor.held[sign_up.handle].next if sign_up else ""
-    status = 400 if visitor.request.method == "POST" else 200
-    return render(visitor.request, template, {"next": next_page}, status=status)
-
-
-def _terms(request: HttpRequest) -> str:
-    """The terms beside the button, in words; "" if the site has none."""
-    return " ".join(unescape(strip_tags(render_to_string("brand/terms.html", request=request))).split())
-
-
-def _see_other(to: str) -> HttpResponseRedirect:
-    return HttpResponseRedirect(resolve_url(to), status=303)
-
-
 def _page_to_open(path: str) -> str:
     """The page to open instead of one that answers POST alone; any other as it is."""
     pages = {reverse(name): reverse(page) for name, page in POST_ONLY.items()}
     return pages.get(path.partition("?")[0], path)
 
 
-def _next_page(request: HttpRequest) -> str:
-    """The page to go to afterwards, if it is one of this site's."""
-    asked = request.POST.get("next") or request.GET.get("next") or ""
-    target = iri_to_uri(asked)  # the form, and the length, that the cookie will hold
-    safe = url_has_allowed_host_and_scheme(asked, allowed_hosts=None, require_https=request.is_secure())
-    return target if safe and target.startswith("/") and len(target) <= lengths.NEXT else ""
+def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -> HttpResponse:
+    """A page with a form: 400 if it shows errors, so that no password manager takes it for a success."""
+    page = render(request, template, {"form": form, **context}, status=400 if form.errors else 200)
+    return Visitor(request).drop_draft(page)
+
+
+def _see_other(to: str) -> HttpResponseRedirect:
+    return HttpResponseRedirect(resolve_url(to), status=303)
