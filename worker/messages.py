@@ -57,6 +57,26 @@ class SevenBitMessage(EmailMultiAlternatives):
         return message
 
 
+@cache
+def _mailbox(header: str, value: str) -> str:
+    """Return a header that holds one mailbox. `value` may hold encoded words already."""
+    name, address = parseaddr(value)
+    mailbox = formataddr((_encoded(header, str(make_header(decode_header(name)))), address))
+    is_short = len(header) + len(": ") + len(mailbox) <= LINE
+    return mailbox if is_short else mailbox.replace(" <", "\n <")
+
+
+def _encoded(header: str, value: str) -> str:
+    """
+    Return the text of a header in ASCII. A long text, or one of another script, becomes encoded words of at most 75
+    characters, each on a line of its own (RFC 2047 §2); Django 5.2 makes them too long for their line.
+    """
+    text = " ".join(value.split())
+    if text.isascii() and len(text) <= PLAIN:
+        return text
+    return Header(text, "utf-8", maxlinelen=LINE, header_name=header).encode()
+
+
 def build(delivery: Delivery) -> EmailMultiAlternatives:
     """
     Return the mail of a delivery, in its language. Its code and links are derived here, and stored nowhere.
@@ -96,6 +116,14 @@ def build(delivery: Delivery) -> EmailMultiAlternatives:
     return message
 
 
+def _render(template: str, context: Context) -> str:
+    try:
+        return render_to_string(template, context).strip() + "\n"
+    except Exception as error:
+        error.add_note(f"in {template}")
+        raise
+
+
 def sample(*, kind: str, language: str, recipient: str = "name@example.com") -> Delivery:
     """Return an unsaved delivery, for a preview or a check. The code and the links of its mail open nothing."""
     now = clock.now()
@@ -119,31 +147,3 @@ def sample(*, kind: str, language: str, recipient: str = "name@example.com") -> 
         created_at=now,
         message_id=outbox.new_message_id(language),
     )
-
-
-def _render(template: str, context: Context) -> str:
-    try:
-        return render_to_string(template, context).strip() + "\n"
-    except Exception as error:
-        error.add_note(f"in {template}")
-        raise
-
-
-@cache
-def _mailbox(header: str, value: str) -> str:
-    """Return a header that holds one mailbox. `value` may hold encoded words already."""
-    name, address = parseaddr(value)
-    mailbox = formataddr((_encoded(header, str(make_header(decode_header(name)))), address))
-    is_short = len(header) + len(": ") + len(mailbox) <= LINE
-    return mailbox if is_short else mailbox.replace(" <", "\n <")
-
-
-def _encoded(header: str, value: str) -> str:
-    """
-    Return the text of a header in ASCII. A long text, or one of another script, becomes encoded words of at most 75
-    characters, each on a line of its own (RFC 2047 §2); Django 5.2 makes them too long for their line.
-    """
-    text = " ".join(value.split())
-    if text.isascii() and len(text) <= PLAIN:
-        return text
-    return Header(text, "utf-8", maxlinelen=LINE, header_name=header).encode()
