@@ -71,6 +71,15 @@ def clean(username: str) -> str:
     return username
 
 
+def _is_unusable(username: str) -> bool:
+    """
+    Whether a character is invisible, or has no key for its look. Phonetic small capitals have none: UTS #39 restricts
+    most of them and leaves them out of its table. Nor have characters that are too new for this Python to fold.
+    """
+    names = [unicodedata.name(char, "") for char in username]
+    return invisible.is_in(username) or not all(names) or any("LETTER SMALL CAPITAL" in name for name in names)
+
+
 def key(username: str) -> str:
     """
     Return the key under which a username is unique: its skeleton, in any case. admın, Admin, adrnin, and аdmin with a
@@ -84,31 +93,6 @@ def key(username: str) -> str:
     for _round in range(4):  # a prototype may fold or compose into a character that has one itself, up to three times
         skeleton = _fold(skeleton.translate(_prototypes()))
     return unicodedata.normalize("NFC", skeleton)
-
-
-def is_reserved(username: str) -> bool:
-    """Whether only an operator may give this name to an account. Hyphens and underscores don't make another name."""
-    bare = _bare(username)
-    return bare in _reserved() or bare in map(_bare, settings.RESERVED_USERNAMES)
-
-
-def _is_unusable(username: str) -> bool:
-    """
-    Whether a character is invisible, or has no key for its look. Phonetic small capitals have none: UTS #39 restricts
-    most of them and leaves them out of its table. Nor have characters that are too new for this Python to fold.
-    """
-    names = [unicodedata.name(char, "") for char in username]
-    return invisible.is_in(username) or not all(names) or any("LETTER SMALL CAPITAL" in name for name in names)
-
-
-@cache
-def _reserved() -> set[str]:
-    lines = (Path(__file__).parent / "data" / "reserved_usernames.txt").read_text(encoding="utf-8").splitlines()
-    return {_bare(name) for line in lines if not line.startswith("#") for name in line.split()}
-
-
-def _bare(username: str) -> str:
-    return key(username).replace("-", "").replace("_", "")
 
 
 def _fold(text: str) -> str:
@@ -138,3 +122,19 @@ def _is_prototype(text: str, char: str, table: dict[str, list[str]]) -> bool:
     """Whether `text` stands for `char`. Of a pair without a third, the one that NFKC keeps, else the lower one."""
     is_common = len(text) > 1 or len(table[text]) > 1
     return is_common or text == min(text, char, key=lambda each: (not unicodedata.is_normalized("NFKC", each), each))
+
+
+def is_reserved(username: str) -> bool:
+    """Whether only an operator may give this name to an account. Hyphens and underscores don't make another name."""
+    bare = _bare(username)
+    return bare in _reserved() or bare in map(_bare, settings.RESERVED_USERNAMES)
+
+
+@cache
+def _reserved() -> set[str]:
+    lines = (Path(__file__).parent / "data" / "reserved_usernames.txt").read_text(encoding="utf-8").splitlines()
+    return {_bare(name) for line in lines if not line.startswith("#") for name in line.split()}
+
+
+def _bare(username: str) -> str:
+    return key(username).replace("-", "").replace("_", "")
