@@ -122,6 +122,8 @@ def count(leased: Sequence[Delivery], limit: MailLimit, *, at: datetime) -> None
 
 
 # --- Places of a mailbox ----------------------------------------------------------------------------------------------
+
+
 def next_place(sent: Sent, network: str | None, rates: Rates, *, at: datetime) -> datetime:
     """
     Return when a mailbox takes another mail that `network` asked for; None stands for any that had no mail yet.
@@ -207,6 +209,8 @@ def _put_off(others: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -
 
 
 # --- Places of the site -----------------------------------------------------------------------------------------------
+
+
 def site_room(limit: MailLimit, *, at: datetime) -> int | None:
     """
     Mails that the site may send now; None if nothing limits them. Half of a rate may go at once, the other half
