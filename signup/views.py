@@ -268,16 +268,23 @@ def mute(request: HttpRequest, token: str) -> HttpResponse:
     if request.method != "POST" or not (undo or notice.handle):
         until = suppression.muted_until(address=notice.address)
         page = {"notice": notice, "until": until, "days": suppression.MUTE_DAYS, "site": languages.site_name()}
-        return render(request, "signup/mute.html", page)
+        return _mute_page(request, "signup/mute.html", page)
     if not suppression.is_confirmed(request.POST.get("confirm", ""), token, undo=undo):
         page = {"notice": notice, "undo": undo, "confirmation": suppression.confirmation(token, undo=undo)}
-        return render(request, "signup/mute_confirm.html", page)
+        return _mute_page(request, "signup/mute_confirm.html", page)
     if undo:
         suppression.lift(address=notice.address)
         messages.success(request, _("Undone. Sign-up email is sent to this address again"))
     else:
         suppression.mute(notice=notice)
     return _see_other(request.path)
+
+
+def _mute_page(request: HttpRequest, template: str, page: dict[str, Any]) -> HttpResponse:
+    """Its address, with the token, is no referrer of its style and script: a proxy's log of errors has referrers."""
+    response = render(request, template, page)
+    response["Referrer-Policy"] = "strict-origin"  # not "no-referrer", by which a POST has no Origin
+    return response
 
 
 @sensitive_post_parameters("password", "captcha")

@@ -43,6 +43,12 @@ def test_looking_at_the_page_changes_nothing(client: Client, method: str) -> Non
     assert not Suppression.objects.exists()
 
 
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_the_token_is_in_no_referrer(client: Client, method: str) -> None:
+    """It has the address in it, and nginx's log of errors has the referrer of a style that no web delivered."""
+    assert getattr(client, method)(link(make_captcha())).headers["Referrer-Policy"] == "strict-origin"
+
+
 def test_a_press_only_asks_again(client: Client) -> None:
     """Some scanners press buttons too. Neither the mute nor its undoing takes effect by one press."""
     sign_up = make_captcha()
