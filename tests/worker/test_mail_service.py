@@ -76,6 +76,7 @@ def test_a_mail_arrives_with_all_that_it_has(service: MailApi, settings, frozen_
         (500, b"oops", Outcome.UNAVAILABLE, None),
         (503, b"<html>", Outcome.UNAVAILABLE, None),
         (504, b"<html>", Outcome.UNKNOWN, None),
+        (524, b"<html>", Outcome.UNKNOWN, None),
         (420, b"Exceed Sending Limit", Outcome.THROTTLED, None),
         (422, {"ErrorCode": 405, "Message": "Your account has run out of credits"}, Outcome.UNAVAILABLE, None),
         (422, {"ErrorCode": 412, "Message": "Your account is pending approval"}, Outcome.UNAVAILABLE, None),
