@@ -306,7 +306,9 @@ def test_exim_gets_no_more_mails_over_a_connection_than_it_delivers_at_once(sink
     assert server.connections == 3
 
 
-@pytest.mark.parametrize(("noop", "connections"), [(["250 here"], 1), (["close"], 2), (["421 bye"], 2)])
+@pytest.mark.parametrize(
+    ("noop", "connections"), [(["250 here"], 1), (["close"], 2), (["421 bye"], 2), (["500 what"], 2)]
+)
 def test_an_idle_connection_is_asked_first(sink, monkeypatch, noop: list[str], connections: int) -> None:
     """NOOP after IDLE_CHECK seconds of silence."""
     monkeypatch.setattr(smtp_pool, "IDLE_CHECK", 0.0)
