@@ -51,13 +51,17 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
     state = state_of(sign_up)
     stage = _stage(sign_up, state, delivery, proven=proven)
     ago = max(0, int((clock.now() - delivery.sent_at).total_seconds())) if delivery.sent_at else 0
+    leaves_in = clock.seconds_until(delivery.leaves_at) if delivery.leaves_at else 0
+    counted = leaves_in or (sign_up.seconds_left if sign_up.expires_at else 0)
     reference = codes.reference_of(sign_up)
     return {
         "sign_up": sign_up,
         "stage": stage,
         "title": _TITLES[stage],
         "delivery": delivery_state(sign_up, delivery),
-        "leaves_in": delivery.leaves_at and clock.minutes(clock.seconds_until(delivery.leaves_at)),
+        "leaves_in": clock.minutes(leaves_in),
+        # Seconds until the page is another one without news of the mail: it says minutes, and that the code expired.
+        "changes_in": (counted % 60 or 60) if counted else sign_up.seconds_left,
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,
         "minutes": clock.minutes(sign_up.seconds_left),

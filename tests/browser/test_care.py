@@ -223,6 +223,27 @@ def test_a_code_that_expires_while_its_page_waits_is_told(open_page: OpenPage, d
     expect(page.get_by_text("That code has expired. Get a new code")).to_be_visible(timeout=20_000)
 
 
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("worker_delivery SET state = 'pending', attempts = 0, next_attempt_at = {} WHERE recipient = ?", "leaves in"),
+        ("verification_captchamodel SET expires_at = {} WHERE address = ?", "It expires in"),
+    ],
+    ids=["of a mail that waits", "of a code"],
+)
+def test_the_minutes_on_a_waiting_page_go_on(open_page: OpenPage, demo_data: Path, row: str, words: str) -> None:
+    """In silence: a screen reader would repeat the whole sentence each minute."""
+    page, address = open_page(), f"{words.split()[1]}@example.com"
+    ask(page, address)
+    read_code(page, address)
+    change_row(demo_data, f"UPDATE {row}".format("strftime('%Y-%m-%d %H:%M:%f', 'now', '+123 seconds')"), address)
+    page.reload()
+    expect(page.get_by_text(f"{words} 3 minutes")).to_be_visible()
+    later = page.get_by_text(f"{words} 2 minutes")
+    expect(later).to_be_visible(timeout=20_000)
+    assert later.evaluate("each => each.closest('[role=status]').ariaLive") == "off"
+
+
 def test_a_bounce_takes_no_address_away_that_is_being_typed(open_page: OpenPage, demo_data: Path) -> None:
     """The page says it, no longer that the mail was sent, and stays."""
     page = open_page()

@@ -163,7 +163,7 @@ if (delivery) {
   // Not what the server shows again, nor what a password manager fills into a field that nobody sees.
   const isTyping = () => [...all("main input:not([type=hidden])")]
     .some((input) => input.value !== input.defaultValue && !input.closest("details:not([open])"));
-  // When the code expires: its mail has no news then. Never again once that is said.
+  // When the code expires, or a minute of a wait is over: its mail has no news then. Never again once the first is said.
   const endOf = (part) => performance.now() + (part?.dataset.left * 1000 || Infinity);
   let waiting, end = endOf(delivery);
   // Browsers wait for minutes for an answer that got lost: the next look may do better.
@@ -182,7 +182,9 @@ if (delivery) {
         // Another page, unless somebody is typing here.
         if (now?.dataset.stage !== delivery.dataset.stage && !isTyping()) return location.replace(delivery.dataset.page);
         if (!now) throw answer;  // it has no news for this one: look again, until nobody is typing
+        const counts = [state, reason, now.dataset.stage].join() === [delivery.dataset.state, delivery.dataset.reason, delivery.dataset.stage].join();
         for (const old of all("[data-news]", delivery)) {
+          old.ariaLive = counts ? "off" : null;  // no screen reader repeats it each minute
           old.innerHTML = now.querySelector(`[data-news=${old.dataset.news}]`)?.innerHTML ?? "";
         }
         Object.assign(delivery.dataset, { state, reason });
