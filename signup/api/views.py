@@ -47,6 +47,8 @@ class Call(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         translation.activate(problems.accepted_language(request))  # first, so that errors are in it
+        if request.method not in self.allowed_methods:  # DRF would ask for a token before
+            self.http_method_not_allowed(request)
         if request.method in self.password_methods:
             limits.count_sign_in(request)  # before the token is looked up
         super().initial(request, *args, **kwargs)

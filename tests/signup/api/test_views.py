@@ -446,10 +446,12 @@ def test_the_limits_of_the_pages_hold(api: Api, settings, limit: str, path: str,
     ("/api/schema/", "GET, HEAD"),
     ("/api/docs/", "GET, HEAD"),
 ])  # fmt: skip
-def test_other_methods_are_a_405_with_allow(api: Api, path: str, allow: str) -> None:
-    """Also for calls that need a token."""
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_other_methods_are_a_405_with_allow(api: Api, path: str, allow: str, signed_in: bool) -> None:
+    """Also for calls that need a token, with or without one."""
     make_user()
-    api.sign_in(api.post("/api/login/", {"username": "alice", "password": PASSWORD}).json()["token"])
+    if signed_in:
+        api.sign_in(api.post("/api/login/", {"username": "alice", "password": PASSWORD}).json()["token"])
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
         if method not in allow:
             answer = api.client.generic(method, path, headers=api.headers)
