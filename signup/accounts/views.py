@@ -111,6 +111,7 @@ class PasswordChange(FormPage, auth.PasswordChangeView):
         return Visitor(self.request).remember(super().form_valid(form), form.user)
 
 
+@method_decorator(require_http_methods(["GET", "HEAD", "POST"]), name="dispatch")  # Django's looks at the link first
 @method_decorator(limits.sign_ins_counted, name="dispatch")
 class PasswordResetConfirm(FormPage, auth.PasswordResetConfirmView):
     """The new password signs its owner in: only the owner gets the account's mail."""

@@ -260,6 +260,14 @@ def reset_form(client: Client, user: User) -> str:
     return client.get(f"/password-reset/{uid}/{token}/").headers["Location"]
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "TRACE", "OPTIONS"])
+def test_the_link_of_a_reset_is_opened_and_its_form_sent_and_no_more(client: Client, method: str) -> None:
+    """Any other method is a 405, as on all pages, whether the link works or not."""
+    form = reset_form(client, make_user())
+    for path in (form, "/password-reset/x/y/"):
+        assert client.generic(method, path).status_code == 405
+
+
 def test_the_link_of_a_reset_works_for_an_hour() -> None:
     """And not a second longer."""
     user = make_user()
