@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from core.circuit_breaker import CircuitBreaker
 from core.observability.counters import Counter
 from core.ratelimit import breaker as redis_breaker
-from core.ratelimit import shares_server
+from core.ratelimit import redis_client, shares_server
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,8 @@ PAUSE = 5.0  # seconds without publishing after a failure
 # Seconds after which a worker discards a message. It goes by its own clock, which may be minutes ahead: with a shorter
 # time it would discard all messages, and its mails would wait 10 s for its sweeper, which sends them in one thread.
 EXPIRES = 3_600
-ON_ITS_WAY = "doorcode:notified"  # the cache's key while a message is on its way
+# The key while a message is on its way, as Django's cache named it, which earlier releases used.
+ON_ITS_WAY = ":1:doorcode:notified"
 LOST_AFTER = 1  # seconds until that key expires: if the message was lost, the next caller sends another
 
 breaker = CircuitBreaker(first=PAUSE, longest=PAUSE)
@@ -60,15 +61,15 @@ def message_taken() -> None:
     """A worker got the message and is about to look: mails that are posted from now on need another."""
     if not redis_breaker.is_open:
         try:
-            cache.delete(ON_ITS_WAY)
+            (redis_client() or cache).delete(ON_ITS_WAY)
         except (RedisError, OSError):
             redis_breaker.failed()  # the key expires by itself
 
 
 def _begin_to_notify() -> bool:
     """
-    Mark that a message is on its way; False if one is already. True if the cache can't tell. Raises ConnectionError if
-    the cache is down and the broker is the same server: its time-out would follow that of the cache.
+    Mark that a message is on its way; False if one is already. True if Redis can't tell. Raises ConnectionError if it
+    is down and the broker is the same server: its time-out would follow.
     """
     if current_app.conf.task_always_eager:
         return True  # nothing is on its way: the task runs here and now
@@ -76,7 +77,9 @@ def _begin_to_notify() -> bool:
         return True  # workers in other processes can't delete the key
     if not redis_breaker.is_open:
         try:
-            return bool(cache.add(ON_ITS_WAY, 1, LOST_AFTER))
+            if (redis := redis_client()) is None:
+                return bool(cache.add(ON_ITS_WAY, 1, LOST_AFTER))
+            return bool(redis.set(ON_ITS_WAY, 1, nx=True, ex=LOST_AFTER))
         except (RedisError, OSError):
             redis_breaker.failed()
     if shares_server(settings.CELERY_BROKER_URL):

@@ -3,8 +3,10 @@
 import time
 
 import pytest
+import redis
 
 from core import ratelimit
+from tests.servers import Redis
 from worker import notify, sending
 from worker.celery import app
 from worker.tasks import deliver
@@ -73,19 +75,33 @@ def test_a_lost_message_is_sent_again_after_a_second(messages: list[dict], monke
 
 @pytest.fixture
 def asked(monkeypatch) -> list[object]:
-    """How often a cache that is away was asked."""
+    """How often a Redis that is away was asked."""
     asked: list[object] = []
 
     def gone(self: object, *args: object, **options: object) -> None:
         asked.append(self)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("django.core.cache.backends.locmem.LocMemCache.add", gone)
-    monkeypatch.setattr("django.core.cache.backends.locmem.LocMemCache.delete", gone)
+    for name in ("set", "delete"):
+        monkeypatch.setattr(redis.Redis, name, gone)
     return asked
 
 
-def test_with_the_cache_gone_each_mail_sends_a_message(messages: list[dict], asked: list[object], settings) -> None:
+@pytest.mark.redis
+def test_a_cache_of_the_sites_own_does_not_matter(messages: list[dict], monkeypatch, settings) -> None:
+    """Memcached or a table, which may be away, or the memory of each process: a worker could not take the mark off."""
+    for name in ("add", "delete"):
+        monkeypatch.setattr(f"django.core.cache.backends.locmem.LocMemCache.{name}", lambda *_, **__: 1 / 0)
+    with Redis() as server:
+        settings.REDIS_URL, settings.CELERY_BROKER_URL = server.url, "amqp://another"
+        assert [REAL_NOTIFY(number) for number in (1, 2)] == [True] * 2
+        notify.message_taken()
+        assert REAL_NOTIFY(3)
+    assert [options["args"] for options in messages] == [(1,), (3,)]
+    assert not ratelimit.breaker.is_open  # which would open all limits
+
+
+def test_with_redis_gone_each_mail_sends_a_message(messages: list[dict], asked: list[object], settings) -> None:
     """RabbitMQ may be well while Redis is not; it is asked once in five seconds."""
     settings.REDIS_URL, settings.CELERY_BROKER_URL = "redis://one", "amqp://another"
     assert [REAL_NOTIFY(number) for number in (1, 2)] == [True] * 2
@@ -93,7 +109,7 @@ def test_with_the_cache_gone_each_mail_sends_a_message(messages: list[dict], ask
     assert (len(messages), len(asked)) == (2, 1)
 
 
-def test_a_worker_waits_for_a_frozen_cache_but_once(asked: list[object], settings) -> None:
+def test_a_worker_waits_for_a_frozen_redis_but_once(asked: list[object], settings) -> None:
     """Each message would cost its time-out, before the mails are looked for."""
     settings.REDIS_URL = "redis://one"
     for _ in range(3):
