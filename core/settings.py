@@ -40,7 +40,7 @@ LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in _known.
 SITE_URL = env.site_url("SITE_URL", default="http://127.0.0.1:8000")
 SITE_NAMES = env.by_language("SITE_NAME", default="Doorcode")
 SITE_NAME = next(iter(SITE_NAMES.values()))  # in languages that have none of their own
-_brand = env.folder("BRAND_DIR")  # templates and static files of the site's own, before ours
+BRAND_DIR = env.folder("BRAND_DIR")  # templates and static files of the site's own, before ours
 BRAND_COLOR = env.color("BRAND_COLOR", default="")
 _site = urlsplit(SITE_URL)
 _host = in_ascii("SITE_URL", _site.hostname or "")
@@ -133,7 +133,7 @@ WSGI_APPLICATION = "core.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [*([_brand / "templates"] if _brand else []), BASE_DIR / "templates"],
+        "DIRS": [*([BRAND_DIR / "templates"] if BRAND_DIR else []), BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -320,7 +320,7 @@ CORS_EXPOSE_HEADERS = ["Retry-After", "X-Request-ID"]
 
 # --- Languages --------------------------------------------------------------------------------------------------------
 # The first path that has a text wins: the site's own catalogues, then ours for visitors, then ours for operators.
-_site_locale = [_brand / "locale"] if _brand and (_brand / "locale").is_dir() else []
+_site_locale = [BRAND_DIR / "locale"] if BRAND_DIR and (BRAND_DIR / "locale").is_dir() else []
 LOCALE_PATHS = [*_site_locale, _locale, _locale / "operators"]
 OPERATOR_LANGUAGES = [languages.code_of(path.parent.name) for path in _locale.glob("operators/*/LC_MESSAGES")]
 _all_offered = [code for code, info in _known.items() if not info["draft"]]
@@ -354,7 +354,7 @@ TIME_ZONE = "UTC"
 # --- Static files -----------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [_brand / "static"] if _brand and (_brand / "static").is_dir() else []
+STATICFILES_DIRS = [BRAND_DIR / "static"] if BRAND_DIR and (BRAND_DIR / "static").is_dir() else []
 # The demo serves the sources, even where some were collected.
 _static_files = "django.contrib.staticfiles.storage" if DEMO else "core.storage"
 STORAGES = {

@@ -23,7 +23,7 @@ def pages() -> Finding:
     """Whether each template can be read, the frame of all pages can be rendered, and a site's own has all blocks."""
     if found := faults():
         return failed("; ".join(found))
-    found = list(missing_blocks())
+    found = list(gaps())
     return warning("; ".join(found)) if found else ok(_("every page can be made"))
 
 
@@ -33,7 +33,7 @@ def check_pages(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     hint = _("Check the templates in BRAND_DIR")
     return [
         *(checks.Error(text, hint=hint, id="doorcode.E022") for text in faults()),
-        *(checks.Warning(text, hint=hint, id="doorcode.W014") for text in missing_blocks()),
+        *(checks.Warning(text, hint=hint, id="doorcode.W014") for text in gaps()),
     ]
 
 
@@ -45,8 +45,11 @@ def faults() -> list[str]:
     return _faults(_names(), get_template) or _faults(PARTS, _render) or _faults([SHORTEST], _render)
 
 
-def missing_blocks() -> Iterator[str]:
-    """The frames of a site's own that lack a block of ours: what other templates put there is not shown."""
+def gaps() -> Iterator[str]:
+    """What a site's own folder lacks: all, or a frame a block of ours, where what other templates put is not shown."""
+    folder = settings.BRAND_DIR
+    if folder and not any((folder / name).is_dir() for name in ("templates", "static", "locale")):
+        yield _("BRAND_DIR has none of the folders templates, static and locale: %(path)s") % {"path": folder}
     engine: Any = Engine.get_default()
     for name in _names():
         try:

@@ -68,6 +68,15 @@ def test_an_old_copy_of_the_frame_is_told(brand: Path, capsys) -> None:
     assert "doorcode.W014) The template base.html lacks" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "state"), [("", State.WARNING), ("static", State.OK)])
+def test_a_brand_of_which_nothing_is_used_is_told(settings, tmp_path: Path, name: str, state: State) -> None:
+    """As Docker makes an empty folder for a volume whose path is mistyped, or where its `templates` itself is named."""
+    settings.BRAND_DIR = tmp_path
+    (tmp_path / name).mkdir(exist_ok=True)
+    found = pages.pages()
+    assert (found.state, str(tmp_path) in found.text) == (state, state is State.WARNING)
+
+
 @pytest.mark.parametrize("path", ["/signup/", "/login/", "/password-reset/"])
 def test_enter_presses_no_language_wherever_a_frame_has_its_menu(brand: Path, client: Client, path: str) -> None:
     """Enter in a field presses the first button of its form, and the buttons of the menu belong to that form."""
