@@ -11,10 +11,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-import dns.exception
-import dns.name
-import dns.resolver
-import dns.reversename
 from django.conf import settings
 from django.utils.translation import gettext as _
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
@@ -53,6 +49,9 @@ class Lookups:
 
     def records(self, name: str, kind: str) -> list[Any]:
         """The records of a kind; none if there are none, or no such name."""
+        import dns.exception  # no other process than the doctor's needs them, and each would start later by 4 %
+        import dns.resolver
+
         lifetime = max(0.0, min(LOOKUP, self._until - time.monotonic()))
         try:
             return list(dns.resolver.resolve(f"{name}.", kind, raise_on_no_answer=False, lifetime=lifetime))
@@ -208,7 +207,7 @@ def _tags(record: str) -> dict[str, str]:
 def mx(domain: str, lookups: Lookups) -> Finding:
     """Whether bounces and answers can come back to the senders' domains."""
     records = sorted(lookups.records(domain, "MX"), key=lambda record: record.preference)
-    hosts = [str(record.exchange).rstrip(".") for record in records if record.exchange != dns.name.root]
+    hosts = [host for record in records if (host := str(record.exchange).rstrip("."))]  # "." alone says that none does
     facts = {"record": f"{domain}. MX 10 mail.{domain}."}
     if not any(map(lookups.addresses, hosts if records else [domain])):
         text = _("no server takes mail for it, so bounces are lost, and some receivers refuse it: publish %(record)s")
@@ -228,7 +227,7 @@ def ptr() -> Finding:
         return skipped(_("%(host)s is no name in the public DNS") % {"host": host})
     try:
         addresses = [address for address in lookups.addresses(host) if ipaddress.ip_address(address).is_global]
-        reverse = {address: str(dns.reversename.from_address(address)).rstrip(".") for address in addresses}
+        reverse = {address: ipaddress.ip_address(address).reverse_pointer for address in addresses}
         nameless = [address for address in addresses if not lookups.records(reverse[address], "PTR")]
     except Unanswered as error:
         return warning(str(error))
