@@ -202,7 +202,10 @@ def _call_off(unsent: Sequence[Delivery]) -> None:
 
 
 def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
-    """Record acceptances in one statement; return those whose lease was lost."""
+    """
+    Record acceptances in one statement; return those whose lease was lost. One statement a mail takes a third longer
+    for 5 mails and twice as long for 16, and the threads of a process record in turn.
+    """
     if not results:
         return []
     now, ids = clock.now(), [delivery.pk for delivery, _ in results]
