@@ -265,6 +265,25 @@ class Env(environ.Env):  # type: ignore[misc]
             raise _refusal(var, "a colour", "#1d5fd1")
         return color
 
+    def offered_languages(self, var: str, *, default: list[str], known: Collection[str]) -> list[str]:
+        """Return the codes of languages, all of them `known`."""
+        codes = list(dict.fromkeys(map(languages.code_of, self.names(var)))) or default
+        if unknown := [code for code in codes if code not in known]:
+            raise ImproperlyConfigured(
+                f"{var} has no catalogue for {', '.join(unknown)} / {var} 中的语言没有翻译：{'、'.join(unknown)}"
+            )
+        return codes
+
+    def default_language(self, var: str, *, offered: list[str]) -> str:
+        """Return one of the offered languages: zh-hans for zh-cn, and en for Django's own default, en-us."""
+        wanted = languages.code_of(self.str(var, default="en" if "en" in offered else offered[0]))
+        for code in languages.fallbacks(wanted):
+            if code in offered:
+                return code
+        raise ImproperlyConfigured(
+            f"{var} must be one of {', '.join(offered)} / {var} 只能是 {'、'.join(offered)} 之一"
+        )
+
     def by_language(self, var: str, default: str) -> dict[str, str]:
         """Return the texts of `{"en": "School", "zh-hans": "学校"}` by language; of a plain text by "", for all."""
         text = self.str(var, default=default)

@@ -1,7 +1,7 @@
 """The languages of a site: their names and fallbacks, and what the site is called in each."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,36 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     """Return the languages in locale/languages.toml by their code, in the form of Django's LANG_INFO."""
     entries = tomllib.loads(path.read_text("utf-8"))
     return {code: {"code": code, "bidi": False, "draft": False, **entry} for code, entry in entries.items()}
+
+
+def register(path: Path) -> dict[str, dict[str, Any]]:
+    """Add the languages in locale/languages.toml, and those of STAND_INS, to Django's; return those of the file."""
+    for others, codes in STAND_INS.items():
+        for code in codes.split():
+            LANG_INFO.setdefault(code, {"fallback": others.split()})
+    known = read(path)
+    LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in known.items()})
+    return known
+
+
+def with_catalogues(*folders: Path) -> list[str]:
+    """Return the languages that have a name, and catalogues in folders such as those of LOCALE_PATHS."""
+    found = (code_of(path.parent.name) for folder in folders for path in folder.glob("*/LC_MESSAGES"))
+    return [code for code in found if "name_local" in LANG_INFO.get(code, {})]
+
+
+def in_order(codes: Collection[str]) -> list[tuple[str, str]]:
+    """
+    Return languages with their own names, as LANGUAGES has them: sorted by these, and a variant behind the language
+    that stands in for it. Django gives a visitor who prefers `zh-my`, which nobody offers, the first one of Chinese,
+    and that has to be none for Hong Kong alone.
+    """
+    names = {code: LANG_INFO[code]["name_local"] for code in codes}
+
+    def order(item: tuple[str, str]) -> list[str]:
+        return [names[code].casefold() for code in [*fallbacks(item[0])][::-1] if code in names]
+
+    return sorted(names.items(), key=order)
 
 
 def code_of(name: str) -> str:

@@ -32,11 +32,7 @@ SECRET_KEY_FALLBACKS = env.former_keys("SECRET_KEY_FALLBACKS", debug=DEBUG)
 
 # --- The site ---------------------------------------------------------------------------------------------------------
 _locale = BASE_DIR / "locale"
-_known = languages.read(_locale / "languages.toml")
-for _others, _codes in languages.STAND_INS.items():
-    for _code in _codes.split():
-        LANG_INFO.setdefault(_code, {"fallback": _others.split()})
-LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in _known.items()})  # before texts by language
+_known = languages.register(_locale / "languages.toml")  # before texts by language
 SITE_URL = env.site_url("SITE_URL", default="http://127.0.0.1:8000")
 SITE_NAMES = env.by_language("SITE_NAME", default="Doorcode")
 SITE_NAME = next(iter(SITE_NAMES.values()))  # in languages that have none of their own
@@ -322,29 +318,15 @@ CORS_EXPOSE_HEADERS = ["Retry-After", "X-Request-ID"]
 # The first path that has a text wins: the site's own catalogues, then ours for visitors, then ours for operators.
 _site_locale = [BRAND_DIR / "locale"] if BRAND_DIR and (BRAND_DIR / "locale").is_dir() else []
 LOCALE_PATHS = [*_site_locale, _locale, _locale / "operators"]
-OPERATOR_LANGUAGES = [languages.code_of(path.parent.name) for path in _locale.glob("operators/*/LC_MESSAGES")]
-_all_offered = [code for code, info in _known.items() if not info["draft"]]
-_offered = list(dict.fromkeys(map(languages.code_of, env.names("LANGUAGES")))) or _all_offered
-_catalogues = {languages.code_of(path.parent.name) for root in LOCALE_PATHS for path in root.glob("*/LC_MESSAGES")}
-if unknown := [code for code in _offered if code not in _catalogues or "name_local" not in LANG_INFO.get(code, {})]:
-    raise ImproperlyConfigured(
-        f"LANGUAGES has no catalogue for {', '.join(unknown)} / LANGUAGES 中的语言没有翻译：{'、'.join(unknown)}"
-    )
-# Sorted by the languages' own names, and a variant behind the language that stands in for it: Django gives a visitor
-# who prefers `zh-my`, which nobody offers, the first one of Chinese, and that has to be none for Hong Kong alone.
-_names = {code: LANG_INFO[code]["name_local"] for code in _offered}
-LANGUAGES = sorted(
-    _names.items(),
-    key=lambda item: [_names[code].casefold() for code in [*languages.fallbacks(item[0])][::-1] if code in _names],
+OPERATOR_LANGUAGES = languages.with_catalogues(_locale / "operators")
+_offered = env.offered_languages(
+    "LANGUAGES",
+    default=[code for code, info in _known.items() if not info["draft"]],
+    known=languages.with_catalogues(*LOCALE_PATHS),
 )
+LANGUAGES = languages.in_order(_offered)
 LANGUAGES_BIDI = [code for code in _offered if LANG_INFO[code]["bidi"]]
-_wanted = languages.code_of(env.str("LANGUAGE_CODE", default="en" if "en" in _offered else _offered[0]))
-# As zh-hans for zh-cn, and en for en-us, Django's own default.
-LANGUAGE_CODE = next((code for code in languages.fallbacks(_wanted) if code in _offered), _wanted)
-if LANGUAGE_CODE not in _offered:
-    raise ImproperlyConfigured(
-        f"LANGUAGE_CODE must be one of {', '.join(_offered)} / LANGUAGE_CODE 只能是 {'、'.join(_offered)} 之一"
-    )
+LANGUAGE_CODE = env.default_language("LANGUAGE_CODE", offered=_offered)
 FORMAT_MODULE_PATH = "core.formats"  # dates of languages in which Django's own read wrongly
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_HTTPONLY = True
