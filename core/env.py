@@ -3,28 +3,23 @@
 import json
 import os
 import re
-import ssl
 from collections.abc import Collection, Mapping
 from email.headerregistry import Address
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import environ
 import idna
 from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
-from kombu import Connection as BrokerConnection
-from kombu.transport import TRANSPORT_ALIASES
-from redis import ConnectionPool, RedisError
 
-from . import languages, mail_urls
+from . import languages, mail_urls, server_urls
+from .server_urls import refusal
 
 SECRETS = ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "METRICS_TOKEN", "SENTRY_DSN", "EMAIL_WEBHOOK_SECRET"]
 # These have a password in them.
 SECRETS += ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "EMAIL_URL", "EMAIL_FALLBACK_URL"]
-REDIS_OBJECTS = {"retry", "retry_on_error", "event_dispatcher"}  # options of redis-py that no URL can give
 KEY_LENGTH = 32  # characters: 128 bits in hex
 WEBHOOK_PASSWORD = 16  # characters: 96 bits in base64
 KEY_CHARACTERS = 5  # different ones, as Django's security.W009 requires
@@ -37,9 +32,6 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+) ?([smhd]?)")
 _RATE = re.compile(r"([1-9]\d*)/(\d*[1-9]\d*)?([smhd])")
 _TIER = re.compile(r"(0*[1-9]\d*):(link|0*(?:[4-9]|10))")
-# Too few slashes before the name of a file: django-environ takes its beginning for a host, and leaves it out.
-_CUT_SQLITE = re.compile(r"sqlite:(?!//(/|:memory:|\?|$))", re.IGNORECASE)
-_POOL_OPTION = re.compile(r"pool_(min_size|max_size|timeout|max_waiting|max_lifetime|max_idle|reconnect_timeout)")
 
 
 class Env(environ.Env):  # type: ignore[misc]
@@ -95,9 +87,9 @@ class Env(environ.Env):  # type: ignore[misc]
             for count, number, unit in entries
         ]
         if len({seconds for _, seconds in rates}) < len(rates):
-            raise _refusal(var, "rates over different times", "30/m,200/h")
+            raise refusal(var, "rates over different times", "30/m,200/h")
         if any(seconds < least for _, seconds in rates):
-            raise _refusal(var, f"rates over {least} seconds or more", "30/m,200/h")
+            raise refusal(var, f"rates over {least} seconds or more", "30/m,200/h")
         return rates
 
     def tiers(self, var: str, default: str) -> list[tuple[int, int | None]]:
@@ -126,7 +118,7 @@ class Env(environ.Env):  # type: ignore[misc]
         except ValueError:
             keys = [None]
         if not all(isinstance(key, str) for key in keys):
-            raise _refusal(var, "a list", '["first key", "second key"]')
+            raise refusal(var, "a list", '["first key", "second key"]')
         if any(map(is_weak_key, keys)) and not debug:
             raise ImproperlyConfigured(
                 "SECRET_KEY_FALLBACKS holds a key that is shorter than 32 characters, made of few different "
@@ -155,17 +147,17 @@ class Env(environ.Env):  # type: ignore[misc]
         """Return the URL of a site, without a slash at its end; its host may be of any script."""
         url: str = self.str(var, default=default).rstrip("/")
         # Without a path: pages and redirects are those of a whole host. urlsplit reads the port and an IPv6 address.
-        if not mail_urls.split(url) or not re.fullmatch(
+        if not server_urls.split(url) or not re.fullmatch(
             r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?", url, re.IGNORECASE
         ):
-            raise _refusal(var, "a URL", "https://example.com")
+            raise refusal(var, "a URL", "https://example.com")
         return url
 
     def hosts(self, var: str) -> list[str]:
         """Return host names as ALLOWED_HOSTS has them, in ASCII."""
         hosts = [in_ascii(var, host) for host in self.names(var)]
         if not all(re.fullmatch(r"\*|\.?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]", host) for host in hosts):
-            raise _refusal(var, "host names, without https:// and port,", "accounts.example.com")
+            raise refusal(var, "host names, without https:// and port,", "accounts.example.com")
         return hosts
 
     def folder(self, var: str) -> Path | None:
@@ -178,72 +170,15 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def redis(self, var: str, default: str) -> str:
         """Return the URL of a Redis, or one that begins with "memory:"."""
-        url: str = self.str(var, default=default)
-        if url.startswith("memory:"):
-            return url
-        refusal = _refusal(var, "a URL", "redis://default:password@host:6379/0")
-        try:
-            ConnectionPool.from_url(url).make_connection()  # unconnected; it raises for options that redis-py lacks
-        except (ValueError, TypeError, AttributeError, RedisError):  # its text may have a password in it
-            raise refusal from None
-        # from_url takes a database that is no number for the first one, and a text where redis-py needs an object.
-        parts = mail_urls.split(url)
-        if parts is None or not (parts.scheme == "unix" or re.fullmatch(r"/?\d*", parts.path)):
-            raise refusal
-        if not REDIS_OBJECTS.isdisjoint(dict(parse_qsl(parts.query, keep_blank_values=True))):
-            raise refusal
-        return url
+        return server_urls.redis(var, self.str(var, default=default))
 
     def database(self, var: str, default: str, *, sqlite: dict[str, Any], postgresql: dict[str, Any]) -> dict[str, Any]:
-        """
-        Django's settings for a database. The URL's query adds to the OPTIONS of its engine, `pool_*` to the pool, and
-        `options` to PostgreSQL's own settings.
-        """
-        refusal = _refusal(var, "a database", "postgres://user:password@host:5432/name", "sqlite:////path/file.sqlite3")
-        url: str = self.str(var, default=default)
-        if _CUT_SQLITE.match(url):
-            raise refusal
-        try:
-            database: dict[str, Any] = self.db_url(var, default=default)
-            path = urlsplit(url).path
-        except ValueError:  # its text may have a password in it
-            raise refusal from None
-        options = database.get("OPTIONS", {})
-        if database.get("ENGINE") == "django.db.backends.sqlite3":
-            return {**database, "OPTIONS": sqlite | options}
-        name = database.get("NAME") or "service" in options
-        is_cut = "@" in path or ("@" in url and not database.get("USER"))  # a password has a / or ? as it is
-        if database.get("ENGINE") != "django.db.backends.postgresql" or not name or is_cut:
-            raise refusal
-        host = unquote(database["HOST"])  # of a Unix socket, as libpq has it: %2Frun%2Fpostgresql
-        return {**database, "HOST": host, "OPTIONS": _postgresql_options(var, options, postgresql)}
+        """Return Django's settings for a database, with the OPTIONS of its engine."""
+        return server_urls.database(var, self.str(var, default=default), sqlite=sqlite, postgresql=postgresql)
 
     def broker(self, var: str, default: str) -> tuple[str, dict[str, Any] | bool, dict[str, Any]]:
-        """
-        Return the broker's URL for Celery, its TLS options (False for none), and options of the transport. The server
-        must prove its name; Celery's default for rediss:// is to trust any. That URL's own options are read by Celery.
-        """
-        url: str = self.str(var, default=default)
-        refusal = _refusal(var, "a URL", "redis://default:password@host:6379/0", "amqp://user:password@host")
-        transport = url.partition("://")[0].partition("+")[0]  # redis+socket:///path is one of Redis
-        if transport not in TRANSPORT_ALIASES or not all(map(mail_urls.split, url.split(";"))):
-            raise refusal
-        try:
-            # It connects to nothing, and refuses options that kombu lacks. REDIS_URL may have some: redis-py has more.
-            BrokerConnection(url.partition("?")[0] if url.startswith(("amqps", "sentinel")) else url)
-        except (TypeError, ValueError, KeyError):
-            raise refusal from None
-        if url.startswith("rediss"):
-            return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}
-        server, _, query = url.partition("?")
-        options = dict(parse_qsl(query))
-        if url.startswith("amqps"):
-            authority = {"ca_certs": options["ssl_ca_certs"]} if "ssl_ca_certs" in options else {}
-            # The name to look for in the certificate: None stands for that of the URL.
-            return server, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **authority}, {}
-        if url.startswith("sentinel"):  # sentinel://one:26379;sentinel://two:26379?master_name=…
-            return server, *_sentinel(options)
-        return url, False, {}
+        """Return the broker's URL for Celery, its TLS options (False for none), and options of the transport."""
+        return server_urls.broker(var, self.str(var, default=default))
 
     def mail_routes(self, var: str, default: str) -> list[mail_urls.Route]:
         """Return the way by which mails leave; none for an empty variable."""
@@ -255,14 +190,14 @@ class Env(environ.Env):  # type: ignore[misc]
         secret: str = self.str(var, default="")
         user, _colon, password = secret.partition(":")
         if secret and not (user and len(password) >= WEBHOOK_PASSWORD):
-            raise _refusal(var, f"user:password with at least {WEBHOOK_PASSWORD} characters of password", "mail:Qm7…")
+            raise refusal(var, f"user:password with at least {WEBHOOK_PASSWORD} characters of password", "mail:Qm7…")
         return secret
 
     def color(self, var: str, default: str) -> str:
         """Return a colour like #1d5fd1, in lower case."""
         color: str = self.str(var, default=default).lower()
         if color and not re.fullmatch(r"#[0-9a-f]{6}", color):
-            raise _refusal(var, "a colour", "#1d5fd1")
+            raise refusal(var, "a colour", "#1d5fd1")
         return color
 
     def offered_languages(self, var: str, *, default: list[str], known: Collection[str]) -> list[str]:
@@ -293,7 +228,7 @@ class Env(environ.Env):  # type: ignore[misc]
             texts = None
         given = list(texts.values()) if isinstance(texts, dict) else []
         if not (given and all(isinstance(each, str) and each.strip() for each in given)):
-            raise _refusal(var, "a text, or a JSON object of texts by language,", '{"en": "School", "zh-hans": "学校"}')
+            raise refusal(var, "a text, or a JSON object of texts by language,", '{"en": "School", "zh-hans": "学校"}')
         by_code: dict[str, str] = {languages.code_of(code): each for code, each in texts.items()}
         if unknown := [code for code in by_code if code and code not in LANG_INFO]:
             names = ", ".join(unknown)
@@ -335,7 +270,7 @@ class Env(environ.Env):  # type: ignore[misc]
             return host if is_name else ""
         name = in_ascii(var, name)
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[A-Za-z0-9.:]+\]", name):
-            raise _refusal(var, "a host name", "accounts.example.com", "[192.0.2.1]")
+            raise refusal(var, "a host name", "accounts.example.com", "[192.0.2.1]")
         return name
 
 
@@ -361,63 +296,8 @@ def _parse(var: str, entries: list[str], pattern: re.Pattern[str], kind: str, *e
     """Return the groups of the pattern in each entry. Raises ImproperlyConfigured."""
     matches = [len(entry) <= LONGEST_ENTRY and pattern.fullmatch(entry) for entry in entries]
     if not all(matches):
-        raise _refusal(var, kind, *examples)
+        raise refusal(var, kind, *examples)
     return [match.groups("") for match in matches if match]
-
-
-def _refusal(var: str, kind: str, *examples: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(
-        f"{var} must be {kind} like {' or '.join(examples)} / {var} 的格式应如 {'、'.join(examples)}"
-    )
-
-
-def _postgresql_options(var: str, given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return the OPTIONS of Django's backend for PostgreSQL. Raises ImproperlyConfigured."""
-    # Under READ COMMITTED an update waits for a row that another transaction is changing, and then looks at it again.
-    # Under a stricter level PostgreSQL raises an error instead, which the visitor would see.
-    level = str(given.pop("isolation_level", "read committed"))
-    if level.lower().replace("_", " ") != "read committed":
-        raise ImproperlyConfigured(
-            f"{var} asks for isolation_level={level}; Doorcode runs under read committed only: remove it from {var}. / "
-            f"{var} 要求 isolation_level={level}，而 Doorcode 只能在 read committed 下运行：请将其从 {var} 中去掉。"
-        )
-    pool = defaults["pool"] | _take_pool_options(var, given)
-    if pool["max_size"] < max(1, pool["min_size"]):
-        raise _refusal(f"pool_max_size in {var}", "at least 1 and pool_min_size,", "pool_max_size=10")
-    from .postgres import OPTIONS, Connection  # only now: SQLite needs no psycopg
-
-    if unknown := sorted(given.keys() - OPTIONS):
-        raise _refusal(f"{unknown[0]} in {var}", "an option of libpq", "sslmode=verify-full")
-    own_options = str(given.get("options", ""))
-    if "statement_timeout" not in own_options:  # else an answer may take longer
-        pool["connection_class"] = Connection
-    options = f"{defaults['options']} {own_options}"  # the last value of each counts
-    return {**defaults, **given, "options": options, "pool": pool}
-
-
-def _take_pool_options(var: str, options: dict[str, Any]) -> dict[str, int]:
-    """Take what is about psycopg's pool out of a URL's options. Raises ImproperlyConfigured."""
-    pool: dict[str, int] = {}
-    for name in [name for name in options if name == "pool" or name.startswith("pool_")]:
-        value, match = options.pop(name), _POOL_OPTION.fullmatch(name)
-        if match is None or not isinstance(value, int):
-            raise _refusal(f"{name} in {var}", "an option of psycopg's pool", "pool_max_size=10")
-        pool[match[1]] = value
-    return pool
-
-
-def _sentinel(options: dict[str, str]) -> tuple[dict[str, Any] | bool, dict[str, Any]]:
-    """
-    Return the TLS options of sentinel:// for Celery, and those of its transport. The URL's user and password are those
-    of the Redis that the sentinels name.
-    """
-    tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
-    login = {name: options[f"sentinel_{name}"] for name in ("username", "password") if f"sentinel_{name}" in options}
-    tls = {"ssl_cert_reqs": "required", **tls} if tls else {}
-    # A Sentinel that doesn't answer is skipped at once: redis-py would try it four times, up to seconds apart.
-    once = {"retry": None, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
-    master = {"master_name": options.get("master_name", "mymaster")}
-    return tls or False, {**master, "sentinel_kwargs": {**once, **login, "ssl": bool(tls), **tls}}
 
 
 def _bounded(var: str, number: int) -> int:

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote
 from urllib.request import getproxies
 
 from django.core.exceptions import ImproperlyConfigured
+
+from .server_urls import split
 
 SMTP = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}  # scheme -> port
 EXAMPLES = "smtp+tls://user:password@mail.example.com, anymail+postmark://token@"
@@ -52,21 +54,6 @@ class Route:
     options: dict[str, Any] = field(default_factory=dict, repr=False)  # of an SMTP backend: those of Django's own
     service: str = ""  # the name of a mail service's webhook
     anymail: dict[str, Any] = field(default_factory=dict, repr=False)  # for the setting ANYMAIL
-
-
-def split(url: str) -> SplitResult | None:
-    """
-    Return the parts of a URL; None for one whose port or IPv6 address can't be read, or whose password has a `/`, `?`
-    or `#` that is not percent-encoded: what is before it would be taken for the server.
-    """
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises for a port that is no number
-        if parts.netloc and "@" in url.partition(parts.netloc)[2]:
-            return None
-    except ValueError:
-        return None
-    return parts
 
 
 def read(var: str, url: str) -> Route:

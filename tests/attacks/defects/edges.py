@@ -302,13 +302,13 @@ EDGES = [
     defect(
         67,
         "TLS to Redis is as Celery has it by default",
-        Edit("core/env.py", 'return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}', "return url, False, {}"),
+        Edit("core/server_urls.py", 'return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}', "return url, False, {}"),
         "test_edges.py::test_67_a_server_with_a_strange_certificate_gets_no_word[rediss]",
     ),
     defect(
         67,
         "Connections to sentinels have no TLS",
-        Edit("core/env.py", '{**once, **login, "ssl": bool(tls), **tls}', "{**once, **login}"),
+        Edit("core/server_urls.py", '{**once, **login, "ssl": bool(tls), **tls}', "{**once, **login}"),
         "test_edges.py::test_67_a_server_with_a_strange_certificate_gets_no_word[sentinel]",
     ),
     defect(
