@@ -50,11 +50,12 @@ def broker() -> Finding:
 
 
 def workers() -> Finding:
-    """The names of the workers that answer over the broker."""
+    """The names of the workers that answer over the broker, and take the messages about mails."""
     if settings.CELERY_BROKER_URL.startswith("memory"):
         return skipped(_("the broker is this process's own memory"))
-    answers = current_app.control.ping(timeout=1.5) or []
-    names = sorted(name for answer in answers for name in answer)
+    answers = current_app.control.inspect(timeout=1.5).active_queues() or {}
+    mine = current_app.conf.task_default_queue
+    names = sorted(name for name, queues in answers.items() if mine in [queue["name"] for queue in queues])
     return ok(", ".join(names)) if names else failed(_("no worker answers: start one with celery -A worker worker"))
 
 

@@ -39,6 +39,17 @@ def test_a_well_system_is_well(system: System) -> None:
     assert (code, "worker@" in found["workers"]["text"]) == (0, True)
 
 
+def test_a_worker_that_takes_no_messages_about_mails_is_none(system: System) -> None:
+    """After this command, or with `-Q`: it answers, and its sweeper sends mails, slowly."""
+    cancel = ("-m", "celery", "-A", "worker", "control", "cancel_consumer", "celery")
+    with system.worker("worker", *WORKER):
+        wait_until(lambda: system.rows("SELECT 1 FROM worker_heartbeat"), "a sign of life")
+        with system.start("control", *cancel) as control:
+            assert control.wait(timeout=30) == 0
+        _code, found = doctor(system)
+    assert {name for name, each in found.items() if each["state"] == "failed"} == {"workers"}
+
+
 def test_a_sender_that_the_mail_server_refuses_is_told(system: System) -> None:
     """Before anybody waits for a mail; nothing is sent."""
     sink = Sink({"MAIL": ["553 Mail from must equal authorized user"]})
