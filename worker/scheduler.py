@@ -1,5 +1,7 @@
 """The part of beat that sends the tasks of the schedule."""
 
+from typing import Any
+
 from celery import beat
 
 
@@ -11,3 +13,9 @@ class Scheduler(beat.Scheduler):
     """
 
     producer = None  # type: ignore[assignment]
+
+    def is_due(self, entry: beat.ScheduleEntry) -> Any:
+        """If the clock was set back, a task waits for its interval, and not until the clock is where it was as well."""
+        now = entry.default_now()
+        entry.last_run_at = min(entry.last_run_at or now, now)
+        return super().is_due(entry)
