@@ -1,5 +1,6 @@
 """Real servers for tests: Redis, PostgreSQL, an SMTP catcher, and Doorcode's own processes; all on 127.0.0.1."""
 
+import atexit
 import os
 import pwd
 import re
@@ -18,6 +19,7 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +176,6 @@ class Postgres(Server):
             shutil.chown(self.folder, user)
             self.options |= {"user": user, "extra_groups": []}
         self._made = 0
-        self._migrated = ""
 
     @property
     def url(self) -> str:
@@ -183,8 +184,7 @@ class Postgres(Server):
     def command(self) -> tuple[list[str | Path], dict[str, Any]]:
         data = self.folder / "data"
         if not data.exists():
-            initdb = [self.binaries / "initdb", "-D", data, "-U", "doorcode", "-A", "trust"]
-            subprocess.run(initdb, check=True, **self.options)
+            subprocess.run(["cp", "-Rp", migrated_cluster(), data], check=True, **self.options)
             with (data / "pg_hba.conf").open("a") as rules:
                 rules.write(f"host all all {self.host.address}/24 trust\n")
         settings = {
@@ -217,18 +217,29 @@ class Postgres(Server):
         return f"{self.url}/doorcode{self._made}"
 
     def migrated_database(self) -> str:
-        """Make a database with all tables, a copy of one that was migrated once; return its URL."""
-        if not self._migrated:
-            url = self.new_database()
-            environment = {**ENVIRONMENT, "DEBUG": "true", "DATABASE_URL": url}
-            migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-            subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
-            self._migrated = url.rpartition("/")[2]
-        return self.new_database(self._migrated)
+        """Make a database with all tables; return its URL."""
+        return self.new_database("migrated")
 
     def __exit__(self, *exc: object) -> None:
         self.stop(signal.SIGINT)  # fast shutdown: it does not wait for clients
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@cache
+def migrated_cluster() -> Path:
+    """The files of a stopped PostgreSQL that has the database `migrated`, with all tables; made once in a process."""
+    server = Postgres()
+    atexit.register(shutil.rmtree, server.folder, ignore_errors=True)
+    data = server.folder / "data"
+    initdb = [server.binaries / "initdb", "-D", data, "-U", "doorcode", "-A", "trust"]
+    subprocess.run(initdb, check=True, **server.options)
+    server.start()
+    with psycopg.connect(f"{server.url}/postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE migrated")
+    environment = {**ENVIRONMENT, "DEBUG": "true", "DATABASE_URL": f"{server.url}/migrated"}
+    subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True)
+    server.stop(signal.SIGINT)
+    return data
 
 
 POSTFIX = Path("/usr/lib/postfix/sbin")  # of Debian; the master process is no command
