@@ -29,13 +29,13 @@ def refusal(var: str, kind: str, *examples: str) -> ImproperlyConfigured:
 
 def split(url: str) -> SplitResult | None:
     """
-    Return the parts of a URL; None for one whose port or IPv6 address can't be read, or whose password has a `/`, `?`
-    or `#` that is not percent-encoded: what is before it would be taken for the server.
+    Return the parts of a URL; None for one whose port or IPv6 address can't be read, whose host has a space, or whose
+    password has a `/`, `?` or `#` that is not percent-encoded: what is before it would be taken for the server.
     """
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises for a port that is no number
-        if parts.netloc and "@" in url.partition(parts.netloc)[2]:
+        if " " in parts.netloc.rpartition("@")[2] or (parts.netloc and "@" in url.partition(parts.netloc)[2]):
             return None
     except ValueError:
         return None
@@ -78,7 +78,7 @@ def database(var: str, url: str, *, sqlite: dict[str, Any], postgresql: dict[str
         return {**found, "OPTIONS": sqlite | options}
     name = found.get("NAME") or "service" in options
     is_cut = "@" in path or ("@" in url and not found.get("USER"))  # a password has a / or ? as it is
-    if found.get("ENGINE") != "django.db.backends.postgresql" or not name or is_cut:
+    if found.get("ENGINE") != "django.db.backends.postgresql" or not name or is_cut or " " in found["HOST"]:
         raise error
     host = unquote(found["HOST"])  # of a Unix socket, as libpq has it: %2Frun%2Fpostgresql
     return {**found, "HOST": host, "OPTIONS": _postgresql_options(var, options, postgresql)}

@@ -368,6 +368,12 @@ def test_a_language_named_twice_is_offered_once() -> None:
         ("CELERY_BROKER_URL", "amqp://u:1/a@mq.example.com"),
         ("CELERY_BROKER_URL", "redis://u:a@r1.example.com;redis://u:1#a@r2.example.com"),
         ("EMAIL_URL", "anymail+ses://AKIA:1/a@eu-west-1"),
+        # A space, as of a copied line.
+        ("DATABASE_URL", "postgres://u:p@db.example.com :5432/d"),
+        ("DATABASE_URL", "postgres://u:p@one.example.com, two.example.com/d"),
+        ("REDIS_URL", "redis://u:p@ r.example.com"),
+        ("CELERY_BROKER_URL", "amqp://u:p@mq. example.com//"),
+        ("EMAIL_URL", "smtp://u:p@mail.example.com :25"),
     ],
 )
 def test_impossible_settings_refuse_to_start(name: str, value: str) -> None:
