@@ -229,11 +229,11 @@ class Env(environ.Env):  # type: ignore[misc]
         given = list(texts.values()) if isinstance(texts, dict) else []
         if not (given and all(isinstance(each, str) and each.strip() for each in given)):
             raise refusal(var, "a text, or a JSON object of texts by language,", '{"en": "School", "zh-hans": "学校"}')
-        by_code: dict[str, str] = {languages.code_of(code): each for code, each in texts.items()}
+        by_code: dict[str, str] = {languages.known(code): each for code, each in texts.items()}
         if unknown := [code for code in by_code if code and code not in LANG_INFO]:
             names = ", ".join(unknown)
             raise ImproperlyConfigured(f"{var} names no language: {names} / {var} 中没有这种语言：{names}")
-        return {_without_alias(code): text for code, text in by_code.items()}
+        return by_code
 
     def senders(self, var: str, *, names: Mapping[str, str], host: str) -> dict[str, str]:
         """
@@ -317,9 +317,3 @@ def _secrets_in_files() -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise ImproperlyConfigured(f"{name}_FILE can't be read / 无法读取 {name}_FILE：{error}") from error
     return found
-
-
-def _without_alias(code: str) -> str:
-    """Return the language that Django uses for a code that only browsers send, as zh-hans for zh-cn."""
-    info = LANG_INFO.get(code, {})
-    return code if "name_local" in info else str(info.get("fallback", [code])[0])

@@ -71,6 +71,12 @@ def fallbacks(code: str) -> Iterator[str]:
         yield code
 
 
+def known(name: str) -> str:
+    """Return the code of the nearest language that has a name here, as zh-hans for zh-CN; else that of `name`."""
+    code = code_of(name)
+    return next((each for each in fallbacks(code) if "name_local" in LANG_INFO.get(each, {})), code)
+
+
 def for_operators(code: str) -> str:
     """Return the language of the admin, commands and API documentation for a person whose language is `code`."""
     return next((each for each in fallbacks(code) if each in settings.OPERATOR_LANGUAGES), BASE)

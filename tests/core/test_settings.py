@@ -201,12 +201,13 @@ def test_options_of_the_database_url_are_kept() -> None:
     assert options["pool"]["timeout"] == 5
 
 
-def test_names_by_language_are_those_of_its_pages() -> None:
-    """Browsers' codes too, as zh-CN, and a language that only this project knows."""
+@pytest.mark.parametrize("traditional", ["zh-hant", "zh_TW", "zh_Hant_TW"])
+def test_names_by_language_are_those_of_its_pages(traditional: str) -> None:
+    """Browsers' and phones' codes too, as zh-CN, and a language that only this project knows."""
     known = languages.read(ROOT / "locale/languages.toml") | {
         "yue": {"name_local": "粵語", "bidi": False, "draft": True}
     }
-    texts = {"en": "School", "zh-CN": "学校", "zh_TW": "學校", "yue": "書院"}
+    texts = {"en": "School", "zh-CN": "学校", traditional: "學校", "yue": "書院"}
     with patch.dict(LANG_INFO), patch("core.languages.read", lambda path: known):
         (names,) = load("SITE_NAMES", **GOOD, SITE_NAME=json.dumps(texts))
     assert names == {"en": "School", "zh-hans": "学校", "zh-hant": "學校", "yue": "書院"}
