@@ -27,7 +27,7 @@ from signup.models import PENDING, User, UserQuerySet
 from signup.signals import send_user_activated
 from worker.models import Delivery
 
-from .base import BoundedAdmin, ConditionFilter, StrictAdmin
+from .base import BoundedAdmin, ConditionFilter, StrictAdmin, without
 
 admin.site.unregister(AuthToken)  # its page shows hashes, and makes tokens for anybody
 admin.site.unregister(Group)
@@ -174,12 +174,7 @@ class AccountAdmin(BoundedAdmin, auth_admin.UserAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Without the password, whose button leads to its form, for an operator who can only look."""
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or self.has_change_permission(request, obj):
-            return fieldsets
-        return [
-            (title, {**options, "fields": [each for each in options["fields"] if each != "password"]})
-            for title, options in fieldsets
-        ]
+        return fieldsets if obj is None or self.has_change_permission(request, obj) else without("password", fieldsets)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *PERMISSIONS)

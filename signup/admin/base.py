@@ -88,6 +88,14 @@ class StrictAdmin(admin.ModelAdmin):
         return super().get_object(request, object_id, from_field) if self.keys([object_id]) else None
 
 
+def without(field: str, fieldsets: Any) -> Any:
+    """Return fieldsets without a field that leads to a page which the operator may not open."""
+    return [
+        (title, {**options, "fields": [each for each in options["fields"] if each != field]})
+        for title, options in fieldsets
+    ]
+
+
 def _parameters(entry: Any) -> list[str]:
     """The parameters of an entry of `list_filter`: a filter of its own, a field, or a field and its filter."""
     if isinstance(entry, type):

@@ -21,7 +21,7 @@ from verification.states import HandleLost, ResendTooSoon, State, matching, stat
 from worker.models import UNDELIVERED, Delivery, Suppression
 from worker.outbox import requeue
 
-from .base import ConditionFilter, LogAdmin, ReadOnlyAdmin, SinceFilter
+from .base import ConditionFilter, LogAdmin, ReadOnlyAdmin, SinceFilter, without
 
 # The outcome of a request: how it ended, or the state of its code.
 OUTCOMES = {
@@ -64,6 +64,10 @@ class CaptchaAdmin(LogAdmin):
                         "proven_by", "redeemed_at")},
         ),
     )  # fmt: skip
+
+    def get_fieldsets(self, request: HttpRequest, obj: CaptchaModel | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        return fieldsets if request.user.has_perm("worker.view_delivery") else without("mails", fieldsets)
 
     @admin.display(description=_("state"))
     def state(self, sign_up: CaptchaModel) -> Any:

@@ -310,6 +310,18 @@ def test_the_button_of_a_password_leads_to_its_form(client: Client, permissions:
     assert client.get(f"{ACCOUNTS}{alice.pk}/password/").status_code == (200 if offered else 403)
 
 
+@pytest.mark.parametrize(("permissions", "offered"), [(["captchamodel"], False), (["captchamodel", "delivery"], True)])
+def test_the_link_of_a_request_to_its_mails_leads_there(client: Client, permissions: list[str], offered: bool) -> None:
+    """An operator who may not see mails sees none."""
+    staff, sign_up = make_user(is_staff=True), make_captcha(BOB)
+    staff.user_permissions.set(Permission.objects.filter(codename__in=[f"view_{name}" for name in permissions]))
+    client.force_login(staff)
+    page = client.get(f"{SIGNUPS}{sign_up.pk}/change/")
+    assert page.status_code == 200
+    assert (f"{MAILS}?q=" in page.text) == offered
+    assert client.get(MAILS).status_code == (200 if offered else 403)
+
+
 def test_an_account_is_deleted_with_its_mails(admin: Client) -> None:
     """Though nobody deletes from the mail log."""
     alice = make_user()
