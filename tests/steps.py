@@ -30,7 +30,8 @@ def ask(client: Client, email: str = ALICE, **fields: str) -> CaptchaModel:
 def deliver() -> list[Delivery]:
     """A worker claims what is due, and the mail server accepts it; return the mails."""
     mine = outbox.claim(limit=50)
-    outbox.settle(results=[(each, Reply(Outcome.ACCEPTED, "250 OK")) for each in mine])
+    if mine:
+        outbox.settle(results=[(each, Reply(Outcome.ACCEPTED, "250 OK")) for each in mine])
     return mine
 
 
