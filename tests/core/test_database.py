@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def end_all_connections(url: str) -> None:
 def test_the_journal_of_sqlite_becomes_small_again(tmp_path: Path, connect: Connect) -> None:
     """After a reader, a backup say, that kept it from being written back."""
     path = tmp_path / "db.sqlite3"
-    with connect(f"sqlite:///{path}").cursor() as cursor, sqlite3.connect(path) as reader:
+    with connect(f"sqlite:///{path}").cursor() as cursor, closing(sqlite3.connect(path)) as reader:
         cursor.execute("CREATE TABLE rows (x)")
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM rows").fetchall()
