@@ -184,7 +184,7 @@ class Postgres(Server):
     def command(self) -> tuple[list[str | Path], dict[str, Any]]:
         data = self.folder / "data"
         if not data.exists():
-            subprocess.run(["cp", "-Rp", migrated_cluster(), data], check=True, **self.options)
+            self.make_files(data)
             with (data / "pg_hba.conf").open("a") as rules:
                 rules.write(f"host all all {self.host.address}/24 trust\n")
         settings = {
@@ -201,6 +201,9 @@ class Postgres(Server):
         user = self.options["user"]
         options = {name: value for name, value in self.options.items() if name not in ("user", "extra_groups")}
         return ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", *command], options
+
+    def make_files(self, data: Path) -> None:
+        subprocess.run(["cp", "-Rp", migrated_cluster(), data], check=True, **self.options)
 
     def answers(self) -> bool:
         try:
@@ -225,21 +228,26 @@ class Postgres(Server):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class EmptyPostgres(Postgres):
+    """The same without the tables, for those who do not need them."""
+
+    def make_files(self, data: Path) -> None:
+        initdb = [self.binaries / "initdb", "-D", data, "-U", "doorcode", "-A", "trust"]
+        subprocess.run(initdb, check=True, **self.options)
+
+
 @cache
 def migrated_cluster() -> Path:
     """The files of a stopped PostgreSQL that has the database `migrated`, with all tables; made once in a process."""
-    server = Postgres()
+    server = EmptyPostgres()
     atexit.register(shutil.rmtree, server.folder, ignore_errors=True)
-    data = server.folder / "data"
-    initdb = [server.binaries / "initdb", "-D", data, "-U", "doorcode", "-A", "trust"]
-    subprocess.run(initdb, check=True, **server.options)
     server.start()
     with psycopg.connect(f"{server.url}/postgres", autocommit=True) as connection:
         connection.execute("CREATE DATABASE migrated")
     environment = {**ENVIRONMENT, "DEBUG": "true", "DATABASE_URL": f"{server.url}/migrated"}
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True)
     server.stop(signal.SIGINT)
-    return data
+    return server.folder / "data"
 
 
 POSTFIX = Path("/usr/lib/postfix/sbin")  # of Debian; the master process is no command

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import redis
 
-from tests.servers import ROOT, Postgres, Redis, free_port, listens, process, wait_until
+from tests.servers import ROOT, EmptyPostgres, Redis, free_port, listens, process, wait_until
 
 from . import load, sink
 from .load import Load
@@ -28,7 +28,7 @@ PATIENCE = 180.0  # seconds a process may take to start on a machine that does m
 UNLIMITED = "1000000/h"  # counted as any other, and never reached: a bench is a crowd
 
 
-class Database(Postgres):
+class Database(EmptyPostgres):
     """A cluster that syncs to disk as a deployment's does, and counts statements."""
 
     def command(self) -> tuple[list[str | Path], dict[str, Any]]:

@@ -73,7 +73,7 @@ class Chaos:
         with ExitStack() as stack:
             stack.enter_context(self.postgres)
             stack.enter_context(self.redis)
-            environment = {"database": self.postgres.new_database(), "redis": self.redis.url}
+            environment = {"database": self.postgres.migrated_database(), "redis": self.redis.url}
             self.system = System(mail=self.sink, logs=self.folder, **environment)
             stack.enter_context(self.system.run(worker=False))
             stack.callback(self._stop_workers)

@@ -17,14 +17,14 @@ from django.db import OperationalError, connection, transaction
 
 from tests.faults.network import Network, enter
 from tests.faults.test_pgbouncer import PgBouncer
-from tests.servers import Postgres, process
+from tests.servers import EmptyPostgres, Postgres, process
 
 
 def main() -> None:
     enter("tests.faults.gone")
     network = Network("postgresql", "web")
     network.make()
-    with Postgres(host=network.hosts["postgresql"]) as postgres:
+    with EmptyPostgres(host=network.hosts["postgresql"]) as postgres:
         if "pgbouncer" in sys.argv:
             with PgBouncer(postgres) as pgbouncer:
                 _set_up(pgbouncer.url)

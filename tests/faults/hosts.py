@@ -84,10 +84,9 @@ class Doorcode:
             self.proxy.webs = list(webs.values())
             self.url = f"https://{self.proxy.name}:{self.proxy.port}"
             more = {"SITE_URL": self.url, "TRUSTED_PROXIES": "1"}
-            database = postgres.new_database()
+            database = postgres.migrated_database()
             self.system = System(database=database, redis=redis.url, mail=self.sink, logs=self.folder, **more)
             self.system.hosts = self.hosts
-            self.system.manage("migrate", "--verbosity", "0")
             commands = {name: ("gunicorn", "core.wsgi", "-b", address) for name, address in webs.items()}
             for name in ("worker-1", "worker-2"):
                 commands[name] = ("celery", "-A", "worker", "worker", "--concurrency", "4", "--hostname", f"{name}@%h")
