@@ -101,7 +101,7 @@ def test_connections_have_the_time_outs_of_the_settings(pgbouncer: PgBouncer) ->
     with psycopg.connect(pgbouncer.url) as connection:
         for name, value in sent.items():
             assert connection.execute(f"SHOW {name}").fetchone() == (value.replace("\\ ", " "),)
-    assert len(sent) == 8
+    assert len(sent) == 9
 
 
 @pytest.mark.netns
