@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
 from core import clock, email_addresses, languages
+from worker.models import Delivery
 
 from . import usernames
 from .signals import send_user_activated
@@ -43,6 +44,10 @@ class UserQuerySet(models.QuerySet["User"]):
     def proven(self) -> "UserQuerySet":
         """Accounts that may be active; see `User.is_proven`."""
         return self.filter(Q(is_active=True) | Q(activated_at__isnull=False, username__isnull=False))
+
+    def resettable(self) -> "UserQuerySet":
+        """Accounts whose owner may set a new password by a mail. One without any keeps its other ways to sign in."""
+        return self.filter(is_active=True).exclude(password__startswith=hashers.UNUSABLE_PASSWORD_PREFIX)
 
     def named(self, username: str) -> "UserQuerySet":
         """The account whose username looks like this one."""
@@ -239,8 +244,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Delete the row and its related rows; locked first, or a mail that is posted meanwhile would be left."""
         with transaction.atomic():
             User.objects.select_for_update().filter(pk=self.pk).first()
+            resets = Delivery.objects.filter(kind=Delivery.Kind.PASSWORD_RESET, recipient=self.email)
+            mails = resets | Delivery.objects.filter(user=self)
             # In the order in which the worker records its mails: else the two may wait for each other.
-            list(self.delivery_set.select_for_update().order_by("pk").values_list("pk"))
+            list(mails.select_for_update().order_by("pk").values_list("pk"))
+            resets.delete()
             return super().delete(*args, **kwargs)
 
     def check_password(self, raw_password: str) -> bool:

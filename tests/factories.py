@@ -59,6 +59,11 @@ def make_delivery(sign_up: CaptchaModel | None = None, **fields: Any) -> Deliver
     return delivery
 
 
+def claim_mail() -> Delivery:
+    """The newest mail that is due, as a worker gets it."""
+    return max(outbox.claim(limit=50), key=lambda mail: mail.pk)
+
+
 def make_muted(address: str = ALICE) -> str:
     """Mute an address by a mail to it; return the path of that mail's link."""
     sign_up = make_captcha(address)

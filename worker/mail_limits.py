@@ -21,7 +21,7 @@ from django.db.models import Count, F, Q
 
 from core import clock
 
-from . import suppression
+from . import resets, suppression
 from .models import ACCOUNT_KINDS, PAST_LIMITS, Delivery, DeliveryQuerySet, SiteMails
 
 MINUTE = timedelta(minutes=1)  # the mails of each are a row of SiteMails
@@ -85,11 +85,15 @@ def claimable() -> DeliveryQuerySet:
 
 
 def drop_useless(rows: Sequence[Delivery]) -> list[Delivery]:
-    """Take locked mails that help nobody any more out of the outbox; return the others, marked if suppressed."""
+    """
+    Take locked mails that help nobody any more out of the outbox; return the others, with what is known of their
+    recipients now: a suppression, and the account of a password reset.
+    """
     useful = [each for each in rows if each.is_wanted]
     if len(useful) < len(rows):  # rarely: most claims build no update
         Delivery.objects.filter(pk__in={each.pk for each in rows} - {each.pk for each in useful}).supersede()
     suppression.mark(useful)
+    resets.find_accounts(useful)
     return useful
 
 

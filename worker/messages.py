@@ -19,8 +19,7 @@ from core import brand, clock, languages
 from verification import codes
 from verification.models import CaptchaModel
 
-from . import outbox
-from .models import Delivery
+from .models import Delivery, new_message_id
 
 LINE = 76  # characters: the longest line of a header that holds encoded words (RFC 2047 §2)
 PLAIN = 60  # characters of a subject or name that need no encoding: with the header's name they fit into a line
@@ -145,5 +144,5 @@ def sample(*, kind: str, language: str, recipient: str = "name@example.com") -> 
         generation=sign_up.generation,
         user=get_user_model()(pk=0, email=recipient, username="name", password="", is_active=True),
         created_at=now,
-        message_id=outbox.new_message_id(language),
+        message_id=new_message_id(language),
     )

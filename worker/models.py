@@ -1,6 +1,7 @@
 """The outbox, and the tables beside it. A row is the truth about one mail; the broker only wakes the workers."""
 
 import random
+import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import reduce
@@ -30,6 +31,14 @@ ACCOUNT_KINDS = ("password_reset", "password_changed")
 UNANSWERED = "unanswered:"  # begins the last reply of a mail that was handed over and not answered
 SOON = timedelta(seconds=5)  # a mail that a mail limit puts off by more than this counts as delayed
 PATIENCE = timedelta(seconds=10)  # a mail that waits for longer than this counts as delayed, for whatever reason
+
+
+def new_message_id(language: str) -> str:
+    """
+    A Message-ID at the domain of the language's sender. Nobody can guess it, so a report that names it comes from
+    somebody who had the mail.
+    """
+    return f"<{secrets.token_hex(16)}@{languages.sender_address(language).rpartition('@')[2]}>"
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -170,6 +179,7 @@ class Delivery(models.Model):
     language = models.CharField(_("language"), max_length=languages.MAX_LENGTH)
     sign_up = models.ForeignKey(CaptchaModel, models.SET_NULL, null=True, blank=True, verbose_name=_("sign-up request"))
     generation = models.PositiveIntegerField(_("generation"), default=0)  # of the sign-up request
+    # Of a password reset it is set when a worker claims the mail, in memory alone (worker/resets.py).
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, verbose_name=_("user"))
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)

@@ -12,15 +12,15 @@ from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest, Now
 
-from core import clock, email_addresses, languages
+from core import clock, email_addresses
 from verification import services as verification
 from verification.models import CaptchaModel
 from verification.states import HandleLost
 
-from . import mail_limits, metrics, notify, suppression
+from . import mail_limits, metrics, notify, resets, suppression
 from .classification import Cause, Outcome, Reply
 from .mail_limits import MailLimit
-from .models import ACCOUNT_KINDS, PAST_LIMITS, UNANSWERED, UNDELIVERED, UNSETTLED, Delivery
+from .models import ACCOUNT_KINDS, PAST_LIMITS, UNANSWERED, UNDELIVERED, UNSETTLED, Delivery, new_message_id
 
 State = Delivery.State
 
@@ -72,14 +72,6 @@ def post(
     )
     notify_after_commit(delivery.pk)
     return delivery
-
-
-def new_message_id(language: str) -> str:
-    """
-    A Message-ID at the domain of the language's sender. Nobody can guess it, so a report that names it comes from
-    somebody who had the mail.
-    """
-    return f"<{secrets.token_hex(16)}@{languages.sender_address(language).rpartition('@')[2]}>"
 
 
 def notify_after_commit(delivery_id: int) -> None:
@@ -349,7 +341,8 @@ def _is_awaited(row: Delivery) -> bool:
         return True
     if row.created_at < clock.now() - timedelta(seconds=settings.HANDLE_LIFETIME):  # as long as for a sign-up
         return False
-    others = Delivery.objects.filter(user=row.user_id, kind__in=ACCOUNT_KINDS).exclude(pk=row.pk)
+    resets.find_accounts([row])
+    others = Delivery.objects.filter(recipient=row.recipient, kind__in=ACCOUNT_KINDS).exclude(pk=row.pk)
     instead = others.filter(Q(kind=row.kind, state__in=UNSETTLED) | Q(state=State.SENT, pk__gt=row.pk))
     return not (row.is_for_nobody or instead.exists())
 

@@ -1,8 +1,7 @@
 """Services for the owner of an account. Each owns its transaction."""
 
-from django.contrib.auth.hashers import is_password_usable
 from django.contrib.auth.models import AnonymousUser
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from signup.models import User
 from worker import outbox
@@ -11,27 +10,12 @@ from worker.models import Delivery
 
 def request_password_reset(*, address: str, language: str, network: str = "") -> None:
     """
-    Have a reset mail sent if the canonical address has an active account with a password. Every address gets a row, so
-    that the time does not show whether there is one; the worker makes the token, or drops the row.
+    Have a reset mail sent if the canonical address has an active account with a password. The same statements for every
+    address, so that the time does not show whether it has: the worker looks, and takes the account's own language.
     """
-    try:
-        _post_reset(address, language, network)
-    except IntegrityError:  # the account was deleted meanwhile
-        _post_reset(address, language, network)
-
-
-@transaction.atomic
-def _post_reset(address: str, language: str, network: str) -> None:
-    # Columns and no account: making one of a row takes long enough to be measured from outside.
-    found = User.objects.filter(email=address, is_active=True).values_list("pk", "language", "password").first()
-    pk, chosen_language, password = found or (None, "", "")
-    outbox.post(
-        kind=Delivery.Kind.PASSWORD_RESET,
-        recipient=address,
-        language=chosen_language or language,
-        user_id=pk if is_password_usable(password) else None,
-        network=network,
-    )
+    kind = Delivery.Kind.PASSWORD_RESET
+    with transaction.atomic():
+        outbox.post(kind=kind, recipient=address, language=language, network=network)
 
 
 def keep_language(*, user: User | AnonymousUser, language: str) -> None:

@@ -10,9 +10,8 @@ from django.urls import reverse
 from signup import mails
 from signup.accounts.backends import EmailOrUsernameBackend
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, make_user, text_of
+from tests.factories import ALICE, BOB, PASSWORD, claim_mail, make_user, text_of
 from tests.steps import ask, verify
-from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
 
@@ -169,7 +168,7 @@ def test_the_browser_of_a_reset_is_known_too(client: Client) -> None:
     make_user()
     fail(51)
     client.post("/password-reset/", {"email": ALICE})
-    context = mails.password_reset(Delivery.objects.select_related("user").get())
+    context = mails.password_reset(claim_mail())
     form = client.get(context["link"].removeprefix("http://testserver"), follow=True).redirect_chain[-1][0]
     assert client.post(form, {"password": "another horse c"}).status_code == 302
     client.post("/logout/")

@@ -4,10 +4,7 @@ from .guessing import ANY_ACCOUNT
 from .model import Edit, defect
 
 SERVICES, VIEWS, PARSING = "signup/services.py", "signup/views.py", "signup/api/parsing.py"
-OWNER_SERVICES = "signup/accounts/services.py"
-ANY_RESET = Edit(
-    OWNER_SERVICES, "User.objects.filter(email=address, is_active=True)", "User.objects.filter(email=address)"
-)
+RESETTABLE = "self.filter(is_active=True).exclude(password__startswith=hashers.UNUSABLE_PASSWORD_PREFIX)"
 BEFORE_THE_PROOF = '        email, held = self.cleaned_data["email"], self.held_proof\n        try:\n'
 
 ACCOUNTS = [
@@ -101,14 +98,13 @@ ACCOUNTS = [
     defect(
         34,
         "A disabled account gets a reset mail",
-        ANY_RESET,
+        Edit("signup/models.py", RESETTABLE, RESETTABLE.replace("filter(is_active=True)", "all()")),
         "test_accounts.py::test_34_a_disabled_account_stays_disabled",
     ),
     defect(
         35,
         "A pending account gets a reset mail (two conditions, each of which is enough)",
-        ANY_RESET,
-        Edit(OWNER_SERVICES, "pk if is_password_usable(password) else None", "pk"),
+        Edit("signup/models.py", RESETTABLE, "self.all()"),
         "test_accounts.py::test_35_nobody_signs_in_before_the_proof",
     ),
     defect(

@@ -171,7 +171,7 @@ EDGES = [
     defect(
         50,
         "Reset mails are outside the mail limits",
-        Edit("signup/accounts/services.py", "        network=network,\n", ""),
+        Edit("signup/accounts/services.py", "language=language, network=network", "language=language, network=None"),
         "test_edges.py::test_50_a_mailbox_can_not_be_bombed",
     ),
     defect(
