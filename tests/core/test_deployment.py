@@ -98,7 +98,20 @@ def test_a_roll_out_with_compose_replaces_the_web_after_migrate_and_alone() -> N
     """
     page = (ROOT / "docs" / "how-to" / "deploy-compose.md").read_text().partition("## Roll out a new version")[2]
     steps = re.findall(r"^docker compose (run|up) (?:--\S+ )+(.+)$", page, re.MULTILINE)
-    assert steps == [("run", "migrate"), ("up", "web"), ("up", "worker beat")]
+    assert steps == [("run", "migrate"), ("up", "worker beat"), ("up", "web")]
+
+
+@pytest.mark.parametrize(
+    ("page", "worker", "web"),
+    [
+        ("deploy", "Restart workers", "Restart the web"),
+        ("deploy-systemd", "systemctl restart doorcode-worker@1", "systemctl restart doorcode-web"),
+    ],
+)
+def test_a_roll_out_restarts_the_workers_first(page: str, worker: str, web: str) -> None:
+    """They must understand what the new web posts: a worker of 0.2.0 would drop its password resets."""
+    steps = (ROOT / "docs" / "how-to" / f"{page}.md").read_text().partition("## Roll out a new version")[2]
+    assert 0 < steps.index(worker) < steps.index(web)
 
 
 def test_every_service_of_ours_is_watched_or_ends() -> None:
