@@ -77,9 +77,10 @@ class UserManager(_Manager["User"]):  # type: ignore[valid-type] # django-stubs 
         Return the row of an address, locked in this transaction; a new one is pending. Both cases run the same
         statements, so that the time does not show whether there was one.
         """
+        new = self.model(email=email)
         while True:
-            self.bulk_create([self.model(email=email)], ignore_conflicts=True)
-            if user := self.select_for_update(no_key=True).filter(email=email).first():
+            self.bulk_create([new], ignore_conflicts=True)
+            if user := self.select_for_update(no_key=True).filter(email=new.email).first():
                 return user  # else a purge deleted it in between
 
     def lock_active(self, user: "User") -> "User | None":

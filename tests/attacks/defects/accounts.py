@@ -248,9 +248,9 @@ ACCOUNTS = [
         "A header replaces the request's method",
         Edit(
             "signup/api/views.py",
-            "        super().initial(request, *args, **kwargs)\n",
-            "        super().initial(request, *args, **kwargs)\n"
-            '        request.method = request.META.get("HTTP_X_HTTP_METHOD_OVERRIDE", request.method)\n',
+            "        if request.method not in self.allowed_methods:",
+            '        request.method = request.META.get("HTTP_X_HTTP_METHOD_OVERRIDE", request.method)\n'
+            "        if request.method not in self.allowed_methods:",
         ),
         "test_api.py::test_41_no_method_stands_for_another",
     ),

@@ -97,8 +97,9 @@ INPUT = [
     ),
     defect(
         23,
-        "Lower case is taken for the canonical form",
+        "Lower case is taken for the canonical form (form and model, each of which is enough)",
         Edit("signup/forms.py", CANONICAL, "        return typed.lower() if typed else typed\n"),
+        Edit("signup/models.py", "email_addresses.canonical_or_none(address) or address", "address"),
         "test_input.py::test_23_one_account_for_one_canonical_address",
     ),
     defect(
