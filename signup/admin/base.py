@@ -20,6 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
 from core import clock, email_addresses, invisible
@@ -220,7 +221,7 @@ class LogAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("created"))
     def created(self, row: Any) -> str:
-        return date_format(row.created_at, "Y-m-d H:i:s")  # of one width in every language
+        return date_format(localtime(row.created_at), "Y-m-d H:i:s")  # of one width in every language
 
 
 class ConditionFilter(admin.SimpleListFilter):

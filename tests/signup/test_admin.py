@@ -13,6 +13,7 @@ from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, Permission
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models import Model
 from django.db.models.functions import Now
 from django.http import QueryDict
 from django.test import Client
@@ -28,6 +29,7 @@ from tests.factories import (
     ALICE,
     BOB,
     PASSWORD,
+    FrozenClock,
     make_captcha,
     make_delivery,
     make_muted,
@@ -515,6 +517,18 @@ def test_the_list_of_suppressed_addresses_says_why_how_often_and_until_when(
     assert [each for each in (ALICE, words, ">2<", "March 4, 2030, 5:06") if each not in rows] == []
     admin.post(path, {"action": "delete_selected", "_selected_action": [ALICE], "post": "yes"})
     assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize(("path", "model"), [(MAILS, Delivery), (SIGNUPS, CaptchaModel)])
+def test_a_list_has_the_times_that_the_pages_of_its_rows_have(
+    admin: Client, frozen_clock: FrozenClock, settings, path: str, model: type[Model]
+) -> None:
+    """In the TIME_ZONE of a project's own."""
+    settings.TIME_ZONE = "Asia/Shanghai"
+    frozen_clock.set(datetime(2026, 12, 31, 20, 5, 6, tzinfo=UTC))
+    make_delivery(make_captcha())
+    assert "2027-01-01 04:05:06" in shown(admin, path)
+    assert "Jan. 1, 2027, 4:05 a.m." in text_of(admin.get(f"{path}{model.objects.get().pk}/change/"))
 
 
 def test_an_operator_deletes_suppressions_and_adds_none(admin: Client) -> None:
