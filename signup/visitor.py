@@ -214,10 +214,22 @@ class Visitor:
 
     def remember(self, response: HttpResponse, user: User) -> HttpResponse:
         """Remember in this browser's cookie that it signed in to the account. The cookie alone gives no access."""
-        name, *accounts = self._device
-        others = [each for each in accounts if not str(each).startswith(str(user.public_id))]
+        name, others = self._device[0], self._accounts_beside(user)
         DEVICE.write(response, [name, _mark(user), *others[: MAX_ACCOUNTS - 1]])
         return response
+
+    def forget(self, response: HttpResponse, user: User) -> HttpResponse:
+        """Forget an account that was deleted. A browser that remembers no other needs no name."""
+        name, others = self._device[0], self._accounts_beside(user)
+        if others:
+            DEVICE.write(response, [name, *others])
+        else:
+            DEVICE.delete(response)
+        return response
+
+    def _accounts_beside(self, user: User) -> list[Any]:
+        """The marks of the other accounts that this browser signed in to."""
+        return [each for each in self._device[1:] if not str(each).startswith(str(user.public_id))]
 
     def _handles_for(self, address: str) -> set[str]:
         return {sign_up.handle for sign_up in self.sign_ups if sign_up.address == address}

@@ -189,4 +189,4 @@ def delete(request: HttpRequest) -> HttpResponse:
     user.delete()
     logout(request)
     messages.success(request, _("Your account is deleted"))
-    return redirect("signup")
+    return Visitor(request).forget(redirect("signup"), user)

@@ -13,6 +13,7 @@ import time_machine
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.tokens import default_token_generator
+from django.core import signing
 from django.core.management import CommandError, call_command
 from django.http import HttpRequest
 from django.test import Client
@@ -20,6 +21,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from core.passwords import reset_tokens
+from signup import visitor
 from signup.accounts import services
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_pending, make_user, text_of
@@ -203,6 +205,25 @@ def test_deleting_the_account(client: Client) -> None:
     assert not User.objects.exists()
     assert client.get("/account/").headers["Location"] == "/login/?next=/account/"
     assert make_user()
+
+
+def test_a_deleted_account_leaves_no_mark_in_its_browser(client: Client, settings) -> None:
+    """The browser still knows the other account that signed in there, and nothing after the last."""
+
+    def delete(name: str) -> str:
+        public_id = str(User.objects.get(username=name).public_id)
+        client.post("/login/", {"username": name, "password": PASSWORD})
+        client.post("/account/delete/", {"old_password": PASSWORD})
+        device = client.cookies[settings.DEVICE_COOKIE_NAME].value
+        assert public_id not in str(signing.loads(device, salt=visitor.DEVICE.salt) if device else "")
+        return device
+
+    make_user(), make_user("bob", BOB)
+    client.post("/login/", {"username": "bob", "password": PASSWORD})
+    client.post("/logout/")
+    kept = signing.loads(delete("alice"), salt=visitor.DEVICE.salt)
+    assert [str(User.objects.get().public_id) in str(each) for each in kept] == [False, True]
+    assert delete("bob") == ""
 
 
 def test_an_operator_is_deleted_by_another(admin: Client) -> None:
