@@ -83,8 +83,9 @@ STARVATION = [
         "A report is about the latest mail, if none has its Message-ID",
         Edit(
             "worker/bounces.py",
-            "    if delivery is None:\n",
-            "    delivery = delivery or Delivery.objects.last()\n    if delivery is None:\n",
+            "            return Delivery.objects.filter(message_id=self.message_id)\n",
+            "            mine = Delivery.objects.filter(message_id=self.message_id)\n"
+            "            return mine if mine.exists() else Delivery.objects.order_by('-pk')\n",
         ),
         "test_starvation.py::test_77_a_forged_report_stops_nobodys_mail",
     ),
