@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
+from core import clock
 from signup.models import User
 from verification import codes, services
 from verification.models import CaptchaModel
@@ -39,7 +40,7 @@ def make_user(username: str = "alice", email: str = ALICE, **fields: Any) -> Use
 
 def make_pending(email: str = ALICE) -> User:
     """An account that waits for its proof."""
-    return User.objects.create(email=email)
+    return User.objects.create(email=email, created_at=clock.now())
 
 
 def make_captcha(address: str = ALICE, *, accepted: bool = True, decoy: bool = False) -> CaptchaModel:
