@@ -1,7 +1,7 @@
 """A form keeps its typed values over a change of language or address, except for the password."""
 
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 
 import pytest
@@ -144,10 +144,9 @@ def test_a_bad_new_address_is_an_error_at_its_field(client: Client) -> None:
 def test_limits_carry_over(client: Client, frozen_clock: FrozenClock) -> None:
     """Changing the address and changing it back gives no other mail and no more tries."""
     client.post("/signup/", {"email": ALICE})
-    CaptchaModel.objects.update(
-        attempts=3, expires_at=frozen_clock.now().replace(year=2099), first_accepted_at=frozen_clock.now()
-    )
-    AddressGuesses.objects.create(address=ALICE, guesses=[frozen_clock.now().timestamp()] * 3)
+    now = frozen_clock.now()
+    CaptchaModel.objects.update(attempts=3, expires_at=now + timedelta(minutes=10), first_accepted_at=now)
+    AddressGuesses.objects.create(address=ALICE, guesses=[now.timestamp()] * 3)
     Delivery.objects.update(state="sent")
     client.post("/signup/change/", {"email": ALICE, "new_email": BOB})
     client.post("/signup/change/", {"email": BOB, "new_email": ALICE})
