@@ -368,6 +368,13 @@ def test_a_date_is_written_as_in_its_language(code: str, written: str) -> None:
         assert formats.date_format(datetime(2026, 3, 1, 9, 5, tzinfo=UTC), "DATETIME_FORMAT") == written
 
 
+@pytest.mark.parametrize("code", ["zh-hans", "zh-hant"])
+def test_a_month_has_no_zero_before_it_in_chinese(code: str) -> None:
+    """In the dates below the dashboard's charts."""
+    with translation.override(code):
+        assert formats.date_format(datetime(2026, 3, 1, tzinfo=UTC), "MONTH_DAY_FORMAT") == "3月1日"
+
+
 @pytest.mark.parametrize("path", ["/api/captchas/x/", "/api/users/me/", "/api/schema/", "/api/nothing/"])
 def test_a_call_does_not_choose_a_language(client: Client, path: str) -> None:
     """Neither by its query nor by the session that a browser adds: docs/decisions/0013."""
