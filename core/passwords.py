@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+import argon2
 from django.conf import settings
 from django.contrib.auth import password_validation
 from django.contrib.auth.hashers import Argon2PasswordHasher
@@ -62,7 +63,16 @@ class Argon2idHasher(Argon2PasswordHasher):
         return str(_threads.submit(super().encode, normalize(password), salt).result())
 
     def verify(self, password: str, encoded: str) -> bool:
-        return bool(_threads.submit(super().verify, normalize(password), encoded).result())
+        return _threads.submit(self._verify, normalize(password), encoded).result()
+
+    def _verify(self, password: str, encoded: str) -> bool:
+        """Django's own takes any error for a wrong password: without memory, it would refuse the right one."""
+        try:
+            return argon2.PasswordHasher().verify(encoded.removeprefix("argon2"), password)
+        except argon2.exceptions.VerificationError as error:
+            if "Memory" in str(error):
+                raise MemoryError from error
+            return False
 
 
 class LengthValidator(password_validation.MinimumLengthValidator):

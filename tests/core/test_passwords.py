@@ -7,6 +7,9 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+from argon2.low_level import error_to_str
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.exceptions import ValidationError
 from django.utils import translation
@@ -14,6 +17,8 @@ from django.utils import translation
 from core import passwords
 from core.passwords import Argon2idHasher, CommonPasswordValidator, LengthValidator, SimilarityValidator
 from signup.models import User
+
+ARGON2_MEMORY_ALLOCATION_ERROR = -22
 
 
 def test_argon2id_runs_at_owasps_minimum() -> None:
@@ -59,12 +64,31 @@ def test_few_hashes_are_made_at_a_time(monkeypatch) -> None:
         return ""
 
     monkeypatch.setattr(Argon2PasswordHasher, "encode", slow)
-    monkeypatch.setattr(Argon2PasswordHasher, "verify", slow)
+    monkeypatch.setattr(Argon2idHasher, "_verify", slow)
     with ThreadPoolExecutor(16) as pool:
         hashes = [pool.submit(Argon2idHasher().encode, "password", "salt") for _ in range(8)]
         hashes += [pool.submit(Argon2idHasher().verify, "password", "hash") for _ in range(8)]
-        assert [each.result() for each in hashes] == [""] * 8 + [False] * 8
+        assert [each.result() for each in hashes] == [""] * 16
     assert most == len(threads) == passwords.AT_ONCE
+
+
+def test_a_lack_of_memory_is_no_wrong_password(monkeypatch) -> None:
+    """The right password would be refused, and counted as a guess."""
+    encoded = Argon2idHasher().encode("correct horse b", "salt of a hash")
+
+    def verify(*args: object) -> bool:
+        raise VerificationError(error_to_str(ARGON2_MEMORY_ALLOCATION_ERROR))
+
+    monkeypatch.setattr(PasswordHasher, "verify", verify)
+    with pytest.raises(MemoryError):
+        Argon2idHasher().verify("correct horse b", encoded)
+
+
+def test_a_damaged_hash_has_no_password() -> None:
+    """It is no server error."""
+    hasher = Argon2idHasher()
+    encoded = hasher.encode("correct horse b", hasher.salt())
+    assert not hasher.verify("correct horse b", encoded[:-9])
 
 
 def test_a_forked_process_hashes_too() -> None:
