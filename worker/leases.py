@@ -29,11 +29,11 @@ def held(deliveries: Sequence[Delivery]) -> Iterator[None]:
     if not deliveries:
         yield
         return
-    token = deliveries[0].lease_token
-    _held[token] = [each.pk for each in deliveries], time.monotonic() + LONGEST
     if not (_renewer and _renewer.is_alive()):  # a forked child has none
         _renewer = renewer = threading.Thread(target=_renew, name="leases", daemon=True)
-        renewer.start()
+        renewer.start()  # before they are held: the machine may allow no more threads
+    token = deliveries[0].lease_token
+    _held[token] = [each.pk for each in deliveries], time.monotonic() + LONGEST
     try:
         yield
     finally:

@@ -101,10 +101,10 @@ class Connection(smtplib.SMTP):
         it starts again with each byte of a server that trickles.
         """
         global _watcher  # noqa: PLW0603
-        _deadlines[self] = until
         if not (_watcher and _watcher.is_alive()):  # a forked child has none
             _watcher = watcher = threading.Thread(target=_shut_late_sockets, name="deadlines", daemon=True)
             watcher.start()
+        _deadlines[self] = until
         try:
             yield
         finally:
@@ -189,9 +189,6 @@ class Pool:
             return
         with self._changed:
             self._idle.append(connection)
-            if not (self._closer and self._closer.is_alive()):  # a forked child has none
-                self._closer = threading.Thread(target=self._close_in_time, name="idle connections", daemon=True)
-                self._closer.start()
             self._changed.notify()
 
     def close_idle(self, *, seconds: float = 0.0, doubtful: bool = False) -> None:
@@ -232,6 +229,7 @@ class Pool:
         """Open a connection in a place of the caller; None if the server takes no more. Raises Unavailable."""
         opened: Connection | None = None
         try:
+            self._start_closer()
             if self._server.use_ssl:
                 opened = SecureConnection(self._server, until, context=_tls())
             else:
@@ -255,6 +253,13 @@ class Pool:
         with self._changed:
             self._places_taken -= number
             self._changed.notify()
+
+    def _start_closer(self) -> None:
+        """Before the first mail: if the machine allows no more threads, the mail is not sent, nor repeated later."""
+        with self._changed:
+            if not (self._closer and self._closer.is_alive()):  # a forked child has none
+                self._closer = threading.Thread(target=self._close_in_time, name="idle connections", daemon=True)
+                self._closer.start()
 
     def _close_in_time(self) -> None:
         while True:

@@ -131,3 +131,16 @@ def test_each_deadline_leaves_time_for_what_it_waits_for() -> None:
     assert 2 * leases.RENEWAL < outbox.LEASE
     assert sending.HOLD + smtp.DEADLINE < leases.LONGEST
     assert leases.RENEWAL < sweeper.GRACE
+
+
+def test_where_no_thread_can_be_started_no_lease_is_held(claimed: Delivery, monkeypatch) -> None:
+    """Else the thread that renews those of other batches would hold up the mails, which nobody sends."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(leases, "_renewer", None)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError), leases.held([claimed]):
+        pass
+    assert not leases._held

@@ -579,6 +579,26 @@ def test_in_time_nothing_is_shut() -> None:
         time.sleep(0.6)
 
 
+@pytest.mark.parametrize("name", ["deadlines", "idle connections"])
+def test_where_no_thread_can_be_started_no_mail_is_sent(sink, monkeypatch, name: str) -> None:
+    """Else a mail that the server has accepted would count as unsent, and be repeated."""
+    server, start = sink(), threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(smtp_pool, "_watcher", None)
+    with monkeypatch.context() as limit:
+        limit.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            send()
+    assert not server.mails
+    assert not smtp_pool._deadlines
+    assert send().outcome is Outcome.ACCEPTED
+
+
 def test_connections_opened_at_the_same_time_leave_one_thread_that_ends_them(monkeypatch) -> None:
     """A thread that begins is not alive yet, so each connection starts one."""
     before = {*threading.enumerate()}
