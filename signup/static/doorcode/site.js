@@ -1,10 +1,12 @@
-// Pages work without this script; it only adds to them. Every text comes from the page.
+// Pages work without this script; it only adds to them. Every text comes from the page. The syntax is that of ES2018, as
+// browsers inside chat apps are old (docs/reference/pages.md), and one unknown sign would leave them without any of it.
 const all = (selector, root = document) => root.querySelectorAll(selector);
 const disabled = (button, on) => on ? button.setAttribute("aria-disabled", "true") : button.removeAttribute("aria-disabled");
 
 // A page that answers a form is opened anew by a reload, or by coming back to it: it is not sent again.
-if (document.querySelector(".summary, #delivery")) {
-  history.replaceState(null, "", document.querySelector("#delivery")?.dataset.page.split("?")[0] ?? location.href);
+const delivery = document.querySelector("#delivery");
+if (delivery || document.querySelector(".summary")) {
+  history.replaceState(null, "", delivery ? delivery.dataset.page.split("?")[0] : location.href);
 }
 
 // A form is sent once, however often its button is pressed; and a password goes only where the form itself goes.
@@ -19,20 +21,20 @@ const release = (form) => {
 for (const form of all("form[data-once]")) {
   form.addEventListener("submit", (event) => {
     const button = event.submitter;
-    if (form.dataset.sent || button?.getAttribute("aria-disabled")) return event.preventDefault();
+    if (form.dataset.sent || button && button.getAttribute("aria-disabled")) return event.preventDefault();
     form.dataset.sent = "yes";
     if (button) {
       button.dataset.pressed = "yes";
       disabled(button, true);
+      if (button.hasAttribute("formaction")) for (const input of all("[autocomplete$=password]", form)) input.disabled = true;
     }
-    if (button?.hasAttribute("formaction")) for (const input of all("[autocomplete$=password]", form)) input.disabled = true;
     setTimeout(release, 5000, form);  // the request may lead nowhere: stopped, failed, or answered without a page
   });
 }
 // Signing in, in one tab, changes the token that the forms of all tabs are sent with: the cookie has the present one.
 const token = new RegExp(`(?:^|; )${location.protocol === "https:" ? "__Host-" : ""}csrftoken=(\\w+)`);
 const renewToken = (form) => {
-  const [, present] = document.cookie.match(token) ?? [];
+  const [, present] = document.cookie.match(token) || [];
   if (present && form.elements.csrfmiddlewaretoken) form.elements.csrfmiddlewaretoken.value = present;
 };
 addEventListener("submit", (event) => renewToken(event.target), true);
@@ -42,8 +44,8 @@ addEventListener("pageshow", () => all("form[data-once]").forEach(release));
 // Where a page opens at a field, a screen reader passes over the messages above it: they describe the field too.
 const first = document.querySelector("main input[autofocus]");
 for (const [number, note] of first ? [...all("main > .note[role=status]")].entries() : []) {
-  note.id ||= `message_${number}`;
-  first.setAttribute("aria-describedby", `${note.id} ${first.getAttribute("aria-describedby") ?? ""}`.trim());
+  note.id = note.id || `message_${number}`;
+  first.setAttribute("aria-describedby", `${note.id} ${first.getAttribute("aria-describedby") || ""}`.trim());
 }
 
 // Enter that ends a composition chooses a word, and sends nothing. (Safari has ended the composition by then: 229.)
@@ -61,19 +63,19 @@ const onTyped = (input, act) => {
 for (const input of all("[data-digits]")) {
   if (input.form.querySelector("[type=password]")) continue;
   onTyped(input, () => {
-    const digits = input.value.match(/\p{Nd}/gu) ?? [];
-    if (digits.length === Number(input.dataset.digits)) input.form.requestSubmit(input.form.querySelector("button.main"));
+    const digits = input.value.match(/\p{Nd}/gu) || [];
+    if (digits.length === Number(input.dataset.digits)) input.form.querySelector("button.main").click();
   });
 }
 
 // What is wrong with a username or a password is said while it is typed, by the server's own words.
 const say = (input, text) => {
-  const hint = document.getElementById(`${input.id}_check`) ?? input.closest(".field").appendChild(
+  const hint = document.getElementById(`${input.id}_check`) || input.closest(".field").appendChild(
     Object.assign(document.createElement("p"), { id: `${input.id}_check`, className: "error check", role: "status" }));
   hint.textContent = text;
-  document.getElementById(`${input.id}_error`)?.remove();  // of what was sent: the field has another value now
+  for (const error of all(`#${input.id}_error`)) error.remove();  // of what was sent: the field has another value now
   input.closest(".field").classList.toggle("wrong", Boolean(text));
-  const described = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => id !== hint.id && document.getElementById(id));
+  const described = (input.getAttribute("aria-describedby") || "").split(" ").filter((id) => id !== hint.id && document.getElementById(id));
   input.setAttribute("aria-describedby", [...described, ...text ? [hint.id] : []].join(" "));
   if (text) input.setAttribute("aria-invalid", "true");
   else input.removeAttribute("aria-invalid");
@@ -102,10 +104,10 @@ for (const part of all("[data-check]")) {
 for (const part of all("[data-common]")) {
   const input = part.querySelector("input");
   let common;
-  input.addEventListener("focus", async () => common ??= fetch(part.dataset.common).then(async (list) => new Set((await list.text()).split("\n")), () => new Set()));
+  input.addEventListener("focus", () => common = common || fetch(part.dataset.common).then(async (list) => new Set((await list.text()).split("\n")), () => new Set()));
   const check = async (ready) => {
     const typed = input.value;
-    const wrong = typed && typed.length < part.dataset.least ? ready && part.dataset.short : (await common)?.has(typed.toLowerCase()) && part.dataset.easy;
+    const wrong = typed && typed.length < part.dataset.least ? ready && part.dataset.short : (await common || new Set()).has(typed.toLowerCase()) && part.dataset.easy;
     if (typed === input.value) say(input, wrong || "");
   };
   input.addEventListener("input", () => check(false));  // too short is no news to a person who is typing
@@ -155,7 +157,6 @@ setInterval(() => {
 }, 500);
 
 // The state of the mail: ask for it, ever less often, and take the new words from the server, which has them in every language.
-const delivery = document.querySelector("#delivery[data-status]");
 if (delivery) {
   // Seconds, the last ones again and again. A mail may bounce minutes after it was sent: so it is every 15 s for ten
   // minutes, which a code is valid for by default. A hidden page asks for nothing.
@@ -164,10 +165,10 @@ if (delivery) {
   const isTyping = () => [...all("main input:not([type=hidden])")]
     .some((input) => input.value !== input.defaultValue && !input.closest("details:not([open])"));
   // When the code expires, or a minute of a wait is over: its mail has no news then. Never again once the first is said.
-  const endOf = (part) => performance.now() + (part?.dataset.left * 1000 || Infinity);
+  const endOf = (part) => performance.now() + (part && part.dataset.left * 1000 || Infinity);
   let waiting, end = endOf(delivery);
   // Browsers wait for minutes for an answer that got lost: the next look may do better.
-  const ask = (url) => fetch(url, { signal: AbortSignal.timeout?.(20_000) });
+  const ask = (url) => fetch(url, { signal: AbortSignal.timeout && AbortSignal.timeout(20000) });
   const look = async () => {
     clearTimeout(waiting);
     if (document.hidden) return;
@@ -180,12 +181,12 @@ if (delivery) {
         if (document.querySelector("form[data-sent]")) throw answer;  // what was pressed brings the next page
         const now = page.querySelector("#delivery");  // none in the next step, which a link opened in this browser leads to
         // Another page, unless somebody is typing here.
-        if (now?.dataset.stage !== delivery.dataset.stage && !isTyping()) return location.replace(delivery.dataset.page);
+        if ((!now || now.dataset.stage !== delivery.dataset.stage) && !isTyping()) return location.replace(delivery.dataset.page);
         if (!now) throw answer;  // it has no news for this one: look again, until nobody is typing
         const counts = [state, reason, now.dataset.stage].join() === [delivery.dataset.state, delivery.dataset.reason, delivery.dataset.stage].join();
         for (const old of all("[data-news]", delivery)) {
           old.ariaLive = counts ? "off" : null;  // no screen reader repeats it each minute
-          old.innerHTML = now.querySelector(`[data-news=${old.dataset.news}]`)?.innerHTML ?? "";
+          old.innerHTML = (now.querySelector(`[data-news=${old.dataset.news}]`) || { innerHTML: "" }).innerHTML;
         }
         Object.assign(delivery.dataset, { state, reason });
         end = endOf(now);
