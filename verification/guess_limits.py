@@ -47,7 +47,7 @@ def count(*, address: str, length: int, at: datetime) -> None:
     a lock: the guesses under way, at most one for each web thread, may exceed its limit. Raises CodeTooShort or
     LinkOnly, and counts nothing, if such a guess is not allowed.
     """
-    row = AddressGuesses.objects.lock_or_create(address)
+    row = AddressGuesses.objects.lock_or_create(address, at=at)
     recent = row.since(at - WINDOW)
     needed = _required_after(recent, at)
     if needed.link_only:

@@ -123,10 +123,11 @@ class AddressGuessesQuerySet(models.QuerySet["AddressGuesses"]):
         """The row of an address, locked until the caller's transaction ends; None if there is none."""
         return self.select_for_update().filter(address=address).first()
 
-    def lock_or_create(self, address: str) -> "AddressGuesses":
-        """The same, or a new row. (`get_or_create` needs a savepoint.)"""
+    def lock_or_create(self, address: str, *, at: datetime) -> "AddressGuesses":
+        """The same, or a new row of a guess made `at` this time. (`get_or_create` needs a savepoint.)"""
         while True:
-            self.bulk_create([self.model(address=address)], ignore_conflicts=True)
+            # At the guess's own time: `updated_at` has an index, and while it stays no update writes to an index.
+            self.bulk_create([self.model(address=address, updated_at=at)], ignore_conflicts=True)
             if row := self.lock(address):
                 return row  # else an operator deleted it in between
 

@@ -136,14 +136,38 @@ with connection.cursor() as cursor:
                 plans.append({"step": name, "sql": sql, "plan": cursor.fetchone()[0][0]["Plan"]})
 print("PLANS" + json.dumps(plans))
 """
+COUNTS = """
+from core.observability import counters
+from signup import services
+from tests.factories import right
+from worker import notify, outbox, sweeper
+from worker.classification import Outcome, Reply
+notify.notify_workers = lambda number: True
+for number in range(10):
+    new = services.request_code(address=f"new{number}@example.com", language="en", held={}, network="n")
+    claimed = outbox.claim(limit=1)
+    outbox.settle(results=[(mail, Reply(Outcome.ACCEPTED, "250 OK")) for mail in claimed])
+    new.refresh_from_db()
+    services.prove(sign_up=new, address=new.address, code=right(new))
+    counters.flush()
+    sweeper._last_beat = float("-inf")
+    sweeper.beat()
+"""
+COUNTED = """
+    SELECT relname, n_tup_upd, n_tup_upd - n_tup_hot_upd FROM pg_stat_user_tables WHERE relname IN
+    ('core_countervalue', 'verification_addressguesses', 'worker_heartbeat', 'worker_sitemails')
+"""
+
+
+def system_with(postgres: Postgres, folder: Path, **environment: str) -> System:
+    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
+    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
+    return System(database=postgres.migrated_database(), mail=nowhere, logs=folder, **memory, **environment)
 
 
 def plans_of(steps: str, postgres: Postgres, folder: Path, *fills: str) -> list[dict[str, Any]]:
     """The plans that a script prints, in a Doorcode with these rows."""
-    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
-    database = postgres.migrated_database()
-    system = System(database=database, mail=nowhere, logs=folder, ALLOWED_HOSTS="testserver", **memory)
+    system = system_with(postgres, folder, ALLOWED_HOSTS="testserver")
     for fill in fills:
         system.execute(fill)
     plans: list[dict[str, Any]] = json.loads(system.manage("shell", "-v", "0", "-c", steps).partition("PLANS")[2])
@@ -180,3 +204,14 @@ def test_a_purge_does_not_read_the_mails_that_are_kept(postgres: Postgres, tmp_p
         for node in nodes(each["plan"]):
             if node.get("Relation Name") == "worker_delivery":
                 assert node["Actual Rows"] + node.get("Rows Removed by Filter", 0) <= MOST, each
+
+
+def test_counting_writes_to_no_index(postgres: Postgres, tmp_path: Path) -> None:
+    """The rows that are updated most often are updated in place (HOT), so that their indexes don't grow by it."""
+    system = system_with(postgres, tmp_path, LIMIT_MAILS_SITE="2000/h", LIMIT_GUESSES_ADDRESS="9:8,100:link")
+    system.manage("shell", "-v", "0", "-c", COUNTS)
+    counted = system.rows(COUNTED)
+    assert len(counted) == 4
+    for table, updated, by_indexes in counted:
+        assert updated, table
+        assert not by_indexes, table

@@ -80,7 +80,7 @@ GUESSING = [
         "The address's row is not locked while a guess is counted",
         Edit(
             LIMITS,
-            "    row = AddressGuesses.objects.lock_or_create(address)\n",
+            "    row = AddressGuesses.objects.lock_or_create(address, at=at)\n",
             "    row, _ = AddressGuesses.objects.get_or_create(address=address)\n",
         ),
         "test_races.py::test_10_on_many_handles_at_once_nine_wrong_codes_are_compared[postgresql]",
