@@ -20,7 +20,7 @@ const release = (form) => {
 };
 for (const form of all("form[data-once]")) {
   form.addEventListener("submit", (event) => {
-    const button = event.submitter;
+    const button = event.submitter || document.activeElement.closest("button");  // before Chromium 81 there is no submitter
     if (form.dataset.sent || button && button.getAttribute("aria-disabled")) return event.preventDefault();
     form.dataset.sent = "yes";
     if (button) {
