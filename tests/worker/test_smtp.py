@@ -582,7 +582,7 @@ def test_in_time_nothing_is_shut() -> None:
 @pytest.mark.parametrize("name", ["deadlines", "idle connections"])
 def test_where_no_thread_can_be_started_no_mail_is_sent(sink, monkeypatch, name: str) -> None:
     """Else a mail that the server has accepted would count as unsent, and be repeated."""
-    server, start = sink(), threading.Thread.start
+    server, start, others = sink(), threading.Thread.start, {*smtp_pool._deadlines}
 
     def refuse(thread: threading.Thread) -> None:
         if thread.name == name:
@@ -595,7 +595,7 @@ def test_where_no_thread_can_be_started_no_mail_is_sent(sink, monkeypatch, name:
         with pytest.raises(RuntimeError):
             send()
     assert not server.mails
-    assert not smtp_pool._deadlines
+    assert {*smtp_pool._deadlines} <= others
     assert send().outcome is Outcome.ACCEPTED
 
 
