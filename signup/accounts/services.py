@@ -8,14 +8,13 @@ from worker import outbox
 from worker.models import Delivery
 
 
+@transaction.atomic
 def request_password_reset(*, address: str, language: str, network: str = "") -> None:
     """
     Have a reset mail sent if the canonical address has an active account with a password. The same statements for every
     address, so that the time does not show whether it has: the worker looks, and takes the account's own language.
     """
-    kind = Delivery.Kind.PASSWORD_RESET
-    with transaction.atomic():
-        outbox.post(kind=kind, recipient=address, language=language, network=network)
+    outbox.post(kind=Delivery.Kind.PASSWORD_RESET, recipient=address, language=language, network=network)
 
 
 def keep_language(*, user: User | AnonymousUser, language: str) -> None:

@@ -374,6 +374,7 @@ def test_a_reset_mail_is_for_active_accounts_alone() -> None:
     assert not any("signup_user" in query["sql"] for query in queries)
     claimed = sorted(outbox.claim(limit=9), key=lambda mail: mail.pk)
     assert [(each.user, each.language) for each in claimed] == [(user, "zh-hant"), *[(None, "en")] * 4]
+    assert {each.kind for each in claimed} == {"password_reset"}
     assert not Delivery.objects.exclude(user=None).exists()
 
 
