@@ -1,15 +1,17 @@
 """Password rules and hashing."""
 
 import multiprocessing
+import resource
 import threading
 import time
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 
+import nacl.pwhash
 import pytest
 from argon2 import PasswordHasher
-from argon2.exceptions import VerificationError
-from argon2.low_level import error_to_str
+from argon2.low_level import Type, hash_secret
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.exceptions import ValidationError
 from django.utils import translation
@@ -17,8 +19,6 @@ from django.utils import translation
 from core import passwords
 from core.passwords import Argon2idHasher, CommonPasswordValidator, LengthValidator, SimilarityValidator
 from signup.models import User
-
-ARGON2_MEMORY_ALLOCATION_ERROR = -22
 
 
 def test_argon2id_runs_at_owasps_minimum() -> None:
@@ -46,49 +46,104 @@ def test_errors_of_length_are_in_the_language(length: int, language: str, text: 
 
 
 def test_few_hashes_are_made_at_a_time(monkeypatch) -> None:
-    """
-    Parallel sign-ups take turns: each hash has 19 MiB, which many at once evict from the processor's caches. And few
-    threads hash, as the C library keeps these 19 MiB for each thread that ever did.
-    """
-    running, most, threads, lock = 0, 0, set(), threading.Lock()
+    """Parallel sign-ups take turns: each hash has 19 MiB, which many at once evict from the processor's caches."""
+    running, most, lock = 0, 0, threading.Lock()
 
-    def slow(*args: object) -> str:
+    def slow(*args: object, **options: object) -> bytes:
         nonlocal running, most
-        threads.add(threading.get_ident())
         with lock:
             running += 1
             most = max(most, running)
         time.sleep(0.01)
         with lock:
             running -= 1
-        return ""
+        return b""
 
-    monkeypatch.setattr(Argon2PasswordHasher, "encode", slow)
-    monkeypatch.setattr(Argon2idHasher, "_verify", slow)
+    monkeypatch.setattr(nacl.pwhash.argon2id, "kdf", slow)
+    monkeypatch.setattr(nacl.pwhash, "verify", slow)
+    hasher = Argon2idHasher()
+    encoded = hasher.encode("password", hasher.salt())
     with ThreadPoolExecutor(16) as pool:
-        hashes = [pool.submit(Argon2idHasher().encode, "password", "salt") for _ in range(8)]
-        hashes += [pool.submit(Argon2idHasher().verify, "password", "hash") for _ in range(8)]
-        assert [each.result() for each in hashes] == [""] * 16
-    assert most == len(threads) == passwords.AT_ONCE
+        hashes = [pool.submit(hasher.encode, "password", hasher.salt()) for _ in range(6)]
+        hashes += [pool.submit(hasher.verify, "password", encoded) for _ in range(6)]
+        hashes += [pool.submit(hasher.verify, "password", "an imported hash") for _ in range(6)]
+        wait(hashes)
+    assert most == passwords.AT_ONCE
 
 
-def test_a_lack_of_memory_is_no_wrong_password(monkeypatch) -> None:
+def test_hashing_keeps_no_memory() -> None:
+    """The C library's own allocation would keep 19 MiB for each of the threads of a web process."""
+    hasher = Argon2idHasher()
+    with ThreadPoolExecutor(8) as pool:
+        before = _resident()
+        list(pool.map(lambda _: hasher.encode("password", hasher.salt()), range(16), timeout=60))
+        assert _resident() < before + 19 * 2**20
+
+
+def _resident() -> int:
+    """Bytes of memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.parametrize("do", ["encode", "verify"])
+def test_a_lack_of_memory_is_no_wrong_password(do: str) -> None:
     """The right password would be refused, and counted as a guess."""
-    encoded = Argon2idHasher().encode("correct horse b", "salt of a hash")
+    hasher = Argon2idHasher()
+    arguments = {"encode": hasher.salt(), "verify": hasher.encode("correct horse b", hasher.salt())}
+    usual = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (1, usual[1]))
+    try:
+        with pytest.raises(MemoryError):
+            getattr(hasher, do)("correct horse b", arguments[do])
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, usual)
 
-    def verify(*args: object) -> bool:
-        raise VerificationError(error_to_str(ARGON2_MEMORY_ALLOCATION_ERROR))
 
-    monkeypatch.setattr(PasswordHasher, "verify", verify)
-    with pytest.raises(MemoryError):
-        Argon2idHasher().verify("correct horse b", encoded)
+def test_a_hash_is_what_others_make_of_it() -> None:
+    """By its standard form: sites may leave with their accounts, and argon2-cffi verifies them."""
+    hasher = Argon2idHasher()
+    encoded = hasher.encode("correct horse b", hasher.salt())
+    assert PasswordHasher().verify(encoded.removeprefix("argon2"), "correct horse b")
+    assert Argon2PasswordHasher().verify("correct horse b", encoded)
+    assert not hasher.must_update(encoded)
+
+
+@pytest.mark.parametrize(
+    ("memory", "passes", "lanes", "kind", "salt"),
+    [
+        pytest.param(19_456, 2, 1, Type.ID, "s" * 22, id="ours, with Django's salt"),
+        pytest.param(19_456, 2, 1, Type.ID, "s" * 15 + "é", id="ours, with bytes for a salt"),
+        pytest.param(102_400, 2, 8, Type.ID, "s" * 22, id="Django's"),
+        pytest.param(512, 2, 2, Type.I, "s" * 12, id="an old Django's"),
+        pytest.param(65_536, 3, 4, Type.ID, "s" * 16, id="RFC 9106"),
+    ],
+)
+def test_imported_hashes_verify(memory: int, passes: int, lanes: int, kind: Type, salt: str) -> None:
+    """Of other costs and salts; what does not cost as much as ours is made anew at the next sign-in."""
+    made = hash_secret(b"correct horse b", salt.encode(), passes, memory, lanes, 32, kind).decode()
+    hasher = Argon2idHasher()
+    assert hasher.verify("correct horse b", f"argon2{made}")
+    assert not hasher.verify("correct horse c", f"argon2{made}")
+    assert hasher.must_update(f"argon2{made}") == (memory != hasher.memory_cost)
+
+
+@pytest.mark.parametrize("salt", ["short", "a salt that is longer than 16 bytes", "sixteen letters é"])
+def test_another_app_may_choose_the_salt(salt: str) -> None:
+    """As with Django's own class."""
+    hasher = Argon2idHasher()
+    encoded = hasher.encode("correct horse b", salt.ljust(8, "x"))
+    assert hasher.verify("correct horse b", encoded)
+    assert not hasher.verify("correct horse c", encoded)
 
 
 def test_a_damaged_hash_has_no_password() -> None:
     """It is no server error."""
     hasher = Argon2idHasher()
     encoded = hasher.encode("correct horse b", hasher.salt())
-    assert not hasher.verify("correct horse b", encoded[:-9])
+    salt, digest = encoded.split("$")[-2:]
+    cut = [encoded[: -len(digest) // 2], encoded[: -len(digest)], encoded[: -len(digest) - len(salt)], "argon2"]
+    for damaged in (*cut, encoded.replace(salt, "!" + salt[1:]), encoded[:-1] + "!", encoded + "x" * 200, "argon2$é"):
+        assert not hasher.verify("correct horse b", damaged), damaged
 
 
 def test_a_forked_process_hashes_too() -> None:
