@@ -299,6 +299,23 @@ def test_the_menu_of_languages_fits_a_small_phone(show: Show) -> None:
     look_at(page, "menu", "pt-br", 320)
 
 
+@pytest.mark.parametrize("language", ["ko", "zh-hant"])
+def test_each_language_in_the_menu_has_a_font_of_its_own(show: Show, language: str) -> None:
+    """A font of another one draws its name in the other way, or lacks half of it."""
+    page = show(html_of("login", language))
+    page.locator(".languages summary").click()
+    browser = page.context.new_cdp_session(page)
+    browser.send("DOM.enable"), browser.send("CSS.enable")
+    root = browser.send("DOM.getDocument")["root"]["nodeId"]
+    used = {}
+    for code in ("ja", "ko", "zh-hans", "zh-hant"):
+        button = {"nodeId": root, "selector": f".languages [lang={code}]"}
+        fonts = browser.send("CSS.getPlatformFontsForNode", browser.send("DOM.querySelector", button))["fonts"]
+        used[code] = max(fonts, key=lambda font: font["glyphCount"])["familyName"][-2:]
+    browser.detach()
+    assert used == {"ja": "JP", "ko": "KR", "zh-hans": "SC", "zh-hant": "TC"}
+
+
 def test_the_dot_of_what_is_over_is_grey_and_still(show: Show) -> None:
     """Only what goes on has the colour of the brand and pulses."""
     page = show(html_of("verify_sent", "en"))

@@ -102,9 +102,9 @@ def test_the_docs_name_the_variables_of_the_style_sheet() -> None:
 def test_no_language_sets_a_variable_with_more_weight_than_a_site_does() -> None:
     """A site's own `:root { --font: … }` counts in each."""
     sheet = (ROOT / "signup" / "static" / "doorcode" / "site.css").read_text()
-    selectors = re.findall(r"^ *(:root[^{]*?) \{", sheet, re.MULTILINE)
+    selectors = re.findall(r"^ *((?::root|\[lang\])[^{]*?) \{", sheet, re.MULTILINE)
     assert len(selectors) > 5
-    assert {each for each in selectors if not re.fullmatch(r":root(:where\(.*\))?", each)} == set()
+    assert {each for each in selectors if not re.fullmatch(r"(:root|\[lang\])(:where\(.*\))?", each)} == set()
 
 
 @pytest.mark.parametrize(
@@ -115,13 +115,20 @@ def test_chinese_has_the_font_of_its_script(locale: str, font: str) -> None:
     mail = render_to_string("mail/base.html", {"language": locale})
     assert re.findall(r"Noto Sans CJK (\w+)", mail) == [font]
     sheet = (ROOT / "signup" / "static" / "doorcode" / "site.css").read_text()
-    fonts = re.findall(r"^:root:where\((.*)\) \{.*CJK (\w+)", sheet, re.MULTILINE)
+    fonts = re.findall(r"^\[lang\]:where\((.*)\) \{.*CJK (\w+)", sheet, re.MULTILINE)
     [*_others, last] = [
         name
         for which, name in fonts
         if f":lang({locale})" in which or (locale.startswith("zh") and which == ":lang(zh)")
     ]
     assert last == font
+
+
+def test_no_text_has_the_font_of_its_readers_system() -> None:
+    """That of a Chinese desktop has the characters of Japanese, Korean and the other Chinese, and comes before their own."""
+    paths = ("signup/static/doorcode/site.css", "signup/static/doorcode/api.css", "templates/mail/base.html")
+    named = [each for path in paths for each in re.findall(r"[:,] ?(system-ui|ui-\w+)", (ROOT / path).read_text())]
+    assert set(named) <= {"ui-monospace"}  # of code, which is ASCII
 
 
 def test_every_variable_that_a_style_sheet_uses_exists() -> None:
