@@ -14,6 +14,8 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework.serializers import Serializer
 
+from core import languages
+
 from .problems import CONTENT_TYPE, REFUSALS, ErrorCode, Problem, field_errors, validation_problem
 from .serializers import EXAMPLE_LANGUAGES, ProblemSerializer
 
@@ -130,7 +132,7 @@ def document(language: str) -> dict[str, Any]:
 def page(language: str) -> dict[str, Any]:
     """The schema as the page shows it: each body also has an `example` as text, its `codes`, and its `fields`."""
     schema = copy.deepcopy(document(language))
-    shown = f".{language}" if language in EXAMPLE_LANGUAGES else ".zh-hans"
+    shown = f".{language if language in EXAMPLE_LANGUAGES else languages.BASE}"
     operations = [operation for path in schema["paths"].values() for operation in path.values()]
     parts = [part for each in operations for part in (each.get("requestBody", {}), *each["responses"].values())]
     for body in [content for part in parts for content in part.get("content", {}).values()]:

@@ -34,10 +34,12 @@ def test_the_values_of_a_field_are_marked_up(api: Api) -> None:
     ("language", "words"), [("en", "Request a code"), ("zh-CN", "获取验证码"), ("zh-TW", "取得驗證碼")]
 )
 def test_the_page_speaks_the_readers_language(api: Api, language: str, words: str) -> None:
-    """Words and examples; the switch of the pages works here too."""
+    """Words and examples, which are in English where it has none; the switch of the pages works here too."""
     page = api.get("/api/docs/", **{"accept-language": language})
     assert words in text_of(page)
-    assert ("小明" in text_of(page)) is (language != "en")
+    assert ("小明" in text_of(page)) is (language == "zh-CN")
+    assert ("如果 xiaoming@example.com 已注册" in text_of(page)) is (language == "zh-CN")
+    assert ("If alice@example.com has an account" in text_of(page)) is (language != "zh-CN")
     api.client.cookies["django_language"] = "zh-hant"
     assert "取得驗證碼" in text_of(api.get("/api/docs/"))
 
