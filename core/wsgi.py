@@ -39,6 +39,11 @@ def bound_headers(environ: dict[str, Any]) -> None:
     # before 3.11.10 and 3.12.6 (CVE-2024-7592).
     if r"\000" in cookies or cookies.count("\\") > lengths.ESCAPES:
         environ["HTTP_COOKIE"] = ""
+    elif cookies:
+        # Django strips any white space of Unicode from a cookie's name, browsers only that of ASCII: a neighbouring
+        # subdomain could set "\u3000__Host-sessionid", which Django takes for ours. Names are in ASCII (RFC 6265).
+        pairs = cookies.split(";")
+        environ["HTTP_COOKIE"] = ";".join(pair for pair in pairs if re.match("[ -~]*(=|$)", pair))
 
 
 def _read_chunked_body(environ: dict[str, Any], limit: int) -> None:

@@ -28,11 +28,12 @@ import trustme
 import yaml
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
-from django.test import Client, override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 from kombu import Connection
 
 from core import mail_urls, ratelimit
+from core.wsgi import application
 from signup import services
 from signup.limits import LOGIN_ACCOUNT, LOGIN_NETWORK, LOGIN_PAIR, MAIL_REQUESTS
 from tests.factories import (
@@ -405,6 +406,28 @@ with patch("worker.notify.notify_workers", lambda delivery_id: True):
     note(client.get("/account/", secure=True))
 print(json.dumps([cookies, lost]))
 """
+
+
+@pytest.mark.parametrize("space", ["\u2000", "\u3000", "\xa0", "\x85", "\u2028", "\x1f"])
+def test_70_no_white_space_before_a_name_makes_a_cookie_ours(client: Client, space: str) -> None:
+    """
+    Browsers let evil.example.com set such a name for example.com, __Host- or not, and Django strips it. So a visitor
+    would be signed in to the account of a stranger.
+    """
+    client.force_login(make_user("mallory", ALICE))
+    session = f"sessionid={client.cookies['sessionid'].value}"
+    assert _status_with_cookies(f"a=b; {session}") == "200 OK"
+    assert _status_with_cookies(f"a=b; {space}{session}") == "302 Found"
+    assert _status_with_cookies(f"{space}{session}") == "302 Found"
+    assert _status_with_cookies(f"a=b; {session}; {space}sessionid=other") == "200 OK"
+
+
+def _status_with_cookies(cookies: str) -> str:
+    """The status of the account page by the WSGI application, to which a server hands bytes as Latin-1."""
+    environ = RequestFactory().get("/account/", headers={"cookie": cookies.encode().decode("latin-1")}).environ
+    answers: list[str] = []
+    b"".join(application(environ, lambda status, headers, *_: answers.append(status)))
+    return answers[0]
 
 
 def _is_local(service: dict) -> bool:

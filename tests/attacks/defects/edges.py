@@ -323,4 +323,10 @@ EDGES = [
         Edit("core/settings.py", '"__Host-" if _https else ""', '""'),
         "test_edges.py::test_70_a_neighbouring_subdomain_can_set_none_of_our_cookies",
     ),
+    defect(
+        70,
+        "White space around the name of a cookie is Django's to strip",
+        Edit("core/wsgi.py", 'if re.match("[ -~]*(=|$)", pair)', ""),
+        "test_edges.py::test_70_no_white_space_before_a_name_makes_a_cookie_ours",
+    ),
 ]
