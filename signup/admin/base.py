@@ -86,7 +86,8 @@ class StrictAdmin(admin.ModelAdmin):
         return keys
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        return super().get_object(request, object_id, from_field) if self.keys([object_id]) else None
+        """None for what can be no key. An empty `_to_field` counts as not sent: Django would look for such a field."""
+        return super().get_object(request, object_id, from_field or None) if self.keys([object_id]) else None
 
 
 def without(field: str, fieldsets: Any) -> Any:

@@ -449,6 +449,8 @@ def test_63_a_row_is_named_by_its_number_alone(client: Client, root: User, model
     for field in model._meta.concrete_fields:
         if not field.primary_key:
             assert client.get(f"{path}?_popup=1&_to_field={field.name}").status_code == 400, field.name
+    for page in ("change", "delete"):
+        assert client.get(f"{path}-1/{page}/?_to_field=").status_code in (302, 403), page
 
 
 NO_KEYS = ("x", "9" * 30, "1,2", "\0", "")  # a text is a key of some models, but of no row
