@@ -23,7 +23,7 @@ from django.views.generic import TemplateView
 from structlog.contextvars import bind_contextvars
 
 from core import client_ip, languages, passwords
-from core.views import csrf_failure
+from core.views import error_page
 from signup import limits
 from signup.models import User
 from signup.views import form_page
@@ -99,9 +99,12 @@ class PasswordChange(FormPage, auth.PasswordChangeView):
     success_message = _("Your password is changed")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """403 if the session ended before the form was sent: no password manager may keep that password."""
+        """
+        403 if the session ended before the form was sent: no password manager may keep that password. The form may have
+        ended it itself, if its answer got lost and the browser sent it again: so the page leads to sign-in.
+        """
         if request.method == "POST" and not request.user.is_authenticated:
-            return csrf_failure(request)  # "This page has expired"
+            return error_page(request, 403)
         return super().dispatch(request, *args, **kwargs)
 
     def get_form_kwargs(self) -> dict[str, Any]:

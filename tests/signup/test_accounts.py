@@ -112,8 +112,20 @@ def test_no_page_says_signed_in_to_whoever_signed_out(client: Client) -> None:
 def test_a_new_password_that_nobody_is_signed_in_for_is_no_success(client: Client) -> None:
     """The session ended while it was typed: a password manager may not keep it, as it may after a redirect."""
     page = client.post("/password-change/", {"old_password": PASSWORD, "password": "another horse b"})
-    assert (page.status_code, "This page has expired" in text_of(page)) == (403, True)
+    assert (page.status_code, "Sign in with an account" in text_of(page)) == (403, True)
     assert client.get("/password-change/").headers["Location"].startswith("/login/")
+
+
+def test_a_change_of_password_that_is_sent_twice_asks_for_no_third(client: Client) -> None:
+    """Its answer got lost with the new session's key, and the browser sent it again by itself: it leads to sign-in."""
+    client.force_login(make_user())
+    session, fields = client.cookies["sessionid"].value, {"old_password": PASSWORD, "password": NEW}
+    client.post("/password-change/", fields)
+    client.cookies["sessionid"] = session
+    page = client.post("/password-change/", fields)
+    assert (page.status_code, "send it again" in text_of(page)) == (403, False)
+    way = re.search(r'action="(/logout/[^"]+)"', page.content.decode())[1]
+    assert client.post(way).headers["Location"] == "/login/?next=%2Fpassword-change%2F"
 
 
 def test_changing_the_password(client: Client) -> None:
