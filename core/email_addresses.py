@@ -26,6 +26,10 @@ _QUOTES = "'`*"  # at both ends; an address can begin with them
 _NAMED = regex.compile(r"[^<>＜＞\p{Cc}]*[<＜]([^<>＜＞]*)")  # Name <address, after the end was taken off
 _MAILTO = regex.compile(r"mailto:([^?]*)(?:\?.*)?", regex.IGNORECASE)
 
+# Where example.com is its own, Postfix takes bob%example.org@example.com, and example.org!bob@example.com, to
+# bob@example.org, and relays that for us. Some servers decode =?…?=, as in a header. Exim refuses % and ! by default.
+_ROUTE = regex.compile(r"[%!]|=\?")
+
 _LOOSE_DOTS = regex.compile(r"(?<=[^.])\.{2,}|(?<=[^.])\.$")
 _STAND_IN = ".example.com"  # appended to a special-use domain, which email-validator would refuse
 
@@ -129,8 +133,13 @@ def with_parents(domain: str) -> list[str]:
 
 
 def check_domain(address: str) -> None:
-    """Raise ValidationError (code "domain") if the site's lists of domains exclude a canonical `address`."""
-    domain = address.rpartition("@")[2]
+    """
+    Raise ValidationError if the site's lists of domains exclude a canonical `address` (code "domain"), or if its local
+    part may lead to another domain ("invalid").
+    """
+    local, _at, domain = address.rpartition("@")
+    if _ROUTE.search(local):
+        raise ValidationError(BAD_FORMAT, code="invalid")
     allowed, denied = settings.SIGNUP_ALLOWED_DOMAINS, settings.SIGNUP_DENIED_DOMAINS
     if _listed(domain, denied) or (allowed and not _listed(domain, allowed)):
         text = _("Email addresses at %(domain)s can't sign up here. Use another address")

@@ -131,6 +131,21 @@ def test_22_domains_in_disguise(client: Client, typed: str, stored: str | None) 
     assert list(Delivery.objects.values_list("recipient", flat=True)) == [stored] * bool(stored)
 
 
+@pytest.mark.parametrize("local", ["bob%example.org", "example.org!bob", "bob％example.org", "=?utf-8?q?b=6fb?="])
+def test_22_no_address_leads_to_another_domain(client: Client, settings, local: str) -> None:
+    """
+    A company's own Postfix would mail the code to bob@example.org: so anybody could sign up where only its addresses
+    may, and mail any mailbox past the limits.
+    """
+    settings.SIGNUP_ALLOWED_DOMAINS = ["example.com"]
+    address = {"email": f"{local}@example.com"}
+    assert client.post("/signup/", address).status_code == 400
+    assert client.post("/api/captchas/", address, content_type="application/json").status_code == 400
+    ask(client)
+    assert client.post("/signup/change/", {"new_email": address["email"]}).status_code == 400
+    assert list(Delivery.objects.values_list("recipient", flat=True)) == [ALICE]
+
+
 def test_23_one_account_for_one_canonical_address(client: Client) -> None:
     """However it is written; the database says so too (both databases: test_races.py)."""
     assert verify(client, ask(client, "Alice@Example.COM"), email="ALICE@example.com").status_code == 303

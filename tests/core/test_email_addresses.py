@@ -224,6 +224,15 @@ def test_denied_domains_cover_their_subdomains(settings) -> None:
     check_domain("alice@notthrowaway.example")
 
 
+@pytest.mark.parametrize("local", ["bob%example.org", "example.org!bob", "bob%example.org%x", "=?utf-8?q?b=6fb?="])
+def test_no_mail_server_takes_an_address_to_another_domain(local: str) -> None:
+    """As Postfix does by default with the first three, where the domain behind the at-sign is its own."""
+    assert canonical(f"{local}@example.com")  # an account that has it can sign in
+    with pytest.raises(ValidationError, match="correct format"):
+        check_domain(f"{local}@example.com")
+    check_domain("o'bob+a=b?c/d{e}|f#g$h&i*j^k`l~m_n-o@example.com")
+
+
 def test_only_allowed_domains_pass(settings) -> None:
     """With a list of allowed domains, written as people write them, no other passes."""
     settings.SIGNUP_ALLOWED_DOMAINS = ["@bücher.example", ".other.example", "*.third.example", "edu"]
