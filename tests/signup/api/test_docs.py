@@ -24,9 +24,10 @@ def test_the_page_shows_every_call_and_code(api: Api) -> None:
 
 
 def test_the_values_of_a_field_are_marked_up(api: Api) -> None:
-    """Without the Markdown of the schema."""
+    """Without the Markdown of the schema, and each on a line of its own."""
     page = text_of(api.get("/api/docs/"))
-    assert "<code>queued</code>it waits for its turn<br>" in page
+    assert "<dd><code>queued</code>it waits for its turn<br><code>sending</code>" in page
+    assert re.search(r"or was refused and is tried again\s*<br><code>mailbox</code>", page)
     assert "`" not in page
 
 
