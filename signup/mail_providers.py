@@ -2,8 +2,8 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +19,7 @@ class Provider:
     domains: Sequence[str]  # to which a likely typo is corrected
     also: Sequence[str] = ()  # its other domains
     url: str = ""  # of its web mail
-    name_zh_hans: str = ""
-    name_zh_hant: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)  # in languages that call it otherwise
 
 
 @cache
@@ -44,8 +43,7 @@ def webmail(address: str) -> tuple[str, str] | None:
     provider = by_domain().get(address.rpartition("@")[2])
     if provider is None or not provider.url:
         return None
-    translated = {"zh-hans": provider.name_zh_hans, "zh-hant": provider.name_zh_hant}
-    return translated.get(languages.active()) or provider.name, provider.url
+    return provider.names.get(languages.active(), provider.name), provider.url
 
 
 def suggest(address: str) -> str | None:
