@@ -26,6 +26,9 @@ _CHARACTERS = regex.compile(
     r"[\p{L}\p{Nd}\p{Nl}_](?:[\p{L}\p{Nd}\p{Nl}\p{Mn}\p{Mc}_-]*[\p{L}\p{Nd}\p{Nl}\p{Mn}\p{Mc}_])?"
 )
 _STACKED_MARKS = regex.compile(r"(\p{Mn})\1|\p{Mn}{5}")  # UTS #39 §5.4
+_NOT_JAMO = regex.compile(
+    r"[^ㄱ-ㅣ]+"
+)  # Korean letters that stand alone, as in ㅋㅋ, become parts of syllables by NFKC
 _MARK = "\u200e"  # confusable-homoglyphs wraps right-to-left characters in it
 
 # UTS #39 "highly restrictive": one script, or what Chinese, Japanese or Korean is written with, with Latin letters.
@@ -51,13 +54,14 @@ _IN_ONE_SCRIPT = regex.compile("|".join(map(_written_in, [*_TOGETHER, *_ALONE.sp
 
 def clean(username: str) -> str:
     """
-    Return a username as it will be shown, in NFKC: names that look alike are stored alike.
+    Return a username as it will be shown, in NFKC except for single Korean letters: names that look alike are stored
+    alike.
 
     Raises ValidationError "length" outside 2 to 20 characters, and "characters" for a name that could pass for an
     address or a link, has invisible characters, or mixes scripts or digits so as to look like another name.
     """
     if len(username) <= lengths.USERNAME:  # a longer one is refused as it is
-        username = unicodedata.normalize("NFKC", username.strip())
+        username = _NOT_JAMO.sub(lambda part: unicodedata.normalize("NFKC", part[0]), username.strip())
     if not MIN_LENGTH <= len(username) <= MAX_LENGTH:
         raise ValidationError(_("Username must be between 2 and 20 characters"), code="length")
     if not _CHARACTERS.fullmatch(username) or _STACKED_MARKS.search(username) or _is_unusable(username):

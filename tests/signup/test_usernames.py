@@ -150,6 +150,14 @@ def test_names_of_people_are_not_reserved(name: str) -> None:
     assert not usernames.is_reserved(name)
 
 
+@pytest.mark.parametrize("name", ["ㅋㅋ", "ㅠㅠ", "ㅇㅇ2", "ㄱㅏ", "김ㅎㅎ"])
+def test_single_korean_letters_stay_as_they_look(name: str) -> None:
+    """NFKC makes parts of a syllable of them, which are drawn high, low or flat. In the key they are those."""
+    parts = unicodedata.normalize("NFKC", name)
+    assert usernames.clean(name) == name != parts
+    assert usernames.key(name) == usernames.key(parts)
+
+
 def test_a_site_reserves_more_names(settings) -> None:
     """By RESERVED_USERNAMES, compared in the same way."""
     assert not usernames.is_reserved("doorcode")
@@ -172,7 +180,8 @@ def test_every_letter_has_a_key_that_fits_the_column() -> None:
     """Twenty of the letter that grows most; beside letters, marks and numbers a name has only - and _."""
     column = User._meta.get_field("username_key").max_length
     letters = [each for each in map(chr, range(0x110000)) if unicodedata.category(each)[0] in "LMN"]
-    keys = [usernames.key(each * 20) for each in letters if unicodedata.is_normalized("NFKC", each)]
+    stored = [each for each in letters if unicodedata.is_normalized("NFKC", each) or "ㄱ" <= each <= "ㅣ"]
+    keys = [usernames.key(each * 20) for each in stored]
     assert max(map(len, keys)) <= column
 
 

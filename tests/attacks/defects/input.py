@@ -234,7 +234,7 @@ INPUT = [
         "Names are unique as they are typed",
         Edit(
             "signup/usernames.py",
-            'username = unicodedata.normalize("NFKC", username.strip())',
+            'username = _NOT_JAMO.sub(lambda part: unicodedata.normalize("NFKC", part[0]), username.strip())',
             "username = username.strip()",
         ),
         Edit(
