@@ -177,6 +177,19 @@ def test_a_reload_does_not_send_a_wrong_code_again(open_page: OpenPage) -> None:
     expect(page.get_by_label("Username", exact=True)).to_be_visible()
 
 
+@pytest.mark.parametrize("path", ["/signup/verify/", "/signup/resend/", "/signup/change/"])
+def test_coming_back_to_the_answer_of_a_lost_sign_up_shows_it(open_page: OpenPage, path: str) -> None:
+    """And no error of the browser, which would have the form sent again."""
+    page = open_page()
+    ask(page, "lost@example.com")
+    page.context.clear_cookies(name="doorcode_signup")
+    page.evaluate("path => document.querySelector(`form[action='${path}']`).submit()", path)
+    page.get_by_role("link", name="Start again").click()
+    expect(page.get_by_label("Email address")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Your sign-up timed out")).to_be_visible()
+
+
 def test_a_state_that_could_not_be_shown_is_shown_later(open_page: OpenPage, demo_data: Path) -> None:
     """The site refused the page at first."""
     page = open_page()
@@ -434,6 +447,8 @@ def test_whoever_did_not_ask_can_say_so(open_page: OpenPage) -> None:
     victim.get_by_role("button", name="Yes, stop it").click()
     expect(victim.get_by_role("heading", name="Sign-up email is stopped")).to_be_visible()
     expect(victim).to_have_title("Sign-up email is stopped – Doorcode")
+    victim.go_back()  # to the page of the first press, which would be pressed again
+    expect(victim.get_by_role("heading", name="Sign-up email is stopped")).to_be_visible()
     again = open_page()
     ask(again, "victim@example.com")
     expect(again.get_by_text("We've sent a 4-digit code to victim@example.com")).to_be_visible()

@@ -4,9 +4,9 @@ const all = (selector, root = document) => root.querySelectorAll(selector);
 const disabled = (button, on) => on ? button.setAttribute("aria-disabled", "true") : button.removeAttribute("aria-disabled");
 
 // A page that answers a form is opened anew by a reload, or by coming back to it: it is not sent again.
-const delivery = document.querySelector("#delivery");
-if (delivery || document.querySelector(".summary")) {
-  history.replaceState(null, "", delivery ? delivery.dataset.page.split("?")[0] : location.href);
+const delivery = document.querySelector("#delivery"), answer = document.querySelector("[data-page]");
+if (answer || document.querySelector(".summary")) {
+  history.replaceState(null, "", answer ? answer.dataset.page.split("?")[0] : location.href);
 }
 
 // A form is sent once, however often its button is pressed; and a password goes only where the form itself goes.
