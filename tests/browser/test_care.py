@@ -424,6 +424,36 @@ def test_the_next_mail_is_counted_down(open_page: OpenPage, demo_data: Path) -> 
     expect(page.get_by_text("We've sent the email again. The code is the same")).to_be_visible()
 
 
+def test_a_translated_page_stays_as_it_is_until_there_are_other_words(open_page: OpenPage, demo_data: Path) -> None:
+    """A browser that translates puts its words in place of ours, and would have to do it again each time."""
+    page = open_page()
+    ask(page, "translated@example.com")
+    read_code(page, "translated@example.com")
+    minutes_ago = "UPDATE worker_delivery SET sent_at = strftime('%Y-%m-%d %H:%M:%f', sent_at, '-2 minutes') "
+    change_row(demo_data, minutes_ago + "WHERE recipient = ?", "translated@example.com")
+    page.reload()
+    page.wait_for_timeout(1000)  # until each has been written
+    page.evaluate(
+        """() => {
+            window.again = [];
+            for (const node of document.querySelectorAll("[data-ago], [data-wait]")) {
+                let said;
+                const translate = () => {
+                    if (node.querySelector("font")) return;
+                    if (said === node.textContent) again.push(said);
+                    said = node.textContent;
+                    node.innerHTML = "<font>in other words</font>";
+                };
+                translate();
+                new MutationObserver(translate).observe(node, { childList: true });
+            }
+        }"""
+    )
+    page.wait_for_timeout(3000)
+    assert page.evaluate("again") == []
+    expect(page.get_by_text("in other words")).to_have_count(2)
+
+
 def test_without_script_the_button_is_there_and_the_answer_polite(open_page: OpenPage) -> None:
     """The server says how long to wait. No code sends itself, and none says so."""
     page = open_page(java_script_enabled=False)

@@ -131,6 +131,13 @@ for (const button of all("[data-show]")) {
   });
 }
 
+// A text is written once: a browser that translates the page has put its own words over it, and would have to do so each time.
+const written = new WeakMap();
+const write = (node, text) => {
+  if (written.get(node) !== text) node.textContent = text;
+  written.set(node, text);
+};
+
 // Count down to when another mail may be asked for, from the server's figure, by a monotonic clock.
 for (const button of all("[data-resend]")) {
   const timer = document.querySelector("[data-wait]"), ready = document.querySelector("[data-ready]");
@@ -138,7 +145,7 @@ for (const button of all("[data-resend]")) {
   const tick = () => {
     const left = Math.ceil((end - performance.now()) / 1000);
     disabled(button, left > 0);
-    timer.textContent = left > 0 ? timer.dataset.wait.replace("{n}", left) : "";
+    write(timer, left > 0 ? timer.dataset.wait.replace("{n}", left) : "");
     if (left > 0) setTimeout(tick, 250);
     else if (button.dataset.resend > 0) ready.textContent = ready.dataset.ready;
   };
@@ -151,8 +158,7 @@ setInterval(() => {
   for (const text of all("[data-ago]")) {
     if (!since.has(text)) since.set(text, performance.now() - text.dataset.ago * 1000);
     const seconds = Math.floor((performance.now() - since.get(text)) / 1000);
-    const words = seconds < 60 ? text.dataset.seconds.replace("{n}", seconds) : text.dataset.minutes.replace("{n}", Math.floor(seconds / 60));
-    if (text.textContent !== words) text.textContent = words;
+    write(text, seconds < 60 ? text.dataset.seconds.replace("{n}", seconds) : text.dataset.minutes.replace("{n}", Math.floor(seconds / 60)));
   }
 }, 500);
 
