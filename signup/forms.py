@@ -36,7 +36,13 @@ class UsernameField(forms.CharField):
     """A username, cleaned into the form in which it is shown."""
 
     widget = forms.TextInput(
-        attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false", "dir": "auto"}
+        attrs={
+            "autocomplete": "username",
+            "autocapitalize": "none",
+            "autocorrect": "off",  # as it is in a field for an email address; keyboards would change annb to Anna
+            "spellcheck": "false",
+            "dir": "auto",
+        }
     )
     default_error_messages = {"required": _("Enter a username")}
 

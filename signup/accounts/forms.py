@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import email_addresses, languages, ratelimit
 from signup import limits
-from signup.forms import AddressField, NewPasswordField
+from signup.forms import AddressField, NewPasswordField, UsernameField
 from signup.models import User
 
 from . import services
@@ -29,7 +29,7 @@ class LoginForm(auth_forms.AuthenticationForm):
         super().__init__(*args, **kwargs)
         name, password = self.fields["username"], self.fields["password"]
         name.label = _("Email address or username")
-        name.widget.attrs.update({"autocomplete": "username", "spellcheck": "false", "dir": "auto", "autofocus": False})
+        name.widget.attrs.update(UsernameField.widget.attrs | {"autofocus": False})
         required = _("Enter your email address or username")
         name.error_messages |= {"required": required, "null_characters_not_allowed": INCORRECT}
         password.error_messages |= {"required": _("Enter your password"), "null_characters_not_allowed": INCORRECT}

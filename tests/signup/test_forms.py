@@ -3,6 +3,7 @@
 import pytest
 from django.utils import translation
 
+from signup.accounts.forms import LoginForm
 from signup.forms import ChangeForm, EmailForm, RegisterForm
 from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_captcha, make_pending, make_user, right, wrong
 from verification import codes
@@ -29,6 +30,14 @@ def test_a_form_without_a_request_is_that_of_a_lost_one() -> None:
         "captcha": ["session_lost"],
     }
     assert not RegisterForm().is_bound
+
+
+@pytest.mark.parametrize("form", [RegisterForm(), LoginForm()])
+def test_no_keyboard_changes_a_name_that_is_typed(form: RegisterForm | LoginForm) -> None:
+    """In a field for an email address none does; in one for text, phones put a word that they know in its place."""
+    attributes = form["username"].field.widget.attrs
+    expected = {"autocapitalize": "none", "autocorrect": "off", "spellcheck": "false"}
+    assert expected.items() <= attributes.items()
 
 
 @pytest.mark.parametrize(
