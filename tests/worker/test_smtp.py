@@ -14,13 +14,14 @@ from types import SimpleNamespace
 import pytest
 from django.core.mail import EmailMessage, send_mail
 
-from core import mail_urls
+from core import clock, mail_urls
 from core.circuit_breaker import CircuitBreaker
 from tests.servers import wait_until
 from tests.worker.sink import Sink
 from worker import mailers, smtp, smtp_pool
 from worker.classification import LONGEST_REPLY, Outcome, Reply
 from worker.mailers import Mailer
+from worker.models import Delivery
 from worker.smtp_pool import Connection
 
 MESSAGE = b"Subject: hello\r\n\r\n.dot\r\n..two\r\nend\r\n"
@@ -193,6 +194,16 @@ def test_what_an_answer_means(sink, script: dict, outcome: Outcome) -> None:
     """About this mail, about the service, or unknown after the final dot."""
     sink(**script)
     assert send().outcome is outcome
+
+
+@pytest.mark.parametrize("answer", ["552 5.2.2 mailbox full", "552 mailbox is full", "452 4.2.2 over quota"])
+def test_a_full_mailbox_is_told_at_once_though_its_mail_is_tried_again(sink, answer: str) -> None:
+    """The page knows it by the server's own code, which a 552 keeps though it counts as a 452."""
+    sink(RCPT=[answer])
+    reply = send()
+    now = clock.now()
+    row = Delivery(created_at=now, next_attempt_at=now, attempts=1, last_reply=reply.text, cause=reply.cause)
+    assert (reply.outcome, reply.text, row.visible_reason) == (Outcome.DEFERRED, answer, "mailbox")
 
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
