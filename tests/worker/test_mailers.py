@@ -11,6 +11,7 @@ from core.observability import counters
 from tests.factories import make_captcha, make_delivery
 from tests.worker.sink import Sink
 from worker import health, mailers, outbox, sending, sweeper
+from worker.classification import Reply
 from worker.models import Delivery, Heartbeat
 
 pytestmark = pytest.mark.django_db
@@ -157,23 +158,40 @@ def test_a_mail_that_tests_the_first_in_vain_leaves_by_the_second(sinks: tuple[S
         assert (len(first.mails), len(second.mails)) == (0, number)
 
 
+@pytest.mark.parametrize("broken", [None, 0, 1], ids=["neither", "the first, until now", "the second"])
 def test_a_mail_that_both_refuse_does_not_go_round_between_them(
-    sinks: tuple[Sink, Sink], clock: list[float], settings
+    sinks: tuple[Sink, Sink], clock: list[float], settings, broken: int | None
 ) -> None:
-    """Both take the mails of another sender, so that neither is unusable; and then the first is."""
+    """They take the mails of another sender, so that it is this one that they refuse. The mail waits, as any other."""
     settings.FROM_EMAILS = {"en": "noreply@doorcode.test", "de": "noreply@doorcode.invalid"}
-    for mailer in mailers.every():
+    for mailer, sink in zip(mailers.every(), sinks, strict=True):
         mailer._senders.add("noreply@doorcode.test")
-    for number, is_broken in enumerate((False, True)):
-        for sink in sinks:
-            sink.script["MAIL"] = ["553 not this sender"] * 9
-        if is_broken:
-            mailers.every()[0].breaker.failed()
-            clock[0] += 6
-        make_delivery(make_captcha(accepted=False), language="de")
-        deliver()
-        tries = 9 * 2 - sum(len(sink.script["MAIL"]) for sink in sinks)
-        assert tries == 1, number
+        sink.script["MAIL"] = ["553 not this sender"] * 9 + ["250 fine"]
+    if broken is not None:
+        mailers.every()[broken].breaker.failed()
+        clock[0] += 6 if broken == 0 else 0
+    make_delivery(make_captcha(accepted=False), language="de")
+    deliver()
+    tries = 10 * 2 - sum(len(sink.script["MAIL"]) for sink in sinks)
+    assert tries == 1
+
+
+def test_a_mail_that_was_taken_while_another_met_an_outage_is_not_sent_again(
+    sinks: tuple[Sink, Sink], clock: list[float], monkeypatch
+) -> None:
+    """Another thread's mail opened the circuit breaker meanwhile, and the second way is free."""
+    mailer = mailers.every()[0]
+    real = mailer.submit
+
+    def submit(*args: object, **options: object) -> Reply:
+        reply = real(*args, **options)
+        mailer.breaker.failed()
+        return reply
+
+    monkeypatch.setattr(mailer, "submit", submit)
+    mails(1)
+    deliver()
+    assert [len(sink.mails) for sink in sinks] == [1, 0]
 
 
 def test_the_first_is_tried_again_by_one_mail(sinks: tuple[Sink, Sink], clock: list[float]) -> None:
