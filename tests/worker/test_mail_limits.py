@@ -254,14 +254,15 @@ def test_variants_of_a_mailbox_share_its_limit(frozen_clocks: FrozenClock) -> No
 
 
 def test_a_retry_is_not_a_second_mail(frozen_clocks: FrozenClock) -> None:
-    """Greylisted five times, it has its place once."""
-    delivery = post()
+    """Greylisted five times, it has its place once, and that of its first try."""
+    delivery, first = post(), clock.now()
     for _ in range(5):
         [mine] = outbox.claim(limit=1)
         outbox.settle(results=[(mine, Reply(Outcome.DEFERRED, "450 later"))])
         frozen_clocks.move(minutes=15)
     assert go() == [ALICE]
-    assert Delivery.objects.get(pk=delivery.pk).attempts == 6
+    delivery.refresh_from_db()
+    assert (delivery.attempts, delivery.admitted_at) == (6, first)
 
 
 def test_a_released_mail_counts_once_for_the_limits(frozen_clocks: FrozenClock) -> None:
