@@ -44,6 +44,7 @@ def found(
         ("en", "The password is not right", "The password is not right", "the term is: is incorrect"),
         ("zh_Hans", "Sign in", "登入", "登入, where the term is: 登录"),
         ("zh_Hans", "broker", "消息代理", "the term is: 消息队列"),
+        ("zh_Hans", "no matter who requested it", "无论由谁请求", "the term is: 申请"),
         ("zh_Hant", "delivery", "郵件遞送", "the term is: 投遞"),
         ("zh_Hant", "Send the mail again", "重新寄出郵件", "已寄出 when it is done"),
         ("zh_Hant", "This email address is taken", "此電子郵件已註冊", "the term is: 信箱"),
