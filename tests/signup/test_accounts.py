@@ -128,6 +128,15 @@ def test_a_change_of_password_that_is_sent_twice_asks_for_no_third(client: Clien
     assert client.post(way).headers["Location"] == "/login/?next=%2Fpassword-change%2F"
 
 
+def test_no_browser_translates_a_name(client: Client) -> None:
+    """A username is often a word: in a page that a browser translates it would be another than the one to sign in with."""
+    client.force_login(make_user("summer"))
+    page = client.get("/account/").content.decode()
+    for name in ("Doorcode", "summer", ALICE):
+        [attributes] = re.findall(rf"<(?:a|dd)( [^>]*)?>(?:<bdi>|<img [^>]*> ){name}", page)
+        assert 'translate="no"' in attributes
+
+
 def test_changing_the_password(client: Client) -> None:
     """With the old one; the session stays."""
     client.force_login(make_user())
@@ -342,7 +351,7 @@ def test_a_reset_signs_the_owner_in(client: Client, before: str) -> None:
     assert client.post(form, {"password": NEW}).headers["Location"] == "/account/"
     page = text_of(client.get("/account/"))
     assert "Your password is changed. You're signed in" in page
-    assert f"<dd><bdi>{ALICE}</bdi></dd>" in page
+    assert f"<bdi>{ALICE}</bdi></dd>" in page
     assert client.session.session_key not in (None, key)
     assert elsewhere.get("/account/").status_code == 302
 
