@@ -28,7 +28,9 @@ for (const form of all("form[data-once]")) {
       disabled(button, true);
       if (button.hasAttribute("formaction")) for (const input of all("[autocomplete$=password]", form)) input.disabled = true;
     }
-    setTimeout(release, 5000, form);  // the request may lead nowhere: stopped, failed, or answered without a page
+    // The request may lead nowhere: stopped, failed, or answered without a page. But where each way takes a second, as on a train,
+    // a new connection and its answer take ten: a second press would throw that answer away, and the session in it.
+    setTimeout(release, 15000, form);
   });
 }
 // Signing in, in one tab, changes the token that the forms of all tabs are sent with: the cookie has the present one.
