@@ -57,6 +57,12 @@ def test_each_rate_holds(store: None) -> None:
         assert passes()
 
 
+def test_windows_that_end_together_are_counted_apart(store: None, settings) -> None:
+    """Those of two keys, and of two rates."""
+    settings.LIMIT_DOORS = [(1, 1), (1, 2)]
+    assert all(passes(f"key {number}") for number in range(20))
+
+
 def test_it_says_how_long_to_wait(store: None) -> None:
     """Whole seconds, until the window of the slowest rate ends."""
     with time_machine.travel("2026-01-01T12:00:00Z", tick=False):

@@ -123,6 +123,17 @@ def test_undoing_a_guess_keeps_a_later_one(frozen_clock: FrozenClock) -> None:
     assert left[-1] == pytest.approx(frozen_clock.now().timestamp(), abs=0.001)
 
 
+def test_a_guess_that_an_operator_forgot_needs_no_undoing(frozen_clock: FrozenClock) -> None:
+    """By `manage.py unlock`, between the count of a right guess and its undoing."""
+    for row_is_there in (False, True):
+        if row_is_there:
+            guess(frozen_clock)
+        frozen_clock.move(seconds=1)
+        with transaction.atomic():
+            guess_limits.undo(address=ALICE, at=frozen_clock.now())
+    assert len(AddressGuesses.objects.get().guesses) == 1
+
+
 def test_the_row_keeps_no_more_than_a_rule_looks_at(frozen_clock: FrozenClock, settings) -> None:
     """However long somebody guesses; and the last, which may be taken back."""
     settings.LIMIT_GUESSES_ADDRESS = [(9, 8)]

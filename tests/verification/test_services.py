@@ -1,5 +1,6 @@
 """Issue, renew, prove, redeem."""
 
+from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
@@ -70,11 +71,14 @@ def test_the_right_code_is_right_again_until_it_is_redeemed() -> None:
 
 
 def test_the_right_code_is_never_counted_however_often_it_comes() -> None:
-    """A client without cookies sends it with each try of another username."""
+    """A client without cookies sends it with each try of another username. A wrong one before it stays counted."""
     sign_up = make_captcha()
-    for _ in range(settings.CAPTCHA_MAX_ATTEMPTS + 1):
-        prove(CaptchaModel.objects.get(), right(sign_up))
-    assert CaptchaModel.objects.get().attempts == guesses() == 0
+    for wrong_ones in (0, 1):
+        for _ in range(settings.CAPTCHA_MAX_ATTEMPTS + 1):
+            prove(CaptchaModel.objects.get(), right(sign_up))
+        assert CaptchaModel.objects.get().attempts == guesses() == wrong_ones
+        with pytest.raises(CodeMismatch):
+            prove(CaptchaModel.objects.get(), wrong(sign_up))
 
 
 def test_a_disowned_request_is_not_proven_any_more() -> None:
@@ -133,6 +137,9 @@ def test_a_longer_code_has_all_of_its_tries(settings) -> None:
     assert services.lengthen(sign_up=sign_up)
     row = CaptchaModel.objects.get()
     assert (row.length, row.attempts) == (8, 0)
+    CaptchaModel.objects.update(attempts=3)
+    assert not services.lengthen(sign_up=CaptchaModel.objects.get())  # two short codes came at once
+    assert CaptchaModel.objects.get().attempts == 3
 
 
 def test_before_any_acceptance_nothing_is_counted() -> None:
@@ -276,6 +283,28 @@ def test_a_resend_keeps_a_valid_code_and_renews_its_lifetime(frozen_clock: Froze
     prove(CaptchaModel.objects.get(), code)
 
 
+def test_a_resend_gives_a_valid_code_no_new_tries(frozen_clock: FrozenClock) -> None:
+    """All mails of a code share them."""
+    sign_up = make_captcha()
+    with pytest.raises(CodeMismatch):
+        prove(sign_up, wrong(sign_up))
+    frozen_clock.move(seconds=60)
+    assert not services.renew(sign_up=sign_up, decoy=False, in_flight=False)
+    assert CaptchaModel.objects.get().attempts == 1
+
+
+def test_a_resend_replaces_a_code_that_became_too_short(frozen_clock: FrozenClock, settings) -> None:
+    """By a longer one of the same generation, whose tries are counted anew."""
+    settings.LIMIT_GUESSES_ADDRESS = [(1, 8)]
+    sign_up = make_captcha()
+    with pytest.raises(CodeMismatch):
+        prove(sign_up, wrong(sign_up))
+    frozen_clock.move(seconds=60)
+    assert services.renew(sign_up=sign_up, decoy=False, in_flight=False)
+    row = CaptchaModel.objects.get()
+    assert (row.generation, row.length, row.attempts) == (1, 8, 0)
+
+
 def test_the_lifetime_of_a_code_is_capped(frozen_clock: FrozenClock) -> None:
     """CAPTCHA_MAX_LIFETIME after the first acceptance, however often it is mailed."""
     sign_up = make_captcha()
@@ -364,6 +393,9 @@ def test_a_code_in_a_mailbox_is_right_though_the_address_has_an_account_by_now(f
     frozen_clock.move(seconds=60)
     assert not services.renew(sign_up=sign_up, decoy=True, in_flight=False)
     prove(CaptchaModel.objects.get(), right(sign_up))
+    sign_up.attempts = settings.CAPTCHA_MAX_ATTEMPTS
+    assert services.renew(sign_up=sign_up, decoy=True, in_flight=False, by_visitor=False)
+    assert CaptchaModel.objects.get().decoy
 
 
 def test_an_expired_code_stays_while_its_mail_is_in_flight(frozen_clock: FrozenClock) -> None:
@@ -447,14 +479,15 @@ def test_a_right_code_whose_row_changes_as_it_is_compared_is_no_error(monkeypatc
 
 
 def test_the_site_counts_wrong_codes_alone(settings) -> None:
-    """Each once, and no right one."""
+    """Each once, in its own hour, and no right one."""
     settings.LIMIT_GUESSES_SITE = [(100, 6)]
     sign_up = make_captcha()
-    with pytest.raises(CodeMismatch):
-        prove(sign_up, wrong(sign_up))
-    assert [row.guesses for row in SiteGuesses.objects.all()] == [1]
-    prove(sign_up, right(sign_up))
-    assert [row.guesses for row in SiteGuesses.objects.all()] == [1]
+    SiteGuesses.objects.create(hour=clock.now() - timedelta(hours=2), guesses=7)
+    for number in (1, 2):
+        with pytest.raises(CodeMismatch):
+            prove(sign_up, wrong(sign_up))
+        prove(sign_up, right(sign_up))
+        assert list(SiteGuesses.objects.order_by("hour").values_list("guesses", flat=True)) == [7, number]
 
 
 def test_no_answer_before_the_site_has_counted_a_wrong_code(monkeypatch) -> None:
@@ -480,3 +513,25 @@ def test_a_right_code_is_not_called_wrong_while_others_hold_all_tries(settings) 
         prove(sign_up, right(sign_up))
     assert guesses() == 0
     assert CaptchaModel.objects.get().attempts == 0
+
+
+def test_no_service_changes_another_request(frozen_clock: FrozenClock) -> None:
+    """Of the same address or of another, whose mail waits, is being sent, or was accepted."""
+    others = [make_captcha(address, accepted=accepted) for address in (ALICE, BOB) for accepted in (False, True)]
+    sent = [make_captcha(address, accepted=False) for address in (ALICE, BOB)]
+    by_code, by_link, disowned = mine = [make_captcha(accepted=False) for _ in range(3)]
+    with transaction.atomic():
+        services.begin_send(sign_ups=[*mine, *sent], at=clock.now())
+        services.call_off_sends(sign_ups=mine)
+        before = list(CaptchaModel.objects.exclude(pk__in=[each.pk for each in mine]).order_by("pk").values())
+        assert [row["mailed_at"] is not None for row in before] == [each in sent for each in (*others, *sent)]
+        services.begin_send(sign_ups=mine, at=clock.now())
+    frozen_clock.move(seconds=1)
+    services.accept(mails=[(each.pk, 1) for each in mine], at=clock.now())
+    with pytest.raises(CodeMismatch):
+        prove(CaptchaModel.objects.get(pk=by_code.pk), wrong(by_code))
+    prove(CaptchaModel.objects.get(pk=by_code.pk), right(by_code))
+    prove(CaptchaModel.objects.get(pk=by_link.pk), "", proof=codes.proof_of(by_link))
+    services.redeem(sign_up=by_code)
+    services.void(handle=disowned.handle)
+    assert list(CaptchaModel.objects.exclude(pk__in=[each.pk for each in mine]).order_by("pk").values()) == before
