@@ -40,6 +40,12 @@ def test_a_longer_code_says_nothing_of_the_shorter() -> None:
     assert not long.endswith(short)
 
 
+def test_each_purpose_has_a_key_of_its_own(settings) -> None:
+    """Whoever chooses the seeds of a handle, as by an Idempotency-Key, learns nothing of a link."""
+    link = codes.derive_proof(key=settings.SECRET_KEY, handle="h", nonce="n", generation=1)
+    assert codes.handle_for("h", "n", "1") != link[:24]
+
+
 def test_values_above_the_last_whole_multiple_are_drawn_again(monkeypatch) -> None:
     """A number that would favour small codes is not used."""
     draws = iter([b"\xff" * 32, (1234).to_bytes(32)])
@@ -158,3 +164,13 @@ def test_a_reference_is_four_letters_of_its_generation(settings) -> None:
     seen.add(codes.reference_of(CaptchaModel(handle="h", generation=1, key_id=codes.current_key_id())))
     assert len(seen) == 4
     assert all(re.fullmatch("[BCDFGHJKMNPQRSTVWXYZ]{4}", reference) for reference in seen)
+
+
+def test_each_letter_of_a_reference_is_drawn_by_itself() -> None:
+    """So 160,000 differ: the page and the mail of a request show the same one, and hardly two requests do."""
+    row = CaptchaModel(handle="h", generation=1, key_id=codes.current_key_id())
+    references = [codes.reference_of(row, generation=number) for number in range(1, 200)]
+    assert references[0] == codes.reference_of(row)
+    places = list(zip(*references, strict=True))
+    assert [len(set(place)) for place in places] == [20] * 4
+    assert len(set(places)) == 4

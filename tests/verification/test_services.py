@@ -152,28 +152,30 @@ def test_before_any_acceptance_nothing_is_counted() -> None:
 
 
 def test_another_address_is_a_mismatch_uncounted(frozen_clock: FrozenClock) -> None:
-    """The handle of Alice does not speak for Bob, nor does it say that her code has expired."""
+    """Neither the handle nor the link of Alice speaks for Bob, nor do they say that her code has expired."""
     sign_up = make_captcha()
     for _ in range(2):
-        with pytest.raises(CodeMismatch):
-            prove(sign_up, right(sign_up), address=BOB)
+        for proof in ("", codes.proof_of(sign_up)):
+            with pytest.raises(CodeMismatch):
+                prove(sign_up, right(sign_up), address=BOB, proof=proof)
         frozen_clock.move(seconds=600)
     assert guesses() == guesses(BOB) == 0
 
 
 @pytest.mark.parametrize("lost", ["redeemed", "old"])
 def test_a_lost_handle_is_refused(frozen_clock: FrozenClock, lost: str) -> None:
-    """Redeemed, or older than a day."""
+    """Redeemed, or older than a day; the proof does not help."""
     sign_up = make_captcha()
-    code = right(sign_up)
+    code, proof = right(sign_up), codes.proof_of(sign_up)
+    prove(sign_up, code)
     if lost == "redeemed":
-        prove(sign_up, code)
         assert services.redeem(sign_up=sign_up)
         sign_up.refresh_from_db()
     if lost == "old":
         frozen_clock.move(days=1)
-    with pytest.raises(HandleLost):
-        prove(sign_up, code)
+    for held in ("", proof):
+        with pytest.raises(HandleLost):
+            prove(sign_up, code, proof=held)
 
 
 def test_no_value_is_right_for_a_decoy(frozen_clock: FrozenClock) -> None:

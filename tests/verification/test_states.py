@@ -7,7 +7,7 @@ import pytest
 
 from tests.factories import FrozenClock, make_captcha
 from verification.models import CaptchaModel
-from verification.states import State, matching, state_of
+from verification.states import State, matching, resend_wait, state_of
 
 pytestmark = pytest.mark.django_db
 
@@ -42,3 +42,13 @@ def test_a_query_by_state_finds_the_rows_that_are_in_it(frozen_clock: FrozenCloc
         assert found, state
         assert found == {row for row in rows if state_of(row) is state}
     assert set(CaptchaModel.objects.live()) == {row for row in rows if state_of(row) is not State.LOST}
+
+
+def test_a_code_that_has_expired_is_replaced_without_a_wait(frozen_clock: FrozenClock) -> None:
+    """Also right after a resend: its mail came too late for the old code."""
+    sign_up = make_captcha()
+    frozen_clock.move(seconds=599)
+    sign_up.requested_at = frozen_clock.now()
+    assert resend_wait(sign_up) == 60
+    frozen_clock.move(seconds=1)
+    assert resend_wait(sign_up) == 0
