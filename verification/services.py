@@ -111,8 +111,8 @@ def call_off_sends(*, sign_ups: Iterable[CaptchaModel]) -> None:
     not called off: that mail may have arrived. Skips rows that a visitor's resend has locked. Needs a transaction.
     """
     for each in sign_ups:
-        unread = CaptchaModel.objects.filter(pk=each.pk, generation=each.generation, first_accepted_at=None)
-        mine = unread.filter(mailed_at=each.mailed_at)  # any other send has set another time
+        # Any other send has set another time, and a new code has none.
+        mine = CaptchaModel.objects.filter(pk=each.pk, first_accepted_at=None, mailed_at=each.mailed_at)
         if mine.select_for_update(skip_locked=True, no_key=True).first():
             mine.update(mailed_at=None)
 
