@@ -1,6 +1,5 @@
 """Signals for other code of a site."""
 
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -13,4 +12,4 @@ user_activated = Signal()
 
 def send_user_activated(user: Any) -> None:
     """Send the signal once this transaction is committed. What a receiver raises is logged and stops nobody."""
-    transaction.on_commit(partial(user_activated.send_robust, sender=type(user), user=user), robust=True)
+    transaction.on_commit(lambda: user_activated.send_robust(sender=type(user), user=user), robust=True)

@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -76,7 +75,7 @@ def post(
 
 def notify_after_commit(delivery_id: int) -> None:
     # robust: an error after COMMIT must not become the visitor's 500; the row is there, the sweeper will find it.
-    transaction.on_commit(partial(notify.notify_workers, delivery_id), robust=True)
+    transaction.on_commit(lambda: notify.notify_workers(delivery_id), robust=True)
 
 
 def lock_unsettled(*, sign_up: CaptchaModel) -> list[Delivery]:

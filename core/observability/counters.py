@@ -11,7 +11,6 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import partial
 from itertools import accumulate
 
 from django.db import Error, connection, transaction
@@ -51,7 +50,8 @@ class Counter:
 
     def add_after_commit(self, *values: str, number: int = 1) -> None:
         """Count when the present transaction is committed."""
-        transaction.on_commit(partial(self.add, *values, number=number), robust=True)
+        # A lambda, as elsewhere: Django's log of an error needs a function's __qualname__, which a partial lacks.
+        transaction.on_commit(lambda: self.add(*values, number=number), robust=True)
 
     def family(self, counts: Mapping[str, float]) -> Metric:
         family = CounterMetricFamily(self.name, self.text, labels=self.labels)

@@ -74,6 +74,18 @@ def test_a_rollback_is_not_counted() -> None:
     assert shown() == {("doors_total", "blue"): 1}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_count_that_fails_after_the_commit_is_nobodys_error(monkeypatch, caplog) -> None:
+    """As where no thread can be started: what was committed happened, and its other callbacks run."""
+    monkeypatch.setattr(counters, "_gather", lambda counts: 1 / 0)
+    ran: list[int] = []
+    with transaction.atomic():
+        Counter("doors", "Doors").add_after_commit()
+        transaction.on_commit(lambda: ran.append(1))
+    assert "ZeroDivisionError" in caplog.text
+    assert ran
+
+
 def test_one_thread_flushes_for_all(monkeypatch) -> None:
     """It is started by the first count, and by the first after a flush."""
     monkeypatch.undo()  # the fixture that keeps threads away

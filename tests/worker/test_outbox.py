@@ -47,6 +47,14 @@ def test_the_workers_are_notified_after_the_commit(django_capture_on_commit_call
     assert notified == [delivery.pk]
 
 
+def test_an_error_after_the_commit_is_no_visitors(django_capture_on_commit_callbacks, monkeypatch, caplog) -> None:
+    """The mail is posted, and the sweeper finds it."""
+    monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: 1 / 0)
+    with django_capture_on_commit_callbacks(execute=True):
+        make_delivery()
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_claimed_mail_is_nobody_elses_until_its_lease_ends(frozen_clocks: FrozenClock) -> None:
     """Fifteen seconds after the claim."""
     make_delivery()

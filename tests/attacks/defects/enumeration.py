@@ -71,7 +71,7 @@ ENUMERATION = [
         "While the broker is down, only mails with a code are shown as delayed",
         Edit(
             "worker/outbox.py",
-            "    transaction.on_commit(partial(notify.notify_workers, delivery_id), robust=True)",
+            "    transaction.on_commit(lambda: notify.notify_workers(delivery_id), robust=True)",
             "    code = Delivery.objects.filter(pk=delivery_id, kind=Delivery.Kind.CODE)\n"
             "    transaction.on_commit(lambda: notify.notify_workers(delivery_id) or code.update(attempts=1), robust=True)",
         ),
