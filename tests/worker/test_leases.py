@@ -91,6 +91,25 @@ def test_a_process_renews_what_it_holds(claimed: Delivery, monkeypatch, caplog) 
     assert "leases can't be renewed: OperationalError" in caplog.text
 
 
+def test_a_worker_renews_the_leases_of_the_mails_that_it_sends(claimed: Delivery, monkeypatch) -> None:
+    """Else another worker would send those too whose answer takes longer than a lease."""
+    outbox.release(deliveries=[claimed])
+    make_delivery(make_captcha(accepted=False))
+    renewed: list[dict[str, list[int]]] = []
+
+    def send(*_: object) -> Reply:
+        wait_until(lambda: renewed, "a renewal")
+        return Reply(Outcome.ACCEPTED, "250 OK")
+
+    monkeypatch.setattr(leases, "RENEWAL", 0.01)
+    monkeypatch.setattr(leases, "_renewer", None)
+    monkeypatch.setattr(outbox, "renew", lambda *, held: renewed.append(held))
+    monkeypatch.setattr(sending, "_build_and_send", send)
+    assert sending.deliver() == 2
+    [ids] = renewed[0].values()
+    assert sorted(ids) == sorted(Delivery.objects.filter(state="sent").values_list("pk", flat=True))
+
+
 def test_claims_at_the_same_time_leave_one_thread_that_renews(claimed: Delivery, monkeypatch) -> None:
     """A thread that begins is not alive yet, so each claim starts one. Each would query the database for ever."""
     before = {*threading.enumerate()}
