@@ -75,9 +75,11 @@ def undone(frozen_clock: FrozenClock) -> Iterator[None]:
 
 
 def test_a_mailbox_gets_one_a_minute(frozen_clocks: FrozenClock) -> None:
-    """The second waits its minute and goes; another mailbox doesn't wait."""
+    """The others wait their minute, also one that is asked for after the first left; another mailbox doesn't wait."""
     post(), post(), post(BOB)
     assert sorted(go()) == [ALICE, BOB]
+    post()
+    assert go() == []
     frozen_clocks.move(seconds=59)
     assert go() == []
     frozen_clocks.move(seconds=1)
@@ -102,6 +104,19 @@ def test_places_are_spread_over_the_day(frozen_clocks: FrozenClock) -> None:
     assert gaps[0] == 10
     assert {round(gap / 60) for gap in gaps[1:]} == {3}
     assert sum(time < 24 * 60 for time in sent) <= 10
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_so_few_places_are_not_spread(frozen_clocks: FrozenClock, settings, most: int) -> None:
+    """An operator's limit of three a day leaves nothing to spread: each leaves at once, and the next a day later."""
+    settings.LIMIT_MAILS_MAILBOX = [(most, 86_400)]
+    for _ in range(4):
+        post()
+    assert len({each.pk for each in deliver()}) == most
+    frozen_clocks.move(hours=23)
+    assert go() == []
+    frozen_clocks.move(hours=1)
+    assert len(go()) == min(most, 4 - most)
 
 
 def test_a_third_network_waits_an_hour(frozen_clocks: FrozenClock) -> None:
@@ -263,6 +278,17 @@ def test_a_retry_is_not_a_second_mail(frozen_clocks: FrozenClock) -> None:
     assert go() == [ALICE]
     delivery.refresh_from_db()
     assert (delivery.attempts, delivery.admitted_at) == (6, first)
+
+
+def test_a_retry_and_another_mail_to_its_mailbox_leave_once_each(frozen_clocks: FrozenClock, settings) -> None:
+    """The mailbox has two more places, and the mail that is tried again took its own before."""
+    settings.LIMIT_MAILS_MAILBOX = [(3, 86_400)]
+    again = post()
+    [mine] = outbox.claim(limit=1)
+    outbox.settle(results=[(mine, Reply(Outcome.DEFERRED, "450 later"))])
+    frozen_clocks.move(minutes=2)
+    other = post()
+    assert sorted(each.pk for each in deliver()) == [again.pk, other.pk]
 
 
 def test_a_released_mail_counts_once_for_the_limits(frozen_clocks: FrozenClock) -> None:
