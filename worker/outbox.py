@@ -155,8 +155,8 @@ def renew(*, held: Mapping[str, Iterable[int]]) -> int:
     """Extend the leases `held`, token -> ids of its mails, except of settled mails; return how many were extended."""
     ids = [pk for mails in held.values() for pk in mails]
     later = Now() + timedelta(seconds=LEASE)
-    # The lease of a mail that may have been accepted is longer, and stays so.
-    mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token__in=held, lease_until__lt=later)
+    # A settled mail has no token, nor has one that may have been accepted: its lease is longer, and stays so.
+    mine = Delivery.objects.filter(pk__in=ids, lease_token__in=held)
     with transaction.atomic():
         # A row that is locked is being settled.
         available = list(mine.lock_available().values_list("pk", flat=True))

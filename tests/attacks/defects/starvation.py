@@ -120,7 +120,7 @@ STARVATION = [
     defect(
         79,
         "A renewal is of the mails with these ids, whoever claimed them",
-        Edit("worker/outbox.py", ", lease_token__in=held, lease_until__lt=later)", ", lease_until__lt=later)"),
+        Edit("worker/outbox.py", "pk__in=ids, lease_token__in=held)", "pk__in=ids)"),
         "test_starvation.py::test_79_a_worker_leaves_the_mails_of_another_to_it",
     ),
     defect(
