@@ -212,6 +212,19 @@ def test_the_code_of_a_mail_that_may_have_arrived_stays_open(first: Reply | None
         make_due(delivery)
 
 
+def test_the_code_of_a_mail_that_is_given_up_unanswered_stays_open(frozen_clock: FrozenClock) -> None:
+    """It may have arrived, though no try follows: the mail was deferred for two hours before."""
+    sign_up = make_captcha(accepted=False)
+    delivery = make_delivery(sign_up)
+    for seconds, reply in ((0, LATER), (7_190, SILENCE)):
+        frozen_clock.move(seconds=seconds)
+        make_due(delivery)
+        [mine] = outbox.claim(limit=1)
+        settle(mine, reply)
+    sign_up.refresh_from_db()
+    assert (Delivery.objects.get().state, state_of(sign_up)) == ("failed", State.OPEN)
+
+
 @pytest.mark.parametrize("reply", [LATER, NEVER, None])
 def test_a_mail_that_was_not_taken_closes_no_code_of_another_that_may_have_arrived(reply: Reply | None) -> None:
     """Two mails of one generation leave at once where the code was lengthened meanwhile."""
