@@ -350,6 +350,17 @@ def test_a_deferral_waits_in_the_row(failures: int, pause: int) -> None:
     assert outbox.claim(limit=1) == []
 
 
+@pytest.mark.parametrize("outcome", [Outcome.UNAVAILABLE, Outcome.THROTTLED])
+def test_a_fault_of_the_service_makes_no_mail_wait_longer(outcome: Outcome) -> None:
+    """However often it was tried: it is due soon, and the circuit breaker decides."""
+    make_delivery()
+    Delivery.objects.update(attempts=5)
+    [mine] = outbox.claim(limit=1)
+    settle(mine, Reply(outcome, "ConnectionRefusedError"))
+    row = Delivery.objects.get()
+    assert (row.next_attempt_at - row.created_at).total_seconds() < outbox.SERVICE_PAUSE * 1.11 + 1
+
+
 @pytest.fixture
 def deferred() -> list[Delivery]:
     """Five mails that the server deferred, which wait for one to five minutes; none is new."""
