@@ -7,11 +7,14 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from core.observability.redaction import pseudonym
 from signup import mails
 from signup.accounts.backends import EmailOrUsernameBackend
 from signup.models import User
-from tests.factories import ALICE, BOB, PASSWORD, claim_mail, make_user, text_of
+from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, claim_mail, make_user, text_of
 from tests.steps import ask, verify
+from verification.models import CaptchaModel
+from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
 
@@ -87,6 +90,30 @@ def test_an_ipv6_subscriber_is_one_network(client: Client, settings) -> None:
     assert client.post("/signup/", {"email": ALICE}, REMOTE_ADDR="2001:db8::1").status_code == 303
     assert client.post("/signup/", {"email": BOB}, REMOTE_ADDR="2001:db8::ffff:2").status_code == 429
     assert client.post("/signup/", {"email": BOB}, REMOTE_ADDR="2001:db8:0:1::1").status_code == 303
+
+
+def test_each_mail_counts_for_the_network_that_asked_for_it(client: Client, frozen_clock: FrozenClock) -> None:
+    """Also one that is sent again: mail limits give each network its turn, and a visitor may come from another."""
+    alice, bob = {"email": ALICE, "new_email": ALICE}, {"email": BOB, "new_email": BOB}
+    calls = [
+        ("/signup/", alice),
+        ("/signup/", alice),
+        ("/signup/resend/", alice),
+        ("/signup/change/", bob),
+        ("/password-reset/", alice),
+        ("/api/captchas/", bob),
+        ("/api/captchas/{handle}/resend/", {}),
+        ("/api/password-reset/", alice),
+    ]
+    for number, (path, fields) in enumerate(calls):
+        frozen_clock.move(seconds=60)
+        Delivery.objects.update(state="sent")
+        handle = CaptchaModel.objects.latest("pk").handle if number else ""
+        network = f"192.0.2.{number}"
+        kind = {"content_type": "application/json"} if path.startswith("/api/") else {}
+        assert client.post(path.format(handle=handle), fields, REMOTE_ADDR=network, **kind).status_code < 400
+        assert Delivery.objects.count() == number + 1
+        assert Delivery.objects.latest("pk").network == pseudonym("network", network)
 
 
 def test_wrong_passwords_of_one_account_from_one_network(client: Client) -> None:

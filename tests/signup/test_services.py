@@ -1,10 +1,11 @@
 """The services of the journey."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth import authenticate
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from signup import services
@@ -420,3 +421,14 @@ def test_a_mail_that_no_server_accepted_opens_no_code(outcome: Outcome) -> None:
     with pytest.raises(CodeMismatch) as refused:
         services.prove(sign_up=sign_up, address=ALICE, code=right(sign_up))
     assert refused.value.attempts_left is None
+
+
+@pytest.mark.parametrize("service", [account_services.change_password, account_services.choose_password])
+def test_no_password_is_changed_without_its_mail(monkeypatch, service: Callable[..., None]) -> None:
+    """Both or neither: its owner learns of each new password."""
+    user = make_user()
+    monkeypatch.setattr(outbox, "post", Mock(side_effect=OperationalError))
+    confirmed = {"confirmed": None} if service is account_services.choose_password else {}
+    with pytest.raises(OperationalError):
+        service(user=user, password="another horse b", language="en", **confirmed)
+    assert User.objects.get().check_password(PASSWORD)

@@ -89,7 +89,9 @@ def test_a_lost_or_forged_handle_starts_again(client: Client, cookie: str) -> No
         assert 'href="/login/"' in text
 
 
-@pytest.mark.parametrize("rows", ["text", 5, [["a", "b", "c", "d", "e"]], [{}], [[]], [5], [["a\x00" * 12, "", ""]]])
+@pytest.mark.parametrize(
+    "rows", ["text", 5, [["a", "b", "c", "d", "e"]], [{}], [[]], [5], [[5]], [["a\x00" * 12, "", ""]]]
+)
 def test_a_cookie_of_another_shape_is_ignored(client: Client, rows: object) -> None:
     """Signed by this site, as a release with another format might."""
     client.cookies["doorcode_signup"] = signing.dumps(rows, salt="doorcode.signup.handles")
