@@ -24,8 +24,10 @@ for (const form of all("form[data-once]")) {
     if (form.dataset.sent || button && button.getAttribute("aria-disabled")) return event.preventDefault();
     form.dataset.sent = "yes";
     if (button) {
-      button.dataset.pressed = "yes";
-      disabled(button, true);
+      // Enter presses the first button of the form, which nobody sees: the other one looks pressed.
+      const seen = button.classList.contains("unseen") && form.querySelector("button.main") || button;
+      seen.dataset.pressed = "yes";
+      disabled(seen, true);
       if (button.hasAttribute("formaction")) for (const input of all("[autocomplete$=password]", form)) input.disabled = true;
     }
     // The request may lead nowhere: stopped, failed, or answered without a page. But where each way takes a second, as on a train,
