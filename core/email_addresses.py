@@ -28,7 +28,8 @@ _MAILTO = regex.compile(r"mailto:([^?]*)(?:\?.*)?", regex.IGNORECASE)
 
 # Where example.com is its own, Postfix takes bob%example.org@example.com, and example.org!bob@example.com, to
 # bob@example.org, and relays that for us. Some servers decode =?…?=, as in a header. Exim refuses % and ! by default.
-_ROUTE = regex.compile(r"[%!]|=\?")
+# A server that forwards with SRS takes srs0=abcd=jt=example.org=bob@example.com there too: its hash holds in any case.
+_ROUTE = regex.compile(r"[%!]|=\?|^srs[01][=+-]")
 
 _LOOSE_DOTS = regex.compile(r"(?<=[^.])\.{2,}|(?<=[^.])\.$")
 _STAND_IN = ".example.com"  # appended to a special-use domain, which email-validator would refuse

@@ -224,13 +224,24 @@ def test_denied_domains_cover_their_subdomains(settings) -> None:
     check_domain("alice@notthrowaway.example")
 
 
-@pytest.mark.parametrize("local", ["bob%example.org", "example.org!bob", "bob%example.org%x", "=?utf-8?q?b=6fb?="])
+@pytest.mark.parametrize(
+    "local",
+    [
+        *("bob%example.org", "example.org!bob", "bob%example.org%x", "=?utf-8?q?b=6fb?="),
+        *("srs0=idic=jt=example.org=bob", "srs0+idic=jt=example.org=bob", "srs0-idic=jt=example.org=bob"),
+        "srs1=gcio=example.net==idic=jt=example.org=bob",
+    ],
+)
 def test_no_mail_server_takes_an_address_to_another_domain(local: str) -> None:
-    """As Postfix does by default with the first three, where the domain behind the at-sign is its own."""
+    """
+    As Postfix does by default with the first three, where the domain behind the at-sign is its own, and with postsrsd
+    the last four.
+    """
     assert canonical(f"{local}@example.com")  # an account that has it can sign in
     with pytest.raises(ValidationError, match="correct format"):
         check_domain(f"{local}@example.com")
     check_domain("o'bob+a=b?c/d{e}|f#g$h&i*j^k`l~m_n-o@example.com")
+    check_domain("srs0@example.com")
 
 
 def test_only_allowed_domains_pass(settings) -> None:
