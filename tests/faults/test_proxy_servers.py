@@ -189,6 +189,26 @@ def test_no_error_in_the_log_has_a_token(kind: type[Proxy], tmp_path: Path) -> N
         assert TOKEN not in proxy.logs()
 
 
+@pytest.mark.parametrize(
+    "kind", [pytest.param(Nginx, marks=pytest.mark.nginx), pytest.param(Caddy, marks=pytest.mark.caddy)]
+)
+def test_no_header_passes_for_one_of_the_proxy(kind: type[Proxy], tmp_path: Path) -> None:
+    """In WSGI each of these is HTTP_X_FORWARDED_FOR. gunicorn leaves out those with an underscore, uWSGI does not."""
+    forged = "203.0.113.9"
+    with socket.create_server(("127.0.0.1", 0)) as web, kind([web.getsockname()[1]], tmp_path, trustme.CA()) as proxy:
+        web.settimeout(20)
+        names = ("X_Forwarded_For", "X-Forwarded_For", "x_forwarded-for")
+        with ThreadPoolExecutor(1) as pool:
+            visitor = pool.submit(proxy.request, "GET", "/login/", headers=dict.fromkeys(names, forged))
+            connection = web.accept()[0]
+            with connection:
+                received = connection.recv(65_536).decode()
+                connection.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+            assert visitor.result().status_code == 204
+    assert "X-Forwarded-For: 127.0.0.1" in received
+    assert forged not in received
+
+
 @pytest.mark.parametrize("length", ["Content-Length: 60000", "Transfer-Encoding: chunked"])
 def test_bodies_that_never_come_stop_nobody(proxy: Proxy, length: str) -> None:
     """The proxy waits for a body, not a thread of the web: here more bodies than these webs have threads."""
