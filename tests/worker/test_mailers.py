@@ -252,6 +252,15 @@ def test_a_busy_first_way_is_not_a_broken_one(sinks: tuple[Sink, Sink], monkeypa
     assert sinks[1].connections == 0
 
 
+def test_a_broken_first_way_that_takes_no_connection_stops_no_mail(sinks: tuple[Sink, Sink], monkeypatch) -> None:
+    """Its server went down after it had refused further connections."""
+    monkeypatch.setattr(mailers.every()[0], "can_send", lambda: False)
+    mailers.every()[0].breaker.failed()
+    mails(1)
+    deliver()
+    assert len(sinks[1].mails) == 1
+
+
 def test_the_doctor_looks_at_both(sinks: tuple[Sink, Sink], settings) -> None:
     """By their own servers."""
     for check, sink in zip((health.mail_server, health.fallback_mail_server), sinks, strict=True):

@@ -97,6 +97,7 @@ def test_a_cache_of_the_sites_own_does_not_matter(messages: list[dict], monkeypa
         assert [REAL_NOTIFY(number) for number in (1, 2)] == [True] * 2
         notify.message_taken()
         assert REAL_NOTIFY(3)
+        assert redis.Redis.from_url(server.url).pttl(notify.ON_ITS_WAY) != -1  # without a time it would never expire
     assert [options["args"] for options in messages] == [(1,), (3,)]
     assert not ratelimit.breaker.is_open  # which would open all limits
 
@@ -153,3 +154,14 @@ def test_after_a_failure_nothing_is_published_for_five_seconds(monkeypatch) -> N
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert not REAL_NOTIFY(3)
     assert len(calls) == 2
+
+
+def test_once_the_broker_is_back_each_message_is_published(messages: list[dict], monkeypatch) -> None:
+    """And not one in five seconds."""
+    notify.breaker.failed()
+    later = time.monotonic() + notify.PAUSE
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    for number in (1, 2):
+        assert REAL_NOTIFY(number)
+        notify.message_taken()
+    assert len(messages) == 2
