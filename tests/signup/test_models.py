@@ -8,11 +8,13 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.test import Client
+from knox.models import AuthToken
 
 from core import clock
 from signup.models import User
 from signup.services import is_username_free
-from tests.factories import ALICE, BOB, PASSWORD, make_user
+from tests.factories import ALICE, BOB, PASSWORD, make_delivery, make_user
+from worker.models import Delivery
 
 pytestmark = pytest.mark.django_db
 
@@ -136,3 +138,21 @@ def test_a_better_hash_of_an_old_password_replaces_no_new_one(settings) -> None:
     User.objects.update(password=make_password("another horse c"))
     assert not late.check_password("old horse b")
     assert User.objects.get().check_password("another horse c")
+
+
+def test_what_ends_the_access_of_one_account_leaves_others_theirs() -> None:
+    """A new password, disabling, by a form or a list's action, and deleting: sessions, tokens and reset mails."""
+    alice, bob = make_user(), make_user("bob", BOB)
+    AuthToken.objects.create(bob)
+    make_delivery(kind=Delivery.Kind.PASSWORD_RESET, recipient=BOB)
+    session = bob.get_session_auth_hash()
+    alice.set_password("another horse b")
+    alice.save()
+    alice.is_active = False
+    alice.save()
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    alice.delete()
+    bob.refresh_from_db()
+    assert bob.get_session_auth_hash() == session
+    assert AuthToken.objects.get().user == bob
+    assert Delivery.objects.get().recipient == BOB
