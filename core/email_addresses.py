@@ -29,7 +29,8 @@ _MAILTO = regex.compile(r"mailto:([^?]*)(?:\?.*)?", regex.IGNORECASE)
 # Where example.com is its own, Postfix takes bob%example.org@example.com, and example.org!bob@example.com, to
 # bob@example.org, and relays that for us. Some servers decode =?…?=, as in a header. Exim refuses % and ! by default.
 # A server that forwards with SRS takes srs0=abcd=jt=example.org=bob@example.com there too: its hash holds in any case.
-_ROUTE = regex.compile(r"[%!]|=\?|^srs[01][=+-]")
+# Exchange writes another address as imceasmtp-bob+40example+2eorg@example.com and takes mail for it there (MS-OXCMAIL).
+_ROUTE = regex.compile(r"[%!]|=\?|^srs[01][=+-]|^imcea[a-z]*-")
 
 _LOOSE_DOTS = regex.compile(r"(?<=[^.])\.{2,}|(?<=[^.])\.$")
 _STAND_IN = ".example.com"  # appended to a special-use domain, which email-validator would refuse
