@@ -265,6 +265,13 @@ def test_silence_after_the_dot_is_unknown(sink, monkeypatch) -> None:
     assert send().outcome is Outcome.UNKNOWN
 
 
+def test_the_answer_to_a_mail_may_come_later_than_any_other(sink) -> None:
+    """Else the mail would be sent again: many servers look into a mail before they answer."""
+    server = sink(DOT=["late 250 taken"])
+    assert send() == Reply(Outcome.ACCEPTED, "250 taken")
+    assert len(server.mails) == 1
+
+
 @pytest.mark.parametrize("script", [{"RCPT": ["550 no", "250 fine"]}, {"DOT": ["451 later", "250 taken"]}])
 def test_a_refused_recipient_keeps_the_connection(sink, script: dict) -> None:
     """The next mail goes over the same one."""
