@@ -109,19 +109,21 @@ def flush() -> None:
 def _gather(counts: Mapping[tuple[str, str], float]) -> None:
     global _gathered_in  # noqa: PLW0603
     with _lock:
-        is_first = not _gathered
-        if is_first:
+        if not _gathered:
             _gathered_in = connection.settings_dict["NAME"]
+            # Only this process has a database in memory, so `collect` is soon enough. Tests have one by default with
+            # SQLite: a thread that writes would make them fail with "database table is locked".
+            if not (connection.vendor == "sqlite" and connection.is_in_memory_db()):  # type: ignore[attr-defined]
+                _schedule()
         for key, number in counts.items():
             _gathered[key] += number
-    # Only this process has a database in memory, so `collect` is soon enough. Tests have one by default with SQLite: a
-    # thread that writes would make them fail with "database table is locked".
-    if is_first and not (connection.vendor == "sqlite" and connection.is_in_memory_db()):  # type: ignore[attr-defined]
-        _schedule()
 
 
 def _schedule() -> None:
-    """Flush after FLUSH_AFTER seconds, in a thread that ends afterwards: an idle process has none."""
+    """
+    Flush after FLUSH_AFTER seconds, in a thread that ends afterwards: an idle process has none. Raises RuntimeError if
+    the machine allows no more threads; the next count tries again.
+    """
     timer = threading.Timer(FLUSH_AFTER, _flush_in_thread)
     timer.daemon = True
     timer.start()

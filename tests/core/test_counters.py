@@ -87,10 +87,11 @@ def test_a_count_that_fails_after_the_commit_is_nobodys_error(monkeypatch, caplo
 
 
 def test_one_thread_flushes_for_all(monkeypatch) -> None:
-    """It is started by the first count, and by the first after a flush."""
+    """It is started by the first count, or the next if the machine allows no more threads, and by the first after a flush."""
     monkeypatch.undo()  # the fixture that keeps threads away
     monkeypatch.setattr(counters, "_kinds", [])
     started: list[object] = []
+    refused: list[object] = []
 
     class Timer:
         def __init__(self, pause: float, call: object) -> None:
@@ -98,6 +99,9 @@ def test_one_thread_flushes_for_all(monkeypatch) -> None:
             self.call = call
 
         def start(self) -> None:
+            if not refused:
+                refused.append(self)
+                raise RuntimeError("can't start new thread")
             started.append(self.call)
 
     monkeypatch.setattr(counters.threading, "Timer", Timer)
@@ -105,6 +109,8 @@ def test_one_thread_flushes_for_all(monkeypatch) -> None:
     ours = {"vendor": "postgresql", "settings_dict": {"NAME": ""}, "close": staticmethod(lambda: None)}
     monkeypatch.setattr(counters, "connection", type("None", (), ours))
     doors = Counter("doors", "Doors")
+    with pytest.raises(RuntimeError):
+        doors.add()
     doors.add()
     doors.add()
     assert len(started) == 1
