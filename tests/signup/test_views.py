@@ -570,7 +570,7 @@ def test_a_finished_sign_up_says_so(client: Client) -> None:
         phone.post("/signup/resend/", {"email": ALICE}),
     ]
     for page in pages:
-        assert "<h1>This sign-up is finished. Sign in</h1>" in text_of(page)
+        assert ">This sign-up is finished. Sign in</h1>" in text_of(page)
         assert 'href="/login/"' in text_of(page)
     assert [page.status_code for page in pages] == [400, 200, 400, 400, 200, 400]
     assert twin.get("/signup/status/").json()["state"] == "finished"
