@@ -26,9 +26,7 @@ _CHARACTERS = regex.compile(
     r"[\p{L}\p{Nd}\p{Nl}_](?:[\p{L}\p{Nd}\p{Nl}\p{Mn}\p{Mc}_-]*[\p{L}\p{Nd}\p{Nl}\p{Mn}\p{Mc}_])?"
 )
 _STACKED_MARKS = regex.compile(r"(\p{Mn})\1|\p{Mn}{5}")  # UTS #39 §5.4
-_NOT_JAMO = regex.compile(
-    r"[^ㄱ-ㅣ]+"
-)  # Korean letters that stand alone, as in ㅋㅋ, become parts of syllables by NFKC
+_NOT_JAMO = regex.compile(r"[^ㄱ-ㅣ]+")  # Korean letters that stand alone: NFKC makes parts of syllables of ㅋㅋ
 _MARK = "\u200e"  # confusable-homoglyphs wraps right-to-left characters in it
 
 # UTS #39 "highly restrictive": one script, or what Chinese, Japanese or Korean is written with, with Latin letters.
