@@ -73,6 +73,11 @@ def minutes(seconds: float) -> int:
     return math.ceil(seconds / 60)
 
 
+def hours(seconds: float) -> int:
+    """Return a wait of more than two hours as the hours that texts show, rounded up; 0 for one shown in minutes."""
+    return math.ceil(seconds / 3_600) if seconds > 7_200 else 0
+
+
 def whole_seconds(at: datetime) -> str:
     """
     Return a time for the JSON of a response, in whole seconds: `2026-11-27T08:00:00Z`. Finer times would show what

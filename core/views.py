@@ -97,7 +97,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def slow_down(retry_after: int) -> str:
-    """The text of a limit for people, in minutes."""
+    """The text of a limit for people, in minutes or hours."""
+    if hours := clock.hours(retry_after):
+        return ngettext(
+            "Too many requests. Try again in %(n)d hour", "Too many requests. Try again in %(n)d hours", hours
+        ) % {"n": hours}
     minutes = clock.minutes(retry_after)
     return ngettext(
         "Too many requests. Try again in %(n)d minute", "Too many requests. Try again in %(n)d minutes", minutes
@@ -105,7 +109,7 @@ def slow_down(retry_after: int) -> str:
 
 
 def too_many_requests(request: HttpRequest, retry_after: int) -> HttpResponse:
-    """429 with the wait: `retry_after` seconds in the header, minutes in the text."""
+    """429 with the wait: `retry_after` seconds in the header, minutes or hours in the text."""
     response = error_page(request, 429, (slow_down(retry_after), _("Go back then and send it again")))
     response["Retry-After"] = str(retry_after)
     return response

@@ -43,19 +43,27 @@ def resent(result: Resent) -> str:
         return _("We've sent a new code")
     if result.waiting is None:
         return _("We've sent the email again. The code is the same")
-    minutes = minutes_left(result.waiting)
-    return still_waiting(minutes) if minutes else _("The email is on its way")
+    seconds = seconds_left(result.waiting)
+    return still_waiting(seconds) if seconds else _("The email is on its way")
 
 
-def minutes_left(delivery: Delivery) -> int:
-    """Minutes until a mail in the outbox is tried; 0 if it is due, or may be on its way."""
+def seconds_left(delivery: Delivery) -> int:
+    """Seconds until a mail in the outbox is tried; 0 if it is due, or may be on its way."""
     if outbox.is_in_flight(delivery):
         return 0
-    return clock.minutes(clock.seconds_until(delivery.lease_until or delivery.next_attempt_at))
+    return clock.seconds_until(delivery.lease_until or delivery.next_attempt_at)
 
 
-def still_waiting(minutes: int) -> str:
-    """The text about a mail whose next try is in some minutes."""
+def still_waiting(seconds: int) -> str:
+    """The text about a mail whose next try is in some seconds."""
+    if hours := clock.hours(seconds):
+        text = ngettext(
+            "The email is still waiting. It is tried again in %(n)d hour",
+            "The email is still waiting. It is tried again in %(n)d hours",
+            hours,
+        )
+        return text % {"n": hours}
+    minutes = clock.minutes(seconds)
     text = ngettext(
         "The email is still waiting. It is tried again in %(n)d minute",
         "The email is still waiting. It is tried again in %(n)d minutes",

@@ -115,7 +115,7 @@ def _send_codes(sign_ups: QuerySet[CaptchaModel]) -> int:
     for sign_up in sign_ups:
         with suppress(HandleLost, ResendTooSoon, support.AddressSuppressed):
             delivery = support.resend(sign_up=sign_up)
-            sent += bool(delivery and not error_messages.minutes_left(delivery))
+            sent += bool(delivery and not error_messages.seconds_left(delivery))
     return sent
 
 

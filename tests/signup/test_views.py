@@ -11,6 +11,7 @@ from django.core import signing
 from django.test import Client
 
 from core import clock
+from core.views import slow_down
 from signup.models import User
 from signup.urls import urlpatterns
 from tests.factories import (
@@ -657,6 +658,18 @@ def test_a_resend_of_a_mail_that_waits_says_so(client: Client) -> None:
     client.post("/signup/resend/", {"email": ALICE})
     assert "The email is on its way" in text_of(client.get("/signup/verify/"))
     assert Delivery.objects.count() == 1
+
+
+def test_a_wait_of_more_than_two_hours_is_told_in_hours(client: Client, frozen_clock: FrozenClock) -> None:
+    """Of a mail over a limit, of one that was asked for again, and of a network over its limit."""
+    ask(client)
+    CaptchaModel.objects.update(requested_at=clock.now() - timedelta(minutes=2))
+    for wait, told in [(120, "120 minutes"), (121, "3 hours"), (1_440, "24 hours")]:
+        Delivery.objects.update(next_attempt_at=clock.now() + timedelta(minutes=wait))
+        assert f"The next one leaves in {told}. " in text_of(client.get("/signup/verify/"))
+    client.post("/signup/resend/", {"email": ALICE})
+    assert "It is tried again in 24 hours" in text_of(client.get("/signup/verify/"))
+    assert slow_down(7_201) == "Too many requests. Try again in 3 hours"
 
 
 @pytest.mark.parametrize("is_mailed", [True, False], ids=["mailed", "not mailed yet"])

@@ -23,12 +23,12 @@ class Command(base.Command):
         try:
             sign_up = support.find(address=address)
             delivery = support.resend(sign_up=sign_up, dry_run=dry_run)
-            minutes = error_messages.minutes_left(delivery) if delivery else 0
+            seconds = error_messages.seconds_left(delivery) if delivery else 0
             if delivery and not dry_run:
                 number = delivery.pk
                 result = _("A mail to %(email)s is on its way: delivery %(number)s")
-            if minutes:  # the mail server or a mail limit keeps it, also after this
-                result = error_messages.still_waiting(minutes)
+            if seconds:  # the mail server or a mail limit keeps it, also after this
+                result = error_messages.still_waiting(seconds)
         except HandleLost as error:
             text = _("No sign-up of %(email)s waits for a code. It has to be started again, or the account exists")
             raise CommandError(text % {"email": address}) from error

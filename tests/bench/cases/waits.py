@@ -86,14 +86,14 @@ def backlog(bench: Bench) -> list[Row]:
             bench.rig.sink.reset()
         finally:
             freeze(worker.pid, signal.SIGCONT)
-        bench.rig.sink.wait_for(bench.backlog // 10, 200)
+        bench.rig.sink.wait_for(bench.backlog // 10, 400)
         early = memory(worker.pid, "VmRSS") / 1024
         while len(busy) < bench.rounds and bench.rig.sink.count() < bench.backlog * 0.95:
             names, result = steady(bench, site, LONGER)
             busy.append(percentile(result["took"], 0.99) * 1e3)
             own.append((names, result))
         assert busy, "the backlog had drained before anything could be measured: give it more mails"
-        bench.rig.sink.wait_for(bench.backlog // 2, 200)
+        bench.rig.sink.wait_for(bench.backlog // 2, 400)
         people = {f"{name}@example.com" for names, _ in own for name in names}
         wait_until(lambda: people <= set(bench.rig.sink.state().recipients), "the visitors' own mails", pause=1)
         late, peak = memory(worker.pid, "VmRSS") / 1024, memory(worker.pid) / 1024
