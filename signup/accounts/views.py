@@ -19,7 +19,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
-from django.views.generic import TemplateView
+from django.views.generic import FormView, TemplateView
 from structlog.contextvars import bind_contextvars
 
 from core import client_ip, languages, passwords
@@ -40,17 +40,17 @@ from .forms import (
 )
 
 
-class FormPage(SuccessMessageMixin):  # type: ignore[type-arg]
+class FormPage(SuccessMessageMixin, FormView):  # type: ignore[type-arg]
     """Answer 400 if the form shows errors, as `signup.views.form_page` does."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().post(request, *args, **kwargs)  # type: ignore[misc]
+            return super().post(request, *args, **kwargs)
         except services.AccountChanged:  # the same page now leads to the sign-in, or says that the link is of no use
             return redirect(request.path)
 
     def form_invalid(self, form: Form) -> Any:
-        return self.render_to_response(self.get_context_data(form=form), status=400)  # type: ignore[attr-defined]
+        return self.render_to_response(self.get_context_data(form=form), status=400)
 
 
 @method_decorator(limits.sign_ins_counted, name="dispatch")
