@@ -102,9 +102,9 @@ def limits(since: datetime) -> list[tuple[Any, int]]:
         used_up=Count("pk", filter=Q(attempts__gte=settings.CAPTCHA_MAX_ATTEMPTS)),
         longer=Count("pk", filter=Q(length__gt=settings.CAPTCHA_LENGTH)),
     )
-    guesses = SiteGuesses.objects.filter(hour__gte=since).aggregate(wrong=Sum("guesses"))
+    guesses = SiteGuesses.objects.filter(hour__gte=since).aggregate(wrong=Sum("guesses", default=0))
     return [
-        (_("wrong codes (kept for two days)"), max(0, guesses["wrong"] or 0)),
+        (_("wrong codes (kept for two days)"), guesses["wrong"]),
         (_("codes whose tries are used up"), codes["used_up"]),
         (_("codes made longer"), codes["longer"]),
         (_("mails delayed by a mail limit"), _mails(since).delayed_by_limit().count()),
