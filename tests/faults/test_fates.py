@@ -1,7 +1,11 @@
-"""Ten thousand mails by a mail service: some are put off, some bounce, some are reported as spam."""
+"""
+Mails by a mail service: some are put off, some bounce, some are reported as spam. `MAILS=10000 pytest -s` for more, and
+how long they take.
+"""
 
 import base64
 import json
+import os
 import random
 import threading
 import time
@@ -21,7 +25,7 @@ from tests.worker.mail_api import Answer, MailApi, accepted
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 
-MAILS = 10_000
+MAILS = int(os.environ.get("MAILS", "2000"))
 SECRET = "mail:a-password-of-tests"
 POST = f"""
 INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at, next_attempt_at,
