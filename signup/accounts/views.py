@@ -71,7 +71,7 @@ class Login(FormPage, auth.LoginView):
         return "" if url.partition("?")[0] == self.request.path else url
 
     def form_valid(self, form: Any) -> HttpResponse:
-        return Visitor(self.request).remember(super().form_valid(form), form.get_user())
+        return _signed_in(self.request, super().form_valid(form))
 
 
 class Logout(auth.LogoutView):
@@ -87,8 +87,18 @@ def admin_login(request: HttpRequest) -> HttpResponse:
     response = admin.site.login(request)
     # Only a redirect means the right password: a form with errors answers 200, also in a session that is open.
     if request.method == "POST" and response.status_code == 302 and request.user.is_authenticated:
-        Visitor(request).remember(response, request.user)
+        _signed_in(request, response)
     return response
+
+
+def _signed_in(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """
+    Remember the browser, and by which name it signed in: its password manager knows the account by that, and the forms
+    with a password name the account to it.
+    """
+    visitor = Visitor(request)
+    request.session["by_address"] = "@" in visitor.typed.get("username", "")
+    return visitor.remember(response, cast(User, request.user))
 
 
 @method_decorator(limits.sign_ins_counted, name="dispatch")

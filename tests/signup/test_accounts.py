@@ -494,8 +494,27 @@ def test_a_form_with_a_password_names_its_account_to_password_managers(
     client.force_login(alice)
     path = path or reset_form(client, alice)
     for page in (client.get(path), client.post(path, {})):
-        [named] = re.findall(r'<input hidden autocomplete="username" value="([^"]*)">', text_of(page))
-        assert named == name
+        assert named_to_password_managers(page) == name
+
+
+def named_to_password_managers(page: Any) -> str:
+    [named] = re.findall(r'<input hidden autocomplete="username" value="([^"]*)">', text_of(page))
+    return str(named)
+
+
+@pytest.mark.parametrize(("typed", "name"), [("Alice", "alice"), ("Alice@Example.com", ALICE)])
+@pytest.mark.parametrize("sign_in", ["/login/", "/admin/login/"])
+def test_a_form_with_a_password_names_the_account_as_it_signed_in(
+    client: Client, sign_in: str, typed: str, name: str
+) -> None:
+    """
+    Firefox and Chromium save a password by what was typed. By the other name they did not fill in the present one, and
+    saved the new one as a second account, beside the one that has the old.
+    """
+    make_user(is_staff=True)
+    client.post(sign_in, {"username": typed, "password": PASSWORD, "next": "/account/"})
+    client.post("/password-change/", {"old_password": PASSWORD, "password": NEW})
+    assert named_to_password_managers(client.get("/password-change/")) == name
 
 
 def test_createsuperuser_is_active_and_activated() -> None:
