@@ -134,7 +134,7 @@ def with_parents(domain: str) -> list[str]:
     return [".".join(labels[start:]) for start in range(len(labels))]
 
 
-def check_domain(address: str) -> None:
+def check_allowed(address: str) -> None:
     """
     Raise ValidationError if the site's lists of domains exclude a canonical `address` (code "domain"), or if its local
     part may lead to another domain ("invalid").

@@ -74,7 +74,7 @@ class EmailForm(forms.Form):
 
     email = AddressField(
         label=_("Email address"),
-        validators=[email_addresses.check_domain, refuse_registered],
+        validators=[email_addresses.check_allowed, refuse_registered],
         widget=forms.EmailInput(attrs={**AddressField.widget.attrs, "autofocus": True}),
     )
 
@@ -82,7 +82,9 @@ class EmailForm(forms.Form):
 class ChangeForm(forms.Form):
     """Another address for a sign-up that has begun."""
 
-    new_email = AddressField(label=_("New email address"), validators=[email_addresses.check_domain, refuse_registered])
+    new_email = AddressField(
+        label=_("New email address"), validators=[email_addresses.check_allowed, refuse_registered]
+    )
 
 
 class CodeForm(forms.Form):
