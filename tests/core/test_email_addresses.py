@@ -2,6 +2,7 @@
 
 import time
 from timeit import timeit
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -9,6 +10,7 @@ from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core import email_addresses
 from core.email_addresses import canonical, check_allowed
 from core.templatetags import addresses
 
@@ -251,6 +253,14 @@ def test_only_allowed_domains_pass(settings) -> None:
         check_allowed(f"alice@{domain}")
     with pytest.raises(ValidationError, match=r"example\.com can't sign up here\. Use another address"):
         check_allowed("alice@example.com")
+
+
+def test_each_entry_of_a_long_list_is_read_once(settings, monkeypatch) -> None:
+    """And not again at each sign-up: a list of 3,000 domains took 0.7 s."""
+    settings.SIGNUP_DENIED_DOMAINS = ["throwaway.example", "once.example"]
+    check_allowed("alice@example.com")
+    monkeypatch.setattr(email_addresses, "canonical", Mock(side_effect=AssertionError))
+    check_allowed("alice@example.com")
 
 
 @pytest.mark.parametrize(
