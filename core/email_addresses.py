@@ -14,10 +14,6 @@ from . import invisible, lengths
 
 MAX_LENGTH = 254  # characters; RFC 5321 §4.5.3.1.3 less the angle brackets; email-validator refuses a longer one
 
-# Control, format (zero-width, soft hyphen, direction marks), surrogate, private-use and unassigned characters,
-# line and paragraph separators: none belongs in an address, and NFKC or IDNA would silently drop some of them.
-_FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
 # Characters that people copy together with an address, and that can neither begin nor end one. Of ASCII, and of its
 # full-width forms, which NFKC folds to ASCII, only those that are listed; of other characters any punctuation.
 _FOREIGN = r"[\p{P}--[\x00-\x7f\ufe30-\ufe6f\uff01-\uff5e]]"
@@ -51,8 +47,6 @@ def canonical(address: str) -> str:
     if len(address) > lengths.ADDRESS:
         raise ValidationError(BAD_FORMAT, code="invalid")
     address = _bare(address)
-    if any(unicodedata.category(char) in _FORBIDDEN_CATEGORIES for char in address):
-        raise ValidationError(BAD_FORMAT, code="invalid")
     # Chinese keyboards type ＠ and ． and 。; NFKC folds all but the last.
     folded = unicodedata.normalize("NFKC", address).replace("。", ".")
     local, _at, domain = folded.rpartition("@")

@@ -54,6 +54,8 @@ def test_it_keeps_one_form(typed: str, kept: str) -> None:
         "al\u200bice@example.com",
         "alice@exa\u200dmple.com",
         "alice@exam\u00adple.com",
+        "alice@exam\ue000ple.com",  # of private use
+        "alice@exam\u0378ple.com",  # unassigned
         "alice@example\u2028.com",
         "alice\x00@example.com",
         "alice@example.com\r\nBcc: bob@example.com",
