@@ -8,9 +8,15 @@ class SignupConfig(AppConfig):
     verbose_name = _("Accounts")
 
     def ready(self) -> None:
+        from django.contrib.auth.signals import user_logged_in
+
         from core.views import register_errors
 
         from . import mails, retention  # noqa: F401 - contexts of mails; a counter, shown from the start
+        from .accounts import services
         from .api import problems
 
         register_errors("/api/", problems.error_page)
+        # In place of Django's own, whichever of the two apps is ready first: no second receiver of a name is added.
+        user_logged_in.disconnect(dispatch_uid="update_last_login")
+        user_logged_in.connect(services.record_sign_in, dispatch_uid="update_last_login")

@@ -23,6 +23,7 @@ from django.utils.http import urlsafe_base64_encode
 from core.passwords import reset_tokens
 from signup import visitor
 from signup.accounts import services
+from signup.accounts.backends import EmailOrUsernameBackend
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, make_pending, make_user, text_of
 from tests.servers import Postgres, System
@@ -52,6 +53,16 @@ def test_a_failed_sign_in_says_one_thing(client: Client, who: str) -> None:
     page = client.post("/login/", {"username": name, "password": password})
     assert page.status_code == 400
     assert "Email, username or password is incorrect" in text_of(page)
+
+
+def test_an_account_that_is_deleted_meanwhile_is_no_error(client: Client, monkeypatch) -> None:
+    """The sign-in, or a change of language, is lost: the next page asks to sign in."""
+    user = make_user()
+    monkeypatch.setattr(EmailOrUsernameBackend, "user_can_authenticate", lambda *_: bool(User.objects.get().delete()))
+    pages = client.post("/login/", {"username": "alice", "password": PASSWORD}, follow=True).redirect_chain
+    assert [path for path, _status in pages] == ["/account/", "/login/?next=/account/"]
+    services.keep_language(user=user, language="de")
+    assert not User.objects.exists()
 
 
 def test_a_failed_sign_in_marks_both_fields(client: Client) -> None:
