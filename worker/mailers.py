@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 # Seconds after which an idle connection to a service is not used again: some routers on the way forget idle ones, AWS's
 # after 350 s, and then nobody could tell whether the service took the next mail.
 IDLE = 60.0
+PAUSE, LONGEST_PAUSE = 5.0, 30.0  # seconds without a try after a fault of the service; longest after further ones
 
 
 class Mailer:
@@ -34,7 +35,7 @@ class Mailer:
     def __init__(self, name: str, route: Route) -> None:
         self.name = name  # the variable that names the mail server
         self._route = route
-        self.breaker = CircuitBreaker(first=5.0, longest=30.0)  # seconds without a try after a fault of the service
+        self.breaker = CircuitBreaker(first=PAUSE, longest=LONGEST_PAUSE)
         self._senders: set[str] = set()  # of mails that it took: each language may have a sender of its own
         self._is_throttled = False  # whether the service, which isn't at fault, takes no more mails for a while
         self._of_thread = threading.local()
