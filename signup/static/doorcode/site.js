@@ -28,7 +28,7 @@ for (const form of all("form[data-once]")) {
       const seen = button.classList.contains("unseen") && form.querySelector("button.main") || button;
       seen.dataset.pressed = "yes";
       disabled(seen, true);
-      if (button.hasAttribute("formaction")) for (const input of all("[autocomplete$=password]", form)) input.disabled = true;
+      if (button.hasAttribute("formaction")) for (const input of all(".secret input", form)) input.disabled = true;
     }
     // The request may lead nowhere: stopped, failed, or answered without a page. But where each way takes a second, as on a train,
     // a new connection and its answer take ten: a second press would throw that answer away, and the session in it.
