@@ -318,6 +318,20 @@ def test_each_language_in_the_menu_has_a_font_of_its_own(show: Show, language: s
     assert used == {"ja": "JP", "ko": "KR", "zh-hans": "SC", "zh-hant": "TC"}
 
 
+def test_the_button_in_a_password_that_the_browser_filled_in_is_read_on_its_colour(show: Show) -> None:
+    """In the dark Firefox makes the field olive and its text white: on that the colour of links has a contrast of 2.6."""
+    page = show(html_of("login", "en"))
+    browser = page.context.new_cdp_session(page)
+    browser.send("DOM.enable"), browser.send("CSS.enable")
+    root = browser.send("DOM.getDocument")["root"]["nodeId"]
+    field = browser.send("DOM.querySelector", {"nodeId": root, "selector": "#id_password"})
+    browser.send("CSS.forcePseudoState", {**field, "forcedPseudoClasses": ["autofill"]})
+    colours = "['.show', 'main'].map(each => getComputedStyle(document.querySelector(each)).color)"
+    shown, text = page.evaluate(colours)
+    browser.detach()
+    assert shown == text
+
+
 def test_the_dot_of_what_is_over_is_grey_and_still(show: Show) -> None:
     """Only what goes on has the colour of the brand and pulses."""
     page = show(html_of("verify_sent", "en"))
