@@ -12,12 +12,12 @@ from django.utils import translation
 
 MAX_LENGTH = 16  # characters of a language's code
 BASE = "en"  # the language of the sources, shown where a translation is missing
-# The languages that readers of another one are used to, the nearest first, and the names of that one in browsers and
-# phones, as Django looks up a whole name. Cantonese and Swiss German are hardly written.
-STAND_INS: dict[str, str] = {
-    "zh-hant zh-hans": "yue yue-hk yue-hant yue-hant-hk",
-    "zh-hans zh-hant": "yue-cn yue-hans yue-hans-cn",
-    "de": "gsw gsw-ch",
+# What readers of a language without a catalogue get instead, the nearest first: Cantonese and Swiss German are hardly
+# written. Under each name that browsers and phones have for it, as Django looks up a whole name.
+STAND_INS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("yue", "yue-hk", "yue-hant", "yue-hant-hk"), ("zh-hant", "zh-hans")),
+    **dict.fromkeys(("yue-cn", "yue-hans", "yue-hans-cn"), ("zh-hans", "zh-hant")),
+    **dict.fromkeys(("gsw", "gsw-ch"), ("de",)),
 }
 
 
@@ -29,9 +29,8 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 
 def register(path: Path) -> dict[str, dict[str, Any]]:
     """Add the languages in locale/languages.toml, and those of STAND_INS, to Django's; return those of the file."""
-    for others, codes in STAND_INS.items():
-        for code in codes.split():
-            LANG_INFO.setdefault(code, {"fallback": others.split()})
+    for code, others in STAND_INS.items():
+        LANG_INFO.setdefault(code, {"fallback": others})
     known = read(path)
     LANG_INFO.update({code: LANG_INFO.get(code, {}) | info for code, info in known.items()})
     return known
