@@ -196,12 +196,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Redis: cache and limits ------------------------------------------------------------------------------------------
 REDIS_URL = env.redis("REDIS_URL", default="redis://127.0.0.1:6379/0")
 _in_memory = REDIS_URL.startswith("memory:")
-_cache = "locmem.LocMemCache" if _in_memory else "redis.RedisCache"
-CACHES: dict[str, Any] = {"default": {"BACKEND": f"django.core.cache.backends.{_cache}"}}
 # After a failover a connection may lead to a replica: it is closed, and the address asked once more.
 REDIS_OPTIONS = {"retry": Retry(NoBackoff(), 1, (ReadOnlyError,)), "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
-if not _in_memory:
-    CACHES["default"] |= {"LOCATION": REDIS_URL, "OPTIONS": REDIS_OPTIONS}
+_redis = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "OPTIONS": REDIS_OPTIONS}
+_memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+CACHES = {"default": _memory if _in_memory else _redis}
 
 # --- Celery: wakes the workers ----------------------------------------------------------------------------------------
 CELERY_BROKER_URL, CELERY_BROKER_USE_SSL, _broker_options = env.broker(
