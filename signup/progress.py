@@ -61,7 +61,7 @@ def page_context(sign_up: CaptchaModel, *, proven: bool) -> dict[str, Any]:
         "delivery": delivery_state(sign_up, delivery),
         "leaves_in": clock.minutes(leaves_in),
         "leaves_in_hours": clock.hours(leaves_in),
-        # Seconds until the page is another one without news of the mail: it says minutes, and that the code expired.
+        # Seconds until the page says something else without news of its mail: a minute less, or that the code expired.
         "changes_in": (counted % 60 or 60) if counted else sign_up.seconds_left,
         "sent_ago": ago,
         "sent_minutes_ago": ago // 60,

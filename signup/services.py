@@ -54,8 +54,8 @@ def request_code(
     another request would make the first one's code useless.
     `network` is the pseudonym of the visitor's network.
     """
-    mine = [each for each in CaptchaModel.objects.by_handles(held) if each.address == address and not each.is_finished]
-    known = next(iter(mine), None)
+    mine = CaptchaModel.objects.by_handles(held)
+    known = next((each for each in mine if each.address == address and not each.is_finished), None)
     if known and not verification.holds_proof(known, proof=held[known.handle]):
         try:
             resend(sign_up=known, language=language, network=network)
