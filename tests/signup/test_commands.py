@@ -5,6 +5,8 @@ from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from io import StringIO
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -17,7 +19,7 @@ from signup import limits, usernames
 from signup.models import User
 from tests.factories import ALICE, BOB, PASSWORD, FrozenClock, make_captcha, make_delivery, make_muted, make_user, right
 from tests.steps import ask, verify
-from verification.models import AddressGuesses, CaptchaModel
+from verification.models import AddressGuesses, CaptchaModel, SiteGuesses
 from worker import suppression
 from worker.models import Delivery, Heartbeat, Suppression
 
@@ -238,6 +240,17 @@ def test_purge_and_requeue_print_json(capsys) -> None:
     Delivery.objects.update(state="failed")
     call_command("requeue", str(delivery.pk), "--json")
     assert printed(capsys) == {"found": 1, "sent_again": 1, "dry_run": False}
+
+
+def test_purge_asks_at_a_terminal_if_there_is_something_to_delete(monkeypatch) -> None:
+    """And deletes nothing without a yes."""
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}", Mock(wraps=StringIO(), isatty=lambda: True))
+    call_command("purge")
+    SiteGuesses.objects.create(hour=clock.now() - timedelta(days=3))
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        call_command("purge")
+    assert SiteGuesses.objects.exists()
 
 
 def test_requeue_counts_in_words_and_says_why_mails_are_left_out(capsys) -> None:

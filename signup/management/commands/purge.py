@@ -15,8 +15,8 @@ class Command(base.Command):
         self.add_flags(parser, "--dry-run", "--yes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not options["dry_run"] and self.asks(options):  # a count of millions may exceed the statement_timeout
-            number = sum(rows for _kind, rows in purge(dry_run=True))
+        asks = not options["dry_run"] and self.asks(options)  # a count of millions may exceed the statement_timeout
+        if asks and (number := sum(rows for _kind, rows in purge(dry_run=True))):
             self.confirm(options, ngettext("Delete %(n)d row?", "Delete %(n)d rows?", number) % {"n": number})
         labels = {
             "deliveries": _("settled mails"),
