@@ -132,22 +132,24 @@ def next_place(sent: Sent, network: str | None, rates: Rates, *, at: datetime) -
     """
     Return when a mailbox takes another mail that `network` asked for; None stands for any that had no mail yet.
 
-    `rates` are sorted by their windows. However many networks ask for mails all the time, a third network waits for at
-    most window / NEWCOMER_SHARE, and two mails are at most as far apart as `_wait` says: 3 h 9 min at 10 a day.
+    `rates` are sorted by their windows: none is exceeded, and the mails of the longest window are spread over it.
+    However many networks ask for mails all the time, a third network waits for at most window / NEWCOMER_SHARE, and two
+    mails are at most as far apart as `_wait` says: 3 h 9 min at 10 a day.
     """
-    free = at
+    free, longest = at, rates[-1][1]
     for most, seconds in rates:
         window = timedelta(seconds=seconds)
         inside = [(name, time) for name, time in sent if time > at - window]
-        if len(inside) >= most:
+        if len(inside) >= most:  # until the first of the last `most` mails leaves the window
             free = max(free, inside[-most][1] + window)
-        if seconds == rates[-1][1] and len(inside) >= AT_ONCE:
+        if seconds == longest and len(inside) >= AT_ONCE:
             free = max(free, inside[-1][1] + _wait({name for name, _ in inside}, network, most, window))
     return free
 
 
 def _wait(known: set[str], network: str | None, most: int, window: timedelta) -> timedelta:
     """The pause after a mailbox's last mail, in its longest window."""
+    # A window has as many pauses as mails: AT_ONCE - 1 of none, NEWCOMERS of `soon`, and these, which are alike.
     spread_over = most - (AT_ONCE - 1) - NEWCOMERS
     if spread_over <= 0:
         return timedelta(0)  # so few that the rate alone spreads them

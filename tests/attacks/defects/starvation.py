@@ -12,7 +12,7 @@ STARVATION = [
     defect(
         71,
         "First come, first served: a mailbox's places are not spread over the day",
-        Edit(LIMITS, "        if seconds == rates[-1][1] and len(inside) >= AT_ONCE:\n", "        if False:\n"),
+        Edit(LIMITS, "        if seconds == longest and len(inside) >= AT_ONCE:\n", "        if False:\n"),
         "test_starvation.py::test_71_a_besieged_owner_gets_in[any-asks]",
     ),
     defect(
