@@ -1,6 +1,7 @@
 """The outbox, and the tables beside it. A row is the truth about one mail; the broker only wakes the workers."""
 
 import random
+import re
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -272,7 +273,7 @@ class Delivery(models.Model):
         """
         state = self.visible_state
         # 5xx for our rate, and a full mailbox by 552, or by 4.2.2 as Gmail says it: such a mail is tried again.
-        is_full = self.cause == Cause.MAILBOX and self.last_reply[3:9] == " 4.2.2"
+        is_full = self.cause == Cause.MAILBOX and bool(re.match(r"\d{3} 4\.2\.2\b", self.last_reply))
         is_refused = self.cause in (Cause.RATE, Cause.MAILBOX) and self.reason is self.Reason.REFUSED
         if state not in ("failed", "bounced") and not (state == "delayed" and (is_full or is_refused)):
             return ""
