@@ -130,7 +130,7 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
 def _hand_over(connection: Connection, recipient: str, content: bytes | None) -> Reply:
     """RCPT and DATA. Raises _HungUp, OSError or ValueError before the final dot."""
     code, text = connection.rcpt(recipient)
-    is_452 = code == 552  # "too many recipients" (RFC 5321 §4.5.3.1.10), or a mailbox that is full now
+    counts_as_452 = code == 552  # "too many recipients" (RFC 5321 §4.5.3.1.10), or a mailbox that is full now
     if code // 100 == 2 and content is not None:  # the first digit decides (RFC 5321 §4.2.1)
         code, text = connection.docmd("DATA")
         if code == 354:
@@ -142,7 +142,7 @@ def _hand_over(connection: Connection, recipient: str, content: bytes | None) ->
         raise _HungUp(reply_text(code, text))
     with suppress(OSError):  # end this transaction, so that the next can begin
         connection.is_doubtful = connection.rset()[0] != 250
-    return reply_about_mail(452 if is_452 else code, reply_text(code, text))
+    return reply_about_mail(452 if counts_as_452 else code, reply_text(code, text))
 
 
 def _after_dot(connection: Connection) -> Reply:
