@@ -24,6 +24,17 @@ WORKER = ("-m", "tests.faults.worker")
 METRICS_TOKEN = "what-prometheus-shows"
 
 
+def post_mails(system: System, number: int) -> None:
+    """Have mails wait that are about no sign-up, to p1@example.com and on."""
+    system.execute(f"""
+        INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at, next_attempt_at,
+            lease_token, message_id, last_reply)
+        SELECT 'registered', 'p' || n || '@example.com', 'en', 0, 'pending', 0, now(), now(), '',
+            '<' || n || '@doorcode.test>', ''
+        FROM generate_series(1, {number}) AS n
+    """)
+
+
 @pytest.fixture
 def sink() -> Iterator[Sink]:
     server = Sink()

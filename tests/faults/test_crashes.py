@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import WORKER
+from tests.faults.conftest import WORKER, post_mails
 from tests.faults.worker import POINTS
 from tests.servers import Postgres, Redis, System, Visitor, code_in, wait_until
 from tests.worker.sink import Sink
@@ -47,17 +47,10 @@ def test_a_crash_loses_nothing(system: System, sink: Sink, point: str, tmp_path:
     assert alice.post("/signup/verify/", captcha=code_in(mails[0]), **fields).status_code == 303
 
 
-PUT_MAILS = (
-    "INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at, next_attempt_at,"
-    " lease_token, message_id, last_reply) SELECT 'registered', 'p' || n || '@example.com', 'en', 0, 'pending', 0, now(),"
-    " now(), '', '<' || n || '@doorcode.test>', '' FROM generate_series(1, {}) AS n"
-)
-
-
 def test_a_worker_that_was_frozen_repeats_only_the_mail_in_hand(system: System, sink: Sink) -> None:
     """Others have sent the rest of its batch when it goes on, after a pause of its container or its machine."""
     sink.script = {"DOT": ["late 250 taken", "250 taken"]}
-    system.execute(PUT_MAILS.format(10))
+    post_mails(system, 10)
     with system.worker("frozen", *WORKER, threads=1) as frozen:
         wait_until(lambda: sink.mails, "the first mail")
         frozen.send_signal(signal.SIGSTOP)
@@ -80,7 +73,7 @@ def test_a_killed_workers_mails_soon_leave_and_few_are_repeated(
     """
     slow = Sink({"DOT": ["250 taken"] * 20 + ["hang"]})
     system = System(database=postgres.migrated_database(), redis=redis.url, mail=slow, logs=tmp_path)
-    system.execute(PUT_MAILS.format(50))
+    post_mails(system, 50)
     with system.worker("killed", threads=16) as killed:
         wait_until(lambda: len(slow.mails) >= 20, "twenty mails")
         killed.kill()

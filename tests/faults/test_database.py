@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.faults.conftest import QUICK, WORKER
+from tests.faults.conftest import QUICK, WORKER, post_mails
 from tests.faults.proxy import Proxy
 from tests.servers import Postgres, Redis, System, Visitor, code_in, free_port, wait_until
 from tests.worker.sink import Sink
@@ -148,11 +148,7 @@ def test_an_outage_longer_than_a_lease_repeats_no_mail(redis: Redis, tmp_path: P
     with Postgres() as postgres:
         database = postgres.migrated_database()
         system = System(database=database, redis=redis.url, mail=sink, logs=tmp_path, TEST_PATCH=json.dumps(patch))
-        system.execute(
-            "INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at,"
-            " next_attempt_at, lease_token, message_id, last_reply) SELECT 'registered', 'p' || n || '@example.com', 'en',"
-            f" 0, 'pending', 0, now(), now(), '', '<' || n || '@doorcode.test>', '' FROM generate_series(1, {mails}) AS n"
-        )
+        post_mails(system, mails)
         with system.worker("one", *WORKER, threads=8), system.worker("two", *WORKER, threads=8):
             wait_until(lambda: len(sink.mails) >= 8, "mails in hand")
             postgres.stop(signal.SIGINT)

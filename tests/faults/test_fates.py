@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.faults.conftest import WORKER
+from tests.faults.conftest import WORKER, post_mails
 from tests.servers import Postgres, Redis, System, wait_until
 from tests.worker.mail_api import Answer, MailApi, accepted
 
@@ -27,13 +27,6 @@ pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 
 MAILS = int(os.environ.get("MAILS", "2000"))
 SECRET = "mail:a-password-of-tests"
-POST = f"""
-INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at, next_attempt_at,
-    lease_token, message_id, last_reply)
-SELECT 'registered', 'p' || n || '@example.com', 'en', 0, 'pending', 0, now(), now(), '',
-    '<' || md5(n::text) || '@doorcode.test>', ''
-FROM generate_series(1, {MAILS}) AS n
-"""
 
 
 class Fates:
@@ -111,7 +104,7 @@ def test_every_mail_ends_in_the_right_state(postgres: Postgres, redis: Redis, tm
         stack.callback(reporter.join, 60)
         stack.callback(stop.set)
         begun = time.monotonic()
-        system.execute(POST)
+        post_mails(system, MAILS)
         for name in ("one", "two"):
             stack.enter_context(system.worker(name, *WORKER, threads=8))
         wait_until(lambda: sum(fates.accepted.values()) >= MAILS, "the last mail", patience=240)
