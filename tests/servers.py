@@ -485,11 +485,18 @@ def copy_image(folder: Path) -> None:
 class System:
     """
     Doorcode as production runs it: gunicorn and a Celery worker, configured by the environment alone; out of the
-    checkout, or out of another `folder`.
+    checkout, or out of another `folder`. Without Redis or a mail server unless they are given.
     """
 
     def __init__(
-        self, *, database: str, redis: str, mail: Any, logs: Path, folder: Path = ROOT, **environment: str
+        self,
+        *,
+        database: str,
+        redis: str = "memory://",
+        mail: Any = None,
+        logs: Path,
+        folder: Path = ROOT,
+        **environment: str,
     ) -> None:
         self.port, self.mail, self.logs, self.folder = free_port(), mail, logs, folder
         self.url = f"http://127.0.0.1:{self.port}"
@@ -501,7 +508,7 @@ class System:
             "SITE_URL": self.url,
             "DATABASE_URL": database,
             "REDIS_URL": redis,
-            "EMAIL_URL": mail.url,
+            "EMAIL_URL": mail.url if mail else "smtp://127.0.0.1:1",
             "DEFAULT_FROM_EMAIL": "Doorcode <noreply@doorcode.test>",
             **NO_LIMITS,
             **environment,
@@ -550,6 +557,10 @@ class System:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def shell(self, code: str) -> str:
+        """Run code with the project loaded; return what it prints."""
+        return self.manage("shell", "--verbosity", "0", "--command", code)
 
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text()

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import kombu.exceptions
@@ -547,8 +546,7 @@ CHUNKED = pytest.mark.parametrize(
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """gunicorn, met without a proxy before it."""
     folder = tmp_path_factory.mktemp("web")
-    mail, database = SimpleNamespace(url="smtp://127.0.0.1:1"), f"sqlite:///{folder / 'db.sqlite3'}"
-    with System(database=database, redis="memory://", mail=mail, logs=folder).run(worker=False) as system:
+    with System(database=f"sqlite:///{folder / 'db.sqlite3'}", logs=folder).run(worker=False) as system:
         yield system
 
 
@@ -602,9 +600,8 @@ def test_54_chunks_that_the_server_leaves_need_a_length(client: Client, path: st
 @pytest.mark.redis
 def test_55_a_flood_of_readiness_delays_nobody(tmp_path: Path) -> None:
     """64 hits of /readyz while Redis is frozen occupy no more than one thread of a process: /signup/ answers on."""
-    mail, database = SimpleNamespace(url="smtp://127.0.0.1:1"), f"sqlite:///{tmp_path / 'db.sqlite3'}"
     with Redis() as server:
-        system = System(database=database, redis=server.url, mail=mail, logs=tmp_path)
+        system = System(database=f"sqlite:///{tmp_path / 'db.sqlite3'}", redis=server.url, logs=tmp_path)
         with system.run(worker=False), ThreadPoolExecutor(max_workers=64) as pool:
             wait_until(lambda: requests.get(f"{system.url}/readyz", timeout=10).status_code == 200, "readiness")
             server.send(signal.SIGSTOP)

@@ -104,7 +104,7 @@ def test_13_no_code_of_one_request_fits_another(system: System) -> None:
 def own_codes(system: System, browsers: list[Visitor]) -> list[str]:
     """The code of the request that each browser holds."""
     cookies = [browser.session.cookies["doorcode_signup"].strip('"') for browser in browsers]
-    return system.manage("shell", "-v", "0", "-c", _CODES % cookies).split()
+    return system.shell(_CODES % cookies).split()
 
 
 def test_23_parallel_sign_ups_of_one_address_make_one_user(system: System) -> None:
@@ -123,7 +123,7 @@ def users_and_requests(system: System, email: str) -> tuple[int, int]:
 
 def test_69_tries_never_fall_below_none(system: System) -> None:
     """A lengthening meets a right code, on both databases; then the longer code has all of its tries, and no more."""
-    shown = system.manage("shell", "-v", "0", "-c", _LENGTHENED)
+    shown = system.shell(_LENGTHENED)
     assert shown.split() == ["8", "0", "True"] * 2
 
 

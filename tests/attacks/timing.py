@@ -33,7 +33,7 @@ User.objects.bulk_create(
 
 def doors(system: System, *, number: int) -> dict[str, Door]:
     """Where a stranger can ask about a name. From `known0` on `number` names have an account, all others none."""
-    system.manage("shell", "-c", MAKE_ACCOUNTS.format(password=PASSWORD, number=number))
+    system.shell(MAKE_ACCOUNTS.format(password=PASSWORD, number=number))
     visitor = Visitor(system.url)
     return {
         "sign-up": lambda name: visitor.fresh().post("/signup/", email=f"{name}@example.com"),

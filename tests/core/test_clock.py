@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -124,15 +122,13 @@ LOOK = """
 def system(postgres: Postgres, tmp_path: Path) -> Iterator[System]:
     """A database that machines share, and a mail server."""
     sink = Sink()
-    memory: dict[str, Any] = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
-    system = System(database=postgres.migrated_database(), mail=SimpleNamespace(url=sink.url), logs=tmp_path, **memory)
-    yield system
+    yield System(database=postgres.migrated_database(), mail=sink, logs=tmp_path)
     sink.close()
 
 
 def on_a_machine(system: System, step: str, *, minutes: int) -> str:
     """Run a step in a process of its own, whose clock is so many minutes ahead."""
-    return system.manage("shell", "-v", "0", "-c", ON_A_MACHINE.format(minutes=minutes, step=step))
+    return system.shell(ON_A_MACHINE.format(minutes=minutes, step=step))
 
 
 @pytest.mark.postgres

@@ -208,9 +208,7 @@ def test_sentinels_have_a_password_of_their_own(postgres: Postgres, sink: Sink, 
         broker = f"sentinel://default:of-redis@127.0.0.1:{sentinel.port}/1?master_name=main"
         broker += f"&sentinel_password={quote(password, safe='')}"
         environment = QUICK | {"CELERY_BROKER_URL": broker}
-        system = System(
-            database=postgres.migrated_database(), redis="memory://", mail=sink, logs=tmp_path, **environment
-        )
+        system = System(database=postgres.migrated_database(), mail=sink, logs=tmp_path, **environment)
         with system.run(worker=False), system.worker("worker", *WORKER):
             assert Visitor(system.url).get("/readyz").json()["checks"]["broker"] == "ok"
             sign_up(system, "alice@example.com")

@@ -32,7 +32,7 @@ def system(postgres: Postgres, tmp_path: Path) -> Iterator[System]:
 
 def test_the_api_keeps_to_its_schema(system: System, tmp_path: Path) -> None:
     """By examples, edges, random data and walks along its links: only answers that the schema has, and no 500."""
-    system.manage("shell", "-v", "0", "-c", ERIN)
+    system.shell(ERIN)
     command = ["run", f"{system.url}/api/schema/", "--checks", "all", "--exclude-checks", NOT_FOR_US, "--no-color"]
     bounds = ["--max-examples", "15", "--seed", "1", "--generation-deterministic"]
     done = subprocess.run(

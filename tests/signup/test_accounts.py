@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -540,10 +539,8 @@ def test_createsuperuser_is_active_and_activated() -> None:
 
 def in_shell(code: str, postgres: Postgres, logs: Path) -> str:
     """What `manage.py shell` prints of this code, on PostgreSQL without any other server."""
-    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
-    system = System(database=postgres.migrated_database(), mail=nowhere, logs=logs, **memory)
-    return system.manage("shell", "-v", "0", "-c", code)
+    system = System(database=postgres.migrated_database(), logs=logs)
+    return system.shell(code)
 
 
 DELETED = """

@@ -4,7 +4,6 @@ import json
 import os
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -159,18 +158,12 @@ COUNTED = """
 """
 
 
-def system_with(postgres: Postgres, folder: Path, **environment: str) -> System:
-    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    memory = {"redis": "memory://", "CELERY_BROKER_URL": "memory://"}
-    return System(database=postgres.migrated_database(), mail=nowhere, logs=folder, **memory, **environment)
-
-
 def plans_of(steps: str, postgres: Postgres, folder: Path, *fills: str) -> list[dict[str, Any]]:
     """The plans that a script prints, in a Doorcode with these rows."""
-    system = system_with(postgres, folder, ALLOWED_HOSTS="testserver")
+    system = System(database=postgres.migrated_database(), logs=folder, ALLOWED_HOSTS="testserver")
     for fill in fills:
         system.execute(fill)
-    plans: list[dict[str, Any]] = json.loads(system.manage("shell", "-v", "0", "-c", steps).partition("PLANS")[2])
+    plans: list[dict[str, Any]] = json.loads(system.shell(steps).partition("PLANS")[2])
     return plans
 
 
@@ -208,8 +201,9 @@ def test_a_purge_does_not_read_the_mails_that_are_kept(postgres: Postgres, tmp_p
 
 def test_counting_writes_to_no_index(postgres: Postgres, tmp_path: Path) -> None:
     """The rows that are updated most often are updated in place (HOT), so that their indexes don't grow by it."""
-    system = system_with(postgres, tmp_path, LIMIT_MAILS_SITE="2000/h", LIMIT_GUESSES_ADDRESS="9:8,100:link")
-    system.manage("shell", "-v", "0", "-c", COUNTS)
+    limits = {"LIMIT_MAILS_SITE": "2000/h", "LIMIT_GUESSES_ADDRESS": "9:8,100:link"}
+    system = System(database=postgres.migrated_database(), logs=tmp_path, **limits)
+    system.shell(COUNTS)
     counted = system.rows(COUNTED)
     assert len(counted) == 4
     for table, updated, by_indexes in counted:

@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -47,10 +46,9 @@ print("PLANS" + json.dumps(plans))
 
 def test_no_query_of_a_scrape_reads_a_growing_table_through(postgres: Postgres, tmp_path: Path) -> None:
     """Nor more of its rows than wait. `ROWS=1000000 pytest -s` prints the times of a million."""
-    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    system = System(database=postgres.migrated_database(), redis="memory://", mail=nowhere, logs=tmp_path)
+    system = System(database=postgres.migrated_database(), logs=tmp_path)
     system.execute(FILL)
-    plans = json.loads(system.manage("shell", "--verbosity", "0", "-c", SCRAPE).partition("PLANS")[2])
+    plans = json.loads(system.shell(SCRAPE).partition("PLANS")[2])
     assert sum("worker_delivery" in each["sql"] for each in plans) == 3
     for each in plans:
         print(f"{each['plan']['Execution Time']:8.2f} ms  {each['sql'][:100]}")

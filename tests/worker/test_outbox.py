@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from django.db.models.functions import Now
@@ -555,10 +554,8 @@ def test_a_claim_passes_over_a_request_that_is_locked(postgres: Postgres, tmp_pa
     Who asks for a mail again holds its request, and then its mails: waiting for it could be a deadlock. The mail counts
     for the site once.
     """
-    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    more = {"redis": "memory://", "CELERY_BROKER_URL": "memory://", "LIMIT_MAILS_SITE": "10/h"}
-    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **more)
-    assert "CLAIMED 0 1 COUNTED 1" in system.manage("shell", "-v", "0", "-c", LOCKED)
+    system = System(database=postgres.migrated_database(), logs=tmp_path, LIMIT_MAILS_SITE="10/h")
+    assert "CLAIMED 0 1 COUNTED 1" in system.shell(LOCKED)
 
 
 CROSSED = """
@@ -640,10 +637,8 @@ def test_mail_limits_are_exact_for_claims_at_the_same_time(
     postgres: Postgres, tmp_path: Path, limits: dict[str, str], people: list[str], admit: str
 ) -> None:
     """Two find the last place, on both sides of a minute's edge: one mail leaves."""
-    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    more = {"redis": "memory://", "CELERY_BROKER_URL": "memory://", **limits}
-    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **more)
-    shown = system.manage("shell", "-v", "0", "-c", EXACT % {"people": people, "admit": admit})
+    system = System(database=postgres.migrated_database(), logs=tmp_path, **limits)
+    shown = system.shell(EXACT % {"people": people, "admit": admit})
     assert "CLAIMED 1" in shown
 
 
@@ -652,8 +647,6 @@ def test_claims_that_find_resets_over_their_limit_do_not_wait_for_each_other(
     postgres: Postgres, tmp_path: Path
 ) -> None:
     """Each of two held a mailbox for a reset that may not leave, and goes on to a sign-up mail to the other's."""
-    nowhere = SimpleNamespace(url="smtp://127.0.0.1:1")
-    more = {"redis": "memory://", "CELERY_BROKER_URL": "memory://", "LIMIT_MAILS_MAILBOX": "5/h"}
-    system = System(database=postgres.migrated_database(), mail=nowhere, logs=tmp_path, **more)
-    shown = system.manage("shell", "-v", "0", "-c", CROSSED)
+    system = System(database=postgres.migrated_database(), logs=tmp_path, LIMIT_MAILS_MAILBOX="5/h")
+    shown = system.shell(CROSSED)
     assert "CLAIMED ['alice@example.com', 'bob@example.com']" in shown
