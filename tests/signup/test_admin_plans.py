@@ -1,42 +1,37 @@
 """The admin's queries on PostgreSQL: along an index, whatever the table holds."""
 
-import os
 import re
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, Postgres
+from tests.servers import Postgres, System
 
 pytestmark = pytest.mark.postgres
 
 ROWS = 20_000
-SCRIPT = f"""
-import django; django.setup()
-from datetime import timedelta
-from django.core.management import call_command
+FILL = f"""
+    INSERT INTO verification_captchamodel (handle, address, nonce, key_id, generation, length, attempts, decoy,
+        created_at, requested_at, proven_by)
+    SELECT 'h' || n, 'p' || n || '@example.com', '', '', 1, 4, 0, false, at, at, ''
+    FROM generate_series(1, {ROWS}) n, LATERAL (SELECT now() - ({ROWS} - n) * interval '30 days' / {ROWS} AS at) times;
+    INSERT INTO worker_delivery (kind, recipient, language, generation, state, attempts, created_at, next_attempt_at,
+        lease_token, message_id, last_reply)
+    SELECT 'code', 'p' || n || '@example.com', 'en', 0, CASE n % 900 WHEN 0 THEN 'failed' ELSE 'sent' END, 1, at, at,
+        '', '', '250 OK'
+    FROM generate_series(1, {ROWS}) n, LATERAL (SELECT now() - ({ROWS} - n) * interval '30 days' / {ROWS} AS at) times;
+    ANALYZE;
+"""
+SCRIPT = """
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from core import clock
 from signup.models import User
-from verification.models import CaptchaModel
-from worker.models import Delivery
-call_command("migrate", verbosity=0)
 root = User.objects.create_superuser(email="root@example.com", username="root", password="correct horse b")
-now, rows = clock.now(), range({ROWS})
-at = [now - timedelta(days=30) * (1 - n / {ROWS}) for n in rows]
-CaptchaModel.objects.bulk_create((CaptchaModel(handle=f"h{{n}}", address=f"p{{n}}@example.com", length=4, created_at=at[n],
-    requested_at=at[n]) for n in rows), batch_size=2000)
-Delivery.objects.bulk_create((Delivery(recipient=f"p{{n}}@example.com", kind="code", language="en", created_at=at[n],
-    next_attempt_at=at[n], state="failed" if n % 900 == 0 else "sent", last_reply="250 OK") for n in rows), batch_size=2000)
-with connection.cursor() as cursor:
-    cursor.execute("ANALYZE")
 client = Client(); client.force_login(root)
 D, C = "/admin/worker/delivery/", "/admin/verification/captchamodel/"
-for path in (D, f"{{D}}?since=all", f"{{D}}?since=all&state__exact=failed", f"{{D}}?reason=refused", f"{{D}}?kind__exact=code",
-             f"{{D}}?q=p77@example.com", f"{{D}}?q=%23500", C, f"{{C}}?q=p77@example.com", f"{{C}}?outcome=disowned",
+for path in (D, f"{D}?since=all", f"{D}?since=all&state__exact=failed", f"{D}?reason=refused", f"{D}?kind__exact=code",
+             f"{D}?q=p77@example.com", f"{D}?q=%23500", C, f"{C}?q=p77@example.com", f"{C}?outcome=disowned",
              "/admin/signup/user/?standing=staff", "/admin/dashboard/"):
     with CaptureQueriesContext(connection) as queries:
         page = client.get(path)
@@ -49,14 +44,10 @@ for path in (D, f"{{D}}?since=all", f"{{D}}?since=all&state__exact=failed", f"{{
 """
 
 
-def test_no_page_reads_a_whole_table(postgres: Postgres) -> None:
+def test_no_page_reads_a_whole_table(postgres: Postgres, tmp_path: Path) -> None:
     """Neither mails nor requests are scanned from end to end, in lists, filters, searches and the dashboard."""
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": postgres.new_database()}
-    script = SCRIPT.replace("import django;", 'import os, tests.settings as s; from core.env import Env\n'
-                            's.DATABASES["default"] = Env().db_url_config(os.environ["REAL_DATABASE"])\nimport django;')  # fmt: skip
-    environment["REAL_DATABASE"] = environment["DATABASE_URL"]
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    plans = done.stdout.splitlines()
+    system = System(database=postgres.migrated_database(), logs=tmp_path, ALLOWED_HOSTS="testserver")
+    system.execute(FILL)
+    plans = system.shell(SCRIPT).splitlines()
     assert len(plans) > 40
     assert [plan for plan in plans if re.search(r"Seq Scan on (worker_delivery|verification_captchamodel)", plan)] == []
