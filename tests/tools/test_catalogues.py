@@ -107,8 +107,8 @@ def test_a_language_that_changes_is_compiled_into_those_that_it_stands_in_for(fo
 @pytest.mark.parametrize(
     ("code", "number", "text"),
     [
-        ("fil", 1, "It expires in 1 minute."),
-        ("fil", 10, "It expires in 10 minutes."),
+        ("eo", 1, "It expires in 1 minute."),
+        ("eo", 10, "It expires in 10 minutes."),
         ("uk", 21, "It expires in 21 minutes."),
         ("he", 2, "It expires in 2 minutes."),
         ("de-ch", 10, "Er ist 10 Minuten gültig."),

@@ -63,6 +63,7 @@ def test_a_defect_is_found(locale: str, source: str, text: str, problem: str) ->
         ("zh_Hans", "Your name?", "你的名字？"),
         ("zh_Hant", "Your code:", "您的驗證碼："),
         ("zh_Hans", ("%(n)d day", "%(n)d days"), ("一天",)),
+        ("es", ("%(n)d day", "%(n)d days"), ("%(n)d día", "%(n)d de días", "%(n)d días")),
         ("zh_Hans", "Wait. Try again", "请稍候。然后重试。"),
         ("zh_Hant", "The mails are sent again", "郵件已重新寄出"),
         ("ar", "Sign in?", "تسجيل الدخول؟"),
@@ -77,7 +78,7 @@ def test_a_defect_is_found(locale: str, source: str, text: str, problem: str) ->
     ],
 )
 def test_what_is_right_passes(locale: str, source: str | tuple[str, str], text: str | tuple[str, ...]) -> None:
-    """Full width, a plural without its number, another script's question mark."""
+    """Full width, a plural without its number, a catalogue's own plural forms, another script's question mark."""
     assert found(locale, source, text) == ""
 
 
