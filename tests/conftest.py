@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 import structlog
 import time_machine
+from celery import current_app
 from django.conf import settings
 from django.core.cache import cache
 from django.utils import translation
@@ -131,9 +132,15 @@ def frozen_clocks(frozen_clock: FrozenClock, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(autouse=True)
 def notified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The deliveries that workers were notified of; no unit test has a broker."""
+    """The deliveries that workers were notified of; no unit test has a broker. An eager task runs, as it needs none."""
     ids: list[int] = []
-    monkeypatch.setattr("worker.notify.notify_workers", lambda delivery_id: ids.append(delivery_id) or True)
+    for_real = notify.notify_workers
+
+    def notify_workers(delivery_id: int) -> bool:
+        ids.append(delivery_id)
+        return for_real(delivery_id) if current_app.conf.task_always_eager else True
+
+    monkeypatch.setattr("worker.notify.notify_workers", notify_workers)
     return ids
 
 
@@ -154,12 +161,8 @@ def still() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_counted(monkeypatch: pytest.MonkeyPatch, django_sends_by: Callable[..., None]) -> None:
-    """
-    What one test did must not limit another, nor what one broke be left alone by another, nor slow mails be minded. And
-    a test's mails leave by its own mail server.
-    """
-    django_sends_by("worker.smtp.EmailBackend")
+def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test did must not limit another, nor what one broke be left alone by another, nor slow mails be minded."""
     cache.clear()
     structlog.contextvars.clear_contextvars()  # an eager task leaves its own there
     monkeypatch.setattr(outbox, "_next_look", float("-inf"))
@@ -170,6 +173,13 @@ def nothing_counted(monkeypatch: pytest.MonkeyPatch, django_sends_by: Callable[.
     sending._pace.seconds = 0.02  # of a process that has sent mails
     for each in (ratelimit.breaker, notify.breaker):
         each.succeeded()
+
+
+@pytest.fixture(autouse=True)
+def sends_by_smtp(request: pytest.FixtureRequest, django_sends_by: Callable[..., None]) -> None:
+    """In these folders mails leave by a test's own mail server; in all others they are in `django.core.mail.outbox`."""
+    if request.path.relative_to(Path(__file__).parent).parts[0] in ("attacks", "faults", "worker"):
+        django_sends_by("worker.smtp.EmailBackend")
 
 
 @pytest.fixture
