@@ -92,12 +92,13 @@ class LimitBody(MiddlewareMixin):
             length = int(request.META.get("CONTENT_LENGTH") or 0)
         except ValueError:
             return error_page(request, 400)
+        limit = paths.body_limit(request.path_info)
         is_utf8 = (request.content_params or {}).get("charset", "utf-8").lower() in ("utf-8", "utf8")
-        if not is_utf8 and paths.is_ours(request.path_info):
+        if limit and not is_utf8:
             refusal = 415  # some charsets decode to half surrogates, which are no text
         elif "HTTP_TRANSFER_ENCODING" in request.META:
             return error_page(request, 411)
-        elif (limit := paths.body_limit(request.path_info)) and length > limit:
+        elif limit and length > limit:
             refusal = 413
         elif limit and length and is_cut_off(request, length):
             return error_page(request, 400)
