@@ -137,6 +137,7 @@ class LanguageFilter(ConditionFilter):
 class DeliveryAdmin(LogAdmin):
     list_display = ("recipient", "created", "shown_state", "reason_and_reply", "kind", "attempts", "wait", "reference")
     list_filter = (SinceFilter, "state", ReasonFilter, "cause", "kind", LanguageFilter)
+    list_select_related = ("sign_up",)  # whose reference is shown
     search_fields = ("recipient",)
     actions = ("send_again",)
     fieldsets = (
@@ -151,9 +152,6 @@ class DeliveryAdmin(LogAdmin):
                         "lease_until", "sent_at")},
         ),
     )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        return super().get_queryset(request).select_related("sign_up")
 
     @admin.display(description=_("state"))
     def shown_state(self, delivery: Delivery) -> SafeString:
