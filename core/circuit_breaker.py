@@ -49,7 +49,7 @@ class CircuitBreaker:
             self._retry_at = time.monotonic() + self._pause
 
     def cancelled(self) -> None:
-        """Let the next caller test the service, if this one was to and did not."""
+        """The caller did not call the service. If it was to test it, the next caller may."""
         with self._lock:
             if self.is_half_open:
                 self._retry_at, self.is_half_open = 0.0, False

@@ -45,8 +45,8 @@ def with_catalogues(*folders: Path) -> list[str]:
 def in_order(codes: Collection[str]) -> list[tuple[str, str]]:
     """
     Return languages with their own names, as LANGUAGES has them: sorted by these, and a variant behind the language
-    that stands in for it. Django gives a visitor who prefers `zh-my`, which nobody offers, the first one of Chinese,
-    and that has to be none for Hong Kong alone.
+    that stands in for it. Django gives a visitor who prefers `zh-my`, which no site offers, the first Chinese of the
+    list: that must not be a variant for one region, such as Hong Kong.
     """
     names = {code: LANG_INFO[code]["name_local"] for code in codes}
 

@@ -12,7 +12,7 @@ class SignupConfig(AppConfig):
 
         from core.views import register_errors
 
-        from . import mails, retention  # noqa: F401 - contexts of mails; a counter, shown from the start
+        from . import mails, retention  # noqa: F401 - register contexts of mails, and a counter
         from .accounts import services
         from .api import problems
 

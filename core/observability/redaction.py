@@ -17,7 +17,7 @@ _HOST = socket.gethostname()
 
 
 def pseudonym(kind: str, value: str) -> str:
-    """Return 16 hex digits for a private value, not to be traced back; other ones for another kind or SECRET_KEY."""
+    """Return 16 hex digits that stand for a private value of a kind. Without SECRET_KEY nobody finds it by them."""
     key = f"doorcode.{kind}{settings.SECRET_KEY}".encode()
     return hmac.digest(key, value.encode(errors="replace"), "sha256").hex()[:16]
 

@@ -24,7 +24,7 @@ Body = type[Serializer[Any]] | None
 LOST_ID = (ErrorCode.SESSION_LOST, ErrorCode.ALREADY_REDEEMED)
 TOKEN_ERRORS = (ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN)
 _BODY_ERRORS = (ErrorCode.MALFORMED, ErrorCode.VALIDATION)
-_COMMON_ERRORS = (  # the body may be one that a call without gets, also a GET
+_COMMON_ERRORS = (  # a client may send a body to any call, also to a GET
     ErrorCode.BAD_REQUEST, ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE, ErrorCode.UNAVAILABLE,
 )  # fmt: skip
 _FIELDS = {  # where the refusals of the services appear; all others appear at the code
