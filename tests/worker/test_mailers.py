@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from core import mail_urls
-from core.circuit_breaker import CircuitBreaker
 from core.health import registry
 from core.observability import counters
 from tests.factories import make_captcha, make_delivery
@@ -33,8 +32,6 @@ def clock(monkeypatch) -> list[float]:
     """The monotonic time of the circuit breakers."""
     times = [1_000.0]
     monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: times[0])
-    for mailer in mailers.every():
-        monkeypatch.setattr(mailer, "breaker", CircuitBreaker(first=5, longest=30))
     return times
 
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from core.circuit_breaker import CircuitBreaker
 from core.observability import counters
 from tests.factories import FrozenClock, make_captcha, make_delivery
 from worker import mailers, metrics, outbox, sending, smtp, sweeper
@@ -36,7 +35,6 @@ def replies(monkeypatch) -> list[Reply]:
     """What the mail server says, in turn."""
     answers: list[Reply] = []
     monkeypatch.setattr(smtp.EmailBackend, "submit", lambda *_, **__: answers.pop(0))
-    monkeypatch.setattr(mailers.every()[0], "breaker", CircuitBreaker(first=5, longest=30))
     return answers
 
 
@@ -245,7 +243,6 @@ def test_a_worker_is_counted_until_it_stops(beating) -> None:
 
 def test_a_worker_says_what_it_does_not_reach(beating, monkeypatch) -> None:
     """Its circuit breakers are in its memory; nobody else can see them."""
-    monkeypatch.setattr(mailers.every()[0], "breaker", CircuitBreaker(first=5, longest=30))
     mailers.every()[0].breaker.failed()
     sweeper.beat()
     seen = shown(metrics.workers)

@@ -12,7 +12,6 @@ from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
 from core import clock
-from core.circuit_breaker import CircuitBreaker
 from tests.factories import FrozenClock, make_captcha, make_delivery, make_user
 from tests.servers import wait_until
 from verification import codes
@@ -291,7 +290,6 @@ def broken(monkeypatch):
     """A mail server that is down, and the monotonic time of its circuit breaker."""
     clock = [1000.0]
     monkeypatch.setattr("core.circuit_breaker.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr(mailers.every()[0], "breaker", CircuitBreaker(first=5, longest=30))
     return clock
 
 
