@@ -495,7 +495,7 @@ def test_63_no_search_finds_a_row_by_a_secret(client: Client, root: User) -> Non
             assert found.json()["results"] == []
 
 
-def test_63_no_order_tells_a_secret(client: Client, root: User) -> None:
+def test_63_no_order_tells_a_secret() -> None:
     """Whatever column a list is asked to be ordered by, it is one that the list shows."""
     for model in ADMINS:
         page = admin.site.get_model_admin(model)

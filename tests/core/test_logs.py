@@ -121,7 +121,7 @@ def test_a_request_for_another_host_is_a_short_warning(capsys, host: str) -> Non
     assert len(entry["event"]) <= 200
 
 
-def test_structured_values_are_scrubbed_to_the_bottom(capsys) -> None:
+def test_structured_values_are_scrubbed_to_the_bottom() -> None:
     """Names and numbers stay."""
     found = scrub_all({"a": ["carol@example.com", 1, None, True], "b": {"c": ValueError("dave@example.com")}})
     assert found == {
@@ -186,7 +186,7 @@ def test_a_request_names_its_account_whatever_it_signed_in_by(db, client: Client
     assert not User.objects.exists()
 
 
-def test_the_publisher_takes_the_request_id_alone(monkeypatch) -> None:
+def test_the_publisher_takes_the_request_id_alone() -> None:
     """The broker gets no network and no user."""
     from celery.signals import before_task_publish
 

@@ -158,7 +158,7 @@ def test_unlock_fails_while_redis_is_down(settings, capsys) -> None:
     assert "Redis is down: wrong passwords are not forgotten" in capsys.readouterr().out
 
 
-def test_unlock_keeps_a_suppression_without_unmute(capsys) -> None:
+def test_unlock_keeps_a_suppression_without_unmute() -> None:
     """The owner of the mailbox asked for it."""
     make_muted()
     call_command("unlock", ALICE)

@@ -145,7 +145,7 @@ def test_a_disabled_account_is_limited_as_if_each_password_were_wrong(client: Cl
     assert answers == [400] * 5 + [429]
 
 
-def test_right_passwords_are_not_counted(client: Client) -> None:
+def test_right_passwords_are_not_counted() -> None:
     """A person may sign in and out all day."""
     make_user()
     assert {sign_in(Client()).status_code for _ in range(20)} == {302}

@@ -117,7 +117,7 @@ def test_a_muted_sign_up_starts_again(client: Client) -> None:
         assert "wasn't me" not in text_of(page)
 
 
-def test_a_muted_address_is_answered_as_any(client: Client) -> None:
+def test_a_muted_address_is_answered_as_any() -> None:
     """Status, text, cookies: only the address and random values differ."""
     make_muted()
     seen = []

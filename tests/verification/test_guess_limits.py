@@ -142,7 +142,7 @@ def test_the_row_keeps_no_more_than_a_rule_looks_at(frozen_clock: FrozenClock, s
     assert length() == 8
 
 
-def test_the_site_lengthens_every_code(frozen_clock: FrozenClock, settings) -> None:
+def test_the_site_lengthens_every_code(frozen_clock: FrozenClock) -> None:
     """100 wrong guesses anywhere make 6 digits, 1,000 make 8."""
     for number in range(100):
         guess(frozen_clock, address=f"person{number}@example.com")

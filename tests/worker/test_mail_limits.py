@@ -308,7 +308,7 @@ def test_time_spent_waiting_for_a_limit_does_not_make_a_failure_final(frozen_clo
     assert delivery.state == Delivery.State.PENDING
 
 
-def test_a_mail_whose_sign_up_is_over_is_not_sent(frozen_clocks: FrozenClock, settings) -> None:
+def test_a_mail_whose_sign_up_is_over_is_not_sent(frozen_clocks: FrozenClock) -> None:
     """It waited for longer than a sign-up is valid."""
     sign_up = make_captcha(accepted=False)
     make_delivery(sign_up, network="home")

@@ -203,7 +203,7 @@ def test_a_mail_that_helps_nobody_is_not_sent(sent: list[str], frozen_clock: Fro
     assert states() == ["expired"]
 
 
-def test_a_broken_template_waits_for_its_mending(sent: list[str], monkeypatch, caplog) -> None:
+def test_a_broken_template_waits_for_its_mending(sent: list[str], caplog) -> None:
     """It is logged, kept for later, and stops nobody."""
     sign_up = make_captcha(accepted=False)
     make_delivery(sign_up, kind="nonsense")

@@ -379,7 +379,7 @@ def test_a_server_with_many_addresses_may_greet_late(sink, settings, monkeypatch
     assert send().outcome is Outcome.ACCEPTED
 
 
-def test_a_trickling_server_gets_no_second_deadline(sink, settings, monkeypatch) -> None:
+def test_a_trickling_server_gets_no_second_deadline(sink, monkeypatch) -> None:
     """Its kept connection is shut, and nothing begins anew after the deadline."""
     server = sink()
     send()
@@ -545,7 +545,7 @@ def test_a_password_that_cant_be_sent_is_the_services_fault(sink, settings) -> N
     assert send().outcome is Outcome.UNAVAILABLE
 
 
-def test_nobody_there_is_the_services_fault(settings) -> None:
+def test_nobody_there_is_the_services_fault() -> None:
     """Refused connections say nothing about the recipient."""
     assert send().outcome is Outcome.UNAVAILABLE
 

@@ -22,7 +22,7 @@ Asked = list[tuple[str, bool]]
 
 
 @pytest.fixture
-def server(monkeypatch) -> list[Reply]:
+def server() -> list[Reply]:
     """What the mail server answers; what it was asked is in `asked`."""
     return [Reply(Outcome.ACCEPTED, "250 OK")]
 
