@@ -102,16 +102,18 @@ def test_each_mail_counts_for_the_network_that_asked_for_it(client: Client, froz
         ("/signup/change/", bob),
         ("/password-reset/", alice),
         ("/api/captchas/", bob),
+        ("/api/captchas/", {"email": "carol@example.com"}, ("idempotency-key", "1")),
         ("/api/captchas/{handle}/resend/", {}),
         ("/api/password-reset/", alice),
     ]
-    for number, (path, fields) in enumerate(calls):
+    for number, (path, fields, *headers) in enumerate(calls):
         frozen_clock.move(seconds=60)
         Delivery.objects.update(state="sent")
         handle = CaptchaModel.objects.latest("pk").handle if number else ""
         network = f"192.0.2.{number}"
         kind = {"content_type": "application/json"} if path.startswith("/api/") else {}
-        assert client.post(path.format(handle=handle), fields, REMOTE_ADDR=network, **kind).status_code < 400
+        kind |= {"headers": dict(headers), "REMOTE_ADDR": network}
+        assert client.post(path.format(handle=handle), fields, **kind).status_code < 400
         assert Delivery.objects.count() == number + 1
         assert Delivery.objects.latest("pk").network == pseudonym("network", network)
 
