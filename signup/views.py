@@ -23,6 +23,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+import core.views
 from core import client_ip, languages, lengths, passwords
 from verification import codes
 from verification import services as verification
@@ -39,6 +40,8 @@ from .visitor import Visitor
 DRAFT_PAGES = ("signup", "signup_verify", "login", "password_reset")
 # Views that take POST alone, each with the one to open when a change of language goes back to its path.
 POST_ONLY = {"signup_resend": "signup_verify", "signup_change": "signup_verify", "logout": "home"}
+# Pages for visitors who are not signed in. Signing in replaces the token of their forms.
+BEFORE_SIGN_IN = ("signup", "signup_verify", "login", "password_reset_confirm")
 
 
 @require_safe
@@ -313,6 +316,17 @@ def _page_to_open(path: str) -> str:
     """The page to open instead of one that answers POST alone; any other as it is."""
     pages = {reverse(name): reverse(page) for name, page in POST_ONLY.items()}
     return pages.get(path.partition("?")[0], path)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """
+    Refuse a form whose token is wrong. If the visitor has signed in since its page was opened, as by a first press of
+    the same button while the next page is slow, go on to that page.
+    """
+    page = request.resolver_match
+    if page and page.url_name in BEFORE_SIGN_IN and request.user.is_authenticated:
+        return redirect(_next_page(request) or "account")
+    return core.views.csrf_failure(request, reason)
 
 
 def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -> HttpResponse:

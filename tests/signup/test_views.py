@@ -458,6 +458,33 @@ def test_a_form_sent_again_after_registering_makes_a_new_request(client: Client)
     assert ask(client, once="a").pk != sign_up.pk
 
 
+def strict(path: str) -> tuple[Client, dict[str, str]]:
+    """A browser whose forms are checked for their token, and that of this page's form."""
+    client = Client(enforce_csrf_checks=True)
+    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get(path).content.decode())
+    return client, {"csrfmiddlewaretoken": found[1] if found else ""}
+
+
+@pytest.mark.parametrize("page", ["/login/", "/signup/verify/", "/password-reset/x/set-password/"])
+def test_a_button_pressed_again_behind_its_success_goes_on(page: str) -> None:
+    """The first answer's cookies are here, and the next page is slow: signing in has replaced the form's token."""
+    client, form = strict("/login/")
+    make_user()
+    form |= {"username": ALICE, "password": PASSWORD}
+    assert client.post("/login/", form).status_code == 302
+    again = client.post(f"{page}?next=/password-change/", form)
+    assert (again.status_code, again.headers["Location"]) == (302, "/password-change/")
+    assert client.post(page, form).headers["Location"] == "/account/"
+
+
+@pytest.mark.parametrize("page", ["/password-change/", "/account/delete/", "/i18n/setlang/"])
+def test_a_wrong_token_is_refused_where_people_are_signed_in(page: str) -> None:
+    client, form = strict("/login/")
+    make_user()
+    client.post("/login/", form | {"username": ALICE, "password": PASSWORD})
+    assert client.post(page, form).status_code == 403
+
+
 def test_the_session_key_changes_at_sign_in(client: Client) -> None:
     """Against session fixation."""
     session = client.session
