@@ -12,6 +12,7 @@ from threading import Thread
 from urllib.parse import quote
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.test import override_settings
@@ -98,7 +99,10 @@ Show = Callable[[str], Page]
 
 
 class Site(BaseHTTPRequestHandler):
-    """A site of one page, `html`, and of the static files, which a browser may keep: parsed once, they cost half."""
+    """
+    A site of one page, `html`, and of the static files and axe-core, which a browser may keep: parsed once, they cost
+    half.
+    """
 
     html = ""
     protocol_version = "HTTP/1.1"
@@ -110,6 +114,8 @@ class Site(BaseHTTPRequestHandler):
             self.answer(Path(finders.find(name)).read_bytes(), guess_type(name)[0], "max-age=3600")
         elif self.path.startswith(reverse("brand_css")):
             self.answer(brand.style_sheet(brand.color()).encode(), "text/css")
+        elif self.path == "/axe.js":
+            self.answer(Axe().axe_script.encode(), "text/javascript", "max-age=3600")
         elif self.path == "/screen/":
             self.answer(Site.html.encode(), "text/html; charset=utf-8")
         else:
@@ -175,6 +181,7 @@ def examine(page: Page, rules: list[str]) -> None:
     # On a busy machine the parser may pause inside the header, whose menu then grows by its icon: 0.002 at the most.
     assert page.evaluate(SHIFT) < 0.005
     page.set_viewport_size({"width": min(WIDTHS), "height": 800})
+    page.add_script_tag(url="/axe.js")
     for theme, examined in zip(THEMES, (rules, BY_COLOUR), strict=True):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         assert violations(page, examined) == []
