@@ -274,6 +274,20 @@ def test_a_suppressed_address_is_not_muted(reason: Suppression.Reason) -> None:
     assert suppression.muted_until(address=ALICE) is None
 
 
+def test_what_becomes_of_one_address_changes_no_other(frozen_clock: FrozenClock) -> None:
+    """Neither its bounces, nor its owner, nor an operator: the other is suppressed as before, and known as before."""
+    suppress(address=ALICE)
+    before = suppress(Suppression.Reason.COMPLAINED, BOB)
+    frozen_clock.move(days=1)
+    assert suppress(address=ALICE).times == 2
+    assert not suppression.holds(address=BOB)
+    assert not suppression.lift(address="carol@example.com")
+    make_muted()
+    suppression.lift(address=ALICE)
+    row = Suppression.objects.get()
+    assert (row.address, row.reason, row.times, row.until) == (BOB, before.reason, 1, before.until)
+
+
 @pytest.mark.parametrize("reason", RETURNED)
 def test_a_suppression_is_lifted_by_hand(asked: Asked, reason: Suppression.Reason) -> None:
     """By an operator, for the mailbox works again; the next bounce counts as the first."""
