@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
-from smtplib import SMTPException
+from smtplib import SMTPConnectError, SMTPException, SMTPServerDisconnected
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from django.core.mail import EmailMessage, send_mail
@@ -443,6 +444,36 @@ def test_where_no_more_connections_are_taken_those_that_are_open_serve_all(sink,
     assert {each.result(20).outcome for each in waiting} == {Outcome.ACCEPTED}
     assert not main().breaker.is_open
     assert server.connections <= 4  # none is tried again at once
+
+
+@pytest.mark.parametrize(
+    ("error", "beside_another", "alone"),
+    [
+        (SMTPConnectError(421, b"too many connections"), Outcome.BUSY, Outcome.BUSY),
+        (SMTPConnectError(450, b"come back later"), Outcome.BUSY, Outcome.UNAVAILABLE),
+        (SMTPServerDisconnected("closed"), Outcome.BUSY, Outcome.UNAVAILABLE),
+        (ConnectionRefusedError("refused"), Outcome.BUSY, Outcome.UNAVAILABLE),
+        (TimeoutError("silent"), Outcome.BUSY, Outcome.UNAVAILABLE),
+        (ssl.SSLError("no TLS"), Outcome.BUSY, Outcome.UNAVAILABLE),
+        (SMTPConnectError(554, b"no service"), Outcome.UNAVAILABLE, Outcome.UNAVAILABLE),
+        (socket.gaierror("no such host"), Outcome.UNAVAILABLE, Outcome.UNAVAILABLE),
+    ],
+    ids=str,
+)
+def test_only_what_may_pass_is_no_outage_while_a_connection_is_open(
+    sink, monkeypatch, error: OSError, beside_another: Outcome, alone: Outcome
+) -> None:
+    """Else mails would wait for a server that refuses them all, or leave by the fallback while it takes them."""
+    sink()
+    monkeypatch.setattr(smtp_pool, "PATIENCE", 0.1)
+    pool = smtp.EmailBackend().pool
+    held = pool.take(until=time.monotonic() + 5)
+    monkeypatch.setattr(Connection, "connect", Mock(side_effect=error))
+    assert send().outcome is beside_another
+    held.is_doubtful = True
+    pool.give_back(held)
+    pool._growth.succeeded()
+    assert send().outcome is alone
 
 
 def test_more_connections_are_tried_after_a_pause(sink, monkeypatch) -> None:
