@@ -162,7 +162,7 @@ BOUNCES = {
     "mailersend": lambda id_: mailersend("hard_bounced", id_),
 }
 COMPLAINTS = {
-    "mailgun": lambda id_: mailgun("complained", id_),
+    "mailgun": lambda id_: mailgun("complained", id_, **{"delivery-status": None}),  # no other server replied
     "postmark": lambda id_: postmark("SpamComplaint", "SpamComplaint", id_),
     "mailersend": lambda id_: mailersend("spam_complaint", id_),
 }
@@ -255,6 +255,20 @@ def test_a_bounce_for_good_suppresses_its_address(mail: Delivery, report: Any) -
     """Each service says so in its own way."""
     assert report().status_code == 200
     assert (state(mail), suppressed()) == (("bounced", "mailbox"), {ALICE: "bounced"})
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (lambda: resend("email.failed", failed={"reason": "reached_daily_quota"}), "reached_daily_quota"),
+        (lambda: resend("email.bounced", bounce={"message": "a general bounce", "type": "Transient"}), "a general bounce"),
+    ],
+)  # fmt: skip
+def test_an_operator_reads_what_a_service_says_itself(mail: Delivery, report: Any, words: str) -> None:
+    """Where it repeats no words of another mail server."""
+    report()
+    mail.refresh_from_db()
+    assert words in mail.last_reply
 
 
 @pytest.mark.parametrize("address", ["nobody+transient@example.com", "soft_bounce@example.com"])
