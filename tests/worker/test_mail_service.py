@@ -220,6 +220,7 @@ def test_a_refusal_by_mailjet_is_no_silence(service: MailApi, settings, code: st
     settings.MAIL_ROUTES, settings.ANYMAIL = [route], settings.ANYMAIL | route.anymail
     error = {"ErrorCode": code, "StatusCode": 400, "ErrorMessage": MAILJET_REFUSES[code]}
     service.answer = (400, {"Messages": [{"Status": "error", "Errors": [error]}]})
+    service.headers = {"Content-Type": "application/json"}  # only then Anymail reads it
     reply = send()
     assert reply.outcome is outcome
     assert MAILJET_REFUSES[code].split('" ')[1] in reply.text
