@@ -263,7 +263,7 @@ class Pool:
 
     def _close_in_time(self) -> None:
         while True:
-            time.sleep(min(1.0, IDLE))
+            time.sleep(1.0)
             self.close_idle(seconds=IDLE)
 
 
