@@ -15,7 +15,7 @@ from signup.accounts.services import AccountChanged
 from signup.api import tokens
 from signup.models import User
 from signup.retention import purge
-from tests.factories import PASSWORD, make_user
+from tests.factories import BOB, PASSWORD, make_user
 from tests.signup.api.conftest import Api
 
 NEW = "another horse b"
@@ -109,13 +109,14 @@ def test_signing_out_ends_one_token(api: Api, alice: User) -> None:
 
 
 def test_an_account_has_ten_tokens_at_most(api: Api, alice: User) -> None:
-    """The oldest is deleted, so that a forgotten device keeps nobody out."""
+    """Its oldest is deleted, so that a forgotten device keeps nobody out. Another account's tokens do not count."""
+    tokens.issue(user=make_user("bob", BOB))
     for _ in range(9):
         tokens.issue(user=alice)
     assert not refused(api)
     tokens.issue(user=alice)
     assert refused(api)
-    assert AuthToken.objects.count() == 10
+    assert AuthToken.objects.count() == 10 + 1
 
 
 def test_a_token_is_not_made_for_a_password_that_changed_meanwhile(alice: User) -> None:
