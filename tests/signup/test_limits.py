@@ -265,6 +265,17 @@ def test_a_browser_is_known_until_its_account_is_disabled(client: Client) -> Non
     assert sign_in(client, network="9.9.9.9").status_code == 429
 
 
+@pytest.mark.parametrize(("others", "status"), [(4, 302), (5, 429)])
+def test_a_browser_is_known_by_its_last_five_accounts(client: Client, others: int, status: int) -> None:
+    """As in a library: a cookie has no room for all, and the newest must find some."""
+    for name in ("alice", *(f"person{number}" for number in range(others))):
+        make_user(name, f"{name}@example.com")
+        sign_in(client, name)
+        client.post("/logout/")
+    fail(51)
+    assert sign_in(client, network="9.9.9.9").status_code == status
+
+
 def test_a_forged_device_is_none(client: Client) -> None:
     """Neither garbage nor another account's."""
     make_user()
