@@ -44,7 +44,7 @@ class SignedCookie:
         """Return the parsed value; None for a cookie that is missing, forged, too old or of another shape."""
         try:
             return parse(signing.loads(request.COOKIES.get(self.name, ""), salt=self.salt, max_age=self.max_age))
-        except (signing.BadSignature, AttributeError, LookupError, TypeError, ValueError):
+        except (signing.BadSignature, LookupError, TypeError, ValueError):
             return None
 
     def write(self, response: HttpResponse, value: Any) -> None:
