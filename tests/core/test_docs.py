@@ -9,10 +9,12 @@ from email.utils import parseaddr
 from html.parser import HTMLParser
 from pathlib import Path
 
+import django
 import psycopg
 import pytest
 import yaml
 from django.apps import apps
+from django.db.backends.postgresql.features import DatabaseFeatures
 from django.db.models import AutoField
 
 from core import mail_urls
@@ -157,6 +159,14 @@ def test_each_query_of_a_page_can_be_run(postgres: Postgres) -> None:
     with psycopg.connect(postgres.migrated_database()) as connection:
         for query in queries:
             connection.execute(f"EXPLAIN {query.replace('PID', '1')}")
+
+
+def test_the_oldest_postgresql_is_the_one_that_django_connects_to() -> None:
+    """A newer Django than that of the locks may ask for a newer one."""
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    [(locked, newer, of_django)] = re.findall(r"PostgreSQL (\d+) or newer \((\d+) with Django ([\d.]+)\)", page)
+    oldest = newer if of_django == "{}.{}".format(*django.VERSION) else locked
+    assert DatabaseFeatures.minimum_database_version == (int(oldest),)
 
 
 def test_every_sequence_of_a_copied_database_is_set() -> None:
