@@ -192,17 +192,21 @@ def test_a_service_that_is_not_there_opens_the_circuit(service: MailApi) -> None
 
 
 @pytest.mark.parametrize(
-    ("said", "is_any"),
+    ("status", "said", "is_any"),
     [
-        ({"name": "invalid_api_key", "message": "API key is invalid"}, True),
-        ({"__type": "UnrecognizedClientException", "message": "The security token … is invalid"}, True),
-        ({"name": "validation_error", "message": "The example.org domain is not verified."}, False),
+        (403, {"name": "invalid_api_key", "message": "API key is invalid"}, True),
+        (403, {"__type": "UnrecognizedClientException", "message": "The security token … is invalid"}, True),
+        (403, {"name": "validation_error", "message": "The example.org domain is not verified."}, False),
+        (402, b"", True),
+        (500, b"oops", True),
     ],
 )
-def test_a_key_that_was_revoked_is_no_refusal_of_one_sender(service: MailApi, said: Any, is_any: bool) -> None:
+def test_a_key_that_was_revoked_or_an_outage_is_no_refusal_of_one_sender(
+    service: MailApi, status: int, said: Any, is_any: bool
+) -> None:
     """As where a language has a sender of its own, and another one's mails were taken before: the fallback is used."""
     mailers.every()[0]._senders.add("other@doorcode.test")
-    service.answer = (403, said)
+    service.answer = (status, said)
     assert send().outcome is Outcome.UNAVAILABLE
     assert mailers.every()[0].breaker.is_open is is_any
 

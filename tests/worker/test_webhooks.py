@@ -389,6 +389,7 @@ def test_what_comes_before_its_mail_is_on_record_is_asked_for_again(mail: Delive
     assert (answer.status_code, answer["Retry-After"]) == (429, "60")
     old = (datetime.now(UTC) - timedelta(minutes=11)).timestamp()
     assert mailgun("failed", "<unknown>", at=old, severity="permanent").status_code == 200
+    assert postmark("Bounce", "HardBounce", "").status_code == 200  # it names none
 
 
 def test_a_service_that_is_not_set_has_no_webhook(client) -> None:
