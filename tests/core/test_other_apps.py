@@ -9,6 +9,7 @@ import pytest
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
 from django.contrib.admin import AdminSite
+from django.contrib.auth import authenticate
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
@@ -144,6 +145,12 @@ def test_a_path_with_a_language_has_its_page_for_accounts_with_another(client: C
     settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": patterns})
     client.force_login(User.objects.create_user(email="ann@example.com", username="annie", language="en"))
     assert client.get("/de/shop/").content == b"de"
+
+
+def test_a_sign_in_without_a_password_is_for_another_apps_backend() -> None:
+    """Such as one by a code that is valid once: Django asks each backend, ours first."""
+    User.objects.create_user(email="ann@example.com", username="annie")
+    assert authenticate(None, username="annie", once="123456") is None
 
 
 def test_a_body_in_chunks_to_another_app_asks_for_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
