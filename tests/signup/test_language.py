@@ -252,6 +252,14 @@ def test_a_mail_to_an_account_is_in_the_accounts_language(client: Client) -> Non
     assert [each.language for _ in range(2) for each in outbox.claim(limit=9)] == ["fr", "ja", "fr"]
 
 
+def test_the_mail_about_a_new_password_is_in_the_pages_language_if_the_account_has_none(client: Client) -> None:
+    """An operator may have created it without."""
+    client.force_login(make_user(language=""))
+    fields = {"old_password": PASSWORD, "password": "another horse c"}
+    client.post("/password-change/", fields, headers={"Accept-Language": "fr"})
+    assert Delivery.objects.get().language == "fr"
+
+
 def test_a_mail_in_a_language_that_was_withdrawn_is_in_the_sites(settings) -> None:
     """It may have waited meanwhile."""
     settings.LANGUAGES, settings.LANGUAGE_CODE = [("de", "Deutsch"), ("en", "English")], "de"
