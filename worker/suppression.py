@@ -84,7 +84,7 @@ def mute(*, notice: Notice) -> None:
     """Spend the request that the mail was about, and send the address no sign-up mail for at least MUTE_DAYS days."""
     verification.void(handle=notice.handle)
     until = clock.now() + timedelta(days=MUTE_DAYS)
-    _add(address=notice.address, reason=Suppression.Reason.DISOWNED, until=until)
+    _add(address=notice.address, until=until)
     mine = Suppression.objects.filter(address=notice.address)
     mine.update(reason=Suppression.Reason.DISOWNED, until=Greatest("until", until))
 
