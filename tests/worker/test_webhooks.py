@@ -227,6 +227,7 @@ def test_a_bounce_has_a_cause_and_only_the_mailboxs_own_suppresses_it(
         lambda: brevo("hard_bounce", ID, " RecipientError: 550 spam detected"),
         lambda: mailtrap("bounced (550 5.7.1 blocked by our policy)"),
         lambda: resend("email.failed", failed={"reason": "reached_daily_quota"}),
+        lambda: amazon_ses("Reject", ID, reason="Bad content"),
     ],
 )
 def test_a_bounce_that_may_pass_or_is_because_of_us_suppresses_nothing(mail: Delivery, report: Any) -> None:
