@@ -149,7 +149,7 @@ EDGES = [
     defect(
         49,
         "Redis has a public port",
-        Edit(COMPOSE, "    image: redis:7\n", '    image: redis:7\n    ports: ["6379:6379"]\n'),
+        Edit(COMPOSE, "    image: redis:8\n", '    image: redis:8\n    ports: ["6379:6379"]\n'),
         "test_edges.py::test_49_compose_hides_its_databases",
     ),
     defect(
