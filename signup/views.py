@@ -56,7 +56,7 @@ def signup(request: HttpRequest) -> HttpResponse:
         limits.MAIL_REQUESTS.hit(request)
     next_page = _next_page(request)
     if request.user.is_authenticated:
-        return redirect(next_page or "account")
+        return redirect(next_page or settings.LOGIN_REDIRECT_URL)
     if not settings.SIGNUP_OPEN:
         return render(request, "signup/closed.html", status=403)
     visitor = Visitor(request)
@@ -149,7 +149,7 @@ def _verify_page(
 def _finished_or_lost(visitor: Visitor, sign_up: CaptchaModel | None) -> HttpResponse:
     """This browser's sign-up is finished, perhaps in another tab, or it has none: start again."""
     if visitor.request.user.is_authenticated:
-        return redirect("account")
+        return redirect(settings.LOGIN_REDIRECT_URL)
     finished = sign_up and sign_up.is_finished
     return _end_page(visitor, sign_up, "signup/finished.html" if finished else "signup/lost.html")
 
@@ -325,7 +325,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """
     page = request.resolver_match
     if page and page.url_name in BEFORE_SIGN_IN and request.user.is_authenticated:
-        return redirect(_next_page(request) or "account")
+        return redirect(_next_page(request) or settings.LOGIN_REDIRECT_URL)
     return core.views.csrf_failure(request, reason)
 
 

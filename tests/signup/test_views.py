@@ -47,6 +47,16 @@ def test_home_redirects(client: Client) -> None:
     assert client.get("/signup/verify/").headers["Location"] == "/account/"
 
 
+def test_a_site_chooses_the_page_of_people_who_are_signed_in(settings) -> None:
+    """Whichever page for others they open, or send once more."""
+    settings.LOGIN_REDIRECT_URL = "/shop/"
+    client, form = strict("/login/")
+    client.force_login(make_user())
+    for path in ("/signup/", "/signup/verify/", "/login/"):
+        assert client.get(path).headers["Location"] == "/shop/"
+        assert client.post(path, form).headers["Location"] == "/shop/"
+
+
 def test_the_cookie_is_httponly_lax_and_holds_no_address(client: Client) -> None:
     """Signed, for 24 hours."""
     ask(client)
