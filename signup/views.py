@@ -320,11 +320,12 @@ def _page_to_open(path: str) -> str:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """
-    Refuse a form whose token is wrong. If the visitor has signed in since its page was opened, as by a first press of
-    the same button while the next page is slow, go on to that page.
+    Refuse a form whose token is wrong. If it is of a page of ours, and the visitor has signed in since that was opened,
+    as by a first press of the same button while the next page is slow, go on to that page.
     """
     page = request.resolver_match
-    if page and page.url_name in BEFORE_SIGN_IN and request.user.is_authenticated:
+    is_ours = request.headers.get("Origin") == f"{request.scheme}://{request.get_host()}"
+    if is_ours and page and page.url_name in BEFORE_SIGN_IN and request.user.is_authenticated:
         return redirect(_next_page(request) or settings.LOGIN_REDIRECT_URL)
     return core.views.csrf_failure(request, reason)
 

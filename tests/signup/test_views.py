@@ -469,8 +469,8 @@ def test_a_form_sent_again_after_registering_makes_a_new_request(client: Client)
 
 
 def strict(path: str) -> tuple[Client, dict[str, str]]:
-    """A browser whose forms are checked for their token, and that of this page's form."""
-    client = Client(enforce_csrf_checks=True)
+    """A browser whose forms are checked for their token, and that of this page's form. Its posts name their origin."""
+    client = Client(enforce_csrf_checks=True, headers={"Origin": "http://testserver"})
     found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get(path).content.decode())
     return client, {"csrfmiddlewaretoken": found[1] if found else ""}
 
