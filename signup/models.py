@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import hashers
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.auth.password_validation import password_changed
@@ -184,7 +185,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     session_salt = models.CharField(max_length=SALT_LENGTH, default="", db_default="", editable=False)
 
     objects = UserManager()
-    _password_removed = False  # since the last save
+    _has_new_password = False  # or none any more, since the last save
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS = ["username"]
@@ -232,14 +233,12 @@ class User(AbstractBaseUser, PermissionsMixin):
             columns.add("session_salt")
         if is_partial:
             kwargs["update_fields"] = columns
-        # AbstractBaseUser keeps a new password in `_password` until it is saved.
-        has_new_password = self._password is not None or self._password_removed  # type: ignore[attr-defined]
-        ends_tokens = is_disabled or (has_new_password and self.pk is not None)
+        ends_tokens = is_disabled or (self._has_new_password and self.pk is not None)
         with transaction.atomic() if ends_tokens else nullcontext():  # one statement needs no transaction
             super().save(*args, **kwargs)
             if ends_tokens:
                 AuthToken.objects.filter(user=self).delete()
-        self._password_removed = False
+        self._has_new_password = False
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete the row and its related rows; locked first, or a mail that is posted meanwhile would be left."""
@@ -267,9 +266,16 @@ class User(AbstractBaseUser, PermissionsMixin):
             return False
         return self.password == checked or hashers.check_password(raw_password, self.password)
 
+    async def acheck_password(self, raw_password: str) -> bool:
+        return await sync_to_async(self.check_password)(raw_password)
+
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(raw_password)
+        self._has_new_password = True
+
     def set_unusable_password(self) -> None:
         super().set_unusable_password()
-        self._password_removed = True
+        self._has_new_password = True
 
     def get_session_auth_hash(self) -> str:
         """Each session of the account carries this hash; a session with another one has ended."""

@@ -1,5 +1,7 @@
 """The definitions that exist as a query and as a property."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
@@ -138,6 +140,13 @@ def test_a_better_hash_of_an_old_password_replaces_no_new_one(settings) -> None:
     User.objects.update(password=make_password("another horse c"))
     assert not late.check_password("old horse b")
     assert User.objects.get().check_password("another horse c")
+
+
+def test_a_password_that_async_code_checks_is_checked_alike(monkeypatch) -> None:
+    """Django has a check of its own for this, by which a better hash would replace a new password."""
+    monkeypatch.setattr(User, "check_password", lambda self, password: password == PASSWORD)
+    with ThreadPoolExecutor() as pool:  # Playwright's event loop may run in this thread
+        assert pool.submit(asyncio.run, User().acheck_password(PASSWORD)).result()
 
 
 def test_what_ends_the_access_of_one_account_leaves_others_theirs() -> None:

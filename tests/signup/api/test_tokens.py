@@ -1,5 +1,6 @@
 """Tokens: hashed at rest, expiring, few, and gone with the password."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -79,9 +80,10 @@ def test_a_password_that_an_operator_sets_revokes_tokens(api: Api, alice: User, 
     assert refused(api)
 
 
-def test_an_account_without_a_password_has_no_tokens(api: Api, alice: User) -> None:
+@pytest.mark.parametrize("remove", [User.set_unusable_password, lambda user: user.set_password(None)])
+def test_an_account_without_a_password_has_no_tokens(api: Api, alice: User, remove: Callable[[User], None]) -> None:
     """However it was removed."""
-    alice.set_unusable_password()
+    remove(alice)
     alice.save()
     assert refused(api)
     assert not AuthToken.objects.exists()
