@@ -35,8 +35,8 @@ class ExceptionReporterFilter(SafeExceptionReporterFilter):
         return [(name, self.cleansed_substitute) for name in tb_frame.f_locals]
 
 
-def start(**options: Any) -> None:
-    """Start to report, if SENTRY_DSN is set; `options` are for tests."""
+def start() -> None:
+    """Start to report, if SENTRY_DSN is set."""
     if not settings.SENTRY_DSN:
         return
     import sentry_sdk  # only here: without a DSN it is not loaded
@@ -60,7 +60,6 @@ def start(**options: Any) -> None:
         max_breadcrumbs=0,  # queries and log lines before the error
         auto_session_tracking=False,
         send_client_reports=False,
-        **options,
     )
 
 

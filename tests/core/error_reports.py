@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import sentry_sdk
@@ -30,10 +31,12 @@ class Sent(Transport):
 
 
 @pytest.fixture
-def sent(settings) -> Iterator[Sent]:
+def sent(settings, monkeypatch) -> Iterator[Sent]:
     settings.SENTRY_DSN = "https://public@sentry.example.com/1"
     transport = Sent()
-    error_reports.start(transport=transport)
+    with monkeypatch.context() as patched:
+        patched.setattr(sentry_sdk, "init", partial(sentry_sdk.init, transport=transport))
+        error_reports.start()
     yield transport
     sentry_sdk.get_global_scope().set_client(None)
     sentry_sdk.init()
