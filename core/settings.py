@@ -348,7 +348,7 @@ warnings.filterwarnings("ignore", "No directory at", UserWarning)  # nothing is 
 # --- Headers and cookies; https follows from SITE_URL -----------------------------------------------------------------
 _https = _site.scheme == "https"
 CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc.lower().replace(_site.hostname or '', _host)}"]
-CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SIGNUP_COOKIE_SECURE = _https
+CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _https
 # Browsers take a cookie of such a name from this host only: a neighbouring subdomain can't set or replace it.
 COOKIE_PREFIX = "__Host-" if _https else ""
 SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid"

@@ -51,7 +51,7 @@ class SignedCookie:
         """Set the cookie, unless no browser would keep it."""
         signed = signing.dumps(value, salt=self.salt)
         if len(signed) <= MAX_COOKIE:
-            secure = settings.SIGNUP_COOKIE_SECURE
+            secure = settings.SESSION_COOKIE_SECURE
             response.set_cookie(
                 self.name, signed, self.max_age, path=self.path, secure=secure, httponly=True, samesite="Lax"
             )
@@ -69,7 +69,7 @@ def draft_cookie(path: str) -> SignedCookie:
     The draft of the form at `path`. It goes to that page alone, so its name can't have the prefix __Host-: a
     neighbouring subdomain could fill the form with a draft of its own, and do nothing else.
     """
-    prefix = "__Secure-" if settings.SIGNUP_COOKIE_SECURE else ""
+    prefix = "__Secure-" if settings.SESSION_COOKIE_SECURE else ""
     name = f"{prefix}doorcode_draft{path.rstrip('/').replace('/', '-')}"
     return SignedCookie(name, "doorcode.signup.drafts", 300, path)
 

@@ -31,7 +31,7 @@ _DIRECTIVE = re.compile(
     r"|ptr(?::\S+)?)|ip(?P<version>[46]):(?P<network>[0-9a-f.:]+(?:/\d{1,3})?))",
     re.IGNORECASE,
 )
-_MODIFIER = re.compile(r"(?P<name>[a-z][a-z0-9_.-]*)=\S*", re.IGNORECASE)
+_MODIFIER = re.compile(r"[a-z][a-z0-9_.-]*=\S*", re.IGNORECASE)
 
 
 class Unanswered(Exception):

@@ -126,14 +126,13 @@ def test_https_follows_from_the_site_url() -> None:
     names = (
         "SESSION_COOKIE_SECURE",
         "CSRF_COOKIE_SECURE",
-        "SIGNUP_COOKIE_SECURE",
         "SECURE_SSL_REDIRECT",
         "SECURE_HSTS_SECONDS",
         "ALLOWED_HOSTS",
     )
-    assert load(*names, **GOOD) == [True, True, True, True, 31_536_000, ["accounts.example.com"]]
+    assert load(*names, **GOOD) == [True, True, True, 31_536_000, ["accounts.example.com"]]
     plain = GOOD | {"SITE_URL": "http://127.0.0.1:9000"}
-    assert load(*names, **plain) == [False, False, False, False, 0, ["127.0.0.1"]]
+    assert load(*names, **plain) == [False, False, False, 0, ["127.0.0.1"]]
 
 
 def test_cookies_have_the_prefix_of_their_host_with_https_alone() -> None:
