@@ -58,7 +58,7 @@ def signup(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         return redirect(next_page or settings.LOGIN_REDIRECT_URL)
     if not settings.SIGNUP_OPEN:
-        return render(request, "signup/closed.html", status=403)
+        return render(request, "signup/closed.html", {"next": next_page}, status=403)
     visitor = Visitor(request)
     form = EmailForm(request.POST if request.method == "POST" else None, initial=visitor.typed)
     if not form.is_valid():
@@ -78,7 +78,7 @@ def _next_page(request: HttpRequest) -> str:
 def _request_code(visitor: Visitor, address: str, *, form_id: str, next_page: str) -> HttpResponse:
     """Begin a sign-up, or go on with one that was begun here. The same form sent twice makes one request."""
     if not settings.SIGNUP_OPEN:
-        return render(visitor.request, "signup/closed.html", status=403)
+        return render(visitor.request, "signup/closed.html", {"next": next_page}, status=403)
     sign_up = services.request_code(
         address=address,
         language=languages.active(),
@@ -116,7 +116,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     elif form.is_valid():
         return visitor.keep(_see_other("signup_verify"), sign_up, proof=form.new_proof, own=True)
     # If another POST was faster, as at a double click, `prove` or `register` has refreshed `sign_up`.
-    page = _finished_or_lost(visitor, sign_up) if sign_up.is_finished else _verify_page(request, sign_up, form)
+    page = _finished_or_lost(visitor, sign_up) if sign_up.is_finished else _verify_page(visitor, sign_up, form)
     # If the code was right and another field was not, the browser keeps the proof.
     return visitor.keep(page, sign_up, proof=form.new_proof, own=True) if form.new_proof else page
 
@@ -133,7 +133,7 @@ def _form_of(visitor: Visitor, sign_up: CaptchaModel, posted: Any = None) -> Cod
 
 
 def _verify_page(
-    request: HttpRequest, sign_up: CaptchaModel, form: CodeForm, change: ChangeForm | None = None
+    visitor: Visitor, sign_up: CaptchaModel, form: CodeForm, change: ChangeForm | None = None
 ) -> HttpResponse:
     """Step three for a visitor who proved the mailbox, or who sent its fields with a code; else step two."""
     context = progress.page_context(sign_up, proven=form.is_proven)
@@ -143,7 +143,7 @@ def _verify_page(
     if not form["captcha"].errors:  # they say how many tries are left themselves
         form["captcha"].help_text = context["code_hint"]
     context |= {"change": change or ChangeForm(), "shortest": passwords.LengthValidator()}
-    return form_page(request, template, form, **context)
+    return form_page(visitor.request, template, form, next=visitor.held[sign_up.handle].next, **context)
 
 
 def _finished_or_lost(visitor: Visitor, sign_up: CaptchaModel | None) -> HttpResponse:
@@ -204,7 +204,7 @@ def resend(request: HttpRequest) -> HttpResponse:
         resent = services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))
     except ResendTooSoon as error:
         messages.info(request, error_messages.explain(error).message)
-        page = _verify_page(request, sign_up, _form_of(visitor, sign_up))
+        page = _verify_page(visitor, sign_up, _form_of(visitor, sign_up))
         page.status_code, page["Retry-After"] = 429, str(error.retry_after)
         return page
     except SignUpError:
@@ -223,7 +223,7 @@ def change(request: HttpRequest) -> HttpResponse:
         return _finished_or_lost(visitor, old)
     form = ChangeForm({"new_email": request.POST.get("suggested") or request.POST.get("new_email", "")})
     if not form.is_valid():
-        page = _verify_page(request, old, _form_of(visitor, old), change=form)
+        page = _verify_page(visitor, old, _form_of(visitor, old), change=form)
         page.status_code = 400
         return page
     next_page = visitor.held[old.handle].next

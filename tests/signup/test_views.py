@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
@@ -30,6 +31,7 @@ from tests.steps import accept, ask, verify
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
+from verification.states import HandleLost
 from worker import suppression
 from worker.models import Delivery
 
@@ -210,6 +212,25 @@ def test_a_finished_sign_up_leads_to_its_next_page_by_sign_in(client: Client) ->
     twin.cookies["doorcode_signup"] = client.cookies["doorcode_signup"].value
     verify(client, sign_up)
     assert 'href="/login/?next=%2Fshop%2F"' in text_of(twin.get("/signup/verify/"))
+
+
+@pytest.mark.parametrize("reason", ["registered", "closed", "lost"])
+def test_where_a_sign_up_ends_the_next_page_is_kept(client: Client, settings, monkeypatch, reason: str) -> None:
+    """In the link to sign in: the address has an account, the site takes no sign-ups, or another tab was faster."""
+    sign_up = ask(client, next="/shop/")
+    if reason == "closed":
+        settings.SIGNUP_OPEN = False
+        page = client.get("/signup/?next=/shop/")
+    elif reason == "lost":
+        monkeypatch.setattr("signup.services.resend", Mock(side_effect=HandleLost))
+        page = client.post("/signup/resend/", {"email": ALICE})
+        assert 'href="/signup/?next=%2Fshop%2F"' in text_of(page)
+    else:
+        twin = Client()
+        verify(twin, ask(twin))
+        page = verify(client, sign_up, username="alice2")
+        assert "This email address is already registered" in text_of(page)
+    assert 'href="/login/?next=%2Fshop%2F"' in text_of(page)
 
 
 def test_the_links_page_changes_nothing_and_hides_the_token(client: Client) -> None:
