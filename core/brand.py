@@ -6,8 +6,8 @@ from typing import NamedTuple
 from django.conf import settings
 
 DEFAULT = "#1d5fd1"
-# Grounds in signup/static/doorcode/site.css: in light that of the page and of notes, where links have less contrast
-# than on the card; in dark that of the card.
+# Backgrounds in signup/static/doorcode/site.css. In light mode that of the page and of notes, where links have less
+# contrast than on the card; in dark mode that of the card.
 LIGHT, DARK = "#f3f5f9", "#181f2a"
 BLACK, WHITE = "#0b1424", "#ffffff"
 CONTRAST = {LIGHT: 4.5, DARK: 7.0}  # of text with its background: WCAG 2.2, success criteria 1.4.3 and 1.4.6

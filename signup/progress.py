@@ -93,12 +93,13 @@ def _stage(sign_up: CaptchaModel, state: State, delivery: Delivery, *, proven: b
     What the page is about: "enter" the code; "link", as only that still proves; "expired" and "exhausted" codes;
     "failed" (or bounced) and "limited" mails that brought no code.
     """
-    needs_code = not proven and state not in (State.LOST, State.EXPIRED)
     if delivery.visible_state == "bounced" and not sign_up.proven_at:
         return "failed"
-    if needs_code and guess_limits.required(address=sign_up.address).link_only:
+    if state is State.EXPIRED:
+        return state
+    if not proven and guess_limits.required(address=sign_up.address).link_only:
         return "link"
-    if state in (State.EXPIRED, State.EXHAUSTED):
+    if state is State.EXHAUSTED:
         return state
     if delivery.visible_state == "failed" and not _has_arrived(sign_up):
         return "failed"

@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 
 IDLE = 5.0  # seconds after which an idle connection is closed: the mail server may count it against other processes
 IDLE_CHECK = 2.0  # seconds of silence after which a NOOP asks whether the server is still there
-MAX_AGE = 300.0  # seconds, and
-MAX_MAILS = 100  # mails, after which a connection is renewed
-# The same with Exim: it delivers ten mails of a connection at once, and further ones with its next queue run, every 30
+MAX_AGE = 300.0  # seconds after which a connection is renewed
+MAX_MAILS = 100  # mails after which it is renewed
+# The same for Exim: it delivers ten mails of a connection at once, and further ones with its next queue run, every 30
 # minutes on Debian (smtp_accept_queue_per_connection).
 MAX_MAILS_EXIM = 10
 PATIENCE = 10.0  # seconds to wait for a free connection
