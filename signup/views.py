@@ -35,7 +35,7 @@ from . import error_messages, limits, progress, services
 from .accounts import backends
 from .accounts import services as account_services
 from .forms import ChangeForm, CodeForm, EmailForm, RegisterForm
-from .visitor import Visitor
+from .visitor import Visitor, draft_cookie
 
 DRAFT_PAGES = ("signup", "signup_verify", "login", "password_reset")
 # Views that take POST alone, each with the one to open when a change of language goes back to its path.
@@ -196,9 +196,13 @@ def resend(request: HttpRequest) -> HttpResponse:
     held = visitor.held[sign_up.handle]
     if verification.holds_proof(sign_up, proof=held.proof):  # by another tab: no code is needed any more
         return visitor.keep(_see_other("signup_verify"), sign_up)
-    # Another browser proved this request, or a mail's link brought it here. Begin a new one: the person who began
-    # this one could use up the tries of its next code.
-    if not sign_up.is_finished and (sign_up.proven_at or not held.own):
+    # A mail's link brought this request here: the person who began it could use up the tries of its next code. Begin a
+    # new one by the form of step one, and by its button, as some mail scanners press the one that they find here.
+    if not sign_up.is_finished and not held.own:
+        response = _see_other("signup")
+        draft_cookie(response.url).write(response, {"email": sign_up.address})
+        return response
+    if not sign_up.is_finished and sign_up.proven_at:  # by another browser
         return _request_code(visitor, sign_up.address, form_id=held.handle, next_page=held.next)
     try:
         resent = services.resend(sign_up=sign_up, language=languages.active(), network=client_ip.pseudonym(request))
