@@ -39,9 +39,13 @@ SLOWNESS = PATIENCE / 30  # how many times as long as on a quiet machine anythin
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """
+    A port for a server that starts soon. A connection to it was closed just now (TIME_WAIT), so for a minute the kernel
+    gives it to nobody who asks for any port, only to a server that names it: other tests start servers meanwhile.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        server.accept()[0].close()  # whoever closes first has to wait
+        return int(server.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE, pause: float = 0.02) -> Any:

@@ -1,11 +1,12 @@
-"""Several processes collect the suite, and must find the same tests."""
+"""Several processes collect the suite, and must find the same tests; each starts servers on ports of its own."""
 
+import socket
 import subprocess
 import sys
 
 import pytest
 
-from tests.servers import ROOT
+from tests.servers import ROOT, free_port
 
 COLLECT = ["-m", "pytest", "--collect-only", "--quiet", "-n0", "-pno:cacheprovider", "-pno:randomly"]
 
@@ -23,3 +24,11 @@ def group_of(item: pytest.Item) -> str:
     """What pytest-xdist appends to an id."""
     group = item.get_closest_marker("xdist_group")
     return f"@{group.args[0]}" if group else ""
+
+
+def test_a_free_port_is_given_to_nobody_else() -> None:
+    """Neither to another process's server nor to a client: only a server that names it, as all do, may have it."""
+    port = free_port()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))  # without SO_REUSEADDR, as strictly as for any free port
+    socket.create_server(("127.0.0.1", port)).close()
