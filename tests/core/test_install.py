@@ -159,29 +159,41 @@ def test_make_reads_files_as_utf_8_in_any_locale(tmp_path: Path) -> None:
     assert run(*make, LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0") == "1\n"
 
 
-def new_environment(folder: Path, pip: str | None) -> tuple[list[str | Path], Path]:
-    """Make a virtual environment with some pip; return the `make` that uses it, and its Python."""
-    make = ["make", "--silent", f"VENV={folder}", f"PYTHON={sys.executable}"]
-    run(*make, folder / "bin" / "pip")
-    if pip:
-        run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--upgrade", pip)
-    return make, folder / "bin" / "python"
+MAKE = ("make", "--silent", f"PYTHON={sys.executable}")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment as the Makefile makes it, with the pip that comes with Python."""
+    folder = tmp_path_factory.mktemp("environment") / "made"
+    run(*MAKE, f"VENV={folder}", folder / "bin" / "pip")
+    return folder
+
+
+@pytest.fixture
+def venv(made: Path, tmp_path: Path) -> Path:
+    """That of a copied checkout: its scripts name the Python of the place where it was made."""
+    return shutil.copytree(made, tmp_path / "copied", symlinks=True)
+
+
+def upgrade_pip(venv: Path, pip: str) -> None:
+    run(venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--upgrade", pip)
 
 
 @pytest.mark.index
 @pytest.mark.xdist_group("install")
 @pytest.mark.timeout(900)
-def test_each_lock_installs_and_is_enough(tmp_path: Path) -> None:
-    """One after the other into one environment, by the Makefile's own command: each adds its own, and touches no file.
-
-    The environment is that of a copied checkout: its scripts name the Python of the place where it was made.
+def test_each_lock_installs_and_is_enough(made: Path, venv: Path) -> None:
     """
-    new_environment(tmp_path / "made", OLDEST_PIP)
-    venv = shutil.copytree(tmp_path / "made", tmp_path / "copied", symlinks=True)
-    make, python = new_environment(venv, None)
+    One after the other into one environment, by the Makefile's own command: each adds its own, and touches no file. By
+    the same command the environment of the tests themselves has the third.
+    """
+    make, python = (*MAKE, f"VENV={venv}"), venv / "bin" / "python"
+    if OLDEST_PIP:
+        upgrade_pip(venv, OLDEST_PIP)
     settings = {"SECRET_KEY": "", "DEBUG": "true", "DEMO": "true", "DJANGO_SETTINGS_MODULE": "core.settings"}
     written: dict[Path, int] = {}
-    for lock in LOCKS:
+    for lock in ("base", "demo"):
         run(*make, venv / f".{lock}")
         packages = json.loads(run(python, "-m", "pip", "list", "--format=json"))
         installed = {canonicalize_name(each["name"]): each["version"] for each in packages}
@@ -190,7 +202,7 @@ def test_each_lock_installs_and_is_enough(tmp_path: Path) -> None:
         run(python, "manage.py", "check", **settings)
         before, written = written, {path: path.stat().st_mtime_ns for path in venv.glob("lib/*/site-packages/*/RECORD")}
         assert before.items() <= written.items()
-    assert not [*tmp_path.glob("made/lib/*/site-packages/django")]
+    assert not [*made.glob("lib/*/site-packages/django")]
     run(python, "-c", "import django; django.setup(); import signup.demo.system", **settings)
     (venv / ".demo").unlink()
     run(*make, venv / ".demo", PIP_NO_INDEX="1", PIP_FIND_LINKS="")  # all is there already
@@ -199,11 +211,11 @@ def test_each_lock_installs_and_is_enough(tmp_path: Path) -> None:
 @pytest.mark.index
 @pytest.mark.xdist_group("install")
 @pytest.mark.timeout(900)
-def test_the_newest_pip_takes_every_line(tmp_path: Path) -> None:
+def test_the_newest_pip_takes_every_line(venv: Path, tmp_path: Path) -> None:
     """It reads the largest lock, finds each package and its hash right, and would install just that."""
-    make, _ = new_environment(tmp_path / "venv", "pip")
+    upgrade_pip(venv, "pip")
     report = tmp_path / "report.json"
-    run(*make, tmp_path / "venv" / ".dev", PIP_DRY_RUN="1", PIP_REPORT=str(report))
+    run(*MAKE, f"VENV={venv}", venv / ".dev", PIP_DRY_RUN="1", PIP_REPORT=str(report))
     found = [each["metadata"] for each in json.loads(report.read_text())["install"]]
     assert {canonicalize_name(each["name"]): each["version"] for each in found} == pins("dev")
 
@@ -211,9 +223,9 @@ def test_the_newest_pip_takes_every_line(tmp_path: Path) -> None:
 @pytest.mark.index
 @pytest.mark.xdist_group("install")
 @pytest.mark.timeout(900)
-def test_the_oldest_releases_that_are_allowed_fit_together_and_have_what_is_called(tmp_path: Path) -> None:
+def test_the_oldest_releases_that_are_allowed_fit_together_and_have_what_is_called(venv: Path) -> None:
     """Other projects install by the ranges of pyproject.toml, beside packages that hold some of these back."""
-    _, python = new_environment(tmp_path / "venv", None)
+    python = venv / "bin" / "python"
     ranges = [
         re.sub(r"(?:>=|==)([\d.]+).*", r"==\1.*", line)
         for line in (*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["anymail"])
