@@ -109,24 +109,24 @@ def test_the_sweep_command_needs_neither_redis_nor_worker(system: System, redis:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_sweep_command_that_was_stopped_is_not_taken_for_a_live_one(system: System, number: signal.Signals) -> None:
+def test_a_sweep_command_that_was_stopped_is_not_taken_for_a_live_one(web: System, number: signal.Signals) -> None:
     """Its heartbeat is gone with it, whether a person stops it or systemd."""
     beats = "SELECT name FROM worker_heartbeat"
-    with system.start("sweep", "manage.py", "sweep") as sweep:
-        wait_until(lambda: system.rows(beats), "its heartbeat")
+    with web.start("sweep", "manage.py", "sweep") as sweep:
+        wait_until(lambda: web.rows(beats), "its heartbeat")
         sweep.send_signal(number)
         assert sweep.wait(timeout=30) == 0
-    assert system.rows(beats) == []
+    assert web.rows(beats) == []
 
 
-def test_a_worker_that_was_shut_down_from_afar_is_not_taken_for_a_live_one(system: System) -> None:
+def test_a_worker_that_was_shut_down_from_afar_is_not_taken_for_a_live_one(web: System) -> None:
     """`celery control shutdown` sends it no signal. Its sweeper ends with it as after one, and takes its heartbeat away."""
     beats = "SELECT name FROM worker_heartbeat"
-    with system.worker("worker", *WORKER) as worker:
-        wait_until(lambda: system.rows(beats), "its heartbeat")
-        with system.start("control", "-m", "celery", "-A", "worker", "control", "shutdown"):
+    with web.worker("worker", *WORKER) as worker:
+        wait_until(lambda: web.rows(beats), "its heartbeat")
+        with web.start("control", "-m", "celery", "-A", "worker", "control", "shutdown"):
             assert worker.wait(timeout=30) == 0
-    assert system.rows(beats) == []
+    assert web.rows(beats) == []
 
 
 def test_a_sweep_command_that_is_stopped_ends_after_the_mail_in_hand(system: System, redis: Redis, sink: Sink) -> None:
@@ -141,14 +141,14 @@ def test_a_sweep_command_that_is_stopped_ends_after_the_mail_in_hand(system: Sys
     assert system.rows("SELECT state FROM worker_delivery") == [("sent",)]
 
 
-def test_two_workers_and_two_sweepers_send_once(system: System, sink: Sink) -> None:
+def test_two_workers_and_two_sweepers_send_once(web: System) -> None:
     """In either order."""
-    with system.worker("one", *WORKER), system.worker("two", *WORKER), system.start("sweep", "manage.py", "sweep"):
+    with web.worker("one", *WORKER), web.worker("two", *WORKER), web.start("sweep", "manage.py", "sweep"):
         for n in range(40):
-            sign_up(system, f"alice{n}@example.com")
+            sign_up(web, f"alice{n}@example.com")
         sent = "SELECT count(*) FROM worker_delivery WHERE state = 'sent'"
-        wait_until(lambda: system.rows(sent) == [(40,)], "40 mails")
-    assert [len(sink.parsed(f"alice{n}@example.com")) for n in range(40)] == [1] * 40
+        wait_until(lambda: web.rows(sent) == [(40,)], "40 mails")
+    assert [len(web.mail.parsed(f"alice{n}@example.com")) for n in range(40)] == [1] * 40
 
 
 def test_a_broker_that_permits_too_little_is_asked_once_in_a_while(system: System, redis: Redis, sink: Sink) -> None:
