@@ -104,7 +104,8 @@ def _postgresql_options(var: str, given: dict[str, Any], defaults: dict[str, Any
     own_options = str(given.get("options", ""))
     if "statement_timeout" not in own_options:  # else an answer may take longer
         pool["connection_class"] = Connection
-    options = f"{defaults['options']} {own_options}"  # the last value of each counts
+    # The last value of each counts. PgBouncer 1.20 and newer refuse a space at the end.
+    options = f"{defaults['options']} {own_options}".rstrip()
     return {**defaults, **given, "options": options, "pool": pool}
 
 

@@ -200,6 +200,13 @@ def test_options_of_the_database_url_are_kept() -> None:
     assert options["pool"]["timeout"] == 5
 
 
+@pytest.mark.parametrize("query", ["", "?options=%20", "?options=-c%20search_path%3Dapp%20"])
+def test_postgresqls_options_end_without_a_space(query: str) -> None:
+    """PgBouncer 1.20 and newer look inside, even where they ignore them, and refuse a connection with one."""
+    options = load("DATABASES", **GOOD, DATABASE_URL=f"postgres://u:p@db.example.com/d{query}")[0]["default"]["OPTIONS"]
+    assert options["options"] == options["options"].strip()
+
+
 @pytest.mark.parametrize("traditional", ["zh-hant", "zh_TW", "zh_Hant_TW"])
 def test_names_by_language_are_those_of_its_pages(traditional: str) -> None:
     """Browsers' and phones' codes too, as zh-CN, and a language that only this project knows."""
