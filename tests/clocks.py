@@ -1,4 +1,4 @@
-"""A clock of the tests in the place of the database's, as the outbox asks SQLite for it."""
+"""A clock of the tests in the place of the database's, as the outbox and its health checks ask SQLite for it."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -25,4 +25,5 @@ def of_the_outbox(now: Clock = _domains) -> dict[str, Any]:
         "worker.outbox.Now": expression,
         "worker.models.Now": expression,
         "worker.sweeper.Now": expression,
+        "worker.health.Now": expression,
     }

@@ -14,7 +14,7 @@ from core import clock, mail_urls
 from core.health import registry
 from core.health.registry import Finding, State
 from tests.core.test_health import named
-from tests.factories import make_delivery
+from tests.factories import FrozenClock, make_delivery
 from tests.worker.sink import Sink
 from worker import health, smtp, smtp_pool
 from worker.models import UNANSWERED, Delivery, Heartbeat
@@ -43,7 +43,7 @@ def test_late_mails_are_a_note() -> None:
 
 
 @pytest.mark.django_db
-def test_mails_whose_answer_never_came_are_told() -> None:
+def test_mails_whose_answer_never_came_are_told(frozen_clocks: FrozenClock) -> None:
     """How many, and since when: the mail server is there, and no mail is due."""
     make_delivery()
     make_delivery()
@@ -69,7 +69,7 @@ def test_mails_that_are_refused_because_of_us_are_told() -> None:
 
 
 @pytest.mark.django_db
-def test_mails_that_the_mail_server_puts_off_are_told() -> None:
+def test_mails_that_the_mail_server_puts_off_are_told(frozen_clocks: FrozenClock) -> None:
     """How many, since when, and in its words; no address is printed. A note after a minute, though none is due."""
     make_delivery()
     make_delivery()
