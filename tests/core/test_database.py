@@ -91,13 +91,14 @@ def test_another_host_of_the_url_is_used_while_the_first_is_silent(postgres: Pos
 @pytest.mark.postgres
 def test_a_frozen_server_is_given_up(postgres: Postgres, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes what it gets, and never answers: 20 s here half of one. The next connection is another."""
-    monkeypatch.setattr("core.postgres.ANSWER_TIMEOUT", 0.5)
     with Proxy(postgres.port) as proxy:
         connection = connect(postgres.new_database().replace(f":{postgres.port}/", f":{proxy.port}/"))
         shown(connection, "lock_timeout")
         proxy.mode = "blackhole"
-        with pytest.raises(OperationalError, match="did not answer within"):
-            shown(connection, "lock_timeout")
+        with monkeypatch.context() as soon:
+            soon.setattr("core.postgres.ANSWER_TIMEOUT", 0.5)
+            with pytest.raises(OperationalError, match="did not answer within"):
+                shown(connection, "lock_timeout")
         proxy.mode = "pass"
         connection.close()
         assert shown(connection, "lock_timeout") == "10s"
