@@ -142,8 +142,8 @@ def _verify_page(
     form.fields["captcha"].widget.attrs["data-digits"] = sign_up.length  # of now: the form may have lengthened the code
     if not form["captcha"].errors:  # they say how many tries are left themselves
         form["captcha"].help_text = context["code_hint"]
-    context |= {"change": change or ChangeForm(), "shortest": passwords.LengthValidator()}
-    return form_page(visitor.request, template, form, next=visitor.held[sign_up.handle].next, **context)
+    context |= {"shortest": passwords.LengthValidator(), "next": visitor.held[sign_up.handle].next}
+    return form_page(visitor.request, template, form, change or ChangeForm(), **context)
 
 
 def _finished_or_lost(visitor: Visitor, sign_up: CaptchaModel | None) -> HttpResponse:
@@ -227,9 +227,7 @@ def change(request: HttpRequest) -> HttpResponse:
         return _finished_or_lost(visitor, old)
     form = ChangeForm({"new_email": request.POST.get("suggested") or request.POST.get("new_email", "")})
     if not form.is_valid():
-        page = _verify_page(visitor, old, _form_of(visitor, old), change=form)
-        page.status_code = 400
-        return page
+        return _verify_page(visitor, old, _form_of(visitor, old), form)
     next_page = visitor.held[old.handle].next
     return _request_code(visitor, form.cleaned_data["new_email"], form_id=old.handle, next_page=next_page)
 
@@ -334,9 +332,17 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return core.views.csrf_failure(request, reason)
 
 
-def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -> HttpResponse:
-    """A page with a form: 400 if it shows errors, so that no password manager takes it for a success."""
-    page = render(request, template, {"form": form, **context}, status=400 if form.errors else 200)
+def form_page(
+    request: HttpRequest, template: str, form: Form, change: ChangeForm | None = None, **context: Any
+) -> HttpResponse:
+    """
+    A page with a form: 400 if it shows errors, so that no password manager takes it for a success. Their summary has
+    the focus then, and no field: HTML allows one `autofocus` in a page.
+    """
+    is_wrong = bool(form.errors or (change and change.errors))
+    for field in form.fields.values() if is_wrong else ():
+        field.widget.attrs.pop("autofocus", None)
+    page = render(request, template, {"form": form, "change": change, **context}, status=400 if is_wrong else 200)
     return Visitor(request).drop_draft(page)
 
 

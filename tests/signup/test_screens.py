@@ -109,7 +109,7 @@ def assert_valid(html: str, *, is_page: bool) -> None:
     """
     No parse error of the standard, no id twice, no reference to nothing; no style or script in a page. A form says where
     it goes: else a fragment in the address bar goes along, and browsers then put no focus on the errors. A drawing has
-    its size without the style sheet too.
+    its size without the style sheet too. One element asks for the focus at most: the summary of the errors, or a field.
     """
     assert JustHTML(html, collect_errors=True).errors == []
     ids = re.findall(r'\sid="([^"]+)"', html)
@@ -119,6 +119,7 @@ def assert_valid(html: str, *, is_page: bool) -> None:
     assert {one for pair in pointed for one in pair if one} | set(described) <= set(ids)
     assert all(' action="' in form for form in re.findall(r"<form[^>]*>", html))
     assert all(' width="' in drawing for drawing in re.findall(r"<svg[^>]*>", html))
+    assert html.count(" autofocus") <= 1
     if is_page:
         assert not re.search(r'\sstyle="|<style|\son\w+="|<script(?! src="/static/)', html)
 
