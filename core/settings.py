@@ -397,6 +397,9 @@ LOGGING: dict[str, Any] = {
         "django.db.backends": {"level": "INFO"},
         "django.template": {"level": "INFO"},
         "botocore": {"level": "INFO"},
+        # Without the two handlers that Django gives it: a mail to ADMINS about each error, with cookies and paths, and
+        # with DEBUG each line once more, with the tokens of links.
+        "django": {"handlers": []},
         "django.request": {"level": "ERROR", "filters": ["readiness"]},  # the response is in the line of the request
         "django.server": {"handlers": ["stderr"], "level": "ERROR"},  # so is all of runserver's, and links have tokens
         "gunicorn.http.wsgi": {"level": "ERROR"},  # it warns of each HEAD: Django leaves the body to the server

@@ -262,3 +262,21 @@ def test_runserver_writes_no_line_of_its_own() -> None:
     command = [sys.executable, "-c", code]
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert (said.stdout, said.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("debug", ["true", "false"])
+def test_an_error_of_django_is_one_line_and_no_mail(debug: str) -> None:
+    """Django's own handlers would mail it to ADMINS, or with DEBUG log it twice, with the token of its path."""
+    code = (
+        "import django; from django.conf import settings; django.setup()\n"
+        "settings.ADMINS = [('Admin', 'admin@example.com')]\n"
+        "settings.EMAIL_BACKEND = 'django.core.mail.backends.console.EmailBackend'\n"
+        "settings.MAILERS = {'default': {'BACKEND': settings.EMAIL_BACKEND}}\n"
+        "import logging; logging.getLogger('django.request').error('Internal Server Error: /signup/mute/a-token.of-it/')"
+    )
+    environment = {**ENVIRONMENT, "DEBUG": debug, "LOG_FORMAT": "json", "DJANGO_SETTINGS_MODULE": "core.settings"}
+    environment["SECRET_KEY"] = "a-key-that-only-this-test-knows-0123456789-abcdef"
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    [entry] = map(json.loads, said.stderr.splitlines())
+    assert (said.stdout, entry["event"]) == ("", "Internal Server Error: /signup/mute/…/")
