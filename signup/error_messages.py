@@ -9,7 +9,6 @@ from django.utils.translation import gettext_lazy, ngettext
 from core import clock
 from verification import states
 from worker import outbox
-from worker.models import Delivery
 
 from .services import AlreadyRegistered, Resent, UsernameTaken
 
@@ -43,15 +42,8 @@ def resent(result: Resent) -> str:
         return _("We've sent a new code")
     if result.waiting is None:
         return _("We've sent the email again. The code is the same")
-    seconds = seconds_left(result.waiting)
+    seconds = outbox.seconds_until_try(result.waiting)
     return still_waiting(seconds) if seconds else _("The email is on its way")
-
-
-def seconds_left(delivery: Delivery) -> int:
-    """Seconds until a mail in the outbox is tried; 0 if it is due, or may be on its way."""
-    if outbox.is_in_flight(delivery):
-        return 0
-    return clock.seconds_until(delivery.lease_until or delivery.next_attempt_at)
 
 
 def still_waiting(seconds: int) -> str:

@@ -90,6 +90,11 @@ def is_in_flight(delivery: Delivery) -> bool:
     return ends is not None and ends - clock.now() < timedelta(seconds=2 * SILENCE)  # twice: clocks may differ
 
 
+def seconds_until_try(delivery: Delivery) -> int:
+    """Seconds until a mail in the outbox is tried; 0 if it is due, or may be on its way."""
+    return 0 if is_in_flight(delivery) else clock.seconds_until(delivery.lease_until or delivery.next_attempt_at)
+
+
 def supersede(*, deliveries: Sequence[Delivery]) -> None:
     """
     Take locked mails of a replaced code out of the outbox, except those that a worker holds. A mail to whose final

@@ -14,12 +14,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
 from core import clock
-from signup import error_messages, support
+from signup import support
 from verification import guess_limits
 from verification.models import FINISHED, AddressGuesses, CaptchaModel, CaptchaQuerySet
 from verification.states import HandleLost, ResendTooSoon, State, matching, state_of
+from worker import outbox
 from worker.models import UNDELIVERED, Delivery, Suppression
-from worker.outbox import requeue
 
 from .base import ConditionFilter, LogAdmin, ReadOnlyAdmin, SinceFilter, without
 
@@ -115,7 +115,7 @@ def _send_codes(sign_ups: QuerySet[CaptchaModel]) -> int:
     for sign_up in sign_ups:
         with suppress(HandleLost, ResendTooSoon, support.AddressSuppressed):
             delivery = support.resend(sign_up=sign_up)
-            sent += bool(delivery and not error_messages.seconds_left(delivery))
+            sent += bool(delivery and not outbox.seconds_until_try(delivery))
     return sent
 
 
@@ -185,7 +185,7 @@ class DeliveryAdmin(LogAdmin):
                 "An expired code is replaced by a new one. Mails of finished sign-ups, and mails that were sent again "
                 "since, are left out. A mail that was refused will most likely be refused again: fix the cause first."
             ),
-            act=lambda mails: sum(requeue(delivery_id=each.pk) for each in mails),
+            act=lambda mails: sum(outbox.requeue(delivery_id=each.pk) for each in mails),
             done=ngettext_lazy("%(n)d delivery is sent again", "%(n)d deliveries are sent again", "n"),
         )
 

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy
 from core.management import base
 from signup import error_messages, support
 from verification.states import HandleLost, ResendTooSoon
+from worker import outbox
 
 
 class Command(base.Command):
@@ -23,7 +24,7 @@ class Command(base.Command):
         try:
             sign_up = support.find(address=address)
             delivery = support.resend(sign_up=sign_up, dry_run=dry_run)
-            seconds = error_messages.seconds_left(delivery) if delivery else 0
+            seconds = outbox.seconds_until_try(delivery) if delivery else 0
             if delivery and not dry_run:
                 number = delivery.pk
                 result = _("A mail to %(email)s is on its way: delivery %(number)s")
