@@ -1,4 +1,4 @@
-// Pages work without this script; it only adds to them. Every text comes from the page. The syntax is that of ES2018, as
+// Pages work without this script; it only adds to them. Every text comes from the page. The syntax is that of ES2019, as
 // browsers inside chat apps are old (docs/reference/pages.md), and one unknown sign would leave them without any of it.
 const all = (selector, root = document) => root.querySelectorAll(selector);
 const disabled = (button, on) => on ? button.setAttribute("aria-disabled", "true") : button.removeAttribute("aria-disabled");
