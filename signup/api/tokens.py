@@ -52,7 +52,8 @@ def issue(*, user: User) -> Issued:
     if now is None or now.get_session_auth_hash() != user.get_session_auth_hash():
         raise AccountChanged
     tokens = AuthToken.objects.filter(user=now)
-    oldest = tokens.order_by("-created")[knox_settings.TOKEN_LIMIT_PER_USER - 1 :]
-    tokens.filter(pk__in=oldest.values("pk")).delete()
+    if limit := knox_settings.TOKEN_LIMIT_PER_USER:
+        oldest = tokens.order_by("-created")[limit - 1 :]
+        tokens.filter(pk__in=oldest.values("pk")).delete()
     row, token = AuthToken.objects.create(user=now)
     return Issued(token, row.expiry.replace(microsecond=0))  # whole seconds, like every time in a response

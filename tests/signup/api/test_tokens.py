@@ -121,6 +121,14 @@ def test_an_account_has_ten_tokens_at_most(api: Api, alice: User) -> None:
     assert AuthToken.objects.count() == 10 + 1
 
 
+def test_a_project_may_set_no_number_of_tokens(api: Api, alice: User, monkeypatch) -> None:
+    """By a REST_KNOX of its own: knox has none by default, and each sign-in was a server error."""
+    monkeypatch.setattr(tokens.knox_settings, "TOKEN_LIMIT_PER_USER", None)
+    for _ in range(10):
+        tokens.issue(user=alice)
+    assert not refused(api)
+
+
 def test_a_token_is_not_made_for_a_password_that_changed_meanwhile(alice: User) -> None:
     """Else a thief's sign-in that was under way would outlive the owner's change."""
     read_before = User.objects.get()
