@@ -194,7 +194,7 @@ def test_the_api_of_sign_up_follows_no_other_apps_rest_framework(tmp_path) -> No
         "print(TokenSerializer().fields['expires_at'].to_representation(datetime.datetime(2026, 1, 2)))"
     )
     environment = {**ENVIRONMENT, "DEBUG": "true", "DJANGO_SETTINGS_MODULE": "shop_settings"}
-    environment["PYTHONPATH"] = f"{ROOT}:{tmp_path}"
+    environment["PYTHONPATH"] += f":{tmp_path}"
     shown = subprocess.run([sys.executable, "-c", show], cwd=ROOT, env=environment, capture_output=True, text=True)
     rules, time = shown.stdout.splitlines()
     assert rules == "[['Authentication'], ['IsAuthenticated'], ['JSONRenderer'], []] None"
@@ -206,7 +206,7 @@ def test_keys_of_another_size_in_the_project_need_no_migration_of_ours(tmp_path)
     settings = "from core.settings import *\nDEFAULT_AUTO_FIELD = 'django.db.models.AutoField'\n"
     (tmp_path / "shop_settings.py").write_text(settings)
     environment = {**ENVIRONMENT, "DEBUG": "true", "DJANGO_SETTINGS_MODULE": "shop_settings"}
-    environment["PYTHONPATH"] = f"{ROOT}:{tmp_path}"
+    environment["PYTHONPATH"] += f":{tmp_path}"
     command = [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "No changes detected\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.servers import ROOT, MailServer, Redis, System, Visitor
+from tests.servers import ENVIRONMENT, ROOT, MailServer, Redis, System, Visitor
 
 PASSWORD = "correct horse b"
 
@@ -18,7 +18,8 @@ PASSWORD = "correct horse b"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """gunicorn and a worker with the settings of the app."""
     folder = tmp_path_factory.mktemp("site")
-    own = {"DJANGO_SETTINGS_MODULE": "clubs.settings", "PYTHONPATH": str(ROOT / "docs" / "examples" / "app")}
+    path = f"{ENVIRONMENT['PYTHONPATH']}:{ROOT / 'docs' / 'examples' / 'app'}"
+    own = {"DJANGO_SETTINGS_MODULE": "clubs.settings", "PYTHONPATH": path}
     with Redis() as redis, MailServer() as mail:
         database = f"sqlite:///{folder / 'db.sqlite3'}"
         with System(database=database, redis=redis.url, mail=mail, logs=folder, **own).run() as system:
@@ -79,7 +80,8 @@ def test_a_deleted_account_leaves_nothing_in_the_app(site: System) -> None:
 def test_an_app_that_keeps_accounts_from_being_deleted_is_told(tmp_path: Path) -> None:
     """By `manage.py check`: people could not delete their account any more."""
     shutil.copytree(ROOT / "docs" / "examples" / "app" / "clubs", tmp_path / "clubs")
-    own = {"DJANGO_SETTINGS_MODULE": "clubs.settings", "PYTHONPATH": str(tmp_path), "DEBUG": "true"}
+    path = f"{ENVIRONMENT['PYTHONPATH']}:{tmp_path}"
+    own = ENVIRONMENT | {"DJANGO_SETTINGS_MODULE": "clubs.settings", "PYTHONPATH": path, "DEBUG": "true"}
 
     def check() -> str:
         command = [sys.executable, "manage.py", "check"]
