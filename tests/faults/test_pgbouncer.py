@@ -45,7 +45,7 @@ class PgBouncer(Server):
 
     @property
     def url(self) -> str:
-        return f"postgres://doorcode:{PASSWORD}@127.0.0.1:{self.port}/doorcode"
+        return f"postgres://doorcode:{PASSWORD}@127.0.0.1:{self.port}/doorcode?target_session_attrs=any"
 
     def command(self) -> tuple[list[str | Path], dict[str, Any]]:
         return ["pgbouncer", self.folder / "pgbouncer.ini"], self.options
@@ -102,6 +102,20 @@ def test_connections_have_the_time_outs_of_the_settings(pgbouncer: PgBouncer) ->
         for name, value in sent.items():
             assert connection.execute(f"SHOW {name}").fetchone() == (value.replace("\\ ", " "),)
     assert len(sent) == 9
+
+
+def test_a_database_that_was_read_only_at_first_is_used(own_postgres: Postgres, tmp_path: Path) -> None:
+    """PgBouncer goes on to say so to all who connect, as of a standby: without the option all would turn away."""
+    with PgBouncer(own_postgres) as pgbouncer:
+        name = pgbouncer.direct.rpartition("/")[2]
+        system = System(database=pgbouncer.url, logs=tmp_path)
+        check = "from core.health.checks import database; print(database().state)"
+        with psycopg.connect(f"{own_postgres.url}/postgres", autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+            assert system.shell(check) == "State.FAILED\n"
+            connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        assert system.shell(check) == "State.OK\n"
 
 
 @pytest.mark.netns
