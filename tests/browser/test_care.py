@@ -245,11 +245,15 @@ def test_the_minutes_on_a_waiting_page_go_on(open_page: OpenPage, demo_data: Pat
     page, address = open_page(), f"{words.split()[1]}@example.com"
     ask(page, address)
     read_code(page, address)
-    change_row(demo_data, f"UPDATE {row}".format("strftime('%Y-%m-%d %H:%M:%f', 'now', '+123 seconds')"), address)
+    change = f"UPDATE {row}".format("strftime('%Y-%m-%d %H:%M:%f', 'now', ?)")
+    change_row(demo_data, change, "+170 seconds", address)
+    page.clock.install()
     page.reload()
     expect(page.get_by_text(f"{words} 3 minutes")).to_be_visible()
+    change_row(demo_data, change, "+110 seconds", address)
+    page.clock.fast_forward(60_000)
     later = page.get_by_text(f"{words} 2 minutes")
-    expect(later).to_be_visible(timeout=20_000)
+    expect(later).to_be_visible()
     assert later.evaluate("each => each.closest('[role=status]').ariaLive") == "off"
 
 
@@ -432,8 +436,9 @@ def test_a_translated_page_stays_as_it_is_until_there_are_other_words(open_page:
     read_code(page, "translated@example.com")
     minutes_ago = "UPDATE worker_delivery SET sent_at = strftime('%Y-%m-%d %H:%M:%f', sent_at, '-2 minutes') "
     change_row(demo_data, minutes_ago + "WHERE recipient = ?", "translated@example.com")
+    page.clock.install()
     page.reload()
-    page.wait_for_timeout(1000)  # until each has been written
+    page.clock.run_for(1000)  # until each has been written
     page.evaluate(
         """() => {
             window.again = [];
@@ -450,7 +455,7 @@ def test_a_translated_page_stays_as_it_is_until_there_are_other_words(open_page:
             }
         }"""
     )
-    page.wait_for_timeout(3000)
+    page.clock.run_for(3000)
     assert page.evaluate("again") == []
     expect(page.get_by_text("in other words")).to_have_count(2)
 
@@ -638,8 +643,8 @@ def test_a_form_can_be_sent_again_after_a_request_that_led_nowhere(open_page: Op
     page.reload()
     page.get_by_role("textbox").fill("nowhere@example.com")
     page.route("**/signup/", lambda route: route.fulfill(status=204))
-    page.get_by_role("textbox").press("Enter")
-    page.wait_for_timeout(500)
+    with page.expect_response("**/signup/"):
+        page.get_by_role("textbox").press("Enter")
     page.unroute("**/signup/")
     page.clock.fast_forward(11_000)  # milliseconds
     expect(page.get_by_role("button", name="Get a code")).not_to_have_css("opacity", "1")
