@@ -1,5 +1,7 @@
 """The part of a worker that takes messages from the broker."""
 
+import faulthandler
+import signal
 import time
 from typing import Any
 
@@ -19,6 +21,11 @@ class Consumer(consumer.Consumer):
         without = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
         super().__init__(*args, **{**options, **without})
         self._lost_at = float("-inf")
+
+    def start(self) -> None:
+        """On SIGUSR1 log where each thread is; Celery's own handler also logs its variables, such as a mail's code."""
+        faulthandler.register(signal.SIGUSR1)
+        super().start()
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Pause: a Redis that is full, or a replica, refuses at once; Celery would retry at once, and log each try."""

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +18,7 @@ from core.observability import logs
 from core.observability.redaction import pseudonym_of_address, scrub, scrub_all
 from signup.models import User
 from tests.factories import BOB, PASSWORD, make_user
-from tests.servers import ENVIRONMENT, ROOT
+from tests.servers import ENVIRONMENT, ROOT, System, wait_until
 from worker.tasks import deliver
 
 
@@ -203,6 +205,15 @@ def test_a_failed_task_is_logged_once(monkeypatch, caplog) -> None:
     [failed] = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert "Task worker.tasks.deliver[" in failed.getMessage()
     assert failed.exc_info
+
+
+def test_a_worker_that_is_asked_where_it_is_logs_no_variable(tmp_path: Path) -> None:
+    """By SIGUSR1, as Celery's docs say. The variables of a thread that builds a mail have its code."""
+    system = System(database=f"sqlite:///{tmp_path}/empty.sqlite3", logs=tmp_path)
+    with system.worker() as worker:
+        worker.send_signal(signal.SIGUSR1)
+        wait_until(lambda: "worker/sweeper.py" in system.log("worker"), "the place of the sweeper")
+    assert "LOCAL VARIABLES" not in system.log("worker")
 
 
 @pytest.mark.parametrize("name", ["django.db.backends", "django.template", "botocore.endpoint"])
