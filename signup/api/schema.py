@@ -3,12 +3,14 @@
 import copy
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from django.urls import include, path
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular import utils
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
@@ -70,6 +72,19 @@ class OperationSchema(AutoSchema):
         ]
 
 
+def extend_schema(**options: Any) -> Callable[[Any], Any]:
+    """
+    drf-spectacular's decorator for a call, based on OperationSchema. Its own base is the DEFAULT_SCHEMA_CLASS of
+    REST_FRAMEWORK, which a project may set for its own calls, or leave out.
+    """
+
+    def decorate(call: Any) -> Any:
+        call.schema = OperationSchema
+        return utils.extend_schema(**options)(call)
+
+    return decorate
+
+
 def errors(*codes: ErrorCode, body: Body = None, lost: tuple[ErrorCode, ...] = ()) -> dict[Any, OpenApiResponse]:
     """
     The problems of a call, for `responses` of `@extend_schema`, with examples. `codes` are the call's own; those of any
@@ -117,7 +132,7 @@ class Generator(SchemaGenerator):
                 name: {"operationId": name, "parameters": {"id": "$response.body#/id"}} for name in names
             }
         for component in result["components"]["schemas"].values():
-            for field in component["properties"].values():
+            for field in component.get("properties", {}).values():  # none of an enumeration
                 field.pop("x-spec-enum-id", None)  # drf-spectacular's own note for its hook of enumerations
         return result
 

@@ -12,7 +12,6 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_safe
 from django_ratelimit import UNSAFE
-from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -28,7 +27,7 @@ from signup.models import User
 from . import idempotency, problems, schema, serializers, tokens
 from .parsing import StrictJSONParser, require_json
 from .problems import ErrorCode, Problem
-from .schema import OperationSchema, errors
+from .schema import OperationSchema, errors, extend_schema
 
 
 class Call(APIView):

@@ -173,7 +173,7 @@ def test_errors_of_another_apps_calls_are_those_of_drf(client: Client) -> None:
 
 
 def test_the_api_of_sign_up_follows_no_other_apps_rest_framework(tmp_path) -> None:
-    """No cookie opens it, no throttle without Retry-After stops it, and it answers in JSON."""
+    """No cookie opens it, no throttle without Retry-After stops it, it answers in JSON, and its schema can be made."""
     (tmp_path / "shop_settings.py").write_text(
         "from core.settings import *\n"
         "REST_FRAMEWORK = {\n"
@@ -184,6 +184,7 @@ def test_the_api_of_sign_up_follows_no_other_apps_rest_framework(tmp_path) -> No
         "    'DEFAULT_VERSIONING_CLASS': 'rest_framework.versioning.URLPathVersioning',\n"
         "    'DATETIME_FORMAT': '%d.%m.%Y',\n"
         "}\n"
+        "SPECTACULAR_SETTINGS = {'TITLE': 'The shop'}\n"
     )
     show = (
         "import django; django.setup()\n"
@@ -191,14 +192,17 @@ def test_the_api_of_sign_up_follows_no_other_apps_rest_framework(tmp_path) -> No
         "parts = [me.get_authenticators(), me.get_permissions(), me.get_renderers(), me.get_throttles()]\n"
         "print([[type(each).__name__ for each in part] for part in parts], me.versioning_class)\n"
         "from signup.api.serializers import TokenSerializer; import datetime\n"
-        "print(TokenSerializer().fields['expires_at'].to_representation(datetime.datetime(2026, 1, 2)))"
+        "print(TokenSerializer().fields['expires_at'].to_representation(datetime.datetime(2026, 1, 2)))\n"
+        "from signup.api.schema import page; calls = page('en')['paths']\n"
+        "print(calls['/api/logout/']['post']['tags'], len(calls))"
     )
     environment = {**ENVIRONMENT, "DEBUG": "true", "DJANGO_SETTINGS_MODULE": "shop_settings"}
     environment["PYTHONPATH"] += f":{tmp_path}"
     shown = subprocess.run([sys.executable, "-c", show], cwd=ROOT, env=environment, capture_output=True, text=True)
-    rules, time = shown.stdout.splitlines()
+    rules, time, calls = shown.stdout.splitlines()
     assert rules == "[['Authentication'], ['IsAuthenticated'], ['JSONRenderer'], []] None"
     assert time.startswith("2026-01-02T")
+    assert calls == "['Doorcode'] 9"
 
 
 def test_keys_of_another_size_in_the_project_need_no_migration_of_ours(tmp_path) -> None:
