@@ -41,6 +41,18 @@ def test_its_times_are_utc(admin: Client, frozen_clock: FrozenClock, settings) -
     assert "2026-03-04 20:00" not in page
 
 
+def test_bars_are_drawn_whatever_the_form_of_numbers_in_texts(admin: Client, settings, monkeypatch) -> None:
+    """A project's own: "1,234" is no length of SVG."""
+    settings.USE_THOUSAND_SEPARATOR = True
+    domain = {"name": "example.com", "mails": 2_468, **dict.fromkeys(dashboard.MAIL_STATES, 0), "sent": 1_234}
+    monkeypatch.setattr("signup.statistics.domains", lambda since: [domain | {"failed": 1_234}])
+    monkeypatch.setattr("signup.statistics.languages", lambda since: [("English", 1_234)])
+    page = text_of(admin.get("/admin/dashboard/"))
+    assert [page.count(f'viewBox="0 0 {length} 10"') for length in (1234, 2468)] == [1, 1]
+    assert (page.count('x="1234"'), page.count('width="1234"')) == (2, 3)
+    assert "1,234" in page
+
+
 def test_an_empty_site_has_a_dashboard(admin: Client) -> None:
     """Without a division by zero; an unknown span is a day."""
     page = text_of(admin.get("/admin/dashboard/?span=nonsense"))

@@ -9,7 +9,7 @@ from django.test import Client
 
 from core import clock
 from tests.factories import ALICE, BOB, FrozenClock, make_captcha, make_delivery, make_user, right, text_of
-from tests.signup.test_views import ask, verify
+from tests.signup.test_views import accept, ask, verify
 from verification import codes
 from verification.models import AddressGuesses, CaptchaModel
 from worker.models import Delivery
@@ -24,6 +24,18 @@ def test_the_page_says_when_the_mail_left(client: Client, frozen_clock: FrozenCl
     Delivery.objects.update(state="sent", sent_at=frozen_clock.now())
     frozen_clock.move(seconds=seconds)
     assert text in text_of(client.get("/signup/verify/"))
+
+
+def test_the_script_reads_numbers_whatever_the_form_of_numbers_in_texts(client: Client, settings) -> None:
+    """A project's own: "1,800" is no number of seconds."""
+    settings.USE_THOUSAND_SEPARATOR, settings.CAPTCHA_TTL, settings.RESEND_COOLDOWN = True, 1_800, 3_600
+    client.post("/signup/", {"email": ALICE})
+    page = text_of(client.get("/signup/verify/"))
+    assert 'data-left="1800"' in page
+    assert re.search(r'data-resend="3[56]\d\d"', page)
+    accept()
+    Delivery.objects.update(state="sent", sent_at=clock.now() - timedelta(seconds=1_500))
+    assert 'data-ago="150' in text_of(client.get("/signup/verify/"))
 
 
 @pytest.mark.parametrize(
