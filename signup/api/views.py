@@ -51,7 +51,7 @@ class Call(APIView):
         if request.method in self.password_methods:
             limits.count_sign_in(request)  # before the token is looked up
         super().initial(request, *args, **kwargs)
-        if request.user.is_authenticated:
+        if request.user and request.user.is_authenticated:  # none by REST_FRAMEWORK["UNAUTHENTICATED_USER"]
             bind_contextvars(user_id=request.user.pk)  # in each line of the log from here on
         if request.method in UNSAFE and not self.ignores_body:
             require_json(request)

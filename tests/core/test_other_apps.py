@@ -183,6 +183,7 @@ def test_the_api_of_sign_up_follows_no_other_apps_rest_framework(tmp_path) -> No
         "    'DEFAULT_THROTTLE_CLASSES': ['rest_framework.throttling.AnonRateThrottle'],\n"
         "    'DEFAULT_VERSIONING_CLASS': 'rest_framework.versioning.URLPathVersioning',\n"
         "    'DATETIME_FORMAT': '%d.%m.%Y',\n"
+        "    'UNAUTHENTICATED_USER': None,\n"
         "}\n"
         "SPECTACULAR_SETTINGS = {'TITLE': 'The shop'}\n"
     )
@@ -193,7 +194,8 @@ def test_the_api_of_sign_up_follows_no_other_apps_rest_framework(tmp_path) -> No
         "print([[type(each).__name__ for each in part] for part in parts], me.versioning_class)\n"
         "from signup.api.serializers import TokenSerializer; import datetime\n"
         "print(TokenSerializer().fields['expires_at'].to_representation(datetime.datetime(2026, 1, 2)))\n"
-        "from signup.api.schema import page; calls = page('en')['paths']\n"
+        "from signup.api.views import Schema; from django.test import RequestFactory\n"
+        "calls = Schema.as_view()(RequestFactory().get('/api/schema/')).data['paths']\n"
         "print(calls['/api/logout/']['post']['tags'], len(calls))"
     )
     environment = {**ENVIRONMENT, "DEBUG": "true", "DJANGO_SETTINGS_MODULE": "shop_settings"}
