@@ -489,7 +489,8 @@ def copy_image(folder: Path) -> None:
 class System:
     """
     Doorcode as production runs it: gunicorn and a Celery worker, configured by the environment alone; out of the
-    checkout, or out of another `folder`. Without Redis or a mail server unless they are given.
+    checkout, or out of another `folder`. Without Redis or a mail server unless they are given. The web has one process,
+    so that each request meets the one that met a fault, and half as much is started; tests of several have two.
     """
 
     def __init__(
@@ -514,6 +515,7 @@ class System:
             "REDIS_URL": redis,
             "EMAIL_URL": mail.url if mail else "smtp://127.0.0.1:1",
             "DEFAULT_FROM_EMAIL": "Doorcode <noreply@doorcode.test>",
+            "WEB_CONCURRENCY": "1",
             **NO_LIMITS,
             **environment,
         }

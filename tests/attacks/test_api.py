@@ -29,7 +29,7 @@ def site(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """gunicorn and a worker on PostgreSQL, and a Redis of their own: no other worker may be notified."""
     folder, database = tmp_path_factory.mktemp("attacked"), postgres.migrated_database()
     with Redis() as redis, MailServer() as mail:
-        system = System(database=database, redis=redis.url, mail=mail, logs=folder)
+        system = System(database=database, redis=redis.url, mail=mail, logs=folder, WEB_CONCURRENCY="2")
         with system.run():
             yield system
             assert "Traceback" not in system.log("web")

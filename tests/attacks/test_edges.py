@@ -602,7 +602,8 @@ def test_54_chunks_that_the_server_leaves_need_a_length(client: Client, path: st
 def test_55_a_flood_of_readiness_delays_nobody(tmp_path: Path) -> None:
     """64 hits of /readyz while Redis is frozen occupy no more than one thread of a process: /signup/ answers on."""
     with Redis() as server:
-        system = System(database=f"sqlite:///{tmp_path / 'db.sqlite3'}", redis=server.url, logs=tmp_path)
+        given = {"database": f"sqlite:///{tmp_path / 'db.sqlite3'}", "WEB_CONCURRENCY": "2"}
+        system = System(redis=server.url, logs=tmp_path, **given)
         with system.run(worker=False), ThreadPoolExecutor(max_workers=64) as pool:
             wait_until(lambda: requests.get(f"{system.url}/readyz", timeout=10).status_code == 200, "readiness")
             server.send(signal.SIGSTOP)

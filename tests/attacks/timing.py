@@ -57,7 +57,8 @@ def compare(door: Door, *, number: int) -> float:
 def main(number: int = 1_000) -> None:
     with tempfile.TemporaryDirectory() as folder, Redis() as redis, Postgres() as postgres, MailServer() as mail:
         database = postgres.migrated_database()
-        with System(database=database, redis=redis.url, mail=mail, logs=Path(folder)).run(worker=False) as system:
+        given = {"database": database, "redis": redis.url, "WEB_CONCURRENCY": "2"}
+        with System(mail=mail, logs=Path(folder), **given).run(worker=False) as system:
             for name, door in doors(system, number=number).items():
                 values = [compare(door, number=number) for _ in range(3)]
                 print(f"{name}: p = {', '.join(f'{p:.3f}' for p in values)} ({number} each)", flush=True)

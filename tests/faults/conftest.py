@@ -18,8 +18,7 @@ SHORT = {
     "worker.sweeper": {"INTERVAL": 0.5},
     "worker.smtp": {"AFTER_DOT": 2.0, "DEADLINE": 3.0},
 }
-# And a web of one process: each request meets the one that met the fault, and half as much is started.
-QUICK = {"TEST_PATCH": json.dumps(SHORT), "WEB_CONCURRENCY": "1"}
+QUICK = {"TEST_PATCH": json.dumps(SHORT)}
 WORKER = ("-m", "tests.faults.worker")
 METRICS_TOKEN = "what-prometheus-shows"
 

@@ -28,7 +28,7 @@ STATES = "SELECT state, count(*) FROM worker_delivery GROUP BY state"
 def running(postgres: Postgres, redis: Redis, postfix: Postfix, logs: Path, **patch: Any) -> Iterator[System]:
     """The web and two workers of sixteen threads, as shipped but for `patch`."""
     database, shorter = postgres.migrated_database(), json.dumps(patch)
-    more = {"TEST_PATCH": shorter, "METRICS_TOKEN": METRICS_TOKEN, "WEB_CONCURRENCY": "1"}
+    more = {"TEST_PATCH": shorter, "METRICS_TOKEN": METRICS_TOKEN}
     system = System(database=database, redis=redis.url, mail=postfix, logs=logs, **more)
     with ExitStack() as stack:
         stack.enter_context(system.run(worker=False))

@@ -78,7 +78,6 @@ def run(postgres: Postgres, tmp_path: Path) -> Iterator[Callable[..., tuple[Syst
                 mail=sink,
                 logs=tmp_path,
                 LOG_FORMAT="text",
-                WEB_CONCURRENCY="1",
                 **environment,
             )
             return stack.enter_context(system.run(worker=False)), sink

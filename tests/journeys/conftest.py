@@ -19,6 +19,6 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with (
         Redis() as redis,
         MailServer() as mail,
-        System(database=database, redis=redis.url, mail=mail, logs=folder).run() as running,
+        System(database=database, redis=redis.url, mail=mail, logs=folder, WEB_CONCURRENCY="2").run() as running,
     ):
         yield running

@@ -69,8 +69,8 @@ def main() -> int:
         (folder / "image").mkdir()
         copy_image(folder / "image")
         redis, mail = stack.enter_context(Redis()), stack.enter_context(MailServer())
-        database = f"sqlite:///{folder / 'db.sqlite3'}"
-        system = System(database=database, redis=redis.url, mail=mail, logs=folder, folder=folder / "image")
+        given = {"database": f"sqlite:///{folder / 'db.sqlite3'}", "redis": redis.url, "WEB_CONCURRENCY": "2"}
+        system = System(mail=mail, logs=folder, folder=folder / "image", **given)
         stack.enter_context(system.run())
         pages = measure(system, folder / "profile")
         way = walk(system)  # on a site that is warm by now
