@@ -133,7 +133,11 @@ class Server:
         self.running = None
 
     def __enter__(self) -> Any:
-        self.start()
+        try:
+            self.start()
+        except AssertionError:  # it doesn't answer yet
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -23,6 +23,7 @@ class RabbitMQ(Server):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="doorcode-mq-"))
         self.name = f"doorcode{self.port}@localhost"
+        self.mapper = str(free_port())
 
     @property
     def url(self) -> str:
@@ -41,13 +42,14 @@ class RabbitMQ(Server):
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_PORT": self.mapper,
         }
         output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         return ["/usr/lib/rabbitmq/bin/rabbitmq-server"], {"env": environment, "cwd": self.folder, **output}
 
     def __exit__(self, *exc: object) -> None:
         self.stop(signal.SIGTERM)
+        subprocess.run(["epmd", "-port", self.mapper, "-kill"], capture_output=True)  # a daemon, which would stay
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
