@@ -78,7 +78,9 @@ def _parse(message: bytes, *, headersonly: bool = False) -> EmailMessage:
 
 
 def _reports(message: bytes) -> Iterator[Report]:
-    parts = list(_parse(message).iter_parts())
+    # Those of the report: a gateway may have put it into a mail with a note of its own.
+    groups = (list(part.iter_parts()) for part in _parse(message).walk())
+    parts = next((parts for parts in groups if _first(parts, (*STATUS, *FEEDBACK))), [])
     returned, status, feedback, notice = (_first(parts, types) for types in (RETURNED, STATUS, FEEDBACK, NOTICE))
     if returned is None:
         return

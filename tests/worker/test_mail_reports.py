@@ -5,6 +5,7 @@ import io
 import json
 import os
 import quopri
+import re
 import subprocess
 import sys
 import time
@@ -89,6 +90,19 @@ def test_a_complaint_is_read(name: str) -> None:
 def test_line_ends_are_those_of_the_mail_server(name: str) -> None:
     """CR LF as on the wire, or LF as in a pipe."""
     assert mail_reports.read(sample(name).replace(b"\n", b"\r\n")) == mail_reports.read(sample(name)) != []
+
+
+@pytest.mark.parametrize("name", [*BOUNCES, *COMPLAINTS])
+def test_a_gateway_may_wrap_a_report(name: str) -> None:
+    """With a warning above it and a footer below it, of which none is the reason."""
+    head, _, body = sample(name).partition(b"\n\n")
+    lines = re.split(rb"\n(?![ \t])", head)
+    kind = next(line for line in lines if line.lower().startswith(b"content-type:"))
+    others = b"\n".join(line for line in lines if line != kind)
+    note = b"--gateway\nContent-Type: text/plain\n\n[EXTERNAL] alice@example.com is outside\n\n"
+    wrapped = others + b"\nContent-Type: multipart/mixed; boundary=gateway\n\n"
+    wrapped += note + b"--gateway\n" + kind + b"\n\n" + body + b"\n" + note + b"--gateway--\n"
+    assert mail_reports.read(wrapped) == mail_reports.read(sample(name)) != []
 
 
 @pytest.mark.parametrize("action", ["delayed", "delivered", "relayed", "expanded", "", "unheard-of"])
