@@ -29,11 +29,13 @@ MOST_PARTS = 20  # within one another or side by side; a real report has about t
 LONGEST_HEADER = 1_000  # characters; the time to parse one grows with their square
 
 # Types of parts, with "text/" for "message/" (see _Policy); those with "global" are RFC 6533's.
-STATUS = ("text/delivery-status", "text/global-delivery-status")
+STATUS = ("text/delivery-status", "text/global-delivery-status", "text/disposition-notification")
 FEEDBACK = ("text/feedback-report",)
 RETURNED = ("text/rfc822", "text/rfc822-headers", "text/global", "text/global-headers")
 NOTICE = ("text/plain",)
 MESSAGE_TYPE = re.compile(r"^\s*message/", re.IGNORECASE)
+# What a Sieve filter's `reject` says (RFC 5429), and no reader's receipt, which we do not ask for.
+REJECTED = re.compile(r"\s*automatic-action\s*/[^;]*;\s*deleted\b", re.IGNORECASE)
 COMPLAINTS = ("abuse", "fraud", "virus", "other")  # RFC 5965 §7.3; a "not-spam" or an "auth-failure" is none
 MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,253}>")
 BLANK_LINES = re.compile(rb"(?:\r?\n[ \t]*)+\r?\n")
@@ -90,7 +92,7 @@ def _reports(message: bytes) -> Iterator[Report]:
     if status:
         words = _content(notice) if notice else b""
         for each in _blocks(status):
-            if _word(each, "Action").lower() == "failed":
+            if _word(each, "Action").lower() == "failed" or REJECTED.match(str(each.get("Disposition", ""))):
                 yield _bounce(each, message_id, words)
     elif feedback:
         fields = _blocks(feedback)[0]
@@ -107,7 +109,7 @@ def _bounce(recipient: EmailMessage, message_id: str, notice: bytes) -> Report:
     """
     status = _word(recipient, "Status")
     text = DIAGNOSTIC_TYPE.sub("", str(recipient.get("Diagnostic-Code", ""))).strip()
-    if not text and status.endswith(".0.0"):  # it says that there is no more to say (RFC 3463 §3.1)
+    if not text and status[1:] in ("", ".0.0"):  # none, or one that has no more to say (RFC 3463 §3.1)
         text = _reason(recipient, notice)
     text = text or status
     return Report(

@@ -86,13 +86,39 @@ def test_a_complaint_is_read(name: str) -> None:
     assert (report.state, report.message_id, report.text) == ("complained", STRANGE, COMPLAINTS[name])
 
 
-@pytest.mark.parametrize("name", [*BOUNCES, *COMPLAINTS])
+@pytest.mark.parametrize("name", [*BOUNCES, *COMPLAINTS, "sieve"])
 def test_line_ends_are_those_of_the_mail_server(name: str) -> None:
     """CR LF as on the wire, or LF as in a pipe."""
     assert mail_reports.read(sample(name).replace(b"\n", b"\r\n")) == mail_reports.read(sample(name)) != []
 
 
-@pytest.mark.parametrize("name", [*BOUNCES, *COMPLAINTS])
+@pytest.mark.django_db
+def test_a_mail_that_a_readers_filter_rejects_is_a_bounce(receive) -> None:
+    """By a notice of its own kind, as Dovecot sends for `reject` of Sieve. It is not the mailbox's fault."""
+    delivery = sent()
+    assert receive(sample("sieve", delivery.message_id)) == ["recorded"]
+    delivery.refresh_from_db()
+    assert delivery.last_reply == "was automatically rejected: No automated mail please"
+    assert (delivery.state, delivery.cause, delivery.visible_reason) == ("bounced", "", "unclear")
+    assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        "manual-action/MDN-sent-manually; displayed",
+        "manual-action/MDN-sent-automatically; deleted",
+        "automatic-action/MDN-sent-automatically; processed",
+        "",
+    ],
+)
+def test_a_receipt_is_no_bounce(disposition: str) -> None:
+    """The mail arrived, whether or not its reader opened it. Only a filter's rejection says otherwise."""
+    rejected = "Disposition: automatic-action/MDN-sent-automatically; deleted"
+    assert mail_reports.read(changed("sieve", rejected, f"Disposition: {disposition}")) == []
+
+
+@pytest.mark.parametrize("name", [*BOUNCES, *COMPLAINTS, "sieve"])
 def test_a_gateway_may_wrap_a_report(name: str) -> None:
     """With a warning above it and a footer below it, of which none is the reason."""
     head, _, body = sample(name).partition(b"\n\n")
