@@ -25,7 +25,11 @@ from .models import CaptchaModel
 _SEPARATORS = r"[\s\-\u2010-\u2015\u2212.·]*"
 # Any punctuation but that of lists, paths and numbers: a mail may be quoted as „1234“, «1234» or ؛1234.
 _WORDS = r"[\p{L}\p{M}\p{P}\s\u2212`--\p{Pc}\[\]{}/\\%&@]*"
-_CODE = regex.compile(rf"{_WORDS}(?<![A-Za-z])(\p{{Nd}}(?:{_SEPARATORS}\p{{Nd}})*)(?![A-Za-z]){_WORDS}", regex.V1)
+# What gateways put before the subject of a mail, which people may paste: [EXTERNAL], {Spam?}.
+_TAGS = r"(?:\s*[\[{]\p{L}[\p{L}\p{M}\p{P}\s--\[\]{}]*[\]}]:?)*+"
+_CODE = regex.compile(
+    rf"{_TAGS}{_WORDS}(?<![A-Za-z])(\p{{Nd}}(?:{_SEPARATORS}\p{{Nd}})*)(?![A-Za-z]){_WORDS}", regex.V1
+)
 _LETTERS = "BCDFGHJKMNPQRSTVWXYZ"  # no vowel, so no word; nothing that could be taken for a digit
 
 

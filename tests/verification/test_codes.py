@@ -101,7 +101,8 @@ def test_a_code_may_be_typed_in_the_digits_of_any_script(typed: str) -> None:
     "typed",
     ["1234。", "1234.", "验证码：1234", "验证码:1234。", "驗證碼1234", "【站点】您的验证码 1234", "您的验证码是“1234”", "Code: 1234", "1234 is your Doorcode code",
      "Your code is 1234!", "(1234)", "*1234*", "`1234`", "「1234」", "कोड: 1234", "رمز التحقق: ١٢٣٤", "D-1234", "код — 1234", "1234，",
-     "«1234»", "‹1234›", "„1234“", "‚1234‘", "¡1234!", "¿1234?", "رمز التحقق: 1234،", "1234؛", "1234؟", "• 1234", "〔1234〕", "〖1234〗", "1234…"],
+     "«1234»", "‹1234›", "„1234“", "‚1234‘", "¡1234!", "¿1234?", "رمز التحقق: 1234،", "1234؛", "1234؟", "• 1234", "〔1234〕", "〖1234〗", "1234…",
+     "[EXTERNAL] 1234 is your code", "{Spam?} 1234", "［外部邮件］1234 是你的验证码", "[EXT]: [Spam] 1234", "*****SPAM***** 1234"],
 )  # fmt: skip
 def test_words_around_a_code_are_forgiven(typed: str) -> None:
     """Words that are copied from the mail with it."""
@@ -110,7 +111,7 @@ def test_words_around_a_code_are_forgiven(typed: str) -> None:
 
 @pytest.mark.parametrize(
     "typed",
-    ["1234 or 5678", "验证码：1234，10 分钟内有效", "1234 (5678)", "12/34", "1:234", "1,234", "12٣٤", "١٢۳۴", "['1234']", "[1234]", "{1234}", "［1234］", "1234%", "/1234", "1234/",
+    ["1234 or 5678", "验证码：1234，10 分钟内有效", "1234 (5678)", "12/34", "1:234", "1,234", "12٣٤", "١٢۳۴", "['1234']", "[1234]", "{1234}", "[a 1234]", "[a]1[b]234", "[] 1234", "1234 [a]", "［1234］", "1234%", "/1234", "1234/",
      "+1234", "+ 1234", "_1234", "x1234", "1234e", "1234+1", "1234=", "½", "12345678" * 8 + "9", "验" * 61 + "1234"],
 )  # fmt: skip
 def test_what_is_not_one_run_of_digits_of_one_script_is_no_code(typed: str) -> None:
@@ -120,7 +121,16 @@ def test_what_is_not_one_run_of_digits_of_one_script_is_no_code(typed: str) -> N
 
 def test_no_code_is_slow_to_read() -> None:
     """Not even the longest that almost is one."""
-    for typed in (". " * 32, "1." * 31 + "._", "a " * 31 + "_1", "1 " + "." * 61 + "_", "\ufdfa" * 64):
+    for typed in (
+        ". " * 32,
+        "1." * 31 + "._",
+        "a " * 31 + "_1",
+        "1 " + "." * 61 + "_",
+        "[a" * 32,
+        "[a]" * 21,
+        "[" + "a" * 63,
+        "\ufdfa" * 64,
+    ):
         # timeit counts no garbage collection, which can take longer than this
         assert timeit(lambda typed=typed: codes.normalize(typed), number=1, timer=time.process_time) < 0.05
 
