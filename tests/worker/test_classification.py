@@ -240,6 +240,7 @@ def test_a_code_is_not_looked_for_in_an_ip_address_or_a_version() -> None:
         ("5.0.0", "all relevant MX records point to non-existent hosts", Cause.MAILBOX),
         ("5.0.0", "an MX or SRV record indicated no SMTP service", Cause.MAILBOX),
         ("5.0.0", "Domain does not exist", Cause.MAILBOX),
+        ("5.0.0", "rejected by system.(rejected&nbsp;by&nbsp;system)", Cause.CONTENT),
         ("5.0.0", "", Cause.UNCLEAR),
         ("2.1.5", "delivered", None),
         ("550", "user unknown", None),
