@@ -56,7 +56,7 @@ class Argon2idHasher(Argon2PasswordHasher):
     def encode(self, password: str, salt: str) -> str:
         """Raises MemoryError."""
         if len(salt.encode()) != argon2id.SALTBYTES:  # another app's
-            return str(super().encode(normalize(password), salt))
+            return super().encode(normalize(password), salt)
         return self._encode(password, salt.encode())
 
     def verify(self, password: str, encoded: str) -> bool:

@@ -78,7 +78,7 @@ def _begin_to_notify() -> bool:
     if not redis_breaker.is_open:
         try:
             if (redis := redis_client()) is None:
-                return bool(cache.add(ON_ITS_WAY, 1, LOST_AFTER))
+                return cache.add(ON_ITS_WAY, 1, LOST_AFTER)
             return bool(redis.set(ON_ITS_WAY, 1, nx=True, ex=LOST_AFTER))
         except (RedisError, OSError):
             redis_breaker.failed()

@@ -69,7 +69,7 @@ class Call(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         """There is one kind of response, so the Accept header is ignored (RFC 9110 §12.1)."""
         renderer = self.get_renderers()[0]
-        return renderer, str(renderer.media_type)
+        return renderer, renderer.media_type
 
 
 class OpenCall(Call):
