@@ -40,6 +40,7 @@ def start() -> None:
     if not settings.SENTRY_DSN:
         return
     import sentry_sdk  # only here: without a DSN it is not loaded
+    from sentry_sdk.integrations.celery import CeleryIntegration
     from sentry_sdk.integrations.logging import ignore_logger
     from sentry_sdk.utils import BadDsn, Dsn
 
@@ -58,6 +59,9 @@ def start() -> None:
         include_source_context=False,
         max_request_body_size="never",
         max_breadcrumbs=0,  # queries and log lines before the error
+        # The release, the key of the DSN and a visitor's own baggage are no business of broker and mail services.
+        trace_propagation_targets=[],
+        integrations=[CeleryIntegration(propagate_traces=False)],
         auto_session_tracking=False,
         send_client_reports=False,
     )

@@ -2,11 +2,16 @@
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import sentry_sdk
+from celery.signals import before_task_publish
 from django.test import Client
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
@@ -125,3 +130,30 @@ def test_without_an_error_nothing_is_reported(client: Client, sent: Sent) -> Non
     """A whole sign-up sends no report."""
     assert verify(client, ask(client)).status_code == 303
     assert sent.texts == []
+
+
+def test_mail_services_and_broker_learn_nothing_of_sentry(sent: Sent) -> None:
+    """By default all that they are sent has headers with the release, the environment and the key of the DSN."""
+    headers: list[str] = []
+
+    class Service(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            headers.extend(self.headers)
+            self.send_response(204)
+            self.end_headers()
+
+    def note(sender: object, headers: dict[str, object], **kwargs: object) -> None:
+        given.update(headers)
+
+    given: dict[str, object] = {}
+    with HTTPServer(("127.0.0.1", 0), Service) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with closing(HTTPConnection("127.0.0.1", server.server_port, timeout=10)) as connection:
+            connection.request("POST", "/send")
+            assert connection.getresponse().status == 204
+    before_task_publish.connect(note)
+    deliver.apply_async(args=[7])
+    before_task_publish.disconnect(note)
+    assert "Host" in headers
+    assert given["task"] == "worker.tasks.deliver"
+    assert not [name for name in [*headers, *given] if "sentry" in name or "baggage" in name]
