@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
@@ -12,7 +11,7 @@ from django.http.request import split_domain_port, validate_host
 from django.utils.translation import gettext as _
 
 from . import email_addresses
-from .env import KNOWN_KEYS
+from .env import KNOWN_KEYS, netloc
 
 TOKEN_LENGTH = 16  # characters: 64 bits in hex, too many to try over HTTP
 
@@ -95,7 +94,7 @@ def deployment(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
 @checks.register("doorcode", deploy=True)
 def reachability(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]:
     """An address that does not lead visitors to the site."""
-    host, _port = split_domain_port(urlsplit(settings.CSRF_TRUSTED_ORIGINS[0]).netloc)
+    host, _port = split_domain_port(netloc("SITE_URL", settings.SITE_URL))
     if not validate_host(host, settings.ALLOWED_HOSTS):
         text = _("The host of SITE_URL is not in ALLOWED_HOSTS: pages at that address answer 400")
         hint = _("Add it, unless a proxy asks with another Host")

@@ -8,6 +8,7 @@ from email.headerregistry import Address
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 import idna
@@ -286,6 +287,13 @@ def in_ascii(var: str, host: str) -> str:
         return host if host.isascii() else "." * (len(host) - len(name)) + idna.encode(name, uts46=True).decode()
     except idna.IDNAError as error:
         raise ImproperlyConfigured(f"{var} can't be read / 无法读取 {var}：{error}") from error
+
+
+def netloc(var: str, url: str) -> str:
+    """Host and port of a URL in a variable, as the Host header has them."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.netloc.lower().replace(host, in_ascii(var, host))
 
 
 def _entries(text: str) -> list[str]:

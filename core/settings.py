@@ -20,7 +20,7 @@ from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 from . import languages, lengths, mail_urls
-from .env import Env, in_ascii
+from .env import Env, in_ascii, netloc
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
@@ -347,7 +347,7 @@ warnings.filterwarnings("ignore", "No directory at", UserWarning)  # nothing is 
 
 # --- Headers and cookies; https follows from SITE_URL -----------------------------------------------------------------
 _https = _site.scheme == "https"
-CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc.lower().replace(_site.hostname or '', _host)}"]
+CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{netloc('SITE_URL', SITE_URL)}"]
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _https
 # Browsers take a cookie of such a name from this host only: a neighbouring subdomain can't set or replace it.
 COOKIE_PREFIX = "__Host-" if _https else ""

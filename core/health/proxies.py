@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from core import client_ip
 from core.checks import is_local
-from core.env import in_ascii
+from core.env import netloc
 
 from .registry import Finding, failed, ok, warning
 
@@ -50,7 +50,7 @@ def _request(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         raise ValueError("http or https")
-    url = parts._replace(netloc=_netloc(url)).geturl()
+    url = parts._replace(netloc=netloc("URL", url)).geturl()
     headers = {HEADER: signer().sign("seen"), "X-Forwarded-For": INVENTED, "Accept": "application/json"}
     request = urllib.request.Request(f"{url.rstrip('/')}/healthz", headers=headers)  # noqa: S310 - http or https
     # No proxy of the shell leads to this machine.
@@ -107,11 +107,4 @@ def signer() -> signing.TimestampSigner:
 
 def _name(url: str) -> str:
     """Host and port of a URL; browsers, and some proxies, leave out the port that its scheme has."""
-    return re.sub(r":(80|443)$", "", _netloc(url))
-
-
-def _netloc(url: str) -> str:
-    """Host and port of a URL, in ASCII."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return parts.netloc.lower().replace(host, in_ascii("URL", host))
+    return re.sub(r":(80|443)$", "", netloc("URL", url))

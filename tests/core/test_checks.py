@@ -102,7 +102,8 @@ def deployed(settings, monkeypatch) -> None:
     """Settings of which no deployment check warns."""
     settings.CAPTCHA_LENGTH, settings.LIMIT_GUESSES_SITE, settings.METRICS_TOKEN = 6, [(100, 6)], "0123456789abcdef"
     settings.REDIS_URL = settings.CELERY_BROKER_URL = "redis://r.example.com/0"
-    settings.CSRF_TRUSTED_ORIGINS, settings.ALLOWED_HOSTS = ["https://example.net"], [".example.net", "[::1]"]
+    settings.SITE_URL, settings.ALLOWED_HOSTS = "https://example.net", [".example.net", "[::1]"]
+    settings.CSRF_TRUSTED_ORIGINS = ["https://app.example.org"]  # a project's own
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")
 
 
@@ -113,10 +114,10 @@ def deployed(settings, monkeypatch) -> None:
         ("CAPTCHA_LENGTH", 5, ["doorcode.W001"]),
         ("CAPTCHA_LENGTH", 6, []),
         ("SECURE_SSL_REDIRECT", True, ["doorcode.W002"]),
-        ("CSRF_TRUSTED_ORIGINS", ["https://accounts.example.com:8443"], ["doorcode.W012"]),
-        ("CSRF_TRUSTED_ORIGINS", ["https://www.example.net:8443"], []),
-        ("CSRF_TRUSTED_ORIGINS", ["http://[::1]:8000"], ["doorcode.W013"]),
-        ("CSRF_TRUSTED_ORIGINS", ["http://127.0.0.1:8000"], ["doorcode.W012", "doorcode.W013"]),
+        ("SITE_URL", "https://accounts.example.com:8443", ["doorcode.W012"]),
+        ("SITE_URL", "https://www.example.net:8443", []),
+        ("SITE_URL", "http://[::1]:8000", ["doorcode.W013"]),
+        ("SITE_URL", "http://127.0.0.1:8000", ["doorcode.W012", "doorcode.W013"]),
         ("ALLOWED_HOSTS", ["*"], []),
         ("METRICS_TOKEN", "", ["doorcode.I001"]),
         ("METRICS_TOKEN", "prometheus", ["doorcode.W007"]),
