@@ -213,7 +213,7 @@ def test_a_search_for_nonsense_finds_nothing(admin: Client) -> None:
         for query in ("%23" + "9" * 30, "²", "%25", "_lice", "lice", "a%20b%20c", "@", "a%20" * 1_000):
             page = admin.get(f"{path}?q={query}")
             assert page.status_code == 200, query
-            assert ALICE not in shown(admin, f"{path}?q={query}")
+            assert ALICE not in text_of(page)
 
 
 @pytest.mark.parametrize(
