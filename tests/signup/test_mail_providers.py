@@ -34,12 +34,10 @@ def test_a_typo_is_found(typed: str, meant: str) -> None:
     assert suggest(f"alice@{typed}") == f"alice@{meant}"
 
 
-@pytest.mark.parametrize(
-    "domain", [*sorted(mail_providers.by_domain()), "example.com", "doorcode.test", "tsinghua.edu.cn", "bbc.co.uk", "a.b", "x" * 63 + ".com"]
-)  # fmt: skip
-def test_a_good_domain_is_left_alone(domain: str) -> None:
-    """The common ones, and those that resemble none of them."""
-    assert suggest(f"alice@{domain}") is None
+def test_a_good_domain_is_left_alone() -> None:
+    """The common ones, and those that resemble none of them: one click on the suggestion would mail a stranger."""
+    others = ("example.com", "doorcode.test", "tsinghua.edu.cn", "bbc.co.uk", "a.b", "x" * 63 + ".com")
+    assert [domain for domain in (*mail_providers.by_domain(), *others) if suggest(f"alice@{domain}")] == []
 
 
 @pytest.mark.parametrize(
@@ -48,10 +46,9 @@ def test_a_good_domain_is_left_alone(domain: str) -> None:
      "yahoo.fr", "yahoo.com.sg", "outlook.jp", "gmx.at", "vip.sina.com", "msn.cn", "aol.de", "fastmail.fm", "zohomail.eu", "inbox.ru", "163.net",
      "88.com", "1688.com", "t-online.hu", "orange.es", "gmx.ie"],
 )  # fmt: skip
-def test_no_regional_domain_is_doubted(domain: str) -> None:
-    """One click on the suggestion would mail a stranger."""
+def test_regional_domains_are_common_ones(domain: str) -> None:
+    """So that none is doubted."""
     assert domain in mail_providers.by_domain()
-    assert suggest(f"alice@{domain}") is None
 
 
 @pytest.mark.parametrize(
