@@ -72,8 +72,10 @@ def clean(event: Any, hint: Any) -> Any:
     kept = {name: value for name, value in event.items() if name in _KEPT}
     for error in (kept.get("exception") or {}).get("values") or []:
         error["value"] = ""
-    if "logentry" in kept:  # the text of the call, without its arguments
-        kept["logentry"] = {"message": str((event["logentry"] or {}).get("message", ""))}
+    if "logentry" in kept:  # the text of the call, without its arguments; structlog has both in one
+        text = hint["log_record"].msg
+        text = text["event"] if isinstance(text, dict) else text
+        kept["logentry"] = {"message": text if isinstance(text, str) else type(text).__name__}  # logger.error(error)
     if request_id := structlog.contextvars.get_contextvars().get("request_id"):
         kept["tags"] = {**(kept.get("tags") or {}), "request_id": request_id}
     return redaction.scrub_all(kept)
