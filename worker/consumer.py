@@ -2,6 +2,7 @@
 
 import faulthandler
 import signal
+import sys
 import time
 from typing import Any
 
@@ -24,7 +25,8 @@ class Consumer(consumer.Consumer):
 
     def start(self) -> None:
         """On SIGUSR1 log where each thread is; Celery's own handler also logs its variables, such as a mail's code."""
-        faulthandler.register(signal.SIGUSR1)
+        if sys.stderr:  # it may be closed
+            faulthandler.register(signal.SIGUSR1)
         super().start()
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
