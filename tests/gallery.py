@@ -1,6 +1,6 @@
 """Every screen that a visitor can meet, made by the real views. Tests and `make screenshots` go through them all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -69,7 +69,7 @@ def _fill(client: Client, /, **fields: str) -> HttpResponse:
 
 
 @contextmanager
-def _guessed(number: int) -> Iterator[None]:
+def _guessed(number: int) -> Generator[None]:
     """So many wrong codes were typed for Alice's address today."""
     AddressGuesses.objects.create(address=ALICE, guesses=[clock.now().timestamp()] * number)
     with override_settings(LIMIT_GUESSES_ADDRESS=[(9, 8), (100, None)]):

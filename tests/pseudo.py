@@ -1,6 +1,6 @@
 """A language that nobody speaks: every visitor's text in it is marked, so that what escapes translation shows."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
@@ -37,7 +37,7 @@ def _compiled() -> bytes:
 
 
 @contextmanager
-def spoken(*, right_to_left: bool = False) -> Iterator[None]:
+def spoken(*, right_to_left: bool = False) -> Generator[None]:
     """The site speaks the pseudo-language, and it alone beside English."""
     LANG_INFO[CODE] = {"bidi": right_to_left, "code": CODE, "name": "Pseudo", "name_local": mark("Pseudo")}
     with TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -84,7 +84,7 @@ def listens(port: int, host: Host = HERE) -> bool:
 
 
 @contextmanager
-def process(*command: str | Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+def process(*command: str | Path, **options: Any) -> Generator[subprocess.Popen[bytes]]:
     """Run a command; end it, and it alone, by its pid."""
     running = subprocess.Popen([str(part) for part in command], **options)
     try:
@@ -525,7 +525,7 @@ class System:
         }
 
     @contextmanager
-    def run(self, *, worker: bool = True) -> Iterator["System"]:
+    def run(self, *, worker: bool = True) -> Generator["System"]:
         """Migrate, and start the web and, if wanted, a worker."""
         if not self._is_migrated():
             self.manage("migrate", "--verbosity", "0")
@@ -542,7 +542,7 @@ class System:
     @contextmanager
     def worker(
         self, name: str = "worker", *command: str, threads: int = 4, **environment: str
-    ) -> Iterator[subprocess.Popen[bytes]]:
+    ) -> Generator[subprocess.Popen[bytes]]:
         """Start a Celery worker, by `command` if given, and wait until it is ready."""
         options = ("worker", "--concurrency", str(threads), "--hostname", f"{name}@%h")
         command = command or ("-m", "celery", "-A", "worker")
@@ -576,7 +576,7 @@ class System:
         return (self.logs / f"{name}.log").read_text()
 
     @contextmanager
-    def start(self, name: str, *command: str | Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    def start(self, name: str, *command: str | Path, **environment: str) -> Generator[subprocess.Popen[bytes]]:
         """Run Python with these arguments, in this system's environment, its output in a log."""
         with (self.logs / f"{name}.log").open("wb") as log:
             env = self.environment | environment

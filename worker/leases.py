@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from core.observability.logs import errors_logged
@@ -23,7 +23,7 @@ os.register_at_fork(after_in_child=_held.clear)  # they are the parent's
 
 
 @contextmanager
-def held(deliveries: Sequence[Delivery]) -> Iterator[None]:
+def held(deliveries: Sequence[Delivery]) -> Generator[None]:
     """Renew the lease of claimed mails, which is one for all of them, until they are settled or released."""
     global _renewer  # noqa: PLW0603
     if not deliveries:

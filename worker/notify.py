@@ -4,7 +4,7 @@ message is on its way no other is sent, so a thousand sign-ups at once cost the 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,7 +88,7 @@ def _begin_to_notify() -> bool:
 
 
 @contextmanager
-def broker_connection() -> Iterator[Any]:
+def broker_connection() -> Generator[Any]:
     """An open connection to the broker, after at most two tries. Raises if it can't be reached."""
     with current_app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -95,7 +95,7 @@ class Connection(smtplib.SMTP):
         return super().getreply()
 
     @contextmanager
-    def deadline(self, until: float) -> Iterator[None]:
+    def deadline(self, until: float) -> Generator[None]:
         """
         Shut the socket at this monotonic time, so that its user gets an error. A socket's own time-out can't do this:
         it starts again with each byte of a server that trickles.

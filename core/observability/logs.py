@@ -4,7 +4,7 @@ the token of a link, the handle of a sign-up request, or an address: pseudonyms 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from .redaction import pseudonym, scrub_all
 
 
 @contextmanager
-def errors_logged(logger: logging.Logger, text: str) -> Iterator[None]:
+def errors_logged(logger: logging.Logger, text: str) -> Generator[None]:
     """
     Run one round of a loop that must not end: log its error, without a traceback if the database is down, and close
     the connection.

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -65,7 +65,7 @@ def _run(settings: str, port: int, data: Path, redis: str) -> int:
 
 
 @contextmanager
-def _redis(data: Path) -> Iterator[str]:
+def _redis(data: Path) -> Generator[str]:
     """The URL of a private Redis if the machine has one, so that the demo runs as production does; else in memory."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -335,7 +335,7 @@ for name, act in (("publisher", health.broker), ("worker", worker), ("cache", ch
 
 
 @contextmanager
-def _listener() -> Iterator[tuple[int, list[bytes]]]:
+def _listener() -> Generator[tuple[int, list[bytes]]]:
     """A TLS server whose certificate nobody trusts; yield its port, and what it gets to read, encrypted or plain."""
     context, heard = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), []
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +65,7 @@ class Used:
 
 
 @contextmanager
-def using(roots: Sequence[int]) -> Iterator[Used]:
+def using(roots: Sequence[int]) -> Generator[Used]:
     """Measure the work inside, by these processes."""
     used, begun, before = Used(), monotonic(), cpu_seconds(roots)
     yield used

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -141,7 +141,7 @@ class Sink:
 
 
 @contextmanager
-def sink(host: Host = HERE) -> Iterator[Sink]:
+def sink(host: Host = HERE) -> Generator[Sink]:
     """Run a sink."""
     port = free_port()
     command = host.command(sys.executable, "-m", "tests.bench.sink", host.address, str(port))

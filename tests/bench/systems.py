@@ -4,7 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +76,7 @@ class Site:
     logs: Path = BUILD / "logs"
 
     @contextmanager
-    def start(self, name: str, *command: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def start(self, name: str, *command: str, **environment: str) -> Generator["subprocess.Popen[bytes]"]:
         """Run Python with these arguments, in this system's environment, its output in a log."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with (self.logs / f"{self.name}-{name}.log").open("wb") as log:
@@ -85,14 +85,14 @@ class Site:
                 yield running
 
     @contextmanager
-    def web(self, *options: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def web(self, *options: str, **environment: str) -> Generator["subprocess.Popen[bytes]"]:
         command = (*WEB, *options, "-b", f"127.0.0.1:{self.port}", self.app)
         with self.start("web", *command, **environment) as running:
             wait_until(lambda: listens(self.port), f"the web of {self.name}", PATIENCE)
             yield running
 
     @contextmanager
-    def worker(self, app: str, *options: str, name: str = "worker", **env: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def worker(self, app: str, *options: str, name: str = "worker", **env: str) -> Generator["subprocess.Popen[bytes]"]:
         command = ("-m", "celery", "-A", app, "worker", "--loglevel", "INFO", "--hostname", f"{name}@%h", *options)
         with self.start(name, *command, **env) as running:
             log = self.logs / f"{self.name}-{name}.log"
@@ -216,7 +216,7 @@ class Rig:
 
 
 @contextmanager
-def rig() -> Iterator[Rig]:
+def rig() -> Generator[Rig]:
     with ExitStack() as stack:
         yield Rig(stack)
 

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +71,7 @@ class Doorcode:
         self.hosts, self.folder = hosts, folder
 
     @contextmanager
-    def run(self) -> Iterator["Doorcode"]:
+    def run(self) -> Generator["Doorcode"]:
         with ExitStack() as stack, ExitStack() as ending:  # all of them end at once
             postgres = stack.enter_context(Postgres(host=self.hosts["postgresql"]))
             redis = stack.enter_context(Redis(host=self.hosts["redis"], password="secret"))
@@ -133,7 +133,7 @@ class Doorcode:
         return not failure
 
     @contextmanager
-    def visitors(self, name: str, *, pause: float = PAUSE) -> Iterator[Load]:
+    def visitors(self, name: str, *, pause: float = PAUSE) -> Generator[Load]:
         """Have visitors sign up meanwhile, whose addresses begin with a name; afterwards wait for their last answers."""
         load, over = Load(), threading.Event()
 

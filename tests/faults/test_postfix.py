@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from email import message_from_bytes
 from functools import partial
@@ -25,7 +25,7 @@ STATES = "SELECT state, count(*) FROM worker_delivery GROUP BY state"
 
 
 @contextmanager
-def running(postgres: Postgres, redis: Redis, postfix: Postfix, logs: Path, **patch: Any) -> Iterator[System]:
+def running(postgres: Postgres, redis: Redis, postfix: Postfix, logs: Path, **patch: Any) -> Generator[System]:
     """The web and two workers of sixteen threads, as shipped but for `patch`."""
     database, shorter = postgres.migrated_database(), json.dumps(patch)
     more = {"TEST_PATCH": shorter, "METRICS_TOKEN": METRICS_TOKEN}

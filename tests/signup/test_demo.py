@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tests.servers import ENVIRONMENT, ROOT, Visitor, free_port, listens, wait_u
 @contextmanager
 def demo(
     data: Path, port: int, *, path: str, lang: str = "en_US.UTF-8", encoding: str = "utf-8"
-) -> Iterator[subprocess.Popen[str]]:
+) -> Generator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "signup.demo", "--port", str(port)]
     environment = {**ENVIRONMENT, "PATH": path, "LANG": lang, "DEMO_DATA": str(data)}
     # As in the shell of a deployment, or of another project of Celery.

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -149,7 +149,7 @@ def measure(system: System, profile: Path) -> list[Measured]:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[tuple[BrowserContext, int]]:
+def browser(profile: Path) -> Generator[tuple[BrowserContext, int]]:
     """A Chromium whose cookies Playwright sets and whose pages Lighthouse opens, by the port."""
     port = free_port()
     with sync_playwright() as playwright:

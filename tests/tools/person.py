@@ -6,7 +6,7 @@ has sent itself. So this measures any number of steps.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -69,7 +69,7 @@ class Person:
         return self.way
 
     @contextmanager
-    def _waiting(self) -> Iterator[None]:
+    def _waiting(self) -> Generator[None]:
         begun = time.monotonic()
         yield
         self.way.waited += time.monotonic() - begun

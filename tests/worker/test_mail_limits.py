@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -65,7 +65,7 @@ def wait_for(frozen_clock: FrozenClock, mine: Delivery) -> int:
 
 
 @contextmanager
-def undone(frozen_clock: FrozenClock) -> Iterator[None]:
+def undone(frozen_clock: FrozenClock) -> Generator[None]:
     """Undo everything that happens within."""
     start = frozen_clock.now()
     with transaction.atomic():

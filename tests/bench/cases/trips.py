@@ -3,7 +3,7 @@
 import itertools
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
@@ -52,7 +52,7 @@ class Counter:
 
 
 @contextmanager
-def counting(port: int) -> Iterator[Counter]:
+def counting(port: int) -> Generator[Counter]:
     counter = Counter(port)
     try:
         yield counter
