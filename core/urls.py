@@ -1,9 +1,13 @@
 """The composition root of all pages; `/healthz`, `/readyz` and `/metrics` are answered by a middleware."""
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.contenttypes.views import shortcut
-from django.urls import include, path
+from django.urls import URLResolver, include, path
 from django.views.generic import RedirectView
 
 from signup.accounts.views import admin_login
@@ -23,7 +27,6 @@ urlpatterns = [
     path("admin/r/<int:content_type_id>/<slug:object_id>/", admin.site.admin_view(shortcut)),
     path("admin/r/<path:path>", views.not_found),
     path("admin/jsi18n/", admin.site.admin_view(ScriptTexts.as_view(), cacheable=True)),
-    path("admin/", admin.site.urls),
     path("brand.css", views.brand_css, name="brand_css"),
     path("i18n/setlang/", set_language, name="set_language"),
 ]
@@ -31,6 +34,20 @@ if settings.MAIL_WEBHOOKS:
     urlpatterns += [path("anymail/", include("worker.webhooks"))]
 if settings.DEMO:
     urlpatterns += [path("demo/", include("signup.demo.urls"))]
+
+
+def _views(patterns: Iterable[Any]) -> Iterator[Any]:
+    for each in patterns:
+        if isinstance(each, URLResolver):
+            yield from _views(each.url_patterns)
+        else:
+            yield each.callback
+
+
+# A project may have Django's LoginRequiredMiddleware: each of our views says itself who has to sign in.
+for view in _views(urlpatterns):
+    login_not_required(view)
+urlpatterns += [path("admin/", admin.site.urls)]
 
 handler400, handler403, handler404 = map(views.error_handler, (400, 403, 404))
 handler500 = views.server_error

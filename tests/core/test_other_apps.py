@@ -225,6 +225,17 @@ def test_another_apps_calls_are_not_in_the_schema_of_sign_up(client: Client) -> 
     assert "shop" not in str(run_checks(include_deployment_checks=True))
 
 
+def test_a_project_whose_pages_all_need_an_account_has_sign_up_open(client: Client, settings) -> None:
+    """By Django's LoginRequiredMiddleware: nobody could sign up there."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    public = ("/signup/", "/signup/verify/", "/login/", "/password-reset/", "/brand.css", "/api/docs/", "/admin/login/")
+    assert [client.get(page).status_code for page in public] == [200] * len(public)
+    assert client.post("/signup/", {"email": "ann@example.com"})["Location"] == "/signup/verify/"
+    assert client.post("/i18n/setlang/?next=/signup/", {"language": "de"})["Location"] == "/signup/"
+    for page in ("/shop/form/", "/account/", "/account/delete/", "/password-change/", "/admin/dashboard/", "/admin/"):
+        assert "/login/?next=" in client.get(page)["Location"]
+
+
 def test_view_on_site_opens_another_apps_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the objects that have one; ours have none, nor has a key that no object can have."""
     boss = User.objects.create_superuser(email="boss@example.com", username="theboss")
