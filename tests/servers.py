@@ -241,7 +241,10 @@ class EmptyPostgres(Postgres):
 
     def make_files(self, data: Path) -> None:
         initdb = [self.binaries / "initdb", "-D", data, "-U", "doorcode", "-A", "trust"]
-        subprocess.run(initdb, check=True, **self.options)
+        # The shell's may be none that this machine has, or "C", which keeps text as SQL_ASCII.
+        locale = ["--locale", "C.UTF-8"] if sys.platform == "linux" else []
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
+        subprocess.run([*initdb, *locale], check=True, env=env, **self.options)
 
 
 @cache

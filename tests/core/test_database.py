@@ -17,7 +17,7 @@ from core.health import checks
 from core.health.registry import State
 from tests.core.test_settings import GOOD, load, refusal
 from tests.faults.proxy import Proxy
-from tests.servers import ENVIRONMENT, ROOT, Postgres, wait_until
+from tests.servers import ENVIRONMENT, ROOT, EmptyPostgres, Postgres, wait_until
 
 READ_COMMITTED = "read committed"
 Connect = Callable[..., Any]
@@ -69,6 +69,16 @@ def test_the_journal_of_sqlite_becomes_small_again(tmp_path: Path, connect: Conn
         for _number in range(2):
             cursor.execute("INSERT INTO rows VALUES (1)")
     assert path.with_name("db.sqlite3-wal").stat().st_size <= 16 << 20
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("locale", ["", "C", "zz_ZZ.UTF-8"])
+def test_the_databases_of_tests_are_alike_in_any_shell(monkeypatch: pytest.MonkeyPatch, locale: str) -> None:
+    """Whose locale may be unset, or another machine's, as by ssh."""
+    for name in ("LANG", "LC_ALL"):
+        monkeypatch.setenv(name, locale)
+    with EmptyPostgres() as server, psycopg.connect(f"{server.url}/postgres") as connection:
+        assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
 
 
 @pytest.mark.postgres
