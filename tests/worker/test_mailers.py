@@ -7,7 +7,7 @@ import pytest
 from core import mail_urls
 from core.health import registry
 from core.observability import counters
-from tests.factories import make_captcha, make_delivery
+from tests.factories import FrozenClock, make_captcha, make_delivery
 from tests.worker.sink import Sink
 from worker import health, mailers, outbox, sending, sweeper
 from worker.classification import Reply
@@ -21,7 +21,6 @@ def sinks(settings) -> Iterator[tuple[Sink, Sink]]:
     """The mail servers of both ways."""
     first, second = Sink({}), Sink({})
     settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", sink.url) for sink in (first, second)]
-    settings.SMTP_TIMEOUT = 1
     yield first, second
     for each in (first, second):
         each.close()
@@ -54,7 +53,7 @@ def test_mails_leave_by_the_first_way(sinks: tuple[Sink, Sink]) -> None:
 
 
 def test_a_refused_sender_of_one_language_stops_no_other(
-    sinks: tuple[Sink, Sink], clock: list[float], settings
+    sinks: tuple[Sink, Sink], clock: list[float], frozen_clocks: FrozenClock, settings
 ) -> None:
     """A domain that isn't verified at the mail server yet. The others' mails leave, and its own wait."""
     settings.MAIL_ROUTES = settings.MAIL_ROUTES[:1]

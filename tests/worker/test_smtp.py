@@ -1,5 +1,6 @@
 """What a mail server may say, and what it means."""
 
+import re
 import socket
 import ssl
 import threading
@@ -35,7 +36,9 @@ def sink(settings) -> Iterator[Callable[..., Sink]]:
 
     def start(**script: list[str]) -> Sink:
         sinks.append(Sink(script))
-        settings.MAIL_ROUTES, settings.SMTP_TIMEOUT = [mail_urls.read("EMAIL_URL", sinks[-1].url)], 1
+        settings.MAIL_ROUTES = [mail_urls.read("EMAIL_URL", sinks[-1].url)]
+        if re.search("hang|late ", str(script)):  # all others may be as slow as this machine
+            settings.SMTP_TIMEOUT = 1
         return sinks[-1]
 
     yield start
@@ -148,13 +151,13 @@ def test_a_server_without_ehlo_hears_the_name_too(sink, settings) -> None:
     assert server.said[:2] == ["ehlo accounts.example.com", "helo accounts.example.com"]
 
 
-def test_the_connection_stays_open(sink) -> None:
+def test_the_connection_stays_open(sink, settings) -> None:
     """One greeting for three mails. The long wait for the answer to a mail holds for no other command."""
     server = sink()
     assert [send().outcome for _ in range(3)] == [Outcome.ACCEPTED] * 3
     assert server.connections == 1
     [kept] = main().backend.pool._idle
-    assert kept.sock.gettimeout() == 1  # SMTP_TIMEOUT of these tests
+    assert kept.sock.gettimeout() == settings.SMTP_TIMEOUT
 
 
 @pytest.mark.parametrize(
