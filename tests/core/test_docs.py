@@ -40,7 +40,9 @@ class Fetched(HTMLParser):
 
 def sphinx(*arguments: str | Path) -> None:
     build = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"]
-    done = subprocess.run([*build, *arguments], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [*build, *arguments], cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
