@@ -58,6 +58,13 @@ def refuse_impossible() -> None:
     _require(not any(map(_UNPRINTABLE.search, names)), "E021", text)
     text = _("USE_TZ must be True: times in mails and in the API are in UTC")
     _require(settings.USE_TZ, "E023", text)
+    text = _(
+        "Browsers refuse a domain for the cookie %(cookie)s: set %(name)s_COOKIE_NAME beside %(name)s_COOKIE_DOMAIN"
+    )
+    for name in ("SESSION", "CSRF", "LANGUAGE"):
+        cookie, domain = (getattr(settings, f"{name}_COOKIE_{part}") for part in ("NAME", "DOMAIN"))
+        is_refused = domain and cookie.startswith("__Host-")
+        _require(not is_refused, "E024", text % {"cookie": cookie, "name": name})
 
 
 def _require(holds: bool, code: str, text: str) -> None:

@@ -54,6 +54,16 @@ def test_impossible_settings_are_refused(settings, name: str, value: object, err
         checks.refuse_impossible()
 
 
+@pytest.mark.parametrize("cookie", ["SESSION", "CSRF", "LANGUAGE"])
+def test_a_cookie_of_one_host_has_no_domain(settings, cookie: str) -> None:
+    """Browsers refuse it, so nobody could sign in or send a form. With a name of the project's own it may have one."""
+    setattr(settings, f"{cookie}_COOKIE_DOMAIN", "example.com")
+    checks.refuse_impossible()
+    setattr(settings, f"{cookie}_COOKIE_NAME", "__Host-name")
+    with pytest.raises(ImproperlyConfigured, match="E024"):
+        checks.refuse_impossible()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
