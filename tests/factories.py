@@ -87,4 +87,8 @@ def right(sign_up: CaptchaModel) -> str:
 
 def wrong(sign_up: CaptchaModel) -> str:
     """A code of the same length that is not it."""
-    return str((int(right(sign_up)) + 1) % 10**sign_up.length).zfill(sign_up.length)
+    return other_code(right(sign_up))
+
+
+def other_code(code: str) -> str:
+    return str((int(code) + 1) % 10 ** len(code)).zfill(len(code))

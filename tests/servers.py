@@ -243,8 +243,7 @@ class EmptyPostgres(Postgres):
         initdb = [self.binaries / "initdb", "-D", data, "-U", "doorcode", "-A", "trust"]
         # The shell's may be none that this machine has, or "C", which keeps text as SQL_ASCII.
         locale = ["--locale", "C.UTF-8"] if sys.platform == "linux" else []
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
-        subprocess.run([*initdb, *locale], check=True, env=env, **self.options)
+        subprocess.run([*initdb, *locale], check=True, env=ENVIRONMENT, **self.options)
 
 
 @cache

@@ -337,7 +337,7 @@ def press_each_button(scanner: Client, path: str) -> int:
         for button in re.findall(r"<button([^>]*)>", form):
             named = re.findall(r'name="([^"]+)" value="([^"]*)"', button)
             answer = scanner.post(action[1] if action else path, fields | dict(named))
-            assert answer.status_code in (200, 302, 303, 400)  # 400: a field is empty
+            assert answer.status_code < 400 or (answer.status_code == 400 and "" in fields.values())
             presses += 1
     return presses
 

@@ -43,6 +43,7 @@ from tests.factories import (
     make_captcha,
     make_delivery,
     make_user,
+    other_code,
     right,
     text_of,
     wrong,
@@ -127,7 +128,7 @@ def test_45_46_a_secret_is_in_no_log_page_row_or_message(tmp_path: Path) -> None
             pages += [alice.get("/signup/verify/"), elsewhere.get(link), elsewhere.get("/signup/verify/")]
             assert alice.post(link).status_code == 405  # which Django logs with its path
             fields = {"email": ALICE, "username": "alice", "password": PASSWORD}
-            pages.append(alice.post("/signup/verify/", captcha=_other(code), **fields))
+            pages.append(alice.post("/signup/verify/", captcha=other_code(code), **fields))
             final = alice.post("/signup/verify/", captcha=code, **fields)
             assert final.status_code == 303
             pages += [final, alice.get("/account/"), alice.get("/signup/status/")]
@@ -163,10 +164,6 @@ def test_45_46_a_secret_is_in_no_log_page_row_or_message(tmp_path: Path) -> None
     _one_id_from_request_to_task(system, final)
 
 
-def _other(code: str) -> str:
-    return str((int(code) + 1) % 10 ** len(code)).zfill(len(code))
-
-
 SYSTEM_KEY = "a-key-that-only-this-system-knows-0123456789-abcdef"
 
 
@@ -181,7 +178,7 @@ def _more_secrets(system: System) -> list[str]:
     handle = requests.post(f"{api}/captchas/", json={"email": bob}, timeout=30).json()["id"]
     code = mail.code(bob)
     fields = {"id": handle, "email": bob, "username": "bobby", "password": "a third horse b"}
-    assert requests.post(f"{api}/users/", json=fields | {"captcha": _other(code)}, timeout=30).status_code == 400
+    assert requests.post(f"{api}/users/", json=fields | {"captcha": other_code(code)}, timeout=30).status_code == 400
     made = requests.post(f"{api}/users/", json=fields | {"captcha": code}, timeout=30).json()
     requests.get(f"{api}/users/me/", headers={"Authorization": f"Token {made['token']}"}, timeout=30)
     return [path.rstrip("/").rpartition("/")[2], "another horse b", "a third horse b", made["token"]]

@@ -84,7 +84,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from signup import retention
-from tests.factories import right
+from tests.factories import right, wrong
 from verification.models import CaptchaModel
 from worker import notify, sending, smtp, sweeper
 from worker.classification import Outcome, Reply
@@ -110,8 +110,7 @@ sign_up = CaptchaModel.objects.get(address="new@example.com")
 form = {"email": sign_up.address, "username": "somebody", "password": "correct horse b"}
 step("see the form", lambda: client.get("/signup/verify/"))
 step("state of the mail", lambda: client.get("/signup/status/"))
-wrong = f"{(int(right(sign_up)) + 1) % 10**sign_up.length:0{sign_up.length}}"
-assert step("wrong code", lambda: client.post("/signup/verify/", {**form, "captcha": wrong})).status_code == 400
+assert step("wrong code", lambda: client.post("/signup/verify/", {**form, "captcha": wrong(sign_up)})).status_code == 400
 step("resend", lambda: client.post("/signup/resend/"))
 taken = {**form, "username": "old11", "captcha": right(sign_up)}
 assert step("taken name", lambda: client.post("/signup/verify/", taken)).status_code == 400
