@@ -3,7 +3,7 @@
 import copy
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -72,28 +72,21 @@ class OperationSchema(AutoSchema):
         ]
 
 
-def extend_schema(**options: Any) -> Callable[[Any], Any]:
+def extend_schema(
+    *, responses: Mapping[int, Body], errors: Iterable[ErrorCode] = (), lost: Iterable[ErrorCode] = (), **options: Any
+) -> Callable[[Any], Any]:
     """
-    drf-spectacular's decorator for a call, based on OperationSchema. Its own base is the DEFAULT_SCHEMA_CLASS of
-    REST_FRAMEWORK, which a project may set for its own calls, or leave out.
+    drf-spectacular's decorator for a call. `responses` are those without an error; `errors` are the codes of the call
+    itself, to which those of any call, of any call with a body, and those of a `lost` id in the path are added.
+
+    It is based on OperationSchema. Its own base is the DEFAULT_SCHEMA_CLASS of REST_FRAMEWORK, which a project may set
+    for its own calls, or leave out.
     """
-
-    def decorate(call: Any) -> Any:
-        call.schema = OperationSchema
-        return utils.extend_schema(**options)(call)
-
-    return decorate
-
-
-def errors(*codes: ErrorCode, body: Body = None, lost: tuple[ErrorCode, ...] = ()) -> dict[Any, OpenApiResponse]:
-    """
-    The problems of a call, for `responses` of `@extend_schema`, with examples. `codes` are the call's own; those of any
-    call, of any call with a `body`, and those of a `lost` id in the path are added.
-    """
+    body = options.get("request")
     by_status: dict[int, list[ErrorCode]] = {404: list(lost)} if lost else {}
-    for code in (*codes, *(_BODY_ERRORS if body else ()), *_COMMON_ERRORS):
+    for code in (*errors, *(_BODY_ERRORS if body else ()), *_COMMON_ERRORS):
         by_status.setdefault(code.status or 400, []).append(code)
-    return {
+    problems = {
         (status, CONTENT_TYPE): OpenApiResponse(
             ProblemSerializer,
             description=", ".join(found),
@@ -105,6 +98,12 @@ def errors(*codes: ErrorCode, body: Body = None, lost: tuple[ErrorCode, ...] = (
         )
         for status, found in sorted(by_status.items())
     }
+
+    def decorate(call: Any) -> Any:
+        call.schema = OperationSchema
+        return utils.extend_schema(responses={**responses, **problems}, **options)(call)
+
+    return decorate
 
 
 def _example(code: ErrorCode, status: int, language: str, body: Body) -> dict[str, Any]:
