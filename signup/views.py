@@ -268,27 +268,26 @@ def mute(request: HttpRequest, token: str) -> HttpResponse:
     """
     notice = suppression.read(token)
     if notice is None:
-        return render(request, "signup/mute_broken.html", status=404)
+        text = _("Check that the link is complete: copy all of it from the email.")
+        return core.views.error_page(request, 404, (_("This link doesn't work any more"), text))
     undo = "undo" in request.POST
+    context: dict[str, Any] = {"notice": notice, "undo": undo}
     if request.method != "POST" or not (undo or notice.handle):
-        until = suppression.muted_until(address=notice.address)
-        page = {"notice": notice, "until": until, "days": suppression.MUTE_DAYS, "site": languages.site_name()}
-        return _mute_page(request, "signup/mute.html", page)
-    if not suppression.is_confirmed(request.POST.get("confirm", ""), token, undo=undo):
-        page = {"notice": notice, "undo": undo, "confirmation": suppression.confirmation(token, undo=undo)}
-        return _mute_page(request, "signup/mute_confirm.html", page)
-    if undo:
-        suppression.lift(address=notice.address)
-        messages.success(request, _("Undone. Sign-up email is sent to this address again"))
+        context |= {"until": suppression.muted_until(address=notice.address), "days": suppression.MUTE_DAYS}
+        response = render(request, "signup/mute.html", context)
+    elif not suppression.is_confirmed(request.POST.get("confirm", ""), token, undo=undo):
+        context["confirmation"] = suppression.confirmation(token, undo=undo)
+        response = render(request, "signup/mute_confirm.html", context)
     else:
-        suppression.mute(notice=notice)
-    return _see_other(request.path)
-
-
-def _mute_page(request: HttpRequest, template: str, page: dict[str, Any]) -> HttpResponse:
-    """Its address, with the token, is no referrer of its style and script: a proxy's log of errors has referrers."""
-    response = render(request, template, page)
-    response["Referrer-Policy"] = "strict-origin"  # not "no-referrer", by which a POST has no Origin
+        if undo:
+            suppression.lift(address=notice.address)
+            messages.success(request, _("Undone. Sign-up email is sent to this address again"))
+        else:
+            suppression.mute(notice=notice)
+        return _see_other(request.path)
+    # The token in its address is in no referrer of its style and script: a proxy's log of errors has referrers. Not
+    # "no-referrer", by which a POST has no Origin.
+    response["Referrer-Policy"] = "strict-origin"
     return response
 
 
