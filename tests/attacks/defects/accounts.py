@@ -228,13 +228,13 @@ ACCOUNTS = [
     defect(
         41,
         'The first press of "This wasn\'t me" acts',
-        Edit(VIEWS, "undo=undo):\n        page =", "undo=undo) and undo:\n        page ="),
+        Edit(VIEWS, "undo=undo):\n        context[", "undo=undo) and undo:\n        context["),
         "test_accounts.py::test_41_a_scanner_that_presses_buttons_changes_nothing[sign-up-False]",
     ),
     defect(
         41,
         "The first press on the link that undoes a mute acts",
-        Edit(VIEWS, "undo=undo):\n        page =", "undo=undo) and not undo:\n        page ="),
+        Edit(VIEWS, "undo=undo):\n        context[", "undo=undo) and not undo:\n        context["),
         "test_accounts.py::test_41_a_scanner_that_presses_buttons_changes_nothing[account-True]",
     ),
     defect(
