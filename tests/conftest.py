@@ -20,8 +20,8 @@ from django.utils import translation
 
 from core import ratelimit
 from core.observability import counters
-from tests import clocks, servers
-from tests.factories import FrozenClock
+from tests import servers
+from tests.factories import FrozenClock, clocks_of_the_outbox
 from tests.faults import network
 from worker import mailers, notify, outbox, sending, smtp, sweeper
 
@@ -59,6 +59,11 @@ ONE_SYSTEM = ("attacks/test_enumeration.py", "attacks/test_races.py", "journeys/
 LONG = ("faults a-l", "screens", "browser", "faults m-z")
 SLOW = ("test_simulation", "test_starvation", "test_edges")  # files with tests in no group that take half a minute each
 SERVERS = ("redis", "postgres", "rabbitmq", "prometheus", "postfix")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for mark, (_there, name) in NEEDS.items():
+        config.addinivalue_line("markers", f"{mark}: needs {name}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -125,10 +130,15 @@ def frozen_clock(monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
 
 
 @pytest.fixture
-def frozen_clocks(frozen_clock: FrozenClock, monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
-    """The domain's clock and the database's, as the outbox asks for it: both standing still."""
-    for name, stand_in in clocks.of_the_outbox(frozen_clock.now).items():
+def one_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outbox follows the domain's clock in place of the database's, and stands still with it."""
+    for name, stand_in in clocks_of_the_outbox().items():
         monkeypatch.setattr(name, stand_in)
+
+
+@pytest.fixture
+def frozen_clocks(frozen_clock: FrozenClock, one_clock: None) -> FrozenClock:
+    """The domain's clock and the outbox's: both standing still."""
     return frozen_clock
 
 

@@ -18,11 +18,10 @@ from django.conf import settings
 from django.db import transaction
 from django.test.utils import get_runner, override_settings, setup_test_environment
 
-from tests import clocks
 from tests.attacks import attacker
 from tests.attacks.conftest import DEFAULTS
 from tests.attacks.people import Crowd
-from tests.factories import ALICE, BOB, FrozenClock, make_user
+from tests.factories import ALICE, BOB, FrozenClock, clocks_of_the_outbox, make_user
 
 
 def main() -> None:
@@ -40,7 +39,7 @@ def main() -> None:
         "core.observability.counters._schedule", lambda: None
     )  # its thread and ours share one database in memory
     with ExitStack() as patched:
-        for name, stand_in in clocks.of_the_outbox().items():
+        for name, stand_in in clocks_of_the_outbox().items():
             patched.enter_context(patch(name, stand_in))
         for each in (
             override_settings(**DEFAULTS | quiet),

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests import clocks
 from tests.journeys.conftest import system  # noqa: F401 - the fixture, once more for this folder
 
 DEFAULTS = {
@@ -37,7 +36,5 @@ def defaults(settings) -> None:
 
 
 @pytest.fixture
-def limited(defaults: None, still: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def limited(defaults: None, still: None, one_clock: None) -> None:
     """The same; and the outbox's clock stands still with the wall's, or a slow test sees late mail."""
-    for name, stand_in in clocks.of_the_outbox().items():
-        monkeypatch.setattr(name, stand_in)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import pytest
 import time_machine
 
-from tests import clocks
 from tests.attacks import attacker
 from tests.attacks.people import Crowd
 from tests.factories import ALICE, FrozenClock, make_user
@@ -31,11 +30,9 @@ def test_the_hijacks_at_all_addresses_stay_under_their_bound(frozen_clocks: Froz
     assert 0.0105 < chances.worst_day() <= attacker.bound_of_site(hours=4) * 1.001
 
 
-def test_honest_people_meet_no_limit(monkeypatch) -> None:
+def test_honest_people_meet_no_limit(one_clock: None) -> None:
     """Two hundred of them, from one network: typos, slow mail, double clicks, two tabs, the back button."""
     crowd = Crowd(people=200, seed=7)
-    for name, stand_in in clocks.of_the_outbox().items():
-        monkeypatch.setattr(name, stand_in)
     with time_machine.travel(datetime(2026, 3, 1, tzinfo=UTC), tick=False) as clock:
         crowd.run(clock.shift)
     assert crowd.harmed == {}

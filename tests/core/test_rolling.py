@@ -2,11 +2,15 @@
 
 import inspect
 import itertools
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import environ
 import pytest
 from celery import current_app
 from django.db import connections, migrations, models
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import NOT_PROVIDED
 from django.utils import timezone
@@ -20,6 +24,22 @@ ADDITIONS = (migrations.CreateModel, migrations.AddIndex, migrations.RemoveIndex
 ALLOWED: dict[tuple[str, str, str], str] = {}
 
 Key = tuple[str, str]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any) -> Iterator[str]:
+    """A database of its own with all migrations applied; return its alias."""
+    url = f"sqlite:///{tmp_path / 'made.sqlite3'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").new_database()
+    given = environ.Env.db_url_config(url)
+    connections.databases["made"] = {**connections.databases["default"], "OPTIONS": {}, **given}
+    with django_db_blocker.unblock():
+        executor = MigrationExecutor(connections["made"])
+        executor.migrate(executor.loader.graph.leaf_nodes())
+        yield "made"
+        connections["made"].close()
+    del connections["made"], connections.databases["made"]
 
 
 def ours(loader: MigrationLoader) -> list[Key]:

@@ -10,11 +10,11 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cache
-from gettext import GNUTranslations
+from gettext import c2py
 from pathlib import Path
 
 from babel import Locale, UnknownLocaleError
@@ -199,21 +199,10 @@ def _in_forms_of(catalog: Catalog, string: str | tuple[str, ...], other: Catalog
     """A translation of another language, with as many plural forms as this one has."""
     if isinstance(string, str):
         return string
-    mine, theirs = _form_of(catalog), _form_of(other)
+    mine, theirs = c2py(catalog.plural_expr), c2py(other.plural_expr)  # each chooses the plural form for a number
     # The largest number of a form: 21 shares one with 1 in Russian, and "21 minute" is no English.
     largest = {mine(number): number for number in range(200)}
     return tuple(string[theirs(largest[form])] for form in range(catalog.num_plurals))
-
-
-def _form_of(catalog: Catalog) -> Callable[[int], int]:
-    """The rule by which a catalogue chooses its plural form for a number."""
-    probe, buffer = Catalog(), io.BytesIO()
-    probe.mime_headers = catalog.mime_headers  # the rule is among them
-    probe.add(("0", "n"), tuple(str(form) for form in range(catalog.num_plurals)))
-    write_mo(buffer, probe)
-    buffer.seek(0)
-    compiled = GNUTranslations(buffer)
-    return lambda number: int(compiled.ngettext("0", "n", number))
 
 
 def _problems(path: Path, sources: Catalog) -> Iterator[str]:

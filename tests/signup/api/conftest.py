@@ -6,11 +6,9 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
-from core import clock
 from tests.factories import ALICE, PASSWORD, right
-from verification import services as verification
+from tests.steps import deliver
 from verification.models import CaptchaModel
-from worker.models import Delivery
 
 
 class Api:
@@ -30,11 +28,8 @@ class Api:
         """Ask for a code, and have its mail accepted."""
         answer = self.post("/api/captchas/", {"email": email})
         assert answer.status_code == 202, answer.content
-        sign_up = CaptchaModel.objects.get(handle=answer.json()["id"])
-        Delivery.objects.filter(sign_up=sign_up).update(state=Delivery.State.SENT, sent_at=clock.now())
-        verification.accept(mails=[(sign_up.pk, sign_up.generation)], at=clock.now())
-        sign_up.refresh_from_db()
-        return sign_up
+        deliver()
+        return CaptchaModel.objects.get(handle=answer.json()["id"])
 
     def register(self, sign_up: CaptchaModel, /, **fields: Any) -> HttpResponse:
         given = {"id": sign_up.handle, "email": sign_up.address, "captcha": right(sign_up)}
