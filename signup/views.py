@@ -302,7 +302,8 @@ def set_language(request: HttpRequest) -> HttpResponse:
     fields = request.POST.copy()
     language = fields["language"] = languages.supported(fields.get("language", "")) or ""
     if "next" in request.GET:
-        fields["next"] = _page_to_open(request.GET["next"])
+        pages = {reverse(name): reverse(page) for name, page in POST_ONLY.items()}
+        fields["next"] = pages.get(request.GET["next"].partition("?")[0], request.GET["next"])
     request.POST = fields  # type: ignore[assignment]
     response = i18n.set_language(request)
     if language:
@@ -311,12 +312,6 @@ def set_language(request: HttpRequest) -> HttpResponse:
     if path in [reverse(page) for page in DRAFT_PAGES]:
         Visitor(request).keep_draft(response, path=path)
     return response
-
-
-def _page_to_open(path: str) -> str:
-    """The page to open instead of one that answers POST alone; any other as it is."""
-    pages = {reverse(name): reverse(page) for name, page in POST_ONLY.items()}
-    return pages.get(path.partition("?")[0], path)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -39,10 +39,7 @@ class AccountChanged(Exception):
 
 def change_password(*, user: User, password: str | None, language: str) -> None:
     """Set a password, or none, and tell its owner by mail, in `language` if the account has none."""
-    if password is None:
-        user.set_unusable_password()
-    else:
-        user.set_password(password)  # before the transaction: it takes longer than all of its statements
+    user.set_password(password)  # before the transaction: it takes longer than all of its statements
     with transaction.atomic():
         _save_password(user, language)
 
