@@ -144,8 +144,6 @@ def exception_handler(error: Exception, context: Any) -> HttpResponse | None:
     match error:
         case Problem():
             problem = error
-        case exceptions.ValidationError():
-            problem = validation_problem(error.get_full_details())
         case RateLimited():
             problem = Problem(ErrorCode.RATE_LIMITED, detail=slow_down(error.retry_after))
         case states.ResendTooSoon():

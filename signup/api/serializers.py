@@ -11,7 +11,6 @@ from django.forms import Form
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
-from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from core import languages, lengths
 from signup.accounts.forms import (
@@ -81,10 +80,8 @@ class FormSerializer(serializers.Serializer[Any]):
         one is cut to a length that its form still refuses.
         """
         given = {name: data[name] for name in map(str, self.fields) if name in data}
-        not_a_string = [ErrorDetail(str(ErrorCode.NOT_A_STRING.meaning), ErrorCode.NOT_A_STRING)]
-        errors = {name: not_a_string for name, value in given.items() if not isinstance(value, str)}
-        if errors:
-            raise ValidationError(errors)
+        if others := [name for name, value in given.items() if not isinstance(value, str)]:
+            raise validation_problem(field_errors(ErrorCode.NOT_A_STRING, *others))
         return {str(self.fields[name].source): value[: lengths.FIELD] for name, value in given.items()}
 
     def validate(self, attrs: dict[str, str]) -> Any:

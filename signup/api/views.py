@@ -58,7 +58,7 @@ class Call(APIView):
 
     @sensitive_variables()
     def validated(self, serializer_class: type[serializers.FormSerializer]) -> serializers.FormSerializer:
-        """The body of the request, validated. Raises DRF's ValidationError, Problem, RateLimited or SignUpError."""
+        """The body of the request, validated. Raises Problem, RateLimited or SignUpError."""
         serializer = serializer_class(data=self.request.data, context={"request": self.request})
         serializer.is_valid(raise_exception=True)
         return serializer
