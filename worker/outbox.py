@@ -113,7 +113,7 @@ def keep_waiting(*, delivery: Delivery, language: str) -> None:
 def claim(*, limit: int) -> list[Delivery]:
     """
     Lease up to `limit` due mails to the caller for LEASE seconds, by the database's clock, because the workers' own may
-    disagree. Nobody else sends these until the lease ends, which `leases.held` extends. Settling one needs its token.
+    disagree. Nobody else sends these until the lease ends, which `renew` extends. Settling one needs its token.
 
     Mails about accounts are claimed apart, and first. So the time that they take doesn't tell the reader of another
     mail who has an account, and a password reset waits for no backlog. Mails over a mailbox's limit are put off, those

@@ -1,18 +1,21 @@
 """The loop of one batch: claim due mails, build each, hand it to the email backend, settle."""
 
 import logging
+import os
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from django.db import Error, connection
 
 from core import clock
+from core.observability.logs import errors_logged
 
-from . import leases, mailers, messages, metrics, outbox
+from . import mailers, messages, metrics, outbox
 from .classification import Outcome, Reply
 from .mailers import Mailer
 from .models import Delivery
@@ -25,6 +28,10 @@ BATCH_TIME = 1.0  # seconds in which the mails of one claim should be sent
 # Seconds after a claim in which sends begin; the rest is released. The mail server is slower than when the claim was
 # made: free threads should share the rest.
 HOLD = 5.0
+RENEWAL = 5.0  # seconds between renewals of a lease; a third of it, so that one failure loses none
+# Seconds for which a lease is renewed. A batch takes less, even if its answers wait for the database, unless its thread
+# hangs.
+LONGEST = 180.0
 RECORD = 60.0  # seconds for which answers wait for a database that is down
 # Answers are recorded once a process has GROUP of them, or after GROUP_TIME seconds: a crash repeats hardly more mails.
 GROUP = 5
@@ -56,6 +63,9 @@ class _Pace:
 _pace = _Pace()
 _answers: deque[Result] = deque()  # of all threads, until they are recorded
 _recording = threading.Lock()
+_held: dict[str, tuple[list[int], float]] = {}  # by a lease's token: the ids of its mails, and until when it is renewed
+_renewer: threading.Thread | None = None
+os.register_at_fork(after_in_child=_held.clear)  # they are the parent's
 
 
 def deliver() -> int:
@@ -70,8 +80,8 @@ def deliver() -> int:
     is_trial = mailer.breaker.is_half_open
     claimed_at = clock.uptime()
     claimed = outbox.claim(limit=1 if is_trial else _pace.batch())
-    with leases.held(claimed):
-        accepted = _send_all(claimed, mailer, claimed_at=claimed_at, until=time.monotonic() + HOLD)
+    with lease_held(claimed):
+        accepted = _send_all(claimed, mailer, leased_at=claimed_at)
     if mailer is not mailers.every()[0]:
         metrics.by_fallback.add(number=accepted)
     if is_trial:  # if nothing was handed over, the next mail finds out
@@ -82,15 +92,45 @@ def deliver() -> int:
     return len(claimed)
 
 
-def _send_all(claimed: list[Delivery], mailer: Mailer, *, claimed_at: float, until: float) -> int:
+@contextmanager
+def lease_held(claimed: Sequence[Delivery]) -> Generator[None]:
+    """
+    Renew the lease of claimed mails, which is one for all of them, until they are settled or released. So it can be
+    short, and a killed process soon frees its mails.
+    """
+    global _renewer  # noqa: PLW0603
+    if not claimed:
+        yield
+        return
+    if not (_renewer and _renewer.is_alive()):  # a forked child has none
+        _renewer = renewer = threading.Thread(target=_renew_leases, name="leases", daemon=True)
+        renewer.start()  # before they are held: the machine may allow no more threads
+    token = claimed[0].lease_token
+    _held[token] = [each.pk for each in claimed], time.monotonic() + LONGEST
+    try:
+        yield
+    finally:
+        del _held[token]
+
+
+def _renew_leases() -> None:
+    while _renewer is threading.current_thread():  # claims at the same time start one each
+        time.sleep(RENEWAL)
+        with errors_logged(logger, "leases can't be renewed"):
+            now = time.monotonic()
+            if now_held := {token: ids for token, (ids, until) in dict(_held).items() if now < until}:
+                outbox.renew(held=now_held)
+
+
+def _send_all(claimed: list[Delivery], mailer: Mailer, *, leased_at: float) -> int:
     """Send mails in turn, and give back those that can't be tried now; return how many were accepted."""
-    accepted, group_ends = 0, time.monotonic() + GROUP_TIME
-    rest, leased_at = claimed, claimed_at
+    until, group_ends = time.monotonic() + HOLD, time.monotonic() + GROUP_TIME
+    accepted, rest = 0, claimed
     try:
         while rest and time.monotonic() < until:
             if mailer.breaker.is_open and rest is not claimed:  # the first mail may be the trial of a half-open breaker
                 break
-            if clock.uptime() - leased_at > outbox.LEASE - leases.RENEWAL:
+            if clock.uptime() - leased_at > outbox.LEASE - RENEWAL:
                 leased_at = clock.uptime()
                 if not _are_ours(rest):
                     break

@@ -13,7 +13,7 @@ from tests.worker.sink import Sink
 # Leases and pauses as short as a test, all else as shipped.
 SHORT = {
     "worker.outbox": {"LEASE": 4, "BACKOFF": [1, 1, 1], "SILENCE": 4, "SILENCE_AGAIN": 4, "SERVICE_PAUSE": 1},
-    "worker.leases": {"RENEWAL": 1.0},
+    "worker.sending": {"RENEWAL": 1.0},
     "worker.mailers": {"PAUSE": 2.0},
     "worker.sweeper": {"INTERVAL": 0.5},
     "worker.smtp": {"AFTER_DOT": 2.0, "DEADLINE": 3.0},

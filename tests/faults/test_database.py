@@ -140,8 +140,7 @@ def test_an_outage_longer_than_a_lease_repeats_no_mail(redis: Redis, tmp_path: P
     mails, sink = 16, Deliberate()
     patch = {
         "worker.outbox": {"LEASE": 8},
-        "worker.leases": {"RENEWAL": 1.0},
-        "worker.sending": {"BATCH": 1},
+        "worker.sending": {"BATCH": 1, "RENEWAL": 1.0},
         "worker.sweeper": {"INTERVAL": 0.1},
     }
     with Postgres() as postgres:

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from tests.factories import make_captcha, make_delivery
 from tests.servers import wait_until
-from worker import leases, outbox, sending, smtp, sweeper
+from worker import outbox, sending, smtp, sweeper
 from worker.classification import Outcome, Reply
 from worker.models import Delivery
 
@@ -77,15 +77,15 @@ def test_a_process_renews_what_it_holds(claimed: Delivery, monkeypatch, caplog) 
         seen.append(held)
         raise OperationalError
 
-    monkeypatch.setattr(leases, "RENEWAL", 0.01)
-    monkeypatch.setattr(leases, "_renewer", None)
+    monkeypatch.setattr(sending, "RENEWAL", 0.01)
+    monkeypatch.setattr(sending, "_renewer", None)
     monkeypatch.setattr(outbox, "renew", renewing)
-    with leases.held([claimed]):
+    with sending.lease_held([claimed]):
         wait_until(lambda: len(seen) >= 2, "two renewals")
     number = len(seen)
-    with leases.held([]):
+    with sending.lease_held([]):
         pass
-    assert leases._held == {}
+    assert sending._held == {}
     assert seen[0] == {claimed.lease_token: [claimed.pk]}
     assert len(seen) <= number + 1
     assert "leases can't be renewed: OperationalError" in caplog.text
@@ -101,8 +101,8 @@ def test_a_worker_renews_the_leases_of_the_mails_that_it_sends(claimed: Delivery
         wait_until(lambda: renewed, "a renewal")
         return Reply(Outcome.ACCEPTED, "250 OK")
 
-    monkeypatch.setattr(leases, "RENEWAL", 0.01)
-    monkeypatch.setattr(leases, "_renewer", None)
+    monkeypatch.setattr(sending, "RENEWAL", 0.01)
+    monkeypatch.setattr(sending, "_renewer", None)
     monkeypatch.setattr(outbox, "renew", lambda *, held: renewed.append(held))
     monkeypatch.setattr(sending, "_build_and_send", send)
     assert sending.deliver() == 2
@@ -113,13 +113,13 @@ def test_a_worker_renews_the_leases_of_the_mails_that_it_sends(claimed: Delivery
 def test_claims_at_the_same_time_leave_one_thread_that_renews(claimed: Delivery, monkeypatch) -> None:
     """A thread that begins is not alive yet, so each claim starts one. Each would query the database for ever."""
     before = {*threading.enumerate()}
-    monkeypatch.setattr(leases, "RENEWAL", 0.01)
-    monkeypatch.setattr(leases, "_renewer", None)
+    monkeypatch.setattr(sending, "RENEWAL", 0.01)
+    monkeypatch.setattr(sending, "_renewer", None)
     monkeypatch.setattr(outbox, "renew", lambda *, held: None)
     with monkeypatch.context() as beginning:
         beginning.setattr(threading.Thread, "is_alive", lambda self: False)
         for _ in range(3):
-            with leases.held([claimed]):
+            with sending.lease_held([claimed]):
                 pass
     wait_until(lambda: len({*threading.enumerate()} - before) == 1, "the end of two", patience=5)
 
@@ -132,13 +132,13 @@ def test_the_lease_of_a_thread_that_hangs_ends(claimed: Delivery, monkeypatch) -
         looks.append(now[0])
         return now[0]
 
-    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=look, sleep=time.sleep))
-    monkeypatch.setattr(leases, "RENEWAL", 0.01)
-    monkeypatch.setattr(leases, "_renewer", None)
+    monkeypatch.setattr(sending, "time", SimpleNamespace(monotonic=look, sleep=time.sleep))
+    monkeypatch.setattr(sending, "RENEWAL", 0.01)
+    monkeypatch.setattr(sending, "_renewer", None)
     monkeypatch.setattr(outbox, "renew", lambda *, held: renewed.append(now[0]))
-    with leases.held([claimed]):
+    with sending.lease_held([claimed]):
         wait_until(lambda: renewed, "a renewal")
-        now[0] += leases.LONGEST
+        now[0] += sending.LONGEST
         wait_until(lambda: looks.count(now[0]) >= 2, "the end of a renewal that was under way")
         number = len(renewed)
         wait_until(lambda: looks.count(now[0]) >= 5, "three more looks")
@@ -147,9 +147,9 @@ def test_the_lease_of_a_thread_that_hangs_ends(claimed: Delivery, monkeypatch) -
 
 def test_each_deadline_leaves_time_for_what_it_waits_for() -> None:
     """One renewal may fail; the last send of a batch ends in time; after an outage a live worker renews first."""
-    assert 2 * leases.RENEWAL < outbox.LEASE
-    assert sending.HOLD + smtp.DEADLINE < leases.LONGEST
-    assert leases.RENEWAL < sweeper.GRACE
+    assert 2 * sending.RENEWAL < outbox.LEASE
+    assert sending.HOLD + smtp.DEADLINE < sending.LONGEST
+    assert sending.RENEWAL < sweeper.GRACE
 
 
 def test_where_no_thread_can_be_started_no_lease_is_held(claimed: Delivery, monkeypatch) -> None:
@@ -158,8 +158,8 @@ def test_where_no_thread_can_be_started_no_lease_is_held(claimed: Delivery, monk
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(leases, "_renewer", None)
+    monkeypatch.setattr(sending, "_renewer", None)
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(RuntimeError), leases.held([claimed]):
+    with pytest.raises(RuntimeError), sending.lease_held([claimed]):
         pass
-    assert not leases._held
+    assert not sending._held
