@@ -120,9 +120,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
 
-    def leased(self, delivery: "Delivery") -> Self:
-        """The row of a claimed mail, if the lease under which it was claimed still holds."""
-        return self.filter(pk=delivery.pk, state=Delivery.State.SENDING, lease_token=delivery.lease_token)
+    def leased(self, *claimed: "Delivery") -> Self:
+        """The rows of claimed mails whose lease, under which they were claimed, still holds."""
+        tokens = {each.lease_token for each in claimed}
+        return self.filter(pk__in=[each.pk for each in claimed], state=Delivery.State.SENDING, lease_token__in=tokens)
 
     def end_lease(self, state: "Delivery.State", **columns: object) -> int:
         """Move claimed mails to another state; return their number."""

@@ -204,16 +204,16 @@ def _record_acceptances(results: Sequence[Result]) -> list[Delivery]:
     """
     if not results:
         return []
-    now, ids = clock.now(), [delivery.pk for delivery, _ in results]
+    now, claimed = clock.now(), [delivery for delivery, _ in results]
     replies = [When(pk=delivery.pk, then=Value(reply.text[:255])) for delivery, reply in results]
     ids_there = [When(pk=each.pk, then=Value(reply.provider_id[:255])) for each, reply in results if reply.provider_id]
     answers = {"last_reply": Case(*replies), "provider_id": Case(*ids_there, default=Value(""))}
-    tokens = {delivery.lease_token for delivery, _ in results}
-    mine = Delivery.objects.filter(pk__in=ids, state=State.SENDING, lease_token__in=tokens)
-    if mine.end_lease(State.SENT, sent_at=now, cause="", **answers) == len(results):
+    mine = Delivery.objects.leased(*claimed)
+    if mine.end_lease(State.SENT, sent_at=now, cause="", **answers) == len(claimed):
         return []
-    held = set(Delivery.objects.filter(pk__in=ids, sent_at=now, state=State.SENT).values_list("pk", flat=True))
-    return [delivery for delivery, _ in results if delivery.pk not in held]
+    recorded = Delivery.objects.filter(pk__in=[each.pk for each in claimed], sent_at=now, state=State.SENT)
+    held = set(recorded.values_list("pk", flat=True))
+    return [each for each in claimed if each.pk not in held]
 
 
 def _record_failure(delivery: Delivery, reply: Reply) -> bool:
@@ -227,10 +227,10 @@ def _record_failure(delivery: Delivery, reply: Reply) -> bool:
     tried_for = clock.now() + timedelta(seconds=pause) - (delivery.first_tried_at or delivery.created_at)
     is_old = tried_for >= GIVE_UP
     if reply.outcome is Outcome.REFUSED or is_old:
-        has_failed = bool(mine.end_lease(State.FAILED, **answer))
-        if has_failed:
-            metrics.failed.add_after_commit("refused" if reply.outcome is Outcome.REFUSED else "given_up")
-        return has_failed
+        failed = mine.end_lease(State.FAILED, **answer)
+        why = "refused" if reply.outcome is Outcome.REFUSED else "given_up"
+        metrics.failed.add_after_commit(why, number=failed)
+        return bool(failed)
     if reply.outcome is Outcome.UNKNOWN:  # it may have been accepted: the sweeper makes it due when its lease ends
         answer["last_reply"] = f"{UNANSWERED} {reply.text}"[:255]
         # A lease without a token belongs to no worker, so its end is not counted as the loss of one.
