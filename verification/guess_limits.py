@@ -89,15 +89,11 @@ def forget(*, address: str) -> int:
 
 def _required_after(recent: list[float], at: datetime) -> Required:
     """The longest of the configured length and the lengths that reached limits ask for."""
-    site = _site_guesses(at)
+    site = 0  # the wrong guesses of the last 24 hours, and of the hour in which these began
+    if settings.LIMIT_GUESSES_SITE:
+        hours = SiteGuesses.objects.filter(hour__gte=clock.hour_of(at) - WINDOW)
+        site = sum(hours.values_list("guesses", flat=True))
     reached = [digits for threshold, digits in settings.LIMIT_GUESSES_ADDRESS if len(recent) >= threshold]
     reached += [digits for threshold, digits in settings.LIMIT_GUESSES_SITE if site >= threshold]
     lengths = [digits for digits in reached if digits is not None]
     return Required(length=max([settings.CAPTCHA_LENGTH, *lengths]), link_only=None in reached)
-
-
-def _site_guesses(at: datetime) -> int:
-    """Wrong guesses of the last 24 hours, and of the hour in which these began: at most 25 hours' rows."""
-    if not settings.LIMIT_GUESSES_SITE:
-        return 0
-    return sum(SiteGuesses.objects.filter(hour__gte=clock.hour_of(at) - WINDOW).values_list("guesses", flat=True))

@@ -160,6 +160,7 @@ def _wait(known: set[str], network: str | None, most: int, window: timedelta) ->
 
 
 def _admit_to_mailboxes(asking: Sequence[Delivery], limit: MailLimit, at: datetime) -> list[Delivery]:
+    """Return which mails go to their mailboxes now, and put off all others that wait for these."""
     mailboxes: dict[str, list[Delivery]] = {}
     for delivery in asking:
         mailboxes.setdefault(delivery.mailbox, []).append(delivery)
@@ -170,25 +171,18 @@ def _admit_to_mailboxes(asking: Sequence[Delivery], limit: MailLimit, at: dateti
     recent = Delivery.objects.filter(limit.mails, mailbox__in=mailboxes, admitted_at__gt=since, admitted_at__lte=until)
     for mailbox, network, time in recent.order_by("admitted_at").values_list("mailbox", "network", "admitted_at"):
         sent[mailbox].append((network, time or at))
-    return [
-        each
-        for mailbox, mine in mailboxes.items()
-        for each in _admit_to_mailbox(mailbox, mine, sent[mailbox], limit, at)
-    ]
-
-
-def _admit_to_mailbox(mailbox: str, mine: list[Delivery], sent: Sent, limit: MailLimit, at: datetime) -> list[Delivery]:
-    """Return which mails go to a mailbox now, and put off all others that wait for it."""
-    if not sent and len(mine) == 1:
-        return mine  # nearly always
-    chosen: list[Delivery] = []
-    waiting = Delivery.objects.due().filter(limit.mails, mailbox=mailbox, admitted_at=None)
-    while winner := _choose(waiting, sent, limit.mailbox_rates, at):
-        chosen.append(winner)
-        sent.append((winner.network, at))
-        waiting = waiting.exclude(pk=winner.pk)
-    _put_off(waiting, sent, limit.mailbox_rates, at)
-    return chosen
+    admitted: list[Delivery] = []
+    for mailbox, mine in mailboxes.items():
+        if not sent[mailbox] and len(mine) == 1:  # nearly always
+            admitted += mine
+            continue
+        waiting = Delivery.objects.due().filter(limit.mails, mailbox=mailbox, admitted_at=None)
+        while winner := _choose(waiting, sent[mailbox], limit.mailbox_rates, at):
+            admitted.append(winner)
+            sent[mailbox].append((winner.network, at))
+            waiting = waiting.exclude(pk=winner.pk)
+        _put_off(waiting, sent[mailbox], limit.mailbox_rates, at)
+    return admitted
 
 
 def _choose(waiting: DeliveryQuerySet, sent: Sent, rates: Rates, at: datetime) -> Delivery | None:
