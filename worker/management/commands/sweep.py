@@ -15,36 +15,30 @@ from worker import mail_limits, sweeper
 class Command(base.Command):
     help = gettext_lazy("Notify the workers of mails that wait, and send them if no worker listens")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._stop = threading.Event()
-
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help=_("Sweep once and stop"))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            if options["once"]:
-                self._sweep(options)
-            else:
-                self._sweep_until_stopped(options)
-        finally:
-            sweeper.stop_beating()
-
-    def _sweep_until_stopped(self, options: dict[str, Any]) -> None:
         """Ctrl-C and SIGTERM end it after the mails in hand, of which one might be repeated; a second one at once."""
+        self._stop = threading.Event()
 
         def stop(number: int, frame: Any) -> None:
             signal.signal(number, signal.default_int_handler)
             self._stop.set()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
-        with suppress(KeyboardInterrupt):
-            while not self._stop.is_set():
-                with errors_logged(sweeper.logger, "the sweep failed"):
-                    self._sweep(options)
-                self._stop.wait(sweeper.INTERVAL)
+        try:
+            if options["once"]:
+                self._sweep(options)
+                return
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, stop)
+            with suppress(KeyboardInterrupt):
+                while not self._stop.is_set():
+                    with errors_logged(sweeper.logger, "the sweep failed"):
+                        self._sweep(options)
+                    self._stop.wait(sweeper.INTERVAL)
+        finally:
+            sweeper.stop_beating()
 
     def _sweep(self, options: dict[str, Any]) -> None:
         found = mail_limits.claimable().count()
