@@ -125,24 +125,19 @@ def _render(template: str, context: Context) -> str:
 
 def sample(*, kind: str, language: str, recipient: str = "name@example.com") -> Delivery:
     """Return an unsaved delivery, for a preview or a check. The code and the links of its mail open nothing."""
-    now = clock.now()
     sign_up = CaptchaModel(
-        pk=0,
         handle=secrets.token_urlsafe(18),
         address=recipient,
         nonce=secrets.token_hex(16),
         key_id=codes.current_key_id(),
         length=settings.CAPTCHA_LENGTH,
-        created_at=now,
-        requested_at=now,
     )
     return Delivery(
         kind=kind,
         recipient=recipient,
         language=language,
         sign_up=sign_up,
-        generation=sign_up.generation,
-        user=get_user_model()(pk=0, email=recipient, username="name", password="", is_active=True),
-        created_at=now,
+        user=get_user_model()(pk=0, email=recipient),
+        created_at=clock.now(),
         message_id=new_message_id(language),
     )
