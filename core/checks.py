@@ -89,12 +89,13 @@ def deployment(app_configs: Any, **kwargs: Any) -> Iterator[checks.CheckMessage]
     if not (settings.LIMIT_GUESSES_ADDRESS and settings.LIMIT_GUESSES_SITE):
         hint = _("Unset LIMIT_GUESSES_ADDRESS and LIMIT_GUESSES_SITE to have their defaults back")
         yield checks.Warning(_("Wrong guesses at codes have no limit"), hint=hint, id="doorcode.W006")
-    if not settings.METRICS_TOKEN:  # safe, but the alerts have nothing to read
+    token = settings.METRICS_TOKEN
+    if not token:  # safe, but the alerts have nothing to read
         text = _("METRICS_TOKEN is not set: /metrics answers nobody, and no alert can fire")
         hint = _("Set METRICS_TOKEN to a long random value, and give it to Prometheus")
         yield checks.Info(text, hint=hint, id="doorcode.I001")
-    elif len(settings.METRICS_TOKEN) < TOKEN_LENGTH or settings.METRICS_TOKEN.startswith(KNOWN_KEYS):
-        text = _("METRICS_TOKEN can be guessed: it is shorter than 16 characters, or a known example")
+    elif len(token) < TOKEN_LENGTH or token.startswith(KNOWN_KEYS) or not token.isprintable():
+        text = _("METRICS_TOKEN is shorter than 16 characters, a known example, or more than one line")
         yield checks.Warning(text, hint=_("Set METRICS_TOKEN to a long random value"), id="doorcode.W007")
 
 

@@ -132,6 +132,7 @@ def deployed(settings, monkeypatch) -> None:
         ("METRICS_TOKEN", "", ["doorcode.I001"]),
         ("METRICS_TOKEN", "prometheus", ["doorcode.W007"]),
         ("METRICS_TOKEN", "replace-me-qW8nT4xR2bLk7vZc9mHs", ["doorcode.W007"]),
+        ("METRICS_TOKEN", "01234567\n89abcdef", ["doorcode.W007"]),
         ("METRICS_TOKEN", "0123456789abcdef", []),
         ("REDIS_URL", "rediss://r.example.com/0?ssl_cert_reqs=none", ["doorcode.W008"]),
         ("CELERY_BROKER_URL", "rediss://r.example.com/0?ssl_cert_reqs=CERT_NONE", ["doorcode.W008"]),
