@@ -84,15 +84,10 @@ def open_page(browser: Browser, demo_url: str) -> Iterator[Callable[..., Page]]:
     assert [text for text in complaints if not re.search(r"4(00|04|29) \(|^Autofocus processing was", text)] == []
 
 
-@pytest.fixture
-def shot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+def shot(page: Page, name: str) -> None:
     """Write a screenshot for people to look at."""
-
-    def shot(page: Page, name: str) -> None:
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-
-    return shot
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
 def violations(page: Page, rules: list[str], *, context: Any = None) -> list[dict[str, Any]]:

@@ -6,12 +6,11 @@ import pytest
 from django.utils import translation
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import choose, read_code
+from tests.browser.conftest import choose, read_code, shot
 
 pytestmark = pytest.mark.chromium
 
 OpenPage = Callable[..., Page]
-Shot = Callable[[Page, str], None]
 
 LANGUAGES = {"en": "en", "zh-CN": "zh-hans", "zh-TW": "zh-hant", "ar": "ar", "ja": "ja", "de-DE": "de"}
 WORDS = (
@@ -27,7 +26,7 @@ WORDS = (
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
-def test_a_person_registers(open_page: OpenPage, shot: Shot, language: str, script: bool) -> None:
+def test_a_person_registers(open_page: OpenPage, language: str, script: bool) -> None:
     """From the first page to the account, in each language, with JavaScript and without."""
     with translation.override(LANGUAGES[language]):
         get_code, code, username, password, go_on, create, welcome = map(translation.gettext, WORDS)
@@ -50,7 +49,7 @@ def test_a_person_registers(open_page: OpenPage, shot: Shot, language: str, scri
     shot(page, f"{language}-4-account")
 
 
-def test_errors_stand_at_their_fields_all_at_once(open_page: OpenPage, shot: Shot) -> None:
+def test_errors_stand_at_their_fields_all_at_once(open_page: OpenPage) -> None:
     """An empty form names every field, the summary takes the focus, and its entries lead to the fields."""
     page = open_page("zh-CN")
     page.get_by_role("button", name="获取验证码").click()
@@ -71,7 +70,7 @@ def test_errors_stand_at_their_fields_all_at_once(open_page: OpenPage, shot: Sho
     expect(page.get_by_label("用户名", exact=True)).to_be_focused()
 
 
-def test_the_language_switches_and_the_mail_follows(open_page: OpenPage, shot: Shot) -> None:
+def test_the_language_switches_and_the_mail_follows(open_page: OpenPage) -> None:
     """A visitor with an English browser chooses Chinese; the mail is Chinese too."""
     page = open_page("en")
     choose(page, "简体中文")
@@ -95,7 +94,7 @@ def test_the_page_tells_that_the_mail_has_left(open_page: OpenPage) -> None:
     expect(page.get_by_label("验证码", exact=True)).to_have_value("12")
 
 
-def test_the_mails_link_proves_without_a_code(open_page: OpenPage, shot: Shot) -> None:
+def test_the_mails_link_proves_without_a_code(open_page: OpenPage) -> None:
     """The mail's button, in another browser: it leaves the address bar at once and asks for name and password alone."""
     page = open_page("en")
     page.get_by_role("textbox").fill("link@example.com")

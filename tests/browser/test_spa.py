@@ -9,13 +9,11 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from tests.browser.conftest import PATIENCE
+from tests.browser.conftest import PATIENCE, shot
 from tests.factories import other_code
 from tests.servers import ROOT, MailServer, Redis, System
 
 pytestmark = [pytest.mark.chromium, pytest.mark.redis]
-
-Shot = Callable[[Page, str], None]
 
 WORDS = {
     "en": ("Email address", "Get a code", "Code", "Continue", "Username", "Password", "Create account"),
@@ -107,9 +105,7 @@ def register(page: Page, language: str, **fields: str) -> None:
 
 
 @pytest.mark.parametrize("language", WORDS)
-def test_a_person_registers_from_another_origin(
-    open_client: Callable[..., Page], site: System, shot: Shot, language: str
-) -> None:
+def test_a_person_registers_from_another_origin(open_client: Callable[..., Page], site: System, language: str) -> None:
     """
     Address, code, username and password: errors at their fields in the person's language, a reload between, then the
     account; and out again. A wrong code leads back to the code, and nothing else has to be typed again.

@@ -72,6 +72,12 @@ def web(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             yield system
 
 
+def emptied(web: System, sink: Sink) -> System:
+    """The web of a file whose tests share it: with empty tables, and a mail server of the test's own."""
+    web.empty(sink)
+    return web
+
+
 @pytest.fixture
 def prometheus(system: System, tmp_path: Path) -> Iterator[Prometheus]:
     folder = tmp_path / "prometheus"

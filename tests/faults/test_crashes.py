@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import WORKER, post_mails
+from tests.faults.conftest import WORKER, emptied, post_mails
 from tests.faults.worker import POINTS
 from tests.servers import Postgres, Redis, System, Visitor, code_in, wait_until
 from tests.worker.sink import Sink
@@ -19,11 +19,7 @@ BEFORE_THE_DOT = {"after claim", "after MAIL"}
 LATE = 30  # seconds for a new worker to start, and for a machine that is busy
 
 
-@pytest.fixture
-def system(web: System, sink: Sink) -> System:
-    """The web of all tests here, with empty tables, and a mail server of the test's own."""
-    web.empty(sink)
-    return web
+system = pytest.fixture(emptied)
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.faults.conftest import WORKER
+from tests.faults.conftest import WORKER, emptied
 from tests.faults.proxy import Proxy
 from tests.servers import SLOWNESS, System, Visitor, code_in, wait_until
 from tests.worker.sink import Sink
@@ -15,11 +15,7 @@ NOT_NOW = "We can't send email to alice@example.com right now. Try again later o
 STATES = "SELECT state, attempts FROM worker_delivery ORDER BY id"
 
 
-@pytest.fixture
-def system(web: System, sink: Sink) -> System:
-    """The web of all tests here, with empty tables, and a mail server of the test's own."""
-    web.empty(sink)
-    return web
+system = pytest.fixture(emptied)
 
 
 def state(visitor: Visitor) -> str:
