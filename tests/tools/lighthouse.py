@@ -17,7 +17,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, sync_playwright
@@ -66,11 +65,12 @@ def main() -> int:
     install()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="doorcode-lighthouse-")))
-        (folder / "image").mkdir()
-        copy_image(folder / "image")
+        image = folder / "image"
+        image.mkdir()
+        copy_image(image)
         redis, mail = stack.enter_context(Redis()), stack.enter_context(MailServer())
-        given = {"database": f"sqlite:///{folder / 'db.sqlite3'}", "redis": redis.url, "WEB_CONCURRENCY": "2"}
-        system = System(mail=mail, logs=folder, folder=folder / "image", **given)
+        database = f"sqlite:///{folder / 'db.sqlite3'}"
+        system = System(database=database, redis=redis.url, mail=mail, logs=folder, folder=image, WEB_CONCURRENCY="2")
         stack.enter_context(system.run())
         pages = measure(system, folder / "profile")
         way = walk(system)  # on a site that is warm by now
@@ -203,8 +203,7 @@ def read(name: str, report: dict[str, Any], url: str) -> Measured:
 
 def typical(runs: Sequence[Measured]) -> Measured:
     """The run with the median performance."""
-    middle = median(run.scores["performance"] for run in runs)
-    return next(run for run in runs if run.scores["performance"] == middle)
+    return sorted(runs, key=lambda run: run.scores["performance"])[len(runs) // 2]
 
 
 def write(pages: Sequence[Measured], way: Way) -> None:
