@@ -19,6 +19,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 
 from core.models import CounterValue
 
+from .logs import errors_logged
+
 logger = logging.getLogger(__name__)
 
 FLUSH_AFTER = 2.0  # seconds between a count and its addition to the database
@@ -130,11 +132,8 @@ def _schedule() -> None:
 
 
 def _flush_in_thread() -> None:
-    try:
-        with contextlib.closing(connection):
-            flush()
-    except Exception:  # such as a test's, which allows no database
-        logger.exception("counts are lost")
+    with errors_logged(logger, "counts are lost"):  # such as a test's, which allows no database
+        flush()
 
 
 @atexit.register
