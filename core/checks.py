@@ -56,8 +56,7 @@ def refuse_impossible() -> None:
     by_language = settings.SITE_NAMES, settings.FROM_EMAILS, settings.REPLY_TO_EMAILS
     names = [name for names in by_language for name in names.values()]
     _require(not any(map(_UNPRINTABLE.search, names)), "E021", text)
-    text = _("USE_TZ must be True: times in mails and in the API are in UTC")
-    _require(settings.USE_TZ, "E023", text)
+    _require(settings.USE_TZ, "E023", _("USE_TZ must be True: times in mails and in the API are in UTC"))
     text = _(
         "Browsers refuse a domain for the cookie %(cookie)s: set %(name)s_COOKIE_NAME beside %(name)s_COOKIE_DOMAIN"
     )

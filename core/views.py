@@ -21,10 +21,6 @@ from .observability import metrics
 RETRY_AFTER = 30  # seconds: a database restart is over by then
 READ_ONLY = "25006"  # PostgreSQL's SQLSTATE: it takes no writes, as a standby, or one whose disk is full
 
-_EXPIRED_FORM = (
-    _("This page has expired"),
-    _("Go back, reload the page and send it again. Cookies have to be allowed"),
-)
 _FAULT = _("There's a problem with the service. Try again later")
 _TEXTS = {
     **dict.fromkeys((400, 405, 411, 415), (_("There is a problem with the request"), _("Go back and try again"))),
@@ -82,7 +78,8 @@ def not_found(request: HttpRequest, path: str) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return error_page(request, 403, _EXPIRED_FORM)
+    text = _("Go back, reload the page and send it again. Cookies have to be allowed")
+    return error_page(request, 403, (_("This page has expired"), text))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

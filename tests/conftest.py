@@ -174,7 +174,7 @@ def still() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test did must not limit another, nor what one broke be left alone by another, nor slow mails be minded."""
+    """What one test did neither limits, pauses nor slows another."""
     cache.clear()
     structlog.contextvars.clear_contextvars()  # an eager task leaves its own there
     monkeypatch.setattr(outbox, "_next_look", float("-inf"))

@@ -46,7 +46,7 @@ def faults() -> list[str]:
 
 
 def gaps() -> Iterator[str]:
-    """What a site's own folder lacks: all, or a frame a block of ours, where what other templates put is not shown."""
+    """What a site's folder lacks: all it may have; or, in a frame of its own, a block that other templates fill."""
     folder = settings.BRAND_DIR
     if folder and not any((folder / name).is_dir() for name in ("templates", "static", "locale")):
         yield _("BRAND_DIR has none of the folders templates, static and locale: %(path)s") % {"path": folder}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from babel import Locale, UnknownLocaleError
 from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import extract
+from babel.messages.extract import DEFAULT_KEYWORDS, extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.conf.locale import LANG_INFO
@@ -31,15 +31,7 @@ from tests.tools import wording
 
 BASE = Path(__file__).resolve().parents[2]
 ROOT = BASE / "locale"
-KEYWORDS = {
-    "gettext": None,
-    "gettext_lazy": None,
-    "gettext_noop": None,
-    "_": None,
-    "ngettext": (1, 2),
-    "ngettext_lazy": (1, 2),
-    "pgettext": ((1, "c"), 2),
-}
+KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_lazy": None, "gettext_noop": None, "ngettext_lazy": (1, 2)}
 # The sources whose texts only operators and developers read. A text that stands elsewhere too is a visitor's.
 OPERATORS = re.compile(
     r"core/(apps|checks|settings)\.py|core/(health|management)/|(verification|worker)/|signup/(admin|demo|management)/"

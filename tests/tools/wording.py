@@ -29,6 +29,7 @@ _SCRIPTS = {
 }
 # Of each script: the conversion into it, which must change nothing, and the "you" that the other says.
 _CHINESE = {"zh_Hans": ("t2s", "您"), "zh_Hant": ("s2t", "你")}
+_converter = cache(OpenCC)  # reading its tables takes long
 _ARTICLE = re.compile(r"(Change|Create|Reset|Show|Hide|Continue) the \w+( \w+)?$")
 
 
@@ -109,11 +110,6 @@ def letters(locale: str) -> str:
     likely = get_global("likely_subtags").get(locale.partition("_")[0], "")  # th: th_Thai_TH
     script = script or (likely.split("_")[1] if likely else "Latn")
     return _SCRIPTS.get(script, rf"\p{{Script={script}}}")
-
-
-@cache
-def _converter(conversion: str) -> OpenCC:
-    return OpenCC(conversion)
 
 
 @cache
