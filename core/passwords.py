@@ -28,7 +28,7 @@ MIN_LENGTH, MAX_LENGTH = 8, lengths.PASSWORD  # characters; OWASP ASVS 5.0, 6.2.
 # and each turn finds its 19 MiB evicted from the processor's caches.
 AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
 _turns = threading.BoundedSemaphore(AT_ONCE)
-SALT_LENGTH = 22  # characters of base64: the 16 bytes that libsodium takes
+SALT_LENGTH, DIGEST_LENGTH = 22, 43  # characters of base64: the 16 bytes that libsodium takes, and 32
 
 
 def normalize(password: str) -> str:
@@ -61,9 +61,9 @@ class Argon2idHasher(Argon2PasswordHasher):
 
     def verify(self, password: str, encoded: str) -> bool:
         """Raises MemoryError, but for an imported hash: there a lack of memory is a wrong password."""
-        salt = encoded.removeprefix(self._costs).partition("$")[0]
+        salt, _, digest = encoded.removeprefix(self._costs).partition("$")
         try:
-            if len(salt) == SALT_LENGTH:
+            if (len(salt), len(digest)) == (SALT_LENGTH, DIGEST_LENGTH):
                 return constant_time_compare(encoded, self._encode(password, b64decode(salt + "==")))
             with _turns:
                 return nacl.pwhash.verify(encoded.removeprefix("argon2").encode(), normalize(password).encode())

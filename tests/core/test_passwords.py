@@ -114,22 +114,23 @@ def test_a_hash_is_what_others_make_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory", "passes", "lanes", "kind", "salt"),
+    ("memory", "passes", "lanes", "kind", "salt", "length"),
     [
-        pytest.param(19_456, 2, 1, Type.ID, "s" * 22, id="ours, with Django's salt"),
-        pytest.param(19_456, 2, 1, Type.ID, "s" * 15 + "é", id="ours, with bytes for a salt"),
-        pytest.param(102_400, 2, 8, Type.ID, "s" * 22, id="Django's"),
-        pytest.param(512, 2, 2, Type.I, "s" * 12, id="an old Django's"),
-        pytest.param(65_536, 3, 4, Type.ID, "s" * 16, id="RFC 9106"),
+        pytest.param(19_456, 2, 1, Type.ID, "s" * 22, 32, id="ours, with Django's salt"),
+        pytest.param(19_456, 2, 1, Type.ID, "s" * 15 + "é", 32, id="ours, with bytes for a salt"),
+        pytest.param(19_456, 2, 1, Type.ID, "s" * 16, 16, id="ours, with fewer bytes"),
+        pytest.param(102_400, 2, 8, Type.ID, "s" * 22, 32, id="Django's"),
+        pytest.param(512, 2, 2, Type.I, "s" * 12, 32, id="an old Django's"),
+        pytest.param(65_536, 3, 4, Type.ID, "s" * 16, 32, id="RFC 9106"),
     ],
 )
-def test_imported_hashes_verify(memory: int, passes: int, lanes: int, kind: Type, salt: str) -> None:
-    """Of other costs and salts; what does not cost as much as ours is made anew at the next sign-in."""
-    made = hash_secret(b"correct horse b", salt.encode(), passes, memory, lanes, 32, kind).decode()
+def test_imported_hashes_verify(memory: int, passes: int, lanes: int, kind: Type, salt: str, length: int) -> None:
+    """Of other costs, salts and lengths; those of another cost or length are made anew at the next sign-in."""
+    made = hash_secret(b"correct horse b", salt.encode(), passes, memory, lanes, length, kind).decode()
     hasher = Argon2idHasher()
     assert hasher.verify("correct horse b", f"argon2{made}")
     assert not hasher.verify("correct horse c", f"argon2{made}")
-    assert hasher.must_update(f"argon2{made}") == (memory != hasher.memory_cost)
+    assert hasher.must_update(f"argon2{made}") == ((memory, length) != (hasher.memory_cost, 32))
 
 
 @pytest.mark.parametrize("salt", ["short", "a salt that is longer than 16 bytes", "sixteen letters é"])
