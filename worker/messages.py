@@ -44,7 +44,9 @@ class SevenBitMessage(EmailMultiAlternatives):
         message = super().message()
         # Random, so that no part holds it. Letting Python search for one takes a seventh of a mail's building time.
         message.set_boundary(secrets.token_hex(12))
-        message.policy = compat32  # Django 6 has another, which folds the headers below again
+        # Django 6 has another, which folds the headers below again. With a longest line, this one would begin a new one
+        # before each long Message-ID and address, and leave the header's name alone.
+        message.policy = compat32.clone(max_line_length=None)
         message.replace_header("Subject", _encoded("Subject", str(self.subject)))
         message.replace_header("From", _mailbox("From", self.from_email))
         if self.reply_to:

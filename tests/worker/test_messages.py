@@ -139,6 +139,15 @@ def test_long_addresses_are_never_broken(local: str, labels: list[str]) -> None:
     assert read(content)["To"] == address
 
 
+def test_a_message_id_stands_beside_its_name_whatever_its_length(settings) -> None:
+    """Some programs read the line of its name alone. A long address stands there too."""
+    domain = f"accounts.{'a' * 40}.example.com"
+    settings.DEFAULT_FROM_EMAIL = f"noreply@{domain}"
+    delivery = messages.sample(kind="code", language="en", recipient=f"{'b' * 40}@{domain}")
+    lines = head_of(wire(delivery)).split("\r\n")
+    assert {f"Message-ID: {delivery.message_id}", f"To: {delivery.recipient}"} <= set(lines)
+
+
 def test_a_sender_may_be_written_in_encoded_words(settings) -> None:
     """As other programs want it; a long one is cut into several."""
     settings.DEFAULT_FROM_EMAIL = (
