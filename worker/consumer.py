@@ -2,8 +2,8 @@
 
 import faulthandler
 import signal
-import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from celery.worker import consumer
@@ -25,7 +25,7 @@ class Consumer(consumer.Consumer):
 
     def start(self) -> None:
         """On SIGUSR1 log where each thread is; Celery's own handler also logs its variables, such as a mail's code."""
-        if sys.stderr:  # it may be closed
+        with suppress(RuntimeError, OSError):  # stderr may be closed, or no file, as in some tests of a project
             faulthandler.register(signal.SIGUSR1)
         super().start()
 

@@ -1,5 +1,6 @@
 """Logs: one object a line, the request's id in it, and no token, password or address."""
 
+import io
 import json
 import logging
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import structlog
@@ -19,6 +21,7 @@ from core.observability.redaction import pseudonym_of_address, scrub, scrub_all
 from signup.models import User
 from tests.factories import BOB, PASSWORD, make_user
 from tests.servers import ENVIRONMENT, ROOT, System, wait_until
+from worker.consumer import Consumer
 from worker.tasks import deliver
 
 
@@ -214,6 +217,15 @@ def test_a_worker_that_is_asked_where_it_is_logs_no_variable(tmp_path: Path) -> 
         worker.send_signal(signal.SIGUSR1)
         wait_until(lambda: "worker/sweeper.py" in system.log("worker"), "the place of the sweeper")
     assert "LOCAL VARIABLES" not in system.log("worker")
+
+
+@pytest.mark.parametrize("stderr", [None, io.StringIO()])
+def test_a_worker_starts_where_standard_error_is_no_file(monkeypatch, stderr: io.StringIO | None) -> None:
+    """It may be closed; and unittest's --buffer puts a text into its place, beside a worker in the same process."""
+    with patch("celery.worker.consumer.Consumer.start") as start:
+        monkeypatch.setattr("sys.stderr", stderr)
+        object.__new__(Consumer).start()
+    start.assert_called_once()
 
 
 @pytest.mark.parametrize("name", ["django.db.backends", "django.template", "botocore.endpoint"])
