@@ -29,7 +29,7 @@ def delivery_state(sign_up: CaptchaModel, delivery: Delivery | None = None) -> d
     """
     The state of a request: until it is proven, that of its newest mail. With the seconds until another mail may be
     requested; and, until it is proven, with `reason` if that mail failed, bounced or was refused for now, and with
-    `leaves_at` if a limit delays it.
+    `leaves_at` if the mailbox's limit delays it.
     """
     delivery = delivery or _latest_mail(sign_up)
     proven = "finished" if sign_up.is_finished else "proven" if sign_up.proven_at else None

@@ -219,7 +219,7 @@ class DeliveryStateSerializer(serializers.Serializer[Any]):
     )
     leaves_at = serializers.DateTimeField(
         required=False,
-        help_text=_("When the email will be sent, if a limit delays it"),
+        help_text=_("When the email will be sent, if the mailbox's limit delays it"),
     )
     code_length = serializers.IntegerField(help_text=_("Number of digits in the code"))
 
