@@ -50,7 +50,7 @@ def _run(settings: str, port: int, data: Path, redis: str) -> int:
         "DATABASE_URL": f"sqlite:///{quote(os.fsencode(data / 'doorcode.sqlite3'))}",
         "REDIS_URL": redis,
         "ALLOWED_HOSTS": "",
-        "CELERY_BROKER_URL": redis,
+        "CELERY_BROKER_URL": "",  # the same
         "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
     }
     os.environ.update(chosen)

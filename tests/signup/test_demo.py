@@ -93,6 +93,7 @@ def test_a_newcomer_registers_and_finds_the_account_again(tmp_path: Path, path: 
     assert f"http://127.0.0.1:{port}/demo/inbox/" in printed
     assert fields["captcha"] not in re.findall(r"\d+", printed)
     assert "HTTP/1.1" not in printed  # an access log would hold the tokens of links
+    assert "[warning" not in printed
     with demo(data, port, path=path, lang="zh_CN.UTF-8") as running:
         wait_until(lambda: listens(port), "the demo")
         again = Visitor(f"http://127.0.0.1:{port}")
