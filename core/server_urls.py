@@ -131,8 +131,9 @@ def broker(var: str, url: str) -> tuple[str, dict[str, Any] | bool, dict[str, An
         raise error
     try:
         # It connects to nothing, and refuses options that kombu lacks. REDIS_URL may have some: redis-py has more.
+        # A transport whose library is not installed has either of the first two errors.
         BrokerConnection(url.partition("?")[0] if url.startswith(("amqps", "sentinel")) else url)
-    except (TypeError, ValueError, KeyError):
+    except (ImportError, NameError, TypeError, ValueError, KeyError):
         raise error from None
     if url.startswith("rediss"):
         return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED}, {}

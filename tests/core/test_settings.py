@@ -362,6 +362,8 @@ def test_a_language_named_twice_is_offered_once() -> None:
         ("LIMIT_LOGIN_NETWORK", "60/m,30/60s"),
         ("CELERY_BROKER_URL", "junk"),
         ("CELERY_BROKER_URL", "http://mq.example.com"),
+        ("CELERY_BROKER_URL", "sqs://mq.example.com"),
+        ("CELERY_BROKER_URL", "kafka://mq.example.com"),
         ("CELERY_BROKER_URL", "amqp://mq.example.com:port"),
         ("CELERY_BROKER_URL", "redis://r.example.com/0?db=3"),
         # A password that is not percent-encoded: what is before its /, ? or # would be taken for the server.
