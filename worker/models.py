@@ -121,7 +121,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
 
     def leased(self, *claimed: "Delivery") -> Self:
-        """The rows of claimed mails whose lease, under which they were claimed, still holds."""
+        """
+        The rows of claimed mails whose lease, under which they were claimed, still holds. A settled mail has no token,
+        nor has one that may have been accepted: its lease is longer.
+        """
         tokens = {each.lease_token for each in claimed}
         return self.filter(pk__in=[each.pk for each in claimed], state=Delivery.State.SENDING, lease_token__in=tokens)
 

@@ -3,7 +3,7 @@
 import random
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -156,16 +156,12 @@ def _lease(mine: Sequence[Delivery], token: str, at: datetime) -> None:
         row.state, row.attempts, row.lease_token = State.SENDING, row.attempts + 1, token
 
 
-def renew(*, held: Mapping[str, Iterable[int]]) -> int:
-    """Extend the leases `held`, token -> ids of its mails, except of settled mails; return how many were extended."""
-    ids = [pk for mails in held.values() for pk in mails]
+@transaction.atomic
+def renew(*, deliveries: Sequence[Delivery]) -> int:
+    """Extend the leases of claimed deliveries, except of settled ones; return how many were extended."""
+    mine = Delivery.objects.leased(*deliveries).lock_available()  # a row that is locked is being settled
     later = Now() + timedelta(seconds=LEASE)
-    # A settled mail has no token, nor has one that may have been accepted: its lease is longer, and stays so.
-    mine = Delivery.objects.filter(pk__in=ids, lease_token__in=held)
-    with transaction.atomic():
-        # A row that is locked is being settled.
-        available = list(mine.lock_available().values_list("pk", flat=True))
-        return Delivery.objects.filter(pk__in=available).update(lease_until=later)
+    return Delivery.objects.filter(pk__in=list(mine.values_list("pk", flat=True))).update(lease_until=later)
 
 
 def settle(*, results: Sequence[Result]) -> list[Delivery]:

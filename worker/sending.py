@@ -63,7 +63,7 @@ class _Pace:
 _pace = _Pace()
 _answers: deque[Result] = deque()  # of all threads, until they are recorded
 _recording = threading.Lock()
-_held: dict[str, tuple[list[int], float]] = {}  # by a lease's token: the ids of its mails, and until when it is renewed
+_held: dict[str, tuple[Sequence[Delivery], float]] = {}  # by a lease's token: its mails, and until when it is renewed
 _renewer: threading.Thread | None = None
 os.register_at_fork(after_in_child=_held.clear)  # they are the parent's
 
@@ -106,7 +106,7 @@ def lease_held(claimed: Sequence[Delivery]) -> Generator[None]:
         _renewer = renewer = threading.Thread(target=_renew_leases, name="leases", daemon=True)
         renewer.start()  # before they are held: the machine may allow no more threads
     token = claimed[0].lease_token
-    _held[token] = [each.pk for each in claimed], time.monotonic() + LONGEST
+    _held[token] = claimed, time.monotonic() + LONGEST
     try:
         yield
     finally:
@@ -118,8 +118,8 @@ def _renew_leases() -> None:
         time.sleep(RENEWAL)
         with errors_logged(logger, "leases can't be renewed"):
             now = time.monotonic()
-            if now_held := {token: ids for token, (ids, until) in dict(_held).items() if now < until}:
-                outbox.renew(held=now_held)
+            if held := [each for claimed, until in list(_held.values()) if now < until for each in claimed]:
+                outbox.renew(deliveries=held)
 
 
 def _send_all(claimed: list[Delivery], mailer: Mailer, *, leased_at: float) -> int:
@@ -160,7 +160,7 @@ def _are_ours(rest: Sequence[Delivery]) -> bool:
     machine suspended, for longer than the lease: then another worker sends them.
     """
     try:
-        return outbox.renew(held={rest[0].lease_token: [each.pk for each in rest]}) == len(rest)
+        return outbox.renew(deliveries=rest) == len(rest)
     except Error:
         return False
 

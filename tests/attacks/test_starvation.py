@@ -137,7 +137,7 @@ def test_79_a_worker_leaves_the_mails_of_another_to_it() -> None:
     outbox.claim(limit=1)
     Delivery.objects.update(lease_until=Now() + timedelta(seconds=3))
     before = Delivery.objects.values().get()
-    outbox.renew(held={old.lease_token: [old.pk]})
+    outbox.renew(deliveries=[old])
     assert outbox.settle(results=[(old, Reply(Outcome.DEFERRED, "450 later"))]) == [old]
     assert Delivery.objects.values().get() == before
 

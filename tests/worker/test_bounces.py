@@ -227,7 +227,7 @@ def work(number):
                 state = Delivery.State.BOUNCED if number % 2 else Delivery.State.COMPLAINED
                 record(Report(state, "550 5.1.1 unknown", cause=Cause.MAILBOX, message_id=message_id))
             elif number == 6:
-                outbox.renew(held={each.lease_token: [one.pk for one in claimed] for each in claimed})
+                outbox.renew(deliveries=claimed)
             elif number == 7:
                 outbox.reclaim()
                 outbox.release(deliveries=outbox.claim(limit=5))

@@ -33,8 +33,8 @@ def lease(delivery: Delivery, ends: timedelta) -> datetime:
     return Delivery.objects.get(pk=delivery.pk).lease_until
 
 
-def renew(delivery: Delivery, token: str = "") -> datetime | None:
-    outbox.renew(held={token or delivery.lease_token: [delivery.pk]})
+def renew(delivery: Delivery) -> datetime | None:
+    outbox.renew(deliveries=[delivery])
     return Delivery.objects.get(pk=delivery.pk).lease_until
 
 
@@ -71,10 +71,10 @@ def test_a_settled_mail_has_no_lease(claimed: Delivery) -> None:
 
 def test_a_process_renews_what_it_holds(claimed: Delivery, monkeypatch, caplog) -> None:
     """And only while it does, whatever becomes of a renewal."""
-    seen: list[dict[str, list[int]]] = []
+    seen: list[list[Delivery]] = []
 
-    def renewing(*, held: dict[str, list[int]]) -> None:
-        seen.append(held)
+    def renewing(*, deliveries: list[Delivery]) -> None:
+        seen.append(deliveries)
         raise OperationalError
 
     monkeypatch.setattr(sending, "RENEWAL", 0.01)
@@ -86,7 +86,7 @@ def test_a_process_renews_what_it_holds(claimed: Delivery, monkeypatch, caplog) 
     with sending.lease_held([]):
         pass
     assert sending._held == {}
-    assert seen[0] == {claimed.lease_token: [claimed.pk]}
+    assert seen[0] == [claimed]
     assert len(seen) <= number + 1
     assert "leases can't be renewed: OperationalError" in caplog.text
 
@@ -95,7 +95,7 @@ def test_a_worker_renews_the_leases_of_the_mails_that_it_sends(claimed: Delivery
     """Else another worker would send those too whose answer takes longer than a lease."""
     outbox.release(deliveries=[claimed])
     make_delivery(make_captcha(accepted=False))
-    renewed: list[dict[str, list[int]]] = []
+    renewed: list[list[Delivery]] = []
 
     def send(*_: object) -> Reply:
         wait_until(lambda: renewed, "a renewal")
@@ -103,11 +103,12 @@ def test_a_worker_renews_the_leases_of_the_mails_that_it_sends(claimed: Delivery
 
     monkeypatch.setattr(sending, "RENEWAL", 0.01)
     monkeypatch.setattr(sending, "_renewer", None)
-    monkeypatch.setattr(outbox, "renew", lambda *, held: renewed.append(held))
+    monkeypatch.setattr(outbox, "renew", lambda *, deliveries: renewed.append(deliveries))
     monkeypatch.setattr(sending, "_build_and_send", send)
     assert sending.deliver() == 2
-    [ids] = renewed[0].values()
-    assert sorted(ids) == sorted(Delivery.objects.filter(state="sent").values_list("pk", flat=True))
+    assert sorted(each.pk for each in renewed[0]) == sorted(
+        Delivery.objects.filter(state="sent").values_list("pk", flat=True)
+    )
 
 
 def test_claims_at_the_same_time_leave_one_thread_that_renews(claimed: Delivery, monkeypatch) -> None:
@@ -115,7 +116,7 @@ def test_claims_at_the_same_time_leave_one_thread_that_renews(claimed: Delivery,
     before = {*threading.enumerate()}
     monkeypatch.setattr(sending, "RENEWAL", 0.01)
     monkeypatch.setattr(sending, "_renewer", None)
-    monkeypatch.setattr(outbox, "renew", lambda *, held: None)
+    monkeypatch.setattr(outbox, "renew", lambda *, deliveries: None)
     with monkeypatch.context() as beginning:
         beginning.setattr(threading.Thread, "is_alive", lambda self: False)
         for _ in range(3):
@@ -135,7 +136,7 @@ def test_the_lease_of_a_thread_that_hangs_ends(claimed: Delivery, monkeypatch) -
     monkeypatch.setattr(sending, "time", SimpleNamespace(monotonic=look, sleep=time.sleep))
     monkeypatch.setattr(sending, "RENEWAL", 0.01)
     monkeypatch.setattr(sending, "_renewer", None)
-    monkeypatch.setattr(outbox, "renew", lambda *, held: renewed.append(now[0]))
+    monkeypatch.setattr(outbox, "renew", lambda *, deliveries: renewed.append(now[0]))
     with sending.lease_held([claimed]):
         wait_until(lambda: renewed, "a renewal")
         now[0] += sending.LONGEST

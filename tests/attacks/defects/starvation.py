@@ -120,7 +120,11 @@ STARVATION = [
     defect(
         79,
         "A renewal is of the mails with these ids, whoever claimed them",
-        Edit("worker/outbox.py", "pk__in=ids, lease_token__in=held)", "pk__in=ids)"),
+        Edit(
+            "worker/outbox.py",
+            "Delivery.objects.leased(*deliveries)",
+            "Delivery.objects.filter(pk__in=[each.pk for each in deliveries])",
+        ),
         "test_starvation.py::test_79_a_worker_leaves_the_mails_of_another_to_it",
     ),
     defect(
