@@ -2,10 +2,8 @@
 How many wrong guesses an address and the site may take. Counted in the database, exact under parallel posts. The tries
 of one code are counted in its own row (`services.prove`).
 
-N = 10^L codes of L digits. An address takes 9 wrong guesses at 4 digits in rolling 24 hours, over all its codes,
-handles and networks, then 91 at 8, then none: a stranger proves it with a chance of at most 9/1e4 + 91/1e8 = 9.01e-4 a
-day. Over the whole site, 100 wrong guesses at 4 digits, 900 at 6 and at most 239,000 at 8 (2,000 mails an hour, 5 tries
-each) make 0.0133 expected hijacks a day. A reached limit never locks anybody out: codes get longer, and the link works.
+A reached limit never locks anybody out: codes get longer, and the link works. docs/reference/security.md has the
+arithmetic of the limits.
 """
 
 from datetime import datetime, timedelta
