@@ -143,7 +143,7 @@ def _verify_page(
     if not form["captcha"].errors:  # they say how many tries are left themselves
         form["captcha"].help_text = context["code_hint"]
     context |= {"shortest": passwords.LengthValidator(), "next": visitor.held[sign_up.handle].next}
-    return form_page(visitor.request, template, form, change or ChangeForm(), **context)
+    return form_page(visitor.request, template, form, change=change or ChangeForm(), **context)
 
 
 def _finished_or_lost(visitor: Visitor, sign_up: CaptchaModel | None) -> HttpResponse:
@@ -326,17 +326,15 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return core.views.csrf_failure(request, reason)
 
 
-def form_page(
-    request: HttpRequest, template: str, form: Form, change: ChangeForm | None = None, **context: Any
-) -> HttpResponse:
+def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -> HttpResponse:
     """
     A page with a form: 400 if it shows errors, so that no password manager takes it for a success. Their summary has
-    the focus then, and no field: HTML allows one `autofocus` in a page.
+    the focus then, and no field: HTML allows one `autofocus` in a page. A second form may be in the context.
     """
-    is_wrong = bool(form.errors or (change and change.errors))
+    is_wrong = any(each.errors for each in (form, *context.values()) if isinstance(each, Form))
     for field in form.fields.values() if is_wrong else ():
         field.widget.attrs.pop("autofocus", None)
-    page = render(request, template, {"form": form, "change": change, **context}, status=400 if is_wrong else 200)
+    page = render(request, template, {"form": form, **context}, status=400 if is_wrong else 200)
     return Visitor(request).drop_draft(page)
 
 
