@@ -309,8 +309,9 @@ def set_language(request: HttpRequest) -> HttpResponse:
     if language:
         account_services.keep_language(user=request.user, language=language)
     path = urlsplit(response.headers.get("Location", "")).path
-    if path in [reverse(page) for page in DRAFT_PAGES]:
-        Visitor(request).keep_draft(response, path=path)
+    typed = Visitor(request).typed
+    if typed and path in [reverse(page) for page in DRAFT_PAGES]:
+        draft_cookie(path).write(response, typed)
     return response
 
 

@@ -190,11 +190,6 @@ class Visitor:
         """The address that was typed, canonical; "" without one."""
         return email_addresses.canonical_or_none(self.typed.get("email", "")) or ""
 
-    def keep_draft(self, response: HttpResponse, *, path: str) -> None:
-        """Keep what was typed into this POST for the form at `path`."""
-        if self.typed:
-            draft_cookie(path).write(response, self.typed)
-
     def drop_draft(self, response: HttpResponse) -> HttpResponse:
         """Delete the draft of this page, which has shown it."""
         cookie = draft_cookie(self.request.path)
