@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import BLANK_CHOICE_DASH, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 from knox.models import AuthToken
@@ -104,14 +104,11 @@ class AccountChangeForm(AccountForm, auth_forms.UserChangeForm):
 class AccountPasswordForm(auth_forms.AdminPasswordChangeForm):
     """A password that an operator sets. Its owner gets a mail, as after every new password."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "usable_password" in self.fields:  # Django's own text here is English in every language
-            self.fields["usable_password"].help_text = format_html(
-                '{}<ul id="id_unusable_warning" class="messagelist"><li class="warning">{}</li></ul>',
-                auth_forms.SetUnusablePasswordMixin.usable_password_help_text,
-                _("If disabled, the current password for this user will be lost."),
-            )
+    usable_password_help_text: Any = format_lazy(  # Django's own is English in every language
+        '{}<ul id="id_unusable_warning" class="messagelist"><li class="warning">{}</li></ul>',
+        auth_forms.SetUnusablePasswordMixin.usable_password_help_text,
+        _("If disabled, the current password for this user will be lost."),
+    )
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
