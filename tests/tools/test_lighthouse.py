@@ -1,8 +1,10 @@
 """The reading of Lighthouse's reports by `make lighthouse`; it runs without npm and without a browser."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -97,3 +99,20 @@ def test_the_results_are_json_and_a_table_that_the_docs_have_a_place_for(
     published = (tmp_path / page).read_text()
     assert "| **all** | **5** | **4** | **47** | **2** |" in published
     assert "| a page | 100 | 100 | 100 |" in published
+
+
+@pytest.mark.parametrize(("performance", "code"), [(95, 0), (94, 1)])
+def test_a_run_ends_with_the_tables_and_fails_below_a_goal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], performance: int, code: int
+) -> None:
+    """It needs no option."""
+    for name in ("install", "copy_image", "Redis", "MailServer", "System"):
+        monkeypatch.setattr(lighthouse, name, MagicMock())
+    monkeypatch.setattr(lighthouse, "measure", lambda *_: [measured(performance)])
+    monkeypatch.setattr(lighthouse, "walk", lambda system: Way([Step("Sign up")]))
+    monkeypatch.setattr(lighthouse, "BUILD", tmp_path)
+    monkeypatch.setattr(lighthouse, "CHROMIUM", __file__)
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr(sys, "argv", ["lighthouse"])
+    assert lighthouse.main() == code
+    assert f"| a page | {performance} | 100 | 100 |" in capsys.readouterr().out
