@@ -212,10 +212,9 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def default_language(self, var: str, *, offered: list[str]) -> str:
         """Return one of the offered languages: zh-hans for zh-cn, and en for Django's own default, en-us."""
-        wanted = languages.code_of(self.str(var, default="en" if "en" in offered else offered[0]))
-        for code in languages.fallbacks(wanted):
-            if code in offered:
-                return code
+        wanted = self.str(var, default="en" if "en" in offered else offered[0])
+        if code := languages.nearest(wanted, offered):
+            return code
         raise ImproperlyConfigured(
             f"{var} must be one of {', '.join(offered)} / {var} 只能是 {'、'.join(offered)} 之一"
         )

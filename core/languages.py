@@ -1,7 +1,7 @@
 """The languages of a site: their names and fallbacks, and what the site is called in each."""
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
@@ -70,15 +70,19 @@ def fallbacks(code: str) -> Iterator[str]:
         yield code
 
 
+def nearest(name: str, among: Container[str]) -> str | None:
+    """Return the first of a language and its fallbacks that is in `among`, as zh-hans for zh-CN; None if none is."""
+    return next((code for code in fallbacks(code_of(name)) if code in among), None)
+
+
 def known(name: str) -> str:
-    """Return the code of the nearest language that has a name here, as zh-hans for zh-CN; else that of `name`."""
-    code = code_of(name)
-    return next((each for each in fallbacks(code) if "name_local" in LANG_INFO.get(each, {})), code)
+    """Return the code of the nearest language that has a name here; else that of `name`."""
+    return nearest(name, [code for code, info in LANG_INFO.items() if "name_local" in info]) or code_of(name)
 
 
 def for_operators(code: str) -> str:
     """Return the language of the admin, commands and API documentation for a person whose language is `code`."""
-    return next((each for each in fallbacks(code) if each in settings.OPERATOR_LANGUAGES), BASE)
+    return nearest(code, settings.OPERATOR_LANGUAGES) or BASE
 
 
 def active() -> str:
@@ -120,4 +124,4 @@ def reply_to(code: str) -> str:
 
 
 def _in_language(texts: Mapping[str, str], code: str) -> str:
-    return next((texts[each] for each in fallbacks(code) if each in texts), "")
+    return texts.get(nearest(code, texts) or code, "")

@@ -49,7 +49,7 @@ def replace_unprintable() -> None:
 def known_language(name: str) -> str:
     """Return the code of a language for a name like "zh_CN" or "zh-Hans". Raises ArgumentTypeError."""
     known = {*dict(settings.LANGUAGES), *settings.OPERATOR_LANGUAGES}
-    code = next((each for each in languages.fallbacks(languages.code_of(name)) if each in known), None)
+    code = languages.nearest(name, known)
     if code is None:
         raise ArgumentTypeError(_("choose one of %(codes)s") % {"codes": ", ".join(sorted(known))})
     return code
