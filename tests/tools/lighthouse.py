@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, sync_playwright
 
 from tests.bench.report import machine, replace
 from tests.servers import CHROMIUM, ROOT, MailServer, Redis, System, Visitor, code_in, copy_image, free_port, link_in
@@ -73,7 +73,7 @@ def main() -> int:
         system = System(database=database, redis=redis.url, mail=mail, logs=folder, folder=image, WEB_CONCURRENCY="2")
         stack.enter_context(system.run())
         pages = measure(system, folder / "profile")
-        way = walk(system)  # on a site that is warm by now
+        way = walk(system, folder / "person")  # on a site that is warm by now
     write(pages, way)
     print(f"\n{person_table(way)}\n\n{page_table(pages)}\n\nJSON and Lighthouse's own reports are in {BUILD}")
     if given.publish:
@@ -95,15 +95,12 @@ def install() -> None:
     subprocess.run(["npm", "install", *quiet, "--prefix", str(BUILD), f"lighthouse@{VERSION}"], check=True)
 
 
-def walk(system: System) -> Way:
+def walk(system: System, profile: Path) -> Way:
     """Have a person sign up in a new browser."""
     print("a person signs up …", flush=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page: Page = browser.new_page(locale="en")
-        way = Person(page, PERSON, lambda: system.mail.code(PERSON["email"])).sign_up(f"{system.url}/signup/")
-        browser.close()
-    return way
+    with browser(profile) as (context, _port):
+        person = Person(context.new_page(), PERSON, lambda: system.mail.code(PERSON["email"]))
+        return person.sign_up(f"{system.url}/signup/")
 
 
 def visits(system: System) -> Iterator[tuple[str, str, Visitor]]:

@@ -109,7 +109,7 @@ def test_a_run_ends_with_the_tables_and_fails_below_a_goal(
     for name in ("install", "copy_image", "Redis", "MailServer", "System"):
         monkeypatch.setattr(lighthouse, name, MagicMock())
     monkeypatch.setattr(lighthouse, "measure", lambda *_: [measured(performance)])
-    monkeypatch.setattr(lighthouse, "walk", lambda system: Way([Step("Sign up")]))
+    monkeypatch.setattr(lighthouse, "walk", lambda *_: Way([Step("Sign up")]))
     monkeypatch.setattr(lighthouse, "BUILD", tmp_path)
     monkeypatch.setattr(lighthouse, "CHROMIUM", __file__)
     monkeypatch.setattr("shutil.which", lambda name: name)
