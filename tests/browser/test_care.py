@@ -695,6 +695,18 @@ def test_what_is_being_composed_is_not_typed_before_it_is_chosen(open_page: Open
     expect(page.get_by_text("Username must be between 2 and 20 characters")).to_be_visible()
 
 
+def test_what_describes_the_code_is_read_aloud_in_words(open_page: OpenPage) -> None:
+    """A space parts the reference from the words that the style sheet adds: a screen reader would read one word."""
+    page = open_page()
+    ask(page, "aloud@example.com")
+    expect(page.get_by_label("Code", exact=True)).to_be_visible()
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    told = [
+        node["description"]["value"] for node in tree if node["role"]["value"] == "textbox" and "description" in node
+    ]
+    assert re.search(r"reference \w{4} The last digit sends the form$", told[0])
+
+
 def test_a_press_that_leaves_a_short_password_is_not_lost(open_page: OpenPage) -> None:
     """What is said about the password then moves the button away only after the press."""
     page = open_page()
