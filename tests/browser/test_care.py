@@ -707,6 +707,14 @@ def test_what_describes_the_code_is_read_aloud_in_words(open_page: OpenPage) -> 
     assert re.search(r"reference \w{4} The last digit sends the form$", told[0])
 
 
+def test_the_page_of_the_api_is_whole_on_paper(open_page: OpenPage) -> None:
+    """A long line of an example goes on in the next one, as paper does not scroll."""
+    page = open_page(path="/api/docs/", viewport={"width": 640, "height": 900})  # A4 within its margins, or narrower
+    page.emulate_media(media="print")
+    wider = "() => [...document.querySelectorAll('pre')].filter(each => each.scrollWidth > each.clientWidth).length"
+    assert page.evaluate(wider) == 0
+
+
 def test_a_press_that_leaves_a_short_password_is_not_lost(open_page: OpenPage) -> None:
     """What is said about the password then moves the button away only after the press."""
     page = open_page()
