@@ -89,6 +89,12 @@ class Connection(smtplib.SMTP):
             self.max_mails = MAX_MAILS_EXIM
         return code, greeting
 
+    def ehlo(self, name: str = "") -> tuple[int, bytes]:
+        code, words = super().ehlo(name)
+        if code // 100 != 2 and code // 10 != 50:  # HELO is for servers that know no EHLO (RFC 5321 §3.2)
+            raise smtplib.SMTPHeloError(code, words)  # a server that hangs up now would hide these words
+        return code, words
+
     def getreply(self) -> tuple[int, bytes]:
         if self.sock and self.ehlo_resp is None:  # the greeting: only while connecting the addresses share the time
             self.sock.settimeout(settings.SMTP_TIMEOUT)

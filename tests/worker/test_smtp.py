@@ -151,6 +151,22 @@ def test_a_server_without_ehlo_hears_the_name_too(sink, settings) -> None:
     assert server.said[:2] == ["ehlo accounts.example.com", "helo accounts.example.com"]
 
 
+@pytest.mark.parametrize(
+    ("words", "outcome"),
+    [
+        ("550 not from here", Outcome.UNAVAILABLE),
+        ("451 try later", Outcome.UNAVAILABLE),
+        ("421 too many connections", Outcome.BUSY),
+    ],
+)
+def test_a_refusal_of_the_greeting_is_reported_in_its_words(sink, words: str, outcome: Outcome) -> None:
+    """Exim and others hang up after it, so that a HELO would end in an error without words."""
+    server = sink(EHLO=[words], HELO=["close"])
+    reply = send()
+    assert (reply.outcome, reply.text) == (outcome, words)
+    assert len(server.said) == 1
+
+
 def test_the_connection_stays_open(sink, settings) -> None:
     """One greeting for three mails. The long wait for the answer to a mail holds for no other command."""
     server = sink()
