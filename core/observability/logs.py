@@ -59,7 +59,8 @@ def formatter(style: str) -> logging.Formatter:
 
 
 def configure() -> None:
-    """Send the lines of structlog to the handlers of LOGGING."""
+    """Send the lines of structlog, and Python's warnings, to the handlers of LOGGING."""
+    logging.captureWarnings(True)
     structlog.configure(
         processors=[stdlib.filter_by_level, *_SHARED, ProcessorFormatter.wrap_for_formatter],
         logger_factory=stdlib.LoggerFactory(),

@@ -287,6 +287,17 @@ def test_runserver_writes_no_line_of_its_own() -> None:
     assert (said.stdout, said.stderr) == ("", "")
 
 
+def test_a_warning_of_python_is_one_line_too() -> None:
+    """By itself it is two, one of them source, and has its addresses."""
+    code = "import django, warnings; django.setup(); warnings.warn('no time zone at bob@example.com', RuntimeWarning)"
+    environment = {**ENVIRONMENT, "DEBUG": "true", "LOG_FORMAT": "json", "DJANGO_SETTINGS_MODULE": "core.settings"}
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    [entry] = map(json.loads, said.stderr.splitlines())
+    assert (entry["logger"], entry["level"]) == ("py.warnings", "warning")
+    assert "RuntimeWarning: no time zone at address-" in entry["event"]
+
+
 @pytest.mark.parametrize("debug", ["true", "false"])
 def test_an_error_of_django_is_one_line_and_no_mail(debug: str) -> None:
     """Django's own handlers would mail it to ADMINS, or with DEBUG log it twice, with the token of its path."""
