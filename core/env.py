@@ -203,7 +203,7 @@ class Env(environ.Env):  # type: ignore[misc]
 
     def offered_languages(self, var: str, *, default: list[str], known: Collection[str]) -> list[str]:
         """Return the codes of languages, all of them `known`."""
-        codes = list(dict.fromkeys(map(languages.code_of, self.names(var)))) or default
+        codes = list(dict.fromkeys(map(languages.known, self.names(var)))) or default
         if unknown := [code for code in codes if code not in known]:
             raise ImproperlyConfigured(
                 f"{var} has no catalogue for {', '.join(unknown)} / {var} 中的语言没有翻译：{'、'.join(unknown)}"

@@ -308,8 +308,8 @@ def test_a_checkout_may_be_in_a_folder_of_any_name(tmp_path: Path) -> None:
 
 
 def test_a_language_named_twice_is_offered_once() -> None:
-    """Whatever the case of its letters."""
-    [languages] = load("LANGUAGES", **GOOD, LANGUAGES="de,en,zh-Hans,en,DE,zh-hans")
+    """Whatever the case of its letters, and by another name of it, as browsers have it."""
+    [languages] = load("LANGUAGES", **GOOD, LANGUAGES="de,en,zh-CN,en-US,DE,zh-hans")
     assert [code for code, _ in languages] == ["de", "en", "zh-hans"]
 
 
