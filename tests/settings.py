@@ -40,6 +40,7 @@ from core.settings import ANYMAIL, DATABASES, LOGGING  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": None}
+STATIC_ROOT = Path("/nowhere")  # tests read the sources, even where some were collected
 WHITENOISE_AUTOREFRESH = True  # find a file when it is asked for; else each test's client reads all of them first
 # Services whose reports are taken.
 MAIL_WEBHOOKS = ["amazon_ses", "brevo", "mailersend", "mailgun", "mailjet", "mailtrap", "postmark", "resend"]
