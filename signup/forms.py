@@ -187,7 +187,9 @@ class RegisterForm(CodeForm):
     def clean(self) -> None:
         """Only a visitor who proved the mailbox learns whether a username is taken."""
         username = self.cleaned_data.get("username")
-        if username and self.is_proven and not services.is_username_free(username=username):
+        # This address may have its account by now, as at a double click: `save` then says that the sign-up is finished.
+        address = self.sign_up.address if self.sign_up else ""
+        if username and self.is_proven and not services.is_username_free(username=username, address=address):
             self.add_error("username", explain(services.UsernameTaken()))
 
     def save(self, *, terms: str = "") -> User | None:

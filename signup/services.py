@@ -31,9 +31,9 @@ class AlreadyRegistered(SignUpError):
     code = "email_registered"
 
 
-def is_username_free(*, username: str) -> bool:
-    """Whether a visitor may take this name: no account has it, and it is not reserved."""
-    return not usernames.is_reserved(username) and not User.objects.named(username).exists()
+def is_username_free(*, username: str, address: str) -> bool:
+    """Whether the visitor of this address may take this name: no other account has it, and it is not reserved."""
+    return not usernames.is_reserved(username) and not User.objects.named(username).exclude(email=address).exists()
 
 
 def is_registered(*, address: str) -> bool:

@@ -236,6 +236,20 @@ def test_a_name_that_a_parallel_request_took_is_an_error_at_its_field() -> None:
     assert error_codes(twin) == {"captcha": ["already_redeemed"]}
 
 
+def test_the_slower_of_two_equal_posts_is_told_that_the_sign_up_is_finished() -> None:
+    """Not that its username is taken: its own account has it."""
+    make_pending()
+    sign_up = make_captcha()
+    form = form_of(sign_up, captcha=right(sign_up))
+    assert form.is_valid()
+    read_before = CaptchaModel.objects.get()
+    assert form.save()
+    twin = form_of(read_before, link=form.new_proof)
+    assert twin.is_valid()
+    assert twin.save() is None
+    assert error_codes(twin) == {"captcha": ["already_redeemed"]}
+
+
 def test_an_address_that_got_an_account_meanwhile_is_an_error() -> None:
     """Shown only after the proof of the mailbox."""
     make_user()
