@@ -119,9 +119,9 @@ def error_text(error: Exception) -> str:
 def without_code(text: str, code: str) -> str:
     """
     The words of another server without a code that they quote, as some filters quote the subject. It may be valid: it
-    must be neither in the log nor in the table of mails.
+    must be neither in the log nor in the table of mails. Beside a Latin letter it is a part of something else.
     """
-    return re.sub(rf"\b{code}\b", "…", text)
+    return re.sub(rf"(?<![A-Za-z0-9]){code}(?![A-Za-z0-9])", "…", text)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from timeit import timeit
 import pytest
 
 from worker import classification
-from worker.classification import Cause, cause_of, cause_of_status
+from worker.classification import Cause, cause_of, cause_of_status, without_code
 
 FILE = Path(classification.__file__).parent / "data" / "replies.toml"
 BLOCKED = "messages from [192.0.2.1] weren't sent. Please contact your Internet service provider since part of their network is on our block list"
@@ -256,6 +256,19 @@ def test_a_code_is_not_looked_for_in_an_ip_address_or_a_version() -> None:
 def test_a_status_may_stand_beside_its_text(status: str, text: str, cause: Cause | None) -> None:
     """As in a bounce; by the same order as in a reply."""
     assert cause_of_status(status, text) is cause
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("554 DT:SPM 主题2916 是你的验证码", "554 DT:SPM 主题… 是你的验证码"),
+        ("554 5.7.1 Subject: =?utf-8?Q?2916_is_your_code?=", "554 5.7.1 Subject: =?utf-8?Q?…_is_your_code?="),
+        ("451 4.7.1 try later, 29160 4x2916 2916a", "451 4.7.1 try later, 29160 4x2916 2916a"),
+    ],
+)
+def test_a_quoted_code_is_taken_out_beside_any_other_script_or_sign(said: str, shown: str) -> None:
+    """In a number, or beside a Latin letter, the digits are another thing's, such as a queue id."""
+    assert without_code(said, "2916") == shown
 
 
 def test_the_length_of_a_reply_costs_nothing() -> None:
