@@ -9,6 +9,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
 from core import invisible
+from core.observability import redaction
 from core.observability.counters import Counter
 from verification import codes
 
@@ -82,7 +83,7 @@ def _record(report: Report) -> Effect:
         return Effect.UNKNOWN
     if delivery.state in (report.state, State.COMPLAINED):
         return Effect.REPEATED
-    text = invisible.one_line(report.text)
+    text = redaction.without_tokens(invisible.one_line(report.text))
     if code := codes.code_of(delivery.sign_up) if delivery.sign_up else None:
         text = without_code(text, code)
     Delivery.objects.filter(pk=delivery.pk).end_lease(

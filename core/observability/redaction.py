@@ -33,7 +33,12 @@ def scrub(text: str) -> str:
     text = text.replace("%40", "@").replace("%2F", "/")  # as a query has them
     if "/" not in text and "@" not in text:
         return text  # most texts have neither
-    return _ADDRESS.sub(_hidden, _TOKENS.sub(r"\1…", text))
+    return _ADDRESS.sub(_hidden, without_tokens(text))
+
+
+def without_tokens(text: str) -> str:
+    """Return a text without the tokens of links, and the handles of sign-up requests, in its paths."""
+    return _TOKENS.sub(r"\1…", text)
 
 
 def scrub_all(value: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from core.observability import counters
 from tests.factories import ALICE, FrozenClock, make_captcha, make_delivery, make_user
 from tests.servers import Postgres, System
-from verification.codes import code_of
+from verification.codes import code_of, link_token
 from verification.states import State, state_of
 from worker import outbox
 from worker.bounces import Effect, Report, record
@@ -58,6 +58,14 @@ def test_a_code_that_a_report_quotes_is_taken_out() -> None:
     code = code_of(delivery.sign_up)
     record(bounce(delivery, text=f"550 5.7.1 spam: subject '{code} is your Doorcode code'", cause=Cause.CONTENT))
     assert Delivery.objects.get().last_reply == "550 5.7.1 spam: subject '… is your Doorcode code'"
+
+
+def test_a_link_that_a_report_quotes_opens_nothing() -> None:
+    """Nor may the table hold the token of a link."""
+    delivery = accepted()
+    link = f"https://doorcode.test/signup/link/{link_token(delivery.sign_up)}/"
+    record(bounce(delivery, text=f"554 5.7.1 listed: {link}", cause=Cause.CONTENT))
+    assert Delivery.objects.get().last_reply == "554 5.7.1 listed: https://doorcode.test/signup/link/…/"
 
 
 def test_a_complaint_shows_as_sent() -> None:

@@ -82,6 +82,13 @@ def test_a_code_that_the_server_quotes_is_taken_out(sink) -> None:
     assert main().submit(message).text == "451 4.7.1 … is your code: no content filter, 29160 4x2916"
 
 
+@pytest.mark.parametrize("path", ["signup/link", "signup/mute", "password-reset/MQ"])
+def test_a_link_that_the_server_quotes_opens_nothing(sink, path: str) -> None:
+    """As of a filter that refuses it: the link proves the mailbox, or sets a new password."""
+    sink(DOT=[f"554 5.7.1 listed: https://doorcode.test/{path}/abcdefgh.ijklmnop/?lang=en"])
+    assert send().text == f"554 5.7.1 listed: https://doorcode.test/{path}/…/?lang=en"
+
+
 @pytest.mark.parametrize("verb", ["CONNECT", "MAIL", "RCPT", "DOT"])
 def test_a_reply_of_any_length_is_cut(sink, verb: str) -> None:
     """It goes to the log, and journald breaks a line of more than 48 KB, which is no JSON then."""
