@@ -5,6 +5,7 @@ have a password in it.
 
 import re
 import ssl
+import warnings
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -69,16 +70,16 @@ def database(var: str, url: str, *, sqlite: dict[str, Any], postgresql: dict[str
     if _CUT_SQLITE.match(url):
         raise error
     try:
-        parts = urlsplit(url)
-        # Without a scheme django-environ would print the URL, with its password, as a warning.
-        found: dict[str, Any] = environ.Env.db_url_config(url) if parts.scheme else {}
+        with warnings.catch_warnings(action="ignore"):  # of a URL that it does not know, with the password in it
+            found: dict[str, Any] = environ.Env.db_url_config(url)
+        path = urlsplit(url).path
     except ValueError:  # its text may have a password in it
         raise error from None
     options = found.get("OPTIONS", {})
     if found.get("ENGINE") == "django.db.backends.sqlite3":
         return {**found, "OPTIONS": sqlite | options}
     name = found.get("NAME") or "service" in options
-    is_cut = "@" in parts.path or ("@" in url and not found.get("USER"))  # a password has a / or ? as it is
+    is_cut = "@" in path or ("@" in url and not found.get("USER"))  # a password has a / or ? as it is
     if found.get("ENGINE") != "django.db.backends.postgresql" or not name or is_cut or " " in found["HOST"]:
         raise error
     host = unquote(found["HOST"])  # of a Unix socket, as libpq has it: %2Frun%2Fpostgresql

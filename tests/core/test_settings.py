@@ -377,8 +377,9 @@ def test_a_language_named_twice_is_offered_once() -> None:
         ("CELERY_BROKER_URL", "amqp://u:1/a@mq.example.com"),
         ("CELERY_BROKER_URL", "redis://u:a@r1.example.com;redis://u:1#a@r2.example.com"),
         ("EMAIL_URL", "anymail+ses://AKIA:1/a@eu-west-1"),
-        # Without a scheme: a warning of django-environ, which is an error here, would have the password.
+        # A warning of django-environ, which is an error here, would have the password.
         ("DATABASE_URL", "//u:p@db.example.com/d"),
+        ("DATABASE_URL", "postgresql+psycopg://u:p@db.example.com"),
         ("DATABASE_URL", "my_user:p@db.example.com/d"),
         # A space, as of a copied line.
         ("DATABASE_URL", "postgres://u:p@db.example.com :5432/d"),
