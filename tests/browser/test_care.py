@@ -633,6 +633,19 @@ def test_what_is_typed_is_checked_on_the_way(open_page: OpenPage) -> None:
     expect(password).not_to_have_accessible_description(re.compile("Password must be"))
 
 
+def test_what_is_wrong_with_a_username_is_read_aloud_once(open_page: OpenPage) -> None:
+    """By its status, while it is typed; it describes the field from when that is left, for whoever comes back."""
+    page = open_page()
+    ask(page, "once@example.com")
+    page.get_by_label("Code", exact=True).fill(read_code(page, "once@example.com"))
+    username = page.get_by_label("Username", exact=True)
+    username.press_sequentially("a b")
+    expect(page.get_by_role("status").get_by_text("in the username")).to_be_visible()
+    expect(username).to_have_accessible_description("once@example.com is confirmed 2–20 letters, digits, - or _")
+    username.blur()
+    expect(username).to_have_accessible_description(re.compile("in the username"))
+
+
 def test_a_form_can_be_sent_again_after_a_request_that_led_nowhere(open_page: OpenPage) -> None:
     """
     The connection fails, the page stays: a little later its button works. Not before an answer would be there where each

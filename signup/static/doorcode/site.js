@@ -79,8 +79,12 @@ const say = (input, text) => {
   hint.textContent = text;
   for (const error of all(`#${input.id}_error`)) error.remove();  // of what was sent: the field has another value now
   input.closest(".field").classList.toggle("wrong", Boolean(text));
-  const described = (input.getAttribute("aria-describedby") || "").split(" ").filter((id) => id !== hint.id && document.getElementById(id));
-  input.setAttribute("aria-describedby", [...described, ...text ? [hint.id] : []].join(" "));
+  // Where the focus is, screen readers read a description that changed, all of it, beside the status: so it changes later.
+  input.onblur = () => {
+    const described = (input.getAttribute("aria-describedby") || "").split(" ").filter((id) => id !== hint.id && document.getElementById(id));
+    input.setAttribute("aria-describedby", [...described, ...text ? [hint.id] : []].join(" "));
+  };
+  if (input !== document.activeElement) input.onblur();
   if (text) input.setAttribute("aria-invalid", "true");
   else input.removeAttribute("aria-invalid");
 };
