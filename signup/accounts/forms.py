@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import email_addresses, languages, ratelimit
 from signup import limits
-from signup.forms import AddressField, NewPasswordField, UsernameField
+from signup.forms import AddressField, NewPasswordField, PageField, PageForm, UsernameField
 from signup.models import User
 
 from . import services
@@ -23,6 +23,7 @@ NOT_CURRENT = _("Your current password is incorrect")
 
 
 class LoginForm(auth_forms.AuthenticationForm):
+    bound_field_class = PageField
     error_messages = {"invalid_login": INCORRECT, "inactive": INCORRECT}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,7 +45,7 @@ class LoginForm(auth_forms.AuthenticationForm):
             raise
 
 
-class PasswordResetForm(forms.Form):
+class PasswordResetForm(PageForm):
     email = AddressField(label=_("Email address"))
 
     def save(self, *, network: str) -> str:
@@ -59,7 +60,7 @@ def reset_answer(email: str) -> str:
     return gettext("If %(email)s has an account, we've sent instructions") % {"email": email_addresses.shown(email)}
 
 
-class NewPasswordForm(forms.Form):
+class NewPasswordForm(PageForm):
     """Choose a new password after a reset. It is typed once, as at sign-up."""
 
     password = NewPasswordField(label=_("New password"))
@@ -104,7 +105,7 @@ class LanguageForm(forms.Form):
     )
 
 
-class CurrentPasswordForm(forms.Form):
+class CurrentPasswordForm(PageForm):
     """Confirm that the owner of the account, and not another person, uses the open session."""
 
     old_password = forms.CharField(

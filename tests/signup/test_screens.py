@@ -111,6 +111,7 @@ def assert_valid(html: str, *, is_page: bool) -> None:
     No parse error of the standard, no id twice, no reference to nothing; no style or script in a page. A form says where
     it goes: else a fragment in the address bar goes along, and browsers then put no focus on the errors. A drawing has
     its size without the style sheet too. One element asks for the focus at most: the summary of the errors, or a field.
+    No field is required but by ARIA: Firefox tells screen readers that an empty one is invalid before anything is typed.
     """
     assert JustHTML(html, collect_errors=True).errors == []
     ids = re.findall(r'\sid="([^"]+)"', html)
@@ -121,6 +122,8 @@ def assert_valid(html: str, *, is_page: bool) -> None:
     assert all(' action="' in form for form in re.findall(r"<form[^>]*>", html))
     assert all(' width="' in drawing for drawing in re.findall(r"<svg[^>]*>", html))
     assert html.count(" autofocus") <= 1
+    assert not re.search(r"<input[^>]* required", html)
+    assert html.count(' aria-required="true"') >= html.count('type="password"')
     if is_page:
         assert not re.search(r'\sstyle="|<style|\son\w+="|<script(?! src="/static/)', html)
 
