@@ -111,12 +111,13 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
         if is_fresh:  # it does not know the recipient yet: it would not answer any other mail either
             return Reply(Outcome.UNAVAILABLE, error_text(error))
         raise _HungUp(error_text(error)) from error
-    if code == 421 and not is_fresh:
-        raise _HungUp(reply_text(code, text))
     if code // 100 != 2:
         words = reply_text(code, text)
         cause = cause_of(words)
-        if code // 100 == 4 and (cause is Cause.RATE or TOO_MUCH.search(words)):
+        is_throttled = code // 100 == 4 and bool(cause is Cause.RATE or TOO_MUCH.search(words))
+        if not is_fresh and (code == 421 or is_throttled):  # OpenSMTPD's limit of mails for a connection is a 452
+            raise _HungUp(words)
+        if is_throttled:
             return Reply(Outcome.THROTTLED, words)
         # No place on its disk, no sign-in, and 4.3.x or 4.4.x are about the server, whoever the sender is.
         is_about_sender = code not in (421, 452, 530) and cause is not Cause.SERVICE
