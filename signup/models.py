@@ -274,8 +274,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         self._has_new_password = True
 
     def set_unusable_password(self) -> None:
-        super().set_unusable_password()
-        self._has_new_password = True
+        self.set_password(None)
 
     def get_session_auth_hash(self) -> str:
         """Each session of the account carries this hash; a session with another one has ended."""

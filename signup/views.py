@@ -106,15 +106,14 @@ def verify(request: HttpRequest) -> HttpResponse:
     if not form.is_bound and form.is_proven and services.is_registered(address=sign_up.address):
         # The account was made by another request for this address, as on a phone.
         return _end_page(visitor, sign_up, "signup/finished.html")
-    if isinstance(form, RegisterForm):
-        user = form.save(terms=_terms(request)) if form.is_valid() else None
-        if user:
+    if form.is_valid():
+        if not isinstance(form, RegisterForm):
+            return visitor.keep(_see_other("signup_verify"), sign_up, proof=form.new_proof, own=True)
+        if user := form.save(terms=_terms(request)):
             login(request, user, backend=backends.session_backend())
             messages.success(request, _("Your account is ready. You're signed in"))
             response = _see_other(visitor.held[sign_up.handle].next or settings.LOGIN_REDIRECT_URL)
             return visitor.finish(response, sign_up, user)
-    elif form.is_valid():
-        return visitor.keep(_see_other("signup_verify"), sign_up, proof=form.new_proof, own=True)
     # If another POST was faster, as at a double click, `prove` or `register` has refreshed `sign_up`.
     page = _finished_or_lost(visitor, sign_up) if sign_up.is_finished else _verify_page(visitor, sign_up, form)
     # If the code was right and another field was not, the browser keeps the proof.

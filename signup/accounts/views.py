@@ -30,14 +30,7 @@ from signup.views import form_page
 from signup.visitor import Visitor, draft_cookie
 
 from . import backends, services
-from .forms import (
-    CurrentPasswordForm,
-    LoginForm,
-    NewPasswordForm,
-    PasswordChangeForm,
-    PasswordResetForm,
-    reset_answer,
-)
+from .forms import CurrentPasswordForm, LoginForm, NewPasswordForm, PasswordChangeForm, PasswordResetForm, reset_answer
 
 
 class FormPage(SuccessMessageMixin, FormView):  # type: ignore[type-arg]

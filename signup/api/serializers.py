@@ -13,13 +13,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from core import languages, lengths
-from signup.accounts.forms import (
-    CurrentPasswordForm,
-    LanguageForm,
-    LoginForm,
-    PasswordChangeForm,
-    PasswordResetForm,
-)
+from signup.accounts.forms import CurrentPasswordForm, LanguageForm, LoginForm, PasswordChangeForm, PasswordResetForm
 from signup.forms import EmailForm, RegisterForm
 from signup.models import User
 from verification.models import CaptchaModel
