@@ -8,12 +8,13 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.forms import Form
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from core import languages, lengths
-from signup.accounts.forms import CurrentPasswordForm, LanguageForm, LoginForm, PasswordChangeForm, PasswordResetForm
+from signup.accounts import forms as account_forms
 from signup.forms import EmailForm, RegisterForm
 from signup.models import User
 from verification.models import CaptchaModel
@@ -22,20 +23,7 @@ from verification.states import AlreadyRedeemed, HandleLost, resend_wait
 from .problems import FIELD_ERRORS, PROBLEMS, ErrorCode, Problem, field_errors, validation_problem
 
 EXAMPLE_LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
-_PEOPLE = {
-    "en": {
-        "username": "alice",
-        "email": "alice@example.com",
-        "language": "en",
-        "detail": "If alice@example.com has an account, we've sent instructions",
-    },
-    "zh-hans": {
-        "username": "小明",
-        "email": "xiaoming@example.com",
-        "language": "zh-hans",
-        "detail": "如果 xiaoming@example.com 已注册，将收到重置邮件",
-    },
-}
+_PEOPLE = {"en": ("alice", "alice@example.com"), "zh-hans": ("小明", "xiaoming@example.com")}
 _ID = "kX3vT0pQm7Rz1LbW9sYd4HcA"
 _PUBLIC_ID = "5b1f0a8e-3c62-4f0d-9a57-2d1c7e6b4f90"
 _STATUS_URL = f"https://accounts.example.com/api/captchas/{_ID}/"
@@ -47,15 +35,14 @@ _NEW_PASSWORD = "another horse battery"  # noqa: S105 - an example
 
 def _example(*names: str, **values: Any) -> Any:
     """Document a serializer by an English and a Chinese example: the person's fields by `names`, and `values`."""
-    examples = [
-        OpenApiExample(
-            f"example.{language}",
-            {name: _PEOPLE[language][name] for name in names} | values,
-            summary=called,
-            status_codes=[200, 201, 202],
-        )
-        for language, called in EXAMPLE_LANGUAGES.items()
-    ]
+    examples = []
+    for language, called in EXAMPLE_LANGUAGES.items():
+        username, email = _PEOPLE[language]
+        with translation.override(language):
+            detail = account_forms.reset_answer(email)
+        person = {"username": username, "email": email, "language": language, "detail": detail}
+        example = {name: person[name] for name in names} | values
+        examples.append(OpenApiExample(f"example.{language}", example, summary=called, status_codes=[200, 201, 202]))
     return extend_schema_serializer(examples=examples)
 
 
@@ -129,7 +116,7 @@ class SignInSerializer(FormSerializer):
     password = serializers.CharField()
 
     def get_form(self, fields: dict[str, str]) -> Form:
-        return LoginForm(self.context["request"], fields)
+        return account_forms.LoginForm(self.context["request"], fields)
 
     def refuse(self, **extra: Any) -> NoReturn:
         if self.form.non_field_errors():
@@ -139,13 +126,13 @@ class SignInSerializer(FormSerializer):
 
 @_example("email")
 class PasswordResetSerializer(FormSerializer):
-    form_class = PasswordResetForm
+    form_class = account_forms.PasswordResetForm
     email = serializers.CharField(help_text=_("The address of the account"))
 
 
 @_example("language")
 class LanguageChangeSerializer(FormSerializer):
-    form_class = LanguageForm
+    form_class = account_forms.LanguageForm
     language = serializers.ChoiceField(choices=settings.LANGUAGES)
 
 
@@ -156,7 +143,7 @@ class PasswordChangeSerializer(FormSerializer):
 
     def get_form(self, fields: dict[str, str]) -> Form:
         request = self.context["request"]
-        return PasswordChangeForm(request.user, fields, request=request)
+        return account_forms.PasswordChangeForm(request.user, fields, request=request)
 
 
 @_example(password=_PASSWORD)
@@ -164,7 +151,7 @@ class DeletionSerializer(FormSerializer):
     password = serializers.CharField(source="old_password", help_text=_("Current password"))
 
     def get_form(self, fields: dict[str, str]) -> Form:
-        return CurrentPasswordForm(fields, request=self.context["request"])
+        return account_forms.CurrentPasswordForm(fields, request=self.context["request"])
 
 
 # All that a client may know of its sign-up request. It is the same for every address.
