@@ -77,11 +77,6 @@ def not_found(request: HttpRequest, path: str) -> HttpResponse:
     return error_page(request, 404)
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    text = _("Go back, reload the page and send it again. Cookies have to be allowed")
-    return error_page(request, 403, (_("This page has expired"), text))
-
-
 def server_error(request: HttpRequest) -> HttpResponse:
     """500; or 503 with Retry-After if the database is down or read-only, which passes by itself."""
     error = sys.exc_info()[1]

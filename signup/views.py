@@ -23,8 +23,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-import core.views
 from core import client_ip, languages, lengths, passwords
+from core.views import error_page
 from verification import codes
 from verification import services as verification
 from verification.models import CaptchaModel
@@ -323,7 +323,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     is_ours = request.headers.get("Origin") == f"{request.scheme}://{request.get_host()}"
     if is_ours and page and page.url_name in BEFORE_SIGN_IN and request.user.is_authenticated:
         return redirect(_next_page(request) or settings.LOGIN_REDIRECT_URL)
-    return core.views.csrf_failure(request, reason)
+    text = _("Go back, reload the page and send it again. Cookies have to be allowed")
+    return error_page(request, 403, (_("This page has expired"), text))
 
 
 def form_page(request: HttpRequest, template: str, form: Form, **context: Any) -> HttpResponse:
