@@ -381,6 +381,7 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_reports.ExceptionR
 # --- Logs -------------------------------------------------------------------------------------------------------------
 SENTRY_DSN = env.str("SENTRY_DSN", default="")  # core/observability/error_reports.py says what a report contains
 LOG_FORMAT = env.log_format("LOG_FORMAT")
+LOG_LEVEL = env.one_of("LOG_LEVEL", logging.getLevelNamesMapping(), default="INFO")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -389,8 +390,16 @@ LOGGING: dict[str, Any] = {
         "suspicious": {"()": "core.observability.logs.SuspiciousOperationFilter"},
         "readiness": {"()": "core.observability.logs.ReadinessFilter"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["suspicious"]}},
-    "root": {"handlers": ["stderr"], "level": env.one_of("LOG_LEVEL", logging.getLevelNamesMapping(), default="INFO")},
+    "handlers": {
+        # The level also here: Django and Celery set those of their loggers.
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["suspicious"],
+            "level": LOG_LEVEL,
+        },
+    },
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # At DEBUG the first three log codes: in the parameters of queries, in the context of a mail's template, and in the
     # mail that Amazon SES is sent.
     "loggers": {

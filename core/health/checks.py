@@ -63,7 +63,7 @@ def migrations() -> Finding:
         return failed(text % {"n": len(missing)})
     # This changes nobody. It fails for a role that may only read, and a file that can't be written; while the table is
     # locked it waits, as sign-ups do.
-    get_user_model().objects.filter(pk__lt=0).update(is_active=False)
+    get_user_model().objects.filter(pk__lt=0).update(language="")
     unknown = set(executor.loader.applied_migrations) - set(executor.loader.disk_migrations)
     if unknown:
         names = ", ".join(sorted(".".join(each) for each in unknown))

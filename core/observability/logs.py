@@ -79,6 +79,7 @@ class SuspiciousOperationFilter(logging.Filter):
         if record.name.startswith("django.security."):
             record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
             record.msg, record.args = record.getMessage()[:200], ()
+            return logging.root.isEnabledFor(logging.WARNING)
         return True
 
 

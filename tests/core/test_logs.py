@@ -298,6 +298,25 @@ def test_a_warning_of_python_is_one_line_too() -> None:
     assert "RuntimeWarning: no time zone at address-" in entry["event"]
 
 
+def test_the_level_holds_for_every_logger() -> None:
+    """Also for those to which Django, Celery or these settings give a level of their own."""
+    code = (
+        "import django, logging; django.setup()\n"
+        "logging.getLogger('django.security.DisallowedHost').error('Invalid HTTP_HOST header')\n"
+        "for name in ('django', 'django.db.backends', 'celery', 'worker'):\n"
+        "    logger = logging.getLogger(name); logger.warning('quiet'); logger.error(name)"
+    )
+    environment = {**ENVIRONMENT, "DEBUG": "true", "LOG_FORMAT": "json", "DJANGO_SETTINGS_MODULE": "core.settings"}
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=ROOT, env={**environment, "LOG_LEVEL": "ERROR"}, capture_output=True, check=True)
+    assert [json.loads(line)["event"] for line in said.stderr.splitlines()] == [
+        "django",
+        "django.db.backends",
+        "celery",
+        "worker",
+    ]
+
+
 @pytest.mark.parametrize("debug", ["true", "false"])
 def test_an_error_of_django_is_one_line_and_no_mail(debug: str) -> None:
     """Django's own handlers would mail it to ADMINS, or with DEBUG log it twice, with the token of its path."""
