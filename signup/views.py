@@ -268,7 +268,7 @@ def mute(request: HttpRequest, token: str) -> HttpResponse:
     notice = suppression.read(token)
     if notice is None:
         text = _("Check that the link is complete: copy all of it from the email.")
-        return core.views.error_page(request, 404, (_("This link doesn't work any more"), text))
+        return error_page(request, 404, (_("This link doesn't work any more"), text))
     undo = "undo" in request.POST
     context: dict[str, Any] = {"notice": notice, "undo": undo}
     if request.method != "POST" or not (undo or notice.handle):
