@@ -1,7 +1,6 @@
 """The parts of the demo: web server, Celery worker with its sweeper, SMTP server. Ctrl-C stops all of them."""
 
 import sys
-from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Mailbox
@@ -24,11 +23,6 @@ if not settings.DEMO:  # its inbox shows every mail to every visitor
     )
 
 
-class QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        """No access log: it would hold the tokens of links."""
-
-
 class Server(ThreadedWSGIServer):
     request_queue_size = 128  # connections that wait; of Django's 10 the kernel resets some when 50 come at once
 
@@ -38,7 +32,7 @@ def run(*, port: int, mail_port: int) -> int:
     base.replace_unprintable()
     translation.activate(base.language())
     try:
-        server = Server(("127.0.0.1", port), QuietHandler, ipv6=False)
+        server = Server(("127.0.0.1", port), WSGIRequestHandler, ipv6=False)
     except OSError as error:
         text = _("Port %(port)s can't be used: %(error)s. Choose another: make demo PORT=8080")
         print(text % {"port": port, "error": error.strerror}, file=sys.stderr)
