@@ -410,7 +410,10 @@ def test_a_lost_session_begins_again(open_page: OpenPage) -> None:
 
 
 def test_the_next_mail_is_counted_down(open_page: OpenPage, demo_data: Path) -> None:
-    """From the server's figure; the button waits, says why, and is ready without a reload."""
+    """
+    From the server's figure; the button waits, says why, and is ready without a reload. What describes it stands still
+    while it has the focus: screen readers read each change aloud.
+    """
     page = open_page()
     ask(page, "count@example.com")
     row = "UPDATE verification_captchamodel SET requested_at = datetime('now', ?) WHERE address = 'count@example.com'"
@@ -422,9 +425,16 @@ def test_the_next_mail_is_counted_down(open_page: OpenPage, demo_data: Path) -> 
     expect(page.get_by_role("timer")).to_have_text(re.compile(r"Get a new email in (3\d|40) s"))
     button.click(force=True)
     assert page.url.endswith("/signup/verify/")
+    button.focus()
+    said = page.locator("#wait").text_content() or ""
+    expect(button).to_have_accessible_description(said)
+    page.clock.fast_forward(5_000)
+    expect(page.get_by_role("timer")).not_to_have_text(said)
+    expect(button).to_have_accessible_description(said)
     change_row(demo_data, row, "-61 seconds")
     page.clock.fast_forward(40_000)
     expect(status).to_have_text("You can get a new email now")
+    expect(button).to_have_accessible_description("")
     expect(button).not_to_have_attribute("aria-disabled", "true")
     button.click()
     expect(page.get_by_text("We've sent the email again. The code is the same")).to_be_visible()

@@ -149,11 +149,13 @@ const write = (node, text) => {
 // Count down to when another mail may be asked for, from the server's figure, by a monotonic clock.
 for (const button of all("[data-resend]")) {
   const timer = document.querySelector("[data-wait]"), ready = document.querySelector("[data-ready]");
+  const description = document.querySelector("#wait");  // it stands still while the button has the focus: each change is read aloud
   const end = performance.now() + button.dataset.resend * 1000;
   const tick = () => {
     const left = Math.ceil((end - performance.now()) / 1000);
     disabled(button, left > 0);
     write(timer, left > 0 ? timer.dataset.wait.replace("{n}", left) : "");
+    if (left <= 0 || button !== document.activeElement) description.textContent = timer.textContent;
     if (left > 0) setTimeout(tick, 250);
     else if (button.dataset.resend > 0) ready.textContent = ready.dataset.ready;
   };
