@@ -303,9 +303,14 @@ def test_a_refused_mail_takes_no_address_away_that_is_being_typed(open_page: Ope
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 def test_a_typo_is_put_right_with_one_click(open_page: OpenPage, script: bool) -> None:
-    """Offered, not forced."""
+    """Offered, not forced. A screen reader, which passes over the question to the field below, reads it there."""
     page = open_page("zh-CN", java_script_enabled=script)
     ask(page, f"typo{script:d}@qq.con", "获取验证码")
+    offered = re.compile(f"typo{script:d}@qq.com")
+    expect(page.get_by_role("status").get_by_text(offered)).to_be_visible()
+    expect(page.get_by_role("button", name="发送到此邮箱")).to_have_accessible_description(offered)
+    if script:
+        expect(page.get_by_label("验证码", exact=True)).to_have_accessible_description(offered)
     page.get_by_role("button", name="发送到此邮箱").click()
     expect(page.get_by_text(f"typo{script:d}@qq.com", exact=False).first).to_be_visible()
     expect(page.get_by_text("qq.con")).to_have_count(0)

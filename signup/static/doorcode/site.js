@@ -47,7 +47,7 @@ addEventListener("pageshow", () => all("form[data-once]").forEach(release));
 
 // Where a page opens at a field, a screen reader passes over the messages above it: they describe the field too.
 const first = document.querySelector("main input[autofocus]");
-for (const [number, note] of first ? [...all("main > .note[role=status]")].entries() : []) {
+for (const [number, note] of first ? [...all("main > .note[role=status], #suggestion")].entries() : []) {
   note.id = note.id || `message_${number}`;
   first.setAttribute("aria-describedby", `${note.id} ${first.getAttribute("aria-describedby") || ""}`.trim());
 }
