@@ -23,7 +23,9 @@ from .classification import error_text
 logger = logging.getLogger(__name__)
 
 IDLE = 5.0  # seconds after which an idle connection is closed: the mail server may count it against other processes
-IDLE_CHECK = 2.0  # seconds of silence after which a NOOP asks whether the server is still there
+# Seconds of silence after which RSET asks whether the server is still there. Sendmail answers the 20th NOOP of a
+# connection and further ones ever later, up to minutes.
+IDLE_CHECK = 2.0
 MAX_AGE = 300.0  # seconds after which a connection is renewed
 MAX_MAILS = 100  # mails after which it is renewed
 # The same for Exim: it delivers ten mails of a connection at once, and further ones with its next queue run, every 30
@@ -125,7 +127,7 @@ class Connection(smtplib.SMTP):
             return True
         self.is_doubtful = True
         with self.deadline(until), suppress(OSError):
-            self.is_doubtful = self.noop()[0] != 250
+            self.is_doubtful = self.rset()[0] != 250
         return not self.is_doubtful
 
     def hang_up(self) -> None:

@@ -352,12 +352,12 @@ def test_exim_gets_no_more_mails_over_a_connection_than_it_delivers_at_once(sink
 
 
 @pytest.mark.parametrize(
-    ("noop", "connections"), [(["250 here"], 1), (["close"], 2), (["421 bye"], 2), (["500 what"], 2)]
+    ("rset", "connections"), [(["250 here"], 1), (["close"], 2), (["421 bye"], 2), (["500 what"], 2)]
 )
-def test_an_idle_connection_is_asked_first(sink, monkeypatch, noop: list[str], connections: int) -> None:
-    """NOOP after IDLE_CHECK seconds of silence."""
+def test_an_idle_connection_is_asked_first(sink, monkeypatch, rset: list[str], connections: int) -> None:
+    """By RSET, after IDLE_CHECK seconds of silence: a Sendmail that gets many NOOPs answers them late."""
     monkeypatch.setattr(smtp_pool, "IDLE_CHECK", 0.0)
-    server = sink(NOOP=noop)
+    server = sink(RSET=rset)
     assert [send().outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
     assert server.connections == connections
 
