@@ -108,6 +108,7 @@ REPLIES = {
         "552 Daily sending quota exceeded",
         "450 4.2.0 <bob@example.com>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/example.com.html",
         "450 4.7.1 Error: too much mail from 192.0.2.1",
+        "451 4.7.1 Try again later",
         "550 Sender rate exceeds 100 messages per 1h",
         "451 Sorry, too busy. Try again later.",
         "451 192.0.2.1 is not yet authorized to deliver mail from <noreply@doorcode.test> to <bob@example.com>. Please try later.",
@@ -144,6 +145,7 @@ REPLIES = {
         "550 5.2.0 Mail rejete. Mail rejected. ofr_506 [506]",
         "554 5.7.0 Reject, id=01234-05 - INFECTED: Heuristics.Encrypted.Zip",
         "554 5.7.0 Reject, id=01234-05 - BANNED: text/html",
+        "550 5.7.1 Blocked by SpamAssassin",
         "552 5.3.4 Message size exceeds fixed limit",
         "550 5.6.0 Message content not acceptable",
     ],
@@ -188,6 +190,7 @@ REPLIES = {
     Cause.SERVICE: [
         "421 4.3.0 Temporary System Problem. Try again later",
         "451 4.3.2 Internal server error",
+        "451 4.7.1 Service unavailable - try again later",
         "554 5.3.5 Local configuration error",
         "550 5.4.6 Routing loop detected",
     ],
