@@ -14,6 +14,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote
 
 DATA = Path(__file__).resolve().parent.parent.parent / ".demo"
@@ -30,12 +31,14 @@ def main() -> int:
     port, data = options.port, options.data.resolve()
     data.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        with _redis(data) as url:
-            return _run(options.settings, port, data, url)
-    except KeyboardInterrupt:  # while the parts are loaded
-        return 128 + signal.SIGINT
+        signal.signal(number, _stop)
+    with _redis(data) as url:
+        return _run(options.settings, port, data, url)
+
+
+def _stop(*_: object) -> NoReturn:
+    """Not by KeyboardInterrupt: after one in an `exec`, as of a dataclass, Python ends without this exit status."""
+    sys.exit(128 + signal.SIGINT)
 
 
 def _run(settings: str, port: int, data: Path, redis: str) -> int:

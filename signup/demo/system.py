@@ -28,7 +28,7 @@ class Server(ThreadedWSGIServer):
 
 
 def run(*, port: int, mail_port: int) -> int:
-    """Run until KeyboardInterrupt; return the exit status."""
+    """Run until a signal raises SystemExit; return the exit status."""
     base.replace_unprintable()
     translation.activate(base.language())
     try:
@@ -51,7 +51,7 @@ def run(*, port: int, mail_port: int) -> int:
                 _("Type any email address; its mail arrives in the inbox. Ctrl-C stops everything.") + "\n", flush=True
             )
             server.serve_forever()
-    except KeyboardInterrupt:
+    except SystemExit:
         print(_("Stopping …"), flush=True)
     server.server_close()
     mail_server.stop()
