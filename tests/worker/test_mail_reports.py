@@ -92,6 +92,12 @@ def test_line_ends_are_those_of_the_mail_server(name: str) -> None:
     assert mail_reports.read(sample(name).replace(b"\n", b"\r\n")) == mail_reports.read(sample(name)) != []
 
 
+def test_a_mail_may_begin_with_the_line_of_a_mailbox_file() -> None:
+    """As Sendmail, and Exim unless `message_prefix` is empty, hand it to a program."""
+    first = b"From MAILER-DAEMON Thu Nov 26 10:16:59 2026\n"
+    assert mail_reports.read(first + sample("sendmail")) == mail_reports.read(sample("sendmail")) != []
+
+
 @pytest.mark.django_db
 def test_a_mail_that_a_readers_filter_rejects_is_a_bounce(receive) -> None:
     """By a notice of its own kind, as Dovecot sends for `reject` of Sieve. It is not the mailbox's fault."""
