@@ -76,7 +76,14 @@ def _in_envelope(address: str) -> str:
 
 
 class _HungUp(Exception):
-    """The connection failed before the final dot: the mail was certainly not accepted."""
+    """
+    The connection failed before the final dot: the mail was certainly not accepted. `outcome` is that of the mail if
+    another connection does not take it either.
+    """
+
+    def __init__(self, text: str, outcome: Outcome = Outcome.DEFERRED) -> None:
+        super().__init__(text)
+        self.outcome = outcome
 
 
 def _send(pool: Pool, sender: str, recipient: str, content: bytes | None, *, until: float) -> Reply:
@@ -92,12 +99,13 @@ def _send(pool: Pool, sender: str, recipient: str, content: bytes | None, *, unt
             with connection.deadline(until):
                 return _transmit(connection, sender, recipient, content)
         except _HungUp as error:
+            reply = Reply(error.outcome, str(error))
             if is_fresh or time.monotonic() >= until:
-                return Reply(Outcome.DEFERRED, str(error))
+                break
             pool.close_idle(doubtful=True)  # what closed this one may have closed them all: a free try on a new one
         finally:
             pool.give_back(connection)
-    return Reply(Outcome.DEFERRED, "hung up on each connection")
+    return reply
 
 
 def _transmit(connection: Connection, sender: str, recipient: str, content: bytes | None) -> Reply:
@@ -116,7 +124,7 @@ def _transmit(connection: Connection, sender: str, recipient: str, content: byte
         cause = cause_of(words)
         is_throttled = code // 100 == 4 and bool(cause is Cause.RATE or TOO_MUCH.search(words))
         if not is_fresh and (code == 421 or is_throttled):  # OpenSMTPD's limit of mails for a connection is a 452
-            raise _HungUp(words)
+            raise _HungUp(words, Outcome.THROTTLED if is_throttled else Outcome.DEFERRED)
         if is_throttled:
             return Reply(Outcome.THROTTLED, words)
         # No place on its disk, no sign-in, and 4.3.x or 4.4.x are about the server, whoever the sender is.

@@ -441,6 +441,17 @@ def test_a_server_that_takes_so_many_mails_and_no_more(sink, verb: str, words: s
     assert not main().breaker.is_open
 
 
+def test_a_server_that_throttles_all_kept_connections_is_left_alone(sink, monkeypatch) -> None:
+    """Another thread may have given one back meanwhile; the answer of the last one counts."""
+    server, pool = sink(MAIL=["450 too much mail"]), smtp.EmailBackend().pool
+    monkeypatch.setattr(pool, "close_idle", Mock())
+    for connection in [pool.take(until=time.monotonic() + 5) for _ in range(2)]:
+        connection.mails = 1
+        pool.give_back(connection)
+    assert send() == Reply(Outcome.THROTTLED, "450 too much mail")
+    assert (server.connections, main().breaker.is_open) == (2, True)
+
+
 def in_thread(call: Callable[[], Reply]) -> "Future[Reply]":
     """Run it beside this test."""
     future: Future[Reply] = Future()
