@@ -45,9 +45,10 @@ addEventListener("submit", (event) => renewToken(event.target), true);
 // Coming back by the back button finds the forms ready again.
 addEventListener("pageshow", () => all("form[data-once]").forEach(release));
 
-// Where a page opens at a field, a screen reader passes over the messages above it: they describe the field too.
+// Where a page opens at a field, a screen reader passes over the messages above it: they describe the field too. So they are
+// live without the role of a status, whose text Firefox leaves out of a description.
 const first = document.querySelector("main input[autofocus]");
-for (const [number, note] of first ? [...all("main > .note[role=status], #suggestion")].entries() : []) {
+for (const [number, note] of first ? [...all("main > p.note, #suggestion")].entries() : []) {
   note.id = note.id || `message_${number}`;
   first.setAttribute("aria-describedby", `${note.id} ${first.getAttribute("aria-describedby") || ""}`.trim());
 }
@@ -75,7 +76,8 @@ for (const input of all("[data-digits]")) {
 // What is wrong with a username or a password is said while it is typed, by the server's own words.
 const say = (input, text) => {
   const hint = document.getElementById(`${input.id}_check`) || input.closest(".field").appendChild(
-    Object.assign(document.createElement("p"), { id: `${input.id}_check`, className: "error check", role: "status" }));
+    Object.assign(document.createElement("p"), { id: `${input.id}_check`, className: "error check" }));
+  hint.setAttribute("aria-live", "polite");
   hint.textContent = text;
   for (const error of all(`#${input.id}_error`)) error.remove();  // of what was sent: the field has another value now
   input.closest(".field").classList.toggle("wrong", Boolean(text));
