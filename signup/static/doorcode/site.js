@@ -203,7 +203,8 @@ if (delivery) {
         if (!now) throw answer;  // it has no news for this one: look again, until nobody is typing
         const counts = [state, reason, now.dataset.stage].join() === [delivery.dataset.state, delivery.dataset.reason, delivery.dataset.stage].join();
         for (const old of all("[data-news]", delivery)) {
-          old.ariaLive = counts ? "off" : null;  // no screen reader repeats it each minute
+          if (counts) old.setAttribute("aria-live", "off");  // no screen reader repeats it each minute
+          else old.removeAttribute("aria-live");
           old.innerHTML = (now.querySelector(`[data-news=${old.dataset.news}]`) || { innerHTML: "" }).innerHTML;
         }
         Object.assign(delivery.dataset, { state, reason });
