@@ -62,7 +62,7 @@ SERVERS = ("redis", "postgres", "rabbitmq", "prometheus", "postfix")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "xdist_group: tests that share a process")  # the defects run without pytest-xdist
+    config.addinivalue_line("markers", "xdist_group: tests that share a process")  # planted defects run without xdist
     for mark, (_there, name) in NEEDS.items():
         config.addinivalue_line("markers", f"{mark}: needs {name}")
 
