@@ -183,7 +183,7 @@ def test_migrations_and_the_database_are_checked() -> None:
     assert checks.migrations().state is State.OK
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_rows_that_may_only_be_read_fail() -> None:
     """As in a file that can't be written, or where a role of PostgreSQL has SELECT alone: no account can be made."""
     with connection.cursor() as cursor:
