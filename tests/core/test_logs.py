@@ -323,8 +323,8 @@ def test_an_error_of_django_is_one_line_and_no_mail(debug: str) -> None:
     code = (
         "import django; from django.conf import settings; django.setup()\n"
         "settings.ADMINS = [('Admin', 'admin@example.com')]\n"
-        "settings.EMAIL_BACKEND = 'django.core.mail.backends.console.EmailBackend'\n"
-        "settings.MAILERS = {'default': {'BACKEND': settings.EMAIL_BACKEND}}\n"
+        "settings.EMAIL_BACKEND = backend = 'django.core.mail.backends.console.EmailBackend'\n"
+        "settings.MAILERS = {'default': {'BACKEND': backend}}\n"
         "import logging; logging.getLogger('django.request').error('Internal Server Error: /signup/mute/a-token.of-it/')"
     )
     environment = {**ENVIRONMENT, "DEBUG": debug, "LOG_FORMAT": "json", "DJANGO_SETTINGS_MODULE": "core.settings"}
